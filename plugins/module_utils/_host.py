@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one door to the machine: every read and write below a root directory.
+
+The root is C(/) in a real run and a small tree on disk in a test. All paths given to L(Host) are absolute paths as the
+machine itself names them; symbolic links, absolute ones too, are resolved inside the root.
+"""
+
+import errno
+import os
+import stat
+import tempfile
+from typing import List, Optional
+
+# What "is not there" looks like: a process that exits between two reads answers ESRCH.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+_MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
+
+
+def to_text(data: bytes) -> str:
+    """Bytes as text that turns back into the same bytes, whatever they are."""
+    return data.decode('utf-8', 'surrogateescape')
+
+
+def to_bytes(text: str) -> bytes:
+    """The inverse of L(to_text)."""
+    return text.encode('utf-8', 'surrogateescape')
+
+
+def sysctl_path(key: str) -> str:
+    """``vm.overcommit_ratio`` as the file below /proc/sys that holds it (our keys have no dots inside a part)."""
+    return '/proc/sys/' + key.replace('.', '/')
+
+
+class Host(object):
+    """A machine, seen through the files below ``root``.
+
+    Reads answer ``None`` (or an empty list) for what is not there and raise OSError for anything else, EACCES included.
+    """
+
+    def __init__(self, root: str = '/') -> None:
+        self.root = os.path.abspath(root)
+
+    # ------------------------------------------------------------------ names
+
+    def _join(self, path: str) -> str:
+        return path if self.root == '/' else self.root + path
+
+    def real(self, path: str) -> str:
+        """The path after all links, as the machine names it; parts that do not exist stay as they are.
+
+        Raises OSError (ELOOP) for links that lead in circles.
+        """
+        done = []  # type: List[str]
+        todo = [part for part in path.split('/') if part][::-1]
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == '.':
+                continue
+            if part == '..':
+                done = done[:-1]
+                continue
+            target = self._readlink('/' + '/'.join(done + [part]))
+            if target is None:
+                done.append(part)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if target.startswith('/'):
+                done = []
+            todo.extend([piece for piece in target.split('/') if piece][::-1])
+        return '/' + '/'.join(done)
+
+    def _readlink(self, path: str) -> Optional[str]:
+        try:
+            return os.readlink(self._join(path))
+        except OSError as exc:
+            if exc.errno in _ABSENT or exc.errno == errno.EINVAL:
+                return None
+            raise
+
+    def locate(self, path: str) -> str:
+        """Where the file lies for this Python process: below the root, links resolved inside it."""
+        return path if self.root == '/' else self._join(self.real(path))
+
+    # ------------------------------------------------------------------ reads
+
+    def read_bytes(self, path: str) -> Optional[bytes]:
+        """The whole file, or None when there is none."""
+        try:
+            with open(self.locate(path), 'rb') as stream:
+                return stream.read()
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return None
+            raise
+
+    def read_text(self, path: str) -> Optional[str]:
+        """The whole file as text (see L(to_text)), or None when there is none."""
+        data = self.read_bytes(path)
+        return None if data is None else to_text(data)
+
+    def names(self, path: str) -> List[str]:
+        """The names in a directory, sorted by bytes; empty when there is no such directory."""
+        try:
+            return sorted(os.listdir(self.locate(path)), key=os.fsencode)
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return []
+            raise
+
+    def stat(self, path: str) -> Optional[os.stat_result]:
+        """stat(2) of what the path leads to, or None when that is not there."""
+        try:
+            return os.stat(self.locate(path))
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return None
+            raise
+
+    def exists(self, path: str) -> bool:
+        """Whether the path, followed, leads to something."""
+        return self.stat(path) is not None
+
+    def is_link(self, path: str) -> bool:
+        """Whether the last part of the path is itself a symbolic link."""
+        return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path)) is not None
+
+    # ----------------------------------------------------------------- writes
+
+    def write_proc(self, path: str, text: str) -> None:
+        """One write(2) to an existing file of procfs or cgroupfs, where each write is a command of its own."""
+        fd = os.open(self.locate(path), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, to_bytes(text))
+        finally:
+            os.close(fd)
+
+    def write_refusal(self, path: str) -> Optional[int]:
+        """The errno that opening the file for writing gives, None where it may be written. Writes nothing."""
+        try:
+            os.close(os.open(self.locate(path), os.O_WRONLY | os.O_CLOEXEC))
+        except OSError as exc:
+            return exc.errno
+        return None
+
+    def replace_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Give the file this content in one step: readers see the old or the new, after a crash too.
+
+        A symbolic link stays one and its target is replaced. Owner, mode and extended attributes (SELinux context,
+        ACL) of an existing file are kept; ``mode`` is for a new one.
+        """
+        target = self._join(self.real(path))
+        folder = os.path.dirname(target)
+        fd, temporary = tempfile.mkstemp(prefix='.oomkit-', dir=folder)
+        try:
+            with os.fdopen(fd, 'wb') as stream:
+                stream.write(data)
+                stream.flush()
+                _copy_attributes(target, stream.fileno(), mode)
+                os.fsync(stream.fileno())
+            os.rename(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_folder(folder)
+
+    def remove_file(self, path: str) -> None:
+        """Remove the file the path leads to; nothing happens when there is none."""
+        target = self._join(self.real(path))
+        try:
+            os.unlink(target)
+        except OSError as exc:
+            if exc.errno not in _ABSENT:
+                raise
+            return
+        _sync_folder(os.path.dirname(target))
+
+    def make_folder(self, path: str, mode: int = 0o755) -> List[str]:
+        """Make the directory and its parents; the ones that were made, outermost first, for an undo."""
+        made = []  # type: List[str]
+        parts = self.real(path).strip('/').split('/')
+        for depth in range(1, len(parts) + 1):
+            folder = '/' + '/'.join(parts[:depth])
+            if not self.exists(folder):
+                os.mkdir(self._join(folder), mode)
+                made.append(folder)
+        return made
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a directory if it is there and empty."""
+        try:
+            os.rmdir(self._join(self.real(path)))
+        except OSError as exc:
+            if exc.errno not in _ABSENT + (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def _copy_attributes(source: str, fd: int, mode: int) -> None:
+    """Owner, mode and extended attributes of ``source`` onto the open file, or ``mode`` when there is no source."""
+    try:
+        info = os.stat(source)
+    except OSError as exc:
+        if exc.errno not in _ABSENT:
+            raise
+        os.fchmod(fd, mode)
+        return
+    os.fchown(fd, info.st_uid, info.st_gid)
+    os.fchmod(fd, stat.S_IMODE(info.st_mode))
+    for name in _xattrs(source):
+        try:
+            os.setxattr(fd, name, os.getxattr(source, name))
+        except OSError as exc:
+            # Where a file system or policy keeps an attribute to itself, the one it gave the new file stands.
+            if exc.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA):
+                raise
+
+
+def _xattrs(path: str) -> List[str]:
+    try:
+        return os.listxattr(path)
+    except OSError as exc:
+        if exc.errno in (errno.ENOTSUP, errno.ENOSYS):
+            return []
+        raise
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename or unlink in the folder last through a crash (rename(2), fsync(2))."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
