@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CommitLimit and headroom: what the kernel promises, and what a change of mode or limit would leave.
+
+Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c; proc_meminfo(5) for the fields. Everything is in kB.
+"""
+
+import re
+from typing import Dict, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+Memory = NamedTuple('Memory', [
+    ('total_kb', int),
+    ('available_kb', Optional[int]),
+    ('swap_total_kb', int),
+    ('swap_free_kb', int),
+    ('hugetlb_kb', int),
+    ('commit_limit_kb', Optional[int]),
+    ('committed_kb', Optional[int]),
+])
+
+_FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]+)', re.MULTILINE)
+
+
+def parse_meminfo(text: str) -> Optional[Memory]:
+    """/proc/meminfo as numbers; None when it does not say how much memory there is."""
+    fields = dict((name, int(number)) for name, number in _FIELD.findall(text))
+    if 'MemTotal' not in fields:
+        return None
+    return Memory(
+        total_kb=fields['MemTotal'],
+        available_kb=fields.get('MemAvailable'),
+        swap_total_kb=fields.get('SwapTotal', 0),
+        swap_free_kb=fields.get('SwapFree', 0),
+        hugetlb_kb=_hugetlb_kb(fields),
+        commit_limit_kb=fields.get('CommitLimit'),
+        committed_kb=fields.get('Committed_AS'),
+    )
+
+
+def _hugetlb_kb(fields: Dict[str, int]) -> int:
+    """Memory in huge pages of all sizes; kernels before 4.19 only tell those of the default size."""
+    if 'Hugetlb' in fields:
+        return fields['Hugetlb']
+    return fields.get('HugePages_Total', 0) * fields.get('Hugepagesize', 0)
+
+
+def read_memory(host: Host) -> Optional[Memory]:
+    """The machine's memory now, None where /proc/meminfo is not there."""
+    text = host.read_text('/proc/meminfo')
+    return None if text is None else parse_meminfo(text)
+
+
+def limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:
+    """CommitLimit as the kernel computes it: in whole pages, swap included, huge pages only out of a ratio's part."""
+    if kbytes:
+        allowed_pages = kbytes // page_kb
+    else:
+        allowed_pages = (memory.total_kb - memory.hugetlb_kb) // page_kb * (ratio or 0) // 100
+    return (allowed_pages + memory.swap_total_kb // page_kb) * page_kb
+
+
+def state_limit_kb(memory: Memory, state: _knobs.State, page_kb: int = 4) -> int:
+    """CommitLimit under these sysctls."""
+    return limit_kb(memory, state.get(_knobs.RATIO), state.get(_knobs.KBYTES), page_kb)
+
+
+def reserves_kb(state: _knobs.State) -> int:
+    """What mode 2 keeps back from ordinary users: both reserves."""
+    return (state.get(_knobs.ADMIN_RESERVE) or 0) + (state.get(_knobs.USER_RESERVE) or 0)
+
+
+def headroom_kb(memory: Memory, state: _knobs.State, page_kb: int = 4) -> int:
+    """How much more could be promised to an ordinary user under these sysctls; negative: already too much."""
+    return state_limit_kb(memory, state, page_kb) - reserves_kb(state) - (memory.committed_kb or 0)
+
+
+def ratio_for_limit(memory: Memory, wanted_kb: int) -> int:
+    """The smallest overcommit_ratio whose CommitLimit is at least ``wanted_kb``."""
+    ram_kb = max(memory.total_kb - memory.hugetlb_kb, 1)
+    return max(0, -(-(wanted_kb - memory.swap_total_kb) * 100 // ram_kb))

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user wrote, as the number that was meant: one converter for every mode, policy and number.
+
+Options are declared C(type: raw), so that the value arrives as YAML gave it: with C(choices) of numeric strings YAML's
+C(yes) turns into ``'1'``, and C(type: int) takes C(true) as 1. Here a boolean, a float or a text that is no plain decimal
+number is refused, whichever way it came.
+"""
+
+import re
+from typing import Any, Dict, Optional, Tuple
+
+_DECIMAL = re.compile(r'-?(0|[1-9][0-9]*)\Z')
+_SIZE = re.compile(r'(0|[1-9][0-9]*)[ ]?([KMGTP]?)(i?B)?\Z', re.IGNORECASE)
+_PERCENT = re.compile(r'(0|[1-9][0-9]*)(\.[0-9]+)?[ ]?%\Z')
+_UNIT_KB = {'K': 1, 'M': 1024, 'G': 1024 ** 2, 'T': 1024 ** 3, 'P': 1024 ** 4}
+
+# What the kernel can hold: int, and unsigned long of the smallest word that runs it.
+INT_MIN, INT_MAX = -2 ** 31, 2 ** 31 - 1
+
+
+class ConvertError(ValueError):
+    """A value that cannot be what its option asks for; the message names the option, the value and what is wanted."""
+
+
+def _shown(value: Any) -> str:
+    kind = {bool: 'the boolean ', float: 'the float '}.get(type(value), '')
+    return kind + repr(str(value) if isinstance(value, str) else value)
+
+
+def _as_integer(value: Any) -> Optional[int]:
+    """The integer that the value plainly is, else None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str) and _DECIMAL.match(value.strip()):
+        return int(value.strip())
+    return None
+
+
+def to_integer(name: str, value: Any, minimum: Optional[int] = INT_MIN, maximum: Optional[int] = INT_MAX) -> int:
+    """The value of option ``name`` as an integer within the bounds.
+
+    Raises ConvertError for booleans, floats, non-decimal text (``0x10``, ``010``, ``1e3``) and numbers out of range.
+    """
+    number = _as_integer(value)
+    if number is None:
+        raise ConvertError('%s: %s is not a decimal integer; give a plain number such as 50' % (name, _shown(value)))
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+        raise ConvertError('%s: %d is out of range; %s' % (name, number, _range_text(minimum, maximum)))
+    return number
+
+
+def _range_text(minimum: Optional[int], maximum: Optional[int]) -> str:
+    if maximum is None:
+        return 'it must be %s or more' % minimum
+    if minimum is None:
+        return 'it must be %s or less' % maximum
+    return 'it must be from %d to %d' % (minimum, maximum)
+
+
+def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
+    """The kernel's number for a name in ``choices``, or for that number itself.
+
+    Raises ConvertError for anything else, YAML's C(yes) included.
+    """
+    if isinstance(value, str) and value.strip() in choices:
+        return choices[value.strip()]
+    number = _as_integer(value)
+    if number is None or number not in choices.values():
+        allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
+        raise ConvertError('%s: %s is not one of %s' % (name, _shown(value), allowed))
+    return number
+
+
+class Amount(object):
+    """A size in kB or a part of something in percent; exactly one of both is not None."""
+
+    def __init__(self, size_kb: Optional[int] = None, percent: Optional[float] = None) -> None:
+        self.size_kb = size_kb
+        self.percent = percent
+
+    def of_kb(self, whole_kb: int) -> int:
+        """The amount in kB when the whole is ``whole_kb``; fractions are cut off."""
+        if self.size_kb is not None:
+            return self.size_kb
+        return int(whole_kb * (self.percent or 0) / 100)
+
+
+def to_amount(name: str, value: Any) -> Amount:
+    """A size with its unit (``28G``, ``512 MiB``, ``1048576K``) or a percentage (``80%``).
+
+    A bare number other than 0 is refused, because nobody could say whether it means bytes, kB or percent.
+    Raises ConvertError.
+    """
+    text = value.strip() if isinstance(value, str) else ''
+    if _as_integer(value) == 0:
+        return Amount(size_kb=0)
+    if _PERCENT.match(text):
+        return Amount(percent=float(text.rstrip('% ')))
+    size = _split_size(text)
+    if size is None:
+        raise ConvertError('%s: %s is neither a size with a unit such as 28G nor a percentage such as 80%%'
+                           % (name, _shown(value)))
+    return Amount(size_kb=size[0] * _UNIT_KB[size[1]])
+
+
+def _split_size(text: str) -> Optional[Tuple[int, str]]:
+    match = _SIZE.match(text)
+    if match is None or not match.group(2):
+        return None
+    return int(match.group(1)), match.group(2).upper()

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sysctls of this collection as data, and what the kernel does with a text written to one of them.
+
+Sources: kernel/sysctl.c and mm/util.c (``proc_dointvec_minmax``, ``overcommit_ratio_handler``,
+``overcommit_kbytes_handler``), Documentation/admin-guide/sysctl/vm.rst and kernel.rst.
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional
+
+MEMORY = 'vm.overcommit_memory'
+RATIO = 'vm.overcommit_ratio'
+KBYTES = 'vm.overcommit_kbytes'
+ADMIN_RESERVE = 'vm.admin_reserve_kbytes'
+USER_RESERVE = 'vm.user_reserve_kbytes'
+PANIC_ON_OOM = 'vm.panic_on_oom'
+PANIC = 'kernel.panic'
+KILL_ALLOCATING_TASK = 'vm.oom_kill_allocating_task'
+DUMP_TASKS = 'vm.oom_dump_tasks'
+
+OVERCOMMIT_KEYS = (MEMORY, RATIO, KBYTES, ADMIN_RESERVE, USER_RESERVE)
+PANIC_KEYS = (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)
+ALL_KEYS = OVERCOMMIT_KEYS + PANIC_KEYS
+
+MODES = {'heuristic': 0, 'always': 1, 'never': 2}
+POLICIES = {'kill': 0, 'panic': 1, 'panic_always': 2}
+
+_INT_MIN, _INT_MAX = -2 ** 31, 2 ** 31 - 1
+# unsigned long on 64-bit; a 32-bit kernel refuses more than 2**32-1, which a read-back after writing tells.
+_ULONG_MAX = 2 ** 64 - 1
+# TMPBUFLEN - 1 (kernel/sysctl.c): a number as long as this is refused unread.
+_LONGEST = 21
+
+State = Dict[str, Optional[int]]
+
+Knob = NamedTuple('Knob', [
+    ('key', str),
+    ('minimum', int),   # what the kernel accepts
+    ('maximum', int),
+    ('default', int),   # the kernel's, as documented
+    ('constant', bool),  # False: the kernel computes the default at boot or takes it from its configuration
+    ('twin', str),      # writing this key sets that one to 0 (empty: none)
+])
+
+
+def _knob(key: str, minimum: int, maximum: int, default: int, constant: bool = True, twin: str = '') -> Knob:
+    return Knob(key, minimum, maximum, default, constant, twin)
+
+
+KNOBS = dict((knob.key, knob) for knob in (
+    _knob(MEMORY, 0, 2, 0),
+    _knob(RATIO, _INT_MIN, _INT_MAX, 50, twin=KBYTES),
+    _knob(KBYTES, 0, _ULONG_MAX, 0, twin=RATIO),
+    _knob(ADMIN_RESERVE, 0, _ULONG_MAX, 8192, constant=False),
+    _knob(USER_RESERVE, 0, _ULONG_MAX, 131072, constant=False),
+    _knob(PANIC_ON_OOM, 0, 2, 0),
+    _knob(PANIC, _INT_MIN, _INT_MAX, 0, constant=False),
+    _knob(KILL_ALLOCATING_TASK, _INT_MIN, _INT_MAX, 0),
+    _knob(DUMP_TASKS, _INT_MIN, _INT_MAX, 1),
+))
+
+_SIGNED = frozenset(key for key, knob in KNOBS.items() if knob.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
+_NUMBER = re.compile(r'[ \t\n\v\f\r\xa0]*(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(.?)', re.DOTALL)
+
+
+def parse_written(key: str, text: str) -> Optional[int]:
+    """The number that the kernel makes of ``text`` written to the key, None where it answers EINVAL.
+
+    The kernel reads base 0 (``010`` is 8, ``080`` is refused), stops at the first blank, and so takes
+    ``2 # strict`` for 2.
+    """
+    match = _NUMBER.match(text)
+    if match is None or match.group(3) not in ('', ' ', '\t', '\n'):
+        return None
+    sign, digits = match.group(1), match.group(2)
+    if len(sign) + len(digits) >= _LONGEST:
+        return None
+    number = int(digits, 16) if digits[:2] in ('0x', '0X') else int(digits, 8 if digits.startswith('0') else 10)
+    if sign:
+        if key not in _SIGNED:
+            return None
+        number = -number
+    knob = KNOBS[key]
+    return number if knob.minimum <= number <= knob.maximum else None
+
+
+def write(state: State, key: str, text: str) -> bool:
+    """Do to ``state`` what the kernel does when ``text`` is written to the key; False where it refuses."""
+    number = parse_written(key, text)
+    if number is None:
+        return False
+    state[key] = number
+    if KNOBS[key].twin:
+        # Even when 0 is written: both 0 leave a CommitLimit of swap alone (mm/util.c).
+        state[KNOBS[key].twin] = 0
+    return True
+
+
+def parse_value(text: Optional[str]) -> Optional[int]:
+    """The number that a file of /proc/sys shows, None for none."""
+    try:
+        return int((text or '').strip())
+    except ValueError:
+        return None
+
+
+def render(state: State, keys: List[str]) -> str:
+    """Lines ``key = value`` for people and diffs."""
+    return ''.join('%s = %s\n' % (key, state[key]) for key in keys if state.get(key) is not None)
