@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the next boot will make of our sysctls: defaults, kernel command line, then the loader's writes, one by one.
+
+"The last line wins" is not enough: writing overcommit_ratio erases overcommit_kbytes and the reverse, and
+systemd-sysctl keeps a later equal value at its earlier place. So the writes are replayed as the kernel takes them.
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+CMDLINE = '/proc/cmdline'
+
+# The line that brought a key to its value.
+Cause = NamedTuple('Cause', [('path', str), ('line', int)])
+
+Outcome = NamedTuple('Outcome', [
+    ('values', _knobs.State),                    # None: the kernel computes it at boot
+    ('causes', Dict[str, Optional[Cause]]),      # None: the kernel's default
+])
+
+_PATHS = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
+
+
+def initial_values(originals: Optional[Dict[str, int]] = None) -> _knobs.State:
+    """What the kernel starts with: its constants, and for what it computes itself the value recorded earlier.
+
+    kernel.panic's default is CONFIG_PANIC_TIMEOUT, documented and nearly always 0; the reserves depend on the memory
+    free at boot and stay None unless recorded.
+    """
+    values = {}  # type: _knobs.State
+    for key, knob in _knobs.KNOBS.items():
+        if key in (originals or {}):
+            values[key] = (originals or {})[key]
+        else:
+            values[key] = knob.default if knob.constant or key == _knobs.PANIC else None
+    return values
+
+
+def simulate(host: Host, loader: _sysctld.Loader, originals: Optional[Dict[str, int]] = None,
+             overlay: Optional[_sysctld.Overlay] = None) -> Outcome:
+    """Replay the boot with the files as they are, or as the overlay would make them."""
+    settings = _sysctld.read_settings(host, loader, overlay)
+    writes = [(_PATHS[entry.key], entry.value or '', Cause(entry.path, entry.line))
+              for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
+    outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS))
+    replay(outcome, [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(host.read_text(CMDLINE) or '')])
+    replay(outcome, writes, loader.skips_equal)
+    return outcome
+
+
+def replay(outcome: Outcome, writes: List[Tuple[str, str, Cause]], skips_equal: bool = False) -> None:
+    """Do the writes to the outcome, noting which one caused what."""
+    values, causes = outcome
+    for key, text, cause in writes:
+        if skips_equal and text == str(values[key]):
+            # systemd reads first and does not write the same text again, so the twin stays as it is
+            # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).
+            causes[key] = cause
+            continue
+        twin = _knobs.KNOBS[key].twin
+        twin_before = values.get(twin)
+        if _knobs.write(values, key, text):
+            causes[key] = cause
+            if twin and twin_before != 0:
+                causes[twin] = cause
+
+
+def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
+    """(key, text) of ``sysctl.vm.x=1``, ``sysctl/vm/x=1`` and ``panic=10`` on the kernel command line.
+
+    The kernel does ``panic=`` early and the ``sysctl.`` ones right before it starts init (fs/proc/proc_sysctl.c, 5.8 on).
+    """
+    early = []  # type: List[Tuple[str, str]]
+    late = []  # type: List[Tuple[str, str]]
+    for word in _words(cmdline):
+        name, equals, value = word.partition('=')
+        if not equals:
+            continue
+        if name == 'panic':
+            early.append((_knobs.PANIC, value))
+        elif re.match(r'sysctl[./]', name):
+            key = _PATHS.get(name[len('sysctl.'):].replace('.', '/'))
+            if key is not None:
+                late.append((key, value))
+    return early + late
+
+
+def _words(cmdline: str) -> List[str]:
+    """The parameters before ``--``, which ends them (kernel/params.c); double quotes hold blanks together."""
+    words = [word.replace('"', '') for word in re.findall(r'(?:"[^"]*"|[^\s"])+', cmdline)]
+    return words[:words.index('--')] if '--' in words else words

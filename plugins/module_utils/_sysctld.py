@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sysctl.d as the boot's loader reads it: which files in which order, and what each line says.
+
+Two loaders are known: systemd-sysctl (systemd src/sysctl/sysctl.c, src/basic/conf-files.c, sysctl.d(5)) and procps's
+``sysctl --system`` (src/sysctl.c, sysctl(8)), which the other inits run. Nothing here knows our own keys.
+"""
+
+import fnmatch
+import re
+import stat
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+
+Loader = NamedTuple('Loader', [
+    ('name', str),
+    ('folders', Tuple[str, ...]),   # by precedence: of two files of one name the earlier folder's counts
+    ('last_file', str),             # read after all others; empty: none
+    ('replaces', bool),             # one entry per key: a later equal value keeps the earlier place, another moves it
+    ('skips_equal', bool),          # does not write what the key already holds
+    ('reason', str),                # why nothing is read at boot; empty: files are read
+])
+
+# Split of one line of the file; a setting without value excludes its key from globs.
+Setting = NamedTuple('Setting', [
+    ('path', str),
+    ('line', int),
+    ('key', str),                   # as a path below /proc/sys, perhaps with glob characters
+    ('value', Optional[str]),
+])
+
+# Contents that differ from the disk's, by real path; None: removed.
+Overlay = Dict[str, Optional[bytes]]
+
+_FOLDERS = ('/etc/sysctl.d', '/run/sysctl.d', '/usr/local/lib/sysctl.d', '/usr/lib/sysctl.d', '/lib/sysctl.d')
+SYSTEMD = Loader('systemd-sysctl', _FOLDERS, '', True, True, '')
+PROCPS = Loader('procps', _FOLDERS, '/etc/sysctl.conf', False, False, '')
+
+_UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system')
+_PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sysctl')
+_BLANK = ' \t\n\r'
+_GLOB = re.compile(r'[*?\[]')
+
+
+def loader_of(host: Host) -> Loader:
+    """The program that applies sysctl.d when this machine (or image) boots."""
+    if not _boots_systemd(host):
+        return PROCPS
+    for folder in _UNIT_FOLDERS:
+        unit = folder + '/systemd-sysctl.service'
+        if host.real(unit) == '/dev/null':
+            return SYSTEMD._replace(folders=(), reason='systemd-sysctl.service is masked by ' + unit)
+    return SYSTEMD
+
+
+def _boots_systemd(host: Host) -> bool:
+    """Whether systemd is, or in an image will be, the init."""
+    if host.exists('/run/systemd/system'):
+        return True
+    init = host.real('/sbin/init')
+    if init.rsplit('/', 1)[-1] == 'systemd':
+        return True
+    # A root without an init of its own (chroot, container image) boots whatever has been installed for it.
+    return not host.exists(init) and any(host.exists(program) for program in _PROGRAMS)
+
+
+# ----------------------------------------------------------------- which files
+
+def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[str]:
+    """The files in the order in which the loader reads them, masked ones left out."""
+    found = {}  # type: Dict[str, str]
+    for folder in loader.folders:
+        for name in _names(host, folder, overlay or {}):
+            if name not in found and _counts(host, loader, folder + '/' + name):
+                found[name] = folder + '/' + name
+    files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
+    if loader.last_file:
+        files.append(loader.last_file)
+    return files
+
+
+def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
+    real = host.real(folder)
+    names = set(host.names(folder))
+    for path, content in overlay.items():
+        parent, name = path.rsplit('/', 1)
+        if parent == real:
+            names.discard(name)
+            if content is not None:
+                names.add(name)
+    return sorted(names)
+
+
+def _counts(host: Host, loader: Loader, path: str) -> bool:
+    """Whether a directory entry takes part at all, be it only as a mask for its name."""
+    name = path.rsplit('/', 1)[1]
+    if not name.endswith('.conf') or (loader.replaces and name.startswith('.')):
+        return False
+    info = host.stat(path)
+    return info is None or not stat.S_ISDIR(info.st_mode)
+
+
+def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
+    """The text of a file, the overlay's if it has one; empty for masks, devices and what is not there."""
+    real = host.real(path)
+    if overlay is not None and real in overlay:
+        return to_text(overlay[real] or b'')
+    info = host.stat(path)
+    if info is None or not stat.S_ISREG(info.st_mode):
+        return ''
+    return host.read_text(path) or ''
+
+
+# ------------------------------------------------------------- what a line says
+
+def normalize_key(key: str) -> str:
+    """``vm.overcommit_ratio``, ``vm/overcommit_ratio``, ``/vm//overcommit_ratio``: the path below /proc/sys.
+
+    The first separator decides: after a dot, dots become slashes and slashes dots (sysctl.d(5)).
+    """
+    first = re.search(r'[/.]', key)
+    if first is not None and first.group() == '.':
+        key = key.translate({ord('.'): '/', ord('/'): '.'})
+    return '/'.join(part for part in key.split('/') if part not in ('', '.'))
+
+
+def parse_line(line: str) -> Optional[Tuple[str, Optional[str]]]:
+    """(key, value) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting."""
+    text = line.strip(_BLANK)
+    if not text or text[0] in '#;':
+        return None
+    key, equals, value = text.partition('=')
+    if not equals and not key.startswith('-'):
+        return None
+    key = normalize_key((key[1:] if key.startswith('-') else key).strip(_BLANK))
+    if not key:
+        return None
+    return key, value.strip(_BLANK) if equals else None
+
+
+def split_lines(text: str) -> List[str]:
+    """The physical lines with their ends, as an editor counts them."""
+    return re.findall(r'[^\n]*\n|[^\n]+\Z', text)
+
+
+def settings_of(path: str, text: str) -> Iterator[Setting]:
+    """What a file sets, with the line numbers that an editor shows.
+
+    systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
+    """
+    for number, line in enumerate(split_lines(text), 1):
+        for piece in re.split('[\r\0]', line):
+            parsed = parse_line(piece)
+            if parsed is not None:
+                yield Setting(path, number, parsed[0], parsed[1])
+
+
+def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[Setting]:
+    """All settings of all files, in reading order."""
+    return [setting for path in list_files(host, loader, overlay)
+            for setting in settings_of(path, read_file(host, path, overlay))]
+
+
+# ------------------------------------------------------------ what gets written
+
+def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Setting]:
+    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which the loader makes them."""
+    entries = _replaced(settings) if loader.replaces else settings
+    result = []  # type: List[Setting]
+    for entry in entries:
+        if entry.value is None:
+            continue
+        if not _GLOB.search(entry.key):
+            if entry.key in known:
+                result.append(entry)
+            continue
+        for key in known:
+            if _matches(entry.key, key) and not _excluded(loader, entries, key):
+                result.append(entry._replace(key=key))
+    return result
+
+
+def _replaced(settings: List[Setting]) -> List[Setting]:
+    """systemd's list: an equal value keeps the first one's place, a different one goes to the end."""
+    entries = {}  # type: Dict[str, Setting]
+    order = []  # type: List[str]
+    for setting in settings:
+        earlier = entries.get(setting.key)
+        if earlier is not None:
+            if earlier.value == setting.value:
+                continue
+            order.remove(setting.key)
+        entries[setting.key] = setting
+        order.append(setting.key)
+    return [entries[key] for key in order]
+
+
+def _matches(pattern: str, key: str) -> bool:
+    """glob(7): a star does not cross a slash."""
+    pieces, parts = pattern.split('/'), key.split('/')
+    return len(pieces) == len(parts) and all(
+        fnmatch.fnmatchcase(part, piece.replace('[^', '[!')) for piece, part in zip(pieces, parts))
+
+
+def _excluded(loader: Loader, entries: List[Setting], key: str) -> bool:
+    """Whether another line keeps the glob off the key: one that names it, or for procps an excluding glob."""
+    for entry in entries:
+        if entry.key == key:
+            return True
+        if not loader.replaces and entry.value is None and fnmatch.fnmatchcase(key, entry.key):
+            return True
+    return False
