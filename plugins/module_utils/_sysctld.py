@@ -178,7 +178,7 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
                 result.append(entry)
             continue
         for key in known:
-            if _matches(entry.key, key) and not _excluded(loader, entries, key):
+            if matches(entry.key, key) and not _excluded(loader, entries, key):
                 result.append(entry._replace(key=key))
     return result
 
@@ -198,7 +198,7 @@ def _replaced(settings: List[Setting]) -> List[Setting]:
     return [entries[key] for key in order]
 
 
-def _matches(pattern: str, key: str) -> bool:
+def matches(pattern: str, key: str) -> bool:
     """glob(7): a star does not cross a slash."""
     pieces, parts = pattern.split('/'), key.split('/')
     return len(pieces) == len(parts) and all(

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts of the next boot: what each sysctl will be, which line causes it, and where run time differs."""
+
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
+
+
+def runtime_values(host: Host, keys: Tuple[str, ...] = _knobs.ALL_KEYS) -> _knobs.State:
+    """What the kernel holds now; None for a key that this kernel lacks or does not show."""
+    values = {}  # type: _knobs.State
+    for key in keys:
+        try:
+            values[key] = _knobs.parse_value(host.read_text(sysctl_path(key)))
+        except OSError:
+            values[key] = None
+    return values
+
+
+def boot_facts(host: Host) -> Tuple[Dict[str, Any], List[Dict[str, Any]], List[str]]:
+    """(by key: value, file, line; list of key, runtime, boot, file where they differ; warnings).
+
+    A value of None is one that the kernel computes at boot from the memory free then; it is no drift.
+    """
+    loader = _sysctld.loader_of(host)
+    try:
+        outcome = _boot.simulate(host, loader, _originals.load(host))
+    except OSError as exc:
+        return {}, [], ['boot: %s could not be read (%s), so what the next boot sets is unknown'
+                        % (exc.filename, exc.strerror)]
+    runtime = runtime_values(host)
+    boot = dict((key, _boot_fact(outcome, key)) for key in _knobs.ALL_KEYS if runtime[key] is not None)
+    drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
+             for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
+    warnings = ['boot: %s, so no file below sysctl.d counts at boot' % loader.reason] if loader.reason else []
+    return boot, drift, warnings
+
+
+def _boot_fact(outcome: _boot.Outcome, key: str) -> Dict[str, Any]:
+    cause = outcome.causes[key]
+    return {
+        'value': outcome.values[key],
+        'file': cause.path if cause else None,
+        'line': cause.line if cause else None,
+    }
