@@ -34,6 +34,25 @@ def sysctl_path(key: str) -> str:
     return '/proc/sys/' + key.replace('.', '/')
 
 
+class ProcFile(object):
+    """One open file of procfs, where every write(2) is a command and a read shows the present value."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def write(self, data: bytes) -> None:
+        """One write at offset 0. Raises OSError with what the kernel answers."""
+        os.pwrite(self._fd, data, 0)
+
+    def read(self) -> bytes:
+        """The value as the kernel shows it now, 127 bytes at most."""
+        return os.pread(self._fd, 127, 0)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+
 class Host(object):
     """A machine, seen through the files below ``root``.
 
@@ -132,13 +151,9 @@ class Host(object):
 
     # ----------------------------------------------------------------- writes
 
-    def write_proc(self, path: str, text: str) -> None:
-        """One write(2) to an existing file of procfs or cgroupfs, where each write is a command of its own."""
-        fd = os.open(self.locate(path), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, to_bytes(text))
-        finally:
-            os.close(fd)
+    def open_proc(self, path: str) -> 'ProcFile':
+        """The file of procfs kept open, to be written and read again even when nothing can be opened any more."""
+        return ProcFile(self.locate(path))
 
     def write_refusal(self, path: str) -> Optional[int]:
         """The errno that opening the file for writing gives, None where it may be written. Writes nothing."""
@@ -148,11 +163,11 @@ class Host(object):
             return exc.errno
         return None
 
-    def replace_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+    def replace_file(self, path: str, data: bytes, mode: int = 0o644, attributes_of: Optional[str] = None) -> None:
         """Give the file this content in one step: readers see the old or the new, after a crash too.
 
         A symbolic link stays one and its target is replaced. Owner, mode and extended attributes (SELinux context,
-        ACL) of an existing file are kept; ``mode`` is for a new one.
+        ACL) of an existing file, or of ``attributes_of``, are kept; ``mode`` is for a new one.
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
@@ -161,13 +176,19 @@ class Host(object):
             with os.fdopen(fd, 'wb') as stream:
                 stream.write(data)
                 stream.flush()
-                _copy_attributes(target, stream.fileno(), mode)
+                _copy_attributes(self.locate(attributes_of or path), stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
         except BaseException:
             os.unlink(temporary)
             raise
         _sync_folder(folder)
+
+    def copy_file(self, source: str, path: str) -> None:
+        """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""
+        with open(self.locate(source), 'rb') as stream:
+            data = stream.read()
+        self.replace_file(path, data, attributes_of=source)
 
     def remove_file(self, path: str) -> None:
         """Remove the file the path leads to; nothing happens when there is none."""

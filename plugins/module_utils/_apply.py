@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry a plan out: record, run time, proof, files, proof again; or put everything back in this same process.
+
+Under strict overcommit nothing can be started any more once too much is committed, so no later task could repair
+anything: what the undo needs is opened and prepared before the first write.
+"""
+
+import os
+import signal
+import time
+from typing import Callable, Dict, List, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
+from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
+
+_RUNTIME = 'the sysctls at run time'
+# A dropped connection must not leave the machine between two states.
+_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class ApplyError(Exception):
+    """The plan failed half-way; the message says why and whether everything was put back."""
+
+
+class _Undo(object):
+    """The steps back, newest first."""
+
+    def __init__(self) -> None:
+        self._steps = []  # type: List[Tuple[str, Callable[[], None]]]
+        self.failed = []  # type: List[str]
+
+    def add(self, what: str, step: Callable[[], None]) -> None:
+        """Remember how to take back what is done next."""
+        self._steps.append((what, step))
+
+    def replace_last(self, what: str, step: Callable[[], None]) -> None:
+        """Another way back for what was done last."""
+        self._steps[-1] = (what, step)
+
+    def run(self) -> None:
+        """Take everything back; ``failed`` names the steps that could not be, with the reason."""
+        while self._steps:
+            what, step = self._steps.pop()
+            try:
+                step()
+            except (OSError, MemoryError) as exc:
+                self.failed.append('%s (%s)' % (what, exc))
+
+
+def apply_plan(plan: Plan) -> List[str]:
+    """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back."""
+    undo = _Undo()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        return _apply(plan, undo)
+    except (OSError, MemoryError, ApplyError) as exc:
+        undo.run()
+        end = ('Everything was put back.' if not undo.failed
+               else 'NOT put back: %s. Look at these by hand.' % '; '.join(undo.failed))
+        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, end))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+
+def _apply(plan: Plan, undo: _Undo) -> List[str]:
+    host = plan.situation.host
+    if plan.record is not None and not plan.request.absent:
+        _put(host, _originals.FILE, plan.situation.originals_data, plan.record, undo)
+    if plan.writes:
+        _write_runtime(plan, undo)
+    backups = [_backup(host, path, undo) for path in plan.taken_over]
+    for path, (before, after) in sorted(plan.files.items()):
+        _put(host, path, before, after, undo)
+    _check_boot(plan)
+    if plan.record is not None and plan.request.absent:
+        _put(host, _originals.FILE, plan.situation.originals_data, plan.record, undo)
+    return backups
+
+
+# --------------------------------------------------------------------- run time
+
+def _write_runtime(plan: Plan, undo: _Undo) -> None:
+    """Write the sysctls, read them back, and see that the machine can still start programs."""
+    host = plan.situation.host
+    strict = plan.runtime_after.get(_knobs.MEMORY) == 2
+    able = probe() if strict else {}
+    back = plan.writes_back()
+    opened = {}  # type: Dict[str, ProcFile]
+    try:
+        for key in sorted(set(key for key, _value in plan.writes + back)):
+            opened[key] = host.open_proc(sysctl_path(key))
+        prepared = [(opened[key], b'%d\n' % value) for key, value in back]
+        undo.add(_RUNTIME, lambda: _write_all(prepared))
+        for key, value in plan.writes:
+            _write_one(opened[key], key, value)
+        _read_back(plan, host)
+        if strict:
+            _check_startable(able)
+    except BaseException:
+        # The way back needs the files that are open here.
+        undo.run()
+        raise
+    finally:
+        for proc_file in opened.values():
+            proc_file.close()
+    undo.replace_last(_RUNTIME, lambda: _write_again(host, back))
+
+
+def _write_all(writes: List[Tuple[ProcFile, bytes]]) -> None:
+    for proc_file, data in writes:
+        proc_file.write(data)
+
+
+def _write_again(host: Host, writes: List[Write]) -> None:
+    for key, value in writes:
+        proc_file = host.open_proc(sysctl_path(key))
+        try:
+            proc_file.write(b'%d\n' % value)
+        finally:
+            proc_file.close()
+
+
+def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
+    try:
+        proc_file.write(b'%d\n' % value)
+    except OSError as exc:
+        raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror))
+
+
+def _read_back(plan: Plan, host: Host) -> None:
+    for key, wanted in plan.runtime_after.items():
+        if wanted is None:
+            continue
+        found = _knobs.parse_value(host.read_text(sysctl_path(key)))
+        if found != wanted:
+            raise ApplyError('%s reads %s after %d was written; something else sets it, or the kernel does not keep it'
+                             % (key, found, wanted))
+
+
+def _check_startable(able: Dict[str, int]) -> None:
+    """Whoever could start a program before must still be able to."""
+    for who, error in probe().items():
+        if error and not able.get(who):
+            raise ApplyError('with the new limit %s cannot start a program any more (%s): Committed_AS is too near '
+                             'to CommitLimit. Raise the ratio, kbytes or commit_limit, or lower the reserves'
+                             % (who, os.strerror(error)))
+
+
+# ------------------------------------------------------------------------ files
+
+def _put(host: Host, path: str, before: object, after: object, undo: _Undo, mode: int = 0o644) -> None:
+    """Write or remove a file, with the way back remembered before."""
+    folder = path.rsplit('/', 1)[0] or '/'
+    if isinstance(after, bytes):
+        for made in host.make_folder(folder):
+            undo.add(made, lambda made=made: host.remove_folder(made))
+    if isinstance(before, bytes):
+        undo.add(path, lambda: host.replace_file(path, before))
+    else:
+        undo.add(path, lambda: host.remove_file(path))
+    if isinstance(after, bytes):
+        host.replace_file(path, after, mode)
+    else:
+        host.remove_file(path)
+
+
+def _backup(host: Host, path: str, undo: _Undo) -> str:
+    """A copy of a foreign file beside it, under a name that no loader reads."""
+    name = '%s.oomkit-%s~' % (path, time.strftime('%Y%m%dT%H%M%S'))
+    undo.add(name, lambda: host.remove_file(name))
+    host.copy_file(path, name)
+    return name
+
+
+def _check_boot(plan: Plan) -> None:
+    """The files as they now lie on the disk must give what was planned."""
+    if not plan.files:
+        return
+    situation = plan.situation
+    found = _boot.simulate(situation.host, situation.loader, situation.originals).values
+    for key in plan.policy.keys:
+        if found[key] != plan.boot_after[key]:
+            raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'
+                             % (key, found[key], plan.boot_after[key]))
+
+
+def describe_files(plan: Plan) -> List[Dict[str, str]]:
+    """The files of the plan as Ansible diffs."""
+    return [{'before_header': path, 'after_header': path, 'before': _shown(before), 'after': _shown(after)}
+            for path, (before, after) in sorted(plan.files.items())]
+
+
+def _shown(data: object) -> str:
+    text = to_text(data) if isinstance(data, bytes) else ''
+    return text.encode('utf-8', 'backslashreplace').decode('utf-8')

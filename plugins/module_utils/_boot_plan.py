@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan the boot's side: edit our file, see who would win at boot, and settle conflicts with other files."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctl_file, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+BootPlan = NamedTuple('BootPlan', [
+    ('outcome', _boot.Outcome),
+    ('files', Dict[str, Tuple[Optional[bytes], Optional[bytes]]]),
+    ('taken_over', List[str]),           # real paths of foreign files that get changed
+    ('conflicts', List[Dict[str, Any]]),
+    ('warnings', List[str]),
+])
+
+# Never ends in an endless exchange: each round takes at least one line out of the files.
+_MAX_ROUNDS = 1000
+
+
+class _Draft(object):
+    """The files as they would be, beside the disk's."""
+
+    def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
+        self.host = situation.host
+        self.loader = situation.loader
+        self.originals = situation.originals
+        self.request = request
+        self.keys = keys
+        self.ours = self.host.real(request.sysctl_file)
+        self.overlay = {}  # type: _sysctld.Overlay
+        self.taken_over = []  # type: List[str]
+
+    def text(self, path: str) -> Optional[str]:
+        """The drafted text of a file, None when there is none."""
+        real = self.host.real(path)
+        data = self.overlay[real] if real in self.overlay else self.host.read_bytes(real)
+        return None if data is None else to_text(data)
+
+    def put(self, path: str, text: Optional[str]) -> None:
+        """Draft a new text; None removes the file."""
+        self.overlay[self.host.real(path)] = None if text is None else to_bytes(text)
+
+    def outcome(self) -> _boot.Outcome:
+        """The boot with the drafted files."""
+        return _boot.simulate(self.host, self.loader, self.originals, self.overlay)
+
+    def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
+        """The files whose bytes the draft changes."""
+        pairs = [(path, (self.host.read_bytes(path), data)) for path, data in self.overlay.items()]
+        return dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+
+
+def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
+    """What to write where so that the next boot gives ``target`` (for state absent: nothing of ours).
+
+    Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
+    """
+    draft = _Draft(situation, request, keys)
+    if request.absent:
+        _draft_absent(draft)
+        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], [])
+    draft.put(request.sysctl_file, _sysctl_file.edit(draft.text(request.sysctl_file), _lines(target)))
+    _check_is_read(draft)
+    conflicts = _settle(draft, target)
+    warnings = [_conflict_text(conflict) for conflict in conflicts]
+    warnings += _losing_twins(draft, target, conflicts)
+    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings)
+
+
+def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
+    """One line per key, but never both of a pair: the kernel would erase one by the other."""
+    lines = dict(target)  # type: Dict[str, Optional[int]]
+    if _knobs.RATIO in lines:
+        lines[_knobs.RATIO if lines[_knobs.KBYTES] else _knobs.KBYTES] = None
+    return lines
+
+
+# ----------------------------------------------------------------------- our file
+
+def _check_is_read(draft: _Draft) -> None:
+    """Refuse a place from which the boot would not take our lines."""
+    path, loader = draft.request.sysctl_file, draft.loader
+    if loader.reason:
+        raise Refusal('sysctl_file %s would not be read at boot: %s. Undo that, or use persistent: false.'
+                      % (path, loader.reason))
+    if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
+        raise Refusal('sysctl_file %s leads to %s, which does not outlive a boot or is a mask. Use a file such as '
+                      '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
+    read = _sysctld.list_files(draft.host, loader, draft.overlay)
+    if draft.ours in [draft.host.real(name) for name in read]:
+        return
+    masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
+    why = ('%s masks it' % masks[0] if masks
+           else 'it reads *.conf in %s%s' % (', '.join(loader.folders),
+                                             ' and then ' + loader.last_file if loader.last_file else ''))
+    raise Refusal('sysctl_file %s is not read by %s, which sets the sysctls of this machine at boot: %s. Use a file '
+                  'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
+
+
+def _draft_absent(draft: _Draft) -> None:
+    """Take our lines out, delete our own empty file, and bring back what take_over commented out."""
+    for path in _sysctld.list_files(draft.host, draft.loader):
+        text = draft.text(path) if _is_below_etc(draft, path) else None
+        if text is not None and _sysctl_file.MARKER in text:
+            draft.put(path, _sysctl_file.restore(text, draft.keys))
+    text = draft.text(draft.request.sysctl_file)
+    if text is not None:
+        rest = _sysctl_file.edit(text, dict.fromkeys(draft.keys))
+        draft.put(draft.request.sysctl_file, None if _sysctl_file.is_ours_and_empty(rest) else rest)
+
+
+def _is_below_etc(draft: _Draft, path: str) -> bool:
+    return draft.host.real(path).startswith('/etc/')
+
+
+# ---------------------------------------------------------------------- conflicts
+
+def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
+    """The conflicts that remain and are allowed to (conflicts: warn); none after take_over."""
+    conflicts = _conflicts(draft, target)
+    if draft.request.conflicts == 'fail' and conflicts:
+        raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, or '
+                      'use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
+                      % '; '.join(_conflict_text(conflict) for conflict in conflicts))
+    if draft.request.conflicts != 'take_over':
+        return conflicts
+    for _round in range(_MAX_ROUNDS):
+        if not conflicts:
+            return []
+        _take_over(draft, conflicts[0])
+        conflicts = _conflicts(draft, target)
+    raise Refusal('conflicts: take_over found no end: %s' % _conflict_text(conflicts[0]))
+
+
+def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
+    """The keys that the drafted files would not bring to their target at boot, each with the line that decides."""
+    outcome = draft.outcome()
+    result = []  # type: List[Dict[str, Any]]
+    for key in sorted(target, key=lambda name: not target[name]):
+        value, cause = outcome.values[key], outcome.causes[key]
+        # One line that erases a pair is one conflict, told by the key that was asked for.
+        if value == target[key] or (cause and cause in [(told['file'], told['line']) for told in result]):
+            continue
+        result.append({'key': key, 'wanted': target[key], 'boot': value,
+                       'file': cause.path if cause else None, 'line': cause.line if cause else None})
+    return result
+
+
+def _conflict_text(conflict: Dict[str, Any]) -> str:
+    where = '%s line %s' % (conflict['file'], conflict['line']) if conflict['file'] else "the kernel's own default"
+    return '%s would be %s at boot instead of %s, because of %s' % (
+        conflict['key'], conflict['boot'], conflict['wanted'], where)
+
+
+def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
+    """Comment the deciding line out in the draft. Raises Refusal where that is not ours to do."""
+    path = conflict['file']
+    if path is None or not _is_below_etc(draft, path):
+        raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
+                      'later than it, such as /etc/sysctl.d/zz-oomkit.conf.' % _conflict_text(conflict))
+    draft.put(path, _sysctl_file.comment_out(draft.text(path) or '', conflict['line']))
+    real = draft.host.real(path)
+    if real != draft.ours and real not in draft.taken_over:
+        draft.taken_over.append(real)
+
+
+def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
+    """Warnings for foreign lines on the twin of a wished key that lose today: one more line may make them win."""
+    if _knobs.RATIO not in target or conflicts:
+        return []
+    twin = _knobs.RATIO if target[_knobs.KBYTES] else _knobs.KBYTES
+    return ['%s line %d sets %s, which erases %s wherever it is written later; it loses at boot now, but is better removed'
+            % (setting.path, setting.line, twin, _knobs.KNOBS[twin].twin)
+            for setting in _sysctld.read_settings(draft.host, draft.loader, draft.overlay)
+            if setting.key == twin.replace('.', '/') and setting.value is not None
+            and draft.host.real(setting.path) != draft.ours]

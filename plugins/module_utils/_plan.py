@@ -1,0 +1,239 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to a plan: everything a run would do, decided once, before anything is touched.
+
+Check mode and diff show the plan, the real run carries it out (_apply). The two modules differ only in their
+L(Policy): which keys they own, what the options ask of them, in which order to write, and what is too dangerous.
+"""
+
+import errno
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _boot, _boot_facts, _commit, _knobs, _originals, _sysctl_file, _sysctld,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import environment
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+# The options that all modules of the action group share.
+Request = NamedTuple('Request', [
+    ('absent', bool),
+    ('runtime', bool),
+    ('persistent', bool),
+    ('sysctl_file', str),
+    ('conflicts', str),
+    ('force', bool),
+    ('check_mode', bool),
+])
+
+Write = Tuple[str, int]
+
+
+class Situation(object):
+    """The machine as it was found."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
+        self.loader = _sysctld.loader_of(host)
+        self.memory = _commit.read_memory(host)
+        self.runtime = _boot_facts.runtime_values(host)
+        self.originals_data = host.read_bytes(_originals.FILE)
+        self.originals = _originals.parse(self.originals_data)
+        self.boot = _boot.simulate(host, self.loader, self.originals)
+
+
+class Policy(object):
+    """What one module adds to the shared flow. All answers are pure."""
+
+    keys = ()  # type: Tuple[str, ...]
+
+    def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+        """The values wanted at run time; ratio and kbytes always as a pair."""
+        raise NotImplementedError
+
+    def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+        """The values wanted after the next boot; ratio and kbytes always as a pair."""
+        raise NotImplementedError
+
+    def order(self, writes: List[Write], before: _knobs.State, after: _knobs.State,
+              situation: Situation) -> List[Write]:
+        """The writes in an order in which no moment in between is worse than both ends."""
+        raise NotImplementedError
+
+    def guard(self, plan: 'Plan') -> None:
+        """Raise Refusal for a plan that could lock people out; add warnings to the plan."""
+        raise NotImplementedError
+
+
+class Plan(object):
+    """What a run would do. ``files`` maps real paths to (content before, content after), None for no file."""
+
+    def __init__(self, situation: Situation, request: Request, policy: Policy) -> None:
+        self.situation = situation
+        self.request = request
+        self.policy = policy
+        self.warnings = []  # type: List[str]
+        self.conflicts = []  # type: List[Dict[str, Any]]
+        self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
+        self.taken_over = []  # type: List[str]
+        self.record = None  # type: Optional[bytes]
+        self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
+        self.runtime_after = dict(self.runtime_before)
+        self.boot_before = dict((key, situation.boot.values.get(key)) for key in policy.keys)
+        self.boot_after = dict(self.boot_before)
+        self.writes = []  # type: List[Write]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the real run would touch anything that the user configures."""
+        return bool(self.writes or self.files)
+
+    @property
+    def to_do(self) -> bool:
+        """Whether the real run has anything to write, our own record included."""
+        return self.changed or self.record is not None
+
+    def changed_keys(self) -> List[str]:
+        """The sysctls whose value or line the plan changes, at run time or for the boot."""
+        return [key for key in self.policy.keys
+                if self.runtime_before[key] != self.runtime_after[key]
+                or self.boot_before[key] != self.boot_after[key]
+                or any(_lines_for(key, before) != _lines_for(key, after) for before, after in self.files.values())]
+
+    def writes_back(self) -> List[Write]:
+        """The writes that undo L(writes), in a safe order."""
+        back = _writes_between(self.runtime_after, self.runtime_before)
+        return self.policy.order(back, self.runtime_after, self.runtime_before, self.situation)
+
+
+def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
+    lines = _sysctld.split_lines(to_text(data or b''))
+    return [line for line in lines if (_sysctl_file.line_setting(line) or ('', ''))[0] == key]
+
+
+def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
+    """Decide everything. Raises Refusal, with a message that says what was asked, what was found and what to do."""
+    plan = Plan(situation, request, policy)
+    if request.runtime:
+        _check_writable(situation, request, policy)
+    outcome = situation.boot
+    if request.persistent:
+        target = {} if request.absent else policy.boot_target(situation, request)
+        boot_plan = plan_boot(situation, request, policy.keys, target)
+        outcome = boot_plan.outcome
+        _take_boot_plan(plan, boot_plan)
+    if request.runtime:
+        target = (_runtime_of_boot(plan, outcome) if request.absent
+                  else policy.runtime_target(situation, request))
+        _check_known(situation, target)
+        plan.runtime_after.update(target)
+        plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
+                                   plan.runtime_before, plan.runtime_after, situation)
+    _plan_record(plan)
+    policy.guard(plan)
+    return plan
+
+
+def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
+    plan.files = boot_plan.files
+    plan.taken_over = boot_plan.taken_over
+    plan.conflicts = boot_plan.conflicts
+    plan.warnings += boot_plan.warnings
+    plan.boot_after = dict((key, boot_plan.outcome.values.get(key)) for key in plan.policy.keys)
+
+
+# --------------------------------------------------------------------- run time
+
+def _writes_between(before: _knobs.State, after: _knobs.State) -> List[Write]:
+    """The writes that lead from one state to the other; one of ratio and kbytes stands for both."""
+    pair = (_knobs.RATIO, _knobs.KBYTES)
+    writes = [(key, int(after[key] or 0)) for key in before
+              if key not in pair and after[key] is not None and after[key] != before[key]]
+    if any(key in before and (before[key] or 0) != (after[key] or 0) for key in pair):
+        kbytes = after[_knobs.KBYTES] or 0
+        # Writing the ratio, 0 too, is what sets kbytes to 0.
+        writes.append((_knobs.KBYTES, kbytes) if kbytes else (_knobs.RATIO, int(after[_knobs.RATIO] or 0)))
+    return writes
+
+
+def _check_known(situation: Situation, target: Dict[str, int]) -> None:
+    for key, value in sorted(target.items()):
+        # A twin that the kernel lacks (kbytes before 3.14) is as good as 0.
+        if situation.runtime.get(key) is None and not (value == 0 and _knobs.KNOBS[key].twin):
+            raise Refusal('%s was to be set to %d, but this kernel shows no %s. Use runtime: false to write the boot '
+                          'configuration only.' % (key, value, sysctl_path(key)))
+
+
+def _check_writable(situation: Situation, request: Request, policy: Policy) -> None:
+    """Refuse where these sysctls cannot, or should not, be set from here."""
+    where = environment(situation.host)
+    refused = situation.host.write_refusal(sysctl_path(policy.keys[0]))
+    owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
+             'only the boot configuration (image builds, chroots)' % policy.keys[0])
+    if refused == errno.EROFS or (refused in (errno.EACCES, errno.EPERM) and os.geteuid() == 0):
+        raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
+            policy.keys[0], os.strerror(refused), _inside(where), owner))
+    if where.get('container') and not request.force:
+        raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; force: true '
+                      'does it all the same.' % (policy.keys[0], _inside(where), owner))
+    if refused == errno.ENOENT:
+        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the boot '
+                      'configuration.' % sysctl_path(policy.keys[0]))
+    if refused is not None and not request.check_mode:
+        raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
+            sysctl_path(policy.keys[0]), os.strerror(refused)))
+
+
+def _inside(where: Dict[str, Any]) -> str:
+    return ' (container: %s)' % where['container'] if where.get('container') else ''
+
+
+def _runtime_of_boot(plan: Plan, outcome: _boot.Outcome) -> Dict[str, int]:
+    """For state absent: what the next boot will give, as far as we ever changed it."""
+    target = {}  # type: Dict[str, int]
+    for key in plan.policy.keys:
+        if plan.situation.runtime.get(key) is None:
+            continue
+        value = outcome.values[key]
+        if not _knobs.KNOBS[key].constant and outcome.causes[key] is None and key not in plan.situation.originals:
+            # Nothing says what it was before. It was ours to change only if our file held it.
+            value = _documented_default(plan, key)
+        if value is not None:
+            target[key] = value
+    return target
+
+
+def _documented_default(plan: Plan, key: str) -> Optional[int]:
+    before = plan.files.get(plan.situation.host.real(plan.request.sysctl_file), (None, None))[0]
+    if not _lines_for(key, before):
+        return None
+    value = _knobs.KNOBS[key].default
+    memory = plan.situation.memory
+    if key in (_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE) and memory is not None:
+        value = min(value, memory.total_kb // 32)
+    plan.warnings.append('%s: its value before the first change is not recorded in %s, so the documented default %d is '
+                         'taken; the next boot may compute another' % (key, _originals.FILE, value))
+    return value
+
+
+# ----------------------------------------------------------------------- record
+
+def _plan_record(plan: Plan) -> None:
+    """What /var/lib/oomkit must hold after the run; None: as it is."""
+    situation, request = plan.situation, plan.request
+    if request.absent:
+        # Both sides must be back before the old value may be forgotten.
+        gone = set(plan.policy.keys) if request.runtime and request.persistent else set()
+        record = dict((key, value) for key, value in situation.originals.items() if key not in gone)
+    else:
+        our_text = to_text(situation.host.read_bytes(request.sysctl_file) or b'')
+        record = _originals.updated(situation.originals, situation.runtime, plan.changed_keys(),
+                                    _sysctl_file.keys_in(our_text))
+    if record != situation.originals:
+        plan.record = _originals.dump(record)

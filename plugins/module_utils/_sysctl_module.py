@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that set sysctls share: options, the run itself, and the result."""
+
+import os
+from typing import Any, Callable, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan, describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+# Accepted by every member of the action group oomkit.linux.oom.
+GROUP_OPTIONS = dict(
+    state=dict(type='str', choices=['present', 'absent'], default='present'),
+    runtime=dict(type='bool', default=True),
+    persistent=dict(type='bool', default=True),
+    conflicts=dict(type='str', choices=['fail', 'warn', 'take_over'], default='fail'),
+    force=dict(type='bool', default=False),
+)  # type: Dict[str, Dict[str, Any]]
+
+SYSCTL_OPTIONS = dict(
+    GROUP_OPTIONS,
+    sysctl_file=dict(type='path', default='/etc/sysctl.d/99-oomkit.conf'),
+)  # type: Dict[str, Dict[str, Any]]
+
+
+def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list,
+               policy_of: Callable[[Dict[str, Any]], Policy], values: tuple) -> None:
+    """The whole of a module that sets sysctls: ``values`` are the options that say what to set."""
+    module = AnsibleModule(argument_spec=dict(SYSCTL_OPTIONS, **value_options), supports_check_mode=True,
+                           mutually_exclusive=mutually_exclusive)
+    try:
+        request = request_of(module.params, values, module.check_mode)
+        plan = make_plan(Situation(Host()), request, policy_of(module.params))
+        backups = apply_plan(plan) if plan.to_do and not module.check_mode else []
+    except (ConvertError, Refusal, ApplyError) as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
+    module.exit_json(**result_of(plan, backups))
+
+
+def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
+    """The shared options, checked. Raises ConvertError."""
+    given = [name for name in values if params[name] is not None]
+    absent = params['state'] == 'absent'
+    if not params['runtime'] and not params['persistent']:
+        raise ConvertError('runtime and persistent are both false, so there is nothing left to do; leave at least one true')
+    if absent and given:
+        raise ConvertError('state: absent takes away all settings of this module and takes no value; remove %s'
+                           % ', '.join(given))
+    if not absent and not given:
+        raise ConvertError('nothing is asked for: give at least one of %s, or state: absent' % ', '.join(values))
+    path = params['sysctl_file']
+    if not path.startswith('/') or path != os.path.normpath(path):
+        raise ConvertError('sysctl_file: %r is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf' % path)
+    return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'], sysctl_file=path,
+                   conflicts=params['conflicts'], force=params['force'], check_mode=check_mode)
+
+
+def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
+    """What the module returns; the diff holds configured values and files only, so that check and run agree."""
+    keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
+    diff = describe_files(plan)
+    if plan.writes:
+        diff.insert(0, {
+            'before_header': 'run time', 'after_header': 'run time',
+            'before': _knobs.render(plan.runtime_before, keys), 'after': _knobs.render(plan.runtime_after, keys)})
+    result = {
+        'changed': plan.changed,
+        'changed_keys': keys,
+        'before': {'runtime': plan.runtime_before, 'boot': plan.boot_before},
+        'after': {'runtime': plan.runtime_after, 'boot': plan.boot_after},
+        'conflicts': plan.conflicts,
+        'warnings': plan.warnings,
+        'diff': diff,
+    }
+    if backups:
+        result['backup_files'] = backups
+    return result

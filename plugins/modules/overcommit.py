@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r'''
+module: overcommit
+short_description: Set how much memory the kernel promises
+version_added: 0.1.0
+description:
+  - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at run time and for the next boot, in one call.
+  - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at run time and in files, and which file
+    wins at boot.
+  - Refuses a strict limit that the machine has already promised away (see O(min_headroom)). After writing it reads back and
+    starts a program, as root and as an ordinary user; if that fails, everything is put back.
+options:
+  mode:
+    description:
+      - C(vm.overcommit_memory), by name or by number.
+      - V(heuristic) (0) refuses only a single request larger than RAM and swap together (kernels from 5.2).
+      - V(always) (1) refuses nothing.
+      - V(never) (2) promises no more than the CommitLimit.
+    type: raw
+  ratio:
+    description:
+      - C(vm.overcommit_ratio), the part of RAM (without huge pages) in percent that goes into the CommitLimit, to which all
+        of swap is added. 0 or more; more than 100 is valid.
+    type: raw
+  kbytes:
+    description:
+      - C(vm.overcommit_kbytes), the same as an amount in kB. At least one page.
+    type: raw
+  commit_limit:
+    description:
+      - The CommitLimit wanted, as a size (V(28G), V(512M)) or as a percentage of MemTotal - Hugetlb + SwapTotal (V(90%)).
+      - Written as C(vm.overcommit_kbytes), less the swap there is now. Nothing changes while the CommitLimit is within 0.1 % of it.
+      - Swap that appears only after this task, or later at boot than the sysctls (zram, a swap file mounted late), comes on top.
+    type: raw
+  admin_reserve_kbytes:
+    description:
+      - C(vm.admin_reserve_kbytes), what mode V(never) keeps for users with CAP_SYS_ADMIN, in kB.
+    type: raw
+  user_reserve_kbytes:
+    description:
+      - C(vm.user_reserve_kbytes), what mode V(never) keeps an ordinary user's single process from taking, in kB.
+    type: raw
+  min_headroom:
+    description:
+      - What must be left of the CommitLimit in mode V(never), after Committed_AS and both reserves, as a size or in percent of
+        the CommitLimit.
+      - A plan that ends below it is refused if it enters mode V(never) or lowers the headroom, at run time or at the next boot.
+        O(force=true) overrides this.
+    type: raw
+    default: 5%
+extends_documentation_fragment:
+  - oomkit.linux.sysctl
+  - oomkit.linux.attributes
+  - oomkit.linux.attributes.actiongroup_oom
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+seealso:
+  - module: oomkit.linux.panic_on_oom
+  - module: oomkit.linux.oom_facts
+  - name: Overcommit accounting
+    description: What the kernel says about the three modes.
+    link: https://docs.kernel.org/mm/overcommit-accounting.html
+author:
+  - oomkit contributors (@oomkit)
+'''
+
+EXAMPLES = r'''
+- name: Promise no more than RAM and swap
+  oomkit.linux.overcommit:
+    mode: never
+    ratio: 100
+
+- name: A database host, 28 GB in all, and 64 MB kept for root
+  oomkit.linux.overcommit:
+    mode: never
+    commit_limit: 28G
+    admin_reserve_kbytes: 65536
+
+- name: What Redis and many caches ask for
+  oomkit.linux.overcommit:
+    mode: always
+
+- name: See what a stricter limit would do, and change nothing
+  oomkit.linux.overcommit:
+    mode: never
+    commit_limit: 90%
+    min_headroom: 2G
+  check_mode: true
+  diff: true
+
+- name: Comment out the lines of other files below /etc that would win at boot
+  oomkit.linux.overcommit:
+    mode: heuristic
+    conflicts: take_over
+
+- name: Build an image, where the running kernel is somebody else's
+  oomkit.linux.overcommit:
+    mode: never
+    ratio: 90
+    runtime: false
+
+- name: Take all of it back
+  oomkit.linux.overcommit:
+    state: absent
+'''
+
+RETURN = r'''
+before:
+  description: The sysctls of this module as they were found, C(null) for one that the kernel lacks or computes at boot.
+  returned: success
+  type: dict
+  contains: &state
+    runtime:
+      description: By full key, what the running kernel holds.
+      type: dict
+      sample: {"vm.overcommit_memory": 0, "vm.overcommit_ratio": 50, "vm.overcommit_kbytes": 0}
+    boot:
+      description: By full key, what the next boot gives.
+      type: dict
+      sample: {"vm.overcommit_memory": 0, "vm.overcommit_ratio": 50, "vm.overcommit_kbytes": 0}
+after:
+  description: The same after the run, in check mode as planned.
+  returned: success
+  type: dict
+  contains: *state
+changed_keys:
+  description: The sysctls whose value or line changed, at run time or for the boot.
+  returned: success
+  type: list
+  elements: str
+  sample: [vm.overcommit_memory, vm.overcommit_ratio]
+conflicts:
+  description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or settle them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    key:
+      description: The sysctl.
+      type: str
+    wanted:
+      description: What was asked for.
+      type: int
+    boot:
+      description: What the next boot gives instead.
+      type: int
+    file:
+      description: The file that causes it.
+      type: str
+    line:
+      description: The line in it, from 1.
+      type: int
+backup_files:
+  description: Copies of the files of others that O(conflicts=take_over) changed.
+  returned: when a line was commented out
+  type: list
+  elements: str
+  sample: [/etc/sysctl.d/10-vendor.conf.oomkit-20261123T101500~]
+'''
+
+from typing import Any, Dict
+
+from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
+
+
+def main() -> None:
+    """Declare the options and run."""
+    options = dict((name, dict(type='raw')) for name in VALUES)  # type: Dict[str, Dict[str, Any]]
+    run_module(
+        dict(options, min_headroom=dict(type='raw', default='5%')),
+        [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES)
+
+
+if __name__ == '__main__':
+    main()
