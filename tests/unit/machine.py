@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine on disk whose /proc/sys behaves as the kernel's: a tree for Host, not a mock.
+
+That the kernel does the same is proven against real ones in tests/kernel.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
+
+DEFAULTS = {key: knob.default for key, knob in _knobs.KNOBS.items()}
+OURS = '/etc/sysctl.d/99-oomkit.conf'
+
+
+class FakeProcFile:
+    """An open file of /proc/sys."""
+
+    def __init__(self, machine, path):
+        self.machine = machine
+        self.key = path[len('/proc/sys/'):].replace('/', '.')
+
+    def write(self, data):
+        self.machine.kernel_write(self.key, data.decode())
+
+    def close(self):
+        pass
+
+
+class Machine(Host):
+    """Host on a directory, with sysctls that accept, refuse and erase each other as the kernel does."""
+
+    def __init__(self, root, init='systemd', ram_kb=4 * 1024 ** 2, swap_kb=0, hugetlb_kb=0, committed_kb=200_000, **start):
+        super().__init__(str(root))
+        self.base = Path(root)
+        self.ram_kb, self.swap_kb, self.hugetlb_kb, self.committed_kb = ram_kb, swap_kb, hugetlb_kb, committed_kb
+        self.refuses = {}
+        self.log = []
+        self.state = dict(DEFAULTS, **{'vm.user_reserve_kbytes': 29898})
+        for folder in ('etc/sysctl.d', 'run', 'usr/lib/sysctl.d', 'proc/self', 'proc/1', 'sbin', 'var/lib', 'dev'):
+            (self.base / folder).mkdir(parents=True, exist_ok=True)
+        if init == 'systemd':
+            (self.base / 'run/systemd/system').mkdir(parents=True, exist_ok=True)
+        self.put('/dev/null', '')
+        self.put('/proc/cmdline', 'root=/dev/vda ro quiet\n')
+        self.put('/proc/self/uid_map', '         0          0 4294967295\n')
+        self.put('/proc/self/mountinfo', '26 1 0:24 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n')
+        self.state.update(start)
+        self.show()
+
+    def put(self, path, text):
+        """Write a file of the machine, in bytes or text."""
+        target = self.base / path.lstrip('/')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return target
+
+    def get(self, path):
+        """A file of the machine as text, None when there is none."""
+        target = self.base / path.lstrip('/')
+        return target.read_text() if target.exists() else None
+
+    def tree(self):
+        """Everything configured: all files outside /proc, with content."""
+        return {str(path.relative_to(self.base)): path.read_bytes() for path in sorted(self.base.rglob('*'))
+                if path.is_file() and 'proc' not in path.parts}
+
+    def commit_limit_kb(self):
+        memory = _commit.Memory(self.ram_kb, None, self.swap_kb, 0, self.hugetlb_kb, None, None)
+        return _commit.state_limit_kb(memory, self.state)
+
+    def show(self):
+        """Bring /proc up to date with the state."""
+        for key, value in self.state.items():
+            if value is not None:
+                self.put(sysctl_path(key), '%d\n' % value)
+        self.put('/proc/meminfo', (
+            'MemTotal: %d kB\nMemAvailable: %d kB\nSwapTotal: %d kB\nSwapFree: %d kB\nCommitLimit: %d kB\n'
+            'Committed_AS: %d kB\nHugetlb: %d kB\n') % (
+                self.ram_kb, self.ram_kb // 2, self.swap_kb, self.swap_kb, self.commit_limit_kb(), self.committed_kb,
+                self.hugetlb_kb))
+
+    def kernel_write(self, key, text):
+        if key in self.refuses:
+            raise OSError(self.refuses[key], os.strerror(self.refuses[key]))
+        if not _knobs.write(self.state, key, text):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.log.append((key, int(text)))
+        self.show()
+
+    def open_proc(self, path):
+        if not self.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return FakeProcFile(self, path)
+
+    def reboot(self):
+        """Start with the kernel's defaults and let the simulated loader write."""
+        from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
+        outcome = _boot.simulate(self, _sysctld.loader_of(self), {'vm.user_reserve_kbytes': 29898,
+                                                                  'vm.admin_reserve_kbytes': 8192})
+        self.state = dict(outcome.values)
+        self.show()
+
+
+def run(machine, module, check=False, **params):
+    """One run of a module's logic on the machine: the result as the module returns it. Raises what the module reports."""
+    from ansible_collections.oomkit.linux.plugins.module_utils import _apply, _overcommit, _panic, _plan, _sysctl_module
+    logic = {'overcommit': _overcommit, 'panic_on_oom': _panic}[module]
+    options = dict(state='present', runtime=True, persistent=True, conflicts='fail', force=False, sysctl_file=OURS,
+                   **{name: None for name in logic.VALUES})
+    if module == 'overcommit':
+        options['min_headroom'] = '5%'
+    unknown = set(params) - set(options)
+    assert not unknown, unknown
+    options.update(params)
+    request = _sysctl_module.request_of(options, logic.VALUES, check)
+    plan = _plan.make_plan(_plan.Situation(machine), request, logic.policy_of(options))
+    backups = _apply.apply_plan(plan) if plan.to_do and not check else []
+    return _sysctl_module.result_of(plan, backups)

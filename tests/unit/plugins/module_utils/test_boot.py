@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
+
+from machine import Machine
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def boot(machine, **overlay):
+    return _boot.simulate(machine, _sysctld.loader_of(machine))
+
+
+def test_nothing_set(machine):
+    outcome = boot(machine)
+    assert outcome.values[MEMORY] == 0 and outcome.values[RATIO] == 50
+    assert outcome.values['vm.admin_reserve_kbytes'] is None
+    assert set(outcome.causes.values()) == {None}
+
+
+def test_the_equal_value_rule_of_systemd(machine):
+    machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
+    machine.put('/etc/sysctl.d/50-b.conf', '\n# x\nvm.overcommit_kbytes=900000\n')
+    machine.put('/etc/sysctl.d/99-ours.conf', 'vm.overcommit_ratio = 80\n')
+    outcome = boot(machine)
+    assert (outcome.values[RATIO], outcome.values[KBYTES]) == (0, 900000)
+    assert outcome.causes[RATIO] == outcome.causes[KBYTES] == ('/etc/sysctl.d/50-b.conf', 3)
+
+
+def test_another_value_moves_to_the_end(machine):
+    machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=81\n')
+    machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
+    machine.put('/etc/sysctl.d/99-ours.conf', 'vm.overcommit_ratio = 80\n')
+    outcome = boot(machine)
+    assert (outcome.values[RATIO], outcome.values[KBYTES]) == (80, 0)
+
+
+def test_procps_lets_the_last_line_win_and_reads_sysctl_conf_last(tmp_path):
+    machine = Machine(tmp_path, init='other')
+    machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
+    machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
+    machine.put('/etc/sysctl.d/99-ours.conf', 'vm.overcommit_ratio=80\nvm.panic_on_oom=1\n')
+    machine.put('/etc/sysctl.conf', 'vm.panic_on_oom=2\n')
+    outcome = boot(machine)
+    assert (outcome.values[RATIO], outcome.values[KBYTES]) == (80, 0)
+    assert outcome.values['vm.panic_on_oom'] == 2
+    assert outcome.causes['vm.panic_on_oom'] == ('/etc/sysctl.conf', 1)
+
+
+def test_sysctl_conf_counts_under_systemd_only_by_a_link(machine):
+    machine.put('/etc/sysctl.conf', 'vm.overcommit_memory=1\n')
+    assert boot(machine).values[MEMORY] == 0
+    (machine.base / 'etc/sysctl.d/99-sysctl.conf').symlink_to('../sysctl.conf')
+    outcome = boot(machine)
+    assert outcome.values[MEMORY] == 1
+    assert outcome.causes[MEMORY] == ('/etc/sysctl.d/99-sysctl.conf', 1)
+
+
+def test_of_one_name_the_earlier_folder_counts(machine):
+    machine.put('/usr/lib/sysctl.d/50-x.conf', 'vm.overcommit_memory=1\n')
+    machine.put('/run/sysctl.d/50-x.conf', 'vm.overcommit_memory=2\n')
+    assert boot(machine).values[MEMORY] == 2
+    machine.put('/etc/sysctl.d/50-x.conf', '')
+    assert boot(machine).values[MEMORY] == 0
+
+
+def test_a_link_to_dev_null_masks(machine):
+    machine.put('/usr/lib/sysctl.d/50-x.conf', 'vm.overcommit_memory=1\n')
+    (machine.base / 'etc/sysctl.d/50-x.conf').symlink_to('/dev/null')
+    assert boot(machine).values[MEMORY] == 0
+
+
+def test_order_is_by_name_whatever_the_folder(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_memory=1\n')
+    machine.put('/usr/lib/sysctl.d/90-y.conf', 'vm.overcommit_memory=2\n')
+    assert boot(machine).values[MEMORY] == 2
+
+
+@pytest.mark.parametrize('line', ['vm.overcommit_memory=2', 'vm/overcommit_memory = 2', '-vm.overcommit_memory=2', ' vm.overcommit_memory\t=\t2 ',
+                                  'vm.overcommit_memory = 2 # strict', 'vm.overcommit_memory=002', '/vm/overcommit_memory=2',
+                                  'vm.overcommit_memory=2\r', 'vm.overcommit_mem*=2', 'vm/over[a-c]ommit_memory=2', 'vm.overcommit_memor?=2'])
+def test_spellings(machine, line):
+    machine.put('/etc/sysctl.d/x.conf', line + '\n')
+    assert boot(machine).values[MEMORY] == 2
+
+
+@pytest.mark.parametrize('line', ['#vm.overcommit_memory=2', '; vm.overcommit_memory=2', 'vm.overcommit_memory 2', 'vm.overcommit_memory=080',
+                                  'vm.overcommit_memory=', 'vm.overcommit_memory=2#strict', '-vm.overcommit_memory', '*overcommit_memory=2',
+                                  'vm.Overcommit_memory=2', 'net.core.x=2'])
+def test_what_sets_nothing(machine, line):
+    machine.put('/etc/sysctl.d/x.conf', line + '\n')
+    assert boot(machine).values[MEMORY] == 0
+
+
+def test_a_named_key_keeps_globs_off(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_memory=1\n')
+    machine.put('/etc/sysctl.d/20-y.conf', 'vm.overcommit_m*=2\n')
+    assert boot(machine).values[MEMORY] == 1
+    machine.put('/etc/sysctl.d/10-x.conf', '-vm.overcommit_memory\n')
+    outcome = boot(machine)
+    assert outcome.values[MEMORY] == 0 and outcome.causes[MEMORY] == ('/etc/sysctl.d/10-x.conf', 1)
+
+
+def test_systemd_does_not_write_what_is_there_already(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
+    assert boot(machine).values[RATIO] == 50
+
+
+def test_procps_does_and_so_leaves_swap_alone_as_the_limit(tmp_path):
+    machine = Machine(tmp_path, init='other')
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
+    assert boot(machine).values[RATIO] == 0
+
+
+def test_the_kernel_command_line_comes_before_the_files(machine):
+    machine.put('/proc/cmdline', 'ro sysctl.vm.overcommit_memory=2 sysctl/vm/overcommit_ratio=70 panic=7 "x=a b" -- sysctl.vm.panic_on_oom=1\n')
+    machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_ratio=90\n')
+    outcome = boot(machine)
+    assert (outcome.values[MEMORY], outcome.values[RATIO], outcome.values[PANIC]) == (2, 90, 7)
+    assert outcome.values['vm.panic_on_oom'] == 0
+    assert outcome.causes[MEMORY].path == '/proc/cmdline'
+
+
+def test_a_masked_loader_sets_nothing(machine):
+    machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory=2\n')
+    machine.put('/etc/systemd/system/x', '')
+    (machine.base / 'etc/systemd/system/systemd-sysctl.service').symlink_to('/dev/null')
+    assert boot(machine).values[MEMORY] == 0
+    assert 'masked' in _sysctld.loader_of(machine).reason
+
+
+def test_an_image_boots_what_is_installed(tmp_path):
+    machine = Machine(tmp_path, init='other')
+    assert _sysctld.loader_of(machine).name == 'procps'
+    (machine.base / 'sbin/init').symlink_to('/usr/lib/systemd/systemd')
+    assert _sysctld.loader_of(machine).name == 'systemd-sysctl'
+
+
+def test_odd_files_do_not_stop_it(machine):
+    (machine.base / 'etc/sysctl.d/a.conf').mkdir()
+    (machine.base / 'etc/sysctl.d/b.conf').symlink_to('/nowhere')
+    machine.put('/etc/sysctl.d/c.conf', b'\xff\xfe=\x80\n\0vm.overcommit_memory=1\n')
+    machine.put('/etc/sysctl.d/.d.conf', 'vm.overcommit_memory=2\n')
+    machine.put('/etc/sysctl.d/e.conf~', 'vm.overcommit_memory=2\n')
+    assert boot(machine).values[MEMORY] == 1

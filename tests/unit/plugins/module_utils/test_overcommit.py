@@ -1,0 +1,484 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+import errno
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _originals, _sysctl_file
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+from machine import OURS, Machine, run
+
+ENTRIES = {
+    'ratio': st.integers(0, 300), 'kbytes': st.integers(4, 10 ** 7), 'commit_limit': st.sampled_from(['3G', '60%', '130%'])}
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def again_is_unchanged(machine, **params):
+    result = run(machine, 'overcommit', **params)
+    assert not result['changed'] and result['changed_keys'] == [] and result['diff'] == []
+
+
+def test_first_run_sets_both_sides(machine):
+    result = run(machine, 'overcommit', mode='never', ratio=80)
+    assert result['changed'] and result['changed_keys'] == [MEMORY, RATIO]
+    assert machine.state[MEMORY] == 2 and machine.state[RATIO] == 80
+    assert machine.get(OURS) == _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
+    again_is_unchanged(machine, mode='never', ratio=80)
+    machine.reboot()
+    again_is_unchanged(machine, mode='never', ratio=80)
+
+
+def test_the_classic_machine_doubles_its_limit_in_one_call(tmp_path):
+    machine = Machine(tmp_path, ram_kb=4029312)
+    run(machine, 'overcommit', mode='never', ratio=50)
+    assert machine.commit_limit_kb() == 2014656
+    run(machine, 'overcommit', mode='never', ratio=100)
+    assert machine.commit_limit_kb() == 4029312
+
+
+def test_check_mode_tells_the_same_and_touches_nothing(machine):
+    before = machine.tree()
+    planned = run(machine, 'overcommit', check=True, mode='never', kbytes=3_000_000, admin_reserve_kbytes=16384)
+    assert machine.tree() == before and machine.log == []
+    done = run(machine, 'overcommit', mode='never', kbytes=3_000_000, admin_reserve_kbytes=16384)
+    assert planned == done
+
+
+def test_ratio_then_kbytes_then_ratio_leaves_one_line(machine):
+    run(machine, 'overcommit', ratio=80)
+    run(machine, 'overcommit', kbytes=900000)
+    assert _sysctl_file.keys_in(machine.get(OURS)) == {KBYTES: 900000}
+    run(machine, 'overcommit', ratio=80)
+    assert _sysctl_file.keys_in(machine.get(OURS)) == {RATIO: 80}
+    again_is_unchanged(machine, ratio=80)
+
+
+def test_ratio_zero_over_kbytes(machine):
+    run(machine, 'overcommit', kbytes=900000)
+    assert run(machine, 'overcommit', ratio=0)['changed']
+    assert (machine.state[RATIO], machine.state[KBYTES]) == (0, 0)
+    again_is_unchanged(machine, ratio=0)
+
+
+# ----------------------------------------------------------------- what is asked
+
+@pytest.mark.parametrize('params, message', [
+    (dict(mode=True), 'mode: the boolean True'), (dict(ratio=-1), 'ratio: -1 is out of range'), (dict(ratio=1.5), 'the float'),
+    (dict(kbytes=3), 'kbytes: 3 is out of range; it must be'), (dict(commit_limit=5), 'commit_limit'),
+    (dict(mode='never', runtime=False, persistent=False), 'both false'), (dict(), 'nothing is asked for'),
+    (dict(mode='never', state='absent'), 'takes no value; remove mode'), (dict(mode=1, sysctl_file='x.conf'), 'not an absolute'),
+    (dict(mode=1, sysctl_file='/etc/sysctl.d/../x.conf'), 'not an absolute'), (dict(mode='never', min_headroom='lots'), 'min_headroom'),
+])
+def test_bad_input_is_refused_before_anything(machine, params, message):
+    before = machine.tree()
+    with pytest.raises(ConvertError, match=message):
+        run(machine, 'overcommit', **params)
+    assert machine.tree() == before and machine.log == []
+
+
+# ------------------------------------------------------------------ commit_limit
+
+def test_commit_limit_takes_swap_off(tmp_path):
+    machine = Machine(tmp_path, swap_kb=1024 ** 2)
+    run(machine, 'overcommit', commit_limit='3G')
+    assert machine.state[KBYTES] == 2 * 1024 ** 2 and machine.commit_limit_kb() == 3 * 1024 ** 2
+    again_is_unchanged(machine, commit_limit='3G')
+
+
+def test_commit_limit_in_percent(tmp_path):
+    machine = Machine(tmp_path, ram_kb=4_000_000, swap_kb=1_000_000, hugetlb_kb=204_800)
+    run(machine, 'overcommit', commit_limit='50%')
+    assert machine.state[KBYTES] == (4_000_000 - 204_800 + 1_000_000) // 2 - 1_000_000
+
+
+def test_commit_limit_within_swap_is_refused(tmp_path):
+    machine = Machine(tmp_path, swap_kb=4 * 1024 ** 2)
+    with pytest.raises(Refusal, match=r'not above the swap.*SwapTotal 4194304 kB'):
+        run(machine, 'overcommit', commit_limit='4G')
+
+
+def test_commit_limit_near_enough_stays(tmp_path):
+    machine = Machine(tmp_path)
+    run(machine, 'overcommit', commit_limit='3G')
+    machine.swap_kb = 2000  # less than 0.1 % of 3 GB
+    machine.show()
+    again_is_unchanged(machine, commit_limit='3G')
+    machine.swap_kb = 4000
+    machine.show()
+    assert run(machine, 'overcommit', commit_limit='3G')['changed']
+
+
+def test_commit_limit_brings_both_sides_to_the_same(machine):
+    machine.state.update({RATIO: 0, KBYTES: 3 * 1024 ** 2 - 1000})
+    machine.show()
+    result = run(machine, 'overcommit', commit_limit='3G')
+    assert machine.state[KBYTES] == 3 * 1024 ** 2 - 1000 == _sysctl_file.keys_in(machine.get(OURS))[KBYTES]
+    assert result['after']['runtime'][KBYTES] == result['after']['boot'][KBYTES]
+
+
+# ------------------------------------------------------------------------ order
+
+def test_tightening_writes_the_limit_first(machine):
+    run(machine, 'overcommit', mode='never', ratio=90, user_reserve_kbytes=1000)
+    assert [key for key, _value in machine.log][-1] == MEMORY
+
+
+def test_loosening_writes_the_mode_first(machine):
+    run(machine, 'overcommit', mode='never', ratio=90)
+    machine.log.clear()
+    run(machine, 'overcommit', mode='always', ratio=20)
+    assert machine.log == [(MEMORY, 1), (RATIO, 20)]
+
+
+def test_inside_strict_mode_what_loosens_comes_first(machine):
+    run(machine, 'overcommit', mode='never', ratio=60, admin_reserve_kbytes=8192)
+    machine.log.clear()
+    run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=500_000)
+    assert machine.log == [(RATIO, 90), (ADMIN_RESERVE, 500_000)]
+    machine.log.clear()
+    run(machine, 'overcommit', mode='never', ratio=60, admin_reserve_kbytes=8192)
+    assert machine.log == [(ADMIN_RESERVE, 8192), (RATIO, 60)]
+
+
+# ------------------------------------------------------------------------ guard
+
+def test_a_limit_that_is_promised_away_is_refused(machine):
+    machine.committed_kb = 3_000_000
+    machine.show()
+    before = machine.tree()
+    with pytest.raises(Refusal) as refusal:
+        run(machine, 'overcommit', mode='never', ratio=50)
+    assert machine.tree() == before and machine.log == []
+    enough = json.loads('{"%s"}' % str(refusal.value).split('Enough would be ')[1].split('. force')[0]
+                        .replace(', or ', '","').replace(': ', '":"').replace('"ratio"', '"ratio"'))
+    for option, value in enough.items():
+        planned = run(machine, 'overcommit', check=True, mode='never', **{option: value})
+        assert planned['after']['runtime'][MEMORY] == 2
+
+
+def test_force_overrides_the_guard(machine):
+    machine.committed_kb = 3_000_000
+    machine.show()
+    assert run(machine, 'overcommit', mode='never', ratio=50, force=True)['changed']
+
+
+def test_what_loosens_or_changes_nothing_passes(machine):
+    run(machine, 'overcommit', mode='never', ratio=50)
+    machine.committed_kb = 5_000_000
+    machine.show()
+    again_is_unchanged(machine, mode='never', ratio=50)
+    run(machine, 'overcommit', mode='never', ratio=60)
+    with pytest.raises(Refusal, match='at run time'):
+        run(machine, 'overcommit', mode='never', ratio=55)
+    run(machine, 'overcommit', mode='heuristic')
+
+
+def test_the_boot_is_guarded_too(machine):
+    with pytest.raises(Refusal, match='at the next boot'):
+        run(machine, 'overcommit', mode='never', ratio=1, runtime=False)
+    # Run time has a limit that fits, the boot would not have it.
+    machine.state.update({RATIO: 90})
+    machine.show()
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_ratio=1\n')
+    with pytest.raises(Refusal, match='at the next boot'):
+        run(machine, 'overcommit', mode='never')
+
+
+def test_min_headroom_as_a_size(machine):
+    with pytest.raises(Refusal, match='min_headroom wants 3145728 kB'):
+        run(machine, 'overcommit', mode='never', ratio=50, min_headroom='3G')
+
+
+# -------------------------------------------------------------------- conflicts
+
+@pytest.mark.parametrize('text', ['\nvm.overcommit_memory=1\n', '# x\n-vm/overcommit_memory = 1\n', '\nvm.overcommit_memory = 1 # v\n'])
+def test_a_later_file_is_named(machine, text):
+    machine.put('/etc/sysctl.d/99-z.conf', text)
+    before = machine.tree()
+    with pytest.raises(Refusal, match='/etc/sysctl.d/99-z.conf line 2'):
+        run(machine, 'overcommit', mode='never', ratio=90)
+    assert machine.tree() == before and machine.log == []
+
+
+def test_the_twin_in_the_middle_is_a_conflict_under_systemd_only(tmp_path):
+    for init, fails in (('systemd', True), ('other', False)):
+        machine = Machine(tmp_path / init, init=init)
+        machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
+        machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
+        if fails:
+            with pytest.raises(Refusal, match='50-b.conf line 1'):
+                run(machine, 'overcommit', ratio=80)
+        result = run(machine, 'overcommit', ratio=80, conflicts='take_over')
+        assert result['after']['boot'][RATIO] == 80
+        assert machine.get('/etc/sysctl.d/50-b.conf').startswith('# oomkit.linux: ') == fails
+
+
+def test_warn_goes_on(machine):
+    machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
+    result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='warn')
+    assert result['conflicts'] == [{'key': MEMORY, 'wanted': 2, 'boot': 1, 'file': '/etc/sysctl.d/99-z.conf', 'line': 1}]
+    assert '99-z.conf line 1' in result['warnings'][0]
+    assert machine.state[MEMORY] == 2 and result['after']['boot'][MEMORY] == 1
+    assert not run(machine, 'overcommit', mode='never', ratio=90, conflicts='warn')['changed']
+
+
+def test_take_over_and_back(machine):
+    theirs = 'a=1\nvm.overcommit_memory=1 # v\n\nvm.overcommit_memory=0\n'
+    machine.put('/etc/sysctl.d/99-z.conf', theirs)
+    result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+    assert machine.get('/etc/sysctl.d/99-z.conf') == (
+        'a=1\n# oomkit.linux: vm.overcommit_memory=1 # v\n\n# oomkit.linux: vm.overcommit_memory=0\n')
+    assert result['after']['boot'][MEMORY] == 2 and len(result['backup_files']) == 1
+    assert machine.get(result['backup_files'][0]) == theirs
+    assert not any('oomkit-' in json.dumps(part) for part in result['diff'])
+    again_is_unchanged(machine, mode='never', ratio=90, conflicts='take_over')
+    run(machine, 'overcommit', state='absent')
+    assert machine.get('/etc/sysctl.d/99-z.conf') == theirs
+    assert machine.get(OURS) is None
+
+
+def test_take_over_only_below_etc(machine):
+    machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
+    before = machine.tree()
+    with pytest.raises(Refusal, match='below /etc only.*/usr/lib/sysctl.d/99-z.conf line 1.*later'):
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+    (machine.base / 'etc/sysctl.d/99-zz.conf').symlink_to('/usr/lib/sysctl.d/99-z.conf')
+    with pytest.raises(Refusal, match='below /etc only'):
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+    (machine.base / 'etc/sysctl.d/99-zz.conf').unlink()
+    assert machine.tree() == before
+
+
+def test_a_losing_twin_is_warned_of(machine):
+    machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
+    result = run(machine, 'overcommit', ratio=80)
+    assert '50-b.conf line 1 sets vm.overcommit_kbytes, which erases vm.overcommit_ratio' in result['warnings'][0]
+
+
+# --------------------------------------------------------------------- our file
+
+@pytest.mark.parametrize('path, why', [
+    ('/etc/sysctl.conf', 'is not read by systemd-sysctl'), ('/etc/sysctl.d/99-oomkit', 'is not read'), ('/run/sysctl.d/x.conf', 'outlive'),
+    ('/srv/x.conf', 'is not read'), ('/usr/lib/sysctl.d/50-x.conf', '/etc/sysctl.d/50-x.conf masks it'), ('/etc/sysctl.d/m.conf', 'mask'),
+])
+def test_a_file_that_is_not_read_is_refused(machine, path, why):
+    machine.put('/etc/sysctl.d/50-x.conf', '')
+    (machine.base / 'etc/sysctl.d/m.conf').symlink_to('/dev/null')
+    with pytest.raises(Refusal, match=why):
+        run(machine, 'overcommit', mode='always', sysctl_file=path)
+
+
+def test_sysctl_conf_through_its_link(machine):
+    machine.put('/etc/sysctl.conf', '# mine\n')
+    (machine.base / 'etc/sysctl.d/99-sysctl.conf').symlink_to('../sysctl.conf')
+    run(machine, 'overcommit', mode='always', sysctl_file='/etc/sysctl.conf')
+    assert machine.get('/etc/sysctl.conf') == '# mine\nvm.overcommit_memory = 1\n'
+    run(machine, 'overcommit', state='absent', sysctl_file='/etc/sysctl.conf')
+    assert machine.get('/etc/sysctl.conf') == '# mine\n'
+
+
+def test_a_symlink_stays_one_and_attributes_stay(machine):
+    target = machine.put('/srv/ours', '# note\nvm.overcommit_memory=0\n')
+    target.chmod(0o640)
+    (machine.base / 'etc/sysctl.d/99-oomkit.conf').symlink_to('/srv/ours')
+    run(machine, 'overcommit', mode='always')
+    assert (machine.base / 'etc/sysctl.d/99-oomkit.conf').is_symlink()
+    assert target.read_text() == '# note\nvm.overcommit_memory=1\n'
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_missing_directory_is_made(machine):
+    (machine.base / 'etc/sysctl.d').rmdir()
+    assert run(machine, 'overcommit', check=True, mode='always')['changed']
+    assert not (machine.base / 'etc/sysctl.d').exists()
+    run(machine, 'overcommit', mode='always')
+    assert 'vm.overcommit_memory = 1' in machine.get(OURS)
+
+
+def test_only_one_side(machine):
+    run(machine, 'overcommit', mode='always', persistent=False)
+    assert machine.get(OURS) is None and machine.state[MEMORY] == 1
+    run(machine, 'overcommit', mode='heuristic', persistent=False)
+    run(machine, 'overcommit', mode='always', runtime=False)
+    assert machine.get(OURS) is not None and machine.state[MEMORY] == 0
+
+
+def test_run_time_right_but_file_missing(machine):
+    machine.state[MEMORY] = 1
+    machine.show()
+    assert run(machine, 'overcommit', mode='always')['changed']
+    assert machine.log == [] and machine.get(OURS)
+    machine.state[MEMORY] = 0
+    machine.show()
+    result = run(machine, 'overcommit', mode='always')
+    assert result['changed'] and result['before']['runtime'][MEMORY] == 0 and machine.state[MEMORY] == 1
+
+
+# ------------------------------------------------------------------------ faults
+
+def test_a_refused_value_is_not_written_to_the_file(machine):
+    machine.put(OURS, 'vm.overcommit_memory=0\n')
+    machine.refuses[RATIO] = errno.EINVAL
+    before = machine.tree()
+    with pytest.raises(ApplyError, match='the kernel refused the value 80.*Everything was put back'):
+        run(machine, 'overcommit', mode='never', ratio=80, user_reserve_kbytes=1000)
+    assert machine.tree() == before
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (0, 50, 29898)
+
+
+def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
+    replace_file = Machine.replace_file
+
+    def refuse(self, path, data, mode=0o644, attributes_of=None):
+        if path == OURS:
+            raise OSError(errno.ENOSPC, 'No space left on device', path)
+        replace_file(self, path, data, mode, attributes_of)
+    monkeypatch.setattr(Machine, 'replace_file', refuse)
+    before, state = machine.tree(), dict(machine.state)
+    with pytest.raises(ApplyError, match='No space left.*Everything was put back'):
+        run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=5000)
+    assert machine.state == state and machine.tree() == before
+
+
+def test_what_cannot_be_put_back_is_said(machine, monkeypatch):
+    def write(self, data):
+        if data == b'2\n' or self.key == RATIO:
+            raise OSError(errno.EIO, 'Input/output error')
+        self.machine.kernel_write(self.key, data.decode())
+    from machine import FakeProcFile
+    monkeypatch.setattr(FakeProcFile, 'write', write)
+    machine.state[MEMORY] = 2
+    machine.state[RATIO] = 90
+    machine.show()
+    with pytest.raises(ApplyError, match='NOT put back: the sysctls at run time'):
+        run(machine, 'overcommit', mode='always', ratio=10, persistent=False)
+
+
+def test_a_key_that_the_kernel_lacks(machine):
+    (machine.base / 'proc/sys/vm/overcommit_kbytes').unlink()
+    del machine.state[KBYTES]
+    with pytest.raises(Refusal, match='this kernel shows no /proc/sys/vm/overcommit_kbytes'):
+        run(machine, 'overcommit', kbytes=900000)
+    assert run(machine, 'overcommit', ratio=70)['changed']
+    again_is_unchanged(machine, ratio=70)
+
+
+# ------------------------------------------------------------------------ absent
+
+def test_absent_takes_all_back(machine):
+    before = machine.tree()
+    run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=20000, user_reserve_kbytes=1000)
+    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192, USER_RESERVE: 29898}
+    result = run(machine, 'overcommit', state='absent')
+    assert result['changed'] and machine.state[MEMORY] == 0 and machine.state[RATIO] == 50
+    assert (machine.state[ADMIN_RESERVE], machine.state[USER_RESERVE]) == (8192, 29898)
+    assert machine.get(OURS) is None
+    assert {path: data for path, data in machine.tree().items() if 'oomkit' not in path} == before
+    again_is_unchanged(machine, state='absent')
+
+
+def test_absent_after_a_reboot(machine):
+    run(machine, 'overcommit', mode='never', ratio=90, user_reserve_kbytes=1000)
+    machine.reboot()
+    run(machine, 'overcommit', state='absent')
+    assert machine.state[USER_RESERVE] == 29898 and machine.state[MEMORY] == 0
+    again_is_unchanged(machine, state='absent')
+
+
+def test_absent_on_an_untouched_machine_is_unchanged(machine):
+    again_is_unchanged(machine, state='absent')
+    assert machine.state[USER_RESERVE] == 29898
+
+
+def test_absent_takes_what_other_files_say(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
+    machine.put('/proc/cmdline', 'sysctl.vm.admin_reserve_kbytes=4444\n')
+    run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=9000)
+    run(machine, 'overcommit', state='absent')
+    assert (machine.state[KBYTES], machine.state[MEMORY], machine.state[ADMIN_RESERVE]) == (3000000, 1, 4444)
+
+
+def test_absent_without_a_record_takes_the_documented_default_and_says_so(machine):
+    run(machine, 'overcommit', admin_reserve_kbytes=9000)
+    (machine.base / _originals.FILE.lstrip('/')).unlink()
+    result = run(machine, 'overcommit', state='absent')
+    assert machine.state[ADMIN_RESERVE] == 8192 and 'not recorded' in result['warnings'][0]
+
+
+def test_absent_leaves_foreign_lines_and_the_other_module(machine):
+    machine.put(OURS, '# mine\nvm.overcommit_memory=1\nvm.swappiness=1\n')
+    run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
+    run(machine, 'overcommit', state='absent')
+    assert machine.get(OURS) == '# mine\nvm.swappiness=1\nvm.panic_on_oom = 1\nkernel.panic = 10\n'
+    run(machine, 'panic_on_oom', state='absent')
+    assert machine.get(OURS) == '# mine\nvm.swappiness=1\n'
+
+
+# ------------------------------------------------------------------- containers
+
+def test_a_container_is_told_whose_it_is(machine):
+    machine.put('/run/systemd/container', 'lxc\n')
+    for check in (True, False):
+        with pytest.raises(Refusal, match='container.*belong to the host'):
+            run(machine, 'overcommit', check=check, mode='always')
+    assert run(machine, 'overcommit', mode='always', runtime=False)['changed']
+    assert machine.log == []
+
+
+def test_a_chroot_without_proc(machine):
+    for path in sorted((machine.base / 'proc').rglob('*'), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    with pytest.raises(Refusal, match='runtime: false'):
+        run(machine, 'overcommit', mode='never', ratio=90)
+    result = run(machine, 'overcommit', mode='never', ratio=90, runtime=False)
+    assert result['changed'] and 'could not be checked' in result['warnings'][0]
+
+
+# ------------------------------------------------------------------ from anywhere
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_every_wish_converges_from_every_state(tmp_path_factory, data):
+    init = data.draw(st.sampled_from(['systemd', 'other']))
+    machine = Machine(tmp_path_factory.mktemp('machine'), init=init, ram_kb=8 * 1024 ** 2,
+                      swap_kb=data.draw(st.sampled_from([0, 1024 ** 2])))
+    kbytes = data.draw(st.sampled_from([0, 0, 5_000_000]))
+    machine.state.update({KBYTES: kbytes, RATIO: 0 if kbytes else data.draw(st.sampled_from([0, 50, 90])),
+                          MEMORY: data.draw(st.sampled_from([0, 1, 2]))})
+    machine.show()
+    line = st.sampled_from(['vm.overcommit_memory=1', 'vm.overcommit_ratio=80', 'vm.overcommit_kbytes=900000', 'vm/overcommit_ratio = 90',
+                            'vm.overcommit_kbytes=0', 'vm.overcommit_*=1', '-vm.overcommit_kbytes'])
+    for name in ('10-a.conf', '99-oomkit.conf', '99-z.conf'):
+        lines = data.draw(st.lists(line, max_size=3))
+        if lines:
+            machine.put('/etc/sysctl.d/' + name, '\n'.join(lines) + '\n')
+    params = {'mode': data.draw(st.sampled_from(['heuristic', 'always', 'never', None]))}
+    option = data.draw(st.sampled_from([None, 'ratio', 'kbytes', 'commit_limit']))
+    if option:
+        params[option] = data.draw(ENTRIES[option])
+    if params == {'mode': None}:
+        return
+    params.update(conflicts='take_over', force=True)
+    planned = run(machine, 'overcommit', check=True, **params)
+    done = run(machine, 'overcommit', **params)
+    done.pop('backup_files', None)
+    assert planned == done
+    again_is_unchanged(machine, **params)
+    state = {key: machine.state[key] for key in (MEMORY, RATIO, KBYTES) if params['mode'] or key != MEMORY}
+    machine.reboot()
+    if option:
+        assert {key: machine.state[key] for key in state} == state
+    again_is_unchanged(machine, **params)
+    run(machine, 'overcommit', state='absent', force=True)
+    again_is_unchanged(machine, state='absent', force=True)

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+from machine import OURS, Machine, run
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def again_is_unchanged(machine, **params):
+    assert not run(machine, 'panic_on_oom', **params)['changed']
+
+
+def test_both_sides_and_back(machine):
+    params = dict(policy='panic', reboot_after=10, kill_allocating_task=True, dump_tasks=False)
+    planned = run(machine, 'panic_on_oom', check=True, **params)
+    assert run(machine, 'panic_on_oom', **params) == planned
+    assert planned['changed_keys'] == [PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS]
+    again_is_unchanged(machine, **params)
+    machine.reboot()
+    again_is_unchanged(machine, **params)
+    run(machine, 'panic_on_oom', state='absent')
+    assert [machine.state[key] for key in (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)] == [0, 0, 0, 1]
+    assert machine.get(OURS) is None
+    again_is_unchanged(machine, state='absent')
+
+
+@pytest.mark.parametrize('params', [dict(policy='panic'), dict(policy='panic_always'), dict(policy=1, reboot_after=0)])
+def test_a_panic_without_a_reboot_is_refused(machine, params):
+    before = machine.tree()
+    with pytest.raises(Refusal, match='hang for ever.*reboot_after'):
+        run(machine, 'panic_on_oom', **params)
+    assert machine.tree() == before and machine.log == []
+    assert run(machine, 'panic_on_oom', force=True, **params)['changed']
+    again_is_unchanged(machine, force=True, **params)
+
+
+def test_taking_the_reboot_away_is_refused_too(machine):
+    run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
+    with pytest.raises(Refusal, match='at run time'):
+        run(machine, 'panic_on_oom', reboot_after=0)
+
+
+def test_the_boot_counts_as_well(machine):
+    machine.state[PANIC] = 10
+    machine.show()
+    with pytest.raises(Refusal, match='after the next boot'):
+        run(machine, 'panic_on_oom', policy='panic')
+    run(machine, 'panic_on_oom', policy='panic', persistent=False)
+    machine.put('/proc/cmdline', 'panic=-1\n')
+    run(machine, 'panic_on_oom', policy='panic')
+
+
+def test_what_does_not_concern_the_panic_passes(machine):
+    machine.state[PANIC_ON_OOM] = 1
+    machine.show()
+    assert run(machine, 'panic_on_oom', dump_tasks=False)['changed']
+
+
+def test_the_order(machine):
+    run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
+    assert machine.log == [(PANIC, 10), (PANIC_ON_OOM, 1)]
+    machine.log.clear()
+    run(machine, 'panic_on_oom', policy='kill', reboot_after=0)
+    assert machine.log == [(PANIC_ON_OOM, 0), (PANIC, 0)]
+
+
+def test_warnings(machine):
+    assert run(machine, 'panic_on_oom', policy='panic', reboot_after=5)['warnings'] == []
+    machine.put('/sys/kernel/kexec_crash_loaded', '1\n')
+    warnings = run(machine, 'panic_on_oom', policy='panic_always', reboot_after=5)['warnings']
+    assert 'container' in warnings[0] and 'kdump' in warnings[1]
+    assert run(machine, 'panic_on_oom', policy='kill')['warnings'] == []
+
+
+def test_every_number_but_zero_means_on(machine):
+    machine.state[KILL_ALLOCATING_TASK] = 7
+    machine.show()
+    run(machine, 'panic_on_oom', kill_allocating_task=True)
+    assert machine.state[KILL_ALLOCATING_TASK] == 7
+    again_is_unchanged(machine, kill_allocating_task=True)
+
+
+def test_the_original_reboot_delay_comes_back(machine):
+    machine.state[PANIC] = 30
+    machine.show()
+    run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
+    run(machine, 'panic_on_oom', state='absent')
+    assert machine.state[PANIC] == 30
+    again_is_unchanged(machine, state='absent')
+
+
+@pytest.mark.parametrize('params, message', [(dict(policy=True), 'policy'), (dict(policy='reboot'), 'policy'), (dict(reboot_after='10s'), 'reboot_after'),
+                                             (dict(reboot_after=2 ** 31), 'out of range'), (dict(policy=3), 'panic_always')])
+def test_bad_input(machine, params, message):
+    with pytest.raises(ConvertError, match=message):
+        run(machine, 'panic_on_oom', **params)
