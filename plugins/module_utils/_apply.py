@@ -11,7 +11,7 @@ anything: what the undo needs is opened and prepared before the first write.
 import os
 import signal
 import time
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path, to_text
@@ -94,10 +94,12 @@ def _write_runtime(plan: Plan, undo: _Undo) -> None:
     try:
         for key in sorted(set(key for key, _value in plan.writes + back)):
             opened[key] = host.open_proc(sysctl_path(key))
-        prepared = [(opened[key], b'%d\n' % value) for key, value in back]
-        undo.add(_RUNTIME, lambda: _write_all(prepared))
+        prepared = [(opened[key], b'%d\n' % value, _slot(key)) for key, value in back]
+        done = set()  # type: Set[str]
+        undo.add(_RUNTIME, lambda: _write_all(prepared, done))
         for key, value in plan.writes:
             _write_one(opened[key], key, value)
+            done.add(_slot(key))
         _read_back(plan, host)
         if strict:
             _check_startable(able)
@@ -111,9 +113,16 @@ def _write_runtime(plan: Plan, undo: _Undo) -> None:
     undo.replace_last(_RUNTIME, lambda: _write_again(host, back))
 
 
-def _write_all(writes: List[Tuple[ProcFile, bytes]]) -> None:
-    for proc_file, data in writes:
-        proc_file.write(data)
+def _slot(key: str) -> str:
+    """Ratio and kbytes are two names of one setting: writing the one changes the other."""
+    return _knobs.RATIO if key == _knobs.KBYTES else key
+
+
+def _write_all(writes: List[Tuple[ProcFile, bytes, str]], done: Set[str]) -> None:
+    """Put back what was written; what the kernel refused is still as it was."""
+    for proc_file, data, slot in writes:
+        if slot in done:
+            proc_file.write(data)
 
 
 def _write_again(host: Host, writes: List[Write]) -> None:

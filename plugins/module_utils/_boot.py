@@ -9,7 +9,7 @@ systemd-sysctl keeps a later equal value at its earlier place. So the writes are
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -46,18 +46,22 @@ def simulate(host: Host, loader: _sysctld.Loader, originals: Optional[Dict[str, 
              overlay: Optional[_sysctld.Overlay] = None) -> Outcome:
     """Replay the boot with the files as they are, or as the overlay would make them."""
     settings = _sysctld.read_settings(host, loader, overlay)
-    writes = [(_PATHS[entry.key], entry.value or '', Cause(entry.path, entry.line))
+    writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
               for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
     outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS))
-    replay(outcome, [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(host.read_text(CMDLINE) or '')])
+    cmdline = host.read_text(CMDLINE) or ''
+    replay(outcome, [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)])
     replay(outcome, writes, loader.skips_equal)
     return outcome
 
 
-def replay(outcome: Outcome, writes: List[Tuple[str, str, Cause]], skips_equal: bool = False) -> None:
-    """Do the writes to the outcome, noting which one caused what."""
+def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False) -> None:
+    """Do the writes to the outcome, noting which one caused what; a text of None is a write that does not take place."""
     values, causes = outcome
     for key, text, cause in writes:
+        if text is None:
+            causes[key] = causes[key] or cause
+            continue
         if skips_equal and text == str(values[key]):
             # systemd reads first and does not write the same text again, so the twin stays as it is
             # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).

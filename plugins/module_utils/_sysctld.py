@@ -167,11 +167,16 @@ def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None)
 # ------------------------------------------------------------ what gets written
 
 def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Setting]:
-    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which the loader makes them."""
+    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which the loader makes them.
+
+    An entry without a value stands for a key that systemd does not write because a line such as ``-vm.x`` came last.
+    """
     entries = _replaced(settings) if loader.replaces else settings
     result = []  # type: List[Setting]
     for entry in entries:
         if entry.value is None:
+            if loader.replaces and entry.key in known:
+                result.append(entry)
             continue
         if not _GLOB.search(entry.key):
             if entry.key in known:
