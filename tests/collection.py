@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lays the path ``ansible_collections/oomkit/linux`` for a checkout that lies in any folder.
+
+Python, Ansible and ansible-lint find a collection only below such a path. A link in the checkout's own .cache folder
+gives it to them; a checkout that lies there already is used as it is.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NAME = ('ansible_collections', 'oomkit', 'linux')
+
+
+def root(checkout: Path = CHECKOUT) -> Path:
+    """The folder above ansible_collections, for sys.path and ANSIBLE_COLLECTIONS_PATH. Makes the link if it must."""
+    if checkout.parts[-3:] == NAME:
+        return checkout.parents[2]
+    collections = checkout / '.cache' / 'collections'
+    link = collections.joinpath(*NAME)
+    if not (link.is_symlink() and link.resolve() == checkout):
+        _link(link, checkout)
+    return collections
+
+
+def _link(link: Path, checkout: Path) -> None:
+    """Put the link in place in one step: several test processes may do so at once."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name('.%s.%d' % (link.name, os.getpid()))
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(checkout)
+    fresh.replace(link)
+
+
+def lay() -> Path:
+    """Make the collection importable in this process and in the Ansible commands it starts; returns the root."""
+    path = root()
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
+    os.environ['ANSIBLE_COLLECTIONS_PATH'] = str(path)
+    return path
+
+
+if __name__ == '__main__':
+    print(root())
