@@ -145,9 +145,12 @@ class Host(object):
         """Whether the path, followed, leads to something."""
         return self.stat(path) is not None
 
-    def is_link(self, path: str) -> bool:
-        """Whether the last part of the path is itself a symbolic link."""
-        return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path)) is not None
+    def read_link(self, path: str) -> Optional[str]:
+        """What the last part of the path says as a symbolic link, None when it is none or may not be read."""
+        try:
+            return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
+        except OSError:
+            return None
 
     # ----------------------------------------------------------------- writes
 

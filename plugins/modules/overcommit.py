@@ -65,8 +65,6 @@ attributes:
     support: full
   idempotent:
     support: full
-  platform:
-    platforms: linux
 seealso:
   - module: oomkit.linux.panic_on_oom
   - module: oomkit.linux.oom_facts

@@ -46,8 +46,6 @@ attributes:
     support: full
   idempotent:
     support: full
-  platform:
-    platforms: linux
 seealso:
   - module: oomkit.linux.overcommit
   - module: oomkit.linux.oom_facts

@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in the guest: JSON lines in, JSON lines out, one forked child for each module run.
+
+Arguments are handed over as ansible.module_utils.testing does it, which is what AnsiballZ's wrapper does too.
+"""
+
+import json
+import os
+import pwd
+import runpy
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from ansible.module_utils import basic  # noqa: E402, F401  pylint: disable=wrong-import-position,unused-import
+from ansible.module_utils.testing import patch_module_args  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def run(request):
+    """Fork, run the module with its output in files, wait."""
+    begin = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            return {'rc': -1, 'stdout': json.dumps({'failed': True, 'msg': 'runner: fork: %s' % exc}), 'stderr': '', 'seconds': 0}
+        if pid == 0:
+            child(request, out, err)
+        status = os.waitpid(pid, 0)[1]
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode('utf-8', 'replace'))
+    return {'rc': status, 'stdout': texts[0], 'stderr': texts[1], 'seconds': time.monotonic() - begin}
+
+
+def child(request, out, err):
+    """Never returns."""
+    code = 1
+    try:
+        null = os.open('/dev/null', os.O_RDONLY)
+        for source, target in ((null, 0), (out.fileno(), 1), (err.fileno(), 2)):
+            os.dup2(source, target)
+        if request['user'] != 'root':
+            entry = pwd.getpwnam(request['user'])
+            os.setgroups([])
+            os.setgid(entry.pw_gid)
+            os.setuid(entry.pw_uid)
+            os.environ['HOME'] = entry.pw_dir
+        with patch_module_args(request['params']):
+            runpy.run_module(request['module'], run_name='__main__', alter_sys=True)
+    except SystemExit as exc:
+        code = exc.code or 0
+    except BaseException:  # pylint: disable=broad-except
+        import traceback
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def main():
+    """Serve until the connection ends."""
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(run(json.loads(line))) + '\n')
+        sys.stdout.flush()
+
+
+main()

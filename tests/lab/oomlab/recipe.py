@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which machines there are, and what goes into their images."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+# Raise it when image.py builds differently from the same recipe.
+FORMAT = 1
+
+_PACKAGES = ('systemd', 'systemd-sysv', 'udev', 'dbus', 'openssh-server', 'python3', 'procps', 'strace', 'iproute2', 'kmod',
+             'initramfs-tools')
+
+# Run in the new root by /bin/sh, with $1 as the root directory.
+_SETUP = r'''
+set -e
+cat > "$1/etc/systemd/network/10-lab.network" <<EOF
+[Match]
+Name=e*
+[Network]
+Address=10.0.2.15/24
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+EOF
+echo lab > "$1/etc/hostname"
+echo '127.0.0.1 localhost lab' > "$1/etc/hosts"
+mkdir -p "$1/root/.ssh" "$1/etc/ssh/sshd_config.d"
+chmod 700 "$1/root/.ssh"
+printf 'UseDNS no\nPasswordAuthentication no\nMaxStartups 100\nPrintMotd no\n' > "$1/etc/ssh/sshd_config.d/lab.conf"
+chroot "$1" useradd -m -s /bin/sh tester
+mkdir -p "$1/home/tester/.ssh"
+printf 'MODULES=list\nCOMPRESS=gzip\n' > "$1/etc/initramfs-tools/conf.d/lab"
+printf 'virtio_pci\nvirtio_blk\next4\n' >> "$1/etc/initramfs-tools/modules"
+chroot "$1" systemctl enable systemd-networkd.service
+chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+    systemd-networkd-wait-online.service getty@tty1.service systemd-firstboot.service
+chroot "$1" update-initramfs -u -k all
+'''
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An image: everything that decides its content."""
+
+    name: str
+    suite: str
+    kernel: str                # how `uname -r` begins
+    python: str
+    backports_kernel: bool = False
+    packages: tuple = _PACKAGES
+    setup: str = _SETUP
+    format: int = FORMAT
+
+    def key(self) -> str:
+        """The same for the same content, wherever it is computed."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+RECIPES = {recipe.name: recipe for recipe in (
+    Recipe('bullseye', 'bullseye', '5.10', '3.9'),
+    Recipe('bookworm', 'bookworm', '6.1', '3.11'),
+    Recipe('trixie', 'trixie', '6.12', '3.13'),
+    Recipe('trixie-backports', 'trixie', '7.', '3.13', backports_kernel=True),
+)}
+ALIASES = {'11': 'bullseye', '12': 'bookworm', '13': 'trixie', '13-backports': 'trixie-backports'}
+DEFAULT = 'trixie'
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of that name or alias. Raises KeyError with the names there are."""
+    found = RECIPES.get(ALIASES.get(name, name))
+    if found is None:
+        raise KeyError(f'{name}: no such machine; there are {", ".join(RECIPES)} and {", ".join(ALIASES)}')
+    return found
