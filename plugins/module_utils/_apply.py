@@ -69,17 +69,26 @@ def apply_plan(plan: Plan) -> List[str]:
 
 def _apply(plan: Plan, undo: _Undo) -> List[str]:
     host = plan.situation.host
-    if plan.record is not None and not plan.request.absent:
-        _put(host, _originals.FILE, plan.situation.originals_data, plan.record, undo)
+    if not plan.request.absent:
+        _put_record(plan, undo)
     if plan.writes:
         _write_runtime(plan, undo)
     backups = [_backup(host, path, undo) for path in plan.taken_over]
     for path, (before, after) in sorted(plan.files.items()):
         _put(host, path, before, after, undo)
     _check_boot(plan)
-    if plan.record is not None and plan.request.absent:
-        _put(host, _originals.FILE, plan.situation.originals_data, plan.record, undo)
+    if plan.request.absent:
+        _put_record(plan, undo)
     return backups
+
+
+def _put_record(plan: Plan, undo: _Undo) -> None:
+    """Remember what to go back to before anything changes, and forget it only once everything is back."""
+    if plan.record_changes:
+        data = _originals.dump(plan.record_after) if plan.record_after else None
+        _put(plan.situation.host, _originals.FILE, plan.situation.originals_data, data, undo)
+        if data is None:
+            plan.situation.host.remove_folder(_originals.FOLDER)
 
 
 # --------------------------------------------------------------------- run time

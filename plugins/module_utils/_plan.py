@@ -82,7 +82,7 @@ class Plan(object):
         self.conflicts = []  # type: List[Dict[str, Any]]
         self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
         self.taken_over = []  # type: List[str]
-        self.record = None  # type: Optional[bytes]
+        self.record_after = situation.originals
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
         self.boot_before = dict((key, situation.boot.values.get(key)) for key in policy.keys)
@@ -97,7 +97,12 @@ class Plan(object):
     @property
     def to_do(self) -> bool:
         """Whether the real run has anything to write, our own record included."""
-        return self.changed or self.record is not None
+        return self.changed or self.record_changes
+
+    @property
+    def record_changes(self) -> bool:
+        """Whether the values to go back to are recorded, or no longer needed."""
+        return self.record_after != self.situation.originals
 
     def changed_keys(self) -> List[str]:
         """The sysctls whose value or line the plan changes, at run time or for the boot."""
@@ -225,15 +230,13 @@ def _documented_default(plan: Plan, key: str) -> Optional[int]:
 # ----------------------------------------------------------------------- record
 
 def _plan_record(plan: Plan) -> None:
-    """What /var/lib/oomkit must hold after the run; None: as it is."""
+    """What /var/lib/oomkit must hold after the run."""
     situation, request = plan.situation, plan.request
     if request.absent:
         # Both sides must be back before the old value may be forgotten.
         gone = set(plan.policy.keys) if request.runtime and request.persistent else set()
-        record = dict((key, value) for key, value in situation.originals.items() if key not in gone)
+        plan.record_after = dict(item for item in situation.originals.items() if item[0] not in gone)
     else:
         our_text = to_text(situation.host.read_bytes(request.sysctl_file) or b'')
-        record = _originals.updated(situation.originals, situation.runtime, plan.changed_keys(),
-                                    _sysctl_file.keys_in(our_text))
-    if record != situation.originals:
-        plan.record = _originals.dump(record)
+        plan.record_after = _originals.updated(situation.originals, situation.runtime, plan.changed_keys(),
+                                               _sysctl_file.keys_in(our_text))

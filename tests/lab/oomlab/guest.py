@@ -54,7 +54,7 @@ def _payload() -> bytes:
     ansible = Path(util.find_spec('ansible').origin).parent
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w:gz', compresslevel=1) as tar:
-        for name in ('__init__.py', 'release.py', 'module_utils'):
+        for name in ('__init__.py', 'release.py', '_vendor', 'module_utils'):
             tar.add(ansible / name, f'ansible/{name}', filter=_wanted)
         tar.add(_REPOSITORY / 'plugins', 'ansible_collections/oomkit/linux/plugins', filter=_wanted)
         tar.add(_PROGRAM, 'runner.py')
