@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Only names for what tools/ does. Everything is set up in .venv as it is needed; `make` alone lists the targets.
+SHELL = /bin/sh
+TESTS = tools/python.sh tools/environment.py test && .venv/bin/python tools/run_tests.py
+
+.PHONY: help demo test quick unit package lint sanity doc-check bench lab lab-matrix build clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+demo: ## audit this machine, and show what an example policy would change; changes nothing
+	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
+
+test: ## every test: unit, package, sanity, lint, benchmark and the lab on Debian 13 (about 20 minutes)
+	@$(TESTS) unit package sanity lint bench lab
+
+quick: ## unit tests and quick lint, in seconds
+	@$(TESTS) unit quick-lint
+
+unit: ## unit tests
+	@$(TESTS) unit
+
+package: ## documentation, tarball, demo, and the target code on Python 3.6
+	@$(TESTS) package
+
+lint: ## ruff, yamllint, shellcheck, ansible-lint, changelog and licences
+	@$(TESTS) lint
+
+sanity: ## ansible-test sanity, with nothing ignored
+	@$(TESTS) sanity
+
+doc-check: ## ansible-doc of all modules
+	@$(TESTS) docs
+
+bench: ## the benchmarks
+	@$(TESTS) bench
+
+lab: ## tests on a real kernel, in a disposable Debian 13
+	@$(TESTS) lab
+
+lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backports kernel
+	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports
+
+build: ## the tarball for ansible-galaxy, in .cache/build
+	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/build.py
+
+clean: ## remove everything that was made here
+	rm -rf .venv .cache .ansible .hypothesis .pytest_cache .ruff_cache tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

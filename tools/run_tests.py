@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs stages of the tests one after the other: ``.venv/bin/python tools/run_tests.py STAGE...``
+
+A failed stage does not keep the others from running. The last lines count what passed, failed and was skipped.
+"""
+
+import signal
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+
+import commands
+import results
+import sanity
+
+REPORTS = commands.CHECKOUT / '.cache' / 'results'
+FLAVOURS = ('bullseye', 'bookworm', 'trixie', 'trixie-backports')
+QUICK_LINT = {
+    'ruff': ['ruff', 'check', '.'],
+    'yamllint': ['yamllint', '--strict', '.'],
+}
+FULL_LINT = {
+    'ansible-lint': ['ansible-lint', '--profile', 'production', '--offline', '--strict'],
+    'antsibull-changelog': ['antsibull-changelog', 'lint'],
+    'reuse': ['reuse', 'lint', '--lines'],
+}
+
+
+def pytest(name: str, *arguments: str, limit_s: int, flavour: str | None = None) -> results.Tally:
+    """One run of pytest, counted from its own report. No report, or not one test in it, is a failure."""
+    report = REPORTS / (name + '.xml')
+    report.unlink(missing_ok=True)
+    env = commands.environment()
+    if flavour:
+        env['OOMKIT_LAB_FLAVOUR'] = flavour
+    command = [commands.BIN / 'python', '-m', 'pytest', '-q', '--junitxml=%s' % report, *arguments]
+    code = commands.run(command, limit_s, env=env)
+    try:
+        tally = results.read_junit(report)
+    except (OSError, ElementTree.ParseError) as exc:
+        return results.Tally(failures=['pytest ended with exit code %d and left no report (%s)' % (code, exc)])
+    if code and not tally.failures:
+        tally.failures.append('pytest ended with exit code %d' % code)
+    return tally
+
+
+def lint(tools: dict[str, list[str]]) -> results.Tally:
+    """Each tool is one check."""
+    tally = results.Tally()
+    for name, command in tools.items():
+        code = commands.run(command, 300)
+        tally.check(name, code == 0, 'exit code %d' % code)
+    return tally
+
+
+def shellcheck() -> list[str]:
+    """The command that checks every shell script of the project."""
+    names = sanity.project_files(commands.CHECKOUT)
+    scripts = [name for name in names if name.endswith('.sh') or name == '.ci/run']
+    return ['shellcheck', *scripts]
+
+
+def bench() -> results.Tally:
+    """Every program below tests/bench is one check: it tells by its exit code whether its targets are met."""
+    tally = results.Tally()
+    for program in sorted((commands.CHECKOUT / 'tests' / 'bench').glob('*.py')):
+        code = commands.run([commands.BIN / 'python', program], 300)
+        tally.check(program.name, code == 0, 'exit code %d' % code)
+    if not tally.passed and not tally.failures:
+        tally.failures.append('there is no benchmark below tests/bench')
+    return tally
+
+
+def lab(flavour: str | None = None) -> results.Tally:
+    """The tests on a real kernel; the default flavour, or the one named."""
+    return pytest('lab-' + (flavour or 'default'), 'tests/kernel', '-v', limit_s=2400, flavour=flavour)
+
+
+STAGES: dict[str, Callable[[], results.Tally]] = {
+    'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=300),
+    'package': lambda: pytest('package', 'tests/package', '-v', limit_s=600),
+    'docs': lambda: pytest('docs', 'tests/package/test_docs.py', '-v', limit_s=120),
+    'quick-lint': lambda: lint(QUICK_LINT),
+    'lint': lambda: lint({**QUICK_LINT, 'shellcheck': shellcheck(), **FULL_LINT}),
+    'sanity': sanity.run,
+    'bench': bench,
+    'lab': lab,
+    **{'lab-' + flavour: (lambda flavour=flavour: lab(flavour)) for flavour in FLAVOURS},
+}
+
+
+def run_stage(name: str) -> results.Tally:
+    """One stage with its heading and its time. What breaks the stage itself is its failure."""
+    print('\n=== %s' % name, flush=True)
+    start = time.monotonic()
+    try:
+        tally = STAGES[name]()
+    except Exception as exc:
+        tally = results.Tally(failures=['the stage broke: %s: %s' % (type(exc).__name__, exc)])
+    tally.seconds = time.monotonic() - start
+    return tally
+
+
+def main(names: list[str]) -> int:
+    """Run the stages named; 1 if anything failed or nothing ran."""
+    unknown = [name for name in names if name not in STAGES]
+    if unknown or not names:
+        print('usage: run_tests.py STAGE...   stages: %s' % ' '.join(STAGES), file=sys.stderr)
+        return 2
+    # A stopped run ends what it started, as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    tallies = {name: run_stage(name) for name in names}
+    print('\n'.join(results.table(tallies)), flush=True)
+    failed = any(tally.failures for tally in tallies.values())
+    return 1 if failed or not any(tally.passed for tally in tallies.values()) else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
