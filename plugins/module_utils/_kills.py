@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OOM kills, as the kernel log tells them.
+
+Sources: ``dump_oom_summary`` and ``__oom_kill_process`` in mm/oom_kill.c, and the format of records in
+Documentation/ABI/testing/dev-kmsg. Names come from programs: only records that the kernel itself wrote count, lines are
+matched from their start, and the name in brackets is taken up to the last thing that can follow it.
+"""
+
+import errno
+import os
+import re
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+_RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
+_MOST_RECORDS = 1000000
+_MOST_PENDING = 256
+RECENT = 20
+
+_INTERESTING = (b'oom-kill:', b'Kill', b'killed')
+_ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
+_SUMMARY = re.compile(br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),task=.*,pid=([0-9]+),uid=[0-9]+\Z',
+                      re.DOTALL)
+_KILLED = re.compile(
+    br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?Killed process ([0-9]+)(?:, UID [0-9]+,)? \((.*)\),? '
+    br'total-vm:[0-9]+kB, anon-rss:([0-9]+)kB, file-rss:([0-9]+)kB(?:, shmem-rss:([0-9]+)kB)?'
+    br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]+))?', re.DOTALL)
+_CHOSEN_OLD = re.compile(br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \(')
+_TASK_OLD = re.compile(br'Task in (.*) killed as a result of limit of ', re.DOTALL)
+_GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.group set\Z', re.DOTALL)
+
+Kill = NamedTuple('Kill', [
+    ('since_boot_us', int),
+    ('pid', int),
+    ('name', bytes),
+    ('cgroup', Optional[bytes]),
+    ('constraint', Optional[str]),
+    ('oom_score_adj', Optional[int]),
+    ('rss_kb', int),
+])
+
+
+def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
+    """(microseconds since boot, message) of a record of /dev/kmsg; None for one that the kernel did not write itself.
+
+    The kernel never lets a program write with its own facility, 0.
+    """
+    head, separator, rest = record.partition(b';')
+    fields = head.split(b',')
+    if not separator or len(fields) < 4 or not fields[0].isdigit() or not fields[2].isdigit():
+        return None
+    if int(fields[0]) >> 3:
+        return None
+    message = rest.partition(b'\n')[0]
+    return int(fields[2]), _ESCAPE.sub(lambda match: bytes([int(match.group(1), 16)]), message)
+
+
+class KillParser(object):
+    """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
+
+    def __init__(self, keep: int = RECENT) -> None:
+        self.kills = deque(maxlen=keep)  # type: Deque[Kill]
+        self._reasons = {}  # type: Dict[int, Tuple[str, Optional[bytes]]]
+        self._task_cgroup = None  # type: Optional[bytes]
+        self._group = None  # type: Optional[Tuple[str, bytes]]
+        self._constraint = 'none'
+
+    def feed(self, since_boot_us: int, message: bytes) -> None:
+        """One message."""
+        for pattern, take in ((_SUMMARY, self._summary), (_CHOSEN_OLD, self._chosen_old), (_TASK_OLD, self._task_old),
+                              (_GROUP, self._is_group)):
+            match = pattern.match(message)
+            if match is not None:
+                take(*match.groups())
+                return
+        match = _KILLED.match(message)
+        if match is not None:
+            self._killed(since_boot_us, *match.groups())
+
+    def _remember(self, pid: bytes, constraint: str, cgroup: Optional[bytes]) -> None:
+        if len(self._reasons) >= _MOST_PENDING:
+            self._reasons.clear()
+        self._reasons[int(pid)] = (constraint, cgroup)
+        self._constraint = constraint
+
+    def _summary(self, constraint: bytes, cgroup: bytes, pid: bytes) -> None:
+        self._group = None
+        self._remember(pid, constraint.decode('ascii').lower(), cgroup)
+
+    def _chosen_old(self, kind: bytes, pid: bytes) -> None:
+        """Before 5.0 there is no summary, and a cgroup is named in a line of its own."""
+        memcg = kind.startswith(b'Memory cgroup')
+        self._remember(pid, 'memcg' if memcg else 'none', self._task_cgroup if memcg else None)
+
+    def _task_old(self, cgroup: bytes) -> None:
+        self._task_cgroup = cgroup
+
+    def _is_group(self, cgroup: bytes) -> None:
+        self._group = (self._constraint, cgroup)
+
+    def _killed(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes, file_kb: bytes,
+                shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
+        constraint, cgroup = self._reason(int(pid), kind)
+        self.kills.append(Kill(since_boot_us, int(pid), name, cgroup, constraint, None if adj is None else int(adj),
+                               int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
+
+    def _reason(self, pid: int, kind: Optional[bytes]) -> Tuple[Optional[str], Optional[bytes]]:
+        """Why, and in which cgroup; the members of a group that is killed as a whole have no summary of their own."""
+        known = self._reasons.pop(pid, None) or self._group
+        if known is not None:
+            return known
+        return ('memcg' if kind == b'Memory cgroup out of memory' else None), None
+
+
+def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[Kill]:
+    """The last ``keep`` kills that these records of /dev/kmsg tell of, oldest first."""
+    parser = KillParser(keep)
+    for record in records:
+        if not any(word in record for word in _INTERESTING):
+            continue
+        parsed = parse_record(record)
+        if parsed is not None:
+            parser.feed(*parsed)
+    return list(parser.kills)
+
+
+def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
+    """The records that the kernel still holds, oldest first, without waiting for more. Raises OSError.
+
+    Records that were overwritten while reading are left out (EPIPE).
+    """
+    fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for _count in range(_MOST_RECORDS):
+            try:
+                record = os.read(fd, _RECORD_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno == errno.EPIPE:
+                    continue
+                raise
+            if not record:
+                return
+            yield record
+    finally:
+        os.close(fd)
+
+
+def total(vmstat: str) -> Optional[int]:
+    """oom_kill of /proc/vmstat: kills since boot; None on kernels before 4.13."""
+    match = re.search(r'^oom_kill ([0-9]+)$', vmstat, re.MULTILINE)
+    return int(match.group(1)) if match else None
+
+
+def kill_fact(kill: Kill, boot_time_s: float, when: Any, text: Any) -> Dict[str, Any]:
+    """A kill as a fact. ``when`` turns seconds since 1970 into text, ``text`` makes names harmless."""
+    return {
+        'when': when(boot_time_s + kill.since_boot_us / 1e6),
+        'pid': kill.pid,
+        'name': text(kill.name),
+        'cgroup': None if kill.cgroup is None else text(kill.cgroup),
+        'constraint': kill.constraint,
+        'oom_score_adj': kill.oom_score_adj,
+        'rss_kb': kill.rss_kb,
+    }
