@@ -184,6 +184,11 @@ class Processes(object):
         finally:
             os.close(fd)
 
+    def score(self, pid: Any) -> Optional[int]:
+        """oom_score."""
+        data = self.read('%s/oom_score' % pid)
+        return int(data) if data else None
+
     def adj(self, pid: Any) -> Optional[int]:
         """oom_score_adj."""
         data = self.read('%s/oom_score_adj' % pid)

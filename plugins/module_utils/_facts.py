@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts of module oom_facts, key by key: what cannot be read is null, with the reason among the warnings."""
+
+import re
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _boot_facts, _candidates, _commit, _environment, _kills, _knobs, _sysinfo,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+
+Request = NamedTuple('Request', [
+    ('subset', Set[str]),  # keys wanted
+    ('top', int),          # candidates wanted, 0: all
+    ('cmdline', bool),
+])
+
+_MODE_NAMES = dict((number, name) for name, number in _knobs.MODES.items())
+_POLICY_NAMES = dict((number, name) for name, number in _knobs.POLICIES.items())
+_PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9.]+)')
+
+
+class Unknown(Exception):
+    """A fact that cannot be had here; the message says why."""
+
+
+def chosen_keys(subset: List[str]) -> Set[str]:
+    """The keys that gather_subset asks for; names with ``!`` alone are taken off all. Raises ConvertError."""
+    wanted, unwanted = set(), set()  # type: Set[str], Set[str]
+    for item in subset:
+        name = item[1:] if item.startswith('!') else item
+        if name not in KEYS and (name != 'all' or item != name):
+            raise ConvertError('gather_subset: %r is unknown; give all, or any of %s, or one of these with ! before it to '
+                               'leave it out' % (harmless(item), ', '.join(KEYS)))
+        (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
+    return (wanted or set(KEYS)) - unwanted
+
+
+def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
+    """Everything that was asked for. Never raises for what the machine does not show."""
+    look = _Look(host, request)
+    facts = {}  # type: Dict[str, Any]
+    for key in KEYS:
+        if key in request.subset and key != 'warnings':
+            facts[key] = look.fact(key)
+    look.close()
+    if 'warnings' in request.subset:
+        facts['warnings'] = look.warnings
+    return facts
+
+
+class _Look(object):
+    """One run: what several keys need is read once."""
+
+    def __init__(self, host: Host, request: Request) -> None:
+        self.host = host
+        self.request = request
+        self.warnings = []  # type: List[str]
+        self._seen = {}  # type: Dict[str, Any]
+        self._processes = None  # type: Optional[Processes]
+
+    def fact(self, key: str) -> Any:
+        """The value of a key, null with a warning when there is none."""
+        try:
+            return _GATHERERS[key](self)
+        except Unknown as exc:
+            self.warn(key, str(exc))
+        except OSError as exc:
+            self.warn(key, '%s: %s' % (exc.filename or '/proc', exc.strerror))
+        return None
+
+    def warn(self, key: str, reason: str) -> None:
+        """Tell what is missing, once."""
+        text = harmless('%s: %s' % (key, reason))
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """The result of ``make``, called once in this run."""
+        if name not in self._seen:
+            self._seen[name] = make()
+        return self._seen[name]
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._processes is not None:
+            self._processes.__exit__()
+
+    # ------------------------------------------------------- shared readings
+
+    def runtime(self) -> _knobs.State:
+        """The sysctls now."""
+        return self.once('runtime', lambda: _boot_facts.runtime_values(self.host))
+
+    def sysctls(self, key: str, names: List[str]) -> _knobs.State:
+        """These sysctls, with a warning for those that are not shown."""
+        values = self.runtime()
+        missing = [name for name in names if values[name] is None]
+        if missing:
+            self.warn(key, 'this kernel does not show %s' % ', '.join(missing))
+        return values
+
+    def memory(self) -> _commit.Memory:
+        """/proc/meminfo. Raises Unknown."""
+        memory = self.once('memory', lambda: _commit.read_memory(self.host))
+        if memory is None:
+            raise Unknown('/proc/meminfo is not there')
+        return memory
+
+    def environment(self) -> Dict[str, Any]:
+        """The environment."""
+        return self.once('environment', lambda: _environment.environment(self.host))
+
+    def processes(self) -> Processes:
+        """/proc, opened."""
+        if self._processes is None:
+            self._processes = Processes(self.host)
+        return self._processes
+
+    def boot(self) -> Any:
+        """(boot, drift, warnings) of the next boot."""
+        return self.once('boot', lambda: _boot_facts.boot_facts(self.host))
+
+    def census(self, key: str) -> _candidates.Census:
+        """All processes; says what of them cannot be seen. Raises Unknown."""
+        census = self.once('census', self._census)
+        if census is None:
+            raise Unknown('how much memory the kernel counts with cannot be read')
+        reason = _candidates.unseen(self.host, census.denied)
+        if reason:
+            self.warn(key, reason)
+        if self.environment()['pid_namespace'] == 'nested':
+            self.warn(key, 'only the processes of this PID namespace are seen, not those of the rest of the machine')
+        return census
+
+    def _census(self) -> Optional[_candidates.Census]:
+        totals = _sysinfo.totals(self.host)
+        if totals is None:
+            return None
+        return _candidates.Census(self.host, self.processes(), totals, self.environment()['pid_namespace'] == 'init')
+
+
+def _overcommit(look: _Look) -> Dict[str, Any]:
+    values = look.sysctls('overcommit', list(_knobs.OVERCOMMIT_KEYS))
+    return {
+        'mode': values[_knobs.MEMORY],
+        'mode_name': _MODE_NAMES.get(values[_knobs.MEMORY]),
+        'ratio': values[_knobs.RATIO],
+        'kbytes': values[_knobs.KBYTES],
+        'admin_reserve_kbytes': values[_knobs.ADMIN_RESERVE],
+        'user_reserve_kbytes': values[_knobs.USER_RESERVE],
+    }
+
+
+def _commit_facts(look: _Look) -> Dict[str, Any]:
+    memory, values = look.memory(), look.runtime()
+    limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
+    headroom_kb = used_percent = None
+    if limit_kb is None or committed_kb is None:
+        look.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
+    else:
+        headroom_kb = limit_kb - _commit.reserves_kb(values) - committed_kb
+        used_percent = round(100.0 * committed_kb / limit_kb, 1) if limit_kb else None
+    mode = values[_knobs.MEMORY]
+    return {
+        'limit_kb': limit_kb,
+        'committed_kb': committed_kb,
+        'headroom_kb': headroom_kb,
+        'used_percent': used_percent,
+        'enforced': None if mode is None else mode == _knobs.MODES['never'],
+    }
+
+
+def _memory(look: _Look) -> Dict[str, Any]:
+    memory = look.memory()
+    if memory.available_kb is None:
+        look.warn('memory', 'this kernel does not tell MemAvailable')
+    return dict((name, getattr(memory, name))
+                for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb'))
+
+
+def _panic(look: _Look) -> Dict[str, Any]:
+    values = look.sysctls('panic', list(_knobs.PANIC_KEYS))
+
+    def switch(key: str) -> Optional[bool]:
+        return None if values[key] is None else bool(values[key])
+
+    return {
+        'panic_on_oom': values[_knobs.PANIC_ON_OOM],
+        'policy': _POLICY_NAMES.get(values[_knobs.PANIC_ON_OOM]),
+        'reboot_after_s': values[_knobs.PANIC],
+        'kill_allocating_task': switch(_knobs.KILL_ALLOCATING_TASK),
+        'dump_tasks': switch(_knobs.DUMP_TASKS),
+    }
+
+
+def _candidate_list(look: _Look) -> List[Dict[str, Any]]:
+    return look.census('candidates').candidates(look.request.top, look.request.cmdline)
+
+
+def _unkillable(look: _Look) -> List[Dict[str, Any]]:
+    return look.census('unkillable').unkillable()
+
+
+def _kill_facts(look: _Look) -> Dict[str, Any]:
+    total = _kills.total(look.host.read_text('/proc/vmstat') or '')
+    if total is None:
+        look.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
+    try:
+        kills = _kills.parse_kills(_kills.read_records(look.host))
+    except OSError as exc:
+        look.warn('kills', 'the kernel log cannot be read (%s), so recent kills are unknown' % exc.strerror)
+        return {'total': total, 'recent': None}
+    # The log's clock stands still while the machine sleeps, and so does CLOCK_MONOTONIC.
+    boot_time_s = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    return {'total': total,
+            'recent': [_kills.kill_fact(kill, boot_time_s, _candidates.iso_time, harmless) for kill in kills]}
+
+
+def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
+    """/proc/pressure/memory: by kind (some, full) the averages in percent and the total in microseconds."""
+    kinds = {}
+    for line in text.splitlines():
+        kinds[line.partition(' ')[0]] = dict(
+            (name, int(number) if name == 'total' else float(number)) for name, number in _PRESSURE_FIELD.findall(line))
+    return kinds
+
+
+def _pressure(look: _Look) -> Dict[str, Any]:
+    try:
+        text = look.host.read_text('/proc/pressure/memory')
+    except OSError as exc:
+        raise Unknown('/proc/pressure/memory: %s; pressure stall information may be switched off (psi=1 on the kernel '
+                      'command line switches it on)' % exc.strerror)
+    if not text:
+        raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)')
+    return parse_pressure(text)
+
+
+def _boot(look: _Look) -> Dict[str, Any]:
+    boot, _drift, warnings = look.boot()
+    for text in warnings:
+        look.warn('boot', text.partition('boot: ')[2] or text)
+    return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
+
+
+def _drift(look: _Look) -> List[Dict[str, Any]]:
+    return [_with_harmless_file(fact) for fact in look.boot()[1]]
+
+
+def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(fact, file=None if fact['file'] is None else harmless(fact['file']))
+
+
+def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
+    return _candidates.userspace_killers(look.processes())
+
+
+def _environment_facts(look: _Look) -> Dict[str, Any]:
+    environment = look.environment()
+    container = environment['container']
+    return dict(environment, container=None if container is None else harmless(container))
+
+
+_GATHERERS = {
+    'overcommit': _overcommit,
+    'commit': _commit_facts,
+    'memory': _memory,
+    'panic': _panic,
+    'candidates': _candidate_list,
+    'unkillable': _unkillable,
+    'kills': _kill_facts,
+    'pressure': _pressure,
+    'boot': _boot,
+    'drift': _drift,
+    'userspace_killers': _userspace_killers,
+    'environment': _environment_facts,
+}  # type: Dict[str, Callable[[_Look], Any]]
+
+KEYS = tuple(_GATHERERS) + ('warnings',)

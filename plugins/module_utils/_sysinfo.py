@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much memory the kernel itself counts with: sysinfo(2).
+
+Inside containers lxcfs puts a file of its own over /proc/meminfo, while badness and oom_score go on using the
+machine's memory. The system call has no such cover. ansible.module_utils.basic has loaded ctypes already, so that it
+costs nothing here.
+"""
+
+import os
+from typing import NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+try:
+    import ctypes
+except ImportError:  # a Python built without libffi
+    ctypes = None  # type: ignore[assignment]
+
+Totals = NamedTuple('Totals', [
+    ('pages', int),         # RAM and swap
+    ('swap_in_use', bool),
+])
+
+
+def page_kb() -> int:
+    """The size of a page."""
+    return os.sysconf('SC_PAGE_SIZE') // 1024
+
+
+def totals(host: Host) -> Optional[Totals]:
+    """What the kernel counts with, from sysinfo(2); from /proc/meminfo where that cannot be called, or for a tree on disk."""
+    found = _from_system_call() if host.root == '/' else None
+    return found or _from_meminfo(host)
+
+
+def _from_meminfo(host: Host) -> Optional[Totals]:
+    try:
+        memory = read_memory(host)
+    except OSError:
+        return None
+    if memory is None:
+        return None
+    pages = memory.total_kb // page_kb() + memory.swap_total_kb // page_kb()
+    return Totals(pages, memory.swap_free_kb < memory.swap_total_kb)
+
+
+def _from_system_call() -> Optional[Totals]:
+    if ctypes is None:
+        return None
+
+    class Sysinfo(ctypes.Structure):
+        """struct sysinfo of sysinfo(2), with room for its padding."""
+
+        _fields_ = [(name, ctypes.c_ulong) for name in (
+            'uptime', 'load_1', 'load_5', 'load_15', 'totalram', 'freeram', 'sharedram', 'bufferram', 'totalswap', 'freeswap')
+        ] + [('procs', ctypes.c_ushort), ('pad', ctypes.c_ushort), ('totalhigh', ctypes.c_ulong), ('freehigh', ctypes.c_ulong),
+             ('mem_unit', ctypes.c_uint), ('room', ctypes.c_char * 64)]
+
+    info = Sysinfo()
+    try:
+        failed = ctypes.CDLL(None).sysinfo(ctypes.byref(info))
+    except (OSError, AttributeError):
+        return None
+    if failed:
+        return None
+    unit_bytes = info.mem_unit or 1
+    page_bytes = page_kb() * 1024
+    pages = info.totalram * unit_bytes // page_bytes + info.totalswap * unit_bytes // page_bytes
+    return Totals(pages, info.freeswap < info.totalswap)
