@@ -127,15 +127,21 @@ def normalize_key(key: str) -> str:
     return '/'.join(part for part in key.split('/') if part not in ('', '.'))
 
 
-def parse_line(line: str) -> Optional[Tuple[str, Optional[str]]]:
-    """(key, value) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting."""
+def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, Optional[str]]]:
+    """(key, value) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting.
+
+    ``- vm.x = 1`` is a setting to systemd, and to procps a key that begins with a blank.
+    """
     text = line.strip(_BLANK)
     if not text or text[0] in '#;':
         return None
     key, equals, value = text.partition('=')
     if not equals and not key.startswith('-'):
         return None
-    key = normalize_key((key[1:] if key.startswith('-') else key).strip(_BLANK))
+    key = key[1:] if key.startswith('-') else key
+    if key[:1] in (' ', '\t') and not blank_after_dash:
+        return None
+    key = normalize_key(key.strip(_BLANK))
     if not key:
         return None
     return key, value.strip(_BLANK) if equals else None
@@ -146,14 +152,14 @@ def split_lines(text: str) -> List[str]:
     return re.findall(r'[^\n]*\n|[^\n]+\Z', text)
 
 
-def settings_of(path: str, text: str) -> Iterator[Setting]:
+def settings_of(path: str, text: str, blank_after_dash: bool = True) -> Iterator[Setting]:
     """What a file sets, with the line numbers that an editor shows.
 
     systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
     """
     for number, line in enumerate(split_lines(text), 1):
         for piece in re.split('[\r\0]', line):
-            parsed = parse_line(piece)
+            parsed = parse_line(piece, blank_after_dash)
             if parsed is not None:
                 yield Setting(path, number, parsed[0], parsed[1])
 
@@ -161,7 +167,7 @@ def settings_of(path: str, text: str) -> Iterator[Setting]:
 def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[Setting]:
     """All settings of all files, in reading order."""
     return [setting for path in list_files(host, loader, overlay)
-            for setting in settings_of(path, read_file(host, path, overlay))]
+            for setting in settings_of(path, read_file(host, path, overlay), blank_after_dash=loader.replaces)]
 
 
 # ------------------------------------------------------------ what gets written
@@ -172,6 +178,7 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
     An entry without a value stands for a key that systemd does not write because a line such as ``-vm.x`` came last.
     """
     entries = _replaced(settings) if loader.replaces else settings
+    named = set(entry.key for entry in entries)
     result = []  # type: List[Setting]
     for entry in entries:
         if entry.value is None:
@@ -182,9 +189,8 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
             if entry.key in known:
                 result.append(entry)
             continue
-        for key in known:
-            if matches(entry.key, key) and not _excluded(loader, entries, key):
-                result.append(entry._replace(key=key))
+        # A line that names the key, excluding ones too, keeps globs off it.
+        result.extend(entry._replace(key=key) for key in known if matches(entry.key, key) and key not in named)
     return result
 
 
@@ -208,13 +214,3 @@ def matches(pattern: str, key: str) -> bool:
     pieces, parts = pattern.split('/'), key.split('/')
     return len(pieces) == len(parts) and all(
         fnmatch.fnmatchcase(part, piece.replace('[^', '[!')) for piece, part in zip(pieces, parts))
-
-
-def _excluded(loader: Loader, entries: List[Setting], key: str) -> bool:
-    """Whether another line keeps the glob off the key: one that names it, or for procps an excluding glob."""
-    for entry in entries:
-        if entry.key == key:
-            return True
-        if not loader.replaces and entry.value is None and fnmatch.fnmatchcase(key, entry.key):
-            return True
-    return False

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -15,31 +16,25 @@ from oomlab import LabError
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _PROGRAM = Path(__file__).resolve().parents[1] / 'guest' / 'runner.py'
-_HOME = '/opt/oomkit-lab'
+HOME = '/opt/oomkit-lab'
 
 
 class Runner:
     """A connection to guest/runner.py."""
 
     def __init__(self, ssh: list) -> None:
-        subprocess.run([*ssh, f'rm -rf {_HOME} && mkdir -p {_HOME} && tar -xzf - -C {_HOME}'], input=_payload(), check=True)
-        self._process = subprocess.Popen([*ssh, f'exec python3 -u {_HOME}/runner.py'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        _push(ssh)
+        self._process = subprocess.Popen([*ssh, f'exec python3 -u {HOME}/runner.py'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          text=True)
 
     def module(self, name: str, params: dict, check: bool, diff: bool, user: str) -> dict:
         """One run: what the module returned, with ``_rc``. Raises LabError when it returned nothing that is JSON."""
-        request = {'module': f'ansible_collections.oomkit.linux.plugins.modules.{name}', 'user': user,
-                   'params': dict(params, _ansible_check_mode=check, _ansible_diff=diff, _ansible_module_name=f'oomkit.linux.{name}')}
-        self._process.stdin.write(json.dumps(request) + '\n')
+        self._process.stdin.write(request(name, params, check, diff, user) + '\n')
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise LabError('the runner in the guest is gone')
-        answer = json.loads(line)
-        try:
-            return dict(json.loads(answer['stdout']), _rc=answer['rc'], _seconds=answer['seconds'])
-        except ValueError as error:
-            raise LabError(f'{name} returned no JSON: {answer}') from error
+        return result(name, line)
 
     def close(self) -> None:
         """End the program in the guest, if it still lives."""
@@ -49,17 +44,44 @@ class Runner:
         self._process.stdout.close()
 
 
+def request(name: str, params: dict, check: bool = False, diff: bool = True, user: str = 'root') -> str:
+    """A line for guest/runner.py."""
+    return json.dumps({
+        'module': f'ansible_collections.oomkit.linux.plugins.modules.{name}', 'user': user,
+        'params': dict(params, _ansible_check_mode=check, _ansible_diff=diff, _ansible_module_name=f'oomkit.linux.{name}')})
+
+
+def result(name: str, line: str) -> dict:
+    """What the module returned, with ``_rc`` and ``_seconds``. Raises LabError when that is no JSON."""
+    answer = json.loads(line)
+    try:
+        return dict(json.loads(answer['stdout']), _rc=answer['rc'], _seconds=answer['seconds'])
+    except ValueError as error:
+        raise LabError(f'{name} returned no JSON: {answer}') from error
+
+
+def _push(ssh: list) -> None:
+    """Bring the files over, unless the guest has these very ones: a restored snapshot often does."""
+    payload = _payload()
+    key = hashlib.sha256(payload).hexdigest()
+    there = subprocess.run([*ssh, f'cat {HOME}/key 2>/dev/null'], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+    if there != key:
+        unpack = f'rm -rf {HOME} && mkdir -p {HOME} && tar -xf - -C {HOME} && chmod -R a+rX {HOME} && printf %s {key} > {HOME}/key'
+        subprocess.run([*ssh, unpack], input=payload, check=True)
+
+
 def _payload() -> bytes:
     """The collection's plugins, this environment's own ansible.module_utils, and the runner, as a tar file."""
     ansible = Path(util.find_spec('ansible').origin).parent
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode='w:gz', compresslevel=1) as tar:
+    with tarfile.open(fileobj=buffer, mode='w') as tar:
         for name in ('__init__.py', 'release.py', '_vendor', 'module_utils'):
             tar.add(ansible / name, f'ansible/{name}', filter=_wanted)
         tar.add(_REPOSITORY / 'plugins', 'ansible_collections/oomkit/linux/plugins', filter=_wanted)
-        tar.add(_PROGRAM, 'runner.py')
+        tar.add(_PROGRAM, 'runner.py', filter=_wanted)
     return buffer.getvalue()
 
 
 def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    entry.mtime = 0  # the same files make the same payload
     return None if entry.name.endswith(('__pycache__', '.pyc', '.ps1', '.psm1', '.cs')) else entry

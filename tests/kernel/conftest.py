@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines of the lab for tests that only a real kernel can answer."""
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent.parent
+for folder in (TESTS, TESTS / 'lab'):
+    sys.path.insert(0, str(folder))
+importlib.import_module('collection').lay()
+
+from oomlab.machine import Machine  # noqa: E402
+from oomlab.recipe import DEFAULT, recipe_of  # noqa: E402
+
+FLAVOUR = recipe_of(os.environ.get('OOMKIT_LAB_FLAVOUR', DEFAULT)).name
+
+
+def pytest_sessionstart(session):
+    """A stopped run ends as an interrupted one does, so that its machines are taken down."""
+    def end(_number, _frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, end)
+
+
+def started(name, **settings):
+    """A machine of its own for this test run, ended whatever happens, with a snapshot ``fresh``."""
+    one = Machine(f'{name}-{os.getpid()}', FLAVOUR)
+    try:
+        seconds = one.start(**settings)
+        print(f'\n{FLAVOUR}: {one.run("uname -r").stdout.strip()} on {one.settings()["accelerator"]}, booted in {seconds:.0f} s')
+        one.module('overcommit', check=True, mode=0)  # brings the module code into the snapshot
+        one.save('fresh')
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope='session')
+def machine():
+    """1 GB, no swap, 2 processors."""
+    yield from started('test')
+
+
+@pytest.fixture(scope='session')
+def big_machine():
+    """The machine of the classic example: 4 GB, no swap."""
+    yield from started('big', memory_mb=4096)
+
+
+@pytest.fixture
+def fresh(machine):
+    """The machine as it was right after its first boot."""
+    machine.restore('fresh')
+    return machine

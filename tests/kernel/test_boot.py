@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boot simulation against the loaders themselves, on generated trees of files.
+
+OOMKIT_TREES sets how many (300 unless told); OOMKIT_SEED another start than 1. Each tree's seed is its own number.
+"""
+
+import json
+import os
+import random
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from trees import FOLDERS, tree
+
+TREES = int(os.environ.get('OOMKIT_TREES', '300'))
+SEED = int(os.environ.get('OOMKIT_SEED', '1'))
+
+# In the guest: lay each tree, bring the kernel to the state of a boot, run the loader, read all keys.
+SCRIPT = r'''
+import json, os, shutil, subprocess, sys
+trees, folders, start, loader = json.load(sys.stdin)
+def put(key, value):
+    with open('/proc/sys/' + key.replace('.', '/'), 'w') as stream:
+        stream.write('%d\n' % value)
+def reset():
+    for key, value in start.items():
+        put(key, value)
+    put('vm.overcommit_ratio', 50)
+result = []
+for tree in trees:
+    for folder in folders:
+        shutil.rmtree('/' + folder, ignore_errors=True)
+        os.makedirs('/' + folder)
+    if os.path.lexists('/etc/sysctl.conf'):
+        os.unlink('/etc/sysctl.conf')
+    for path, content in tree.items():
+        if isinstance(content, dict):
+            os.symlink(content['link'], '/' + path)
+        else:
+            with open('/' + path, 'wb') as stream:
+                stream.write(content.encode('latin-1'))
+    reset()
+    subprocess.run(loader, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    result.append({key: int(open('/proc/sys/' + key.replace('.', '/')).read()) for key in start})
+    put('vm.overcommit_memory', 0)
+reset()
+print(json.dumps(result))
+'''
+
+
+def lay(root, files, merged_lib):
+    """The same tree on this computer, for the simulation to read."""
+    for folder in FOLDERS + ('dev',):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    if merged_lib:
+        (root / 'lib').symlink_to('usr/lib')
+    (root / 'dev/null').write_text('')
+    for path, content in files.items():
+        if isinstance(content, dict):
+            (root / path).symlink_to(content['link'])
+        else:
+            (root / path).write_bytes(content.encode('latin-1'))
+
+
+def compare(machine, tmp_path, loader, command, count):
+    """Run all trees in the guest and here; the differences as text."""
+    start = {key: machine.sysctl(key) for key in _knobs.ALL_KEYS if key != _knobs.KBYTES} | {_knobs.KBYTES: 0}
+    originals = {key: start[key] for key in start if not _knobs.KNOBS[key].constant}
+    seeds = range(SEED, SEED + count)
+    trees = [tree(random.Random(seed)) for seed in seeds]
+    machine.write_file('/root/trees.py', SCRIPT.encode())
+    found = json.loads(machine.run('python3 /root/trees.py', timeout=600,
+                                   data=json.dumps([trees, FOLDERS, start, command])).stdout)
+    merged_lib = machine.run('readlink /lib', check=False).stdout.strip() == 'usr/lib'
+    wrong = []
+    for seed, files, real in zip(seeds, trees, found, strict=True):
+        root = tmp_path / str(seed)
+        lay(root, files, merged_lib)
+        said = _boot.simulate(Host(str(root)), loader, originals).values
+        if said != real:
+            lines = [f'{path}: {content!r}' for path, content in sorted(files.items())]
+            wrong.append('\n  '.join([f'seed {seed}: real {differing(real, said)}, simulated {differing(said, real)}', *lines]))
+    print(f'{count} trees from seed {SEED}: {count - len(wrong)} as {loader.name} sets them, {len(wrong)} not')
+    return wrong
+
+
+def differing(state, other):
+    return {key: value for key, value in state.items() if value != other[key]}
+
+
+@pytest.fixture
+def loader_path(fresh):
+    """systemd-sysctl of the guest."""
+    paths = '/usr/lib/systemd/systemd-sysctl /lib/systemd/systemd-sysctl'
+    return fresh.run(f'ls {paths} 2>/dev/null | head -n 1').stdout.strip()
+
+
+def test_systemd_sysctl_sets_what_the_simulation_says(fresh, tmp_path, loader_path):
+    wrong = compare(fresh, tmp_path, _sysctld.SYSTEMD, [loader_path], TREES)
+    assert not wrong, '\n'.join(wrong[:5])
+
+
+def test_procps_sets_what_the_simulation_says(fresh, tmp_path):
+    version = fresh.run('sysctl --version').stdout
+    if ' 3.' in version:
+        pytest.skip(f'{version.strip()} knows no globs, and is no init\'s loader on this Debian: systemd-sysctl is')
+    wrong = compare(fresh, tmp_path, _sysctld.PROCPS, ['sysctl', '--system'], min(TREES, 150))
+    assert not wrong, '\n'.join(wrong[:5])

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Symptoms 1 to 11 that users of existing tools complain about, each shown not to occur here."""
+
+import pytest
+from test_sysctls import OURS, failed, good, ours, unchanged, values
+
+HEADER = '# Made by the Ansible collection oomkit.linux'
+
+
+def lines(machine):
+    """Our file without its header."""
+    return [line for line in ours(machine).splitlines() if not line.startswith(HEADER)]
+
+
+def test_1_ratio_and_kbytes_never_both_stay_and_it_converges(fresh):
+    for wish in ({'ratio': 80}, {'kbytes': 900000}, {'ratio': 80}):
+        good(fresh.module('overcommit', **wish))
+        unchanged(fresh, 'overcommit', **wish)
+    assert lines(fresh) == ['vm.overcommit_ratio = 80']
+
+
+def test_2_other_lines_stay_byte_for_byte_and_an_inline_comment_survives(fresh):
+    before = b'# head\n\n\tvm.swappiness  =  10\t# x\nvm.swappiness=11\n;y\nvm.overcommit_memory=0 # strict\nlast=1'
+    fresh.write_file(OURS, before)
+    good(fresh.module('overcommit', mode=1))
+    assert fresh.read_file(OURS) == before.replace(b'vm.overcommit_memory=0 #', b'vm.overcommit_memory=1 #')
+
+
+@pytest.mark.parametrize('broken', [b'this is no assignment\n', b'\xff\xfe\n', b'=\n', b'vm.overcommit_memory\n'])
+def test_3_a_broken_line_elsewhere_is_no_reason_to_fail(fresh, broken):
+    fresh.write_file(OURS, broken)
+    fresh.write_file('/etc/sysctl.d/10-x.conf', broken)
+    good(fresh.module('overcommit', mode='always'))
+    assert fresh.read_file(OURS) == broken + b'vm.overcommit_memory = 1\n'
+    unchanged(fresh, 'overcommit', mode='always')
+
+
+def test_4_a_refused_value_leaves_no_trace_and_check_mode_says_it_too(fresh):
+    fresh.write_file(OURS, b'vm.overcommit_memory=0\n')
+    untouched = values(fresh, 'overcommit')
+    for check in (True, False):
+        for wish in ({'mode': 3}, {'ratio': -1}, {'ratio': 2 ** 31}, {'kbytes': 2}):
+            failed(fresh, 'overcommit', check=check, **wish)
+        failed(fresh, 'panic_on_oom', check=check, policy=3)
+    assert values(fresh, 'overcommit') == untouched and fresh.read_file(OURS) == b'vm.overcommit_memory=0\n'
+
+
+def test_5_a_failed_write_is_a_failure(fresh):
+    """The kernel answers EINVAL for 2**64 kB of reserve... which our own check lets through on no kernel."""
+    failed(fresh, 'overcommit', admin_reserve_kbytes=2 ** 64)
+    # A key that is not there: hidden by an empty directory over /proc/sys/vm.
+    prefix = "unshare -m sh -c 'mkdir -p /tmp/none && mount --bind /tmp/none /proc/sys/vm && exec \"$@\"' -"
+    result = fresh.module_under(prefix, 'panic_on_oom', policy='kill')
+    assert result['failed'] and '/proc/sys/vm/panic_on_oom' in result['msg']
+    assert ours(fresh) is None
+
+
+def test_6_a_file_that_the_boot_does_not_read_is_refused(fresh):
+    fresh.run('rm -f /etc/sysctl.d/99-sysctl.conf')
+    assert 'is not read by systemd-sysctl' in failed(fresh, 'overcommit', mode='always', sysctl_file='/etc/sysctl.conf')
+    fresh.run('touch /etc/sysctl.conf; ln -s ../sysctl.conf /etc/sysctl.d/99-sysctl.conf')
+    good(fresh.module('overcommit', mode='always', sysctl_file='/etc/sysctl.conf'))
+    fresh.reboot()
+    unchanged(fresh, 'overcommit', mode='always', sysctl_file='/etc/sysctl.conf')
+
+
+def test_7_a_later_file_is_told_and_taken_over_only_below_etc(fresh):
+    fresh.write_file('/etc/sysctl.d/99-vendor.conf', b'# v\nvm.overcommit_memory = 1\n')
+    message = failed(fresh, 'overcommit', mode='never', ratio=90)
+    assert '/etc/sysctl.d/99-vendor.conf line 2' in message and ours(fresh) is None
+    result = good(fresh.module('overcommit', mode='never', ratio=90, conflicts='take_over'))
+    assert fresh.read_file('/etc/sysctl.d/99-vendor.conf') == b'# v\n# oomkit.linux: vm.overcommit_memory = 1\n'
+    assert fresh.read_file(result['backup_files'][0]) == b'# v\nvm.overcommit_memory = 1\n'
+    fresh.write_file('/usr/lib/sysctl.d/99-zz.conf', b'vm.overcommit_memory = 1\n')
+    assert '/usr/lib/sysctl.d/99-zz.conf' in failed(fresh, 'overcommit', mode='never', conflicts='take_over')
+    fresh.run('rm /usr/lib/sysctl.d/99-zz.conf')
+    fresh.reboot()
+    assert fresh.sysctl('vm.overcommit_memory') == 2
+    good(fresh.module('overcommit', state='absent'))
+    assert fresh.read_file('/etc/sysctl.d/99-vendor.conf') == b'# v\nvm.overcommit_memory = 1\n'
+    assert fresh.sysctl('vm.overcommit_memory') == 1
+
+
+@pytest.mark.parametrize('line', ['vm/overcommit_memory=1', '-vm.overcommit_memory = 1', 'vm.overcommit_memory = 01', '  vm.overcommit_memory=1  '])
+def test_8_every_spelling_is_recognised(fresh, line):
+    fresh.write_file(OURS, line.encode() + b'\n')
+    fresh.run('echo 1 > /proc/sys/vm/overcommit_memory')
+    unchanged(fresh, 'overcommit', mode='always')
+    good(fresh.module('overcommit', mode='heuristic'))
+    assert len(ours(fresh).splitlines()) == 1
+
+
+def test_9_a_missing_directory_is_made_and_a_link_stays_one(fresh):
+    fresh.run('rm -rf /etc/sysctl.d')
+    planned = good(fresh.module('overcommit', check=True, mode='always'))
+    assert planned['changed'] and fresh.run('ls -d /etc/sysctl.d', check=False).returncode != 0
+    good(fresh.module('overcommit', mode='always'))
+    fresh.run(f'mv {OURS} /srv/ours.conf && ln -s /srv/ours.conf {OURS}')
+    good(fresh.module('overcommit', mode='heuristic'))
+    assert fresh.run(f'readlink {OURS}').stdout == '/srv/ours.conf\n'
+    assert 'vm.overcommit_memory = 0' in fresh.run('cat /srv/ours.conf').stdout
+
+
+def test_10_yes_is_not_a_mode(fresh):
+    for value in (True, False, 'yes', 'True', 1.0):
+        assert failed(fresh, 'overcommit', mode=value).startswith('mode: ')
+        assert failed(fresh, 'panic_on_oom', policy=value).startswith('policy: ')
+    assert fresh.sysctl('vm.overcommit_memory') == 0
+
+
+def test_11_strict_mode_that_would_stop_every_fork_is_refused(fresh):
+    message = failed(fresh, 'overcommit', mode='never', kbytes=4096)
+    assert message.startswith('Refused, because programs could no longer start')
+    assert fresh.sysctl('vm.overcommit_memory') == 0 and fresh.run('true').returncode == 0

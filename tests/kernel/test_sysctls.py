@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules overcommit and panic_on_oom through their whole life on a real kernel, reboots included."""
+
+import json
+import random
+
+import pytest
+
+OURS = '/etc/sysctl.d/99-oomkit.conf'
+OVERCOMMIT = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'user_reserve_kbytes': 20000}
+PANIC = {'policy': 'panic', 'reboot_after': 10, 'kill_allocating_task': True, 'dump_tasks': False}
+VALUES = {
+    'overcommit': {'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90, 'vm.overcommit_kbytes': 0, 'vm.admin_reserve_kbytes': 9000,
+                   'vm.user_reserve_kbytes': 20000},
+    'panic_on_oom': {'vm.panic_on_oom': 1, 'kernel.panic': 10, 'vm.oom_kill_allocating_task': 1, 'vm.oom_dump_tasks': 0},
+}
+WISHES = {'overcommit': OVERCOMMIT, 'panic_on_oom': PANIC}
+DRIFT = {'overcommit': ('vm.overcommit_memory', 1), 'panic_on_oom': ('kernel.panic', 33)}
+
+
+def values(machine, module):
+    """What the kernel holds."""
+    return {key: machine.sysctl(key) for key in VALUES[module]}
+
+
+def ours(machine):
+    """Our file, None when there is none."""
+    done = machine.run(f'cat {OURS}', check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def good(result):
+    """The result of a run that did not fail."""
+    assert not result.get('failed'), result
+    return result
+
+
+def unchanged(machine, module, **params):
+    result = good(machine.module(module, **params))
+    assert not result['changed'] and result['diff'] == [] and result['changed_keys'] == [], result
+
+
+def failed(machine, module, **params):
+    """The message of a run that must fail."""
+    result = machine.module(module, **params)
+    assert result.get('failed'), result
+    assert 'Traceback' not in json.dumps(result)
+    return result['msg']
+
+
+@pytest.mark.parametrize('module', WISHES)
+def test_set_drift_check_reboot_undo(fresh, module):
+    wish, key = WISHES[module], DRIFT[module][0]
+    untouched = values(fresh, module)
+    planned = good(fresh.module(module, check=True, **wish))
+    assert values(fresh, module) == untouched and ours(fresh) is None
+    done = good(fresh.module(module, **wish))
+    for name in ('changed', 'changed_keys', 'before', 'after', 'diff'):
+        assert planned[name] == done[name]
+    assert done['changed'] and values(fresh, module) == done['after']['runtime'] == VALUES[module]
+    unchanged(fresh, module, **wish)
+
+    fresh.run(f'sysctl -w {key}={DRIFT[module][1]}')
+    planned = good(fresh.module(module, check=True, **wish))
+    assert planned['changed_keys'] == [key] and fresh.sysctl(key) == DRIFT[module][1]
+    assert planned['diff'][0]['before'] == f'{key} = {DRIFT[module][1]}\n'
+    assert good(fresh.module(module, **wish))['changed_keys'] == [key]
+    unchanged(fresh, module, **wish)
+
+    fresh.reboot()
+    assert values(fresh, module) == VALUES[module]
+    unchanged(fresh, module, **wish)
+
+    undone = good(fresh.module(module, state='absent'))
+    assert undone['changed'] and values(fresh, module) == untouched and ours(fresh) is None
+    assert fresh.run('ls /var/lib/oomkit', check=False).returncode != 0
+    unchanged(fresh, module, state='absent')
+
+
+def test_undo_holds_after_a_reboot(fresh):
+    for module, wish in WISHES.items():
+        good(fresh.module(module, **wish))
+    fresh.reboot()
+    for module in WISHES:
+        good(fresh.module(module, state='absent'))
+    fresh.reboot()
+    for module in WISHES:
+        unchanged(fresh, module, state='absent')
+    assert fresh.sysctl('vm.overcommit_memory') == fresh.sysctl('vm.panic_on_oom') == 0 and ours(fresh) is None
+
+
+def test_the_classic_example(big_machine):
+    """4 GB and no swap: half the memory at ratio 50, all of it at 100, in one call each."""
+    big_machine.restore('fresh')
+
+    def meminfo():
+        lines = big_machine.run('cat /proc/meminfo').stdout.splitlines()
+        return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
+    total_kb = meminfo()['MemTotal']
+    for ratio in (50, 100):
+        good(big_machine.module('overcommit', mode='never', ratio=ratio))
+        assert abs(meminfo()['CommitLimit'] - total_kb * ratio // 100) <= 4
+        facts = big_machine.module('oom_facts')['ansible_facts']['oom']
+        now = meminfo()
+        assert (facts['commit']['limit_kb'], facts['memory']['total_kb'], facts['memory']['swap_total_kb']) == (
+            now['CommitLimit'], now['MemTotal'], 0)
+        assert facts['overcommit']['ratio'] == ratio and facts['commit']['enforced'] and facts['drift'] == []
+
+
+def test_commit_limit_is_what_was_asked_for(fresh):
+    fresh.run('fallocate -l 200M /swap && chmod 600 /swap && mkswap /swap && swapon /swap')
+    for limit, within_kb in (('900M', 4), ('95%', 4)):
+        result = good(fresh.module('overcommit', mode='never', commit_limit=limit))
+        lines = dict(line.split(':') for line in fresh.run('cat /proc/meminfo').stdout.splitlines())
+        numbers = {name: int(value.split()[0]) for name, value in lines.items()}
+        whole_kb = numbers['MemTotal'] + numbers['SwapTotal']
+        wanted_kb = 900 * 1024 if limit == '900M' else whole_kb * 95 // 100
+        assert abs(numbers['CommitLimit'] - wanted_kb) <= within_kb, result
+        unchanged(fresh, 'overcommit', mode='never', commit_limit=limit)
+    assert 'swap' in failed(fresh, 'overcommit', commit_limit='150M')
+
+
+# ------------------------------------------------------------------------ guard
+
+def test_a_limit_below_what_is_committed_is_refused(fresh):
+    fresh.run('python3 -c "import mmap, time; x = mmap.mmap(-1, 600 << 20); time.sleep(600)" >/dev/null 2>&1 & sleep 2')
+    untouched = values(fresh, 'overcommit')
+    message = failed(fresh, 'overcommit', mode='never', ratio=50)
+    assert 'Committed_AS' in message and 'Enough would be ratio:' in message
+    assert values(fresh, 'overcommit') == untouched and ours(fresh) is None
+    ratio = int(message.split('ratio: ')[1].split(',')[0])
+    good(fresh.module('overcommit', check=True, mode='never', ratio=ratio + 1))
+
+
+@pytest.mark.parametrize('kbytes', [4, 40000])
+def test_force_without_room_to_fork_is_rolled_back(fresh, kbytes):
+    fresh.write_file(OURS, b'# mine\n')
+    untouched = values(fresh, 'overcommit')
+    message = failed(fresh, 'overcommit', mode='never', kbytes=kbytes, force=True)
+    assert 'cannot start a program' in message and 'Everything was put back' in message
+    assert values(fresh, 'overcommit') == untouched and ours(fresh) == '# mine\n'
+    assert fresh.run('ls -a /etc/sysctl.d | grep oomkit-', check=False).stdout == ''
+    # A really new login: nothing of the connections that were open before.
+    fresh._drop_connections()
+    assert fresh.run('echo here', user='tester').stdout == 'here\n'
+    unchanged(fresh, 'overcommit', state='absent')
+
+
+def test_root_can_where_others_cannot(fresh):
+    """admin_reserve makes the two differ: room for root alone is not room."""
+    limit_kb = 400000
+    message = failed(fresh, 'overcommit', mode='never', kbytes=limit_kb, admin_reserve_kbytes=limit_kb - 20000, force=True)
+    assert 'a user without CAP_SYS_ADMIN cannot start a program' in message
+    assert fresh.sysctl('vm.overcommit_memory') == 0
+
+
+# ------------------------------------------------------------------------ panic
+
+def test_a_panic_reboots_into_the_same_policy(fresh):
+    assert 'hang for ever' in failed(fresh, 'panic_on_oom', policy='panic')
+    good(fresh.module('panic_on_oom', policy='panic', reboot_after=2))
+    seconds = fresh.reboot('sync; sleep 0.5; echo c > /proc/sysrq-trigger')
+    print(f'back {seconds:.0f} s after a panic')
+    assert fresh.sysctl('vm.panic_on_oom') == 1 and fresh.sysctl('kernel.panic') == 2
+    unchanged(fresh, 'panic_on_oom', policy='panic', reboot_after=2)
+
+
+# ------------------------------------------------------------------- containers
+
+READ_ONLY = "unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"' -"
+
+
+@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('check', [True, False])
+def test_a_read_only_proc_sys_is_told_plainly(fresh, module, check):
+    result = fresh.module_under(READ_ONLY, module, check, **WISHES[module])
+    assert result['failed'] and 'belong to the host' in result['msg'] and 'runtime: false' in result['msg']
+    assert ours(fresh) is None
+    result = good(fresh.module_under(READ_ONLY, module, check, runtime=False, **WISHES[module]))
+    assert result['changed'] and (ours(fresh) is None) == check
+
+
+def test_an_unprivileged_user_is_told_to_become_root(fresh):
+    result = fresh.module('overcommit', user='tester', mode='always')
+    assert result['failed'] and 'become: true' in result['msg']
+    assert good(fresh.module('overcommit', check=True, user='tester', mode='always'))['changed']
+
+
+# ---------------------------------------------------------------------- from anywhere
+
+def test_random_wishes_converge_from_random_states(fresh):
+    """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
+    rng = random.Random(7)
+    for number in range(40):
+        fresh.run(f'echo {rng.choice((0, 1))} > /proc/sys/vm/overcommit_memory; '
+                  + rng.choice(('echo 70 > /proc/sys/vm/overcommit_ratio', 'echo 800000 > /proc/sys/vm/overcommit_kbytes', 'true')))
+        limit = rng.choice(({'ratio': rng.randint(60, 150)}, {'kbytes': rng.randint(500000, 1500000)}, {'commit_limit': '85%'}))
+        wish = dict(limit, mode=rng.choice(('heuristic', 'always', 'never')))
+        good(fresh.module('overcommit', **wish))
+        unchanged(fresh, 'overcommit', **wish)
+        found = values(fresh, 'overcommit')
+        for option, key in (('ratio', 'vm.overcommit_ratio'), ('kbytes', 'vm.overcommit_kbytes')):
+            if option in wish:
+                assert found[key] == wish[option], (number, wish, found)
+    fresh.reboot()
+    unchanged(fresh, 'overcommit', **wish)
