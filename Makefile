@@ -44,7 +44,7 @@ lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backp
 	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports
 
 build: ## the tarball for ansible-galaxy, in .cache/build
-	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/build.py
+	@tools/python.sh tools/environment.py demo && .venv/bin/ansible-galaxy collection build --force --output-path .cache/build
 
 clean: ## remove everything that was made here
 	rm -rf .venv .cache .ansible .hypothesis .pytest_cache .ruff_cache tests/output

@@ -19,8 +19,13 @@ def environment(*path_first: Path) -> dict[str, str]:
     """The variables for a command: nobody's ansible.cfg, the collection found, folders put before PATH."""
     import collection
     folders = [str(folder) for folder in (BIN, *path_first)]
-    return dict(os.environ, PATH=os.pathsep.join([*folders, os.environ.get('PATH', os.defpath)]),
-                ANSIBLE_COLLECTIONS_PATH=str(collection.root()), ANSIBLE_CONFIG=os.devnull, PYTHONDONTWRITEBYTECODE='1')
+    return dict(
+        os.environ,
+        PATH=os.pathsep.join([*folders, os.environ.get('PATH', os.defpath)]),
+        ANSIBLE_COLLECTIONS_PATH=str(collection.root()),
+        ANSIBLE_CONFIG=str(CHECKOUT / 'tools' / 'ansible.cfg'),
+        PYTHONDONTWRITEBYTECODE='1',
+    )
 
 
 def run(command: list[str], limit_s: int, cwd: Path = CHECKOUT, env: dict[str, str] | None = None) -> int:

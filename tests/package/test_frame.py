@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the metadata promises."""
+
+import json
+
+import pytest
+import yaml
+
+SHARED_OPTIONS = {'state', 'runtime', 'persistent', 'conflicts', 'force'}
+
+
+@pytest.fixture(scope='module')
+def group(checkout):
+    """The members of the action group."""
+    return yaml.safe_load((checkout / 'meta' / 'runtime.yml').read_text())['action_groups']['oom']
+
+
+def test_group_holds_the_modules_that_change_things(group, module_names):
+    assert sorted(group) == [name for name in module_names if not name.endswith(('_facts', '_info'))]
+
+
+def test_every_member_takes_the_shared_options(group, command):
+    # A group default that one member lacks makes that member fail.
+    names = ['oomkit.linux.' + name for name in group]
+    documents = json.loads(command('ansible-doc', '-t', 'module', '--json', *names).stdout)
+    for name in names:
+        assert set(documents[name]['doc']['options']) >= SHARED_OPTIONS
+
+
+def test_group_defaults_reach_every_member(group, command, tmp_path):
+    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'dump_tasks': False}}
+    defaults = {'runtime': False, 'state': 'present', 'persistent': True, 'conflicts': 'warn', 'force': True,
+                'sysctl_file': '/etc/sysctl.d/98-group-default.conf'}
+    tasks = [{'oomkit.linux.' + name: values[name], 'check_mode': True, 'diff': True} for name in group]
+    play = [{'hosts': 'localhost', 'gather_facts': False, 'tasks': tasks,
+             'module_defaults': {'group/oomkit.linux.oom': defaults}}]
+    (tmp_path / 'play.yml').write_text(json.dumps(play))
+    shown = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e',
+                    'ansible_python_interpreter={{ ansible_playbook_python }}', tmp_path / 'play.yml').stdout
+    assert 'changed=%d' % len(group) in shown
+    assert shown.count('+++ after: /etc/sysctl.d/98-group-default.conf') == len(group)
+
+
+def test_nothing_is_waived(checkout):
+    assert not list((checkout / 'tests').glob('sanity/ignore-*.txt'))
+    assert not (checkout / '.ansible-lint-ignore').exists()
+    lint = yaml.safe_load((checkout / '.ansible-lint').read_text())
+    assert not {'skip_list', 'warn_list', 'mock_modules', 'mock_roles'} & set(lint)
