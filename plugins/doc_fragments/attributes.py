@@ -27,7 +27,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/oomkit.linux.oom) in C(module_defaults) to set options for all modules that change something.
+    description: Use C(group/oomkit.linux.oom) in C(module_defaults) to set options for all modules that change things.
     support: full
     membership:
       - oomkit.linux.oom

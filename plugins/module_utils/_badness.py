@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel's choice of a victim, as arithmetic: badness in pages, oom_score, and which processes can be at the top.
 
-Sources: ``oom_badness`` and ``oom_evaluate_task`` in mm/oom_kill.c, ``proc_oom_score`` in fs/proc/base.c. Which formula a
-kernel uses is found by looking at our own score, not at its version: vendors carry changes over to older versions.
+Sources: ``oom_badness`` and ``oom_evaluate_task`` in mm/oom_kill.c, ``proc_oom_score`` in fs/proc/base.c. Which formula
+a kernel uses is found by looking at our own score, not at its version: vendors carry changes over to older versions.
 Kernels up to 4.16 take 3 % off the badness of processes with CAP_SYS_ADMIN; those 3 % are not modelled here.
 """
 
@@ -79,7 +79,7 @@ def highest_badness(score: int, total_pages: int, scale: str) -> int:
 
 
 def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
-    """Which scale a score of a process with these terms is on; None where it fits both or the process is never chosen."""
+    """Which scale the score of a process with these terms is on; None where it fits both or neither."""
     if terms.adj == ADJ_MIN or total_pages < 1000:
         return None
     badness = badness_pages(terms, total_pages)
@@ -92,8 +92,8 @@ def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
 def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
     """Whether the kernel passes over this process, whatever happens.
 
-    Besides -1000: it says 0 although the numbers say more for those already reaped, and for children of vfork that still use their
-    parent's memory.
+    Besides -1000: it says 0 although the numbers say more for those already reaped, and for children of vfork that
+    still use their parent's memory.
     """
     if terms.adj == ADJ_MIN:
         return True
@@ -137,7 +137,7 @@ Source = NamedTuple('Source', [
 
 def bands_of(scores: Iterable[Tuple[int, int]]) -> List[Tuple[int, List[int]]]:
     """Processes of (score, pid) by score, highest first."""
-    bands = {}  # type: Dict[int, List[int]]
+    bands: Dict[int, List[int]] = {}
     for score, pid in scores:
         bands.setdefault(score, []).append(pid)
     return sorted(bands.items(), reverse=True)
@@ -148,7 +148,7 @@ def select(scores: Iterable[Tuple[int, int]], top: int, source: Source, kernel: 
 
     Scores never fall as badness rises, so only the highest bands of equal score are looked at until there are enough.
     """
-    chosen = []  # type: List[Victim]
+    chosen: List[Victim] = []
     for score, pids in bands_of(scores):
         missing = top - len(chosen) if top else len(pids)
         if missing <= 0:
@@ -179,7 +179,7 @@ def _by_promise(score: int, pids: List[int], missing: int, source: Source,
     """(bound, pid) of a band in the order that lets most of it be passed over; no bounds where they would not pay."""
     if len(pids) <= 2 * missing or kernel.scale is None:
         return [(None, pid) for pid in pids]
-    looks = []  # type: List[Tuple[int, Optional[int], int]]
+    looks: List[Tuple[int, Optional[int], int]] = []
     for pid in pids:
         rough = source.rough(pid)
         if rough is None:
@@ -196,8 +196,8 @@ class _Worst(object):
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
-        self._found = []  # type: List[Tuple[int, int, Terms]]
-        self._highest = []  # type: List[int]
+        self._found: List[Tuple[int, int, Terms]] = []
+        self._highest: List[int] = []
 
     def add(self, badness: int, pid: int, terms: Terms) -> None:
         """One more process."""

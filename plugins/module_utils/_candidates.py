@@ -69,7 +69,7 @@ class Census(object):
 
     def candidates(self, top: int, cmdline: bool) -> List[Dict[str, Any]]:
         """The facts of key C(candidates). A process that ended meanwhile is left out."""
-        users = {}  # type: Dict[int, Optional[str]]
+        users: Dict[int, Optional[str]] = {}
         facts = []
         for victim in self.victims(top):
             name, uid = self._processes.name(victim.pid), self._processes.effective_uid(victim.pid)

@@ -9,7 +9,13 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _boot_facts, _candidates, _commit, _environment, _kills, _knobs, _sysinfo,
+    _boot_facts,
+    _candidates,
+    _commit,
+    _environment,
+    _kills,
+    _knobs,
+    _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -32,13 +38,14 @@ class Unknown(Exception):
 
 
 def chosen_keys(subset: List[str]) -> Set[str]:
-    """The keys that gather_subset asks for; names with ``!`` alone are taken off all. Raises ConvertError."""
-    wanted, unwanted = set(), set()  # type: Set[str], Set[str]
+    """The keys that gather_subset asks for; if all names have ``!``, all others. Raises ConvertError."""
+    wanted: Set[str] = set()
+    unwanted: Set[str] = set()
     for item in subset:
         name = item[1:] if item.startswith('!') else item
         if name not in KEYS and (name != 'all' or item != name):
-            raise ConvertError('gather_subset: %r is unknown; give all, or any of %s, or one of these with ! before it to '
-                               'leave it out' % (harmless(item), ', '.join(KEYS)))
+            raise ConvertError('gather_subset: %r is unknown; give all, or any of %s, or one of these with ! before it '
+                               'to leave it out' % (harmless(item), ', '.join(KEYS)))
         (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
     return (wanted or set(KEYS)) - unwanted
 
@@ -46,7 +53,7 @@ def chosen_keys(subset: List[str]) -> Set[str]:
 def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
     """Everything that was asked for. Never raises for what the machine does not show."""
     look = _Look(host, request)
-    facts = {}  # type: Dict[str, Any]
+    facts: Dict[str, Any] = {}
     for key in KEYS:
         if key in request.subset and key != 'warnings':
             facts[key] = look.fact(key)
@@ -62,9 +69,9 @@ class _Look(object):
     def __init__(self, host: Host, request: Request) -> None:
         self.host = host
         self.request = request
-        self.warnings = []  # type: List[str]
-        self._seen = {}  # type: Dict[str, Any]
-        self._processes = None  # type: Optional[Processes]
+        self.warnings: List[str] = []
+        self._seen: Dict[str, Any] = {}
+        self._processes: Optional[Processes] = None
 
     def fact(self, key: str) -> Any:
         """The value of a key, null with a warning when there is none."""
@@ -238,7 +245,7 @@ def _pressure(look: _Look) -> Dict[str, Any]:
         text = look.host.read_text('/proc/pressure/memory')
     except OSError as exc:
         raise Unknown('/proc/pressure/memory: %s; pressure stall information may be switched off (psi=1 on the kernel '
-                      'command line switches it on)' % exc.strerror)
+                      'command line switches it on)' % exc.strerror) from exc
     if not text:
         raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)')
     return parse_pressure(text)
@@ -269,7 +276,7 @@ def _environment_facts(look: _Look) -> Dict[str, Any]:
     return dict(environment, container=None if container is None else harmless(container))
 
 
-_GATHERERS = {
+_GATHERERS: Dict[str, Callable[[_Look], Any]] = {
     'overcommit': _overcommit,
     'commit': _commit_facts,
     'memory': _memory,
@@ -282,6 +289,6 @@ _GATHERERS = {
     'drift': _drift,
     'userspace_killers': _userspace_killers,
     'environment': _environment_facts,
-}  # type: Dict[str, Callable[[_Look], Any]]
+}
 
 KEYS = tuple(_GATHERERS) + ('warnings',)

@@ -24,10 +24,11 @@ RECENT = 20
 
 _INTERESTING = (b'oom-kill:', b'Kill', b'killed')
 _ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
-_SUMMARY = re.compile(br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),task=.*,pid=([0-9]+),uid=[0-9]+\Z',
-                      re.DOTALL)
+_SUMMARY = re.compile(
+    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),task=.*,pid=([0-9]+),uid=[0-9]+\Z', re.DOTALL)
 _KILLED = re.compile(
-    br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?Killed process ([0-9]+)(?:, UID [0-9]+,)? \((.*)\),? '
+    br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?'
+    br'Killed process ([0-9]+)(?:, UID [0-9]+,)? \((.*)\),? '
     br'total-vm:[0-9]+kB, anon-rss:([0-9]+)kB, file-rss:([0-9]+)kB(?:, shmem-rss:([0-9]+)kB)?'
     br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]+))?', re.DOTALL)
 _CHOSEN_OLD = re.compile(br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \(')
@@ -64,10 +65,10 @@ class KillParser(object):
     """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
 
     def __init__(self, keep: int = RECENT) -> None:
-        self.kills = deque(maxlen=keep)  # type: Deque[Kill]
-        self._reasons = {}  # type: Dict[int, Tuple[str, Optional[bytes]]]
-        self._task_cgroup = None  # type: Optional[bytes]
-        self._group = None  # type: Optional[Tuple[str, bytes]]
+        self.kills: Deque[Kill] = deque(maxlen=keep)
+        self._reasons: Dict[int, Tuple[str, Optional[bytes]]] = {}
+        self._task_cgroup: Optional[bytes] = None
+        self._group: Optional[Tuple[str, bytes]] = None
         self._constraint = 'none'
 
     def feed(self, since_boot_us: int, message: bytes) -> None:
@@ -103,8 +104,8 @@ class KillParser(object):
     def _is_group(self, cgroup: bytes) -> None:
         self._group = (self._constraint, cgroup)
 
-    def _killed(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes, file_kb: bytes,
-                shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
+    def _killed(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes,
+                file_kb: bytes, shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
         constraint, cgroup = self._reason(int(pid), kind)
         self.kills.append(Kill(since_boot_us, int(pid), name, cgroup, constraint, None if adj is None else int(adj),
                                int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))

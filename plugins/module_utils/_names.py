@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that anybody may choose (processes, cgroups, users, command lines) as text that is safe to print and to send."""
+"""Names that anybody may choose, of processes, cgroups or users, as text that is safe to print and to send."""
 
 from typing import Union
 
@@ -14,9 +14,9 @@ _FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that
 def harmless(name: Union[bytes, str]) -> str:
     """The name as printable text that is valid in JSON and cannot steer a terminal.
 
-    Control characters and bytes that are no UTF-8 come out as ``\\x1b``; other characters that cannot be seen or that turn
-    the text around them (C1, format and bidirectional marks, line separators) as ``\\u202e``. A backslash stays as it
-    is, because names of systemd units hold them (``\\x2d``): the result is for reading, not for turning back.
+    Control characters and bytes that are no UTF-8 come out as ``\\x1b``; other characters that cannot be seen or that
+    turn the text around them (C1, format and bidirectional marks, line separators) as ``\\u202e``. A backslash stays as
+    it is, because names of systemd units hold them (``\\x2d``): the result is for reading, not for turning back.
     """
     text = to_text(name) if isinstance(name, bytes) else name
     if text.isprintable():

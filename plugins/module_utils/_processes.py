@@ -56,7 +56,7 @@ def parse_effective_uid(status: bytes) -> Optional[int]:
 
 
 def parse_start_ticks(stat: bytes) -> Optional[int]:
-    """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name before it may hold blanks and brackets."""
+    """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
     fields = stat.rpartition(b')')[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
@@ -67,7 +67,7 @@ def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
     The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
     The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
     """
-    paths = {}  # type: Dict[bytes, bytes]
+    paths: Dict[bytes, bytes] = {}
     for line in text.splitlines():
         number, _colon, rest = line.partition(b':')
         controllers, _colon, path = rest.partition(b':')
@@ -84,7 +84,7 @@ def unit_of(path: bytes) -> Optional[bytes]:
     Units of a systemd inside a container are not ours: the container's own unit is told. A leading underscore is
     systemd's escape for names that would look like a file of the cgroup (cg_escape, src/basic/cgroup-util.c).
     """
-    unit = None  # type: Optional[bytes]
+    unit: Optional[bytes] = None
     for part in path.split(b'/'):
         if not _UNIT.match(part):
             continue

@@ -32,7 +32,7 @@ def page_kb() -> int:
 
 
 def totals(host: Host) -> Optional[Totals]:
-    """What the kernel counts with, from sysinfo(2); from /proc/meminfo where that cannot be called, or for a tree on disk."""
+    """What the kernel counts with: sysinfo(2), or /proc/meminfo where that cannot be called and for a tree on disk."""
     found = _from_system_call() if host.root == '/' else None
     return found or _from_meminfo(host)
 
@@ -56,9 +56,10 @@ def _from_system_call() -> Optional[Totals]:
         """struct sysinfo of sysinfo(2), with room for its padding."""
 
         _fields_ = [(name, ctypes.c_ulong) for name in (
-            'uptime', 'load_1', 'load_5', 'load_15', 'totalram', 'freeram', 'sharedram', 'bufferram', 'totalswap', 'freeswap')
-        ] + [('procs', ctypes.c_ushort), ('pad', ctypes.c_ushort), ('totalhigh', ctypes.c_ulong), ('freehigh', ctypes.c_ulong),
-             ('mem_unit', ctypes.c_uint), ('room', ctypes.c_char * 64)]
+            'uptime', 'load_1', 'load_5', 'load_15', 'totalram', 'freeram', 'sharedram', 'bufferram', 'totalswap',
+            'freeswap')
+        ] + [('procs', ctypes.c_ushort), ('pad', ctypes.c_ushort), ('totalhigh', ctypes.c_ulong),
+             ('freehigh', ctypes.c_ulong), ('mem_unit', ctypes.c_uint), ('room', ctypes.c_char * 64)]
 
     info = Sysinfo()
     try:

@@ -10,16 +10,16 @@ module: oom_facts
 short_description: Tell what happens when memory runs out, and who would be killed
 version_added: 0.1.0
 description:
-  - Gathers the overcommit and panic settings, CommitLimit and what of it is promised, the processes that the kernel would kill first,
-    the kills that have happened, and what the next boot will set.
+  - Gathers the overcommit and panic settings, CommitLimit and what of it is promised, the processes that the kernel
+    would kill first, the kills that have happened, and what the next boot will set.
   - Works without root, in containers and on old kernels. What cannot be read there is C(null) or absent, and
     C(oom.warnings) says why.
-  - Candidates are ranked by the kernel's own badness, resident memory, swap and page tables in pages plus the part that
-    C(oom_score_adj) adds, and not by the coarse C(oom_score).
+  - Candidates are ranked by the kernel's own badness, which is resident memory, swap and page tables in pages, and what
+    C(oom_score_adj) adds to them. The coarse C(oom_score) does not decide.
   - Names of processes, units, cgroups and users, command lines and file names come out as harmless text, whatever they
     hold. Control characters and bytes that are no UTF-8 are written as C(\x1b), other characters that cannot be seen or
-    turn the text around them as C(\u202e). A backslash stays as it is, since names of units hold some, so that this text
-    is for reading and not for turning back.
+    turn the text around them as C(\u202e). A backslash stays as it is, since names of units hold some, so that this
+    text is for reading and not for turning back.
 options:
   top:
     description:
@@ -29,7 +29,8 @@ options:
   gather_subset:
     description:
       - The keys of C(oom) to gather, such as V(commit), or V(all).
-      - A key with C(!) before it, such as V(!candidates), is left out. If there are only such keys, everything else is gathered.
+      - A key with C(!) before it, such as V(!candidates), is left out. If there are only such keys, everything else is
+        gathered.
       - An unknown key is an error.
     type: list
     elements: str
@@ -55,8 +56,8 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Badness takes the memory of the whole machine as its measure. A container that reaches a limit of its own has the victim chosen
-    among its own processes only, against that limit.
+  - Badness takes the memory of the whole machine as its measure. When a container reaches a limit of its own, the
+    victim is chosen among its own processes only, against that limit.
   - From kernel 6.2 on the kernel reads its counters with an error of some dozens of pages on small machines and more on
     large ones. Candidates whose C(badness_pages) are closer than that can come in either order.
 seealso:
@@ -99,7 +100,7 @@ EXAMPLES = r'''
 
 - name: Find out what will be different after the next boot
   ansible.builtin.debug:
-    msg: "{{ item.key }} is {{ item.runtime }} now, and {{ item.file | default('the kernel', true) }} makes it {{ item.boot }}"
+    msg: "{{ item.key }} is {{ item.runtime }} now, and {{ item.file or 'the kernel' }} makes it {{ item.boot }}"
   loop: "{{ oom.drift }}"
 '''
 
@@ -126,8 +127,8 @@ ansible_facts:
         commit:
           description:
             - C(limit_kb) and C(committed_kb) are CommitLimit and Committed_AS of C(/proc/meminfo).
-            - C(headroom_kb) is what an ordinary user could still be promised, the limit less what is promised and less both
-              reserves. It can be negative.
+            - C(headroom_kb) is what an ordinary user could still be promised, the limit less what is promised and less
+              both reserves. It can be negative.
             - C(used_percent) is the promised part of the limit, and C(enforced) is true in mode 2 (V(never)).
           type: dict
           sample:
@@ -137,7 +138,9 @@ ansible_facts:
             used_percent: 26.2
             enforced: true
         memory:
-          description: MemTotal, MemAvailable, SwapTotal, SwapFree and the memory in huge pages of all sizes, from C(/proc/meminfo).
+          description:
+            - MemTotal, MemAvailable, SwapTotal, SwapFree and the memory in huge pages of all sizes, as C(/proc/meminfo)
+              says.
           type: dict
           sample:
             total_kb: 4029312
@@ -189,9 +192,10 @@ ansible_facts:
               unit: ssh.service
         kills:
           description:
-            - C(total) counts the kills since boot. C(recent) holds the last 20 that the kernel log still tells of, oldest first.
-            - C(when) is in UTC, and less exact if the machine slept since. C(constraint) is V(none) when the whole machine was
-              out of memory, V(memcg) for a cgroup at its limit, V(cpuset) or V(memory_policy).
+            - C(total) counts the kills since boot. C(recent) holds the last 20 that the kernel log still tells of,
+              oldest first.
+            - C(when) is in UTC, and less exact if the machine slept since. C(constraint) is V(none) when the whole
+              machine was out of memory, V(memcg) for a cgroup at its limit, V(cpuset) or V(memory_policy).
           type: dict
           sample:
             total: 1
@@ -212,7 +216,8 @@ ansible_facts:
         boot:
           description:
             - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
-            - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it at boot.
+            - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
+              at boot.
           type: dict
           sample:
             vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 1}
@@ -227,7 +232,8 @@ ansible_facts:
               boot: 80
               file: /etc/sysctl.d/99-oomkit.conf
         userspace_killers:
-          description: earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by rules of their own.
+          description:
+            - earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by their own rules.
           type: list
           elements: dict
           sample:
@@ -238,8 +244,8 @@ ansible_facts:
           description:
             - C(container) names the container manager, and is C(null) outside containers.
             - C(writable) tells whether C(vm.*) can be set from here.
-            - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd), V(openrc)
-              or V(other).
+            - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd),
+              V(openrc) or V(other).
           type: dict
           sample:
             container: null
@@ -255,6 +261,7 @@ ansible_facts:
 '''
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import Request, chosen_keys, oom_facts
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -271,8 +278,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        request = Request(chosen_keys(module.params['gather_subset']), to_integer('top', module.params['top'], minimum=0),
-                          module.params['cmdline'])
+        request = Request(chosen_keys(module.params['gather_subset']),
+                          to_integer('top', module.params['top'], minimum=0), module.params['cmdline'])
     except ConvertError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(ansible_facts={'oom': oom_facts(Host(), request)})
