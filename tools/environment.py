@@ -32,16 +32,21 @@ def apt_install(*packages: str) -> None:
     """Install packages of the system and say so. Raises CalledProcessError."""
     print('Installing with apt-get: %s' % ' '.join(packages), flush=True)
     env = dict(os.environ, DEBIAN_FRONTEND='noninteractive')
-    quiet = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.DEVNULL, 'env': env, 'check': True}
-    subprocess.run(['apt-get', '-q', 'update'], **quiet)
-    subprocess.run(['apt-get', '-q', '-y', 'install', '--no-install-recommends', *packages], **quiet)
+    for words in (['update'], ['-y', 'install', '--no-install-recommends', *packages]):
+        subprocess.run(['apt-get', '-q', *words], env=env, check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL)
+
+
+def interpreter() -> str:
+    """What an environment is bound to: its Python and its place."""
+    return '%s %s %s' % (sys.version, sys.base_prefix, VENV)
 
 
 def fingerprint(level: str) -> str:
     """Changes whenever the environment has to be made anew: its requirements, its Python or its place differ."""
     wanted = LEVELS[:LEVELS.index(level) + 1]
     parts = [(REQUIREMENTS / name).read_bytes() for name in ('constraints.txt', *(one + '.txt' for one in wanted))]
-    parts.append(('%s %s %s' % (sys.version, sys.base_prefix, VENV)).encode())
+    parts.append(interpreter().encode())
     return hashlib.sha256(b'\0'.join(parts)).hexdigest()
 
 
@@ -63,6 +68,13 @@ def make_venv() -> None:
             sys.exit('This Python cannot make virtual environments. As root: apt-get install %s' % package)
         apt_install(package)
     subprocess.run([sys.executable, '-m', 'venv', '--clear', str(VENV)], check=True)
+    (VENV / '.interpreter').write_text(interpreter())
+
+
+def has_venv() -> bool:
+    """Whether .venv is one of this Python at this place, whatever is installed in it."""
+    mark = VENV / '.interpreter'
+    return mark.exists() and mark.read_text() == interpreter()
 
 
 def pip_settings() -> dict[str, str]:
@@ -71,12 +83,12 @@ def pip_settings() -> dict[str, str]:
                             check=True, capture_output=True, text=True).stdout
     ranks: dict[str, tuple[int, str]] = {}
     for line in listed.splitlines():
-        name, _, value = line.partition('=')
-        section, _, option = name.rpartition('.')
+        name, value = line.split('=', 1)
+        section, option = name.rsplit('.', 1)
         rank = {'global': 0, 'install': 1, ':env:': 2}.get(section, -1)
         if rank >= ranks.get(option, (0, ''))[0]:
             ranks[option] = (rank, str(ast.literal_eval(value)))
-    return {option: value for option, (_, value) in ranks.items()}
+    return {option: ranked[1] for option, ranked in ranks.items()}
 
 
 def uv_arguments(settings: dict[str, str]) -> list[str]:
@@ -104,10 +116,12 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
 def install(requirements: Path) -> None:
     """Install with uv, which takes a tenth of pip's time; with pip where uv is not to be had or does not manage."""
     pip = [VENV / 'bin' / 'python', '-m', 'pip', '--disable-pip-version-check', '-q', 'install']
-    if subprocess.run([*pip, '-c', REQUIREMENTS / 'constraints.txt', 'uv'], stderr=subprocess.DEVNULL).returncode == 0:
+    got_uv = subprocess.run([*pip, '-c', REQUIREMENTS / 'constraints.txt', 'uv'], check=False,
+                            stderr=subprocess.DEVNULL)
+    if got_uv.returncode == 0:
         settings = pip_settings()
         uv = [VENV / 'bin' / 'uv', 'pip', 'install', '--quiet', *uv_arguments(settings), '-r', requirements]
-        if subprocess.run(uv, env=uv_environment(settings)).returncode == 0:
+        if subprocess.run(uv, env=uv_environment(settings), check=False).returncode == 0:
             return
     print('uv did not manage: taking pip.', flush=True)
     subprocess.run([*pip, '-r', requirements], check=True)
@@ -125,7 +139,7 @@ def ensure(level: str) -> None:
             return
         print('Setting up .venv for "%s" with Python %s ...' % (level, sys.version.split()[0]), flush=True)
         start = time.monotonic()
-        if not is_complete(LEVELS[0]):
+        if not has_venv():
             make_venv()
         install(REQUIREMENTS / (level + '.txt'))
         for one in LEVELS[:LEVELS.index(level) + 1]:

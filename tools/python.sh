@@ -8,9 +8,9 @@
 # one if there is none; OOMKIT_INSTALL=0 forbids that.
 set -eu
 
-# The interpreter itself and not a pyenv shim or other wrapper, which may answer differently in another folder.
+# The interpreter itself, not a pyenv shim or an active virtual environment, which answer differently elsewhere.
 real_path() {
-    "$1" -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); print(sys.executable if ok else "")' 2>/dev/null || true
+    "$1" -c 'import os, sys; ok = (3, 11) <= sys.version_info < (3, 14); print(os.path.realpath(sys.executable) if ok else "")' 2>/dev/null || true
 }
 
 find_python() {

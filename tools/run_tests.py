@@ -8,8 +8,8 @@ A failed stage does not keep the others from running. The last lines count what 
 import signal
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import commands
 import results
@@ -18,7 +18,7 @@ import sanity
 REPORTS = commands.CHECKOUT / '.cache' / 'results'
 FLAVOURS = ('bullseye', 'bookworm', 'trixie', 'trixie-backports')
 QUICK_LINT = {
-    'ruff': ['ruff', 'check', '.'],
+    'ruff': ['ruff', 'check', '--output-format', 'concise', '.'],
     'yamllint': ['yamllint', '--strict', '.'],
 }
 FULL_LINT = {

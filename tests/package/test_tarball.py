@@ -40,7 +40,7 @@ def test_holds_only_what_a_user_needs(tarball):
 def test_holds_every_plugin(tarball, checkout):
     with tarfile.open(tarball) as archive:
         names = set(archive.getnames())
-    plugins = [path for path in (checkout / 'plugins').rglob('*.py')]
+    plugins = list((checkout / 'plugins').rglob('*.py'))
     assert plugins
     assert {str(path.relative_to(checkout)) for path in plugins} <= names
 
