@@ -15,8 +15,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from ansible.module_utils import basic  # noqa: E402, F401  pylint: disable=wrong-import-position,unused-import
-from ansible.module_utils.testing import patch_module_args  # noqa: E402  pylint: disable=wrong-import-position
+from ansible.module_utils import basic  # noqa: F401  pylint: disable=wrong-import-position,unused-import
+from ansible.module_utils.testing import patch_module_args  # pylint: disable=wrong-import-position
 
 
 def run(request):
@@ -26,7 +26,8 @@ def run(request):
         try:
             pid = os.fork()
         except OSError as exc:
-            return {'rc': -1, 'stdout': json.dumps({'failed': True, 'msg': 'runner: fork: %s' % exc}), 'stderr': '', 'seconds': 0}
+            answer = json.dumps({'failed': True, 'msg': 'runner: fork: %s' % exc})
+            return {'rc': -1, 'stdout': answer, 'stderr': '', 'seconds': 0}
         if pid == 0:
             child(request, out, err)
         status = os.waitpid(pid, 0)[1]

@@ -24,8 +24,8 @@ class Runner:
 
     def __init__(self, ssh: list) -> None:
         _push(ssh)
-        self._process = subprocess.Popen([*ssh, f'exec python3 -u {HOME}/runner.py'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         text=True)
+        self._process = subprocess.Popen([*ssh, f'exec python3 -u {HOME}/runner.py'], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
 
     def module(self, name: str, params: dict, check: bool, diff: bool, user: str) -> dict:
         """One run: what the module returned, with ``_rc``. Raises LabError when it returned nothing that is JSON."""
@@ -48,7 +48,8 @@ def request(name: str, params: dict, check: bool = False, diff: bool = True, use
     """A line for guest/runner.py."""
     return json.dumps({
         'module': f'ansible_collections.oomkit.linux.plugins.modules.{name}', 'user': user,
-        'params': dict(params, _ansible_check_mode=check, _ansible_diff=diff, _ansible_module_name=f'oomkit.linux.{name}')})
+        'params': dict(params, _ansible_check_mode=check, _ansible_diff=diff,
+                       _ansible_module_name=f'oomkit.linux.{name}')})
 
 
 def result(name: str, line: str) -> dict:
@@ -64,9 +65,11 @@ def _push(ssh: list) -> None:
     """Bring the files over, unless the guest has these very ones: a restored snapshot often does."""
     payload = _payload()
     key = hashlib.sha256(payload).hexdigest()
-    there = subprocess.run([*ssh, f'cat {HOME}/key 2>/dev/null'], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+    there = subprocess.run([*ssh, f'cat {HOME}/key 2>/dev/null'], capture_output=True, text=True, check=False,
+                           stdin=subprocess.DEVNULL).stdout
     if there != key:
-        unpack = f'rm -rf {HOME} && mkdir -p {HOME} && tar -xf - -C {HOME} && chmod -R a+rX {HOME} && printf %s {key} > {HOME}/key'
+        unpack = (f'rm -rf {HOME} && mkdir -p {HOME} && tar -xf - -C {HOME} && chmod -R a+rX {HOME} '
+                  f'&& printf %s {key} > {HOME}/key')
         subprocess.run([*ssh, unpack], input=payload, check=True)
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build an image once and keep it outside the repository, by the content of its recipe."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
@@ -91,10 +93,11 @@ class Image:
         if recipe.backports_kernel:
             if mirror is None:
                 raise LabError(f'{recipe.name} needs a Debian mirror in this computer\'s apt configuration')
+            suite = f'{recipe.suite}-backports'
             hooks.insert(0, (
-                f'--customize-hook=echo "deb {mirror} {recipe.suite}-backports main" > "$1/etc/apt/sources.list.d/b.list"; '
-                f'chroot "$1" apt-get -q update; chroot "$1" apt-get -q -y --no-install-recommends -t {recipe.suite}-backports '
-                'install linux-image-cloud-amd64'))
+                f'--customize-hook=set -e; echo "deb {mirror} {suite} main" > "$1/etc/apt/sources.list.d/b.list"; '
+                'chroot "$1" apt-get -q update; '
+                f'chroot "$1" apt-get -q -y --no-install-recommends -t {suite} install linux-image-cloud-amd64'))
         # Old suites have Release files past their Valid-Until date.
         return ['mmdebstrap', '--quiet', '--variant=minbase', '--mode=root', '--format=directory',
                 '--aptopt=Acquire::Check-Valid-Until "false"', f'--include={",".join([*recipe.packages, *kernel])}',

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab needs on this computer, installed when root on Debian or Ubuntu asks for it."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -49,23 +51,31 @@ def qemu_major() -> int:
 
 
 def _install(packages: list) -> None:
+    names = ', '.join(packages)
+    if not shutil.which('apt-get'):
+        raise LabError(f'the lab needs {names} (Debian packages); without apt-get it cannot install them')
     steps = _steps(packages)
-    shown = ' && '.join(' '.join(step) for step in steps)
-    if os.geteuid() != 0 or os.environ.get('OOMKIT_INSTALL') == '0' or not shutil.which('apt-get'):
-        raise LabError(f'the lab needs {", ".join(packages)}. Install them as root: {shown}')
-    print(f'lab: installing {", ".join(packages)}: {shown}', flush=True)
-    if _needs_backports(packages):
-        _add_backports()
+    shown = ' && '.join(steps)
+    if os.geteuid() != 0 or os.environ.get('OOMKIT_INSTALL') == '0':
+        raise LabError(f'the lab needs {names}. Install them as root: {shown}')
+    print(f'lab: installing {names}: {shown}', flush=True)
     environment = dict(os.environ, DEBIAN_FRONTEND='noninteractive')
     for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL)
+        done = subprocess.run(['sh', '-c', step], capture_output=True, text=True, check=False, env=environment,
+                              stdin=subprocess.DEVNULL)
         if done.returncode:
-            raise LabError(f'{" ".join(step)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}')
+            raise LabError(f'{step} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}')
 
 
 def _steps(packages: list) -> list:
-    target = ['-t', 'bookworm-backports'] if _needs_backports(packages) else []
-    return [['apt-get', 'update', '-q'], ['apt-get', 'install', '-y', '-q', '--no-install-recommends', *target, *packages]]
+    """Shell commands, the same for us and for whoever is told to run them."""
+    steps, target = [], ''
+    if _needs_backports(packages):
+        target = '-t bookworm-backports '
+        if 'bookworm-backports' not in [suite for _site, suite in archives()]:
+            fields = f'Types: deb\\nURIs: {_mirror_or_fail()}\\nSuites: bookworm-backports\\nComponents: main\\n'
+            steps.append(f"printf '{fields}Signed-By: {KEYRING}\\n' > {SOURCES}")
+    return [*steps, 'apt-get update -q', f'apt-get install -y -q --no-install-recommends {target}{" ".join(packages)}']
 
 
 def os_release() -> dict:
@@ -78,28 +88,37 @@ def _needs_backports(packages: list) -> bool:
     return 'qemu-system-x86' in packages and os_release().get('VERSION_CODENAME') == 'bookworm'
 
 
-def _add_backports() -> None:
-    if SOURCES.exists():
-        return
+def _mirror_or_fail() -> str:
     mirror = debian_mirror()
     if mirror is None:
         raise LabError('no Debian mirror in the apt configuration: add bookworm-backports to it, for QEMU 10')
-    print(f'lab: adding {SOURCES}, with the mirror that apt already uses, because QEMU 7.2 crashes guests', flush=True)
-    SOURCES.write_text(f'Types: deb\nURIs: {mirror}\nSuites: bookworm-backports\nComponents: main\nSigned-By: {KEYRING}\n',
-                       encoding='utf-8')
+    return mirror
 
 
 def debian_mirror() -> str | None:
     """The mirror of Debian's main archive that this computer's apt uses, None where it has none (Ubuntu)."""
-    command = ['apt-get', 'indextargets', '--format', '$(SITE) $(CODENAME) $(COMPONENT)', 'Created-By: Packages']
-    try:
-        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    codename = os_release().get('VERSION_CODENAME', '')
     if os_release().get('ID') != 'debian':
         return None
-    for site, suite, component in (line.split(' ') for line in lines if line.count(' ') == 2):
-        if suite == codename and component == 'main':
-            return site.rstrip('/') + '/'
-    return None
+    return mirror_among(archives(), os_release().get('VERSION_CODENAME', ''))
+
+
+def mirror_among(found: list, codename: str) -> str | None:
+    """The archive that has the suite, before all others one that has its -updates as well.
+
+    Others than Debian's use its code names too, but they have no updates.
+    """
+    sites = [site for site, suite in found if suite == codename]
+    best = [site for site in sites if (site, f'{codename}-updates') in found] or sites
+    return best[0] + '/' if best else None
+
+
+def archives() -> list:
+    """What apt is configured to use, as (site, suite).
+
+    `apt-get update --print-uris` asks the configuration alone: on a fresh machine apt has no lists of packages yet.
+    """
+    try:
+        text = subprocess.run(['apt-get', 'update', '--print-uris'], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", text, re.MULTILINE)

@@ -82,7 +82,8 @@ class Machine:
             if crash is None:
                 return time.monotonic() - begin
             self.stop()
-            print(f'lab: the guest went down in early boot ({crash}): that is the emulator\'s doing; attempt {attempt}', flush=True)
+            print(f'lab: the guest went down in early boot ({crash}): that is the emulator\'s doing; attempt {attempt}',
+                  flush=True)
         raise LabError(f'{self.name} crashed in early boot {_TRIES} times: {crash}')
 
     def _launch(self, accel: str, settings: dict) -> None:
@@ -148,7 +149,8 @@ class Machine:
         self.run(f'sh -c {shlex.quote(how)} >/dev/null 2>&1 &', check=False)
         self._drop_connections()
         while time.monotonic() < begin + _BOOT_S:
-            if self._answers() and self.run('cat /proc/sys/kernel/random/boot_id', check=False).stdout not in ('', before):
+            now = self.run('cat /proc/sys/kernel/random/boot_id', check=False).stdout if self._answers() else ''
+            if now not in ('', before):
                 return time.monotonic() - begin
             self._drop_connections()
             time.sleep(0.5)
@@ -181,7 +183,8 @@ class Machine:
         (self.folder / 'ssh_config').write_text(
             f'Host lab {self.name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {self.image.key}\n'
             '  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n'
-            f'  ConnectTimeout 20\n  ControlMaster auto\n  ControlPath {self.folder}/cm-%r\n  ControlPersist 300\n',
+            f'  ConnectTimeout 20\n  ServerAliveInterval 20\n  ServerAliveCountMax 9\n'
+            f'  ControlMaster auto\n  ControlPath {self.folder}/cm-%r\n  ControlPersist 300\n',
             encoding='utf-8')
 
     def _ssh(self, user: str) -> list:
@@ -226,7 +229,7 @@ class Machine:
     # ---------------------------------------------------------- modules
 
     def module(self, name: str, check: bool = False, diff: bool = True, user: str = 'root', **params) -> dict:
-        """Run a module of the collection in the guest, by the quick way: no Ansible controller, one fork in the guest."""
+        """Run a module of the collection in the guest, by the quick way: no controller, one fork in the guest."""
         if self._runner is None:
             self._runner = Runner(self._ssh('root'))
         return self._runner.module(name, params, check, diff, user)

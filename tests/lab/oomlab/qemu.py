@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One QEMU process: its command line, its monitor, its accelerator."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -34,10 +36,11 @@ def accelerator(image: Image) -> str:
 
 def _boots_on_kvm(image: Image) -> bool:
     """Whether the kernel gets as far as its init on KVM: a /dev/kvm that opens proves nothing."""
-    command = [install.find(install.QEMU), '-accel', 'kvm', '-cpu', 'max', '-m', '512', '-nodefaults', '-nographic', '-no-reboot',
-               '-serial', 'stdio', '-kernel', str(image.kernel), '-initrd', str(image.initrd),
+    command = [install.find(install.QEMU), '-accel', 'kvm', '-cpu', 'max', '-m', '512', '-nodefaults', '-nographic',
+               '-no-reboot', '-serial', 'stdio', '-kernel', str(image.kernel), '-initrd', str(image.initrd),
                '-append', 'console=ttyS0 panic=-1 loglevel=7']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          stdin=subprocess.DEVNULL) as process:
         os.set_blocking(process.stdout.fileno(), False)
         end, seen = time.monotonic() + _TRIAL_S, b''
         while time.monotonic() < end and process.poll() is None and _BOOTED.encode() not in seen:
@@ -49,8 +52,9 @@ def _boots_on_kvm(image: Image) -> bool:
 
 def command(image: Image, run_folder: Path, accel: str, settings: dict) -> list:
     """The command line of a machine. Networking is user-mode and restricted: one port of loopback leads to ssh."""
-    args = [install.find(install.QEMU), '-name', 'oomkit-lab', '-accel', accel + (',thread=multi' if accel == 'tcg' else ''), '-cpu', 'max',
-            '-m', str(settings['memory_mb']), '-smp', str(settings['cpus']), '-nodefaults', '-no-user-config', '-display', 'none',
+    args = [install.find(install.QEMU), '-name', 'oomkit-lab', '-nodefaults', '-no-user-config', '-display', 'none',
+            '-accel', accel + (',thread=multi' if accel == 'tcg' else ''), '-cpu', 'max',
+            '-m', str(settings['memory_mb']), '-smp', str(settings['cpus']),
             '-kernel', str(image.kernel), '-initrd', str(image.initrd),
             '-append', f'root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 {settings["append"]}'.strip(),
             '-drive', f'file={run_folder / "disk.qcow2"},if=virtio,format=qcow2,cache=unsafe',

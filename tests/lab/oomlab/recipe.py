@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 # Raise it when image.py builds differently from the same recipe.
 FORMAT = 1
 
-_PACKAGES = ('systemd', 'systemd-sysv', 'udev', 'dbus', 'openssh-server', 'python3', 'procps', 'strace', 'iproute2', 'kmod',
-             'initramfs-tools')
+_PACKAGES = ('systemd', 'systemd-sysv', 'udev', 'dbus', 'openssh-server', 'python3', 'procps', 'strace', 'iproute2',
+             'kmod', 'initramfs-tools')
 
 # Run in the new root by /bin/sh, with $1 as the root directory.
 _SETUP = r'''
