@@ -48,6 +48,15 @@ def container(host: Host) -> Optional[str]:
     return 'user-namespace' if uid_map and uid_map != _ALL_IDS else None
 
 
+def is_chroot(host: Host) -> bool:
+    """Whether this root directory is another one than that of PID 1; False where that may not be seen."""
+    try:
+        outer, own = host.stat('/proc/1/root/.'), host.stat('/')
+    except OSError:
+        return False
+    return outer is not None and own is not None and (outer.st_dev, outer.st_ino) != (own.st_dev, own.st_ino)
+
+
 def writable(host: Host) -> bool:
     """Whether vm.* can be set from here: the file is opened for writing, nothing is written."""
     return host.write_refusal(sysctl_path('vm.overcommit_memory')) is None

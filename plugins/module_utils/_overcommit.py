@@ -184,9 +184,11 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: _knobs.Stat
     if after.get(MEMORY) != NEVER or after == before:
         return
     memory = situation.memory
-    if memory is None or memory.committed_kb is None:
-        plan.warnings.append('mode never %s: whether the CommitLimit suffices could not be checked, because '
-                             '/proc/meminfo does not tell Committed_AS here' % when)
+    elsewhere = situation.foreign_kernel and not plan.request.runtime
+    if elsewhere or memory is None or memory.committed_kb is None:
+        plan.warnings.append('mode never %s: whether the CommitLimit suffices could not be checked, because %s' % (
+            when, 'this is a container or a chroot, and another machine boots it' if elsewhere
+            else '/proc/meminfo does not tell Committed_AS here'))
         return
     headroom_kb = _commit.headroom_kb(memory, after, situation.page_kb)
     limit_kb = _commit.state_limit_kb(memory, after, situation.page_kb)

@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot, _boot_facts, _commit, _knobs, _originals, _sysctl_file, _sysctld,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
-from ansible_collections.oomkit.linux.plugins.module_utils._environment import environment
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
@@ -46,6 +46,9 @@ class Situation(object):
         self.originals_data = host.read_bytes(_originals.FILE)
         self.originals = _originals.parse(self.originals_data)
         self.boot = _boot.simulate(host, self.loader, self.originals)
+        self.container = container(host)
+        # Where an image is made, the kernel and the memory seen here are not those of the machine that boots it.
+        self.foreign_kernel = bool(self.container) or is_chroot(host)
 
 
 class Policy(object):
@@ -177,26 +180,22 @@ def _check_known(situation: Situation, target: Dict[str, int]) -> None:
 
 def _check_writable(situation: Situation, request: Request, policy: Policy) -> None:
     """Refuse where these sysctls cannot, or should not, be set from here."""
-    where = environment(situation.host)
+    inside = ' (container: %s)' % situation.container if situation.container else ''
     refused = situation.host.write_refusal(sysctl_path(policy.keys[0]))
     owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
              'only the boot configuration (image builds, chroots)' % policy.keys[0])
     if refused == errno.EROFS or (refused in (errno.EACCES, errno.EPERM) and os.geteuid() == 0):
         raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
-            policy.keys[0], os.strerror(refused), _inside(where), owner))
-    if where.get('container') and not request.force:
+            policy.keys[0], os.strerror(refused), inside, owner))
+    if situation.container and not request.force:
         raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; force: true '
-                      'does it all the same.' % (policy.keys[0], _inside(where), owner))
+                      'does it all the same.' % (policy.keys[0], inside, owner))
     if refused == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the boot '
                       'configuration.' % sysctl_path(policy.keys[0]))
     if refused is not None and not request.check_mode:
         raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
             sysctl_path(policy.keys[0]), os.strerror(refused)))
-
-
-def _inside(where: Dict[str, Any]) -> str:
-    return ' (container: %s)' % where['container'] if where.get('container') else ''
 
 
 def _runtime_of_boot(plan: Plan, outcome: _boot.Outcome) -> Dict[str, int]:
@@ -236,7 +235,7 @@ def _plan_record(plan: Plan) -> None:
         # Both sides must be back before the old value may be forgotten.
         gone = set(plan.policy.keys) if request.runtime and request.persistent else set()
         plan.record_after = dict(item for item in situation.originals.items() if item[0] not in gone)
-    else:
+    elif request.runtime or not situation.foreign_kernel:
         our_text = to_text(situation.host.read_bytes(request.sysctl_file) or b'')
         plan.record_after = _originals.updated(situation.originals, situation.runtime, plan.changed_keys(),
                                                _sysctl_file.keys_in(our_text))
