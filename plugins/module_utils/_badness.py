@@ -18,18 +18,16 @@ ADJ_MIN, ADJ_MAX = -1000, 1000
 SCALE_OLD = 'old'  # badness * 1000 / T, never negative
 SCALE_NEW = 'new'  # (1000 + badness * 1000 / T) * 2 / 3, from 5.9 and in 5.4.x
 
-# What badness is made of, in pages, and oom_score_adj.
-Terms = NamedTuple('Terms', [
-    ('rss_pages', int),
-    ('swap_pages', int),
-    ('tables_pages', int),
-    ('adj', int),
-])
+# How far, in steps of the score, a process may have grown between two looks at it.
+_NEAR = 50
 
-# What a look at /proc/PID/statm tells.
-Rough = NamedTuple('Rough', [
-    ('size_pages', int),  # all mappings
-    ('rss_pages', int),
+# Memory of a process in pages: resident, swapped, page tables. A plain tuple, since ten thousand are made in a row.
+Memory = Tuple[int, int, int]
+
+# What badness is made of.
+Terms = NamedTuple('Terms', [
+    ('memory', Memory),
+    ('adj', int),  # oom_score_adj
 ])
 
 # A process that can be chosen.
@@ -45,15 +43,13 @@ Victim = NamedTuple('Victim', [
 Kernel = NamedTuple('Kernel', [
     ('total_pages', int),      # RAM and swap
     ('scale', Optional[str]),  # None: could not be told
-    ('swap_in_use', bool),
-    ('margin_pages', int),     # how far /proc and the kernel's own counters may differ
-    ('table_levels', int),     # pages of page tables that one mapped page may need
+    ('margin_pages', int),     # by how much /proc may show more memory than the kernel counted for the score
 ])
 
 
 def badness_pages(terms: Terms, total_pages: int) -> int:
     """Badness of a process that can be chosen. The division comes first, as in the kernel."""
-    return terms.rss_pages + terms.swap_pages + terms.tables_pages + terms.adj * (total_pages // 1000)
+    return sum(terms.memory) + terms.adj * (total_pages // 1000)
 
 
 def _toward_zero(number: int, divisor: int) -> int:
@@ -84,9 +80,8 @@ def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
         return None
     badness = badness_pages(terms, total_pages)
     far = dict((scale, abs(score - score_of(badness, total_pages, scale))) for scale in (SCALE_OLD, SCALE_NEW))
-    if far[SCALE_OLD] == far[SCALE_NEW]:
-        return None
-    return min(far, key=lambda scale: far[scale])
+    nearest = min(far, key=lambda scale: far[scale])
+    return nearest if far[nearest] <= _NEAR and far[SCALE_OLD] != far[SCALE_NEW] else None
 
 
 def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
@@ -102,19 +97,25 @@ def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
     return score_of(badness_pages(terms, kernel.total_pages), kernel.total_pages, kernel.scale) >= 2
 
 
-def upper_bound(score: int, rough: Rough, kernel: Kernel) -> Optional[int]:
-    """A badness, in pages, that a process of this score and size cannot exceed; None where nothing can be said.
+def upper_bound_of(score: int, kernel: Kernel) -> Callable[[Memory], Optional[int]]:
+    """From memory to the highest badness that a process with this score can have; None where nothing can be said.
 
-    oom_score_adj is not known yet, but badness is at most the highest of the score and at least RSS and oom_score_adj
-    together, which bounds oom_score_adj. Swapped pages are mapped; every page of tables serves a mapped page.
+    Its oom_score_adj is not known, but memory and oom_score_adj together stay below the next score. The kernel counts
+    tables exactly, and less of the rest than /proc shows by no more than the margin.
     """
     unit = kernel.total_pages // 1000
     if kernel.scale is None or unit < 1:
-        return None
-    highest = highest_badness(score, kernel.total_pages, kernel.scale) + kernel.margin_pages
-    adj = min((highest - rough.rss_pages) // unit, ADJ_MAX)
-    pages = rough.size_pages if kernel.swap_in_use else rough.rss_pages
-    return min(highest, pages + kernel.table_levels * rough.size_pages + adj * unit + kernel.margin_pages)
+        return lambda memory: None
+    highest = highest_badness(score, kernel.total_pages, kernel.scale)
+    margin_pages = kernel.margin_pages
+
+    def bound(memory: Memory) -> Optional[int]:
+        rss_pages, swap_pages, tables_pages = memory
+        counted = rss_pages + swap_pages - margin_pages
+        adj = (highest - tables_pages - (counted if counted > 0 else 0)) // unit
+        return rss_pages + swap_pages + tables_pages + (adj if adj < ADJ_MAX else ADJ_MAX) * unit
+
+    return bound
 
 
 def rank(victims: Iterable[Victim], scale: Optional[str]) -> List[Victim]:
@@ -127,11 +128,11 @@ def rank(victims: Iterable[Victim], scale: Optional[str]) -> List[Victim]:
     return sorted(victims, key=lambda it: (-it.badness_pages, sign * it.start_ticks, sign * it.pid))
 
 
-# Where L(select) learns about a process by its PID; None is one that is gone or has no memory of its own.
+# Where L(select) learns about processes, by PID. One that is gone, or has no memory of its own, is left out or None.
 Source = NamedTuple('Source', [
-    ('rough', Callable[[int], Optional[Rough]]),       # the cheap look: one small file
-    ('terms', Callable[[int], Optional[Terms]]),       # what badness is made of
-    ('start_ticks', Callable[[int], Optional[int]]),   # when it started, in clock ticks since boot
+    ('memories', Callable[[List[int]], List[Tuple[Memory, int]]]),  # (memory, pid)
+    ('adj', Callable[[int], Optional[int]]),                        # oom_score_adj
+    ('start_ticks', Callable[[int], Optional[int]]),                # when it started, in clock ticks since boot
 ])
 
 
@@ -158,37 +159,30 @@ def select(scores: Iterable[Tuple[int, int]], top: int, source: Source, kernel: 
 
 
 def _top_of_band(score: int, pids: List[int], missing: int, source: Source, kernel: Kernel) -> List[Victim]:
-    """The ``missing`` worst of processes that share a score, and any equal to the last of them."""
-    known = _Worst(missing)
-    for bound, pid in _by_promise(score, pids, missing, source, kernel):
-        if bound is not None and known.is_below(bound):
+    """The ``missing`` worst of processes that share a score, and any equal to the last of them.
+
+    Those with the most memory come first, so that oom_score_adj of most others need not be read.
+    """
+    worst = _Worst(missing)
+    upper_bound = upper_bound_of(score, kernel)
+    for memory, pid in sorted(source.memories(pids), key=_pages, reverse=True):
+        if worst.is_below(upper_bound(memory)):
             continue
-        terms = source.terms(pid)
-        if terms is not None and not never_chosen(score, terms, kernel):
-            known.add(badness_pages(terms, kernel.total_pages), pid, terms)
+        adj = source.adj(pid)
+        if adj is None or never_chosen(score, Terms(memory, adj), kernel):
+            continue
+        terms = Terms(memory, adj)
+        worst.add(badness_pages(terms, kernel.total_pages), pid, terms)
     victims = []
-    for badness, pid, terms in known.with_ties():
+    for badness, pid, terms in worst.with_ties():
         start_ticks = source.start_ticks(pid)
         if start_ticks is not None:
             victims.append(Victim(pid, score, badness, terms, start_ticks))
     return victims
 
 
-def _by_promise(score: int, pids: List[int], missing: int, source: Source,
-                kernel: Kernel) -> List[Tuple[Optional[int], int]]:
-    """(bound, pid) of a band in the order that lets most of it be passed over; no bounds where they would not pay."""
-    if len(pids) <= 2 * missing or kernel.scale is None:
-        return [(None, pid) for pid in pids]
-    looks: List[Tuple[int, Optional[int], int]] = []
-    for pid in pids:
-        rough = source.rough(pid)
-        if rough is None:
-            continue
-        # No size at all: a kernel thread, or a leader that ended before its threads: only the closer look tells.
-        bound = upper_bound(score, rough, kernel) if rough.size_pages else None
-        looks.append((rough.rss_pages, bound, pid))
-    looks.sort(reverse=True, key=lambda look: look[0])
-    return [(bound, pid) for _rss_pages, bound, pid in looks]
+def _pages(found: Tuple[Memory, int]) -> int:
+    return sum(found[0])
 
 
 class _Worst(object):
@@ -207,9 +201,9 @@ class _Worst(object):
         else:
             heapq.heappushpop(self._highest, badness)
 
-    def is_below(self, bound: int) -> bool:
-        """Whether a process of at most this badness is out of the running."""
-        return len(self._highest) == self._wanted and bound < self._highest[0]
+    def is_below(self, bound: Optional[int]) -> bool:
+        """Whether a process of at most this badness is out of the running; never for None, which is no bound."""
+        return bound is not None and len(self._highest) == self._wanted and bound < self._highest[0]
 
     def with_ties(self) -> List[Tuple[int, int, Terms]]:
         """The worst ``wanted`` and any that equal the last of them."""

@@ -17,8 +17,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._processes import Pro
 
 _CMDLINE_BYTES = 4096
 _KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
-# Machines whose page tables are all one page in size, on up to three levels that badness counts; s390 has larger ones.
-_ONE_PAGE_TABLES = ('x86_64', 'aarch64', 'riscv64')
 
 
 def iso_time(seconds: float) -> str:
@@ -35,7 +33,7 @@ def boot_time_s(host: Host) -> Optional[int]:
 class Census(object):
     """One look at all processes, from which several facts are made."""
 
-    def __init__(self, host: Host, processes: Processes, total: _sysinfo.Totals, init_namespace: bool) -> None:
+    def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
         self._processes = processes
         self._boot_time_s = boot_time_s(host)
         self._ticks_per_s = os.sysconf('SC_CLK_TCK')
@@ -44,17 +42,15 @@ class Census(object):
         # The global init is never chosen; the PID 1 of a container is as good as any.
         self._scores = [pair for pair in scores.found if pair[1] != 1 or not init_namespace]
         self._scored_zero = sorted(pid for score, pid in scores.found if score == 0)
-        self.kernel = self._look_at_kernel(total)
+        self.kernel = self._look_at_kernel(total_pages)
 
-    def _look_at_kernel(self, total: _sysinfo.Totals) -> _badness.Kernel:
+    def _look_at_kernel(self, total_pages: int) -> _badness.Kernel:
         processors = os.sysconf('SC_NPROCESSORS_CONF')
         return _badness.Kernel(
-            total_pages=total.pages,
-            scale=self._scale(total.pages),
-            swap_in_use=total.swap_in_use,
+            total_pages=total_pages,
+            scale=self._scale(total_pages),
             # percpu_counter_batch for each of four counters (lib/percpu_counter.c), from 6.2 on.
-            margin_pages=4 * processors * max(32, 2 * processors),
-            table_levels=3 if os.uname()[4] in _ONE_PAGE_TABLES else 12)
+            margin_pages=4 * processors * max(32, 2 * processors))
 
     def _scale(self, total_pages: int) -> Optional[str]:
         """Which oom_score this kernel has, as our own shows."""
@@ -94,9 +90,10 @@ class Census(object):
         started = None
         if self._boot_time_s is not None:
             started = iso_time(self._boot_time_s + victim.start_ticks / float(self._ticks_per_s))
+        rss_pages, swap_pages, tables_pages = victim.terms.memory
         return {'badness_pages': victim.badness_pages, 'oom_score': victim.score, 'oom_score_adj': victim.terms.adj,
-                'rss_kb': victim.terms.rss_pages * page_kb, 'swap_kb': victim.terms.swap_pages * page_kb,
-                'pagetables_kb': victim.terms.tables_pages * page_kb, 'started': started}
+                'rss_kb': rss_pages * page_kb, 'swap_kb': swap_pages * page_kb,
+                'pagetables_kb': tables_pages * page_kb, 'started': started}
 
     def _cmdline(self, pid: int) -> Optional[str]:
         data = self._processes.read('%d/cmdline' % pid, _CMDLINE_BYTES)

@@ -148,10 +148,11 @@ class _Look(object):
         return census
 
     def _census(self) -> Optional[_candidates.Census]:
-        totals = _sysinfo.totals(self.host)
-        if totals is None:
+        total_pages = _sysinfo.total_pages(self.host)
+        if total_pages is None:
             return None
-        return _candidates.Census(self.host, self.processes(), totals, self.environment()['pid_namespace'] == 'init')
+        in_init_namespace = self.environment()['pid_namespace'] == 'init'
+        return _candidates.Census(self.host, self.processes(), total_pages, in_init_namespace)
 
 
 def _overcommit(look: _Look) -> Dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._badness import Rough, Source, Terms
+from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _DENIED = (errno.EPERM, errno.EACCES)
@@ -22,31 +22,26 @@ _CHUNK_BYTES = 4096
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
 _USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
 
+_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]+) kB\n.*?\nVmPTE:\s+([0-9]+) kB\n(?:VmPMD:\s+([0-9]+) kB\n)?'
+                     br'VmSwap:\s+([0-9]+) kB\n', re.DOTALL)
+
 Scores = NamedTuple('Scores', [
     ('found', List[Tuple[int, int]]),  # (oom_score, pid)
     ('denied', int),                   # processes that are seen but may not be read
 ])
 
 
-def _number_after(text: bytes, label: bytes) -> Optional[int]:
-    """The number in the line of /proc/PID/status that starts with the label."""
-    start = text.find(label)
-    if start < 0:
-        return None
-    start += len(label)
-    return int(text[start:text.index(b'\n', start)].split(None, 1)[0])
-
-
 def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
     """RSS, swap and page tables of /proc/PID/status in kB; None for what has no memory (kernel threads, zombies).
 
-    Kernels 4.0 to 4.14 tell the middle level of page tables apart, in VmPMD.
+    Kernels 4.0 to 4.14 tell the middle level of page tables apart, in VmPMD. The name in the first line cannot look
+    like these lines, since the kernel escapes its line ends.
     """
-    rss_kb = _number_after(status, b'\nVmRSS:')
-    if rss_kb is None:
+    match = _MEMORY.search(status)
+    if match is None:
         return None
-    tables_kb = (_number_after(status, b'\nVmPTE:') or 0) + (_number_after(status, b'\nVmPMD:') or 0)
-    return rss_kb, _number_after(status, b'\nVmSwap:') or 0, tables_kb
+    rss_kb, tables_kb, middle_kb, swap_kb = match.groups()
+    return int(rss_kb), int(swap_kb), int(tables_kb) + int(middle_kb or 0)
 
 
 def parse_effective_uid(status: bytes) -> Optional[int]:
@@ -110,7 +105,7 @@ class Processes(object):
 
     def source(self) -> Source:
         """The looks that a selection takes."""
-        return Source(self.rough, self.terms, self.start_ticks)
+        return Source(self.memories, self.adj, self.start_ticks)
 
     def scores(self) -> Scores:
         """oom_score of all processes. Written for speed: three system calls and little else for each."""
@@ -170,20 +165,6 @@ class Processes(object):
             os.close(fd)
         return data[:limit_bytes]
 
-    def rough(self, pid: int) -> Optional[Rough]:
-        """Size and RSS in pages, from statm."""
-        try:
-            fd = os.open('%d/statm' % pid, 0, dir_fd=self._fd)
-        except OSError:
-            return None
-        try:
-            fields = os.read(fd, 256).split(None, 2)
-            return Rough(int(fields[0]), int(fields[1]))
-        except (OSError, ValueError, IndexError):
-            return None
-        finally:
-            os.close(fd)
-
     def score(self, pid: Any) -> Optional[int]:
         """oom_score."""
         data = self.read('%s/oom_score' % pid)
@@ -195,22 +176,42 @@ class Processes(object):
         return int(data) if data else None
 
     def terms(self, pid: Any) -> Optional[Terms]:
-        """What badness is made of, in pages; None for kernel threads, zombies and those that are gone."""
-        memory_kb = self._memory_kb(pid)
-        adj = self.adj(pid) if memory_kb else None
-        if memory_kb is None or adj is None:
-            return None
-        rss_kb, swap_kb, tables_kb = memory_kb
-        return Terms(rss_kb // self._page_kb, swap_kb // self._page_kb, tables_kb // self._page_kb, adj)
-
-    def _memory_kb(self, pid: Any) -> Optional[Tuple[int, int, int]]:
+        """What badness is made of; None for kernel threads, zombies and those that are gone."""
         status = self.read('%s/status' % pid)
-        if status is None:
-            return None
+        memory = self._memory(pid, status) if status else None
+        adj = self.adj(pid) if memory else None
+        return None if memory is None or adj is None else Terms(memory, adj)
+
+    def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
+        """(memory, pid) of those that have some. Written for speed, as L(scores)."""
+        proc_fd, open_file, read, close = self._fd, os.open, os.read, os.close
+        found = []
+        for pid in pids:
+            try:
+                fd = open_file('%d/status' % pid, 0, dir_fd=proc_fd)
+            except OSError:
+                continue
+            try:
+                status = read(fd, _CHUNK_BYTES)
+                if len(status) == _CHUNK_BYTES:  # thousands of groups come before the memory
+                    status = self.read('%d/status' % pid) or b''
+            except OSError:
+                status = b''
+            close(fd)
+            memory = self._memory(pid, status)
+            if memory is not None:
+                found.append((memory, pid))
+        return found
+
+    def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
+        """The memory that this status shows, in pages; of another thread where the first has ended."""
         memory_kb = parse_memory_kb(status)
-        if memory_kb is None and b'\nState:\tZ' in status:
-            return self._threads_memory_kb(pid)
-        return memory_kb
+        if memory_kb is None:
+            memory_kb = self._threads_memory_kb(pid) if b'\nState:\tZ' in status else None
+        if memory_kb is None:
+            return None
+        page_kb = self._page_kb
+        return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
 
     def _threads_memory_kb(self, pid: Any) -> Optional[Tuple[int, int, int]]:
         """The memory of a process whose first thread has ended, from any of the others: the kernel can choose it."""

@@ -10,7 +10,7 @@ costs nothing here.
 """
 
 import os
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -20,35 +20,28 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
-Totals = NamedTuple('Totals', [
-    ('pages', int),         # RAM and swap
-    ('swap_in_use', bool),
-])
-
-
 def page_kb() -> int:
     """The size of a page."""
     return os.sysconf('SC_PAGE_SIZE') // 1024
 
 
-def totals(host: Host) -> Optional[Totals]:
-    """What the kernel counts with: sysinfo(2), or /proc/meminfo where that cannot be called and for a tree on disk."""
+def total_pages(host: Host) -> Optional[int]:
+    """RAM and swap, from sysinfo(2), or from /proc/meminfo where that cannot be called and for a tree on disk."""
     found = _from_system_call() if host.root == '/' else None
     return found or _from_meminfo(host)
 
 
-def _from_meminfo(host: Host) -> Optional[Totals]:
+def _from_meminfo(host: Host) -> Optional[int]:
     try:
         memory = read_memory(host)
     except OSError:
         return None
     if memory is None:
         return None
-    pages = memory.total_kb // page_kb() + memory.swap_total_kb // page_kb()
-    return Totals(pages, memory.swap_free_kb < memory.swap_total_kb)
+    return memory.total_kb // page_kb() + memory.swap_total_kb // page_kb()
 
 
-def _from_system_call() -> Optional[Totals]:
+def _from_system_call() -> Optional[int]:
     if ctypes is None:
         return None
 
@@ -70,5 +63,4 @@ def _from_system_call() -> Optional[Totals]:
         return None
     unit_bytes = info.mem_unit or 1
     page_bytes = page_kb() * 1024
-    pages = info.totalram * unit_bytes // page_bytes + info.totalswap * unit_bytes // page_bytes
-    return Totals(pages, info.freeswap < info.totalswap)
+    return info.totalram * unit_bytes // page_bytes + info.totalswap * unit_bytes // page_bytes

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast oom_facts finds the most likely victims among ten thousand processes.
+
+Side by side, in turn, in one run: a C program that opens, reads and closes only /proc/PID/oom_score of each process
+(the floor), the module's own scan (scores, ten candidates with all their details, those at -1000), and ps sorted by
+oom. The times are the best of all rounds: what others do on the machine only ever makes a round slower.
+
+Two cases are measured. "usual": a dozen processes are larger than the idle ones, as on a server, and the ten candidates
+are among them: the targets hold for this case. "one score": ten candidates are wanted out of the idle ones too. A step
+of the score is a 667th of all memory, so that on a machine with very much memory thousands of processes share one
+score, as idle ones do on any machine, and all of them have to be looked at more closely.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
+
+import collection  # noqa: E402
+
+collection.lay()
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _candidates, _environment, _sysinfo  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes  # noqa: E402
+
+MOST_OF_FLOOR = 2.0
+LEAST_OF_PS = 4.0
+CANDIDATES = 10
+LARGE = 12
+PS = ['ps', '-eo', 'pid,oom,oomadj,rss,comm', '--sort=-oom']
+COMPILERS = ('cc', 'gcc', 'clang')
+
+
+def compiler() -> str:
+    """A C compiler; installed where that is allowed, else the run ends with the command to install one."""
+    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if found is None:
+        import environment
+        if not environment.may_install():
+            sys.exit('The benchmark needs a C compiler for the floor. As root: apt-get install gcc libc6-dev')
+        environment.apt_install('gcc', 'libc6-dev')
+        found = shutil.which('gcc')
+    return found
+
+
+def build(folder: Path) -> None:
+    """Compile the programs of this folder."""
+    for source in HERE.glob('*.c'):
+        subprocess.run([compiler(), '-std=gnu99', '-O2', '-o', str(folder / source.stem), str(source)], check=True)
+
+
+@contextlib.contextmanager
+def spawned(folder: Path, count: int, pages: int, step: int):
+    """So many sleeping processes, ended afterwards whatever happens: they live as long as the pipe is open."""
+    with subprocess.Popen([folder / 'spawn', str(count), str(pages), str(step)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as spawner:
+        try:
+            made, reason = spawner.stdout.readline().rstrip('\n').split(' ', 1)
+            if int(made) < count:
+                sys.exit('Only %s of %d processes could be made: %s. Try a smaller --processes.'
+                         % (made, count, reason))
+            time.sleep(0.5)  # the last ones are still filling their memory
+            yield
+        finally:
+            spawner.stdin.close()
+            spawner.wait()
+
+
+def floor_ms(folder: Path) -> float:
+    """The C program, by its own clock: start-up is not counted."""
+    return int(subprocess.run([folder / 'floor'], stdout=subprocess.PIPE, check=True).stdout.split()[0]) / 1e6
+
+
+def beyond_the_crowd() -> int:
+    """How many processes have a higher score than the one that most share."""
+    with Processes(Host()) as processes:
+        scores = collections.Counter(score for score, _pid in processes.scores().found)
+    crowded = scores.most_common(1)[0][0]
+    return sum(count for score, count in scores.items() if score > crowded)
+
+
+def scan_ms(top: int) -> float:
+    """What the module does for its keys candidates and unkillable."""
+    begin = time.perf_counter()
+    host = Host()
+    with Processes(host) as processes:
+        census = _candidates.Census(host, processes, _sysinfo.total_pages(host),
+                                    _environment.pid_namespace(host) == 'init')
+        candidates = census.candidates(top, False)
+        census.unkillable()
+    elapsed_ms = (time.perf_counter() - begin) * 1000
+    if len(candidates) < min(top, CANDIDATES):
+        sys.exit('The scan found only %d candidates.' % len(candidates))
+    return elapsed_ms
+
+
+def killers_ms() -> float:
+    """What the module does for its key userspace_killers: the name of every process."""
+    begin = time.perf_counter()
+    with Processes(Host()) as processes:
+        _candidates.userspace_killers(processes)
+    return (time.perf_counter() - begin) * 1000
+
+
+def ps_ms() -> float:
+    """ps, with its start-up."""
+    begin = time.perf_counter()
+    subprocess.run(PS, stdout=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - begin) * 1000
+
+
+def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """By case, the best time of each contestant in milliseconds, and the two ratios; all take turns."""
+    times = collections.defaultdict(list)
+    for turn in range(rounds + 1):
+        above = beyond_the_crowd()
+        if above < CANDIDATES:
+            sys.exit('Only %d processes stand out of the crowd, so the usual case cannot be measured.' % above)
+        contestants = {'floor': lambda: floor_ms(folder), 'usual': lambda: scan_ms(CANDIDATES), 'ps': ps_ms,
+                       'one_score': lambda top=above + CANDIDATES: scan_ms(top), 'killers': killers_ms}
+        for name, run_ms in contestants.items():
+            elapsed_ms = run_ms()
+            if turn:  # the first round warms up
+                times[name].append(elapsed_ms)
+    best = {name: min(values) for name, values in times.items()}
+    ratios = {case: {'scan_to_floor': round(best[case] / best['floor'], 2),
+                     'ps_to_scan': round(best['ps'] / best[case], 2)} for case in ('usual', 'one_score')}
+    return {'best_ms': {name: round(value, 1) for name, value in best.items()}, **ratios}
+
+
+def run(processes: int, rounds: int) -> dict:
+    """All of it."""
+    step_pages = _sysinfo.total_pages(Host()) // 1000
+    with tempfile.TemporaryDirectory(prefix='oomkit-bench-') as name:
+        folder = Path(name)
+        build(folder)
+        with spawned(folder, processes, 0, 3), spawned(folder, LARGE, 2 * step_pages, step_pages // 2):
+            result = measure(folder, rounds)
+    usual = result['usual']
+    met = usual['scan_to_floor'] <= MOST_OF_FLOOR and usual['ps_to_scan'] >= LEAST_OF_PS
+    return {'processes': processes, 'rounds': rounds, **result, 'met': met}
+
+
+def show(result: dict) -> None:
+    """The result for people."""
+    print('%d idle processes, best of %d rounds in turn' % (result['processes'], result['rounds']))
+    for label, name in (('C program: open, read, close oom_score only (the floor)', 'floor'),
+                        ('oom_facts, usual: the candidates have scores of their own', 'usual'),
+                        ('oom_facts, one score: out of thousands that share it', 'one_score'),
+                        (' '.join(PS), 'ps'),
+                        ('oom_facts, userspace_killers: the names of all processes', 'killers')):
+        print('  %-58s %8.1f ms' % (label, result['best_ms'][name]))
+    usual, one_score = result['usual'], result['one_score']
+    print('scan / floor: %.2f (target: at most %.1f); one score: %.2f' % (
+        usual['scan_to_floor'], MOST_OF_FLOOR, one_score['scan_to_floor']))
+    print('ps / scan:    %.2f (target: at least %.1f); one score: %.2f' % (
+        usual['ps_to_scan'], LEAST_OF_PS, one_score['ps_to_scan']))
+    print('Targets (they are for the usual case): %s' % ('met' if result['met'] else 'MISSED'))
+
+
+def main() -> int:
+    """0 when the targets are met."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--processes', type=int, default=10000, help='idle processes to make (10000)')
+    parser.add_argument('--rounds', type=int, default=7, help='rounds to take the best of (7)')
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
+    options = parser.parse_args()
+    if options.processes < 1 or options.rounds < 1:
+        parser.error('--processes and --rounds must be at least 1')
+    if not shutil.which('ps'):
+        sys.exit('The benchmark compares with ps. As root: apt-get install procps')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    result = run(options.processes, options.rounds)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
+    return 0 if result['met'] else 1
+
+
+if __name__ == '__main__':
+    os.environ['LC_ALL'] = 'C'
+    sys.exit(main())
