@@ -30,6 +30,7 @@ Setting = NamedTuple('Setting', [
     ('line', int),
     ('key', str),                   # as a path below /proc/sys, perhaps with glob characters
     ('value', Optional[str]),
+    ('plain', bool),                # spelled without doubled or leading separators
 ])
 
 # Contents that differ from the disk's, by real path; None: removed.
@@ -116,19 +117,21 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
 
 # ------------------------------------------------------------- what a line says
 
-def normalize_key(key: str) -> str:
+def normalize_key(key: str) -> Tuple[str, bool]:
     """``vm.overcommit_ratio``, ``vm/overcommit_ratio``, ``/vm//overcommit_ratio``: the path below /proc/sys.
 
-    The first separator decides: after a dot, dots become slashes and slashes dots (sysctl.d(5)).
+    The first separator decides: after a dot, dots become slashes and slashes dots (sysctl.d(5)). The second answer is
+    whether that alone made the path.
     """
     first = re.search(r'[/.]', key)
     if first is not None and first.group() == '.':
         key = key.translate({ord('.'): '/', ord('/'): '.'})
-    return '/'.join(part for part in key.split('/') if part not in ('', '.'))
+    path = '/'.join(part for part in key.split('/') if part not in ('', '.'))
+    return path, path == key
 
 
-def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, Optional[str]]]:
-    """(key, value) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting.
+def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, Optional[str], bool]]:
+    """(key, value, plain) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting.
 
     ``- vm.x = 1`` is a setting to systemd, and to procps a key that begins with a blank.
     """
@@ -141,10 +144,10 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
     key = key[1:] if key.startswith('-') else key
     if key[:1] in (' ', '\t') and not blank_after_dash:
         return None
-    key = normalize_key(key.strip(_BLANK))
+    key, plain = normalize_key(key.strip(_BLANK))
     if not key:
         return None
-    return key, value.strip(_BLANK) if equals else None
+    return key, value.strip(_BLANK) if equals else None, plain
 
 
 def split_lines(text: str) -> List[str]:
@@ -161,7 +164,7 @@ def settings_of(path: str, text: str, blank_after_dash: bool = True) -> Iterator
         for piece in re.split('[\r\0]', line):
             parsed = parse_line(piece, blank_after_dash)
             if parsed is not None:
-                yield Setting(path, number, parsed[0], parsed[1])
+                yield Setting(path, number, *parsed)
 
 
 def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[Setting]:
@@ -178,7 +181,8 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
     An entry without a value stands for a key that systemd does not write because a line such as ``-vm.x`` came last.
     """
     entries = _replaced(settings) if loader.replaces else settings
-    named = set(entry.key for entry in entries)
+    # procps compares as spelled: a `vm//x` keeps no glob off vm/x.
+    named = set(entry.key for entry in entries if entry.plain or loader.replaces)
     result = []  # type: List[Setting]
     for entry in entries:
         if entry.value is None:
