@@ -26,8 +26,11 @@ def play(report: Path) -> subprocess.CompletedProcess:
     """Run the playbook as a user would, its own output kept for the case of a failure."""
     command = ['ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e', json.dumps({'demo_report': str(report)}),
                '-e', 'ansible_python_interpreter={{ ansible_playbook_python }}', PLAYBOOK]
-    return subprocess.run(command, cwd=commands.CHECKOUT, env=commands.environment(), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+    # Ansible's own files too: some accounts have no home that they could write to.
+    own = dict.fromkeys(('ANSIBLE_HOME', 'ANSIBLE_LOCAL_TEMP', 'ANSIBLE_REMOTE_TEMP'), str(report.parent))
+    return subprocess.run(command, cwd=commands.CHECKOUT, env=dict(commands.environment(), **own),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S,
+                          check=False)
 
 
 def harmless(text: str) -> str:
