@@ -18,7 +18,7 @@ COLOURS = (
     (re.compile(r'\S.*'), '\033[1m'),  # a heading begins in the first column
     (re.compile(r' {4}\+ .*'), '\033[32m'),
     (re.compile(r' {4}- .*'), '\033[31m'),
-    (re.compile(r' {2}(Refused|Note): .*'), '\033[33m'),
+    (re.compile(r' {2}(!|Note:) .*'), '\033[33m'),
 )
 
 
