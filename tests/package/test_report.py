@@ -64,7 +64,7 @@ def reports(command, checkout, tmp_path_factory):
 @pytest.mark.parametrize('told', [
     'RAM                3.8 GiB', 'Swap               2.0 GiB', 'enforced\n', '] 90.0 %', 'limit set in kB: 4000000',
     'panics, even when only one container', 'hangs for ever', 'CONSTRAINT_MEMCG', '12.5 %', 'earlyoom',
-    r' 4194303  \n\x1b[31m-hos~', 'postgresql@16-main.service', '2 now, then 1 (/etc/sysctl.d/50-x.conf)',
+    r' 4194303 \n\x1b[31m-hos~', 'postgresql@16-main.service', '2 now, then 1 (/etc/sysctl.d/50-x.conf)',
     '0 now, then 50 (the default)', '    - vm.overcommit_memory = 0\n    + vm.overcommit_memory = 2\n',
     '  ! Refused, because', '- kills: the kernel log'])
 def test_tells(reports, told):
