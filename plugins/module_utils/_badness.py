@@ -80,8 +80,8 @@ def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
         return None
     badness = badness_pages(terms, total_pages)
     far = dict((scale, abs(score - score_of(badness, total_pages, scale))) for scale in (SCALE_OLD, SCALE_NEW))
-    nearest = min(far, key=lambda scale: far[scale])
-    return nearest if far[nearest] <= _NEAR and far[SCALE_OLD] != far[SCALE_NEW] else None
+    nearest, other = sorted(far, key=lambda scale: far[scale])
+    return nearest if far[nearest] <= _NEAR < far[other] else None
 
 
 def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:

@@ -15,7 +15,7 @@ _ALL_IDS = ['0', '0', '4294967295']
 # Files that container managers leave for those inside (systemd.io/CONTAINER_INTERFACE, Docker, Podman).
 _MANAGER_FILES = ('/run/systemd/container', '/run/host/container-manager')
 _MARKS = (('/.dockerenv', 'docker'), ('/run/.containerenv', 'podman'))
-_CGROUP_HINT = re.compile(r'/(docker|lxc|kubepods|libpod|containerd)[/.:-]')
+_CGROUP_HINT = re.compile(r'/(docker(?=[/-])|libpod(?=[/-])|lxc(?=/|\.payload)|kubepods(?=[/.-]))')
 
 
 def environment(host: Host) -> Dict[str, Any]:

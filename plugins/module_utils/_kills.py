@@ -28,7 +28,7 @@ _SUMMARY = re.compile(
     br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),task=.*,pid=([0-9]+),uid=[0-9]+\Z', re.DOTALL)
 _KILLED = re.compile(
     br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?'
-    br'Killed process ([0-9]+)(?:, UID [0-9]+,)? \((.*)\),? '
+    br'Killed process ([0-9]+) \((.*)\)(?:, UID [0-9]+)?,? '
     br'total-vm:[0-9]+kB, anon-rss:([0-9]+)kB, file-rss:([0-9]+)kB(?:, shmem-rss:([0-9]+)kB)?'
     br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]+))?', re.DOTALL)
 _CHOSEN_OLD = re.compile(br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \(')

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 4096
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
 _USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
 
-_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]+) kB\n.*?\nVmPTE:\s+([0-9]+) kB\n(?:VmPMD:\s+([0-9]+) kB\n)?'
+_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]+) kB.*?\nVmPTE:\s+([0-9]+) kB\n(?:VmPMD:\s+([0-9]+) kB\n)?'
                      br'VmSwap:\s+([0-9]+) kB\n', re.DOTALL)
 
 Scores = NamedTuple('Scores', [

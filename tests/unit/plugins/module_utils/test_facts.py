@@ -1,0 +1,253 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts as a whole: of a machine on disk, and of this machine with hostile processes on it."""
+
+import contextlib
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+import machine
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\nVmPTE:\t%8d kB\nVmSwap:\t%8d kB\n'
+          'Threads:\t1\n')
+
+
+def gather(host, *subset, top=10, cmdline=False):
+    """The facts, as they look after a way through JSON."""
+    facts = _facts.oom_facts(host, _facts.Request(_facts.chosen_keys(list(subset) or ['all']), top, cmdline))
+    return json.loads(json.dumps(facts))
+
+
+def add_process(box, pid, score, adj=0, rss_kb=4000, name=b'daemon', cgroup=b'0::/\n', start_ticks=500, uid=0):
+    """A process of a machine on disk."""
+    folder = '/proc/%d/' % pid
+    box.put(folder + 'oom_score', '%d\n' % score)
+    box.put(folder + 'oom_score_adj', '%d\n' % adj)
+    box.put(folder + 'status', STATUS % (uid, uid, uid, uid, rss_kb, 64, 0))
+    box.put(folder + 'stat', '%d (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 1 1\n' % (pid, start_ticks))
+    box.put(folder + 'comm', name + b'\n')
+    box.put(folder + 'cgroup', cgroup)
+    box.put(folder + 'cmdline', b'/usr/sbin/daemon\0--password\0se\ncret\0')
+
+
+@pytest.fixture
+def box(tmp_path):
+    """A 4 GB machine on disk with a few processes."""
+    one = machine.Machine(tmp_path, ratio=50)
+    one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
+    one.put('/proc/vmstat', 'pgfault 1\noom_kill 3\n')
+    one.put('/proc/pressure/memory', 'some avg10=0.12 avg60=1.00 avg300=0.50 total=1234\n'
+                                     'full avg10=0.00 avg60=0.50 avg300=0.25 total=567\n')
+    (tmp_path / 'proc/self/ns').mkdir()
+    os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
+    add_process(one, 1, 0, name=b'systemd', cgroup=b'0::/init.scope\n')
+    add_process(one, 40, 700, rss_kb=200000, cgroup=b'0::/system.slice/web.service\n', name=b'web')
+    add_process(one, 41, 690, rss_kb=100000)
+    add_process(one, 42, 0, adj=-1000, name=b'sshd', cgroup=b'0::/system.slice/ssh.service\n')
+    add_process(one, 43, 666, name=b'earlyoom', cgroup=b'0::/system.slice/earlyoom.service\n')
+    one.put('/proc/50/oom_score', '0\n')
+    one.put('/proc/50/oom_score_adj', '0\n')
+    one.put('/proc/50/status', 'Name:\tkswapd0\nState:\tS (sleeping)\nUid:\t0\t0\t0\t0\nThreads:\t1\n')
+    return one
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A machine that shows next to nothing."""
+    (tmp_path / 'proc').mkdir()
+    return Host(str(tmp_path))
+
+
+def test_everything_is_there_and_in_order(box):
+    facts = gather(box)
+    assert list(facts) == list(_facts.KEYS)
+    assert facts['warnings'] == [
+        'kills: the kernel log cannot be read (No such file or directory), so recent kills are unknown']
+
+
+def test_settings(box):
+    facts = gather(box, 'overcommit', 'panic')
+    assert facts == {
+        'overcommit': {'mode': 0, 'mode_name': 'heuristic', 'ratio': 50, 'kbytes': 0, 'admin_reserve_kbytes': 8192,
+                       'user_reserve_kbytes': 29898},
+        'panic': {'panic_on_oom': 0, 'policy': 'kill', 'reboot_after_s': 0, 'kill_allocating_task': False,
+                  'dump_tasks': True},
+    }
+
+
+@pytest.mark.parametrize('mode, name, enforced', [(0, 'heuristic', False), (1, 'always', False), (2, 'never', True)])
+def test_commit(box, mode, name, enforced):
+    box.state['vm.overcommit_memory'] = mode
+    box.show()
+    facts = gather(box, 'overcommit', 'commit')
+    assert (facts['overcommit']['mode'], facts['overcommit']['mode_name']) == (mode, name)
+    limit_kb = box.commit_limit_kb()
+    assert facts['commit'] == {
+        'limit_kb': limit_kb, 'committed_kb': 200000, 'headroom_kb': limit_kb - 8192 - 29898 - 200000,
+        'used_percent': round(100 * 200000 / limit_kb, 1), 'enforced': enforced}
+
+
+def test_a_limit_of_nothing_has_no_percentage(box):
+    box.put('/proc/meminfo', 'MemTotal: 1000 kB\nMemAvailable: 1 kB\nCommitLimit: 0 kB\nCommitted_AS: 5 kB\n')
+    assert gather(box, 'commit')['commit']['used_percent'] is None
+
+
+def test_candidates(box):
+    facts = gather(box, 'candidates', 'unkillable', 'userspace_killers', 'warnings')
+    assert [(one['rank'], one['pid'], one['oom_score']) for one in facts['candidates']] == [
+        (1, 40, 700), (2, 41, 690), (3, 43, 666)]
+    page_kb = _sysinfo.page_kb()
+    assert facts['candidates'][0] == {
+        'rank': 1, 'pid': 40, 'name': 'web', 'unit': 'web.service', 'cgroup': '/system.slice/web.service',
+        'user': 'root', 'uid': 0, 'badness_pages': 200000 // page_kb + 64 // page_kb, 'oom_score': 700,
+        'oom_score_adj': 0, 'rss_kb': 200000, 'swap_kb': 0, 'pagetables_kb': 64, 'started': '2023-11-14T22:13:25Z'}
+    assert facts['unkillable'] == [{'pid': 42, 'name': 'sshd', 'unit': 'ssh.service'}]
+    assert facts['userspace_killers'] == [{'name': 'earlyoom', 'pid': 43, 'unit': 'earlyoom.service'}]
+    assert facts['warnings'] == []
+
+
+@pytest.mark.parametrize('top, pids', [(0, [40, 41, 43]), (1, [40]), (2, [40, 41]), (100, [40, 41, 43])])
+def test_top(box, top, pids):
+    assert [one['pid'] for one in gather(box, 'candidates', top=top)['candidates']] == pids
+
+
+def test_the_first_process_of_a_container_is_a_candidate(box, tmp_path):
+    (tmp_path / 'proc/self/ns/pid').unlink()
+    os.symlink('pid:[4026532999]', tmp_path / 'proc/self/ns/pid')
+    add_process(box, 1, 668, rss_kb=50000)
+    facts = gather(box, 'candidates', 'environment', 'warnings')
+    assert 1 in [one['pid'] for one in facts['candidates']]
+    assert facts['environment']['pid_namespace'] == 'nested'
+    assert any('PID namespace' in text for text in facts['warnings'])
+
+
+def test_the_global_init_is_none_even_if_its_score_says_so(box):
+    add_process(box, 1, 668, rss_kb=50000)
+    assert 1 not in [one['pid'] for one in gather(box, 'candidates')['candidates']]
+
+
+def test_command_lines_only_when_asked_for(box):
+    assert 'cmdline' not in gather(box, 'candidates')['candidates'][0]
+    asked = gather(box, 'candidates', cmdline=True)['candidates'][0]
+    assert asked['cmdline'] == '/usr/sbin/daemon --password se\\x0acret'
+
+
+def test_an_unknown_user_has_a_number_only(box):
+    add_process(box, 60, 800, rss_kb=900000, uid=3999999999)
+    first = gather(box, 'candidates')['candidates'][0]
+    assert (first['uid'], first['user']) == (3999999999, None)
+
+
+def test_pressure(box):
+    assert gather(box, 'pressure')['pressure'] == {
+        'some': {'avg10': 0.12, 'avg60': 1.0, 'avg300': 0.5, 'total': 1234},
+        'full': {'avg10': 0.0, 'avg60': 0.5, 'avg300': 0.25, 'total': 567}}
+
+
+def test_boot_and_drift(box):
+    box.put('/etc/sysctl.d/50-x.conf', '# strict\nvm.overcommit_memory = 2\n')
+    facts = gather(box, 'boot', 'drift')
+    assert facts['boot']['vm.overcommit_memory'] == {'value': 2, 'file': '/etc/sysctl.d/50-x.conf', 'line': 2}
+    assert facts['boot']['vm.panic_on_oom'] == {'value': 0, 'file': None, 'line': None}
+    assert facts['drift'] == [
+        {'key': 'vm.overcommit_memory', 'runtime': 0, 'boot': 2, 'file': '/etc/sysctl.d/50-x.conf'}]
+
+
+def test_a_hostile_file_name_is_harmless(box):
+    box.put('/etc/sysctl.d/50-\x1b[31m\udcff.conf', 'vm.overcommit_memory = 2\n')
+    facts = gather(box, 'boot', 'drift')
+    assert facts['drift'][0]['file'] == facts['boot']['vm.overcommit_memory']['file'] == (
+        '/etc/sysctl.d/50-\\x1b[31m\\xff.conf')
+
+
+def test_a_machine_that_shows_nothing_fails_nowhere(bare):
+    facts = gather(bare)
+    assert list(facts) == list(_facts.KEYS)
+    for key in ('commit', 'memory', 'candidates', 'unkillable', 'pressure'):
+        assert facts[key] is None
+        assert [text for text in facts['warnings'] if text.startswith(key + ': ')], key
+    assert set(facts['overcommit'].values()) == set(facts['panic'].values()) == {None}
+    assert facts['kills'] == {'total': None, 'recent': None}
+    assert facts['environment']['writable'] is False
+    assert len(facts['warnings']) == len(set(facts['warnings']))
+
+
+def test_pressure_that_is_switched_off_is_null_with_the_reason(box, tmp_path):
+    """The file of a kernel started with psi=0 answers EOPNOTSUPP; a folder in its place is as unreadable."""
+    (tmp_path / 'proc/pressure/memory').unlink()
+    (tmp_path / 'proc/pressure/memory').mkdir()
+    facts = gather(box, 'pressure', 'warnings')
+    assert facts['pressure'] is None
+    assert facts['warnings'][0].startswith('pressure: ') and 'psi=1' in facts['warnings'][0]
+
+
+@pytest.mark.parametrize('subset, expected', [
+    (['all'], set(_facts.KEYS)),
+    ([], set(_facts.KEYS)),
+    (['memory', 'panic'], {'memory', 'panic'}),
+    (['!candidates'], set(_facts.KEYS) - {'candidates'}),
+    (['all', '!boot', '!drift'], set(_facts.KEYS) - {'boot', 'drift'}),
+    (['memory', '!memory'], set()),
+])
+def test_subsets(subset, expected):
+    assert _facts.chosen_keys(subset) == expected
+
+
+@pytest.mark.parametrize('subset', [['memmory'], ['!foo'], ['!all'], ['all', ''], ['!'], ['\x1b[31m']])
+def test_unknown_subsets_are_errors(subset):
+    with pytest.raises(ConvertError, match='is unknown; give all') as caught:
+        _facts.chosen_keys(subset)
+    assert str(caught.value).isprintable()
+
+
+@contextlib.contextmanager
+def named_process(name):
+    """A real process of this machine that calls itself so and is among the first candidates."""
+    code = ('import ctypes, sys, time\nctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0)\n'
+            'open("/proc/self/oom_score_adj", "w").write("1000")\nprint(flush=True)\ntime.sleep(60)\n')
+    child = subprocess.Popen([sys.executable, '-c', code, name.hex()], stdout=subprocess.PIPE)
+    try:
+        child.stdout.readline()
+        yield child.pid
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize('name, text', [
+    (b'\n\x1b[31m', '\\x0a\\x1b[31m'),
+    (b'\xff\xfe\x80', '\\xff\\xfe\\x80'),
+    (b'a) R 1 (b', 'a) R 1 (b'),
+    ('\u202etxt.'.encode(), '\\u202etxt.'),
+])
+def test_hostile_processes_come_out_harmless(name, text):
+    with named_process(name) as pid:
+        facts = gather(Host(), top=0, cmdline=True)
+    mine = [one for one in facts['candidates'] if one['pid'] == pid]
+    assert [one['name'] for one in mine] == [text]
+    assert mine[0]['oom_score_adj'] == 1000
+    assert abs(datetime.datetime.fromisoformat(mine[0]['started'].replace('Z', '+00:00'))
+               - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(seconds=30)
+
+
+@pytest.mark.parametrize('name', [b'\n\x1b[31m', b'\xff\xfe\x80'])
+def test_the_module_itself_prints_valid_json_with_hostile_processes(name):
+    """The whole module in a Python of its own, as Ansible runs it."""
+    code = ('import sys\nsys.path[:0] = %r\n'
+            'from ansible.module_utils.testing import patch_module_args\n'
+            'from ansible_collections.oomkit.linux.plugins.modules import oom_facts\n'
+            'with patch_module_args({"top": "3", "gather_subset": ["candidates"]}):\n    oom_facts.main()\n')
+    with named_process(name) as pid:
+        done = subprocess.run([sys.executable, '-c', code % sys.path], stdout=subprocess.PIPE, check=True)
+    assert not any(byte < 32 and byte != 10 for byte in done.stdout)
+    result = json.loads(done.stdout)
+    assert set(result['ansible_facts']) == {'oom'}
+    assert pid in [one['pid'] for one in result['ansible_facts']['oom']['candidates']]
