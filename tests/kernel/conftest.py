@@ -33,7 +33,8 @@ def started(name, **settings):
     one = Machine(f'{name}-{os.getpid()}', FLAVOUR)
     try:
         seconds = one.start(**settings)
-        print(f'\n{FLAVOUR}: {one.run("uname -r").stdout.strip()} on {one.settings()["accelerator"]}, booted in {seconds:.0f} s')
+        kernel, accelerator = one.run('uname -r').stdout.strip(), one.settings()['accelerator']
+        print(f'\n{FLAVOUR}: {kernel} on {accelerator}, booted in {seconds:.0f} s')
         one.module('overcommit', check=True, mode=0)  # brings the module code into the snapshot
         one.save('fresh')
         yield one

@@ -3,10 +3,9 @@
 """The lab proves itself."""
 
 import pytest
-from oomlab import LabError
-from oomlab.recipe import RECIPES
-
 from conftest import FLAVOUR
+from oomlab import LabError, install
+from oomlab.recipe import RECIPES
 
 
 def test_the_kernel_and_the_python_are_the_flavours(machine):
@@ -16,9 +15,18 @@ def test_the_kernel_and_the_python_are_the_flavours(machine):
 
 
 def test_nothing_is_set_in_a_fresh_machine(fresh):
-    values = [fresh.sysctl(key) for key in ('vm.overcommit_memory', 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'vm.panic_on_oom',
-                                            'kernel.panic')]
-    assert values == [0, 50, 0, 0, 0]
+    keys = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'vm.panic_on_oom', 'kernel.panic')
+    assert [fresh.sysctl(key) for key in keys] == [0, 50, 0, 0, 0]
+
+
+def test_it_has_the_memory_that_was_asked_for(machine):
+    assert 900 * 1024 < meminfo_kb(machine)['MemTotal'] < 1024 * 1024
+    assert meminfo_kb(machine)['SwapTotal'] == 0
+
+
+def meminfo_kb(machine):
+    lines = machine.read_file('/proc/meminfo').decode().splitlines()
+    return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
 
 
 def test_there_is_no_way_out(machine):
@@ -45,6 +53,31 @@ def test_an_oom_kill_can_be_had(fresh):
     fresh.run('python3 -c "import time; x = bytearray(200 << 20); time.sleep(600)" >/dev/null 2>&1 & sleep 4')
     fresh.run('echo f > /proc/sysrq-trigger; sleep 1')
     assert 'Killed process' in fresh.run('dmesg').stdout
+
+
+def test_the_quick_way_runs_a_module_as_root_and_as_anybody(fresh):
+    as_root = fresh.module('oom_facts', top=1)
+    as_tester = fresh.module('oom_facts', top=1, user='tester')
+    assert as_root['_rc'] == 0 and as_tester['_rc'] == 0
+    assert as_tester['ansible_facts']['oom']['memory']['total_kb'] == meminfo_kb(fresh)['MemTotal']
+    print(f'a module run takes {as_root["_seconds"]:.2f} s in the guest')
+
+
+def test_the_quick_way_says_so_when_the_guest_cannot_fork(fresh):
+    assert fresh.module('oom_facts', top=1)['_rc'] == 0  # the runner is there before the limit is
+    limit_kb = meminfo_kb(fresh)['Committed_AS'] + 1024
+    fresh.run(f'cd /proc/sys/vm && echo {limit_kb} > overcommit_kbytes && echo 2 > overcommit_memory')
+    answer = fresh.module('oom_facts', top=1)
+    assert answer['failed'] and answer['msg'].startswith('runner: fork: ')
+    fresh.restore('fresh')
+    assert fresh.module('oom_facts', top=1)['_rc'] == 0
+
+
+def test_the_mirror_is_debians_own():
+    archives = [('u://docker/linux/debian', 'bookworm'), ('u://mirror/debian', 'bookworm'),
+                ('u://mirror/debian', 'bookworm-updates'), ('u://mirror/debian-security', 'bookworm-security')]
+    assert install.mirror_among(archives, 'bookworm') == 'u://mirror/debian/'
+    assert install.mirror_among(archives[:1], 'trixie') is None
 
 
 def test_failure_is_told(machine):
