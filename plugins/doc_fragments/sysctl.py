@@ -13,11 +13,12 @@ options:
   state:
     description:
       - V(present) sets what the other options ask for.
-      - V(absent) takes back all settings of this module, whatever set them through it. Its lines leave O(sysctl_file), a file
-        that this collection made is deleted once it is empty, and lines that O(conflicts=take_over) commented out come back.
-        Run time takes what the next boot will give, from other files, else the kernel command line, else the kernel's default.
-      - For what has no constant default (the two reserves and C(kernel.panic)) the value from before the first change is
-        taken, which is recorded in C(/var/lib/oomkit/originals.json).
+      - V(absent) takes back all settings of this module, whatever set them through it. Its lines leave
+        O(sysctl_file), a file that this collection made is deleted once it is empty, and lines that
+        O(conflicts=take_over) commented out come back. Run time takes what the next boot will give, from other
+        files, else the kernel command line, else the kernel's default.
+      - For what has no constant default (the two reserves and C(kernel.panic)) the value from before the first
+        change is taken, which is recorded in C(/var/lib/oomkit/originals.json).
     type: str
     choices: [present, absent]
     default: present
@@ -36,25 +37,25 @@ options:
   sysctl_file:
     description:
       - The file that holds the settings for the boot. It is edited line by line, lines of others stay byte for byte.
-      - A file that the boot's loader does not read is refused, such as C(/etc/sysctl.conf) on a systemd machine without a
-        link to it below C(/etc/sysctl.d).
+      - A file that the boot's loader does not read is refused, such as C(/etc/sysctl.conf) on a systemd machine
+        without a link to it below C(/etc/sysctl.d).
     type: path
     default: /etc/sysctl.d/99-oomkit.conf
   conflicts:
     description:
-      - What to do when a line of another file would win at boot. The boot is simulated write by write as systemd-sysctl (or
-        procps, on other inits) does it.
+      - What to do when a line of another file would win at boot. The boot is simulated write by write as
+        systemd-sysctl (or procps, on other inits) does it.
       - V(fail) changes nothing and names file and line.
       - V(warn) goes on and warns.
-      - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and looks again. It does
-        so below C(/etc) only, and fails for a winner elsewhere.
+      - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and
+        looks again. It does so below C(/etc) only, and fails for a winner elsewhere.
     type: str
     choices: [fail, warn, take_over]
     default: fail
   force:
     description:
-      - Carry out what is refused because it could lock people out or hang the machine. Whether programs can still be started
-        is tested all the same, and everything is put back if not.
+      - Carry out what is refused because it could lock people out or hang the machine. Whether programs can
+        still be started is tested all the same, and everything is put back if not.
     type: bool
     default: false
 '''

@@ -62,7 +62,7 @@ def apply_plan(plan: Plan) -> List[str]:
         undo.run()
         end = ('Everything was put back.' if not undo.failed
                else 'NOT put back: %s. Look at these by hand.' % '; '.join(undo.failed))
-        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, end))
+        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, end)) from exc
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 
@@ -147,7 +147,7 @@ def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
     try:
         proc_file.write(b'%d\n' % value)
     except OSError as exc:
-        raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror))
+        raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror)) from exc
 
 
 def _read_back(plan: Plan, host: Host) -> None:

@@ -56,7 +56,7 @@ def simulate(host: Host, loader: _sysctld.Loader, originals: Optional[Dict[str, 
 
 
 def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False) -> None:
-    """Do the writes to the outcome, noting which one caused what; a text of None is a write that does not take place."""
+    """Do the writes to the outcome, noting which one caused what; text None is a write that does not take place."""
     values, causes = outcome
     for key, text, cause in writes:
         if text is None:
@@ -78,7 +78,8 @@ def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]],
 def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
     """(key, text) of ``sysctl.vm.x=1``, ``sysctl/vm/x=1`` and ``panic=10`` on the kernel command line.
 
-    The kernel does ``panic=`` early and the ``sysctl.`` ones right before it starts init (fs/proc/proc_sysctl.c, 5.8 on).
+    The kernel does ``panic=`` early, and the ``sysctl.`` ones right before it starts init (fs/proc/proc_sysctl.c, from
+    5.8 on).
     """
     early = []  # type: List[Tuple[str, str]]
     late = []  # type: List[Tuple[str, str]]

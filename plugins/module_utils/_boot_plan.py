@@ -125,8 +125,8 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     """The conflicts that remain and are allowed to (conflicts: warn); none after take_over."""
     conflicts = _conflicts(draft, target)
     if draft.request.conflicts == 'fail' and conflicts:
-        raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, or '
-                      'use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
+        raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, '
+                      'or use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
                       % '; '.join(_conflict_text(conflict) for conflict in conflicts))
     if draft.request.conflicts != 'take_over':
         return conflicts
@@ -175,7 +175,7 @@ def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[st
     if _knobs.RATIO not in target or conflicts:
         return []
     twin = _knobs.RATIO if target[_knobs.KBYTES] else _knobs.KBYTES
-    return ['%s line %d sets %s, which erases %s wherever it is written later; it loses at boot now, but is better removed'
+    return ['%s line %d sets %s, which erases %s wherever it is written later; it loses at boot now, but should go'
             % (setting.path, setting.line, twin, _knobs.KNOBS[twin].twin)
             for setting in _sysctld.read_settings(draft.host, draft.loader, draft.overlay)
             if setting.key == twin.replace('.', '/') and setting.value is not None

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CommitLimit and headroom: what the kernel promises, and what a change of mode or limit would leave.
+"""CommitLimit and headroom: what the kernel promises, and what a change would leave.
 
-Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c; proc_meminfo(5) for the fields. Everything is in kB.
+Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c; proc_meminfo(5) for the fields. All in kB.
 """
 
 import re

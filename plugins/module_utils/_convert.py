@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a user wrote, as the number that was meant: one converter for every mode, policy and number.
 
-Options are declared C(type: raw), so that the value arrives as YAML gave it: with C(choices) of numeric strings YAML's
-C(yes) turns into ``'1'``, and C(type: int) takes C(true) as 1. Here a boolean, a float or a text that is no plain decimal
-number is refused, whichever way it came.
+Options are declared C(type: raw), so that the value arrives as YAML gave it: with C(choices) of numeric strings
+YAML's C(yes) turns into ``'1'``, and C(type: int) takes C(true) as 1. Here a boolean, a float or a text that is no
+plain decimal number is refused, whichever way it came.
 """
 
 import re

@@ -13,7 +13,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _sysctl_file
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import Amount, to_amount, to_choice, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
-    ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE,
+    ADMIN_RESERVE,
+    KBYTES,
+    MEMORY,
+    RATIO,
+    USER_RESERVE,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -139,7 +143,7 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
     """
     memory = situation.memory
     if memory is None:
-        raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, and it is not there. Use kbytes or ratio.')
+        raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
     limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
     kbytes = limit_kb - memory.swap_total_kb
     if kbytes < situation.page_kb:

@@ -12,7 +12,10 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import to_choice, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
-    DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM,
+    DUMP_TASKS,
+    KILL_ALLOCATING_TASK,
+    PANIC,
+    PANIC_ON_OOM,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal

@@ -10,10 +10,16 @@ L(Policy): which keys they own, what the options ask of them, in which order to 
 
 import errno
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _boot, _boot_facts, _commit, _knobs, _originals, _sysctl_file, _sysctld,
+    _boot,
+    _boot_facts,
+    _commit,
+    _knobs,
+    _originals,
+    _sysctl_file,
+    _sysctld,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
@@ -188,11 +194,11 @@ def _check_writable(situation: Situation, request: Request, policy: Policy) -> N
         raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
             policy.keys[0], os.strerror(refused), inside, owner))
     if situation.container and not request.force:
-        raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; force: true '
-                      'does it all the same.' % (policy.keys[0], inside, owner))
+        raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; '
+                      'force: true does it all the same.' % (policy.keys[0], inside, owner))
     if refused == errno.ENOENT:
-        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the boot '
-                      'configuration.' % sysctl_path(policy.keys[0]))
+        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
+                      'boot configuration.' % sysctl_path(policy.keys[0]))
     if refused is not None and not request.check_mode:
         raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
             sysctl_path(policy.keys[0]), os.strerror(refused)))

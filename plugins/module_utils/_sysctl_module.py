@@ -8,6 +8,7 @@ import os
 from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan, describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
@@ -51,7 +52,7 @@ def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Reque
     given = [name for name in values if params[name] is not None]
     absent = params['state'] == 'absent'
     if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing left to do; leave at least one true')
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
     if absent and given:
         raise ConvertError('state: absent takes away all settings of this module and takes no value; remove %s'
                            % ', '.join(given))

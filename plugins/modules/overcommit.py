@@ -10,11 +10,12 @@ module: overcommit
 short_description: Set how much memory the kernel promises
 version_added: 0.1.0
 description:
-  - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at run time and for the next boot, in one call.
-  - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at run time and in files, and which file
-    wins at boot.
-  - Refuses a strict limit that the machine has already promised away (see O(min_headroom)). After writing it reads back and
-    starts a program, as root and as an ordinary user; if that fails, everything is put back.
+  - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at run time and for the next
+    boot, in one call.
+  - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at run time and in files,
+    and which file wins at boot.
+  - Refuses a strict limit that the machine has already promised away (see O(min_headroom)). After writing it
+    reads back and starts a program, as root and as an ordinary user; if that fails, everything is put back.
 options:
   mode:
     description:
@@ -25,8 +26,8 @@ options:
     type: raw
   ratio:
     description:
-      - C(vm.overcommit_ratio), the part of RAM (without huge pages) in percent that goes into the CommitLimit, to which all
-        of swap is added. 0 or more; more than 100 is valid.
+      - C(vm.overcommit_ratio), the part of RAM (without huge pages) in percent that goes into the CommitLimit,
+        to which all of swap is added. 0 or more; more than 100 is valid.
     type: raw
   kbytes:
     description:
@@ -34,9 +35,12 @@ options:
     type: raw
   commit_limit:
     description:
-      - The CommitLimit wanted, as a size (V(28G), V(512M)) or as a percentage of MemTotal - Hugetlb + SwapTotal (V(90%)).
-      - Written as C(vm.overcommit_kbytes), less the swap there is now. Nothing changes while the CommitLimit is within 0.1 % of it.
-      - Swap that appears only after this task, or later at boot than the sysctls (zram, a swap file mounted late), comes on top.
+      - The CommitLimit wanted, as a size (V(28G), V(512M)) or as a percentage of MemTotal - Hugetlb + SwapTotal
+        (V(90%)).
+      - Written as C(vm.overcommit_kbytes), less the swap there is now. Nothing changes while the CommitLimit is
+        within 0.1 % of it.
+      - Swap that appears only after this task, or later at boot than the sysctls (zram, a swap file mounted
+        late), comes on top.
     type: raw
   admin_reserve_kbytes:
     description:
@@ -48,10 +52,10 @@ options:
     type: raw
   min_headroom:
     description:
-      - What must be left of the CommitLimit in mode V(never), after Committed_AS and both reserves, as a size or in percent of
-        the CommitLimit.
-      - A plan that ends below it is refused if it enters mode V(never) or lowers the headroom, at run time or at the next boot.
-        O(force=true) overrides this.
+      - What must be left of the CommitLimit in mode V(never), after Committed_AS and both reserves, as a size
+        or in percent of the CommitLimit.
+      - A plan that ends below it is refused if it enters mode V(never) or lowers the headroom, at run time or
+        at the next boot. O(force=true) overrides this.
     type: raw
     default: 5%
 extends_documentation_fragment:
@@ -117,7 +121,8 @@ EXAMPLES = r'''
 
 RETURN = r'''
 before:
-  description: The sysctls of this module as they were found, C(null) for one that the kernel lacks or computes at boot.
+  description: The sysctls of this module as they were found, C(null) for one that the kernel lacks or computes
+  at boot.
   returned: success
   type: dict
   contains: &state
@@ -141,7 +146,8 @@ changed_keys:
   elements: str
   sample: [vm.overcommit_memory, vm.overcommit_ratio]
 conflicts:
-  description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or settle them.
+  description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or
+  settle them.
   returned: success
   type: list
   elements: dict
@@ -169,7 +175,6 @@ backup_files:
   sample: [/etc/sysctl.d/10-vendor.conf.oomkit-20261123T101500~]
 '''
 
-from typing import Any, Dict
 
 from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module

@@ -10,26 +10,28 @@ module: panic_on_oom
 short_description: Decide whether the kernel kills or panics when memory runs out
 version_added: 0.1.0
 description:
-  - Sets whether an out-of-memory situation kills a process or panics the machine, how long after a panic it reboots, and two
-    details of the kill, at run time and for the next boot, in one call.
+  - Sets whether an out-of-memory situation kills a process or panics the machine, how long after a panic it
+    reboots, and two details of the kill, at run time and for the next boot, in one call.
   - Refuses a panic that would never reboot.
 options:
   policy:
     description:
       - C(vm.panic_on_oom), by name or by number.
       - V(kill) (0) kills a process.
-      - V(panic) (1) panics when the whole machine is out of memory, and kills when only a container, a cpuset or a memory
-        policy is.
+      - V(panic) (1) panics when the whole machine is out of memory, and kills when only a container, a cpuset
+        or a memory policy is.
       - V(panic_always) (2) panics then too. One container that reaches its own limit takes the host down.
     type: raw
   reboot_after:
     description:
-      - C(kernel.panic), the seconds from a panic to the reboot. V(0) hangs for ever, a negative number reboots at once.
+      - C(kernel.panic), the seconds from a panic to the reboot. V(0) hangs for ever, a negative number reboots
+        at once.
       - Holds for every panic, not only for those of O(policy).
     type: raw
   kill_allocating_task:
     description:
-      - C(vm.oom_kill_allocating_task), kill the task that asked for memory instead of the one with the highest badness.
+      - C(vm.oom_kill_allocating_task), kill the task that asked for memory instead of the one with the highest
+        badness.
     type: bool
   dump_tasks:
     description:
@@ -105,7 +107,8 @@ changed_keys:
   elements: str
   sample: [vm.panic_on_oom, kernel.panic]
 conflicts:
-  description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or settle them.
+  description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or
+  settle them.
   returned: success
   type: list
   elements: dict

@@ -21,12 +21,26 @@ def ansible(fresh, tmp_path):
     (tmp_path / 'hosts').write_text(fresh.inventory() + '\n')
 
     def run(program, *arguments, expect=0):
-        env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(collection.root()), ANSIBLE_HOME=str(tmp_path / 'home'),
-                   ANSIBLE_CONFIG='/dev/null', PATH=f'{BIN}:{os.environ["PATH"]}')
-        done = subprocess.run([BIN / program, '-i', tmp_path / 'hosts', *arguments], cwd=tmp_path, env=env, capture_output=True,
-                              text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
+        env = dict(
+            os.environ,
+            ANSIBLE_COLLECTIONS_PATH=str(collection.root()),
+            ANSIBLE_HOME=str(tmp_path / 'home'),
+            ANSIBLE_CONFIG='/dev/null',
+            PATH=f'{BIN}:{os.environ["PATH"]}',
+        )
+        done = subprocess.run(
+            [BIN / program, '-i', tmp_path / 'hosts', *arguments],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
+
     run.machine = fresh
     run.folder = tmp_path
     return run
@@ -38,10 +52,17 @@ def playbook(ansible, tasks, **play):
     for number, task in enumerate(tasks):
         task.update(name=f'Task {number}', register=f'result_{number}')
         names.append(f'result_{number}')
-    save = {'name': 'Save', 'ansible.builtin.copy': {
-        'content': '{{ [' + ', '.join(names) + '] | to_json }}', 'dest': str(ansible.folder / 'results.json'), 'mode': '0644'},
-        'delegate_to': 'localhost', 'vars': {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable},
-        'check_mode': False}
+    save = {
+        'name': 'Save',
+        'ansible.builtin.copy': {
+            'content': '{{ [' + ', '.join(names) + '] | to_json }}',
+            'dest': str(ansible.folder / 'results.json'),
+            'mode': '0644',
+        },
+        'delegate_to': 'localhost',
+        'vars': {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable},
+        'check_mode': False,
+    }
     text = yaml.safe_dump([dict({'hosts': 'all', 'gather_facts': False, 'tasks': [*tasks, save]}, **play)])
     (ansible.folder / 'play.yml').write_text(text)
 
@@ -52,10 +73,20 @@ def results(ansible):
 
 def test_a_play_with_group_defaults(ansible):
     """Every option meant for the group is taken by every member, and the second run is unchanged."""
-    defaults = {'group/oomkit.linux.oom': {'state': 'present', 'runtime': True, 'persistent': True, 'conflicts': 'warn', 'force': False}}
-    tasks = [{'oomkit.linux.overcommit': {'mode': 'never', 'ratio': 90}},
-             {'oomkit.linux.panic_on_oom': {'policy': 'panic', 'reboot_after': 10}},
-             {'oomkit.linux.oom_facts': {'top': 3}}]
+    defaults = {
+        'group/oomkit.linux.oom': {
+            'state': 'present',
+            'runtime': True,
+            'persistent': True,
+            'conflicts': 'warn',
+            'force': False,
+        }
+    }
+    tasks = [
+        {'oomkit.linux.overcommit': {'mode': 'never', 'ratio': 90}},
+        {'oomkit.linux.panic_on_oom': {'policy': 'panic', 'reboot_after': 10}},
+        {'oomkit.linux.oom_facts': {'top': 3}},
+    ]
     playbook(ansible, tasks, module_defaults=defaults)
     planned_text = ansible('ansible-playbook', 'play.yml', '--check', '--diff')
     planned = results(ansible)
@@ -64,7 +95,8 @@ def test_a_play_with_group_defaults(ansible):
     for number in (0, 1):
         assert planned[number]['changed'] and done[number]['changed']
         assert {key: planned[number][key] for key in ('before', 'after', 'changed_keys', 'diff')} == {
-            key: done[number][key] for key in ('before', 'after', 'changed_keys', 'diff')}
+            key: done[number][key] for key in ('before', 'after', 'changed_keys', 'diff')
+        }
     assert '+vm.overcommit_memory = 2' in planned_text and '+vm.overcommit_memory = 2' in done_text
     assert done[2]['ansible_facts']['oom']['overcommit']['mode_name'] == 'never'
     ansible('ansible-playbook', 'play.yml')

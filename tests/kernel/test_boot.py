@@ -10,10 +10,10 @@ import os
 import random
 
 import pytest
+from trees import FOLDERS, tree
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from trees import FOLDERS, tree
 
 TREES = int(os.environ.get('OOMKIT_TREES', '300'))
 SEED = int(os.environ.get('OOMKIT_SEED', '1'))
@@ -72,8 +72,9 @@ def compare(machine, tmp_path, loader, command, count):
     seeds = range(SEED, SEED + count)
     trees = [tree(random.Random(seed)) for seed in seeds]
     machine.write_file('/root/trees.py', SCRIPT.encode())
-    found = json.loads(machine.run('python3 /root/trees.py', timeout=600,
-                                   data=json.dumps([trees, FOLDERS, start, command])).stdout)
+    found = json.loads(
+        machine.run('python3 /root/trees.py', timeout=600, data=json.dumps([trees, FOLDERS, start, command])).stdout
+    )
     merged_lib = machine.run('readlink /lib', check=False).stdout.strip() == 'usr/lib'
     wrong = []
     for seed, files, real in zip(seeds, trees, found, strict=True):
@@ -82,7 +83,9 @@ def compare(machine, tmp_path, loader, command, count):
         said = _boot.simulate(Host(str(root)), loader, originals).values
         if said != real:
             lines = [f'{path}: {content!r}' for path, content in sorted(files.items())]
-            wrong.append('\n  '.join([f'seed {seed}: real {differing(real, said)}, simulated {differing(said, real)}', *lines]))
+            wrong.append(
+                '\n  '.join([f'seed {seed}: real {differing(real, said)}, simulated {differing(said, real)}', *lines])
+            )
     print(f'{count} trees from seed {SEED}: {count - len(wrong)} as {loader.name} sets them, {len(wrong)} not')
     return wrong
 

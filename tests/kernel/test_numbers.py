@@ -9,10 +9,48 @@ import pytest
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 
-TEXTS = ['0', '1', '2', '3', '-1', '-5', '50', '080', '010', '0x10', '0X1f', '08', '2 # strict', '2#strict', ' 2', '2 ', '2\t9', '2\r', '\x0b2',
-         '', ' ', 'abc', '1.5', '1e3', '+1', '- 1', '--1', '2147483647', '2147483648', '-2147483648', '-2147483649', '4294967296',
-         '18446744073709551615', '18446744073709551616', '99999999999999999999999', '000000000000000000002', '00000000000000000002', '1 2', '1,2',
-         '\xa02']
+TEXTS = [
+    '0',
+    '1',
+    '2',
+    '3',
+    '-1',
+    '-5',
+    '50',
+    '080',
+    '010',
+    '0x10',
+    '0X1f',
+    '08',
+    '2 # strict',
+    '2#strict',
+    ' 2',
+    '2 ',
+    '2\t9',
+    '2\r',
+    '\x0b2',
+    '',
+    ' ',
+    'abc',
+    '1.5',
+    '1e3',
+    '+1',
+    '- 1',
+    '--1',
+    '2147483647',
+    '2147483648',
+    '-2147483648',
+    '-2147483649',
+    '4294967296',
+    '18446744073709551615',
+    '18446744073709551616',
+    '99999999999999999999999',
+    '000000000000000000002',
+    '00000000000000000002',
+    '1 2',
+    '1,2',
+    '\xa02',
+]
 
 # Puts each key back to a known state, writes the text, and tells what became of all keys.
 SCRIPT = r'''
@@ -58,7 +96,9 @@ def test_every_text_on_every_key(machine, start):
         expected = dict(start)
         taken = _knobs.write(expected, key, to_text(text.encode('latin-1')) + '\n')
         if (taken, expected) != (accepted, state):
-            wrong.append(f'{key} = {text!r}: kernel {accepted} {[state[k] for k in start if state[k] != start[k]]}, '
-                         f'model {taken} {[expected[k] for k in start if expected[k] != start[k]]}')
+            wrong.append(
+                f'{key} = {text!r}: kernel {accepted} {[state[k] for k in start if state[k] != start[k]]}, '
+                f'model {taken} {[expected[k] for k in start if expected[k] != start[k]]}'
+            )
     print(f'{len(todo)} writes compared')
     assert not wrong, '\n'.join(wrong)

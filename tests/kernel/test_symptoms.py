@@ -40,7 +40,7 @@ def test_4_a_refused_value_leaves_no_trace_and_check_mode_says_it_too(fresh):
     fresh.write_file(OURS, b'vm.overcommit_memory=0\n')
     untouched = values(fresh, 'overcommit')
     for check in (True, False):
-        for wish in ({'mode': 3}, {'ratio': -1}, {'ratio': 2 ** 31}, {'kbytes': 2}):
+        for wish in ({'mode': 3}, {'ratio': -1}, {'ratio': 2**31}, {'kbytes': 2}):
             failed(fresh, 'overcommit', check=check, **wish)
         failed(fresh, 'panic_on_oom', check=check, policy=3)
     assert values(fresh, 'overcommit') == untouched and fresh.read_file(OURS) == b'vm.overcommit_memory=0\n'
@@ -48,7 +48,7 @@ def test_4_a_refused_value_leaves_no_trace_and_check_mode_says_it_too(fresh):
 
 def test_5_a_failed_write_is_a_failure(fresh):
     """The kernel answers EINVAL for 2**64 kB of reserve... which our own check lets through on no kernel."""
-    failed(fresh, 'overcommit', admin_reserve_kbytes=2 ** 64)
+    failed(fresh, 'overcommit', admin_reserve_kbytes=2**64)
     # A key that is not there: hidden by an empty directory over /proc/sys/vm.
     prefix = "unshare -m sh -c 'mkdir -p /tmp/none && mount --bind /tmp/none /proc/sys/vm && exec \"$@\"' -"
     result = fresh.module_under(prefix, 'panic_on_oom', policy='kill')
@@ -82,7 +82,10 @@ def test_7_a_later_file_is_told_and_taken_over_only_below_etc(fresh):
     assert fresh.sysctl('vm.overcommit_memory') == 1
 
 
-@pytest.mark.parametrize('line', ['vm/overcommit_memory=1', '-vm.overcommit_memory = 1', 'vm.overcommit_memory = 01', '  vm.overcommit_memory=1  '])
+@pytest.mark.parametrize(
+    'line',
+    ['vm/overcommit_memory=1', '-vm.overcommit_memory = 1', 'vm.overcommit_memory = 01', '  vm.overcommit_memory=1  '],
+)
 def test_8_every_spelling_is_recognised(fresh, line):
     fresh.write_file(OURS, line.encode() + b'\n')
     fresh.run('echo 1 > /proc/sys/vm/overcommit_memory')

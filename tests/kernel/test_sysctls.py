@@ -11,9 +11,19 @@ OURS = '/etc/sysctl.d/99-oomkit.conf'
 OVERCOMMIT = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'user_reserve_kbytes': 20000}
 PANIC = {'policy': 'panic', 'reboot_after': 10, 'kill_allocating_task': True, 'dump_tasks': False}
 VALUES = {
-    'overcommit': {'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90, 'vm.overcommit_kbytes': 0, 'vm.admin_reserve_kbytes': 9000,
-                   'vm.user_reserve_kbytes': 20000},
-    'panic_on_oom': {'vm.panic_on_oom': 1, 'kernel.panic': 10, 'vm.oom_kill_allocating_task': 1, 'vm.oom_dump_tasks': 0},
+    'overcommit': {
+        'vm.overcommit_memory': 2,
+        'vm.overcommit_ratio': 90,
+        'vm.overcommit_kbytes': 0,
+        'vm.admin_reserve_kbytes': 9000,
+        'vm.user_reserve_kbytes': 20000,
+    },
+    'panic_on_oom': {
+        'vm.panic_on_oom': 1,
+        'kernel.panic': 10,
+        'vm.oom_kill_allocating_task': 1,
+        'vm.oom_dump_tasks': 0,
+    },
 }
 WISHES = {'overcommit': OVERCOMMIT, 'panic_on_oom': PANIC}
 DRIFT = {'overcommit': ('vm.overcommit_memory', 1), 'panic_on_oom': ('kernel.panic', 33)}
@@ -97,6 +107,7 @@ def test_the_classic_example(big_machine):
     def meminfo():
         lines = big_machine.run('cat /proc/meminfo').stdout.splitlines()
         return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
+
     total_kb = meminfo()['MemTotal']
     for ratio in (50, 100):
         good(big_machine.module('overcommit', mode='never', ratio=ratio))
@@ -104,7 +115,10 @@ def test_the_classic_example(big_machine):
         facts = big_machine.module('oom_facts')['ansible_facts']['oom']
         now = meminfo()
         assert (facts['commit']['limit_kb'], facts['memory']['total_kb'], facts['memory']['swap_total_kb']) == (
-            now['CommitLimit'], now['MemTotal'], 0)
+            now['CommitLimit'],
+            now['MemTotal'],
+            0,
+        )
         assert facts['overcommit']['ratio'] == ratio and facts['commit']['enforced'] and facts['drift'] == []
 
 
@@ -122,6 +136,7 @@ def test_commit_limit_is_what_was_asked_for(fresh):
 
 
 # ------------------------------------------------------------------------ guard
+
 
 def test_a_limit_below_what_is_committed_is_refused(fresh):
     fresh.run('python3 -c "import mmap, time; x = mmap.mmap(-1, 600 << 20); time.sleep(600)" >/dev/null 2>&1 & sleep 2')
@@ -150,12 +165,15 @@ def test_force_without_room_to_fork_is_rolled_back(fresh, kbytes):
 def test_root_can_where_others_cannot(fresh):
     """admin_reserve makes the two differ: room for root alone is not room."""
     limit_kb = 400000
-    message = failed(fresh, 'overcommit', mode='never', kbytes=limit_kb, admin_reserve_kbytes=limit_kb - 20000, force=True)
+    message = failed(
+        fresh, 'overcommit', mode='never', kbytes=limit_kb, admin_reserve_kbytes=limit_kb - 20000, force=True
+    )
     assert 'a user without CAP_SYS_ADMIN cannot start a program' in message
     assert fresh.sysctl('vm.overcommit_memory') == 0
 
 
 # ------------------------------------------------------------------------ panic
+
 
 def test_a_panic_reboots_into_the_same_policy(fresh):
     assert 'hang for ever' in failed(fresh, 'panic_on_oom', policy='panic')
@@ -189,13 +207,20 @@ def test_an_unprivileged_user_is_told_to_become_root(fresh):
 
 # ---------------------------------------------------------------------- from anywhere
 
+
 def test_random_wishes_converge_from_random_states(fresh):
     """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
     rng = random.Random(7)
     for number in range(40):
-        fresh.run(f'echo {rng.choice((0, 1))} > /proc/sys/vm/overcommit_memory; '
-                  + rng.choice(('echo 70 > /proc/sys/vm/overcommit_ratio', 'echo 800000 > /proc/sys/vm/overcommit_kbytes', 'true')))
-        limit = rng.choice(({'ratio': rng.randint(60, 150)}, {'kbytes': rng.randint(500000, 1500000)}, {'commit_limit': '85%'}))
+        fresh.run(
+            f'echo {rng.choice((0, 1))} > /proc/sys/vm/overcommit_memory; '
+            + rng.choice(
+                ('echo 70 > /proc/sys/vm/overcommit_ratio', 'echo 800000 > /proc/sys/vm/overcommit_kbytes', 'true')
+            )
+        )
+        limit = rng.choice(
+            ({'ratio': rng.randint(60, 150)}, {'kbytes': rng.randint(500000, 1500000)}, {'commit_limit': '85%'})
+        )
         wish = dict(limit, mode=rng.choice(('heuristic', 'always', 'never')))
         good(fresh.module('overcommit', **wish))
         unchanged(fresh, 'overcommit', **wish)

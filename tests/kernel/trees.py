@@ -5,24 +5,68 @@
 import random
 
 FOLDERS = ('etc/sysctl.d', 'run/sysctl.d', 'usr/local/lib/sysctl.d', 'usr/lib/sysctl.d')
-NAMES = ('10-a.conf', '20-b.conf', '50-c.conf', '60-Z.conf', '99-sysctl.conf', '99-z.conf', 'zz.conf', '.hidden.conf', 'note.txt', 'x.conf~')
+NAMES = (
+    '10-a.conf',
+    '20-b.conf',
+    '50-c.conf',
+    '60-Z.conf',
+    '99-sysctl.conf',
+    '99-z.conf',
+    'zz.conf',
+    '.hidden.conf',
+    'note.txt',
+    'x.conf~',
+)
 LIMITS = ('vm.overcommit_ratio', 'vm.overcommit_kbytes')
-OTHERS = ('vm.overcommit_memory', 'vm.admin_reserve_kbytes', 'vm.user_reserve_kbytes', 'vm.panic_on_oom', 'kernel.panic',
-          'vm.oom_kill_allocating_task', 'vm.oom_dump_tasks')
+OTHERS = (
+    'vm.overcommit_memory',
+    'vm.admin_reserve_kbytes',
+    'vm.user_reserve_kbytes',
+    'vm.panic_on_oom',
+    'kernel.panic',
+    'vm.oom_kill_allocating_task',
+    'vm.oom_dump_tasks',
+)
 # Few different values, so that equal ones meet often: an equal value later keeps its earlier place under systemd.
-VALUES = {'vm.overcommit_ratio': ('80', '80', '90', '0', '080', '0x50', '50'),
-          'vm.overcommit_kbytes': ('900000', '900000', '800000', '0', '-5'),
-          'vm.overcommit_memory': ('0', '1', '2', '3', '')}
+VALUES = {
+    'vm.overcommit_ratio': ('80', '80', '90', '0', '080', '0x50', '50'),
+    'vm.overcommit_kbytes': ('900000', '900000', '800000', '0', '-5'),
+    'vm.overcommit_memory': ('0', '1', '2', '3', ''),
+}
 ANY_VALUES = ('0', '1', '1', '2', '8192', '-1', 'x', '', '2 # note', '2#note', '99999999999')
-GLOBS = ('vm.overcommit_*', 'vm/overcommit_[rk]*', 'vm.oom_*', 'vm.*_reserve_kbytes', 'vm.panic_on_oo?', 'kernel/pani[c]', '*.panic',
-         'vm.overcommit_[^m]*', 'vm.overcommit_[!mr]*')
-JUNK = ('# vm.overcommit_memory=2', '; vm.panic_on_oom=1', '', '   ', 'vm.overcommit_memory', 'vm.overcommit_memory 2', '=5', 'vm.=1', '-',
-        'vm.overcommit_memory:2', 'net.ipv4.ip_forward=0')
+GLOBS = (
+    'vm.overcommit_*',
+    'vm/overcommit_[rk]*',
+    'vm.oom_*',
+    'vm.*_reserve_kbytes',
+    'vm.panic_on_oo?',
+    'kernel/pani[c]',
+    '*.panic',
+    'vm.overcommit_[^m]*',
+    'vm.overcommit_[!mr]*',
+)
+JUNK = (
+    '# vm.overcommit_memory=2',
+    '; vm.panic_on_oom=1',
+    '',
+    '   ',
+    'vm.overcommit_memory',
+    'vm.overcommit_memory 2',
+    '=5',
+    'vm.=1',
+    '-',
+    'vm.overcommit_memory:2',
+    'net.ipv4.ip_forward=0',
+)
 
 
 def spelled(rng: random.Random, key: str) -> str:
     """The key in one of the ways that loaders take."""
-    ways = [key] * 4 + [key.replace('.', '/')] * 2 + ['/' + key.replace('.', '/'), key.replace('.', '//'), key.replace('.', '/./')]
+    ways = (
+        [key] * 4
+        + [key.replace('.', '/')] * 2
+        + ['/' + key.replace('.', '/'), key.replace('.', '//'), key.replace('.', '/./')]
+    )
     return rng.choice(ways)
 
 
@@ -38,8 +82,13 @@ def line(rng: random.Random) -> str:
     if kind > 0.95:
         return '-' + spelled(rng, rng.choice((key, rng.choice(GLOBS))))
     equals = rng.choice(('=', ' = ', '=  ', '\t=\t'))
-    return (rng.choice(('', '', '', '-', ' ', '- ')) + spelled(rng, key) + equals + rng.choice(VALUES.get(key, ANY_VALUES))
-            + rng.choice(('', '', '', ' ', '\r')))
+    return (
+        rng.choice(('', '', '', '-', ' ', '- '))
+        + spelled(rng, key)
+        + equals
+        + rng.choice(VALUES.get(key, ANY_VALUES))
+        + rng.choice(('', '', '', ' ', '\r'))
+    )
 
 
 def tree(rng: random.Random) -> dict:

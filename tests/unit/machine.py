@@ -21,7 +21,7 @@ class FakeProcFile:
 
     def __init__(self, machine, path):
         self.machine = machine
-        self.key = path[len('/proc/sys/'):].replace('/', '.')
+        self.key = path[len('/proc/sys/') :].replace('/', '.')
 
     def write(self, data):
         self.machine.kernel_write(self.key, data.decode())
@@ -33,7 +33,9 @@ class FakeProcFile:
 class Machine(Host):
     """Host on a directory, with sysctls that accept, refuse and erase each other as the kernel does."""
 
-    def __init__(self, root, init='systemd', ram_kb=4 * 1024 ** 2, swap_kb=0, hugetlb_kb=0, committed_kb=200_000, **start):
+    def __init__(
+        self, root, init='systemd', ram_kb=4 * 1024**2, swap_kb=0, hugetlb_kb=0, committed_kb=200_000, **start
+    ):
         super().__init__(str(root))
         self.base = Path(root)
         self.ram_kb, self.swap_kb, self.hugetlb_kb, self.committed_kb = ram_kb, swap_kb, hugetlb_kb, committed_kb
@@ -65,8 +67,11 @@ class Machine(Host):
 
     def tree(self):
         """Everything configured: all files outside /proc, with content."""
-        return {str(path.relative_to(self.base)): path.read_bytes() for path in sorted(self.base.rglob('*'))
-                if path.is_file() and 'proc' not in path.parts}
+        return {
+            str(path.relative_to(self.base)): path.read_bytes()
+            for path in sorted(self.base.rglob('*'))
+            if path.is_file() and 'proc' not in path.parts
+        }
 
     def commit_limit_kb(self):
         memory = _commit.Memory(self.ram_kb, None, self.swap_kb, 0, self.hugetlb_kb, None, None)
@@ -77,11 +82,22 @@ class Machine(Host):
         for key, value in self.state.items():
             if value is not None:
                 self.put(sysctl_path(key), '%d\n' % value)
-        self.put('/proc/meminfo', (
-            'MemTotal: %d kB\nMemAvailable: %d kB\nSwapTotal: %d kB\nSwapFree: %d kB\nCommitLimit: %d kB\n'
-            'Committed_AS: %d kB\nHugetlb: %d kB\n') % (
-                self.ram_kb, self.ram_kb // 2, self.swap_kb, self.swap_kb, self.commit_limit_kb(), self.committed_kb,
-                self.hugetlb_kb))
+        self.put(
+            '/proc/meminfo',
+            (
+                'MemTotal: %d kB\nMemAvailable: %d kB\nSwapTotal: %d kB\nSwapFree: %d kB\nCommitLimit: %d kB\n'
+                'Committed_AS: %d kB\nHugetlb: %d kB\n'
+            )
+            % (
+                self.ram_kb,
+                self.ram_kb // 2,
+                self.swap_kb,
+                self.swap_kb,
+                self.commit_limit_kb(),
+                self.committed_kb,
+                self.hugetlb_kb,
+            ),
+        )
 
     def kernel_write(self, key, text):
         if key in self.refuses:
@@ -99,18 +115,28 @@ class Machine(Host):
     def reboot(self):
         """Start with the kernel's defaults and let the simulated loader write."""
         from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
-        outcome = _boot.simulate(self, _sysctld.loader_of(self), {'vm.user_reserve_kbytes': 29898,
-                                                                  'vm.admin_reserve_kbytes': 8192})
+
+        outcome = _boot.simulate(
+            self, _sysctld.loader_of(self), {'vm.user_reserve_kbytes': 29898, 'vm.admin_reserve_kbytes': 8192}
+        )
         self.state = dict(outcome.values)
         self.show()
 
 
 def run(machine, module, check=False, **params):
-    """One run of a module's logic on the machine: the result as the module returns it. Raises what the module reports."""
+    """One run of a module's logic on the machine: the result as the module returns it. Raises what it reports."""
     from ansible_collections.oomkit.linux.plugins.module_utils import _apply, _overcommit, _panic, _plan, _sysctl_module
+
     logic = {'overcommit': _overcommit, 'panic_on_oom': _panic}[module]
-    options = dict(state='present', runtime=True, persistent=True, conflicts='fail', force=False, sysctl_file=OURS,
-                   **{name: None for name in logic.VALUES})
+    options = dict(
+        state='present',
+        runtime=True,
+        persistent=True,
+        conflicts='fail',
+        force=False,
+        sysctl_file=OURS,
+        **{name: None for name in logic.VALUES},
+    )
     if module == 'overcommit':
         options['min_headroom'] = '5%'
     unknown = set(params) - set(options)

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
+from machine import Machine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
-
-from machine import Machine
 
 
 @pytest.fixture
@@ -82,17 +81,42 @@ def test_order_is_by_name_whatever_the_folder(machine):
     assert boot(machine).values[MEMORY] == 2
 
 
-@pytest.mark.parametrize('line', ['vm.overcommit_memory=2', 'vm/overcommit_memory = 2', '-vm.overcommit_memory=2', ' vm.overcommit_memory\t=\t2 ',
-                                  'vm.overcommit_memory = 2 # strict', 'vm.overcommit_memory=002', '/vm/overcommit_memory=2',
-                                  'vm.overcommit_memory=2\r', 'vm.overcommit_mem*=2', 'vm/over[a-c]ommit_memory=2', 'vm.overcommit_memor?=2'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        'vm.overcommit_memory=2',
+        'vm/overcommit_memory = 2',
+        '-vm.overcommit_memory=2',
+        ' vm.overcommit_memory\t=\t2 ',
+        'vm.overcommit_memory = 2 # strict',
+        'vm.overcommit_memory=002',
+        '/vm/overcommit_memory=2',
+        'vm.overcommit_memory=2\r',
+        'vm.overcommit_mem*=2',
+        'vm/over[a-c]ommit_memory=2',
+        'vm.overcommit_memor?=2',
+    ],
+)
 def test_spellings(machine, line):
     machine.put('/etc/sysctl.d/x.conf', line + '\n')
     assert boot(machine).values[MEMORY] == 2
 
 
-@pytest.mark.parametrize('line', ['#vm.overcommit_memory=2', '; vm.overcommit_memory=2', 'vm.overcommit_memory 2', 'vm.overcommit_memory=080',
-                                  'vm.overcommit_memory=', 'vm.overcommit_memory=2#strict', '-vm.overcommit_memory', '*overcommit_memory=2',
-                                  'vm.Overcommit_memory=2', 'net.core.x=2'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        '#vm.overcommit_memory=2',
+        '; vm.overcommit_memory=2',
+        'vm.overcommit_memory 2',
+        'vm.overcommit_memory=080',
+        'vm.overcommit_memory=',
+        'vm.overcommit_memory=2#strict',
+        '-vm.overcommit_memory',
+        '*overcommit_memory=2',
+        'vm.Overcommit_memory=2',
+        'net.core.x=2',
+    ],
+)
 def test_what_sets_nothing(machine, line):
     machine.put('/etc/sysctl.d/x.conf', line + '\n')
     assert boot(machine).values[MEMORY] == 0
@@ -119,7 +143,10 @@ def test_procps_does_and_so_leaves_swap_alone_as_the_limit(tmp_path):
 
 
 def test_the_kernel_command_line_comes_before_the_files(machine):
-    machine.put('/proc/cmdline', 'ro sysctl.vm.overcommit_memory=2 sysctl/vm/overcommit_ratio=70 panic=7 "x=a b" -- sysctl.vm.panic_on_oom=1\n')
+    machine.put(
+        '/proc/cmdline',
+        'ro sysctl.vm.overcommit_memory=2 sysctl/vm/overcommit_ratio=70 panic=7 "x=a b" -- sysctl.vm.panic_on_oom=1\n',
+    )
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_ratio=90\n')
     outcome = boot(machine)
     assert (outcome.values[MEMORY], outcome.values[RATIO], outcome.values[PANIC]) == (2, 90, 7)

@@ -4,8 +4,8 @@ import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _commit
 
-# A machine with swap and ten huge pages. CommitLimit: (1003828 - 20480) kB in pages * 50 % + swap, as the kernel counts it;
-# tests/kernel asks real ones.
+# A machine with swap and ten huge pages. CommitLimit: (1003828 - 20480) kB in pages * 50 % + swap, as the kernel
+# counts it; tests/kernel asks real ones.
 MEMINFO = """\
 MemTotal:        1003828 kB
 MemFree:          785948 kB
@@ -38,7 +38,9 @@ def test_the_limit_is_the_kernels_own():
     assert _commit.limit_kb(memory, 50, 0) == memory.commit_limit_kb
 
 
-@pytest.mark.parametrize('ratio, kbytes, limit_kb', [(50, 0, 2014656), (100, 0, 4029312), (0, 0, 0), (0, 3, 0), (0, 900001, 900000)])
+@pytest.mark.parametrize(
+    'ratio, kbytes, limit_kb', [(50, 0, 2014656), (100, 0, 4029312), (0, 0, 0), (0, 3, 0), (0, 900001, 900000)]
+)
 def test_the_classic_example(ratio, kbytes, limit_kb):
     memory = _commit.Memory(4029312, None, 0, 0, 0, None, 0)
     assert _commit.limit_kb(memory, ratio, kbytes) == limit_kb

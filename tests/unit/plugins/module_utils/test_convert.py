@@ -4,14 +4,40 @@ import pytest
 import yaml
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
-    ConvertError, to_amount, to_choice, to_integer,
+    ConvertError,
+    to_amount,
+    to_choice,
+    to_integer,
 )
 
 MODES = {'heuristic': 0, 'always': 1, 'never': 2}
 
 # What a user types, as YAML hands it over.
-NOT_A_NUMBER = ['yes', 'no', 'true', 'false', 'on', '1.0', '1.5', '"0x10"', '"010"', '"1e3"', '"1_000"', '""', '" "', '"50%"',
-                '"²"', '"٣"', '[1]', '{}', '.nan', '"+5"', '"--5"', '"5 6"', '"5\\n6"']
+NOT_A_NUMBER = [
+    'yes',
+    'no',
+    'true',
+    'false',
+    'on',
+    '1.0',
+    '1.5',
+    '"0x10"',
+    '"010"',
+    '"1e3"',
+    '"1_000"',
+    '""',
+    '" "',
+    '"50%"',
+    '"²"',
+    '"٣"',
+    '[1]',
+    '{}',
+    '.nan',
+    '"+5"',
+    '"--5"',
+    '"5 6"',
+    '"5\\n6"',
+]
 
 
 @pytest.mark.parametrize('text', NOT_A_NUMBER)
@@ -21,7 +47,9 @@ def test_what_yaml_makes_of_no_number_is_refused(text):
         to_integer('ratio', value)
 
 
-@pytest.mark.parametrize('text, number', [('50', 50), ('"50"', 50), ('" 50 "', 50), ('0', 0), ('"0"', 0), ('-1', -1), ('"-1"', -1)])
+@pytest.mark.parametrize(
+    'text, number', [('50', 50), ('"50"', 50), ('" 50 "', 50), ('0', 0), ('"0"', 0), ('-1', -1), ('"-1"', -1)]
+)
 def test_plain_numbers_are_taken(text, number):
     result = to_integer('ratio', yaml.safe_load(text))
     assert result == number and type(result) is int
@@ -33,7 +61,7 @@ def test_bounds_are_named():
     with pytest.raises(ConvertError, match='it must be 4 or more'):
         to_integer('kbytes', 3, 4, None)
     with pytest.raises(ConvertError, match='out of range'):
-        to_integer('reboot_after', 2 ** 31)
+        to_integer('reboot_after', 2**31)
     with pytest.raises(ConvertError, match='it must be 5 or less'):
         to_integer('x', 6, None, 5)
 
@@ -54,8 +82,18 @@ def test_a_boolean_is_called_one():
         to_choice('mode', True, MODES)
 
 
-@pytest.mark.parametrize('text, size_kb', [('28G', 28 * 1024 ** 2), ('512M', 512 * 1024), ('512 MiB', 512 * 1024), ('1k', 1),
-                                           ('1TB', 1024 ** 3), ('0', 0), ('"0"', 0)])
+@pytest.mark.parametrize(
+    'text, size_kb',
+    [
+        ('28G', 28 * 1024**2),
+        ('512M', 512 * 1024),
+        ('512 MiB', 512 * 1024),
+        ('1k', 1),
+        ('1TB', 1024**3),
+        ('0', 0),
+        ('"0"', 0),
+    ],
+)
 def test_sizes(text, size_kb):
     assert to_amount('commit_limit', yaml.safe_load(text)).of_kb(123) == size_kb
 

@@ -6,19 +6,48 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
 
 
-@pytest.mark.parametrize('key, text, number', [
-    (RATIO, '80', 80), (RATIO, '80\n', 80), (RATIO, '  80 ', 80), (RATIO, '2 # strict', 2), (RATIO, '80 90', 80), (RATIO, '010', 8),
-    (RATIO, '0x10', 16), (RATIO, '-1', -1), (KBYTES, '18446744073709551615', 2 ** 64 - 1), (MEMORY, '002', 2), (PANIC, '-1', -1),
-])
+@pytest.mark.parametrize(
+    'key, text, number',
+    [
+        (RATIO, '80', 80),
+        (RATIO, '80\n', 80),
+        (RATIO, '  80 ', 80),
+        (RATIO, '2 # strict', 2),
+        (RATIO, '80 90', 80),
+        (RATIO, '010', 8),
+        (RATIO, '0x10', 16),
+        (RATIO, '-1', -1),
+        (KBYTES, '18446744073709551615', 2**64 - 1),
+        (MEMORY, '002', 2),
+        (PANIC, '-1', -1),
+    ],
+)
 def test_what_the_kernel_takes(key, text, number):
     assert _knobs.parse_written(key, text) == number
 
 
-@pytest.mark.parametrize('key, text', [
-    (RATIO, ''), (RATIO, '\n'), (RATIO, 'abc'), (RATIO, '080'), (RATIO, '80abc'), (RATIO, '2#strict'), (RATIO, '+5'), (RATIO, '1.5'),
-    (RATIO, '2147483648'), (RATIO, '000000000000000000050'), (KBYTES, '-5'), (KBYTES, '18446744073709551616'), (MEMORY, '3'),
-    (MEMORY, '-1'), (RATIO, '٣'), (RATIO, '- 5'), (RATIO, '80\r'),
-])
+@pytest.mark.parametrize(
+    'key, text',
+    [
+        (RATIO, ''),
+        (RATIO, '\n'),
+        (RATIO, 'abc'),
+        (RATIO, '080'),
+        (RATIO, '80abc'),
+        (RATIO, '2#strict'),
+        (RATIO, '+5'),
+        (RATIO, '1.5'),
+        (RATIO, '2147483648'),
+        (RATIO, '000000000000000000050'),
+        (KBYTES, '-5'),
+        (KBYTES, '18446744073709551616'),
+        (MEMORY, '3'),
+        (MEMORY, '-1'),
+        (RATIO, '٣'),
+        (RATIO, '- 5'),
+        (RATIO, '80\r'),
+    ],
+)
 def test_what_the_kernel_refuses(key, text):
     assert _knobs.parse_written(key, text) is None
 

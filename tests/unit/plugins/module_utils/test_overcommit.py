@@ -6,17 +6,25 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from machine import OURS, Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _originals, _sysctl_file
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+    ADMIN_RESERVE,
+    KBYTES,
+    MEMORY,
+    RATIO,
+    USER_RESERVE,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
-from machine import OURS, Machine, run
-
 ENTRIES = {
-    'ratio': st.integers(0, 300), 'kbytes': st.integers(4, 10 ** 7), 'commit_limit': st.sampled_from(['3G', '60%', '130%'])}
+    'ratio': st.integers(0, 300),
+    'kbytes': st.integers(4, 10**7),
+    'commit_limit': st.sampled_from(['3G', '60%', '130%']),
+}
 
 
 @pytest.fixture
@@ -73,13 +81,23 @@ def test_ratio_zero_over_kbytes(machine):
 
 # ----------------------------------------------------------------- what is asked
 
-@pytest.mark.parametrize('params, message', [
-    (dict(mode=True), 'mode: the boolean True'), (dict(ratio=-1), 'ratio: -1 is out of range'), (dict(ratio=1.5), 'the float'),
-    (dict(kbytes=3), 'kbytes: 3 is out of range; it must be'), (dict(commit_limit=5), 'commit_limit'),
-    (dict(mode='never', runtime=False, persistent=False), 'both false'), (dict(), 'nothing is asked for'),
-    (dict(mode='never', state='absent'), 'takes no value; remove mode'), (dict(mode=1, sysctl_file='x.conf'), 'not an absolute'),
-    (dict(mode=1, sysctl_file='/etc/sysctl.d/../x.conf'), 'not an absolute'), (dict(mode='never', min_headroom='lots'), 'min_headroom'),
-])
+
+@pytest.mark.parametrize(
+    'params, message',
+    [
+        (dict(mode=True), 'mode: the boolean True'),
+        (dict(ratio=-1), 'ratio: -1 is out of range'),
+        (dict(ratio=1.5), 'the float'),
+        (dict(kbytes=3), 'kbytes: 3 is out of range; it must be'),
+        (dict(commit_limit=5), 'commit_limit'),
+        (dict(mode='never', runtime=False, persistent=False), 'both false'),
+        (dict(), 'nothing is asked for'),
+        (dict(mode='never', state='absent'), 'takes no value; remove mode'),
+        (dict(mode=1, sysctl_file='x.conf'), 'not an absolute'),
+        (dict(mode=1, sysctl_file='/etc/sysctl.d/../x.conf'), 'not an absolute'),
+        (dict(mode='never', min_headroom='lots'), 'min_headroom'),
+    ],
+)
 def test_bad_input_is_refused_before_anything(machine, params, message):
     before = machine.tree()
     with pytest.raises(ConvertError, match=message):
@@ -89,10 +107,11 @@ def test_bad_input_is_refused_before_anything(machine, params, message):
 
 # ------------------------------------------------------------------ commit_limit
 
+
 def test_commit_limit_takes_swap_off(tmp_path):
-    machine = Machine(tmp_path, swap_kb=1024 ** 2)
+    machine = Machine(tmp_path, swap_kb=1024**2)
     run(machine, 'overcommit', commit_limit='3G')
-    assert machine.state[KBYTES] == 2 * 1024 ** 2 and machine.commit_limit_kb() == 3 * 1024 ** 2
+    assert machine.state[KBYTES] == 2 * 1024**2 and machine.commit_limit_kb() == 3 * 1024**2
     again_is_unchanged(machine, commit_limit='3G')
 
 
@@ -103,7 +122,7 @@ def test_commit_limit_in_percent(tmp_path):
 
 
 def test_commit_limit_within_swap_is_refused(tmp_path):
-    machine = Machine(tmp_path, swap_kb=4 * 1024 ** 2)
+    machine = Machine(tmp_path, swap_kb=4 * 1024**2)
     with pytest.raises(Refusal, match=r'not above the swap.*SwapTotal 4194304 kB'):
         run(machine, 'overcommit', commit_limit='4G')
 
@@ -120,14 +139,15 @@ def test_commit_limit_near_enough_stays(tmp_path):
 
 
 def test_commit_limit_brings_both_sides_to_the_same(machine):
-    machine.state.update({RATIO: 0, KBYTES: 3 * 1024 ** 2 - 1000})
+    machine.state.update({RATIO: 0, KBYTES: 3 * 1024**2 - 1000})
     machine.show()
     result = run(machine, 'overcommit', commit_limit='3G')
-    assert machine.state[KBYTES] == 3 * 1024 ** 2 - 1000 == _sysctl_file.keys_in(machine.get(OURS))[KBYTES]
+    assert machine.state[KBYTES] == 3 * 1024**2 - 1000 == _sysctl_file.keys_in(machine.get(OURS))[KBYTES]
     assert result['after']['runtime'][KBYTES] == result['after']['boot'][KBYTES]
 
 
 # ------------------------------------------------------------------------ order
+
 
 def test_tightening_writes_the_limit_first(machine):
     run(machine, 'overcommit', mode='never', ratio=90, user_reserve_kbytes=1000)
@@ -153,6 +173,7 @@ def test_inside_strict_mode_what_loosens_comes_first(machine):
 
 # ------------------------------------------------------------------------ guard
 
+
 def test_a_limit_that_is_promised_away_is_refused(machine):
     machine.committed_kb = 3_000_000
     machine.show()
@@ -160,8 +181,15 @@ def test_a_limit_that_is_promised_away_is_refused(machine):
     with pytest.raises(Refusal) as refusal:
         run(machine, 'overcommit', mode='never', ratio=50)
     assert machine.tree() == before and machine.log == []
-    enough = json.loads('{"%s"}' % str(refusal.value).split('Enough would be ')[1].split('. force')[0]
-                        .replace(', or ', '","').replace(': ', '":"').replace('"ratio"', '"ratio"'))
+    enough = json.loads(
+        '{"%s"}'
+        % str(refusal.value)
+        .split('Enough would be ')[1]
+        .split('. force')[0]
+        .replace(', or ', '","')
+        .replace(': ', '":"')
+        .replace('"ratio"', '"ratio"')
+    )
     for option, value in enough.items():
         planned = run(machine, 'overcommit', check=True, mode='never', **{option: value})
         assert planned['after']['runtime'][MEMORY] == 2
@@ -202,7 +230,10 @@ def test_min_headroom_as_a_size(machine):
 
 # -------------------------------------------------------------------- conflicts
 
-@pytest.mark.parametrize('text', ['\nvm.overcommit_memory=1\n', '# x\n-vm/overcommit_memory = 1\n', '\nvm.overcommit_memory = 1 # v\n'])
+
+@pytest.mark.parametrize(
+    'text', ['\nvm.overcommit_memory=1\n', '# x\n-vm/overcommit_memory = 1\n', '\nvm.overcommit_memory = 1 # v\n']
+)
 def test_a_later_file_is_named(machine, text):
     machine.put('/etc/sysctl.d/99-z.conf', text)
     before = machine.tree()
@@ -227,7 +258,9 @@ def test_the_twin_in_the_middle_is_a_conflict_under_systemd_only(tmp_path):
 def test_warn_goes_on(machine):
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
     result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='warn')
-    assert result['conflicts'] == [{'key': MEMORY, 'wanted': 2, 'boot': 1, 'file': '/etc/sysctl.d/99-z.conf', 'line': 1}]
+    assert result['conflicts'] == [
+        {'key': MEMORY, 'wanted': 2, 'boot': 1, 'file': '/etc/sysctl.d/99-z.conf', 'line': 1}
+    ]
     assert '99-z.conf line 1' in result['warnings'][0]
     assert machine.state[MEMORY] == 2 and result['after']['boot'][MEMORY] == 1
     assert not run(machine, 'overcommit', mode='never', ratio=90, conflicts='warn')['changed']
@@ -238,7 +271,8 @@ def test_take_over_and_back(machine):
     machine.put('/etc/sysctl.d/99-z.conf', theirs)
     result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
     assert machine.get('/etc/sysctl.d/99-z.conf') == (
-        'a=1\n# oomkit.linux: vm.overcommit_memory=1 # v\n\n# oomkit.linux: vm.overcommit_memory=0\n')
+        'a=1\n# oomkit.linux: vm.overcommit_memory=1 # v\n\n# oomkit.linux: vm.overcommit_memory=0\n'
+    )
     assert result['after']['boot'][MEMORY] == 2 and len(result['backup_files']) == 1
     assert machine.get(result['backup_files'][0]) == theirs
     assert not any('oomkit-' in json.dumps(part) for part in result['diff'])
@@ -268,10 +302,18 @@ def test_a_losing_twin_is_warned_of(machine):
 
 # --------------------------------------------------------------------- our file
 
-@pytest.mark.parametrize('path, why', [
-    ('/etc/sysctl.conf', 'is not read by systemd-sysctl'), ('/etc/sysctl.d/99-oomkit', 'is not read'), ('/run/sysctl.d/x.conf', 'outlive'),
-    ('/srv/x.conf', 'is not read'), ('/usr/lib/sysctl.d/50-x.conf', '/etc/sysctl.d/50-x.conf masks it'), ('/etc/sysctl.d/m.conf', 'mask'),
-])
+
+@pytest.mark.parametrize(
+    'path, why',
+    [
+        ('/etc/sysctl.conf', 'is not read by systemd-sysctl'),
+        ('/etc/sysctl.d/99-oomkit', 'is not read'),
+        ('/run/sysctl.d/x.conf', 'outlive'),
+        ('/srv/x.conf', 'is not read'),
+        ('/usr/lib/sysctl.d/50-x.conf', '/etc/sysctl.d/50-x.conf masks it'),
+        ('/etc/sysctl.d/m.conf', 'mask'),
+    ],
+)
 def test_a_file_that_is_not_read_is_refused(machine, path, why):
     machine.put('/etc/sysctl.d/50-x.conf', '')
     (machine.base / 'etc/sysctl.d/m.conf').symlink_to('/dev/null')
@@ -327,6 +369,7 @@ def test_run_time_right_but_file_missing(machine):
 
 # ------------------------------------------------------------------------ faults
 
+
 def test_a_refused_value_is_not_written_to_the_file(machine):
     machine.put(OURS, 'vm.overcommit_memory=0\n')
     machine.refuses[RATIO] = errno.EINVAL
@@ -344,6 +387,7 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
         if path == OURS:
             raise OSError(errno.ENOSPC, 'No space left on device', path)
         replace_file(self, path, data, mode, attributes_of)
+
     monkeypatch.setattr(Machine, 'replace_file', refuse)
     before, state = machine.tree(), dict(machine.state)
     with pytest.raises(ApplyError, match='No space left.*Everything was put back'):
@@ -356,7 +400,9 @@ def test_what_cannot_be_put_back_is_said(machine, monkeypatch):
         if data == b'2\n' or self.key == RATIO:
             raise OSError(errno.EIO, 'Input/output error')
         self.machine.kernel_write(self.key, data.decode())
+
     from machine import FakeProcFile
+
     monkeypatch.setattr(FakeProcFile, 'write', write)
     machine.state[MEMORY] = 2
     machine.state[RATIO] = 90
@@ -375,6 +421,7 @@ def test_a_key_that_the_kernel_lacks(machine):
 
 
 # ------------------------------------------------------------------------ absent
+
 
 def test_absent_takes_all_back(machine):
     before = machine.tree()
@@ -427,6 +474,7 @@ def test_absent_leaves_foreign_lines_and_the_other_module(machine):
 
 # ------------------------------------------------------------------- containers
 
+
 def test_a_container_is_told_whose_it_is(machine):
     machine.put('/run/systemd/container', 'lxc\n')
     for check in (True, False):
@@ -455,18 +503,37 @@ def test_a_chroot_without_proc(machine):
 
 # ------------------------------------------------------------------ from anywhere
 
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_wish_converges_from_every_state(tmp_path_factory, data):
     init = data.draw(st.sampled_from(['systemd', 'other']))
-    machine = Machine(tmp_path_factory.mktemp('machine'), init=init, ram_kb=8 * 1024 ** 2,
-                      swap_kb=data.draw(st.sampled_from([0, 1024 ** 2])))
+    machine = Machine(
+        tmp_path_factory.mktemp('machine'),
+        init=init,
+        ram_kb=8 * 1024**2,
+        swap_kb=data.draw(st.sampled_from([0, 1024**2])),
+    )
     kbytes = data.draw(st.sampled_from([0, 0, 5_000_000]))
-    machine.state.update({KBYTES: kbytes, RATIO: 0 if kbytes else data.draw(st.sampled_from([0, 50, 90])),
-                          MEMORY: data.draw(st.sampled_from([0, 1, 2]))})
+    machine.state.update(
+        {
+            KBYTES: kbytes,
+            RATIO: 0 if kbytes else data.draw(st.sampled_from([0, 50, 90])),
+            MEMORY: data.draw(st.sampled_from([0, 1, 2])),
+        }
+    )
     machine.show()
-    line = st.sampled_from(['vm.overcommit_memory=1', 'vm.overcommit_ratio=80', 'vm.overcommit_kbytes=900000', 'vm/overcommit_ratio = 90',
-                            'vm.overcommit_kbytes=0', 'vm.overcommit_*=1', '-vm.overcommit_kbytes'])
+    line = st.sampled_from(
+        [
+            'vm.overcommit_memory=1',
+            'vm.overcommit_ratio=80',
+            'vm.overcommit_kbytes=900000',
+            'vm/overcommit_ratio = 90',
+            'vm.overcommit_kbytes=0',
+            'vm.overcommit_*=1',
+            '-vm.overcommit_kbytes',
+        ]
+    )
     for name in ('10-a.conf', '99-oomkit.conf', '99-z.conf'):
         lines = data.draw(st.lists(line, max_size=3))
         if lines:

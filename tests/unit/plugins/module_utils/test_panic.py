@@ -1,12 +1,16 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
+from machine import OURS, Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+    DUMP_TASKS,
+    KILL_ALLOCATING_TASK,
+    PANIC,
+    PANIC_ON_OOM,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-
-from machine import OURS, Machine, run
 
 
 @pytest.fixture
@@ -97,8 +101,16 @@ def test_the_original_reboot_delay_comes_back(machine):
     again_is_unchanged(machine, state='absent')
 
 
-@pytest.mark.parametrize('params, message', [(dict(policy=True), 'policy'), (dict(policy='reboot'), 'policy'), (dict(reboot_after='10s'), 'reboot_after'),
-                                             (dict(reboot_after=2 ** 31), 'out of range'), (dict(policy=3), 'panic_always')])
+@pytest.mark.parametrize(
+    'params, message',
+    [
+        (dict(policy=True), 'policy'),
+        (dict(policy='reboot'), 'policy'),
+        (dict(reboot_after='10s'), 'reboot_after'),
+        (dict(reboot_after=2**31), 'out of range'),
+        (dict(policy=3), 'panic_always'),
+    ],
+)
 def test_bad_input(machine, params, message):
     with pytest.raises(ConvertError, match=message):
         run(machine, 'panic_on_oom', **params)

@@ -12,7 +12,8 @@ FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappine
 
 def test_a_new_file_has_our_header():
     assert _sysctl_file.edit(None, {MEMORY: 2, RATIO: 80, KBYTES: None}) == (
-        _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n')
+        _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
+    )
 
 
 def test_foreign_lines_stay_byte_for_byte():
@@ -23,19 +24,29 @@ def test_a_last_line_without_an_end_gets_one():
     assert _sysctl_file.edit('a=1', {MEMORY: 2}) == 'a=1\nvm.overcommit_memory = 2\n'
 
 
-@pytest.mark.parametrize('line', ['vm.overcommit_memory=2', 'vm/overcommit_memory = 2 # strict', '-vm.overcommit_memory=002',
-                                  '  vm.overcommit_memory =\t2\r'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        'vm.overcommit_memory=2',
+        'vm/overcommit_memory = 2 # strict',
+        '-vm.overcommit_memory=002',
+        '  vm.overcommit_memory =\t2\r',
+    ],
+)
 def test_a_line_that_says_it_stays(line):
     assert _sysctl_file.edit(line + '\n', {MEMORY: 2}) == line + '\n'
 
 
-@pytest.mark.parametrize('line, after', [
-    ('vm.overcommit_memory = 1 # strict', 'vm.overcommit_memory = 2 # strict'),
-    ('-vm/overcommit_memory=\t1\r', '-vm/overcommit_memory=\t2\r'),
-    ('vm.overcommit_memory = 080', 'vm.overcommit_memory = 2'),
-    ('vm.overcommit_memory = 2#strict', 'vm.overcommit_memory = 2 #strict'),
-    ('vm.overcommit_memory =', 'vm.overcommit_memory =2'),
-])
+@pytest.mark.parametrize(
+    'line, after',
+    [
+        ('vm.overcommit_memory = 1 # strict', 'vm.overcommit_memory = 2 # strict'),
+        ('-vm/overcommit_memory=\t1\r', '-vm/overcommit_memory=\t2\r'),
+        ('vm.overcommit_memory = 080', 'vm.overcommit_memory = 2'),
+        ('vm.overcommit_memory = 2#strict', 'vm.overcommit_memory = 2 #strict'),
+        ('vm.overcommit_memory =', 'vm.overcommit_memory =2'),
+    ],
+)
 def test_only_the_number_changes(line, after):
     assert _sysctl_file.edit(line + '\n', {MEMORY: 2}) == after + '\n'
 
@@ -68,13 +79,33 @@ def test_only_a_file_that_we_made_is_ours():
     assert not _sysctl_file.is_ours_and_empty(_sysctl_file.HEADER + '# a note of mine\n')
 
 
-LINES = st.lists(st.one_of(
-    st.sampled_from(['vm.overcommit_memory=1', '-vm/overcommit_ratio = 80 # x', 'vm.overcommit_kbytes=9000', '# c', '', 'vm.swappiness=1',
-                     'vm.overcommit_memory', 'x', '\udcff=1', 'vm.overcommit_ratio=080']),
-    st.text(alphabet='vm./=-#; 12\t\r\0é', max_size=12)), max_size=8)
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                'vm.overcommit_memory=1',
+                '-vm/overcommit_ratio = 80 # x',
+                'vm.overcommit_kbytes=9000',
+                '# c',
+                '',
+                'vm.swappiness=1',
+                'vm.overcommit_memory',
+                'x',
+                '\udcff=1',
+                'vm.overcommit_ratio=080',
+            ]
+        ),
+        st.text(alphabet='vm./=-#; 12\t\r\0é', max_size=12),
+    ),
+    max_size=8,
+)
 
 
-@given(LINES, st.booleans(), st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])}))
+@given(
+    LINES,
+    st.booleans(),
+    st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])}),
+)
 def test_edit_settles_and_leaves_the_rest(lines, ends, wishes):
     wishes = dict(wishes, **{KBYTES: None})
     text = '\n'.join(lines) + ('\n' if ends else '')
@@ -85,6 +116,7 @@ def test_edit_settles_and_leaves_the_rest(lines, ends, wishes):
 
     def foreign(content):
         return [line.rstrip('\n') for line in _sysctld.split_lines(content) if _sysctl_file.line_setting(line) is None]
+
     assert foreign(once) == foreign(text)
 
 
