@@ -59,4 +59,3 @@ options:
     type: bool
     default: false
 '''
-

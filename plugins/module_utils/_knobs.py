@@ -64,7 +64,8 @@ KNOBS = dict((knob.key, knob) for knob in (
 
 _SIGNED = frozenset(key for key, knob in KNOBS.items() if knob.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
 # What the kernel's isspace() skips: the byte 0xa0 too, which reads as \udca0 here.
-_NUMBER = re.compile('[ \\t\\n\\v\\f\\r\udca0]*' r'(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(.?)', re.DOTALL)
+_BLANKS = '[ \\t\\n\\v\\f\\r\udca0]*'
+_NUMBER = re.compile(_BLANKS + r'(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(.?)', re.DOTALL)
 
 
 def parse_written(key: str, text: str) -> Optional[int]:

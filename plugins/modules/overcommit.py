@@ -122,7 +122,7 @@ EXAMPLES = r'''
 RETURN = r'''
 before:
   description: The sysctls of this module as they were found, C(null) for one that the kernel lacks or computes
-  at boot.
+    at boot.
   returned: success
   type: dict
   contains: &state
@@ -147,7 +147,7 @@ changed_keys:
   sample: [vm.overcommit_memory, vm.overcommit_ratio]
 conflicts:
   description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or
-  settle them.
+    settle them.
   returned: success
   type: list
   elements: dict

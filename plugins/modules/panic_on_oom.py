@@ -108,7 +108,7 @@ changed_keys:
   sample: [vm.panic_on_oom, kernel.panic]
 conflicts:
   description: The lines that win over ours at boot; only with O(conflicts=warn), because the others fail or
-  settle them.
+    settle them.
   returned: success
   type: list
   elements: dict

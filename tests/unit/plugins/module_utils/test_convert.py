@@ -52,7 +52,7 @@ def test_what_yaml_makes_of_no_number_is_refused(text):
 )
 def test_plain_numbers_are_taken(text, number):
     result = to_integer('ratio', yaml.safe_load(text))
-    assert result == number and type(result) is int
+    assert result == number and isinstance(result, int)
 
 
 def test_bounds_are_named():
