@@ -25,8 +25,10 @@ def start(args: argparse.Namespace) -> int:
     """Boot the machine, building its image first where needed."""
     machine = Machine(args.name, args.flavour)
     seconds = machine.start(args.memory, args.cpus, args.swap, args.append)
-    print(f'{args.name} answers after {seconds:.0f} s: {machine.run("uname -r").stdout.strip()}, '
-          f'{machine.settings()["accelerator"]}, loopback port {machine.settings()["port"]}')
+    print(
+        f'{args.name} answers after {seconds:.0f} s: {machine.run("uname -r").stdout.strip()}, '
+        f'{machine.settings()["accelerator"]}, loopback port {machine.settings()["port"]}'
+    )
     return 0
 
 
@@ -69,7 +71,9 @@ def status(_args: argparse.Namespace) -> int:
         machine = Machine(name)
         print(f'{name}: {"running" if machine.running() else "dead"}, {machine.settings()}')
     for name, recipe in RECIPES.items():
-        print(f'image {name} (kernel {recipe.kernel}, Python {recipe.python}): {"built" if Image(recipe).folder.exists() else "not built"}')
+        print(
+            f'image {name} (kernel {recipe.kernel}, Python {recipe.python}): {"built" if Image(recipe).folder.exists() else "not built"}'
+        )
     print(f'images are kept in {cache_folder()}')
     return 0
 
@@ -89,8 +93,12 @@ def console(args: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     machines = f'machine: {", ".join(RECIPES)} (or {", ".join(ALIASES)}), default {DEFAULT}'
-    top = argparse.ArgumentParser(prog='lab', description=__doc__, epilog='Images are kept below OOMKIT_LAB_CACHE (default '
-                                  '~/.cache/oomkit/lab). OOMKIT_INSTALL=0 forbids installing packages.')
+    top = argparse.ArgumentParser(
+        prog='lab',
+        description=__doc__,
+        epilog='Images are kept below OOMKIT_LAB_CACHE (default '
+        '~/.cache/oomkit/lab). OOMKIT_INSTALL=0 forbids installing packages.',
+    )
     commands = top.add_subparsers(required=True, metavar='COMMAND')
     for action in (build, start, run, reboot, save, restore, stop, status, inventory, console):
         sub = commands.add_parser(action.__name__, help=action.__doc__, description=action.__doc__)
@@ -104,9 +112,13 @@ def parser() -> argparse.ArgumentParser:
         if action in (save, restore):
             sub.add_argument('tag', nargs='?', default='saved', help='name of the snapshot, default saved')
         if action is start:
-            sub.add_argument('--flavour', help='image of a machine whose name is none, such as: lab start second --flavour trixie')
+            sub.add_argument(
+                '--flavour', help='image of a machine whose name is none, such as: lab start second --flavour trixie'
+            )
             sub.add_argument('--memory', type=int, default=1024, help='MB, default 1024')
-            sub.add_argument('--swap', type=int, default=0, help='MB of an empty second disk /dev/vdb, for mkswap; default none')
+            sub.add_argument(
+                '--swap', type=int, default=0, help='MB of an empty second disk /dev/vdb, for mkswap; default none'
+            )
             sub.add_argument('--cpus', type=int, default=2, help='default 2')
             sub.add_argument('--append', default='', help='more of the kernel command line')
     return top
