@@ -20,6 +20,7 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
+
 def page_kb() -> int:
     """The size of a page."""
     return os.sysconf('SC_PAGE_SIZE') // 1024

@@ -71,9 +71,8 @@ def status(_args: argparse.Namespace) -> int:
         machine = Machine(name)
         print(f'{name}: {"running" if machine.running() else "dead"}, {machine.settings()}')
     for name, recipe in RECIPES.items():
-        print(
-            f'image {name} (kernel {recipe.kernel}, Python {recipe.python}): {"built" if Image(recipe).folder.exists() else "not built"}'
-        )
+        state = 'built' if Image(recipe).folder.exists() else 'not built'
+        print(f'image {name} (kernel {recipe.kernel}, Python {recipe.python}): {state}')
     print(f'images are kept in {cache_folder()}')
     return 0
 
