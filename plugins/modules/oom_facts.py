@@ -56,6 +56,7 @@ attributes:
   idempotent:
     support: full
 notes:
+  - The module's own process, and those of Ansible where it runs on the same machine, are candidates like all others.
   - Badness takes the memory of the whole machine as its measure. When a container reaches a limit of its own, the
     victim is chosen among its own processes only, against that limit.
   - From kernel 6.2 on the kernel reads its counters with an error of some dozens of pages on small machines and more on
@@ -76,8 +77,10 @@ EXAMPLES = r'''
 
 - name: Show who would be killed first
   ansible.builtin.debug:
-    msg: "{{ oom.candidates[0].name }} (PID {{ oom.candidates[0].pid }}), {{ oom.candidates[0].rss_kb }} kB"
-  when: oom.candidates | default([], true)
+    msg: "{{ victim.name }} (PID {{ victim.pid }}) with {{ victim.rss_kb }} kB"
+  vars:
+    victim: "{{ ansible_facts.oom.candidates | first }}"
+  when: ansible_facts.oom.candidates | default([], true) | length > 0
 
 - name: Gather only what a report on overcommit needs
   oomkit.linux.oom_facts:
@@ -85,8 +88,9 @@ EXAMPLES = r'''
 
 - name: Stop when more than nine tenths of the limit are promised
   ansible.builtin.assert:
-    that: oom.commit.used_percent < 90
-    fail_msg: "{{ oom.commit.committed_kb }} of {{ oom.commit.limit_kb }} kB are promised"
+    that: ansible_facts.oom.commit.used_percent < 90
+    fail_msg: >-
+      {{ ansible_facts.oom.commit.committed_kb }} of {{ ansible_facts.oom.commit.limit_kb }} kB are promised
 
 - name: Gather all but the processes
   oomkit.linux.oom_facts:
@@ -98,10 +102,14 @@ EXAMPLES = r'''
     top: 0
     cmdline: true
 
-- name: Find out what will be different after the next boot
+- name: Find out what the next boot will change
+  oomkit.linux.oom_facts:
+    gather_subset: [drift]
+
+- name: Show it
   ansible.builtin.debug:
     msg: "{{ item.key }} is {{ item.runtime }} now, and {{ item.file or 'the kernel' }} makes it {{ item.boot }}"
-  loop: "{{ oom.drift }}"
+  loop: "{{ ansible_facts.oom.drift }}"
 '''
 
 RETURN = r'''
