@@ -19,19 +19,19 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
 _MOST_RECORDS = 1000000
-_MOST_PENDING = 256
 RECENT = 20
 
 _INTERESTING = (b'oom-kill:', b'Kill', b'killed')
 _ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
 _SUMMARY = re.compile(
-    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),task=.*,pid=([0-9]+),uid=[0-9]+\Z', re.DOTALL)
+    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),pid=([0-9]+),uid=[0-9]+\Z', re.DOTALL)
 _KILLED = re.compile(
     br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?'
     br'Killed process ([0-9]+) \((.*)\)(?:, UID [0-9]+)?,? '
     br'total-vm:[0-9]+kB, anon-rss:([0-9]+)kB, file-rss:([0-9]+)kB(?:, shmem-rss:([0-9]+)kB)?'
     br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]+))?', re.DOTALL)
-_CHOSEN_OLD = re.compile(br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \(')
+_CHOSEN_OLD = re.compile(
+    br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \((.*)\) score [0-9]+ ', re.DOTALL)
 _TASK_OLD = re.compile(br'Task in (.*) killed as a result of limit of ', re.DOTALL)
 _GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.group set\Z', re.DOTALL)
 
@@ -61,15 +61,23 @@ def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
     return int(fields[2]), _ESCAPE.sub(lambda match: bytes([int(match.group(1), 16)]), message)
 
 
+# Why a process was chosen, told before it is killed.
+Reason = NamedTuple('Reason', [
+    ('pid', int),
+    ('constraint', str),
+    ('cgroup_and_task', bytes),  # CGROUP,task=NAME
+])
+
+
 class KillParser(object):
     """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
 
     def __init__(self, keep: int = RECENT) -> None:
         self.kills: Deque[Kill] = deque(maxlen=keep)
-        self._reasons: Dict[int, Tuple[str, Optional[bytes]]] = {}
-        self._task_cgroup: Optional[bytes] = None
+        self._reasons: Deque[Reason] = deque(maxlen=keep)
+        self._constraint = 'memcg'
+        self._task_cgroup = b''
         self._group: Optional[Tuple[str, bytes]] = None
-        self._constraint = 'none'
 
     def feed(self, since_boot_us: int, message: bytes) -> None:
         """One message."""
@@ -83,20 +91,16 @@ class KillParser(object):
         if match is not None:
             self._killed(since_boot_us, *match.groups())
 
-    def _remember(self, pid: bytes, constraint: str, cgroup: Optional[bytes]) -> None:
-        if len(self._reasons) >= _MOST_PENDING:
-            self._reasons.clear()
-        self._reasons[int(pid)] = (constraint, cgroup)
-        self._constraint = constraint
-
-    def _summary(self, constraint: bytes, cgroup: bytes, pid: bytes) -> None:
+    def _summary(self, constraint: bytes, cgroup_and_task: bytes, pid: bytes) -> None:
         self._group = None
-        self._remember(pid, constraint.decode('ascii').lower(), cgroup)
+        self._constraint = constraint.decode('ascii').lower()
+        self._reasons.append(Reason(int(pid), self._constraint, cgroup_and_task))
 
-    def _chosen_old(self, kind: bytes, pid: bytes) -> None:
+    def _chosen_old(self, kind: bytes, pid: bytes, name: bytes) -> None:
         """Before 5.0 there is no summary, and a cgroup is named in a line of its own."""
         memcg = kind.startswith(b'Memory cgroup')
-        self._remember(pid, 'memcg' if memcg else 'none', self._task_cgroup if memcg else None)
+        cgroup = self._task_cgroup if memcg else b''
+        self._reasons.append(Reason(int(pid), 'memcg' if memcg else 'none', cgroup + b',task=' + name))
 
     def _task_old(self, cgroup: bytes) -> None:
         self._task_cgroup = cgroup
@@ -106,16 +110,38 @@ class KillParser(object):
 
     def _killed(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes,
                 file_kb: bytes, shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
-        constraint, cgroup = self._reason(int(pid), kind)
-        self.kills.append(Kill(since_boot_us, int(pid), name, cgroup, constraint, None if adj is None else int(adj),
-                               int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
+        reason = self._take_reason(int(pid), name)
+        constraint: Optional[str] = 'memcg' if kind == b'Memory cgroup out of memory' else None
+        cgroup: Optional[bytes] = None
+        if reason is not None:
+            constraint = reason.constraint
+            cgroup = _without_task(reason.cgroup_and_task, name) or None
+        elif self._group is not None:
+            # The members of a group that is killed as a whole have no summary of their own.
+            constraint, cgroup = self._group
+        self.kills.append(Kill(since_boot_us, reason.pid if reason else int(pid), name, cgroup, constraint,
+                               None if adj is None else int(adj), int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
 
-    def _reason(self, pid: int, kind: Optional[bytes]) -> Tuple[Optional[str], Optional[bytes]]:
-        """Why, and in which cgroup; the members of a group that is killed as a whole have no summary of their own."""
-        known = self._reasons.pop(pid, None) or self._group
-        if known is not None:
-            return known
-        return ('memcg' if kind == b'Memory cgroup out of memory' else None), None
+    def _take_reason(self, pid: int, name: bytes) -> Optional[Reason]:
+        """The last reason for this process.
+
+        Where its first thread has ended, the kill is told with the number of another thread, and only the name agrees.
+        """
+        for same in (lambda reason: reason.pid == pid,
+                     lambda reason: reason.cgroup_and_task.endswith(b',task=' + name) and self._group is None):
+            for reason in reversed(self._reasons):
+                if same(reason):
+                    self._reasons.remove(reason)
+                    return reason
+        return None
+
+
+def _without_task(cgroup_and_task: bytes, name: bytes) -> bytes:
+    """The cgroup alone. It may hold commas, and so may the name."""
+    tail = b',task=' + name
+    if cgroup_and_task.endswith(tail):
+        return cgroup_and_task[:-len(tail)]
+    return cgroup_and_task.rpartition(b',task=')[0]
 
 
 def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[Kill]:

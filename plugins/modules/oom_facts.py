@@ -202,7 +202,6 @@ ansible_facts:
           description:
             - C(total) counts the kills since boot. C(recent) holds the last 20 that the kernel log still tells of,
               oldest first.
-            - C(pid) is the one that the log tells, that of another thread where the first thread had ended.
             - C(when) is in UTC, and less exact if the machine slept since. C(constraint) is V(none) when the whole
               machine was out of memory, V(memcg) for a cgroup at its limit, V(cpuset) or V(memory_policy).
           type: dict

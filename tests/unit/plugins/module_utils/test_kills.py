@@ -43,22 +43,34 @@ def test_a_kill_in_a_cgroup():
     assert only(MEMCG) == _kills.Kill(7000003, 77, b'worker', b'/a,b/c', 'memcg', -5, 8000)
 
 
+def test_a_process_whose_first_thread_has_ended():
+    """The summary tells the process, the kill one of the threads that were left (6.12)."""
+    kill = only([GLOBAL[2], GLOBAL[3].replace(b'process 412', b'process 415')])
+    assert (kill.pid, kill.constraint, kill.cgroup) == (412, 'none', b'/system.slice/batch.service')
+
+
+def test_a_name_that_looks_like_the_end_of_a_cgroup():
+    kill = only([record.replace(b'task=stress', b'task=a,task=b').replace(b'(stress)', b'(a,task=b)')
+                 for record in GLOBAL[2:]])
+    assert (kill.name, kill.cgroup) == (b'a,task=b', b'/system.slice/batch.service')
+
+
 def test_other_lines_in_between_and_two_kills_at_once():
     mixed = [MEMCG[0], GLOBAL[0], GLOBAL[2], b'6,1,1,-;usb 1-1: new device\n', MEMCG[1], GLOBAL[3]]
     assert [(kill.pid, kill.constraint) for kill in _kills.parse_kills(mixed)] == [(77, 'memcg'), (412, 'none')]
 
 
-def test_a_group_that_is_killed_as_a_whole():
+@pytest.mark.parametrize('first, constraint', [(MEMCG, 'memcg'), ([GLOBAL[2], GLOBAL[3]], 'none')])
+def test_a_group_that_is_killed_as_a_whole(first, constraint):
+    """The victim is killed first, then the group is named and its members follow (oom_kill_process)."""
     group = [
-        MEMCG[0],
+        *first,
         b'6,3,7000002,-;Tasks in /a,b are going to be killed due to memory.oom.group set\n',
-        MEMCG[1],
         b'3,5,7000009,-;Memory cgroup out of memory: Killed process 78 (helper) total-vm:9000kB, anon-rss:10kB, '
         b'file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:40kB oom_score_adj:0\n',
     ]
-    first, second = _kills.parse_kills(group)
-    assert (first.cgroup, second.cgroup) == (b'/a,b/c', b'/a,b')
-    assert (first.constraint, second.constraint) == ('memcg', 'memcg')
+    _victim, member = _kills.parse_kills(group)
+    assert (member.pid, member.cgroup, member.constraint) == (78, b'/a,b', constraint)
 
 
 @pytest.mark.parametrize('lines, constraint, cgroup, adj', [
