@@ -50,12 +50,21 @@ def simulate(host: Host, loader: _sysctld.Loader, originals: Optional[Dict[str, 
               for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
     outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS))
     cmdline = host.read_text(CMDLINE) or ''
-    replay(outcome, [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)])
-    replay(outcome, writes, loader.skips_equal)
+    early = [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)]
+    skips_negative = _kernel_version(host) < (6, 0)
+    replay(outcome, early, False, skips_negative)
+    replay(outcome, writes, loader.skips_equal, skips_negative)
     return outcome
 
 
-def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False) -> None:
+def _kernel_version(host: Host) -> Tuple[int, ...]:
+    """(6, 12) of 6.12.107+deb13-amd64; a new one where it is not told."""
+    match = re.match(r'([0-9]+)\.([0-9]+)', host.read_text('/proc/sys/kernel/osrelease') or '')
+    return tuple(int(number) for number in match.groups()) if match else (99,)
+
+
+def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False,
+           skips_negative: bool = False) -> None:
     """Do the writes to the outcome, noting which one caused what; text None is a write that does not take place."""
     values, causes = outcome
     for key, text, cause in writes:
@@ -69,7 +78,7 @@ def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]],
             continue
         twin = _knobs.KNOBS[key].twin
         twin_before = values.get(twin)
-        if _knobs.write(values, key, text):
+        if _knobs.write(values, key, text, skips_negative):
             causes[key] = cause
             if twin and twin_before != 0:
                 causes[twin] = cause

@@ -89,16 +89,25 @@ def parse_written(key: str, text: str) -> Optional[int]:
     return number if knob.minimum <= number <= knob.maximum else None
 
 
-def write(state: State, key: str, text: str) -> bool:
-    """Do to ``state`` what the kernel does when ``text`` is written to the key; False where it refuses."""
+def write(state: State, key: str, text: str, skips_negative: bool = False) -> bool:
+    """Do to ``state`` what the kernel does when ``text`` is written to the key; False where it refuses.
+
+    Kernels before 6.0 take a negative number for an unsigned key without an error and without setting it, and do the
+    rest (``skips_negative``): ``-5`` written to kbytes still sets the ratio to 0.
+    """
     number = parse_written(key, text)
-    if number is None:
+    if number is None and not (skips_negative and _is_negative_for_unsigned(key, text)):
         return False
-    state[key] = number
+    if number is not None:
+        state[key] = number
     if KNOBS[key].twin:
         # Even when 0 is written: both 0 leave a CommitLimit of swap alone (mm/util.c).
         state[KNOBS[key].twin] = 0
     return True
+
+
+def _is_negative_for_unsigned(key: str, text: str) -> bool:
+    return key not in _SIGNED and '-' in text and parse_written(RATIO, text.replace('-', '', 1)) is not None
 
 
 def parse_value(text: Optional[str]) -> Optional[int]:

@@ -54,7 +54,20 @@ def loader_of(host: Host) -> Loader:
         unit = folder + '/systemd-sysctl.service'
         if host.real(unit) == '/dev/null':
             return SYSTEMD._replace(folders=(), reason='systemd-sysctl.service is masked by ' + unit)
-    return SYSTEMD
+    # Only from 250 on it reads before it writes (systemd pull request 20676).
+    return SYSTEMD._replace(skips_equal=_systemd_version(host) >= 250)
+
+
+def _systemd_version(host: Host) -> int:
+    """The version in the name of its shared library, so that nothing need be started; a new one where none is found."""
+    folders = ['/usr/lib/systemd', '/lib/systemd', '/usr/lib64/systemd']
+    folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
+    for folder in folders:
+        for name in host.names(folder):
+            match = re.match(r'libsystemd-shared-([0-9]+)', name)
+            if match:
+                return int(match.group(1))
+    return 999
 
 
 def _boots_systemd(host: Host) -> bool:

@@ -136,6 +136,19 @@ def test_systemd_does_not_write_what_is_there_already(machine):
     assert boot(machine).values[RATIO] == 50
 
 
+def test_systemd_before_250_does(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
+    machine.put('/usr/lib/systemd/libsystemd-shared-247.so', '')
+    assert boot(machine).values[RATIO] == 0
+
+
+def test_old_kernels_take_a_negative_number_for_none(machine):
+    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=-5\n')
+    assert boot(machine).values[RATIO] == 50
+    machine.put('/proc/sys/kernel/osrelease', '5.10.0-32-amd64\n')
+    assert boot(machine).values[RATIO] == 0
+
+
 def test_procps_does_and_so_leaves_swap_alone_as_the_limit(tmp_path):
     machine = Machine(tmp_path, init='other')
     machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
