@@ -9,7 +9,7 @@ Sources: kernel/sysctl.c and mm/util.c (``proc_dointvec_minmax``, ``overcommit_r
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 MEMORY = 'vm.overcommit_memory'
 RATIO = 'vm.overcommit_ratio'
@@ -74,19 +74,24 @@ def parse_written(key: str, text: str) -> Optional[int]:
     The kernel reads base 0 (``010`` is 8, ``080`` is refused), stops at the first blank, and so takes
     ``2 # strict`` for 2.
     """
+    number = _number(text)
+    if number is None or (number[0] and key not in _SIGNED):
+        return None
+    knob = KNOBS[key]
+    value = -number[1] if number[0] else number[1]
+    return value if knob.minimum <= value <= knob.maximum else None
+
+
+def _number(text: str) -> Optional[Tuple[bool, int]]:
+    """(has a minus, number) as proc_get_long() (kernel/sysctl.c) reads it, None where it answers EINVAL."""
     match = _NUMBER.match(text)
     if match is None or match.group(3) not in ('', ' ', '\t', '\n'):
         return None
-    sign, digits = match.group(1), match.group(2)
-    if len(sign) + len(digits) >= _LONGEST:
+    minus, digits = match.group(1), match.group(2)
+    if len(minus) + len(digits) >= _LONGEST:
         return None
     number = int(digits, 16) if digits[:2] in ('0x', '0X') else int(digits, 8 if digits.startswith('0') else 10)
-    if sign:
-        if key not in _SIGNED:
-            return None
-        number = -number
-    knob = KNOBS[key]
-    return number if knob.minimum <= number <= knob.maximum else None
+    return bool(minus), number
 
 
 def write(state: State, key: str, text: str, skips_negative: bool = False) -> bool:
@@ -96,10 +101,10 @@ def write(state: State, key: str, text: str, skips_negative: bool = False) -> bo
     rest (``skips_negative``): ``-5`` written to kbytes still sets the ratio to 0.
     """
     number = parse_written(key, text)
-    if number is None and not (skips_negative and _is_negative_for_unsigned(key, text)):
-        return False
     if number is not None:
         state[key] = number
+    elif not (skips_negative and _is_negative_for_unsigned(key, text)):
+        return False
     if KNOBS[key].twin:
         # Even when 0 is written: both 0 leave a CommitLimit of swap alone (mm/util.c).
         state[KNOBS[key].twin] = 0
@@ -107,7 +112,8 @@ def write(state: State, key: str, text: str, skips_negative: bool = False) -> bo
 
 
 def _is_negative_for_unsigned(key: str, text: str) -> bool:
-    return key not in _SIGNED and '-' in text and parse_written(RATIO, text.replace('-', '', 1)) is not None
+    number = _number(text)
+    return key not in _SIGNED and number is not None and number[0] and number[1] <= _ULONG_MAX
 
 
 def parse_value(text: Optional[str]) -> Optional[int]:
