@@ -21,13 +21,14 @@ options:
     description:
       - C(vm.overcommit_memory), by name or by number.
       - V(heuristic) (0) refuses only a single request larger than RAM and swap together (kernels from 5.2).
-      - V(always) (1) refuses nothing.
+      - V(always) (1) lets every request pass the accounting; other limits, such as RLIMIT_AS, still count.
       - V(never) (2) promises no more than the CommitLimit.
     type: raw
   ratio:
     description:
       - C(vm.overcommit_ratio), the part of RAM (without huge pages) in percent that goes into the CommitLimit,
         to which all of swap is added. 0 or more; more than 100 is valid.
+      - Mutually exclusive with O(kbytes) and O(commit_limit). Whatever set the limit before is erased.
     type: raw
   kbytes:
     description:
