@@ -1,7 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 oomkit contributors
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The floor: open, read and close /proc/PID/oom_score of every process, and nothing else. Prints the nanoseconds.
+ * The floor: open, read and close /proc/PID/oom_score of every process, and nothing else. Three times, so that it is as
+ * warm as what it is compared with; prints the nanoseconds of the best.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,17 +10,16 @@
 #include <time.h>
 #include <unistd.h>
 
-int main(void)
+static long long scan(void)
 {
     struct timespec begin, end;
     struct dirent *entry;
     char path[300], text[32];
-    long count = 0;
     DIR *proc;
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     proc = opendir("/proc");
-    while ((entry = readdir(proc)) != NULL) {
+    while (proc && (entry = readdir(proc)) != NULL) {
         int fd;
         if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
             continue;
@@ -27,12 +27,25 @@ int main(void)
         fd = open(path, O_RDONLY);
         if (fd < 0)
             continue;
-        if (read(fd, text, sizeof(text)) > 0)
-            count++;
+        if (read(fd, text, sizeof(text)) < 0)
+            perror(path);
         close(fd);
     }
-    closedir(proc);
+    if (proc)
+        closedir(proc);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    printf("%lld %ld\n", (end.tv_sec - begin.tv_sec) * 1000000000LL + (end.tv_nsec - begin.tv_nsec), count);
+    return (end.tv_sec - begin.tv_sec) * 1000000000LL + (end.tv_nsec - begin.tv_nsec);
+}
+
+int main(void)
+{
+    long long best = scan();
+
+    for (int i = 0; i < 2; i++) {
+        long long elapsed = scan();
+        if (elapsed < best)
+            best = elapsed;
+    }
+    printf("%lld\n", best);
     return 0;
 }

@@ -80,7 +80,7 @@ def spawned(folder: Path, count: int, pages: int, step: int):
 
 
 def floor_ms(folder: Path) -> float:
-    """The C program, by its own clock: start-up is not counted."""
+    """The C program, by its own clock and warm: start-up and a first pass are not counted."""
     return int(subprocess.run([folder / 'floor'], stdout=subprocess.PIPE, check=True).stdout.split()[0]) / 1e6
 
 
