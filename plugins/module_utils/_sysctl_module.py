@@ -44,7 +44,10 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
-    module.exit_json(**result_of(plan, backups))
+    result = result_of(plan, backups)
+    for warning in result.pop('warnings'):
+        module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
+    module.exit_json(**result)
 
 
 def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
@@ -66,7 +69,10 @@ def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Reque
 
 
 def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
-    """What the module returns; the diff holds configured values and files only, so that check and run agree."""
+    """What the module returns, and its warnings.
+
+    The diff holds configured values and files only, so that check and run agree.
+    """
     keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
     diff = describe_files(plan)
     if plan.writes:
