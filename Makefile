@@ -13,7 +13,7 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmark and the lab on Debian 13 (about 20 minutes)
+test: ## every test: unit, package, sanity, lint, benchmark and the lab on Debian 13 (20 to 30 minutes)
 	@$(TESTS) unit package sanity lint bench lab
 
 quick: ## unit tests and quick lint, in seconds
