@@ -39,6 +39,10 @@ chroot "$1" update-initramfs -u -k all
 '''
 
 
+# What people run, from Debian's packages, with logind, whose sessions are scopes of their own.
+_SERVICES = ('postgresql', 'redis-server', 'nginx', 'cron', 'libpam-systemd')
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An image: everything that decides its content."""
@@ -62,6 +66,7 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe('bookworm', 'bookworm', '6.1', '3.11'),
     Recipe('trixie', 'trixie', '6.12', '3.13'),
     Recipe('trixie-backports', 'trixie', '7.', '3.13', backports_kernel=True),
+    Recipe('services', 'trixie', '6.12', '3.13', packages=_PACKAGES + _SERVICES),
 )}
 ALIASES = {'11': 'bullseye', '12': 'bookworm', '13': 'trixie', '13-backports': 'trixie-backports'}
 DEFAULT = 'trixie'
