@@ -171,8 +171,8 @@ def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
         return
     for name in sorted(set(situation.ours) | set(situation.record.units)):
         if name not in listed:
-            unit = situation.files.find(name)
-            plan.services.append(Service(Wish(name, name, None, None, None), unit._replace(name=name), True, listed=False))
+            unit = situation.files.find(name)._replace(name=name)
+            plan.services.append(Service(Wish(name, name, None, None, None), unit, True, listed=False))
 
 
 # ---------------------------------------------------------------------- observe

@@ -42,7 +42,8 @@ def install(machine, *names, start=True, directives=''):
     for name in names:
         program = PROGRAMS.get(name.rstrip('@'), PROGRAMS['plain'])
         machine.write_file(f'/srv/{name}.py', program.encode())
-        unit = f'[Service]\nExecStart=/usr/bin/python3 /srv/{name}.py\n{directives}[Install]\nWantedBy=multi-user.target\n'
+        service = f'[Service]\nExecStart=/usr/bin/python3 /srv/{name}.py\n{directives}'
+        unit = service + '[Install]\nWantedBy=multi-user.target\n'
         machine.write_file(f'/etc/systemd/system/{name}.service', unit.encode())
     machine.run('systemctl daemon-reload')
     plain = [name for name in names if not name.endswith('@')]

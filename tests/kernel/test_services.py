@@ -27,9 +27,11 @@ def unchanged(machine, **wish):
 
 def tree(machine):
     """Everything that a run could leave: unit files, our folders, the scores of all services' processes."""
-    files = machine.run(f'cd / && find {ETC} /run/oomkit -type f -exec md5sum {{}} + 2>/dev/null | sort; ls {ETC}').stdout
-    live = machine.run("cd /sys/fs/cgroup/system.slice && for p in $(cat */cgroup.procs */*/cgroup.procs 2>/dev/null); do "
-                       "echo $p $(cat /proc/$p/oom_score_adj 2>/dev/null); done; cat */memory.oom.group").stdout
+    files = machine.run(f'find {ETC} /run/oomkit -type f -exec md5sum {{}} + 2>/dev/null | sort; ls {ETC}').stdout
+    live = machine.run(
+        'cd /sys/fs/cgroup/system.slice && for p in $(cat */cgroup.procs */*/cgroup.procs 2>/dev/null); do '
+        'echo $p $(cat /proc/$p/oom_score_adj 2>/dev/null); done; cat */memory.oom.group'
+    ).stdout
     return files, live
 
 
@@ -167,8 +169,9 @@ def test_units_that_do_not_run_now_or_have_no_files(fresh):
 
 
 NO_SERVICES = [
-    ('system.slice', 'slice'), ('dbus.socket', 'socket'), ('init.scope', 'scope'), ('../../etc/passwd', 'name of a unit'),
-    ('a b', 'name of a unit'), ('x\n', 'name of a unit'), ('', 'name of a service'), ('plain.timer', 'timer'),
+    ('system.slice', 'slice'), ('dbus.socket', 'socket'), ('init.scope', 'scope'),
+    ('../../etc/passwd', 'name of a unit'), ('a b', 'name of a unit'), ('x\n', 'name of a unit'),
+    ('', 'name of a service'), ('plain.timer', 'timer'),
     ('a' * 250, 'name of a unit'), ('dbux', 'is dbus meant?'), ('for-users', 'unit of users'),
 ]  # fmt: skip
 NO_VALUES = [1001, -1001, True, False, '0x10', '010', 1.5, 'high', '', 99999999999]
@@ -311,12 +314,18 @@ def test_a_file_of_our_name_that_is_not_ours_is_left_alone(fresh):
     assert fresh.read_file(drop_in('plain')) == b'[Service]\nOOMScoreAdjust=9\n'
 
 
+WATCHED_SYSTEMCTL = b"""#!/bin/sh
+case "$*" in *daemon-reload*) echo x >> /run/reloads;; esac
+exec /usr/bin/systemctl.real "$@"
+"""
+
+
 def test_one_daemon_reload_and_only_when_it_is_needed(fresh):
     install(fresh, 'plain', 'family')
     # systemctl itself is watched: a wrapper that writes down each daemon-reload before it calls the real one.
-    fresh.run("mv /usr/bin/systemctl /usr/bin/systemctl.real; printf '%s\\n' '#!/bin/sh' 'case \"$*\" in *daemon-reload*) "
-              "echo x >> /run/reloads;; esac' 'exec /usr/bin/systemctl.real \"$@\"' > /usr/bin/systemctl; "
-              "chmod +x /usr/bin/systemctl; touch /run/reloads")
+    fresh.run('mv /usr/bin/systemctl /usr/bin/systemctl.real; touch /run/reloads')
+    fresh.write_file('/usr/bin/systemctl', WATCHED_SYSTEMCTL)
+    fresh.run('chmod +x /usr/bin/systemctl')
     count = 'wc -l < /run/reloads'
     seen = [int(fresh.run(count).stdout)]
     for wish in (WISH, WISH, {'name': 'plain', 'score_adj': 500}):
