@@ -55,7 +55,9 @@ def test_live_at_restart_and_at_boot_and_back(fresh):
         assert planned[key] == done[key]
     assert done['changed'] and [one['restart_needed'] for one in done['services']] == [False, False]
     assert [(one['before'], one['after'], one['boot']['score_adj']) for one in done['services']] == [
-        (0, -500, -500), (0, 500, 500)]
+        (0, -500, -500),
+        (0, 500, 500),
+    ]
     assert {unit: set(scores(fresh, unit)) for unit in pids} == pids
     check_scores(fresh)
     unchanged(fresh, **WISH)
