@@ -24,7 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
 # The options that all modules of the action group share.
 Request = NamedTuple('Request', [
@@ -192,10 +192,10 @@ def _check_writable(situation: Situation, request: Request, policy: Policy) -> N
              'only the boot configuration (image builds, chroots)' % policy.keys[0])
     if refused == errno.EROFS or (refused in (errno.EACCES, errno.EPERM) and os.geteuid() == 0):
         raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
-            policy.keys[0], os.strerror(refused), inside, owner))
+            policy.keys[0], os.strerror(refused), inside, owner), CONTAINER)
     if situation.container and not request.force:
         raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; '
-                      'force: true does it all the same.' % (policy.keys[0], inside, owner))
+                      'force: true does it all the same.' % (policy.keys[0], inside, owner), CONTAINER)
     if refused == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
                       'boot configuration.' % sysctl_path(policy.keys[0]))

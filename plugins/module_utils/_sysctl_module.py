@@ -40,7 +40,9 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
         request = request_of(module.params, values, module.check_mode)
         plan = make_plan(Situation(Host()), request, policy_of(module.params))
         backups = apply_plan(plan) if plan.to_do and not module.check_mode else []
-    except (ConvertError, Refusal, ApplyError) as exc:
+    except Refusal as exc:
+        module.fail_json(msg=str(exc), refusal=exc.code)
+    except (ConvertError, ApplyError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
