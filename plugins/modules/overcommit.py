@@ -186,14 +186,14 @@ refusal:
 
 
 from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import CONFIRM_OPTIONS, run_module
 
 
 def main() -> None:
     """Declare the options and run."""
     options = dict((name, dict(type='raw')) for name in VALUES)  # type: Dict[str, Dict[str, Any]]
     run_module(
-        dict(options, min_headroom=dict(type='raw', default='5%')),
+        dict(CONFIRM_OPTIONS, **dict(options, min_headroom=dict(type='raw', default='5%'))),
         [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES)
 
 
