@@ -124,9 +124,12 @@ def _resolve(plan: Plan, wishes: List[Wish]) -> None:
     for wish in wishes:
         unit = situation.files.find(wish.unit)
         service = Service(wish, unit, request.absent)
-        if unit.name in by_name:
-            raise ConvertError('%s and %s are the same service (%s); name it once' % (
-                by_name[unit.name].wish.asked, wish.asked, unit.name))
+        same = by_name.get(unit.name)
+        if same is not None and same.wish[2:4] == wish[2:4]:
+            continue  # by two of its names, and for the same
+        if same is not None:
+            raise ConvertError('%s and %s are the same service (%s), and different values are asked for; name it '
+                               'once' % (same.wish.asked, wish.asked, unit.name))
         by_name[unit.name] = service
         if unit.state == _unit_files.USER:
             raise Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to '
