@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 try:
     import ctypes
 except ImportError:  # left out of some small installations
-    ctypes = None  # type: ignore[assignment]
+    ctypes = None
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
