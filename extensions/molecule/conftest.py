@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scenarios' tests share. testinfra's ``host`` is the lab machine, over ssh."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+HOME = '/opt/oomkit-test'
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """One report for every time molecule calls pytest: a scenario may verify at several moments."""
+    folder = Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY'], 'reports')
+    folder.mkdir(exist_ok=True)
+    moment = Path(config.args[0])
+    moment = moment.parent if moment.suffix else moment
+    config.option.xmlpath = str(folder / f'{len(list(folder.iterdir())):02}-{moment.name}.xml')
+
+
+class Machine:
+    """The lab machine as the tests look at it."""
+
+    def __init__(self, host):
+        self.host = host
+
+    def now(self):
+        """What shared/state.py tells."""
+        return json.loads(self.host.check_output(f'python3 {HOME}/state.py'))
+
+    def prepared(self):
+        """What it told when the scenario was prepared."""
+        return json.loads(self.host.check_output(f'cat {HOME}/prepared.json'))
+
+    def show(self, unit, *names):
+        """Properties of a unit as systemd tells them."""
+        lines = self.host.check_output('systemctl show -p %s %s', ','.join(names), unit).splitlines()
+        return dict(line.split('=', 1) for line in lines)
+
+    def main_pid(self, unit):
+        """The main process of a unit that runs."""
+        number = int(self.show(unit, 'MainPID')['MainPID'])
+        assert number > 0, f'{unit} does not run'
+        return number
+
+    def score(self, pid):
+        """The oom_score_adj of a process."""
+        return int(self.host.check_output('cat /proc/%s/oom_score_adj', pid))
+
+    def scores(self, unit):
+        """By name and number of each process of a unit, its oom_score_adj."""
+        return {(process['name'], process['pid']): process['score'] for process in self.now()['processes'].get(unit, [])}
+
+
+@pytest.fixture(scope='module')
+def machine(host):
+    """The lab machine."""
+    return Machine(host)
