@@ -46,9 +46,14 @@ class Machine:
         assert number > 0, f'{unit} does not run'
         return number
 
-    def score(self, pid):
-        """The oom_score_adj of a process."""
-        return int(self.host.check_output('cat /proc/%s/oom_score_adj', pid))
+    def meminfo_kb(self):
+        """/proc/meminfo."""
+        lines = self.host.check_output('cat /proc/meminfo').splitlines()
+        return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
+
+    def said(self, when):
+        """The role's result, as shared/say.yml kept it: ``planned``, ``changed`` or ``unchanged``."""
+        return json.loads(Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY'], when + '.json').read_text(encoding='utf-8'))
 
     def scores(self, unit):
         """By name and number of each process of a unit, its oom_score_adj."""

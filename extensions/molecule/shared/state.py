@@ -13,7 +13,7 @@ import sys
 SYSCTLS = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'vm.admin_reserve_kbytes',
            'vm.user_reserve_kbytes', 'vm.panic_on_oom', 'vm.oom_kill_allocating_task', 'vm.oom_dump_tasks', 'kernel.panic')
 FOLDERS = ('/etc', '/run/sysctl.d', '/run/systemd/system', '/usr/lib/sysctl.d', '/usr/lib/systemd', '/usr/local',
-           '/var/lib/oomkit')
+           '/var/lib/oomkit', '/run/oomkit')
 
 
 def read(path):
