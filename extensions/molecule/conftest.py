@@ -35,6 +35,10 @@ class Machine:
         """What it told when the scenario was prepared."""
         return json.loads(self.host.check_output(f'cat {HOME}/prepared.json'))
 
+    def before(self):
+        """What it told before that, where a scenario keeps two notes."""
+        return json.loads(self.host.check_output(f'cat {HOME}/before.json'))
+
     def show(self, unit, *names):
         """Properties of a unit as systemd tells them."""
         lines = self.host.check_output('systemctl show -p %s %s', ','.join(names), unit).splitlines()
@@ -45,6 +49,19 @@ class Machine:
         number = int(self.show(unit, 'MainPID')['MainPID'])
         assert number > 0, f'{unit} does not run'
         return number
+
+    def kept_processes(self):
+        """By service the processes, before and now, that were there when the scenario was prepared. Each had some.
+
+        Not all of them: PostgreSQL and udev have workers that come and go.
+        """
+        now = {(one['pid'], one['start']): one for found in self.now()['processes'].values() for one in found}
+        kept = {}
+        for unit, found in self.prepared()['processes'].items():
+            if unit.endswith('.service'):
+                kept[unit] = [(one, now[one['pid'], one['start']]) for one in found if (one['pid'], one['start']) in now]
+                assert kept[unit], f'{unit} was restarted'
+        return kept
 
     def meminfo_kb(self):
         """/proc/meminfo."""
