@@ -58,8 +58,14 @@ def molecule(name: str, *words: str) -> int:
     """One call of molecule for a scenario, with a state folder of its own: the exit code."""
     folder = STATE / name
     folder.mkdir(parents=True, exist_ok=True)
-    env = dict(commands.environment(), MOLECULE_EPHEMERAL_DIRECTORY=str(folder), MOLECULE_PROJECT_DIRECTORY=str(commands.CHECKOUT),
-               MOLECULE_COMMAND_BORDERS='false', NO_COLOR='1', ANSIBLE_NOCOLOR='1')
+    env = dict(
+        commands.environment(),
+        MOLECULE_EPHEMERAL_DIRECTORY=str(folder),
+        MOLECULE_PROJECT_DIRECTORY=str(commands.CHECKOUT),
+        MOLECULE_COMMAND_BORDERS='false',
+        NO_COLOR='1',
+        ANSIBLE_NOCOLOR='1',
+    )
     for variable in ('ANSIBLE_CONFIG', 'MOLECULE_GLOB'):  # molecule writes its own configuration
         env.pop(variable, None)
     return commands.run([commands.BIN / 'molecule', *words, '-s', name], LIMIT_S, env=env)

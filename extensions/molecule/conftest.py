@@ -59,7 +59,8 @@ class Machine:
         kept = {}
         for unit, found in self.prepared()['processes'].items():
             if unit.endswith('.service'):
-                kept[unit] = [(one, now[one['pid'], one['start']]) for one in found if (one['pid'], one['start']) in now]
+                pairs = [(one, now.get((one['pid'], one['start']))) for one in found]
+                kept[unit] = [pair for pair in pairs if pair[1]]
                 assert kept[unit], f'{unit} was restarted'
         return kept
 
@@ -69,12 +70,12 @@ class Machine:
         return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
 
     def said(self, when):
-        """The role's result, as shared/say.yml kept it: ``planned``, ``changed`` or ``unchanged``."""
+        """The role's result, as shared/tasks/say.yml kept it: ``planned``, ``changed`` or ``unchanged``."""
         return json.loads(Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY'], when + '.json').read_text(encoding='utf-8'))
 
     def scores(self, unit):
         """By name and number of each process of a unit, its oom_score_adj."""
-        return {(process['name'], process['pid']): process['score'] for process in self.now()['processes'].get(unit, [])}
+        return {(one['name'], one['pid']): one['score'] for one in self.now()['processes'].get(unit, [])}
 
 
 @pytest.fixture(scope='module')

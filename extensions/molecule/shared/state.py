@@ -11,7 +11,8 @@ import os
 import sys
 
 SYSCTLS = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'vm.admin_reserve_kbytes',
-           'vm.user_reserve_kbytes', 'vm.panic_on_oom', 'vm.oom_kill_allocating_task', 'vm.oom_dump_tasks', 'kernel.panic')
+           'vm.user_reserve_kbytes', 'vm.panic_on_oom', 'vm.oom_kill_allocating_task', 'vm.oom_dump_tasks',
+           'kernel.panic')
 FOLDERS = ('/etc', '/run/sysctl.d', '/run/systemd/system', '/usr/lib/sysctl.d', '/usr/lib/systemd', '/usr/local',
            '/var/lib/oomkit', '/run/oomkit')
 
@@ -28,7 +29,8 @@ def files():
         for parent, _, names in os.walk(folder):
             found[parent] = 'folder'
             for path in (os.path.join(parent, name) for name in names):
-                found[path] = 'to ' + os.readlink(path) if os.path.islink(path) else hashlib.sha1(read(path)).hexdigest()
+                link = os.path.islink(path)
+                found[path] = 'to ' + os.readlink(path) if link else hashlib.sha256(read(path)).hexdigest()
     return found
 
 

@@ -56,11 +56,13 @@ def test_nothing_was_restarted(machine):
 
 @pytest.mark.parametrize('unit', [*INHERITED, 'ssh.service'])
 def test_the_processes_are_the_same(machine, unit):
-    assert len(machine.kept_processes()[unit]) == len(machine.prepared()['processes'][unit]) == len(machine.scores(unit))
+    kept = len(machine.kept_processes()[unit])
+    assert kept == len(machine.prepared()['processes'][unit]) == len(machine.scores(unit))
 
 
 def test_what_manages_itself_was_reported(machine):
-    left = {one['unit']: {process['oom_score_adj'] for process in one['left_alone']} for one in machine.said('changed')['services']}
+    left = {one['unit']: {process['oom_score_adj'] for process in one['left_alone']}
+            for one in machine.said('changed')['services']}
     assert left['ssh.service'] == {-1000} and left['postgresql@17-main.service'] == {0}
 
 
