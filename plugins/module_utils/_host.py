@@ -132,6 +132,16 @@ class Host(object):
                 return []
             raise
 
+    def folders(self, path: str) -> List[str]:
+        """The names of the directories in a directory, links left out; empty when there is no such directory."""
+        try:
+            with os.scandir(self.locate(path)) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return []
+            raise
+
     def stat(self, path: str) -> Optional[os.stat_result]:
         """stat(2) of what the path leads to, or None when that is not there."""
         try:

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was set on running processes and stands in no file of systemd's, kept in /run/oomkit until the next boot.
+
+For each unit the values that it may have given to processes which run now, although no unit file says so (any more),
+and for what is set live only the value from before, so that state absent can put it back.
+"""
+
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
+
+FOLDER = '/run/oomkit'
+FILE = FOLDER + '/oom_score_adj.json'
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+Record = NamedTuple('Record', [
+    ('units', Dict[str, Tuple[Given, ...]]),
+    ('originals', Dict[str, int]),                       # by service of other inits
+    ('processes', Dict[Tuple[int, int], int]),           # by PID and start time
+])
+EMPTY = Record({}, {}, {})
+
+
+def parse(data: Optional[bytes]) -> Record:
+    """The record; one that is damaged or not ours counts as none."""
+    try:
+        found = json.loads((data or b'').decode('utf-8'))
+        return Record(
+            dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
+            dict((str(name), int(value)) for name, value in found['originals'].items()),
+            dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return EMPTY
+
+
+def _given(value: Any, until_ticks: Any) -> Given:
+    return Given(int(value), None if until_ticks is None else int(until_ticks))
+
+
+def dump(record: Record) -> Optional[bytes]:
+    """The file's content, None for an empty record."""
+    if record == EMPTY:
+        return None
+    data = {
+        'units': dict((unit, [list(given) for given in values]) for unit, values in record.units.items()),
+        'originals': record.originals,
+        'processes': [list(key) + [value] for key, value in sorted(record.processes.items())],
+    }
+    return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
+
+
+def now_ticks(host: Host) -> int:
+    """The time as /proc/PID/stat counts it: clock ticks since boot, rounded up."""
+    uptime_s = float((host.read_text('/proc/uptime') or '0').split()[0])
+    return int(uptime_s * os.sysconf('SC_CLK_TCK')) + 1
+
+
+def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
+    """Whether that very process still runs."""
+    with Held(host, pid) as held:
+        seen = held.look()
+    return seen is not None and seen.start_ticks == start_ticks
+
+
+def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
+    """The record with these values for the unit; none forgets the unit."""
+    units = dict(record.units)
+    units.pop(unit, None)
+    if values:
+        units[unit] = tuple(values)
+    return record._replace(units=units)

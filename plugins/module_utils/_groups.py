@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of units, found through their cgroups, and groups of processes found otherwise.
+
+Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst.
+"""
+
+import errno
+import os
+from typing import Callable, Iterable, List, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+# Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
+_TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
+# A threaded cgroup lists its processes at its domain only.
+_NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
+
+
+class Group(object):
+    """Processes that one wish is about."""
+
+    def pids(self) -> List[int]:
+        """Those in it now."""
+        raise NotImplementedError
+
+    def holds(self, held: Held) -> bool:
+        """Whether the held process belongs to it: asked through the descriptor, so of no other process."""
+        raise NotImplementedError
+
+    def look(self, host: Host) -> List[Seen]:
+        """All of them, each looked at through a descriptor of its own."""
+        found = []
+        for pid in self.pids():
+            with Held(host, pid) as held:
+                seen = held.look() if self.holds(held) else None
+            if seen is not None:
+                found.append(seen)
+        return found
+
+
+class UnitGroup(Group):
+    """The processes below the cgroup of a unit."""
+
+    def __init__(self, host: Host, cgroup: str) -> None:
+        self.host = host
+        self.cgroup = cgroup
+        self.folder = cgroup_folder(host, cgroup)
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        found: List[int] = []
+        folders = [self.folder] if self.folder else []
+        while folders:
+            folder = folders.pop()
+            try:
+                found += [int(pid) for pid in (self.host.read_bytes(folder + '/cgroup.procs') or b'').split()]
+            except OSError as exc:
+                if exc.errno not in _NO_LIST:
+                    raise
+            folders += [folder + '/' + name for name in self.host.folders(folder)]
+        return sorted(set(found))
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        prefix = os.fsencode(self.cgroup)
+        for line in (held.read('cgroup') or b'').splitlines():
+            path = line.split(b':', 2)[-1]
+            if path == prefix or path.startswith(prefix + b'/'):
+                return True
+        return False
+
+
+class MatchGroup(Group):
+    """The processes that a rule matches."""
+
+    def __init__(self, candidates: Callable[[], Iterable[int]], matches: Callable[[Held], bool],
+                 never: Iterable[int]) -> None:
+        self._candidates, self._matches, self._never = candidates, matches, frozenset(never)
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return sorted(pid for pid in self._candidates() if pid not in self._never)
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return self._matches(held)
+
+
+def cgroup_folder(host: Host, cgroup: str) -> Optional[str]:
+    """The folder of a cgroup as systemd names it, None when there is none."""
+    if not cgroup.startswith('/') or cgroup == '/':
+        return None
+    for tree in _TREES:
+        if host.exists(tree + cgroup + '/cgroup.procs'):
+            return tree + cgroup
+    return None

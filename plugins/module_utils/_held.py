@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One process held by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
+
+A PID may be used again between a scan and a write. The descriptor names the process and not the number: once the
+process is gone every use of it answers ESRCH (fs/proc/base.c).
+"""
+
+import errno
+import os
+from typing import Any, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_start_ticks
+
+_GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
+_CHUNK_BYTES = 65536
+
+Seen = NamedTuple('Seen', [
+    ('pid', int),
+    ('parent', int),
+    ('start_ticks', int),
+    ('name', bytes),
+    ('score_adj', int),
+])
+
+
+class Held(object):
+    """A process, used with C(with). Every look answers None once it is gone."""
+
+    def __init__(self, host: Host, pid: int) -> None:
+        """Raises OSError for what keeps a living process from being opened."""
+        self.pid = pid
+        self._fd: Optional[int] = None
+        try:
+            self._fd = os.open(host.locate('/proc/%d' % pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as exc:
+            if exc.errno not in _GONE:
+                raise
+
+    def __enter__(self) -> 'Held':
+        return self
+
+    def __exit__(self, *_exc: Any) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def read(self, name: str) -> Optional[bytes]:
+        """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
+        if self._fd is None:
+            return None
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            try:
+                return os.read(fd, _CHUNK_BYTES)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return None
+            raise
+
+    def look(self) -> Optional[Seen]:
+        """Who it is and its present value; None when it is gone or dead."""
+        stat, text = self.read('stat'), self.read('oom_score_adj')
+        if not stat or not text:
+            return None
+        head, _bracket, tail = stat.rpartition(b')')
+        fields, start_ticks = tail.split(), parse_start_ticks(stat)
+        if start_ticks is None or fields[0] in (b'Z', b'X'):
+            return None
+        return Seen(self.pid, int(fields[1]), start_ticks, head.partition(b'(')[2], int(text))
+
+    def write_score_adj(self, value: int) -> bool:
+        """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.
+
+        Raises OSError with what the kernel answers: EACCES where CAP_SYS_RESOURCE is missing
+        (proc_pid_oom_score_adj(5)).
+        """
+        if self._fd is None:
+            return False
+        try:
+            fd = os.open('oom_score_adj', os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            try:
+                os.write(fd, b'%d\n' % value)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return False
+            raise
+        return True
+
+
+def ancestors(host: Host, pid: int) -> List[int]:
+    """The process itself and all it descends from, up to PID 1 or to where it cannot be seen."""
+    line: List[int] = []
+    while pid > 0 and pid not in line:
+        line.append(pid)
+        with Held(host, pid) as held:
+            seen = held.look()
+        pid = seen.parent if seen is not None else 0
+    return line

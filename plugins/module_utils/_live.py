@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set oom_score_adj on the running processes of a group, until no fork has left an old value behind; or undo it.
+
+A child that is forked between the scan and the write carries the old value, so the group is looked at again until a
+whole look finds nothing to change.
+"""
+
+import errno
+import time
+from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import LeftAlone, Split, split
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+
+# The scopes of the module.
+INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
+_LIMIT_S = 30.0
+
+# What a unit gave its processes: the value, and the start time (in ticks since boot) up to which it gave it.
+Given = NamedTuple('Given', [('value', int), ('until_ticks', Optional[int])])
+
+
+class LiveError(Exception):
+    """A process could not be set; the message says why."""
+
+
+class Target(object):
+    """One group of processes and the value that they are to have."""
+
+    def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
+                 main_pid: int = 0) -> None:
+        self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
+        self.given = list(given)
+        self.main_pid = main_pid
+        self.changed: Dict[int, Tuple[int, int]] = {}
+        self._had_it: Set[Tuple[int, int]] = set()
+
+    def _is_given(self, one: Seen) -> bool:
+        return one.score_adj == self.wanted or any(
+            one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
+            for given in self.given)
+
+    def sort(self, processes: List[Seen]) -> Split:
+        """Who follows this wish, and who is left alone."""
+        if self.scope == INHERITED:
+            return split(processes, self._is_given)
+        if self.scope == MAIN:
+            processes = [one for one in processes if one.pid == self.main_pid]
+        return Split(processes, [])
+
+    def to_change(self, processes: List[Seen]) -> List[Seen]:
+        """Those that follow the wish and do not have the value yet."""
+        return [one for one in self.sort(processes).inherited if one.score_adj != self.wanted]
+
+    def left_alone(self, processes: List[Seen]) -> List[LeftAlone]:
+        """Those that do not follow the wish and have another value."""
+        return [left for left in self.sort(processes).left_alone if left.process.score_adj != self.wanted]
+
+    # ---------------------------------------------------------------- writing
+
+    def apply(self, host: Host) -> None:
+        """Set the value until nobody is left to be set. Raises LiveError."""
+        end = time.monotonic() + _LIMIT_S
+        first = True
+        while True:
+            processes = self.group.look(host)
+            if first:
+                self._had_it = set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
+                first = False
+            left = self.to_change(processes)
+            if not left:
+                return
+            if time.monotonic() > end:
+                raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
+                                'starts new ones faster than they can be set' % (
+                                    self.label, _LIMIT_S, self.wanted, len(left)))
+            for one in left:
+                self._set(host, one, self.wanted)
+
+    def _set(self, host: Host, one: Seen, value: int) -> None:
+        """Write through the descriptor of just this process, if it is still as it was seen."""
+        try:
+            with Held(host, one.pid) as held:
+                now = held.look() if self.group.holds(held) else None
+                if now is None or now.start_ticks != one.start_ticks or now.score_adj != one.score_adj:
+                    return
+                if held.write_score_adj(value):
+                    self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
+        except OSError as exc:
+            raise LiveError(_explain(self.label, one, value, exc)) from exc
+
+    def undo(self, host: Host) -> None:
+        """Put back what was changed, the children that were born since included. Raises OSError, LiveError."""
+        if not self.changed:
+            return
+        for pid, (start_ticks, value) in self.changed.items():
+            with Held(host, pid) as held:
+                now = held.look()
+                if now is not None and now.start_ticks == start_ticks and now.score_adj == self.wanted:
+                    held.write_score_adj(value)
+        before = _most_common([value for _start, value in self.changed.values()])
+        end = time.monotonic() + _LIMIT_S
+        while time.monotonic() < end:
+            born = [one for one in self.group.look(host) if one.score_adj == self.wanted
+                    and (one.pid, one.start_ticks) not in self._had_it]
+            if not born:
+                return
+            for one in born:
+                self._set(host, one, before)
+
+
+def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
+    why = exc.strerror
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
+                'inside a container without that capability')
+    return '%s: oom_score_adj of process %d (%s) was to become %d and is %d: %s' % (
+        label, one.pid, harmless(one.name), value, one.score_adj, why)
+
+
+def _most_common(values: List[int]) -> int:
+    return max(sorted(set(values)), key=values.count)
+

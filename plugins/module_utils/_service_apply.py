@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
+
+import contextlib
+import signal
+from typing import Any, Iterator, List
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._services import OomGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, backup, put
+
+# A dropped connection must not leave the machine between two states.
+_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class ApplyError(Exception):
+    """The plan failed half-way; the message says why and whether everything was put back."""
+
+
+@contextlib.contextmanager
+def undone_on_failure() -> Iterator[Undo]:
+    """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so."""
+    undo = Undo(ManagerError, LiveError)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        yield undo
+    except (OSError, MemoryError, ManagerError, LiveError, ApplyError) as exc:
+        undo.run()
+        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, undo.outcome())) from exc
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+
+def apply_plan(plan: Any) -> List[str]:
+    """Do what the plan says; the backups made of files of others. Raises ApplyError with everything put back."""
+    with undone_on_failure() as undo:
+        return _apply(plan, undo)
+
+
+def _apply(plan: Any, undo: Undo) -> List[str]:
+    situation = plan.situation
+    host, manager = situation.host, situation.manager
+    # Until all is done, what was and what will be both count as given by the unit.
+    put_record(host, situation.record_data, _both(situation.record, plan.record_after), undo)
+    if plan.reload:
+        undo.add('daemon-reload', manager.reload)  # undone after the files are back
+    backups = [backup(host, path, undo) for path in plan.taken_over]
+    for path, (before, after) in sorted(plan.files.items()):
+        put(host, path, before, after, undo)
+        if after is None:
+            _remove_folder(host, path.rsplit('/', 1)[0], undo)
+    if plan.reload:
+        manager.reload()
+    for target in plan.targets:
+        set_live(host, target, undo)
+    for one in plan.running():
+        if one.oom_group is not None:
+            _write(host, one.oom_group, undo)
+    _check_boot(plan)
+    put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
+    return backups
+
+
+def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) -> None:
+    """Write the record, or remove the file of an empty one."""
+    data = _adj_record.dump(record)
+    if data == before:
+        return
+    put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, _adj_record.FOLDER_MODE)
+    if data is None:
+        host.remove_folder(_adj_record.FOLDER)
+
+
+def _both(one: _adj_record.Record, other: _adj_record.Record) -> _adj_record.Record:
+    units = dict(one.units)
+    for unit, values in other.units.items():
+        units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
+    return _adj_record.Record(units, dict(other.originals, **one.originals), dict(other.processes, **one.processes))
+
+
+def set_live(host: Host, target: Target, undo: Undo) -> None:
+    """Set one group of processes, with the way back remembered before."""
+    undo.add('oom_score_adj of ' + target.label, lambda: target.undo(host))
+    target.apply(host)
+
+
+def _remove_folder(host: Host, folder: str, undo: Undo) -> None:
+    undo.add(folder, lambda: host.make_folder(folder))
+    host.remove_folder(folder)
+
+
+def _write(host: Host, change: OomGroup, undo: Undo) -> None:
+    """memory.oom.group of a running unit's cgroup."""
+    undo.add(change.path, lambda: _write_number(host, change.path, change.before))
+    _write_number(host, change.path, change.after)
+
+
+def _write_number(host: Host, path: str, value: int) -> None:
+    file = host.open_proc(path)
+    try:
+        file.write(b'%d\n' % value)
+    finally:
+        file.close()
+
+
+def _check_boot(plan: Any) -> None:
+    """The unit files as they now lie on the disk must give what was planned."""
+    if not plan.files:
+        return
+    files = _unit_files.UnitFiles(plan.situation.host)
+    for service in plan.services:
+        for key, cause in files.settings(service.unit).items():
+            if cause.value != service.boot_after[key].value:
+                raise ApplyError('%s of %s would be %s at the next start instead of %s: a unit file changed meanwhile'
+                                 % (key, service.name, cause.value, service.boot_after[key].value))

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan the drop-ins: edit ours, see which line of which file would win at the next start, and settle conflicts."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Overlay, Unit, UnitFiles
+
+# Each round takes a line out of a file, so that this is never reached.
+_MAX_ROUNDS = 1000
+
+Conflict = NamedTuple('Conflict', [('unit', str), ('setting', str), ('wanted', Any), ('boot', Any),
+                                   ('file', Optional[str]), ('line', Optional[int])])
+
+
+def plan_files(plan: Any) -> UnitFiles:
+    """Fill the plan's files, conflicts and what is taken over; the unit files as they will be. Raises Refusal."""
+    overlay: Overlay = {}
+    for service in plan.services:
+        if service.transient and not service.remove:
+            continue
+        if service.remove:
+            _draft_removal(plan, service, overlay)
+        else:
+            _draft_settings(plan, service, overlay)
+    _settle(plan, overlay)
+    host = plan.situation.host
+    pairs = [(path, (host.read_bytes(path), data)) for path, data in overlay.items()]
+    plan.files = dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+    return plan.situation.files.with_overlay(overlay)
+
+
+def _draft_settings(plan: Any, service: Service, overlay: Overlay) -> None:
+    path = _drop_in.path_of(service.name)
+    data = plan.situation.host.read_bytes(path)
+    if data is not None and not _drop_in.is_ours(data):
+        raise Refusal('%s is there and was not made by this collection (its first line does not say so). Nothing was '
+                      'changed. Move it to another name, or remove it.' % path)
+    if data is None or not _says(data, service.wanted()):
+        overlay[path] = _drop_in.edit(data, service.wanted())
+
+
+def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
+    """Whether the drop-in gives these settings already, however they are spelled."""
+    causes = _unit_files.settings_of(data)
+    return all(causes[key].value == value for key, value in wanted.items())
+
+
+def _draft_removal(plan: Any, service: Service, overlay: Overlay) -> None:
+    data = plan.situation.ours.get(service.name)
+    if data is None:
+        return
+    overlay[_drop_in.path_of(service.name)] = _drop_in.without_ours(data)
+    for path in _taken_files(plan, service):
+        overlay[path] = to_bytes(_restored(to_text(plan.situation.files.read(path))))
+
+
+# -------------------------------------------------------------------- conflicts
+
+def _settle(plan: Any, overlay: Overlay) -> None:
+    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal."""
+    for _round in range(_MAX_ROUNDS):
+        files = plan.situation.files.with_overlay(overlay)
+        found = [conflict for service in plan.services for conflict in _conflicts(plan, service, files)]
+        if not found or plan.request.conflicts != 'take_over':
+            break
+        _take_over(plan, found[0], files, overlay)
+    plan.conflicts = [dict(conflict._asdict()) for conflict in found]
+    if found and plan.request.conflicts == 'fail':
+        raise Refusal('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename '
+                      'them, or use conflicts: take_over (comments the lines out) or warn.'
+                      % '. '.join(_text(conflict) for conflict in found))
+    plan.warnings += [_text(conflict) for conflict in found]
+
+
+def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
+    found: Dict[Tuple[Any, Any], Conflict] = {}
+    if service.transient or service.unit.state != LOADED:
+        return []
+    for unit in _units_of(plan, service):
+        causes = files.settings(unit)
+        for key, value in sorted(service.wanted().items()):
+            cause = causes[key]
+            if cause.value != value and not _is_own(cause.file, unit):
+                found.setdefault((cause.file, cause.line), Conflict(unit.name, key, value, *cause))
+    return list(found.values())
+
+
+def _units_of(plan: Any, service: Service) -> List[Unit]:
+    """The unit, and of a template the instances that run or are enabled."""
+    if not _unit_names.is_template(service.name):
+        return [service.unit]
+    names = set(state['Id'] for state in service.states)
+    names.update(plan.situation.files.enabled_instances(service.name.partition('@')[0]))
+    return [service.unit] + [service.unit._replace(name=name) for name in sorted(names)]
+
+
+def _is_own(path: Optional[str], unit: Unit) -> bool:
+    """Whether it is a drop-in of this collection, for this one instance of a template."""
+    return path == _drop_in.path_of(unit.name)
+
+
+def _text(conflict: Conflict) -> str:
+    return '%s line %s sets %s of %s to %s, and %s was asked for' % (
+        conflict.file, conflict.line, conflict.setting, conflict.unit,
+        'nothing (a reset)' if conflict.boot is None else conflict.boot, conflict.wanted)
+
+
+def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, overlay: Overlay) -> None:
+    """Turn the winning line into a comment."""
+    path = plan.situation.host.real(conflict.file or '/')
+    if not path.startswith('/etc/'):
+        raise Refusal('Nothing was changed. %s. Only files below /etc are changed by conflicts: take_over: put a '
+                      'file of the same name below %s, or use conflicts: warn.' % (_text(conflict), _unit_files.ETC))
+    lines = to_text(files.read(conflict.file)).split('\n')
+    lines[conflict.line - 1] = MARKER + lines[conflict.line - 1]
+    overlay[conflict.file] = to_bytes('\n'.join(lines))
+    if conflict.file not in plan.taken_over:
+        plan.taken_over.append(conflict.file)
+
+
+def _taken_files(plan: Any, service: Service) -> List[str]:
+    """Drop-ins of the unit in which a line of ours stands commented out."""
+    found = []
+    for unit in _units_of(plan, service):
+        for path in plan.situation.files.drop_ins(unit):
+            text = to_text(plan.situation.files.read(path))
+            if path.startswith('/etc/') and path not in found and _restored(text) != text:
+                found.append(path)
+    return found
+
+
+def _restored(text: str) -> str:
+    return '\n'.join(line[len(MARKER):] if _is_taken(line) else line for line in text.split('\n'))
+
+
+def _is_taken(line: str) -> bool:
+    return line.startswith(MARKER) and line[len(MARKER):].partition('=')[0].strip() in _unit_files.SETTINGS

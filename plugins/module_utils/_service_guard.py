@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is too dangerous to set on a service, and what deserves a warning.
+
+A login session inherits its value from the service that started it (sshd gives each session back what it was itself
+started with): a negative value there protects every process of every user.
+"""
+
+import re
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
+
+NEVER_KILLED = -1000
+_LOGIN = re.compile(r'((sshd?|dropbear)(@.*)?|(serial-|container-)?getty@.*|console-getty|autovt@.*)\.service\Z')
+
+# Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
+_BIG_PART = 0.5
+
+
+def guard(plan: Any) -> None:
+    """Raise Refusal for what locks people out; add warnings to the plan."""
+    for service in plan.services:
+        if not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0:
+            _guard_login(plan, service)
+    if plan.orphans:
+        plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
+                             'exclusive: true, or state: absent with their names, removes them' % ', '.join(plan.orphans))
+    _guard_consumers(plan)
+
+
+def _guard_login(plan: Any, service: Service) -> None:
+    value, name = service.wish.score_adj, service.wish.asked
+    if not _LOGIN.match(service.name):
+        return
+    if value == NEVER_KILLED and not plan.request.force:
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
+                      'any user could be killed any more, whatever it leaks. sshd protects its own listening process '
+                      'by itself. Leave %s out; force: true overrides this. Nothing was changed.'
+                      % (name, service.name, name))
+    plan.warnings.append('%s at %s: every new login session inherits this, so that it protects the processes of all '
+                         'users, a leaking one too; sshd protects its own listening process by itself' % (name, value))
+
+
+def _guard_consumers(plan: Any) -> None:
+    """Warn when the processes that hold most of the memory would all be exempt from being killed."""
+    exempt = set(process.pid for target, one in _exempting(plan) for process in one.to_change)
+    if not exempt:
+        return
+    held_kb = _memory_by_pid(plan.situation.host)
+    adj = dict((pid, NEVER_KILLED if pid in exempt else value) for pid, (_kb, value) in held_kb.items())
+    big = big_consumers(dict((pid, memory_kb) for pid, (memory_kb, _adj) in held_kb.items()))
+    if big and all(adj[pid] == NEVER_KILLED for pid in big):
+        plan.warnings.append('With this, none of the processes that hold most of the memory can be killed any more '
+                             '(%d of them, with %d kB): running out of memory then kills much else without getting any '
+                             'free, and ends in a panic' % (len(big), sum(held_kb[pid][0] for pid in big)))
+
+
+def _exempting(plan: Any) -> List[Tuple[Any, Any]]:
+    return [(one.target, one) for one in plan.running() if one.target is not None and one.target.wanted == NEVER_KILLED]
+
+
+def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
+    """The fewest processes that together hold half of what all hold, the largest first."""
+    big, sum_kb, all_kb = [], 0, sum(memory_kb.values())
+    for pid in sorted(memory_kb, key=lambda one: (-memory_kb[one], one)):
+        if sum_kb >= all_kb * _BIG_PART:
+            break
+        big.append(pid)
+        sum_kb += memory_kb[pid]
+    return big
+
+
+def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
+    """By PID, the memory in kB that killing it would set free, and its oom_score_adj."""
+    found = {}
+    for name in host.names('/proc'):
+        if not name.isdigit() or name == '1':
+            continue
+        with Held(host, int(name)) as held:
+            memory, text = parse_memory_kb(held.read('status') or b''), held.read('oom_score_adj')
+        if memory is not None and text:
+            found[int(name)] = (sum(memory), int(text))
+    return found

@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module oom_score_adj: its options checked, the plan made and carried out, the result."""
+
+from typing import Any, Dict, List, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _process_match, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import (
+    apply_plan,
+    put_record,
+    set_live,
+    undone_on_failure,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
+
+MINIMUM, MAXIMUM = -1000, 1000  # OOM_SCORE_ADJ_MIN and _MAX, include/uapi/linux/oom.h
+_MOST_LEFT_ALONE = 100
+
+
+def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
+        manager: Optional[Manager] = None) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
+    host = host or Host()
+    wishes = wishes_of(params)
+    request = request_of(params, check_mode)
+    if params['process'] is not None:
+        return _run_processes(host, params, request)
+    try:
+        plan = make_plan(Situation(host, manager or Manager()), request, wishes)
+    except ManagerError as exc:
+        raise Refusal('%s. Nothing was changed.' % exc) from exc
+    backups = apply_plan(plan) if plan.to_do and not check_mode else []
+    return result_of(plan, backups)
+
+
+# ---------------------------------------------------------------------- options
+
+def wishes_of(params: Dict[str, Any]) -> List[Wish]:
+    """What is asked for, every value of every service checked. Raises ConvertError."""
+    _check_subject(params)
+    if params['process'] is not None:
+        return []
+    if params['name'] is not None:
+        return [_wish('', dict((key, params[key]) for key in ('name', 'score_adj', 'oom_policy')), params['state'])]
+    return [_wish('services[%d].' % number, item, params['state'])
+            for number, item in enumerate(params['services'] or [])]
+
+
+def _check_subject(params: Dict[str, Any]) -> None:
+    """Exactly one of name, services and process; none only where everything of ours is meant."""
+    given = [name for name in ('name', 'services', 'process') if params[name] is not None]
+    everything = params['state'] == 'absent' and params['exclusive']
+    if len(given) > 1 or (not given and not everything):
+        raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
+                           'exclusive: true, which takes back everything, needs none' % (', '.join(given) or 'none'))
+    if params['services'] is not None and not params['services'] and not params['exclusive']:
+        raise ConvertError('services: the list is empty, so that nothing is asked for')
+    if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
+        raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
+    if params['process'] is not None and (params['exclusive'] or params['oom_policy'] is not None):
+        raise ConvertError('process: exclusive and oom_policy are for services only')
+
+
+def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
+    unit = _unit_names.to_unit(prefix + 'name', item.get('name'))
+    values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
+    if state == 'present' and not values:
+        raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'
+                           % (prefix, item['name']))
+    if state == 'absent' and prefix == '' and values:
+        raise ConvertError('state: absent takes no %s' % ' and no '.join(values))
+    score_adj = item.get('score_adj')
+    return Wish(item['name'], unit, None if score_adj is None else score_adj_of(prefix + 'score_adj', score_adj),
+                item.get('oom_policy'))
+
+
+def score_adj_of(option: str, value: Any) -> int:
+    """The value for the kernel. Raises ConvertError."""
+    return to_integer(option, value, MINIMUM, MAXIMUM)
+
+
+def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
+    """The other options, checked against each other. Raises ConvertError."""
+    if not params['runtime'] and not params['persistent']:
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
+    if params['process'] is not None and not params['runtime']:
+        raise ConvertError('process: only running processes can be set, so runtime: false leaves nothing to do')
+    same = ('runtime', 'persistent', 'scope', 'missing', 'exclusive', 'conflicts', 'force')
+    return Request(absent=params['state'] == 'absent', check_mode=check_mode, **dict(
+        (name, params[name]) for name in same))
+
+
+# -------------------------------------------------------------------- processes
+
+def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict[str, Any]:
+    """Processes that are no service."""
+    wanted = None if request.absent else score_adj_of('score_adj', params['score_adj'])
+    if request.absent and params['score_adj'] is not None:
+        raise ConvertError('state: absent takes no score_adj')
+    group = _process_match.group_of(host, params['process'])
+    label = _process_match.describe(params['process'])
+    found = group.look(host)
+    warnings = _nothing_found(label, request) if not found else []
+    data = host.read_bytes(_adj_record.FILE)
+    record = _adj_record.parse(data)
+    alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
+    goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
+    changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    if not request.check_mode:
+        targets = _process_targets(host, label, group, wanted, changes, record)
+        if targets:
+            with undone_on_failure() as undo:
+                put_record(host, data, _with_originals(host, record, changes), undo)
+                for target in targets:
+                    set_live(host, target, undo)
+                if wanted is None:
+                    put_record(host, host.read_bytes(_adj_record.FILE), _without(record, list(alive)), undo)
+    return _process_result(label, found, goals, changes, warnings)
+
+
+def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
+                     record: _adj_record.Record) -> List[Target]:
+    if wanted is not None:
+        return [Target(label, group, wanted, ALL)] if changes else []
+    return [Target(label, _process_match.group_of(host, {'pid': one.pid}),
+                   record.processes[(one.pid, one.start_ticks)], ALL) for one in changes]
+
+
+def _nothing_found(label: str, request: Request) -> List[str]:
+    text = '%s matches no process' % harmless(label)
+    if request.missing == 'fail' and not request.absent:
+        raise Refusal('%s. Nothing was changed. Use missing: warn or ignore where that is to be expected.' % text)
+    return [text] if request.missing == 'warn' else []
+
+
+def _with_originals(host: Host, record: _adj_record.Record, changes: List[Seen]) -> _adj_record.Record:
+    """The record with the values from before, and without processes that are gone."""
+    processes = dict((key, value) for key, value in record.processes.items() if _adj_record.is_alive(host, *key))
+    for one in changes:
+        processes.setdefault((one.pid, one.start_ticks), one.score_adj)
+    return record._replace(processes=processes)
+
+
+def _without(record: _adj_record.Record, keys: List[Any]) -> _adj_record.Record:
+    return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in keys))
+
+
+def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], changes: List[Seen],
+                    warnings: List[str]) -> Dict[str, Any]:
+    befores = sorted(set(one.score_adj for one in found))
+    afters = sorted(set(goals.values()))
+    diff = [_live_diff(harmless(label), befores, afters)] if changes else []
+    return {
+        'changed': bool(changes),
+        'processes': [{'pid': one.pid, 'name': harmless(one.name), 'before': one.score_adj,
+                       'after': goals[(one.pid, one.start_ticks)]} for one in found],
+        'warnings': warnings,
+        'diff': diff,
+    }
+
+
+# ----------------------------------------------------------------------- result
+
+def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
+    """What the module returns, and its warnings. The diff holds configured values only, so that check and run agree."""
+    diff = [_live_diff(one.unit, [one.before], [one.after]) for one in plan.running() if one.before != one.after]
+    diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
+             for one in plan.running() if one.oom_group]
+    result = {
+        'changed': plan.changed,
+        'services': [_describe(plan, service) for service in plan.services],
+        'conflicts': plan.conflicts,
+        'orphans': plan.orphans,
+        'warnings': plan.warnings,
+        'diff': diff + describe_files(plan.files),
+    }
+    if backups:
+        result['backup_files'] = backups
+    return result
+
+
+def _live_diff(what: str, before: List[Any], after: List[Any], setting: str = 'oom_score_adj') -> Dict[str, str]:
+    header = what + ' (running)'
+    return {'before_header': header, 'after_header': header,
+            'before': ''.join('%s: %s\n' % (setting, value) for value in before),
+            'after': ''.join('%s: %s\n' % (setting, value) for value in after)}
+
+
+def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
+    """One service of the result."""
+    left = [item for one in service.running for item in one.left_alone]
+    running = service.running[0] if service.running else None
+    return {
+        'name': service.wish.asked,
+        'unit': service.name,
+        'before': running.before if running else None,
+        'after': running.after if running else None,
+        'running': [one.unit for one in service.running],
+        'boot_before': _boot(plan, service.boot_before),
+        'boot': _boot(plan, service.boot_after),
+        'restart_needed': service.restart_needed,
+        'changed_pids': sorted(set(pid for one in service.running for pid in _changed_pids(one))),
+        'left_alone': [_left(item) for item in left[:_MOST_LEFT_ALONE]],
+        'left_alone_count': len(left),
+        'notes': service.notes,
+    }
+
+
+def _changed_pids(one: Any) -> List[int]:
+    return [process.pid for process in one.to_change] + list(one.target.changed if one.target else ())
+
+
+def _left(item: LeftAlone) -> Dict[str, Any]:
+    return {'pid': item.process.pid, 'name': harmless(item.process.name), 'oom_score_adj': item.process.score_adj,
+            'reason': item.reason}
+
+
+def _boot(plan: Plan, causes: Causes) -> Dict[str, Any]:
+    cause = causes.get(SCORE_ADJ, _unit_files.UNSET)
+    if cause.value is None and plan.situation.has_unit_files():
+        cause = plan.situation.default
+    policy = causes.get(OOM_POLICY, _unit_files.UNSET).value
+    return {'score_adj': cause.value, 'oom_policy': policy, 'file': cause.file, 'line': cause.line}

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of services, and the machine as it was found: units, drop-ins, running instances."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._live import LeftAlone, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, State
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import Cause, Unit
+
+Wish = NamedTuple('Wish', [
+    ('asked', str),                  # as the user wrote it
+    ('unit', str),                   # with its suffix; an alias perhaps
+    ('score_adj', Optional[int]),
+    ('oom_policy', Optional[str]),
+])
+
+Request = NamedTuple('Request', [
+    ('absent', bool),
+    ('runtime', bool),
+    ('persistent', bool),
+    ('scope', str),
+    ('missing', str),
+    ('exclusive', bool),
+    ('conflicts', str),
+    ('force', bool),
+    ('check_mode', bool),
+])
+
+Causes = Dict[str, Cause]
+
+
+class Running(object):
+    """A unit that has processes now, and what is to become of them."""
+
+    def __init__(self, unit: str, group: Group, processes: List[Seen], main_pid: int, state: State) -> None:
+        self.unit, self.group, self.processes, self.main_pid, self.state = unit, group, processes, main_pid, state
+        self.target: Optional[Target] = None
+        self.to_change: List[Seen] = []
+        self.left_alone: List[LeftAlone] = []
+        self.oom_group: Optional[OomGroup] = None
+        self.before: Optional[int] = self.leader().score_adj if processes else None
+        self.after = self.before
+
+    def leader(self) -> Seen:
+        """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""
+        return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
+
+
+OomGroup = NamedTuple('OomGroup', [('path', str), ('before', int), ('after', int)])
+
+
+class Service(object):
+    """One service of the plan."""
+
+    def __init__(self, wish: Wish, unit: Unit, remove: bool, listed: bool = True) -> None:
+        self.wish, self.unit, self.remove, self.listed = wish, unit, remove, listed
+        self.transient = False
+        self.owned = False  # whether anything of ours is there that can be taken back
+        self.running: List[Running] = []
+        self.related: List[str] = []
+        self.states: List[State] = []
+        self.boot_before: Causes = {}
+        self.boot_after: Causes = {}
+        self.restart_needed = False
+        self.notes: List[str] = []
+
+    @property
+    def name(self) -> str:
+        """The unit's real name."""
+        return self.unit.name
+
+    @property
+    def gone(self) -> bool:
+        """Whether the unit is not there any more, and only something of ours is left of it."""
+        return self.unit.state != _unit_files.LOADED and self.unit.state != _unit_files.MASKED
+
+    def wanted(self) -> Dict[str, Any]:
+        """The settings of the unit file that are asked for."""
+        pairs = ((_unit_files.SCORE_ADJ, self.wish.score_adj), (_unit_files.OOM_POLICY, self.wish.oom_policy))
+        return {} if self.remove else dict((key, value) for key, value in pairs if value is not None)
+
+
+class Situation(object):
+    """The machine as it was found. ``manager`` is None where no systemd runs."""
+
+    def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:
+        self.host = host
+        self.init = init(host)
+        self.manager = manager if self.init == 'systemd' else None
+        self.files = _unit_files.UnitFiles(host)
+        self.default = self.files.default_score_adj()
+        self.ours = _drop_in.all_ours(host)
+        self.record_data = host.read_bytes(_adj_record.FILE)
+        self.record = _adj_record.parse(self.record_data)
+
+    def has_unit_files(self) -> bool:
+        """Whether this is a systemd machine, be it only an image of one."""
+        return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))
+
+
+def patterns_of(service: Service, files: _unit_files.UnitFiles) -> List[str]:
+    """What to ask the manager for: the unit, the instances of a template, and those a unit is the umbrella of."""
+    name = service.name
+    if _unit_names.is_template(name):
+        return [_unit_names.with_template(name, '*')]
+    template = umbrella_of(name)
+    if template and files.find(template).state == _unit_files.LOADED:
+        return [name, _unit_names.with_template(template, '*')]
+    return [name]
+
+
+def umbrella_of(unit: str) -> Optional[str]:
+    """The template whose instances a plain unit may stand for (postgresql.service → postgresql@.service)."""
+    return None if '@' in unit else unit[:-len(_unit_names.SERVICE)] + '@' + _unit_names.SERVICE

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way back: what a run has done so far, each step with what undoes it; and files written that way."""
+
+import time
+from typing import Callable, Dict, List, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+
+# By path, the content before and after; None for no file.
+Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
+
+
+class Undo(object):
+    """The steps back, newest first."""
+
+    def __init__(self, *errors: type) -> None:
+        """``errors`` are what a step may raise, besides OSError and MemoryError."""
+        self._errors = (OSError, MemoryError) + errors
+        self._steps: List[Tuple[str, Callable[[], object]]] = []
+        self.failed: List[str] = []
+
+    def add(self, what: str, step: Callable[[], object]) -> None:
+        """Remember how to take back what is done next."""
+        self._steps.append((what, step))
+
+    def replace_last(self, what: str, step: Callable[[], object]) -> None:
+        """Another way back for what was done last."""
+        self._steps[-1] = (what, step)
+
+    def run(self) -> None:
+        """Take everything back; ``failed`` names the steps that could not be, with the reason."""
+        while self._steps:
+            what, step = self._steps.pop()
+            try:
+                step()
+            except self._errors as exc:
+                self.failed.append('%s (%s)' % (what, exc))
+
+    def outcome(self) -> str:
+        """How the way back went, for the end of an error message."""
+        if not self.failed:
+            return 'Everything was put back.'
+        return 'NOT put back: %s. Look at these by hand.' % '; '.join(self.failed)
+
+
+def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,
+        folder_mode: int = 0o755) -> None:
+    """Write or remove a file, with the way back remembered before. Folders are made as they are needed."""
+    if after is not None:
+        for made in host.make_folder(path.rsplit('/', 1)[0] or '/', folder_mode):
+            undo.add(made, lambda made=made: host.remove_folder(made))
+    if before is not None:
+        undo.add(path, lambda: host.replace_file(path, before, mode))
+    else:
+        undo.add(path, lambda: host.remove_file(path))
+    if after is not None:
+        host.replace_file(path, after, mode)
+    else:
+        host.remove_file(path)
+
+
+def backup(host: Host, path: str, undo: Undo) -> str:
+    """A copy of a file of others beside it, under a name that nothing reads."""
+    name = '%s.oomkit-%s~' % (path, time.strftime('%Y%m%dT%H%M%S'))
+    undo.add(name, lambda: host.remove_file(name))
+    host.copy_file(path, name)
+    return name
+
+
+def describe_files(files: Files) -> List[Dict[str, str]]:
+    """Files as Ansible diffs."""
+    return [{'before_header': path, 'after_header': path, 'before': _shown(before), 'after': _shown(after)}
+            for path, (before, after) in sorted(files.items())]
+
+
+def _shown(data: Optional[bytes]) -> str:
+    return to_text(data or b'').encode('utf-8', 'backslashreplace').decode('utf-8')

@@ -1,0 +1,285 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unit files and drop-ins as systemd reads them: which line of which file gives a service its settings.
+
+Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in src/shared/dropin.c,
+``config_parse`` in src/shared/conf-parser.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
+"""
+
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+
+SCORE_ADJ, OOM_POLICY = 'OOMScoreAdjust', 'OOMPolicy'
+SETTINGS = (SCORE_ADJ, OOM_POLICY)
+POLICIES = ('continue', 'stop', 'kill')
+
+ETC = '/etc/systemd/system'
+TRANSIENT = '/run/systemd/transient'
+# Where the system manager looks for units and drop-ins, the strongest first (systemd.unit(5), "systemd-analyze
+# unit-paths"). /lib is a link to /usr/lib where both are one.
+SEARCH = ('/etc/systemd/system.control', '/run/systemd/system.control', TRANSIENT, '/run/systemd/generator.early', ETC,
+          '/etc/systemd/system.attached', '/run/systemd/system', '/run/systemd/system.attached',
+          '/run/systemd/generator', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system',
+          '/run/systemd/generator.late')
+_USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/systemd/user', '/usr/lib/systemd/user',
+                '/lib/systemd/user')
+_MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
+_MAX_LINKS = 40
+
+_NUMBER = re.compile(r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)\Z')
+
+# ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
+Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
+Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
+Unit = NamedTuple('Unit', [
+    ('name', str),                 # the real one, aliases resolved
+    ('state', str),                # one of those below
+    ('fragment', Optional[str]),   # the unit file
+])
+LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
+
+# Contents of files as they will be, by path; None for a file that will be gone.
+Overlay = Dict[str, Optional[bytes]]
+UNSET = Cause(None, None, None)
+
+
+def parse_score_adj(text: str) -> Optional[int]:
+    """The number as systemd reads it (base 0, as strtol(3)); None for what it ignores."""
+    match = _NUMBER.match(text)
+    if match is None:
+        return None
+    sign, digits = match.groups()
+    plain = re.sub(r'^0(?=[0-7]+\Z)', '0o', digits)
+    number = int(sign + plain, 0)
+    return number if -1000 <= number <= 1000 else None
+
+
+def parse_policy(text: str) -> Optional[str]:
+    """The OOMPolicy=, None for what systemd ignores."""
+    return text if text in POLICIES else None
+
+
+_PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
+
+
+def parse(data: bytes) -> List[Assignment]:
+    """The assignments of a unit file in order. Never fails: systemd skips what it does not understand."""
+    found: List[Assignment] = []
+    section, pending, start = '', '', 0
+    for number, raw in enumerate(to_text(data.lstrip(b'\xef\xbb\xbf')).split('\n'), 1):
+        line = raw.lstrip(' \t\r\n')
+        if line[:1] in ('#', ';') or (not pending and not line.strip()):
+            continue  # a comment within a continued line is left out of it
+        start = start if pending else number
+        if _is_continued(raw):
+            pending += raw[:-1] + ' '
+            continue
+        text, pending = (pending + raw).strip(), ''
+        if text.startswith('['):
+            section = text[1:-1] if text.endswith(']') else ''
+        elif '=' in text:
+            key, _equals, value = text.partition('=')
+            found.append(Assignment(section, key.strip(), value.strip(), start))
+    return found
+
+
+def _is_continued(line: str) -> bool:
+    """Whether an odd number of backslashes ends the line."""
+    return (len(line) - len(line.rstrip('\\'))) % 2 == 1
+
+
+def settings_of(data: bytes) -> Dict[str, Cause]:
+    """What this one file says of each of SETTINGS."""
+    causes = dict((key, UNSET) for key in SETTINGS)
+    _read_into(causes, data, '')
+    return causes
+
+
+def _read_into(causes: Dict[str, Cause], data: bytes, path: str) -> None:
+    for one in parse(data):
+        if one.section == 'Service' and one.key in SETTINGS:
+            causes[one.key] = _assigned(causes[one.key], one, path)
+
+
+class UnitFiles(object):
+    """The unit files of a machine. Folders are listed once; ``overlay`` shows files as they are planned to be."""
+
+    def __init__(self, host: Host, overlay: Optional[Overlay] = None) -> None:
+        self.host = host
+        self.overlay = overlay or {}
+        self._listings: Dict[str, List[str]] = {}
+        self._search = _without_twins(host, SEARCH)
+        self._aliases: Optional[Dict[str, List[str]]] = None
+
+    def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
+        """The same machine with these files."""
+        return UnitFiles(self.host, overlay)
+
+    def _names(self, folder: str) -> List[str]:
+        if folder not in self._listings:
+            names = set(self.host.names(folder))
+            for path, data in self.overlay.items():
+                parent, _slash, name = path.rpartition('/')
+                if parent == folder and data is not None:
+                    names.add(name)
+                elif parent == folder:
+                    names.discard(name)
+            self._listings[folder] = sorted(names, key=os.fsencode)
+        return self._listings[folder]
+
+    def read(self, path: str) -> bytes:
+        """The file's content, empty when it is not there."""
+        if path in self.overlay:
+            return self.overlay[path] or b''
+        return self.host.read_bytes(path) or b''
+
+    # ------------------------------------------------------------------ units
+
+    def find(self, unit: str) -> Unit:
+        """The unit behind a name: aliases are followed, an instance is found through its template."""
+        seen = [unit]
+        for _link in range(_MAX_LINKS):
+            path = self._fragment(unit)
+            if path is None:
+                state = USER if any(unit in self._names(folder) for folder in _USER_SEARCH) else MISSING
+                return Unit(unit, state, None)
+            target = self._alias(unit, path)
+            if target is None or target in seen:
+                masked = self.host.real(path) == '/dev/null' or not self.read(path)
+                return Unit(unit, MASKED if masked else LOADED, path)
+            seen.append(target)
+            unit = target
+        return Unit(unit, MISSING, None)
+
+    def _fragment(self, unit: str) -> Optional[str]:
+        """The file of the unit, or of its template."""
+        template = _unit_names.template_of(unit)
+        for name in [unit] + ([template] if template else []):
+            for folder in self._search:
+                if name in self._names(folder):
+                    return folder + '/' + name
+        return None
+
+    def _alias(self, unit: str, path: str) -> Optional[str]:
+        """The other unit that the file is a link to, None where it is the unit's own.
+
+        A link out of the search path is a linked unit file, which keeps its name.
+        """
+        target = self.host.read_link(path)
+        if target is None:
+            return None
+        whole = self.host.real(os.path.dirname(path) + '/' + target if not target.startswith('/') else target)
+        folder, _slash, name = whole.rpartition('/')
+        if not name.endswith(_unit_names.SERVICE) or folder not in [self.host.real(one) for one in self._search]:
+            return None
+        if _unit_names.is_template(name) and not _unit_names.is_template(unit):
+            name = _unit_names.with_template(name, _unit_names.instance_of(unit))
+        return name if name != unit else None
+
+    def all_services(self) -> List[str]:
+        """The services that have a unit file here, templates and aliases included."""
+        return sorted(set(name for folder in self._search for name in self._names(folder)
+                          if name.endswith(_unit_names.SERVICE)))
+
+    def enabled_instances(self, prefix: str) -> List[str]:
+        """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
+        found = set()
+        for folder in self._search:
+            for name in self._names(folder):
+                if name.endswith(('.wants', '.requires')):
+                    found.update(unit for unit in self._names(folder + '/' + name)
+                                 if unit.startswith(prefix + '@') and _unit_names.template_of(unit))
+        return sorted(found)
+
+    # --------------------------------------------------------------- settings
+
+    def drop_ins(self, unit: Unit) -> List[str]:
+        """The drop-ins that count for the unit, in the order in which they are read.
+
+        Of files with one name only that of the strongest folder counts; a link to /dev/null takes the name away.
+        """
+        found: Dict[str, str] = {}
+        for folder in self._drop_in_folders(unit):
+            for name in self._names(folder):
+                if name.endswith('.conf'):
+                    found.setdefault(name, folder + '/' + name)
+        return [found[name] for name in sorted(found, key=os.fsencode)]
+
+    def _drop_in_folders(self, unit: Unit) -> List[str]:
+        folders = []
+        for name in [unit.name] + self._other_names().get(unit.name, []):
+            for base in self._search:
+                folders += [base + '/' + one + '.d' for one in _unit_names.drop_in_names(name)
+                            if one + '.d' in self._names(base) or self._planned(base + '/' + one + '.d')]
+        # The weakest of all: what counts for every service.
+        return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
+
+    def _other_names(self) -> Dict[str, List[str]]:
+        """By unit, its aliases that have drop-ins of their own: those count for it as well."""
+        if self._aliases is None:
+            self._aliases = {}
+            with_drop_ins = set(name[:-len('.d')] for base in self._search for name in self._names(base)
+                                if name.endswith('.service.d'))
+            for name in sorted(with_drop_ins):
+                real = self.find(name).name
+                if real != name:
+                    self._aliases.setdefault(real, []).append(name)
+        return self._aliases
+
+    def _planned(self, folder: str) -> bool:
+        return any(path.startswith(folder + '/') and data is not None for path, data in self.overlay.items())
+
+    def settings(self, unit: Unit) -> Dict[str, Cause]:
+        """What the next start of the unit gives, for each of SETTINGS, and the line that causes it."""
+        causes = dict((key, UNSET) for key in SETTINGS)
+        if unit.state != LOADED or unit.fragment is None:
+            return causes
+        for path in [unit.fragment] + self.drop_ins(unit):
+            _read_into(causes, self.read(path), path)
+        return causes
+
+    def default_score_adj(self) -> Cause:
+        """What a service gets that sets nothing: DefaultOOMScoreAdjust= of the manager, else PID 1's own value."""
+        cause = UNSET
+        for path in self._manager_files():
+            for one in parse(self.read(path)):
+                if one.section == 'Manager' and one.key == 'DefaultOOMScoreAdjust':
+                    cause = _assigned(cause, one._replace(key=SCORE_ADJ), path)
+        if cause.value is not None:
+            return cause
+        return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
+
+    def _manager_files(self) -> List[str]:
+        """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
+        mains = [folder + '/system.conf' for folder in _MANAGER_FOLDERS if self.host.exists(folder + '/system.conf')]
+        found: Dict[str, str] = {}
+        for folder in _MANAGER_FOLDERS:
+            for name in self._names(folder + '/system.conf.d'):
+                if name.endswith('.conf'):
+                    found.setdefault(name, folder + '/system.conf.d/' + name)
+        return mains[:1] + [found[name] for name in sorted(found, key=os.fsencode)]
+
+
+def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
+    """What an assignment makes of a setting: a value, unset by an empty text, or nothing where it is not understood."""
+    if one.key == SCORE_ADJ and not one.value:
+        return Cause(None, path, one.line)
+    value = _PARSERS[one.key](one.value)
+    return before if value is None else Cause(value, path, one.line)
+
+
+def _without_twins(host: Host, folders: Any) -> List[str]:
+    """The folders without those that are another name of one before (/lib is a link on most systems)."""
+    seen, kept = set(), []
+    for folder in folders:
+        real = host.real(folder)
+        if real not in seen:
+            seen.add(real)
+            kept.append(folder)
+    return kept

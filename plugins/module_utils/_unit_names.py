@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of systemd units as users write them: what is a service, and what is refused with the reason.
+
+Source: ``unit_name_is_valid`` in systemd's src/basic/unit-name.c, systemd.unit(5).
+"""
+
+import re
+from typing import Any, List, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+
+SERVICE = '.service'
+_VALID = re.compile(r'[A-Za-z0-9:_.\\@-]+\Z')
+_MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
+
+_NOT_A_SERVICE = {
+    '.slice': 'a slice starts no processes; name the services in it',
+    '.socket': 'a socket has no processes; name the service that it starts',
+    '.scope': 'systemd starts nothing in a scope, so no setting of it could count; use process with pid, user or '
+              'cmdline_regex',
+    '.timer': 'a timer has no processes; name the service that it starts',
+    '.path': 'a path unit has no processes; name the service that it starts',
+    '.target': 'a target has no processes; name the services that it wants',
+    '.device': 'a device has no processes',
+    '.mount': 'only services are managed',
+    '.automount': 'an automount has no processes',
+    '.swap': 'only services are managed',
+}
+
+
+def to_unit(option: str, value: Any) -> str:
+    """The service that ``value`` names, with its suffix.
+
+    Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConvertError('%s: %r is not the name of a service; write it as systemctl does, such as redis-server'
+                           % (option, value))
+    if not _VALID.match(value):
+        raise ConvertError('%s: %r cannot be the name of a unit: only letters, digits and :-_.\\@ may be in it'
+                           % (option, value))
+    suffix = value[value.rfind('.'):] if '.' in value else ''
+    if suffix in _NOT_A_SERVICE:
+        raise ConvertError('%s: %s is no service: %s' % (option, value, _NOT_A_SERVICE[suffix]))
+    unit = value if suffix == SERVICE else value + SERVICE
+    if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
+        raise ConvertError('%s: %r cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'
+                           % (option, value, len(unit) - len(SERVICE), _MAX_LENGTH - len(SERVICE), SERVICE))
+    return unit
+
+
+def template_of(unit: str) -> Optional[str]:
+    """The template of an instance (``a@b.service`` → ``a@.service``); None for what is no instance."""
+    prefix, at, rest = unit[:-len(SERVICE)].partition('@')
+    return prefix + '@' + SERVICE if at and rest else None
+
+
+def is_template(unit: str) -> bool:
+    """Whether this is a template, from which only instances can be started."""
+    return unit.endswith('@' + SERVICE) and unit.count('@') == 1
+
+
+def instance_of(unit: str) -> str:
+    """What stands between ``@`` and the suffix; empty for a template and for what is no instance."""
+    return unit[:-len(SERVICE)].partition('@')[2]
+
+
+def with_template(template: str, instance: str) -> str:
+    """The instance of a template."""
+    return template[:-len(SERVICE)] + instance + SERVICE
+
+
+def drop_in_names(unit: str) -> List[str]:
+    """The names whose ``.d`` folders count for the unit, the most specific first.
+
+    An instance takes its template's too, and ``a-b-c.service`` those of ``a-b-.service`` and ``a-.service``, where an
+    instance takes ``a-@.service`` as well (``unit_file_find_dirs``, src/shared/dropin.c).
+    """
+    names = [unit]
+    if template_of(unit):
+        names.append(str(template_of(unit)))
+    stem, at, _instance = unit[:-len(SERVICE)].partition('@')
+    while '-' in stem.rstrip('-'):
+        stem = stem.rstrip('-').rpartition('-')[0] + '-'
+        names += [stem + '@' + SERVICE] if at else []
+        names.append(stem + SERVICE)
+    return names

@@ -1,0 +1,404 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r'''
+module: oom_score_adj
+short_description: Decide which service is killed first when memory runs out, and which last
+version_added: 0.1.0
+description:
+  - Sets C(oom_score_adj) of services, on their running processes at once and without a restart, and for every later
+    start by a drop-in of the unit.
+  - Takes any number of services in one call, with one C(systemctl daemon-reload) at most. The whole list is checked
+    before anything is touched. If anything fails half-way, all of it is put back.
+  - Leaves processes alone that manage their own value, such as C(sshd), its sessions and the back ends of PostgreSQL
+    (see O(scope)).
+  - Sets single processes as well, which are no service (see O(process)).
+options:
+  name:
+    description:
+      - The service, as C(systemctl) names it, with or without C(.service). Aliases lead to the real unit.
+      - A template (V(postgresql@)) stands for all its instances, an instance (V(postgresql@15-main)) for itself.
+      - Slices, sockets, scopes and units of users are refused with the reason.
+      - Mutually exclusive with O(services) and O(process).
+    type: str
+  score_adj:
+    description:
+      - What is added to the badness, in thousandths of RAM and swap, from V(-1000) (never killed) to V(1000).
+      - With O(state=present), at least one of this and O(oom_policy) is required for each service.
+    type: raw
+  oom_policy:
+    description:
+      - C(OOMPolicy=) of the unit, which says what systemd does when the kernel has killed one of its processes.
+      - V(stop) takes the whole service down, V(continue) lets it go on, V(kill) has the kernel kill the rest of it too.
+      - The running unit's C(memory.oom.group) is set accordingly, on cgroup v2.
+    type: str
+    choices: [stop, continue, kill]
+  services:
+    description:
+      - Many services in one call.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The service, see O(name).
+        type: str
+        required: true
+      score_adj:
+        description: See O(score_adj).
+        type: raw
+      oom_policy:
+        description: See O(oom_policy).
+        type: str
+        choices: [stop, continue, kill]
+  process:
+    description:
+      - Running processes that are no service, chosen by exactly one of the suboptions. They are set live only, all
+        that match.
+      - The module itself and the processes it descends from never match, nor do kernel threads.
+    type: dict
+    suboptions:
+      pid:
+        description: The process number.
+        type: raw
+      pidfile:
+        description: A file that begins with the process number.
+        type: path
+      comm:
+        description: The name as C(ps -o comm) shows it, of 15 bytes at most, because the kernel cuts it there.
+        type: str
+      cmdline_regex:
+        description:
+          - A Python regular expression that is searched for in the command line, with blanks between the arguments.
+        type: str
+      user:
+        description: The effective user, by name or number.
+        type: str
+  state:
+    description:
+      - V(present) sets what is asked for.
+      - V(absent) takes back what this module did for the services that are named. Its drop-ins go, lines that
+        O(conflicts=take_over) commented out come back, and running processes get what a restart would give them.
+      - V(absent) with O(exclusive=true) and without any name takes back everything.
+    type: str
+    choices: [present, absent]
+    default: present
+  runtime:
+    description:
+      - Set the running processes.
+      - With V(false) only drop-ins are written, for image builds, chroots, or to let a change wait for the restart.
+    type: bool
+    default: true
+  persistent:
+    description:
+      - Write C(/etc/systemd/system/UNIT.d/90-oomkit.conf), so that every later start gives the same.
+      - O(runtime) and O(persistent) cannot both be V(false).
+    type: bool
+    default: true
+  scope:
+    description:
+      - Which processes of a service are set at run time.
+      - V(inherited) does what a restart would do. A process is set if its value is the one that the unit gave it at its
+        start. What has set its own value, or was given one by such a process, is left alone and reported, and is no
+        reason for a change. Such are C(sshd), which sets -1000 on itself, its sessions, PostgreSQL's back ends and
+        browsers.
+      - V(main) sets the main process only, V(all) every process of the unit.
+    type: str
+    choices: [inherited, main, all]
+    default: inherited
+  missing:
+    description:
+      - What to do about a service that is not on the machine, or a O(process) that matches nothing.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
+  exclusive:
+    description:
+      - Also take back what this module did for services that are not listed in this call.
+    type: bool
+    default: false
+  conflicts:
+    description:
+      - What to do when a line of another drop-in would win over ours at the next start.
+      - V(fail) changes nothing and names file and line.
+      - V(warn) goes on and warns.
+      - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and looks again.
+        It does so below C(/etc) only, and fails for a winner elsewhere.
+    type: str
+    choices: [fail, warn, take_over]
+    default: fail
+  force:
+    description:
+      - Carry out what is refused because it endangers the machine, which is -1000 for C(ssh) and its like.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - oomkit.linux.attributes
+  - oomkit.linux.attributes.actiongroup_oom
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - The diff holds configured values and files, and no process numbers.
+  idempotent:
+    support: full
+notes:
+  - Every negative value of C(ssh) is inherited by each new login session, and so protects whatever its user starts.
+    -1000 is refused without O(force=true), other negative values are warned of. sshd protects its own listening
+    process by itself.
+  - Where the init is not systemd, only running processes are set. The next start of the service loses that.
+  - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
+  - What is set on running processes and stands in no unit file is recorded in C(/run/oomkit) until the next boot.
+seealso:
+  - module: oomkit.linux.oom_facts
+  - module: oomkit.linux.overcommit
+  - module: oomkit.linux.panic_on_oom
+  - name: systemd.exec(5)
+    description: What systemd says about OOMScoreAdjust=.
+    link: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
+author:
+  - oomkit contributors (@oomkit)
+'''
+
+EXAMPLES = r'''
+- name: Kill redis last, now and after every restart
+  oomkit.linux.oom_score_adj:
+    name: redis-server
+    score_adj: -500
+
+- name: A whole host in one call
+  oomkit.linux.oom_score_adj:
+    services:
+      - name: postgresql@
+        score_adj: -900
+      - name: redis-server
+        score_adj: -500
+      - name: nginx
+        score_adj: 100
+        oom_policy: continue
+    missing: warn
+    exclusive: true
+
+- name: See what would change, and change nothing
+  oomkit.linux.oom_score_adj:
+    name: nginx
+    score_adj: 300
+  check_mode: true
+  diff: true
+
+- name: All processes of a unit, those that manage themselves as well, until the next restart
+  oomkit.linux.oom_score_adj:
+    name: cron
+    score_adj: 500
+    scope: all
+    persistent: false
+
+- name: Write the drop-in into an image
+  oomkit.linux.oom_score_adj:
+    name: nginx
+    score_adj: 300
+    runtime: false
+
+- name: Let the kernel take the batch user's processes first
+  oomkit.linux.oom_score_adj:
+    process:
+      user: nobody
+    score_adj: 800
+    missing: ignore
+
+- name: Take one service back
+  oomkit.linux.oom_score_adj:
+    name: nginx
+    state: absent
+
+- name: Take everything back that this module ever did here
+  oomkit.linux.oom_score_adj:
+    state: absent
+    exclusive: true
+'''
+
+RETURN = r'''
+services:
+  description: One entry for each service, and with O(exclusive=true) one for each that is taken back.
+  returned: success, unless O(process) is used
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: As it was asked for.
+      type: str
+      sample: redis
+    unit:
+      description: The real unit.
+      type: str
+      sample: redis-server.service
+    before:
+      description: C(oom_score_adj) of the running main process as it was found, C(null) where nothing runs.
+      type: int
+      sample: 0
+    after:
+      description: The same after the run, in check mode as planned.
+      type: int
+      sample: -500
+    running:
+      description: The running units that this is about, which for a template are its instances.
+      type: list
+      elements: str
+      sample: [redis-server.service]
+    boot_before:
+      description: What the next start would have given before this run, in the same form as RV(services[].boot).
+      type: dict
+    boot:
+      description: What the next start gives.
+      type: dict
+      contains: &boot
+        score_adj:
+          description: The C(oom_score_adj) of a new process.
+          type: int
+          sample: -500
+        oom_policy:
+          description: C(OOMPolicy=) as set in a file, C(null) for the manager's default.
+          type: str
+          sample: continue
+        file:
+          description: The file that sets C(score_adj), C(null) where none does.
+          type: str
+          sample: /etc/systemd/system/redis-server.service.d/90-oomkit.conf
+        line:
+          description: The line in it, from 1.
+          type: int
+          sample: 3
+    restart_needed:
+      description: Whether running processes keep an old value until the service is restarted.
+      type: bool
+      sample: false
+    changed_pids:
+      description: The processes that were set, in check mode those that would be.
+      type: list
+      elements: int
+      sample: [611]
+    left_alone:
+      description: Processes with another value that were not set, 100 at most, each with C(pid), C(name),
+        C(oom_score_adj) and the C(reason).
+      type: list
+      elements: dict
+      sample:
+        - pid: 702
+          name: postgres
+          oom_score_adj: 0
+          reason: it sets its own value
+    left_alone_count:
+      description: How many were left alone.
+      type: int
+      sample: 1
+    notes:
+      description: What does not count at once, or not later, and why.
+      type: list
+      elements: str
+      sample: ["nginx is not running: it counts from its next start"]
+processes:
+  description: The processes that match O(process).
+  returned: success, when O(process) is used
+  type: list
+  elements: dict
+  contains:
+    pid:
+      description: The process number.
+      type: int
+      sample: 4242
+    name:
+      description: Its name as harmless text.
+      type: str
+      sample: java
+    before:
+      description: C(oom_score_adj) as it was found.
+      type: int
+      sample: 0
+    after:
+      description: The same after the run, in check mode as planned.
+      type: int
+      sample: 800
+conflicts:
+  description: The lines of other drop-ins that win over ours; only with O(conflicts=warn), because the others fail or
+    settle them.
+  returned: success, unless O(process) is used
+  type: list
+  elements: dict
+  contains:
+    unit:
+      description: The unit.
+      type: str
+    setting:
+      description: C(OOMScoreAdjust) or C(OOMPolicy).
+      type: str
+    wanted:
+      description: What was asked for.
+      type: raw
+    boot:
+      description: What the next start gives instead, C(null) for a reset.
+      type: raw
+    file:
+      description: The file that causes it.
+      type: str
+    line:
+      description: The line in it, from 1.
+      type: int
+orphans:
+  description: Drop-ins of this collection whose unit is not on the machine any more, as they were found.
+  returned: success, unless O(process) is used
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/old.service.d/90-oomkit.conf]
+backup_files:
+  description: Copies of the files of others that O(conflicts=take_over) changed.
+  returned: when a line was commented out
+  type: list
+  elements: str
+refusal:
+  description: Why nothing was done, V(container) where this is a container, else V(other).
+  returned: failure, when it is a refusal
+  type: str
+  sample: other
+'''
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import GROUP_OPTIONS
+
+
+def main() -> None:
+    """Declare the options and run."""
+    values = dict(score_adj=dict(type='raw'), oom_policy=dict(type='str', choices=['stop', 'continue', 'kill']))
+    service = dict(values, name=dict(type='str', required=True))
+    process = dict(pid=dict(type='raw'), pidfile=dict(type='path'), comm=dict(type='str'),
+                   cmdline_regex=dict(type='str'), user=dict(type='str'))
+    module = AnsibleModule(supports_check_mode=True, argument_spec=dict(
+        GROUP_OPTIONS, name=dict(type='str'), services=dict(type='list', elements='dict', options=service),
+        process=dict(type='dict', options=process),
+        scope=dict(type='str', choices=['inherited', 'main', 'all'], default='inherited'),
+        missing=dict(type='str', choices=['fail', 'warn', 'ignore'], default='fail'),
+        exclusive=dict(type='bool', default=False), **values))
+    try:
+        result = run(module.params, module.check_mode)
+    except Refusal as exc:
+        module.fail_json(msg=str(exc), refusal=getattr(exc, 'code', 'other'))
+    except (ConvertError, ApplyError) as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
+    for warning in result.pop('warnings'):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+if __name__ == '__main__':
+    main()
