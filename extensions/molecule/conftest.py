@@ -22,22 +22,28 @@ def pytest_configure(config):
 
 
 class Machine:
-    """The lab machine as the tests look at it."""
+    """The lab machine as the tests look at it. What shared/state.py tells is asked for once in a file of tests."""
 
     def __init__(self, host):
         self.host = host
+        self._told = {}
 
     def now(self):
         """What shared/state.py tells."""
-        return json.loads(self.host.check_output(f'python3 {HOME}/state.py'))
+        return self._tell(f'python3 {HOME}/state.py')
 
     def prepared(self):
         """What it told when the scenario was prepared."""
-        return json.loads(self.host.check_output(f'cat {HOME}/prepared.json'))
+        return self._tell(f'cat {HOME}/prepared.json')
 
     def before(self):
         """What it told before that, where a scenario keeps two notes."""
-        return json.loads(self.host.check_output(f'cat {HOME}/before.json'))
+        return self._tell(f'cat {HOME}/before.json')
+
+    def _tell(self, command):
+        if command not in self._told:
+            self._told[command] = self.host.check_output(command)
+        return json.loads(self._told[command])
 
     def show(self, unit, *names):
         """Properties of a unit as systemd tells them."""

@@ -16,7 +16,7 @@ def test_every_process_has_it(machine, unit):
 def test_the_postmaster_has_it_and_its_back_ends_set_their_own(machine):
     main = machine.main_pid('postgresql@17-main.service')
     scores = machine.scores('postgresql@17-main.service')
-    assert scores.pop(('postgres', main)) == -800
+    assert scores.pop(('postgres', main)) == -900
     assert len(scores) > 4 and set(scores.values()) == {0}
 
 

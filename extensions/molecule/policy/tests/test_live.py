@@ -5,7 +5,7 @@
 import pytest
 
 INHERITED = {'redis-server.service': -500, 'nginx.service': 200, 'oomkit-job.service': 500}
-DIRECTIVES = dict(INHERITED, **{'postgresql@17-main.service': -800, 'ssh.service': 100})
+DIRECTIVES = dict(INHERITED, **{'postgresql@17-main.service': -900, 'ssh.service': 100})
 
 
 def test_strict_overcommit_is_in_force(machine):
@@ -39,7 +39,7 @@ def test_the_postmaster_has_it_and_its_back_ends_keep_theirs(machine):
     main = machine.main_pid('postgresql@17-main.service')
     scores = machine.scores('postgresql@17-main.service')
     children = {score for (_, pid), score in scores.items() if pid != main}
-    assert scores['postgres', main] == -800 and children == {0}
+    assert scores['postgres', main] == -900 and children == {0}
     assert machine.host.check_output('pgrep -c -f "postgres: 17/main: postgres postgres"') == '1'
 
 

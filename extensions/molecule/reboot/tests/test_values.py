@@ -18,10 +18,9 @@ def test_nginx_has_it_and_dies_as_a_whole(machine):
     assert machine.host.check_output(f'cat /sys/fs/cgroup{group}/memory.oom.group') == '1'
 
 
-def test_the_instance_has_what_its_template_has(machine):
-    main = machine.main_pid('postgresql@17-main.service')
-    scores = machine.scores('postgresql@17-main.service')
-    assert scores.pop(('postgres', main)) == -700 and set(scores.values()) == {0}
+def test_the_instances_have_what_their_template_has(machine):
+    for name in ('one', 'two'):
+        assert set(machine.scores(f'oomkit-worker@{name}.service').values()) == {-700}
 
 
 def test_the_stopped_and_the_masked_service_have_it_for_their_next_start(machine):
