@@ -82,7 +82,7 @@ class Held(object):
         if self._fd is None:
             return False
         try:
-            fd = os.open('oom_score_adj', os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            fd = os.open('oom_score_adj', os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, dir_fd=self._fd)
             try:
                 os.write(fd, b'%d\n' % value)
             finally:

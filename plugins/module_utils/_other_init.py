@@ -73,7 +73,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
             plan.services.append(_service(plan, wish, name, pid))
     if plan.request.exclusive:
         for name in sorted(set(situation.record.originals) - seen):
-            wish = Wish(name, name + _unit_names.SERVICE, None, None)
+            wish = Wish(name, name + _unit_names.SERVICE, None, None, None)
             plan.services.append(_service(plan, wish, name, main_pid(situation.host, name), listed=False))
     _plan_record(plan)
     return missing

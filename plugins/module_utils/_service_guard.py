@@ -30,7 +30,8 @@ def guard(plan: Any) -> None:
             _guard_login(plan, service)
     if plan.orphans:
         plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
-                             'exclusive: true, or state: absent with their names, removes them' % ', '.join(plan.orphans))
+                             'exclusive: true, or state: absent with their names, removes them'
+                             % ', '.join(plan.orphans))
     _guard_consumers(plan)
 
 

@@ -83,7 +83,7 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
         raise ConvertError('state: absent takes no %s' % ' and no '.join(values))
     score_adj = item.get('score_adj')
     return Wish(item['name'], unit, None if score_adj is None else score_adj_of(prefix + 'score_adj', score_adj),
-                item.get('oom_policy'))
+                item.get('oom_policy'), item.get('missing'))
 
 
 def score_adj_of(option: str, value: Any) -> int:

@@ -147,17 +147,21 @@ def _left_behind(situation: Situation, unit: str) -> bool:
 
 
 def _settle_missing(plan: Plan, missing: List[Wish]) -> None:
-    if not missing or plan.request.absent or plan.request.missing == 'ignore':
+    """Fail, warn or go on for services that are not there, each as it says itself or as the request says for all."""
+    if not missing or plan.request.absent:
         return
     known = sorted(name[:-len(_unit_names.SERVICE)] for name in plan.situation.files.all_services())
-    texts = []
+    texts: Dict[str, List[str]] = {}
     for wish in missing:
         near = difflib.get_close_matches(wish.asked, known, 3, 0.7)
-        texts.append(wish.asked + (' (is %s meant?)' % ' or '.join(near) if near else ''))
-    text = 'There is no such service on this machine: %s' % ', '.join(texts)
-    if plan.request.missing == 'fail':
-        raise Refusal('%s. Nothing was changed. Correct the name, or use missing: warn or ignore.' % text)
-    plan.warnings.append(text)
+        texts.setdefault(wish.missing or plan.request.missing, []).append(
+            wish.asked + (' (is %s meant?)' % ' or '.join(near) if near else ''))
+    text = 'There is no such service on this machine: %s'
+    if 'fail' in texts:
+        raise Refusal((text + '. Nothing was changed. Correct the name, or use missing: warn or ignore.')
+                      % ', '.join(texts['fail']))
+    if 'warn' in texts:
+        plan.warnings.append(text % ', '.join(texts['warn']))
 
 
 def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
@@ -167,8 +171,8 @@ def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
         return
     for name in sorted(set(situation.ours) | set(situation.record.units)):
         if name not in listed:
-            unit = situation.files.find(name)
-            plan.services.append(Service(Wish(name, name, None, None), unit._replace(name=name), True, listed=False))
+            unit = situation.files.find(name)._replace(name=name)
+            plan.services.append(Service(Wish(name, name, None, None, None), unit, True, listed=False))
 
 
 # ---------------------------------------------------------------------- observe
@@ -284,8 +288,8 @@ def _note(plan: Plan, service: Service) -> None:
     if not service.running:
         _note_stopped(plan, service)
     elif any(left.process == one.leader() for one in service.running for left in one.left_alone):
-        service.notes.append('the main process of %s sets its own value: what is asked for counts for it and for what it '
-                             'starts from the next start on' % name)
+        service.notes.append('the main process of %s sets its own value: what is asked for counts for it and for what '
+                             'it starts from the next start on' % name)
     elif not plan.request.runtime and any(_differs(service, one) for one in service.running):
         service.restart_needed = True
         service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)

@@ -20,6 +20,7 @@ Wish = NamedTuple('Wish', [
     ('unit', str),                   # with its suffix; an alias perhaps
     ('score_adj', Optional[int]),
     ('oom_policy', Optional[str]),
+    ('missing', Optional[str]),      # what to do when it is not there; None for what the request says
 ])
 
 Request = NamedTuple('Request', [

@@ -54,6 +54,10 @@ options:
         description: See O(oom_policy).
         type: str
         choices: [stop, continue, kill]
+      missing:
+        description: What to do about this service when it is not on the machine, else O(missing).
+        type: str
+        choices: [fail, warn, ignore]
   process:
     description:
       - Running processes that are no service, chosen by exactly one of the suboptions. They are set live only, all
@@ -378,14 +382,15 @@ from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import
 def main() -> None:
     """Declare the options and run."""
     values = dict(score_adj=dict(type='raw'), oom_policy=dict(type='str', choices=['stop', 'continue', 'kill']))
-    service = dict(values, name=dict(type='str', required=True))
+    missing = dict(type='str', choices=['fail', 'warn', 'ignore'])
+    service = dict(values, name=dict(type='str', required=True), missing=missing)
     process = dict(pid=dict(type='raw'), pidfile=dict(type='path'), comm=dict(type='str'),
                    cmdline_regex=dict(type='str'), user=dict(type='str'))
     module = AnsibleModule(supports_check_mode=True, argument_spec=dict(
         GROUP_OPTIONS, name=dict(type='str'), services=dict(type='list', elements='dict', options=service),
         process=dict(type='dict', options=process),
         scope=dict(type='str', choices=['inherited', 'main', 'all'], default='inherited'),
-        missing=dict(type='str', choices=['fail', 'warn', 'ignore'], default='fail'),
+        missing=dict(missing, default='fail'),
         exclusive=dict(type='bool', default=False), **values))
     try:
         result = run(module.params, module.check_mode)

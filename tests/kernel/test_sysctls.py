@@ -46,12 +46,12 @@ def good(result):
     return result
 
 
-def unchanged(machine, module, **params):
+def unchanged(machine, module, /, **params):
     result = good(machine.module(module, **params))
     assert not result['changed'] and result['diff'] == [] and result['changed_keys'] == [], result
 
 
-def failed(machine, module, **params):
+def failed(machine, module, /, **params):
     """The message of a run that must fail."""
     result = machine.module(module, **params)
     assert result.get('failed'), result

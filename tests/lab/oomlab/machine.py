@@ -253,13 +253,13 @@ class Machine:
 
     # ---------------------------------------------------------- modules
 
-    def module(self, name: str, check: bool = False, diff: bool = True, user: str = 'root', **params) -> dict:
+    def module(self, name: str, /, check: bool = False, diff: bool = True, user: str = 'root', **params) -> dict:
         """Run a module of the collection in the guest, by the quick way: no controller, one fork in the guest."""
         if self._runner is None:
             self._runner = Runner(self._ssh('root'))
         return self._runner.module(name, params, check, diff, user)
 
-    def module_under(self, prefix: str, name: str, check: bool = False, **params) -> dict:
+    def module_under(self, prefix: str, name: str, /, check: bool = False, **params) -> dict:
         """The same, started anew by a shell command such as ``unshare -m sh -c 'mount ...; exec "$@"' -``."""
         self.module('overcommit', check=True, mode=0)  # brings the files over
         done = self.run(f'{prefix} python3 {HOME}/runner.py', data=request(name, params, check) + '\n')

@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""oom_score_adj of processes that are no service, and that a number used again is never mistaken."""
+
+import json
+
+from oomlab.guest import HOME
+from test_sysctls import failed, good
+
+MODULE = 'oom_score_adj'
+START = ('python3 -c \'import sys, time; open("/proc/self/comm", "w").write("worker"); time.sleep(1e6)\' {} '
+         '>/dev/null 2>&1 & echo $!')
+
+
+def start(machine, argument='', user='root'):
+    return int(machine.run(START.format(argument), user=user).stdout)
+
+
+def score(machine, pid):
+    return int(machine.run(f'cat /proc/{pid}/oom_score_adj').stdout)
+
+
+def test_each_way_to_choose(fresh):
+    one, other = start(fresh, '--batch=1'), start(fresh, '--batch=2')
+    theirs = start(fresh, user='tester')
+    fresh.run(f'echo {one} > /srv/one.pid; sleep 0.5')
+    ways = [({'pid': one}, {one}), ({'pidfile': '/srv/one.pid'}, {one}), ({'comm': 'worker'}, {one, other, theirs}),
+            ({'cmdline_regex': r'--batch=\d$'}, {one, other}), ({'user': 'tester'}, {theirs})]
+    for number, (process, wanted) in enumerate(ways, 100):
+        result = good(fresh.module(MODULE, process=process, score_adj=number))
+        found = {item['pid'] for item in result['processes']}
+        assert result['changed'] and wanted <= found
+        assert found == wanted or 'user' in process  # the user's session has more of them
+        assert {score(fresh, pid) for pid in wanted} == {number}
+        again = good(fresh.module(MODULE, process=process, score_adj=number))
+        assert not again['changed'] and again['diff'] == []
+    for process in ({'comm': 'worker'}, {'user': 'tester'}):
+        good(fresh.module(MODULE, process=process, state='absent'))
+    assert [score(fresh, pid) for pid in (one, other, theirs)] == [0, 0, 0]
+    assert not good(fresh.module(MODULE, process={'comm': 'worker'}, state='absent'))['changed']
+    assert fresh.run('ls /run/oomkit', check=False).returncode
+
+
+def test_bad_choices(fresh):
+    assert 'exactly one' in failed(fresh, MODULE, process={}, score_adj=1)
+    assert 'exactly one' in failed(fresh, MODULE, process={'pid': 1, 'comm': 'x'}, score_adj=1)
+    assert '15' in failed(fresh, MODULE, process={'comm': 'a' * 16}, score_adj=1)
+    assert 'no regular expression' in failed(fresh, MODULE, process={'cmdline_regex': '('}, score_adj=1)
+    assert 'no user' in failed(fresh, MODULE, process={'user': 'nobody-at-all'}, score_adj=1)
+    assert 'process.pid' in failed(fresh, MODULE, process={'pid': True}, score_adj=1)
+    assert 'matches no process' in failed(fresh, MODULE, process={'comm': 'none-such'}, score_adj=1)
+    assert 'matches no process' in failed(fresh, MODULE, process={'pid': 1}, score_adj=1)
+    good(fresh.module(MODULE, process={'comm': 'none-such'}, score_adj=1, missing='ignore'))
+    assert 'live' not in failed(fresh, MODULE, process={'pid': 1}, score_adj=1, runtime=False)
+
+
+def test_the_module_itself_and_its_ancestors_never_match(fresh):
+    result = good(fresh.module(MODULE, process={'cmdline_regex': '.'}, score_adj=7, scope='all', missing='ignore'))
+    mine = [int(pid) for pid in fresh.run('p=$$; while [ $p -gt 1 ]; do echo $p; p=$(cut -d" " -f4 /proc/$p/stat); '
+                                          'done').stdout.split()]
+    found = {item['pid'] for item in result['processes']}
+    listener = mine[-1]  # sshd itself, from which the module's connection descends too
+    assert found and 1 not in found and listener not in found
+
+
+def test_a_number_used_again_is_not_mistaken(fresh):
+    """The process dies between the look and the write, and its number goes to another: that one is not touched."""
+    assert fresh.module('oom_facts', gather_subset=['memory'])['_rc'] == 0  # brings the code over
+    script = r'''
+import json, os, signal, sys, time
+sys.path.insert(0, HOME)
+from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _held, _live
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+def child():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    return pid
+
+def again(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    for _try in range(50):
+        with open('/proc/sys/kernel/ns_last_pid', 'w') as last:
+            last.write(str(pid - 1))
+        new = child()
+        if new == pid:
+            return
+        os.kill(new, signal.SIGKILL)
+        os.waitpid(new, 0)
+    raise SystemExit('the number was not given again')
+
+host = Host()
+first = child()
+with _held.Held(host, first) as held:
+    seen = held.look()
+    again(first)
+    wrote, read = held.write_score_adj(99), held.read('stat')
+group = _groups.MatchGroup(lambda: [first], lambda held: True, [])
+target = _live.Target('x', group, 98)
+target._set(host, seen, 98)
+print(json.dumps([wrote, read, target.changed, int(open('/proc/%d/oom_score_adj' % first).read())]))
+os.kill(first, signal.SIGKILL)
+'''.replace('HOME', repr(HOME))
+    answer = fresh.run('python3 -', data=script).stdout
+    assert json.loads(answer) == [False, None, {}, 0]
