@@ -10,13 +10,13 @@ anything: what the undo needs is opened and prepared before the first write.
 
 import os
 import signal
-import time
-from typing import Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, backup, put
 
 _RUNTIME = 'the sysctls at run time'
 # A dropped connection must not leave the machine between two states.
@@ -27,73 +27,66 @@ class ApplyError(Exception):
     """The plan failed half-way; the message says why and whether everything was put back."""
 
 
-class _Undo(object):
-    """The steps back, newest first."""
+def apply_plan(plan: Plan, last: Optional[Callable[[], None]] = None) -> List[str]:
+    """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
 
-    def __init__(self) -> None:
-        self._steps = []  # type: List[Tuple[str, Callable[[], None]]]
-        self.failed = []  # type: List[str]
-
-    def add(self, what: str, step: Callable[[], None]) -> None:
-        """Remember how to take back what is done next."""
-        self._steps.append((what, step))
-
-    def replace_last(self, what: str, step: Callable[[], None]) -> None:
-        """Another way back for what was done last."""
-        self._steps[-1] = (what, step)
-
-    def run(self) -> None:
-        """Take everything back; ``failed`` names the steps that could not be, with the reason."""
-        while self._steps:
-            what, step = self._steps.pop()
-            try:
-                step()
-            except (OSError, MemoryError) as exc:
-                self.failed.append('%s (%s)' % (what, exc))
+    ``last`` is called when all is done; what it raises puts everything back too.
+    """
+    def steps(undo: Undo) -> List[str]:
+        backups = _apply(plan, undo)
+        if last is not None:
+            last()
+        return backups
+    return _carried_out(steps)
 
 
-def apply_plan(plan: Plan) -> List[str]:
-    """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back."""
-    undo = _Undo()
+def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
+    """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
+    def steps(undo: Undo) -> None:
+        _write_runtime(plan, undo)
+        last()
+    _carried_out(steps)
+
+
+def _carried_out(steps: Callable[[Undo], Any]) -> Any:
+    undo = Undo(ApplyError)
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
-        return _apply(plan, undo)
+        return steps(undo)
     except (OSError, MemoryError, ApplyError) as exc:
         undo.run()
-        end = ('Everything was put back.' if not undo.failed
-               else 'NOT put back: %s. Look at these by hand.' % '; '.join(undo.failed))
-        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, end)) from exc
+        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, undo.outcome())) from exc
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 
 
-def _apply(plan: Plan, undo: _Undo) -> List[str]:
+def _apply(plan: Plan, undo: Undo) -> List[str]:
     host = plan.situation.host
     if not plan.request.absent:
         _put_record(plan, undo)
     if plan.writes:
         _write_runtime(plan, undo)
-    backups = [_backup(host, path, undo) for path in plan.taken_over]
+    backups = [backup(host, path, undo) for path in plan.taken_over]
     for path, (before, after) in sorted(plan.files.items()):
-        _put(host, path, before, after, undo)
+        put(host, path, before, after, undo)
     _check_boot(plan)
     if plan.request.absent:
         _put_record(plan, undo)
     return backups
 
 
-def _put_record(plan: Plan, undo: _Undo) -> None:
+def _put_record(plan: Plan, undo: Undo) -> None:
     """Remember what to go back to before anything changes, and forget it only once everything is back."""
     if plan.record_changes:
         data = _originals.dump(plan.record_after) if plan.record_after else None
-        _put(plan.situation.host, _originals.FILE, plan.situation.originals_data, data, undo)
+        put(plan.situation.host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:
             plan.situation.host.remove_folder(_originals.FOLDER)
 
 
 # --------------------------------------------------------------------- run time
 
-def _write_runtime(plan: Plan, undo: _Undo) -> None:
+def _write_runtime(plan: Plan, undo: Undo) -> None:
     """Write the sysctls, read them back, and see that the machine can still start programs."""
     host = plan.situation.host
     strict = plan.runtime_after.get(_knobs.MEMORY) == 2
@@ -171,30 +164,6 @@ def _check_startable(able: Dict[str, int]) -> None:
 
 # ------------------------------------------------------------------------ files
 
-def _put(host: Host, path: str, before: object, after: object, undo: _Undo, mode: int = 0o644) -> None:
-    """Write or remove a file, with the way back remembered before."""
-    folder = path.rsplit('/', 1)[0] or '/'
-    if isinstance(after, bytes):
-        for made in host.make_folder(folder):
-            undo.add(made, lambda made=made: host.remove_folder(made))
-    if isinstance(before, bytes):
-        undo.add(path, lambda: host.replace_file(path, before))
-    else:
-        undo.add(path, lambda: host.remove_file(path))
-    if isinstance(after, bytes):
-        host.replace_file(path, after, mode)
-    else:
-        host.remove_file(path)
-
-
-def _backup(host: Host, path: str, undo: _Undo) -> str:
-    """A copy of a foreign file beside it, under a name that no loader reads."""
-    name = '%s.oomkit-%s~' % (path, time.strftime('%Y%m%dT%H%M%S'))
-    undo.add(name, lambda: host.remove_file(name))
-    host.copy_file(path, name)
-    return name
-
-
 def _check_boot(plan: Plan) -> None:
     """The files as they now lie on the disk must give what was planned."""
     if not plan.files:
@@ -205,14 +174,3 @@ def _check_boot(plan: Plan) -> None:
         if found[key] != plan.boot_after[key]:
             raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'
                              % (key, found[key], plan.boot_after[key]))
-
-
-def describe_files(plan: Plan) -> List[Dict[str, str]]:
-    """The files of the plan as Ansible diffs."""
-    return [{'before_header': path, 'after_header': path, 'before': _shown(before), 'after': _shown(after)}
-            for path, (before, after) in sorted(plan.files.items())]
-
-
-def _shown(data: object) -> str:
-    text = to_text(data) if isinstance(data, bytes) else ''
-    return text.encode('utf-8', 'backslashreplace').decode('utf-8')

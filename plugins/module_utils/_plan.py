@@ -10,7 +10,7 @@ L(Policy): which keys they own, what the options ask of them, in which order to 
 
 import errno
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
@@ -24,7 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
 # The options that all modules of the action group share.
 Request = NamedTuple('Request', [
@@ -43,14 +43,19 @@ Write = Tuple[str, int]
 class Situation(object):
     """The machine as it was found."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, unconfirmed: Optional[_knobs.State] = None) -> None:
+        """``unconfirmed`` are values from before a change at run time that was never confirmed, by key.
+
+        They are what to go back to, as if they had been recorded.
+        """
         self.host = host
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
         self.loader = _sysctld.loader_of(host)
         self.memory = _commit.read_memory(host)
         self.runtime = _boot_facts.runtime_values(host)
         self.originals_data = host.read_bytes(_originals.FILE)
-        self.originals = _originals.parse(self.originals_data)
+        self.recorded = _originals.parse(self.originals_data)
+        self.originals = dict(unconfirmed or {}, **self.recorded)
         self.boot = _boot.simulate(host, self.loader, self.originals)
         self.container = container(host)
         # Where an image is made, the kernel and the memory seen here are not those of the machine that boots it.
@@ -61,6 +66,7 @@ class Policy(object):
     """What one module adds to the shared flow. All answers are pure."""
 
     keys = ()  # type: Tuple[str, ...]
+    wish: Any = None  # the options as a NamedTuple, converted
 
     def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
         """The values wanted at run time; ratio and kbytes always as a pair."""
@@ -111,7 +117,7 @@ class Plan(object):
     @property
     def record_changes(self) -> bool:
         """Whether the values to go back to are recorded, or no longer needed."""
-        return self.record_after != self.situation.originals
+        return self.record_after != self.situation.recorded
 
     def changed_keys(self) -> List[str]:
         """The sysctls whose value or line the plan changes, at run time or for the boot."""
@@ -192,10 +198,10 @@ def _check_writable(situation: Situation, request: Request, policy: Policy) -> N
              'only the boot configuration (image builds, chroots)' % policy.keys[0])
     if refused == errno.EROFS or (refused in (errno.EACCES, errno.EPERM) and os.geteuid() == 0):
         raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
-            policy.keys[0], os.strerror(refused), inside, owner))
+            policy.keys[0], os.strerror(refused), inside, owner), CONTAINER)
     if situation.container and not request.force:
         raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; '
-                      'force: true does it all the same.' % (policy.keys[0], inside, owner))
+                      'force: true does it all the same.' % (policy.keys[0], inside, owner), CONTAINER)
     if refused == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
                       'boot configuration.' % sysctl_path(policy.keys[0]))

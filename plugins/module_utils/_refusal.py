@@ -5,5 +5,17 @@
 """The one error that ends a run before anything is touched."""
 
 
+# For whoever drives the modules: why it was refused, where another way of going on depends on it.
+CONTAINER = 'container'  # the sysctls belong to the host, and this is a container (or /proc/sys is read-only)
+OTHER = 'other'
+
+
 class Refusal(Exception):
-    """A wish that cannot or should not be carried out; the message says what was asked and found, and what to do."""
+    """A wish that cannot or should not be carried out; the message says what was asked and found, and what to do.
+
+    ``code`` is one of the constants above.
+    """
+
+    def __init__(self, message: str, code: str = OTHER) -> None:
+        super(Refusal, self).__init__(message)
+        self.code = code

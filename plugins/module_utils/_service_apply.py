@@ -5,12 +5,14 @@
 """Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
 
 import contextlib
+import os
 import signal
 from typing import Any, Iterator, List
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._services import OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, backup, put
@@ -32,9 +34,17 @@ def undone_on_failure() -> Iterator[Undo]:
         yield undo
     except (OSError, MemoryError, ManagerError, LiveError, ApplyError) as exc:
         undo.run()
-        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, undo.outcome())) from exc
+        raise ApplyError('%s. %s' % (_explain(exc), undo.outcome())) from exc
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+
+def _explain(exc: BaseException) -> str:
+    if isinstance(exc, PermissionError) and os.geteuid() != 0:
+        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
+    if isinstance(exc, OSError) and exc.filename:
+        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
+    return str(exc).rstrip('.') or type(exc).__name__
 
 
 def apply_plan(plan: Any) -> List[str]:

@@ -10,11 +10,13 @@ from typing import Any, Callable, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan, describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._confirm import CONFIRMED, Outcome, asked_of, carry_out
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
 
 # Accepted by every member of the action group oomkit.linux.oom.
 GROUP_OPTIONS = dict(
@@ -31,23 +33,46 @@ SYSCTL_OPTIONS = dict(
 )  # type: Dict[str, Dict[str, Any]]
 
 
+# Of the modules whose changes at run time can be confirmed.
+CONFIRM_OPTIONS = dict(
+    confirm_within=dict(type='raw', default=0),
+    confirm_changes=dict(type='str', choices=['all', 'tightening'], default='all'),
+)  # type: Dict[str, Dict[str, Any]]
+
+
 def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list,
                policy_of: Callable[[Dict[str, Any]], Policy], values: tuple) -> None:
     """The whole of a module that sets sysctls: ``values`` are the options that say what to set."""
     module = AnsibleModule(argument_spec=dict(SYSCTL_OPTIONS, **value_options), supports_check_mode=True,
                            mutually_exclusive=mutually_exclusive)
     try:
-        request = request_of(module.params, values, module.check_mode)
-        plan = make_plan(Situation(Host()), request, policy_of(module.params))
-        backups = apply_plan(plan) if plan.to_do and not module.check_mode else []
-    except (ConvertError, Refusal, ApplyError) as exc:
+        result = run(Host(), module.params, policy_of, values, module.check_mode)
+    except Refusal as exc:
+        module.fail_json(msg=str(exc), refusal=exc.code)
+    except (ConvertError, ApplyError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
-    result = result_of(plan, backups)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)
+
+
+def run(host: Host, params: Dict[str, Any], policy_of: Callable[[Dict[str, Any]], Policy], values: tuple,
+        check_mode: bool) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
+    request, policy = request_of(params, values, check_mode), policy_of(params)
+    if 'confirm_within' in params:
+        return result_of_outcome(carry_out(host, request, policy, asked_of(params)))
+    plan = make_plan(Situation(host), request, policy)
+    return result_of(plan, apply_plan(plan) if plan.to_do and not check_mode else [])
+
+
+def result_of_outcome(outcome: Outcome) -> Dict[str, Any]:
+    """What a module returns whose changes can be confirmed: confirming is a change of its own."""
+    result = result_of(outcome.plan, outcome.backups)
+    result['changed'] = result['changed'] or outcome.confirmation['state'] == CONFIRMED
+    return dict(result, confirmation=outcome.confirmation)
 
 
 def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
@@ -74,7 +99,7 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
     The diff holds configured values and files only, so that check and run agree.
     """
     keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
-    diff = describe_files(plan)
+    diff = describe_files(plan.files)
     if plan.writes:
         diff.insert(0, {
             'before_header': 'run time', 'after_header': 'run time',

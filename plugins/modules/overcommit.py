@@ -59,6 +59,36 @@ options:
         at the next boot. O(force=true) overrides this.
     type: raw
     default: 5%
+  confirm_within:
+    description:
+      - The seconds, up to 3600, in which a change at run time has to be confirmed. V(0) does everything at once.
+      - At first nothing but run time is written, no file. A watchdog is started before that. It puts run time back
+        at the end of the time, and says so in the kernel log, unless the change was confirmed.
+      - To confirm is to make the same call again over a new connection (C(reset_connection) of M(ansible.builtin.meta)). Only that
+        writes O(sysctl_file), so a machine that is reset before comes up as it was. O(confirm_within) and
+        O(confirm_changes) may differ, every other option has to be the same.
+      - The same call over the connection that made the change confirms nothing and changes nothing. A connection is
+        the ssh daemon's process among the ancestors, so C(ControlPersist) and C(become) by sudo or su do not make a
+        new one. Where no ssh daemon is among them (ansible-pull, C(connection=local), C(docker exec),
+        C(become_method=machinectl)), every call counts as a new connection.
+      - While a change waits, a call with another wish is refused. O(state=absent) is carried out at once, and takes
+        back what waits.
+      - What somebody else has set at run time meanwhile is left as it is, and said in the log. Then the change can not
+        be confirmed.
+      - The watchdog is proof against hangup, the end of the login, logind's C(KillUserProcesses), the OOM killer, and
+        a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it put back at
+        once.
+    type: raw
+    default: 0
+  confirm_changes:
+    description:
+      - Which changes at run time O(confirm_within) is for.
+      - V(all) is every one.
+      - V(tightening) is one that may keep programs from starting. It enters mode V(never), or leaves less of the
+        CommitLimit in it after the reserves. Every other change is made at once.
+    type: str
+    choices: [all, tightening]
+    default: all
 extends_documentation_fragment:
   - oomkit.linux.sysctl
   - oomkit.linux.attributes
@@ -109,6 +139,30 @@ EXAMPLES = r'''
     mode: heuristic
     conflicts: take_over
 
+- name: A limit that has to prove itself - run time is put back in a minute unless the tasks below get through
+  oomkit.linux.overcommit:
+    mode: never
+    ratio: 80
+    confirm_within: 60
+  register: limit
+
+# In a file of its own, because "meta: reset_connection" ignores "when".
+- name: Confirm it
+  ansible.builtin.include_tasks: confirm_limit.yml
+  when: limit.confirmation.state == 'pending' and not ansible_check_mode
+
+# confirm_limit.yml
+- name: Leave the connection that is open since before the change
+  ansible.builtin.meta: reset_connection
+
+- name: The same call over a new connection, which writes the file too
+  oomkit.linux.overcommit:
+    mode: never
+    ratio: 80
+    confirm_within: 60
+  register: limit
+  failed_when: limit is failed or limit.confirmation.state == 'pending'
+
 - name: Build an image, where the running kernel is somebody else's
   oomkit.linux.overcommit:
     mode: never
@@ -136,7 +190,10 @@ before:
       type: dict
       sample: {"vm.overcommit_memory": 0, "vm.overcommit_ratio": 50, "vm.overcommit_kbytes": 0}
 after:
-  description: The same after the run, in check mode as planned.
+  description:
+    - The same after the run, in check mode as planned.
+    - While RV(confirmation.state=pending) it is what will be after the confirmation, and so are RV(changed_keys) and
+      the diff. Run time is written, the boot is not.
   returned: success
   type: dict
   contains: *state
@@ -174,18 +231,51 @@ backup_files:
   type: list
   elements: str
   sample: [/etc/sysctl.d/10-vendor.conf.oomkit-20261123T101500~]
+confirmation:
+  description: What became of O(confirm_within).
+  returned: success
+  type: dict
+  contains:
+    state:
+      description:
+        - V(not_needed) when the call did everything at once.
+        - V(pending) when run time is written and the change waits for its confirmation. In check mode, when the
+          run would not be V(not_needed).
+        - V(confirmed) when this call confirmed the change. It counts as changed.
+      type: str
+      sample: pending
+    within_s:
+      description: The seconds that there are in all to confirm it.
+      type: int
+      sample: 60
+    until:
+      description: When run time is put back unless it is confirmed before, by the machine's clock in UTC. Else C(null).
+      type: str
+      sample: "2026-11-23T10:16:00Z"
+    reason:
+      description: Why nothing has to be confirmed, or what the change waits for. C(null) once it is confirmed.
+      type: str
+      sample: nothing changes at run time
+refusal:
+  description:
+    - Why it was refused, for whoever drives the module.
+    - V(container) where these sysctls belong to the host because this is a container, or C(/proc/sys) is read-only;
+      V(other) for every other refusal.
+  returned: failure, when it is a refusal
+  type: str
+  sample: container
 '''
 
 
 from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import CONFIRM_OPTIONS, run_module
 
 
 def main() -> None:
     """Declare the options and run."""
     options = dict((name, dict(type='raw')) for name in VALUES)  # type: Dict[str, Dict[str, Any]]
     run_module(
-        dict(options, min_headroom=dict(type='raw', default='5%')),
+        dict(CONFIRM_OPTIONS, **dict(options, min_headroom=dict(type='raw', default='5%'))),
         [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES)
 
 

@@ -134,6 +134,14 @@ backup_files:
   type: list
   elements: str
   sample: [/etc/sysctl.d/10-vendor.conf.oomkit-20261123T101500~]
+refusal:
+  description:
+    - Why it was refused, for whoever drives the module.
+    - V(container) where these sysctls belong to the host because this is a container, or C(/proc/sys) is read-only;
+      V(other) for every other refusal.
+  returned: failure, when it is a refusal
+  type: str
+  sample: container
 '''
 
 from ansible_collections.oomkit.linux.plugins.module_utils._panic import VALUES, policy_of

@@ -8,8 +8,10 @@ from oomlab.guest import HOME
 from test_sysctls import failed, good
 
 MODULE = 'oom_score_adj'
-START = ('python3 -c \'import sys, time; open("/proc/self/comm", "w").write("worker"); time.sleep(1e6)\' {} '
-         '>/dev/null 2>&1 & echo $!')
+START = (
+    'python3 -c \'import sys, time; open("/proc/self/comm", "w").write("worker"); time.sleep(1e6)\' {} '
+    '>/dev/null 2>&1 & echo $!'
+)
 
 
 def start(machine, argument='', user='root'):
@@ -24,8 +26,13 @@ def test_each_way_to_choose(fresh):
     one, other = start(fresh, '--batch=1'), start(fresh, '--batch=2')
     theirs = start(fresh, user='tester')
     fresh.run(f'echo {one} > /srv/one.pid; sleep 0.5')
-    ways = [({'pid': one}, {one}), ({'pidfile': '/srv/one.pid'}, {one}), ({'comm': 'worker'}, {one, other, theirs}),
-            ({'cmdline_regex': r'--batch=\d$'}, {one, other}), ({'user': 'tester'}, {theirs})]
+    ways = [
+        ({'pid': one}, {one}),
+        ({'pidfile': '/srv/one.pid'}, {one}),
+        ({'comm': 'worker'}, {one, other, theirs}),
+        ({'cmdline_regex': r'--batch=\d$'}, {one, other}),
+        ({'user': 'tester'}, {theirs}),
+    ]
     for number, (process, wanted) in enumerate(ways, 100):
         result = good(fresh.module(MODULE, process=process, score_adj=number))
         found = {item['pid'] for item in result['processes']}
@@ -56,8 +63,12 @@ def test_bad_choices(fresh):
 
 def test_the_module_itself_and_its_ancestors_never_match(fresh):
     result = good(fresh.module(MODULE, process={'cmdline_regex': '.'}, score_adj=7, scope='all', missing='ignore'))
-    mine = [int(pid) for pid in fresh.run('p=$$; while [ $p -gt 1 ]; do echo $p; p=$(cut -d" " -f4 /proc/$p/stat); '
-                                          'done').stdout.split()]
+    mine = [
+        int(pid)
+        for pid in fresh.run(
+            'p=$$; while [ $p -gt 1 ]; do echo $p; p=$(cut -d" " -f4 /proc/$p/stat); done'
+        ).stdout.split()
+    ]
     found = {item['pid'] for item in result['processes']}
     listener = mine[-1]  # sshd itself, from which the module's connection descends too
     assert found and 1 not in found and listener not in found

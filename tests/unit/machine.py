@@ -125,7 +125,7 @@ class Machine(Host):
 
 def run(machine, module, check=False, **params):
     """One run of a module's logic on the machine: the result as the module returns it. Raises what it reports."""
-    from ansible_collections.oomkit.linux.plugins.module_utils import _apply, _overcommit, _panic, _plan, _sysctl_module
+    from ansible_collections.oomkit.linux.plugins.module_utils import _overcommit, _panic, _sysctl_module
 
     logic = {'overcommit': _overcommit, 'panic_on_oom': _panic}[module]
     options = dict(
@@ -138,11 +138,8 @@ def run(machine, module, check=False, **params):
         **{name: None for name in logic.VALUES},
     )
     if module == 'overcommit':
-        options['min_headroom'] = '5%'
+        options.update(min_headroom='5%', confirm_within=0, confirm_changes='all')
     unknown = set(params) - set(options)
     assert not unknown, unknown
     options.update(params)
-    request = _sysctl_module.request_of(options, logic.VALUES, check)
-    plan = _plan.make_plan(_plan.Situation(machine), request, logic.policy_of(options))
-    backups = _apply.apply_plan(plan) if plan.to_do and not check else []
-    return _sysctl_module.result_of(plan, backups)
+    return _sysctl_module.run(machine, options, logic.policy_of, logic.VALUES, check)

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The change that waits for its confirmation, as a file in /run/oomkit: a reset of the machine forgets it.
+
+The file also decides between confirming and putting back: whoever unlinks it has won, and unlink(2) lets exactly one
+win. Its name is used once only, so that nobody can take a later change for the one he knows.
+"""
+
+import errno
+import json
+import os
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._connection import Connection, process
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+FOLDER = '/run/oomkit'
+_PREFIX = 'overcommit-'
+_BOOT_ID = '/proc/sys/kernel/random/boot_id'
+# Goes on while the machine is suspended, and nobody can set it (clock_gettime(2)); Python names it from 3.7 on.
+_CLOCK_BOOTTIME = 7
+_DENIED = (errno.EACCES, errno.EPERM)
+
+Pending = NamedTuple('Pending', [
+    ('name', str),                # of the file
+    ('boot', str),                # the boot it belongs to
+    ('pid', int),                 # the watchdog's
+    ('started', int),             # its start, in clock ticks from boot
+    ('deadline_s', float),        # on the clock of boot_time_s()
+    ('within_s', int),
+    ('wish', str),
+    ('connection', Connection),
+    ('before', _knobs.State),     # run time of all keys of the module
+    ('after', _knobs.State),
+])
+
+
+def boot_time_s() -> float:
+    """Seconds since boot, suspended time included."""
+    return time.clock_gettime(_CLOCK_BOOTTIME)
+
+
+def boot_id(host: Host) -> str:
+    """What tells this boot from all others; empty on a kernel that does not say."""
+    return (host.read_text(_BOOT_ID) or '').strip()
+
+
+def new_name() -> str:
+    """A file name that was never used before."""
+    return _PREFIX + ''.join('%02x' % byte for byte in bytearray(os.urandom(8)))
+
+
+def dump(pending: Pending) -> bytes:
+    """The file's content."""
+    return (json.dumps(pending._asdict(), sort_keys=True) + '\n').encode('ascii')
+
+
+def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
+    """The inverse of L(dump); None for what is not complete."""
+    try:
+        found: Dict[str, Any] = json.loads((data or b'').decode('ascii'))
+        found['connection'] = Connection(*found['connection'])
+        return Pending(**dict(found, name=name))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def find_all(host: Host) -> List[Pending]:
+    """The changes of this boot that wait, or waited until their watchdog was killed. Empty for whoever may not look."""
+    try:
+        names = [name for name in host.names(FOLDER) if name.startswith(_PREFIX)]
+        found = [parse(name, host.read_bytes(FOLDER + '/' + name)) for name in names]
+    except OSError as exc:
+        if exc.errno in _DENIED:
+            return []
+        raise
+    this_boot = boot_id(host)
+    return [pending for pending in found if pending is not None and pending.boot == this_boot]
+
+
+def is_watched(host: Host, pending: Pending) -> bool:
+    """Whether its watchdog lives."""
+    found = process(host, str(pending.pid))
+    return found is not None and found.started == pending.started
+
+
+def claim(host: Host, name: str) -> bool:
+    """Take the change out of the waiting ones; False for whoever comes second. The folder goes with the last one."""
+    try:
+        os.unlink(host.locate(FOLDER + '/' + name))
+    except OSError as exc:
+        if exc.errno != errno.ENOENT:
+            raise
+        return False
+    host.remove_folder(FOLDER)
+    return True
+
+
+def until(pending: Pending) -> str:
+    """The end of its time as people and playbooks read it, by the machine's clock of now (UTC)."""
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + pending.deadline_s - boot_time_s()))
+
+
+def describe(pending: Pending) -> str:
+    """What it changed at run time."""
+    changed = [key for key in sorted(pending.after) if pending.after[key] != pending.before.get(key)]
+    return ', '.join('%s = %s' % (key, pending.after[key]) for key in changed)

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which remote login a module came by: two calls over one connection prove no more than one of them does.
+
+Ansible keeps a connection open for many tasks (ssh's ControlPersist), and what is open already goes on working where a
+new login would fail. Sources: proc_pid_stat(5); audit session IDs as in proc_pid_sessionid(5).
+"""
+
+import re
+from typing import List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+# They serve one connection with one process, which all commands sent over that connection descend from. OpenSSH has
+# called it sshd-session since 9.8; the listening sshd is never the nearest ancestor.
+_SERVERS = ('sshd', 'sshd-session', 'dropbear', 'tinysshd')
+_UNSET_SESSION = 2 ** 32 - 1
+
+Connection = NamedTuple('Connection', [
+    ('server', Optional[List[int]]),  # PID and start time of the process that serves the login, None for none
+    ('session', Optional[int]),       # the audit session, which a daemon that left its parents still has
+])
+
+Process = NamedTuple('Process', [
+    ('name', str),
+    ('parent', int),
+    ('started', int),  # clock ticks from boot
+    ('state', str),
+])
+
+
+def parse_stat(text: str) -> Optional[Process]:
+    """/proc/PID/stat; the name may hold blanks and brackets. None for what is no such line."""
+    match = re.match(r'[0-9]+ \((.*)\) ([^ ]) (.*)', text, re.DOTALL)
+    fields = match.group(3).split() if match else []
+    if match is None or len(fields) < 19:
+        return None
+    return Process(name=match.group(1), parent=int(fields[0]), started=int(fields[18]), state=match.group(2))
+
+
+def process(host: Host, pid: str) -> Optional[Process]:
+    """The process, None for one that is gone, dead (a zombie) or not to be seen."""
+    try:
+        found = parse_stat(host.read_text('/proc/%s/stat' % pid) or '')
+    except OSError:
+        return None
+    return None if found is None or found.state in ('Z', 'X') else found
+
+
+def connection(host: Host) -> Connection:
+    """The connection that this process came by."""
+    return Connection(_server(host), _session(host))
+
+
+def _server(host: Host) -> Optional[List[int]]:
+    """The nearest ancestor that serves remote logins: sudo and su in between do not matter."""
+    found = process(host, 'self')
+    seen = 0
+    # A PID namespace ends at parent 0. Parents that die while we look lead to init, never in circles.
+    while found is not None and found.parent > 0 and seen < 1000:
+        pid, seen = found.parent, seen + 1
+        found = process(host, str(pid))
+        if found is not None and found.name in _SERVERS:
+            return [pid, found.started]
+    return None
+
+
+def _session(host: Host) -> Optional[int]:
+    try:
+        text = (host.read_text('/proc/self/sessionid') or '').strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and int(text) != _UNSET_SESSION else None
+
+
+def is_same(one: Connection, other: Connection) -> bool:
+    """Whether both calls came by the same login.
+
+    Where neither came by a remote login (ansible-pull, connection local, docker exec) every call counts as a new one.
+    A task with C(async) has left its ancestors: the audit session tells whose it was.
+    """
+    if one.server is not None and other.server is not None:
+        return one.server == other.server
+    either = one.server is not None or other.server is not None
+    return either and one.session is not None and one.session == other.session

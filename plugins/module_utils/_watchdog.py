@@ -1,0 +1,373 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watchdog: a process that puts the run time back when nobody has confirmed the change in time.
+
+It is forked before the first write and has then all that it needs: the sysctls, the kernel log and the folder of its
+state file are open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or
+allocated any more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and
+systemd would end it along with the login.
+
+SIGTERM makes it decide at once: it puts back, unless its state file is gone, which means that it is not needed.
+"""
+
+import gc
+import json
+import os
+import re
+import select
+import signal
+import socket
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+try:
+    import ctypes
+except ImportError:  # left out of some small installations
+    ctypes = None  # type: ignore[assignment]
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
+    FOLDER,
+    Pending,
+    boot_time_s,
+    claim,
+    dump,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._connection import process
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+
+NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
+_START_S = 30             # forking is slow on a machine that swaps
+_SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
+_RETRY_S = 0.2
+_RETRIES = 150
+_MCL_CURRENT = 1          # mman-common.h; 8192 on some old architectures, where mlockall(2) then answers EINVAL
+# user.warning: what a reader of either log sees as a program's, not the kernel's.
+_PRIORITY = b'<12>'
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM,
+            signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD,
+            signal.SIGXCPU, signal.SIGXFSZ, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR)
+
+# One setting: ratio and kbytes are two names of one.
+Step = NamedTuple('Step', [
+    ('key', str),                         # written to put it back
+    ('value', int),
+    ('keys', Tuple[str, ...]),            # read to see whose value is there
+    ('ours', Tuple[Optional[int], ...]),  # what the change wrote
+    ('was', Tuple[Optional[int], ...]),   # what was there before
+])
+# What became of them, by key.
+Outcome = NamedTuple('Outcome', [('back', List[str]), ('left', List[str]), ('failed', List[str])])
+
+
+class WatchdogError(Exception):
+    """The watchdog could not be started."""
+
+
+def steps_of(writes_back: List[Tuple[str, int]], before: _knobs.State, after: _knobs.State) -> List[Step]:
+    """The writes that undo a change, in their order, each with what tells whether it is still ours to undo."""
+    steps = []
+    for key, value in writes_back:
+        keys = tuple(name for name in (_knobs.RATIO, _knobs.KBYTES) if before.get(name) is not None)
+        keys = keys if key in keys else (key,)
+        steps.append(Step(key, value, keys, tuple(after[name] for name in keys), tuple(before[name] for name in keys)))
+    return steps
+
+
+# ---------------------------------------------------------------------- putting back
+
+def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Callable[[Step], None]) -> Outcome:
+    """Undo what is still as the change left it; what somebody else has set meanwhile is his.
+
+    Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
+    """
+    found = dict((step.key, tuple(read(key) for key in step.keys)) for step in steps)
+    foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
+    outcome = Outcome([], [], [])
+    for step in steps:
+        locks = step.key == _knobs.MEMORY and step.value == _knobs.MODES['never'] and foreign
+        if found[step.key] == step.was:
+            continue
+        if step.key in foreign or locks:
+            outcome.left.append(step.key)
+        elif _wrote(step, write):
+            outcome.back.append(step.key)
+        else:
+            outcome.failed.append(step.key)
+    return outcome
+
+
+def _wrote(step: Step, write: Callable[[Step], None]) -> bool:
+    """Write until it works: a lack of memory passes."""
+    for _attempt in range(_RETRIES):
+        try:
+            write(step)
+            return True
+        except (OSError, MemoryError):
+            signal.sigtimedwait([signal.SIGALRM], _RETRY_S)
+    return False
+
+
+def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
+    """What happened, as one line of the system's log."""
+    values = dict((step.key, step.value) for step in steps)
+    text = 'oomkit.linux.overcommit: %s; put back at run time: %s' % (
+        why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
+    if outcome.left:
+        text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
+    if outcome.failed:
+        text += '; NOT put back, the kernel refused it: ' + ', '.join(outcome.failed)
+    return _PRIORITY + text.encode('ascii', 'replace') + b'\n'
+
+
+# ------------------------------------------------------------------------- starting
+
+def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, List[str]]:
+    """Fork the watchdog and wait until it is ready: the change as it now lies in /run/oomkit, and what to warn of.
+
+    Raises WatchdogError, and then nothing is left of it.
+    """
+    host.make_folder(FOLDER, 0o700)
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError as exc:
+        os.close(reader)
+        os.close(writer)
+        host.remove_folder(FOLDER)
+        raise WatchdogError('fork: %s' % exc.strerror) from exc
+    if pid == 0:
+        _first_child(host, pending, steps, writer)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    try:
+        answer = _hear(reader)
+    finally:
+        os.close(reader)
+    if 'error' in answer:
+        host.remove_folder(FOLDER)
+        raise WatchdogError(answer['error'])
+    return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
+
+
+def _hear(reader: int) -> Dict[str, Any]:
+    """The one line that the watchdog says."""
+    data = b''
+    while not data.endswith(b'\n'):
+        if not select.select([reader], [], [], _START_S)[0]:
+            return {'error': 'it was not ready within %d s' % _START_S}
+        piece = os.read(reader, 4096)
+        if not piece:
+            return {'error': 'it ended before it was ready'}
+        data += piece
+    return json.loads(data.decode('ascii'))
+
+
+def _first_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+    """In the child: never returns. Its own child has no parent but init."""
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
+        os.setsid()
+        if os.fork() == 0:
+            _second_child(host, pending, steps, writer)
+    except BaseException as exc:  # nothing of the module's own work may go on in here
+        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+    finally:
+        os._exit(0)
+
+
+def _second_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+    name = pending.name
+    try:
+        watchdog = _Watchdog(host, pending, steps, writer)
+        watchdog.rehearse()
+        # From here on it is found, and counts.
+        watchdog.publish()
+        if not _say(writer, {'pid': watchdog.pending.pid, 'started': watchdog.pending.started,
+                             'warnings': watchdog.warnings}):
+            claim(host, name)  # whoever asked for it has given up
+            return
+        os.close(writer)
+    except BaseException as exc:
+        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+        claim(host, name)
+        return
+    watchdog.watch()
+
+
+def _say(writer: int, message: Dict[str, Any]) -> bool:
+    try:
+        os.write(writer, json.dumps(message).encode('ascii') + b'\n')
+    except OSError:
+        return False
+    return True
+
+
+class _Watchdog(object):
+    """The process itself, with all that it needs."""
+
+    def __init__(self, host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+        """Leave the connection behind and open everything. Raises OSError."""
+        gc.disable()
+        _leave_files(writer)
+        os.chdir('/')
+        os.umask(0o077)
+        _set_own(host, 'comm', NAME.encode('ascii'))
+        _set_own(host, 'oom_score_adj', b'-1000')
+        self.warnings = leave_cgroups(host)
+        self.host, self.steps = host, steps
+        me = process(host, 'self')
+        self.pending = pending._replace(pid=os.getpid(), started=me.started if me else 0)
+        self._files = dict((key, host.open_proc(sysctl_path(key))) for step in steps for key in step.keys)
+        self._data = dict((step.key, b'%d\n' % step.value) for step in steps)
+        self._log = _open_log(host)
+        self._state = -1
+        _lock_memory()
+
+    def rehearse(self) -> None:
+        """Do all that will have to be done, without effect: what Python needs for it is then there."""
+        ours = dict(pair for step in self.steps for pair in zip(step.keys, step.ours))
+        for step in self.steps:
+            self._read(step.key)
+        outcome = put_back(self.steps, ours.get, lambda step: None)
+        log_line(outcome._replace(left=outcome.back, failed=outcome.back), self.steps, self._why(0))
+        signal.sigtimedwait([signal.SIGALRM], 0)
+        claim(self.host, self.pending.name)
+
+    def publish(self) -> None:
+        """The state file, complete from the first moment that it is seen."""
+        folder = self.host.locate(FOLDER)
+        made = '%s/.%s' % (folder, self.pending.name)
+        self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        os.write(self._state, dump(self.pending))
+        os.rename(made, '%s/%s' % (folder, self.pending.name))
+
+    def watch(self) -> None:
+        """Wait for the end of the time, SIGTERM, or that it is not needed any more."""
+        left_s = self.pending.deadline_s - boot_time_s()
+        while left_s > 0 and os.fstat(self._state).st_nlink:
+            if signal.sigtimedwait([signal.SIGTERM], min(left_s, _SLICE_S)) is not None:
+                break
+            left_s = self.pending.deadline_s - boot_time_s()
+        if not claim(self.host, self.pending.name):
+            return
+        line = self._put_back(self._why(left_s))
+        if self._log is not None:
+            os.write(self._log, line)
+
+    def _put_back(self, why: str) -> bytes:
+        """Whatever happens, again: it must not end before it is done. What is back already stays."""
+        for _attempt in range(_RETRIES):
+            try:
+                return log_line(put_back(self.steps, self._read, self._write), self.steps, why)
+            except (OSError, MemoryError):
+                signal.sigtimedwait([signal.SIGALRM], _RETRY_S)
+        return log_line(Outcome([], [], [step.key for step in self.steps]), self.steps, why)
+
+    def _why(self, left_s: float) -> str:
+        return ('not confirmed within %d s' % self.pending.within_s if left_s <= 0
+                else 'ended by SIGTERM before it was confirmed')
+
+    def _read(self, key: str) -> Optional[int]:
+        return _knobs.parse_value(to_text(self._files[key].read()))
+
+    def _write(self, step: Step) -> None:
+        self._files[step.key].write(self._data[step.key])
+
+
+def _leave_files(*kept: int) -> None:
+    """Close what the connection waits for the end of."""
+    null = os.open('/dev/null', os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for name in os.listdir('/proc/self/fd'):
+        if int(name) > 2 and int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own
+
+
+def _set_own(host: Host, name: str, value: bytes) -> None:
+    """One of our own files in /proc, where that is allowed: a help, no condition."""
+    try:
+        _write_existing(host.locate('/proc/self/' + name), value)
+    except OSError:
+        pass
+
+
+def _write_existing(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _open_log(host: Host) -> Optional[int]:
+    """The kernel's log, where that may not be written syslog's socket, else None."""
+    try:
+        return os.open(host.locate('/dev/kmsg'), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        pass
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        link.connect(host.locate('/dev/log'))
+    except OSError:
+        link.close()
+        return None
+    return link.detach()
+
+
+def _lock_memory() -> None:
+    """Keep it out of swap, where that can be done: a help, no condition."""
+    try:
+        if ctypes is not None:
+            ctypes.CDLL(None).mlockall(_MCL_CURRENT)
+    except (OSError, AttributeError):
+        pass
+
+
+# -------------------------------------------------------------------------- cgroups
+
+def leave_cgroups(host: Host) -> List[str]:
+    """Move this process to the root of every hierarchy; what to warn of where systemd's own could not be left.
+
+    The root needs no cgroup to be made and removed, holds processes under v2 too (it is exempt from the rule that only
+    leaves do), and systemd ends nothing in it before the machine goes down. Within a cgroup namespace, where the root
+    seen is none, systemd's own init.scope serves.
+    """
+    warnings = []
+    mounts = cgroup_mounts(host.read_text('/proc/self/mountinfo') or '')
+    for kind, path in mounts:
+        error = _move(host, path)
+        # systemd keeps its services and sessions in v2, or in a v1 hierarchy of its own.
+        if error and (kind == 'cgroup2' or path.endswith('/systemd')):
+            warnings.append('the watchdog that puts the change back stays in the cgroup of this login (%s: %s): where '
+                            'logind ends what a login leaves behind, it puts back when the connection ends'
+                            % (path, error))
+    return warnings
+
+
+def _move(host: Host, path: str) -> str:
+    """Empty where it worked, else why not."""
+    error = ''
+    for folder in (path, path + '/init.scope'):
+        try:
+            _write_existing(host.locate(folder + '/cgroup.procs'), b'%d\n' % os.getpid())
+            return ''
+        except OSError as exc:
+            error = error or exc.strerror or str(exc)
+    return error
+
+
+def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
+    """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5)."""
+    found = []
+    for line in mountinfo.splitlines():
+        left, _dash, right = line.partition(' - ')
+        fields, kind = left.split(' '), right.partition(' ')[0]
+        if kind in ('cgroup', 'cgroup2') and len(fields) > 4:
+            found.append((kind, re.sub(r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), fields[4])))
+    return found

@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in
+
+NEW = (_drop_in.HEADER + '\n[Service]\nOOMScoreAdjust=-5\n').encode()
+
+
+def test_a_new_one():
+    assert _drop_in.edit(None, {'OOMScoreAdjust': -5}) == NEW
+    assert _drop_in.is_ours(NEW) and not _drop_in.is_ours(b'[Service]\n') and not _drop_in.is_ours(None)
+
+
+def test_what_is_not_named_stays():
+    both = _drop_in.edit(NEW, {'OOMPolicy': 'kill'})
+    assert both == (_drop_in.HEADER + '\n[Service]\nOOMPolicy=kill\nOOMScoreAdjust=-5\n').encode()
+    mine = NEW + b'# mine\nNice=5\n'
+    assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
+
+
+def test_nothing_is_left_but_what_others_added():
+    assert _drop_in.without_ours(NEW) is None
+    assert _drop_in.without_ours(NEW + b'\n# mine\n') is None
+    assert _drop_in.without_ours(NEW + b'Nice=5\n') == b'[Service]\nNice=5\n'
+
+
+def test_a_header_that_is_all_that_is_left_gets_its_section_back():
+    assert _drop_in.edit((_drop_in.HEADER + '\n').encode(), {'OOMScoreAdjust': -5}) == NEW

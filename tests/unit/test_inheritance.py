@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import split
+
+
+def processes(*rows):
+    """(pid, parent, oom_score_adj)"""
+    return [Seen(pid, parent, 100 + pid, b'x', adj) for pid, parent, adj in rows]
+
+
+def followers(rows, *given):
+    result = split(processes(*rows), lambda one: one.score_adj in given)
+    return [one.pid for one in result.inherited], {left.process.pid: left.reason for left in result.left_alone}
+
+
+def test_those_with_the_units_value_follow_it():
+    assert followers([(10, 1, 0), (11, 10, 0), (12, 11, 0)], 0) == ([10, 11, 12], {})
+
+
+def test_sshd_and_its_sessions_do_not():
+    rows = [(10, 1, -1000), (11, 10, 0), (12, 11, 0)]
+    own, child = 'it sets its own value', 'it descends from process 10, which sets its own value'
+    assert followers(rows, 0) == ([], {10: own, 11: child, 12: child})
+
+
+def test_postgres_back_ends_do_not_and_their_parent_does():
+    assert followers([(10, 1, -900), (11, 10, 0), (12, 10, 0)], -900)[0] == [10]
+
+
+def test_orphans_are_their_units():
+    assert followers([(10, 1, 0), (11, 1, 0), (12, 99, 0)], 0)[0] == [10, 11, 12]
+
+
+def test_a_circle_of_parents_ends():
+    assert followers([(10, 11, 0), (11, 10, 0)], 0)[0] == [10, 11]

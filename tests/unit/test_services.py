@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module oom_score_adj on a machine on disk."""
+
+import errno
+
+import pytest
+from services_machine import ETC, ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _held, _service_guard
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
+
+DROP_IN = ETC + '/a.service.d/90-oomkit.conf'
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = ServiceMachine(tmp_path)
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    machine.process(11, parent=10, unit='a.service')
+    return machine
+
+
+def everything(machine):
+    """All that is configured, and all live values."""
+    live = {path.parent.name: path.read_text() for path in machine.base.glob('proc/*/oom_score_adj')}
+    return machine.tree(), live
+
+
+def test_check_mode_plans_what_the_run_does(machine):
+    before = everything(machine)
+    planned = machine.run(check=True, name='a', score_adj=-5)
+    assert everything(machine) == before and machine.reloads == 0
+    done = machine.run(name='a', score_adj=-5)
+    assert planned == done and done['changed'] and machine.reloads == 1
+    assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
+    again = machine.run(name='a', score_adj=-5)
+    assert not again['changed'] and again['diff'] == [] and machine.reloads == 1
+    assert machine.get('/run/oomkit/oom_score_adj.json') is None
+
+
+def test_absent_leaves_nothing(machine):
+    before = everything(machine)
+    machine.run(name='a', score_adj=-5)
+    machine.run(name='a', state='absent')
+    assert everything(machine) == before and not machine.exists(ETC + '/a.service.d')
+    assert not machine.run(name='a', state='absent')['changed']
+    assert not machine.run(name='nope', state='absent')['changed']
+
+
+def test_a_drop_in_that_says_it_already_in_another_way_stays(machine):
+    machine.run(name='a', score_adj=-5)
+    text = machine.get(DROP_IN).replace('OOMScoreAdjust=-5', '  OOMScoreAdjust = -0x5')
+    machine.put(DROP_IN, text)
+    assert not machine.run(name='a', score_adj=-5)['changed'] and machine.get(DROP_IN) == text
+
+
+def test_the_processes_that_the_manager_had_started_with_another_value_follow(machine):
+    """A drop-in of somebody else, written and not reloaded: systemd still gives what it had loaded."""
+    machine.put(ETC + '/a.service.d/50-x.conf', '[Service]\nOOMScoreAdjust=40\n')
+    machine.loaded['a.service'] = 0
+    machine.run(name='a', score_adj=-5)
+    assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
+
+
+def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
+    machine.unit('b.service')
+    machine.process(20, unit='b.service')
+    before = everything(machine)
+    write = _held.Held.write_score_adj
+
+    def refuse(held, value):
+        if held.pid == 20 and value == -7:
+            raise OSError(errno.EACCES, 'Permission denied')
+        return write(held, value)
+
+    monkeypatch.setattr(_held.Held, 'write_score_adj', refuse)
+    wish = [{'name': 'a', 'score_adj': 6}, {'name': 'b', 'score_adj': -7}]
+    with pytest.raises(ApplyError, match='b.service: .*process 20.*-7.*CAP_SYS_RESOURCE.*Everything was put back'):
+        machine.run(services=wish)
+    assert everything(machine) == before and machine.reloads == 2
+
+
+def test_children_that_were_born_meanwhile_are_put_back_too(machine):
+    def born():
+        machine.process(12, parent=10, adj=0, unit='a.service', start=5000)
+
+    machine.after_reload = born
+    machine.run(name='a', score_adj=-5)
+    assert machine.adj(12) == -5
+
+
+def test_a_unit_file_that_changes_meanwhile_is_noticed(machine):
+    machine.after_reload = lambda: machine.put(ETC + '/a.service.d/99-x.conf', '[Service]\nOOMScoreAdjust=3\n')
+    with pytest.raises(ApplyError, match='changed meanwhile. Everything was put back'):
+        machine.run(name='a', score_adj=-5)
+    assert [machine.adj(pid) for pid in (10, 11)] == [0, 0] and machine.get(DROP_IN) is None
+
+
+@pytest.mark.parametrize('params, message', [
+    ({}, 'exactly one of'),
+    ({'name': 'a', 'services': []}, 'exactly one of'),
+    ({'services': []}, 'list is empty'),
+    ({'services': [{'name': 'a'}]}, 'nothing is asked'),
+    ({'name': 'a'}, 'nothing is asked'),
+    ({'name': 'a', 'score_adj': True}, 'score_adj: the boolean'),
+    ({'services': [{'name': 'a', 'score_adj': 1}], 'score_adj': 1}, 'belong to name'),
+    ({'name': 'a', 'state': 'absent', 'score_adj': 1}, 'absent takes no'),
+    ({'name': 'a', 'score_adj': 1, 'runtime': False, 'persistent': False}, 'nothing to do'),
+    ({'process': {'pid': 1}, 'exclusive': True}, 'for services only'),
+    ({'process': {'pid': 1}, 'score_adj': 1, 'runtime': False}, 'only running processes'),
+    ({'process': {'pid': 10}}, 'score_adj'),
+    ({'state': 'absent'}, 'exactly one of'),
+    ({'services': [{'name': 'a', 'score_adj': 1}, {'name': 'a.service', 'score_adj': 2}]}, 'same service'),
+])  # fmt: skip
+def test_options_that_cannot_be_meant(machine, params, message):
+    before = everything(machine)
+    with pytest.raises(ConvertError, match=message):
+        machine.run(**params)
+    assert everything(machine) == before
+
+
+def test_missing_says_each_service_for_itself(machine):
+    wish = [{'name': 'a', 'score_adj': 1}, {'name': 'no1', 'score_adj': 1, 'missing': 'warn'},
+            {'name': 'no2', 'score_adj': 1, 'missing': 'ignore'}]  # fmt: skip
+    result = machine.run(services=wish)
+    assert result['warnings'] == ['There is no such service on this machine: no1'] and len(result['services']) == 1
+    with pytest.raises(Refusal, match='no3'):
+        machine.run(services=[*wish, {'name': 'no3', 'score_adj': 1}])
+
+
+def test_conflicts_name_file_and_line(machine):
+    other = ETC + '/a.service.d/95-x.conf'
+    machine.put(other, '[Service]\nOOMScoreAdjust=\n')
+    with pytest.raises(Refusal, match='95-x.conf line 2 sets OOMScoreAdjust of a.service to nothing'):
+        machine.run(name='a', score_adj=-5)
+    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    assert machine.get(other) == '[Service]\n# oomkit.linux: OOMScoreAdjust=\n'
+    machine.run(name='a', state='absent')
+    assert machine.get(other) == '[Service]\nOOMScoreAdjust=\n'
+
+
+def test_only_files_below_etc_are_taken_over(machine):
+    machine.put('/usr/lib/systemd/system/a.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=4\n')
+    with pytest.raises(Refusal, match='Only files below /etc'):
+        machine.run(name='a', score_adj=-5, conflicts='take_over')
+
+
+def test_boot_only_is_remembered_for_those_that_run(machine):
+    machine.run(name='a', score_adj=-5, runtime=False)
+    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    assert record.units['a.service'][0].value == 0 and machine.adj(10) == 0
+    machine.process(12, adj=0, unit='a.service', start=10**9)  # started later and at 0: by its own doing
+    machine.run(name='a', score_adj=-5)
+    assert [machine.adj(pid) for pid in (10, 11, 12)] == [-5, -5, 0]
+    assert machine.get('/run/oomkit/oom_score_adj.json') is None
+
+
+def test_in_an_image_only_files_are_written(tmp_path):
+    image = ServiceMachine(tmp_path, init='none')
+    image.unit('a.service')
+    image.end(1)
+    result = image.run(name='a', score_adj=-5, runtime=False)
+    assert result['changed'] and image.get(DROP_IN) and image.reloads == 0
+    assert not image.run(name='a', score_adj=-5, runtime=False)['changed']
+    with pytest.raises(Refusal, match='runtime: false'):
+        image.run(name='a', score_adj=-5)
+
+
+def test_the_record_survives_anything(machine):
+    for data in (b'', b'{', b'[]', b'{"units": 3}', b'\xff', b'{"units": {}, "originals": {}, "processes": [[1]]}'):
+        assert _adj_record.parse(data) == _adj_record.EMPTY
+
+
+def test_the_big_consumers():
+    assert _service_guard.big_consumers({}) == []
+    assert _service_guard.big_consumers({1: 5, 2: 100, 3: 5}) == [2]
+    assert _service_guard.big_consumers({1: 10, 2: 10, 3: 10, 4: 10}) == [1, 2]
+
+
+def test_exempting_all_that_hold_memory_is_warned_of(machine):
+    machine.put('/proc/10/status', 'VmRSS:\t 90000 kB\nVmPTE:\t 4 kB\nVmSwap:\t 0 kB\n'.join(['Name:\tx\n', '']))
+    assert 'can be killed any more' in machine.run(name='a', score_adj=-1000, check=True)['warnings'][0]
+    machine.process(30, unit='b.service')
+    machine.put('/proc/30/status', 'VmRSS:\t 95000 kB\nVmPTE:\t 4 kB\nVmSwap:\t 0 kB\n'.join(['Name:\tx\n', '']))
+    assert machine.run(name='a', score_adj=-1000, check=True)['warnings'] == []
+
+
+def test_processes_by_each_rule_and_back(machine):
+    machine.process(40, name='worker', uid=65534, cmdline='/usr/bin/worker --id 7')
+    machine.put('/srv/w.pid', '40\n')
+    for number, process in enumerate(
+        ({'pid': 40}, {'pidfile': '/srv/w.pid'}, {'comm': 'worker'}, {'cmdline_regex': r'--id \d$'}, {'user': '65534'}),
+        1,
+    ):
+        result = machine.run(process=process, score_adj=number)
+        assert [item['pid'] for item in result['processes']] == [40] and machine.adj(40) == number
+        assert not machine.run(process=process, score_adj=number)['changed']
+    machine.run(process={'pid': 40}, state='absent')
+    assert machine.adj(40) == 0 and not machine.exists('/run/oomkit')
+
+
+def test_another_init_is_set_live(tmp_path):
+    machine = ServiceMachine(tmp_path, init='openrc')
+    machine.process(50, name='crond', start=5)
+    machine.process(51, parent=50, name='job')
+    machine.put('/run/crond.pid', '50\n')
+    result = machine.run(name='crond', score_adj=-4)
+    assert [machine.adj(pid) for pid in (50, 51)] == [-4, -4] and 'next start will lose it' in result['warnings'][0]
+    assert not machine.run(name='crond', score_adj=-4)['changed'] and not machine.exists(ETC)
+    machine.run(name='crond', state='absent')
+    assert [machine.adj(pid) for pid in (50, 51)] == [0, 0]
+    with pytest.raises(Refusal, match='setting of systemd'):
+        machine.run(name='crond', oom_policy='kill')

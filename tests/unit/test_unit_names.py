@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+
+
+@pytest.mark.parametrize('name, unit', [
+    ('redis', 'redis.service'), ('redis.service', 'redis.service'), ('php8.2-fpm', 'php8.2-fpm.service'),
+    ('postgresql@', 'postgresql@.service'), ('postgresql@15-main', 'postgresql@15-main.service'),
+    ('system-x\\x2dy', 'system-x\\x2dy.service'), ('-x', '-x.service'), ('a' * 247, 'a' * 247 + '.service'),
+])  # fmt: skip
+def test_what_is_a_service(name, unit):
+    assert _unit_names.to_unit('name', name) == unit
+
+
+@pytest.mark.parametrize('name', [
+    None, '', 5, True, '.service', '@x', '../x', 'a/b', 'a b', 'a\n', 'a\x1b', 'ä', 'a' * 248, 'x%i', 'x.slice',
+    'x.socket', 'x.scope', 'x.timer', 'x.mount', 'x.target', 'x.swap', 'x.path', 'x.device', 'x.automount',
+])  # fmt: skip
+def test_what_is_none(name):
+    with pytest.raises(ConvertError, match=r'^services\[2\]\.name: '):
+        _unit_names.to_unit('services[2].name', name)
+
+
+def test_templates_and_instances():
+    assert _unit_names.template_of('a@b@c.service') == 'a@.service'
+    assert _unit_names.template_of('a@.service') is None and _unit_names.template_of('a.service') is None
+    assert _unit_names.is_template('a@.service') and not _unit_names.is_template('a@b.service')
+    assert _unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
+
+
+def test_whose_drop_ins_count():
+    assert _unit_names.drop_in_names('a.service') == ['a.service']
+    assert _unit_names.drop_in_names('a-b-c.service') == ['a-b-c.service', 'a-b-.service', 'a-.service']
+    assert _unit_names.drop_in_names('a-b@x-y.service') == [
+        'a-b@x-y.service',
+        'a-b@.service',
+        'a-@.service',
+        'a-.service',
+    ]
