@@ -198,7 +198,7 @@ def _observe(plan: Plan) -> None:
             names = [service.name] if service.name in by_id else []
             template = umbrella_of(service.name)
             service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
-        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') == 'loaded']
+        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         service.running = [one for one in (_running(situation, state) for state in service.states) if one.processes]
 
