@@ -50,9 +50,11 @@ def test_the_limit_is_what_it_says(machine, profile):
 
 def test_the_services_that_are_here_have_what_it_says_and_no_others(machine, profile):
     for service in profile.get('oom_policy_services', []):
-        unit = machine.show(service['name'], 'Id', 'LoadState', 'OOMScoreAdjust')
-        dropin = machine.host.file(f'/etc/systemd/system/{unit["Id"]}.d/90-oomkit.conf')
-        if unit['LoadState'] == 'not-found':
+        # systemctl shows units only: of the templates PostgreSQL's has an instance here.
+        shown = machine.show(service['name'].replace('@', '@17-main'), 'Id', 'LoadState', 'OOMScoreAdjust')
+        unit = f'{service["name"]}.service' if '@' in service['name'] else shown['Id']
+        dropin = machine.host.file(f'/etc/systemd/system/{unit}.d/90-oomkit.conf')
+        if shown['LoadState'] == 'not-found':
             assert not dropin.exists
-        elif 'score_adj' in service:
-            assert dropin.exists and unit['OOMScoreAdjust'] == str(service['score_adj'])
+        else:
+            assert dropin.exists and shown['OOMScoreAdjust'] == str(service['score_adj'])
