@@ -38,7 +38,7 @@ import commands  # noqa: E402
 from oomlab.machine import Machine  # noqa: E402
 
 SERVICES = 50
-PEER_SERVICES = 4
+PEER_SERVICES = 3
 PEER_SYSCTLS = 2
 LEAST_RATIO = 10.0
 FLAVOUR = 'trixie'
@@ -237,7 +237,7 @@ def run(services: int, peer_services: int, peer_sysctls: int) -> dict:
     factors = {'ansible.builtin.file': services / peer_services, 'ansible.builtin.copy': services / peer_services,
                'ansible.posix.sysctl': len(SYSCTLS) / peer_sysctls}
     result = compare(ours, theirs, factors)
-    return {'machine': where, 'services': services, 'multiplied': {name: factor for name, factor in factors.items()
+    return {'machine': where, 'count': services, 'multiplied': {name: factor for name, factor in factors.items()
                                                                    if factor != 1}, **result,
             'met': all(result['services'][kind]['ratio'] >= LEAST_RATIO for kind in ('first', 'steady'))}
 
@@ -252,14 +252,14 @@ def describe(machine: Machine) -> str:
 
 def show(result: dict) -> None:
     """The result for people."""
-    print('%s\n%s' % (result['machine'], 'Seconds, with the start of ansible-playbook:'))
-    print('  %-56s %10s %10s' % ('', 'first run', 'second'))
+    print(result['machine'])
+    print('  %-56s %10s %10s' % ('seconds, with the start of ansible-playbook', 'first run', 'second'))
     for case, texts in (('services', ('%d services: file, copy, daemon_reload', '%d services: one call, live too')),
                         ('with_sysctls', ('%d services and 6 sysctls: with ansible.posix.sysctl',
                                           '%d services and 6 sysctls: three calls'))):
         for text, name in zip(texts, ('theirs_s', 'ours_s'), strict=True):
             times = tuple(result[case][kind][name] for kind in ('first', 'steady'))
-            print('  %-56s %10.1f %10.1f' % (text % result['services'], *times))
+            print('  %-56s %10.1f %10.1f' % (text % result['count'], *times))
         print('  %-56s %10.1f %10.1f' % ('  times as fast', *(result[case][kind]['ratio'] for kind in result[case])))
     for name, factor in result['multiplied'].items():
         print('Not all items of %s were run: its time was multiplied by %.4g.' % (name, factor))
