@@ -5,7 +5,7 @@
 SHELL = /bin/sh
 TESTS = tools/python.sh tools/environment.py test && .venv/bin/python tools/run_tests.py
 
-.PHONY: help demo test quick unit package lint sanity doc-check bench lab lab-matrix build clean
+.PHONY: help demo test quick unit package lint sanity doc-check bench lab lab-matrix molecule build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -13,8 +13,8 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmark and the lab on Debian 13 (20 to 30 minutes)
-	@$(TESTS) unit package sanity lint bench lab
+test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13, molecule (30 to 45 minutes)
+	@$(TESTS) unit package sanity lint bench lab molecule
 
 quick: ## unit tests and quick lint, in seconds
 	@$(TESTS) unit quick-lint
@@ -42,6 +42,9 @@ lab: ## tests on a real kernel, in a disposable Debian 13
 
 lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backports kernel
 	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports
+
+molecule: ## the role on a machine with real services; OOMKIT_SCENARIOS="policy undo" for some scenarios only
+	@$(TESTS) molecule
 
 build: ## the tarball for ansible-galaxy, in .cache/build
 	@tools/python.sh tools/environment.py demo && .venv/bin/ansible-galaxy collection build --force --output-path .cache/build

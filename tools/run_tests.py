@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import commands
 import results
 import sanity
+import scenarios
 
 REPORTS = commands.CHECKOUT / '.cache' / 'results'
 FLAVOURS = ('bullseye', 'bookworm', 'trixie', 'trixie-backports')
@@ -87,6 +88,7 @@ STAGES: dict[str, Callable[[], results.Tally]] = {
     'sanity': sanity.run,
     'bench': bench,
     'lab': lab,
+    'molecule': scenarios.run,
     **{'lab-' + flavour: (lambda flavour=flavour: lab(flavour)) for flavour in FLAVOURS},
 }
 

@@ -40,6 +40,14 @@ def parse(data: Optional[bytes]) -> Record:
         return EMPTY
 
 
+def read(host: Host) -> Optional[bytes]:
+    """The file's content, None where there is none or it may not be read: root only sees it."""
+    try:
+        return host.read_bytes(FILE)
+    except PermissionError:
+        return None
+
+
 def _given(value: Any, until_ticks: Any) -> Given:
     return Given(int(value), None if until_ticks is None else int(until_ticks))
 

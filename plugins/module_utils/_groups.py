@@ -9,6 +9,7 @@ Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst.
 
 import errno
 import os
+import time
 from typing import Callable, Iterable, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
@@ -16,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
+_SETUP_S = 5.0
 # A threaded cgroup lists its processes at its domain only.
 _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
 
@@ -63,6 +65,24 @@ class UnitGroup(Group):
                     raise
             folders += [folder + '/' + name for name in self.host.folders(folder)]
         return sorted(set(found))
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group. Waits, within reason, for a process that systemd has forked and not set up yet.
+
+        Such a one is in the cgroup already, will get the unit's value in a moment, and would lose any other.
+        """
+        end = time.monotonic() + _SETUP_S
+        while True:
+            found = super(UnitGroup, self).look(host)
+            if not any(self._is_being_set_up(one) for one in found) or time.monotonic() > end:
+                return found
+            time.sleep(0.02)
+
+    def _is_being_set_up(self, one: Seen) -> bool:
+        """Whether this is still systemd itself, between fork and the service's own program (src/core/exec-invoke.c)."""
+        if one.name == b'systemd':
+            return one.parent == 1 and not os.path.basename(self.cgroup).startswith('user@')
+        return one.name == b'systemd-executo' or (one.name[:1] == b'(' and not one.name.startswith(b'(sd-'))
 
     def holds(self, held: Held) -> bool:
         """See Group."""

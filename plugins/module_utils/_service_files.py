@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import MARKER
@@ -109,7 +110,7 @@ def _is_own(path: Optional[str], unit: Unit) -> bool:
 
 def _text(conflict: Conflict) -> str:
     return '%s line %s sets %s of %s to %s, and %s was asked for' % (
-        conflict.file, conflict.line, conflict.setting, conflict.unit,
+        harmless(conflict.file or 'something'), conflict.line, conflict.setting, conflict.unit,
         'nothing (a reset)' if conflict.boot is None else conflict.boot, conflict.wanted)
 
 

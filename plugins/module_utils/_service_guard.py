@@ -12,6 +12,7 @@ import re
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
@@ -31,7 +32,7 @@ def guard(plan: Any) -> None:
     if plan.orphans:
         plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
                              'exclusive: true, or state: absent with their names, removes them'
-                             % ', '.join(plan.orphans))
+                             % ', '.join(harmless(path) for path in plan.orphans))
     _guard_consumers(plan)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
     apply_plan,
     put_record,
     set_live,
-    undone_on_failure,
+    undone,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
@@ -113,7 +113,7 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict
     label = _process_match.describe(params['process'])
     found = group.look(host)
     warnings = _nothing_found(label, request) if not found else []
-    data = host.read_bytes(_adj_record.FILE)
+    data = _adj_record.read(host)
     record = _adj_record.parse(data)
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
@@ -121,7 +121,7 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict
     if not request.check_mode:
         targets = _process_targets(host, label, group, wanted, changes, record)
         if targets:
-            with undone_on_failure() as undo:
+            with undone() as undo:
                 put_record(host, data, _with_originals(host, record, changes), undo)
                 for target in targets:
                     set_live(host, target, undo)
@@ -175,14 +175,15 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
 
 def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     """What the module returns, and its warnings. The diff holds configured values only, so that check and run agree."""
-    diff = [_live_diff(one.unit, [one.before], [one.after]) for one in plan.running() if one.before != one.after]
+    diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)), [one.target.wanted])
+            for one in plan.running() if one.target is not None and one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
     result = {
         'changed': plan.changed,
         'services': [_describe(plan, service) for service in plan.services],
-        'conflicts': plan.conflicts,
-        'orphans': plan.orphans,
+        'conflicts': [dict(conflict, file=_harmless_or_none(conflict['file'])) for conflict in plan.conflicts],
+        'orphans': [harmless(path) for path in plan.orphans],
         'warnings': plan.warnings,
         'diff': diff + describe_files(plan.files),
     }
@@ -232,4 +233,8 @@ def _boot(plan: Plan, causes: Causes) -> Dict[str, Any]:
     if cause.value is None and plan.situation.has_unit_files():
         cause = plan.situation.default
     policy = causes.get(OOM_POLICY, _unit_files.UNSET).value
-    return {'score_adj': cause.value, 'oom_policy': policy, 'file': cause.file, 'line': cause.line}
+    return {'score_adj': cause.value, 'oom_policy': policy, 'file': _harmless_or_none(cause.file), 'line': cause.line}
+
+
+def _harmless_or_none(path: Optional[str]) -> Optional[str]:
+    return None if path is None else harmless(path)

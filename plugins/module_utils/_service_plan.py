@@ -124,9 +124,12 @@ def _resolve(plan: Plan, wishes: List[Wish]) -> None:
     for wish in wishes:
         unit = situation.files.find(wish.unit)
         service = Service(wish, unit, request.absent)
-        if unit.name in by_name:
-            raise ConvertError('%s and %s are the same service (%s); name it once' % (
-                by_name[unit.name].wish.asked, wish.asked, unit.name))
+        same = by_name.get(unit.name)
+        if same is not None and same.wish[2:4] == wish[2:4]:
+            continue  # by two of its names, and for the same
+        if same is not None:
+            raise ConvertError('%s and %s are the same service (%s), and different values are asked for; name it '
+                               'once' % (same.wish.asked, wish.asked, unit.name))
         by_name[unit.name] = service
         if unit.state == _unit_files.USER:
             raise Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to '
@@ -195,7 +198,7 @@ def _observe(plan: Plan) -> None:
             names = [service.name] if service.name in by_id else []
             template = umbrella_of(service.name)
             service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
-        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') == 'loaded']
+        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         service.running = [one for one in (_running(situation, state) for state in service.states) if one.processes]
 

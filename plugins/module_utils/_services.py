@@ -99,7 +99,7 @@ class Situation(object):
         self.files = _unit_files.UnitFiles(host)
         self.default = self.files.default_score_adj()
         self.ours = _drop_in.all_ours(host)
-        self.record_data = host.read_bytes(_adj_record.FILE)
+        self.record_data = _adj_record.read(host)
         self.record = _adj_record.parse(self.record_data)
 
     def has_unit_files(self) -> bool:

@@ -28,8 +28,10 @@ def unchanged(machine, **wish):
 def tree(machine):
     """Everything that a run could leave: unit files, our folders, the scores of all services' processes."""
     files = machine.run(f'find {ETC} /run/oomkit -type f -exec md5sum {{}} + 2>/dev/null | sort; ls {ETC}').stdout
+    # Not the sessions in ssh.service, which come and go.
     live = machine.run(
-        'cd /sys/fs/cgroup/system.slice && for p in $(cat */cgroup.procs */*/cgroup.procs 2>/dev/null); do '
+        'cd /sys/fs/cgroup/system.slice && '
+        'for p in $(cat {family,plain,database}.service/cgroup.procs 2>/dev/null); do '
         'echo $p $(cat /proc/$p/oom_score_adj 2>/dev/null); done; cat */memory.oom.group'
     ).stdout
     return files, live

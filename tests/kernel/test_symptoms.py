@@ -1,8 +1,11 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Symptoms 1 to 11 that users of existing tools complain about, each shown not to occur here."""
+"""Symptoms 1 to 13 that users of existing tools complain about, each shown not to occur here."""
+
+import json
 
 import pytest
+from service_units import install, scores
 from test_sysctls import OURS, failed, good, ours, unchanged, values
 
 HEADER = '# Made by the Ansible collection oomkit.linux'
@@ -116,3 +119,24 @@ def test_11_strict_mode_that_would_stop_every_fork_is_refused(fresh):
     message = failed(fresh, 'overcommit', mode='never', kbytes=4096)
     assert message.startswith('Refused, because programs could no longer start')
     assert fresh.sysctl('vm.overcommit_memory') == 0 and fresh.run('true').returncode == 0
+
+
+def test_12_a_drop_in_is_no_success_while_the_running_service_is_as_before(fresh):
+    """Live at once, the children too; and where that was not asked for, the result says that a restart is needed."""
+    install(fresh, 'family')
+    waiting = good(fresh.module('oom_score_adj', name='family', score_adj=-50, runtime=False))
+    assert waiting['services'][0]['restart_needed'] and set(scores(fresh, 'family').values()) == {0}
+    done = good(fresh.module('oom_score_adj', name='family', score_adj=-50))
+    assert done['changed'] and not done['services'][0]['restart_needed']
+    assert len(scores(fresh, 'family')) == 3 and set(scores(fresh, 'family').values()) == {-50}
+
+
+def test_13_1000_is_refused_for_ssh_and_warned_of_where_nothing_else_could_be_killed(fresh):
+    assert 'login session' in failed(fresh, 'oom_score_adj', name='ssh', score_adj=-1000)
+    install(fresh, 'leak', start=False)
+    fresh.write_file('/srv/leak.py', b'import time; x = b"x" * (300 << 20); time.sleep(1e6)')
+    grown = 'until [ $(ps -o rss= -C python3 | sort -n | tail -1) -gt 300000 ]; do sleep 0.2; done'
+    fresh.run('systemctl start leak; ' + grown)
+    result = good(fresh.module('oom_score_adj', name='leak', score_adj=-1000, check=True))
+    assert 'none of the processes that hold most of the memory can be killed' in json.dumps(result['warnings'])
+    assert 'warnings' not in good(fresh.module('oom_score_adj', name='leak', score_adj=-999, check=True))

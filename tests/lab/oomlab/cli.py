@@ -32,6 +32,13 @@ def start(args: argparse.Namespace) -> int:
     return 0
 
 
+def fresh(args: argparse.Namespace) -> int:
+    """Have the machine as it was after its first boot: restored where it runs, else started."""
+    machine = Machine(args.name, args.flavour)
+    print(f'{args.name} is fresh after {machine.fresh(args.memory, args.cpus):.1f} s: {machine.folder}')
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Run a command in the guest; its exit status is ours."""
     done = Machine(args.name).run(' '.join(args.command), check=False, user=args.user)
@@ -99,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         '~/.cache/oomkit/lab). OOMKIT_INSTALL=0 forbids installing packages.',
     )
     commands = top.add_subparsers(required=True, metavar='COMMAND')
-    for action in (build, start, run, reboot, save, restore, stop, status, inventory, console):
+    for action in (build, start, fresh, run, reboot, save, restore, stop, status, inventory, console):
         sub = commands.add_parser(action.__name__, help=action.__doc__, description=action.__doc__)
         sub.set_defaults(action=action)
         if action is run:
@@ -110,15 +117,16 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument('name', nargs='?', default=DEFAULT, help=machines)
         if action in (save, restore):
             sub.add_argument('tag', nargs='?', default='saved', help='name of the snapshot, default saved')
-        if action is start:
+        if action in (start, fresh):
             sub.add_argument(
                 '--flavour', help='image of a machine whose name is none, such as: lab start second --flavour trixie'
             )
             sub.add_argument('--memory', type=int, default=1024, help='MB, default 1024')
+            sub.add_argument('--cpus', type=int, default=2, help='default 2')
+        if action is start:
             sub.add_argument(
                 '--swap', type=int, default=0, help='MB of an empty second disk /dev/vdb, for mkswap; default none'
             )
-            sub.add_argument('--cpus', type=int, default=2, help='default 2')
             sub.add_argument('--append', default='', help='more of the kernel command line')
     return top
 

@@ -19,8 +19,9 @@ from oomlab.guest import HOME, Runner, request, result
 from oomlab.image import Image
 from oomlab.recipe import recipe_of
 
-_BOOT_S = 240
+_BOOT_S = 600  # 25 s by itself, minutes where others use the processors too
 _TRIES = 3
+_FRESH = 'fresh'
 
 
 def run_folder(name: str) -> Path:
@@ -76,8 +77,8 @@ class Machine:
         accel = qemu.accelerator(self.image)
         for attempt in range(1, _TRIES + 1):
             begin = time.monotonic()
-            self._launch(accel, {'flavour': self.recipe.name, 'memory_mb': memory_mb, 'cpus': cpus, 'swap_mb': swap_mb,
-                                 'append': append, 'port': _free_port()})
+            self._launch(accel, {'flavour': self.recipe.name, 'image': str(self.image.folder), 'memory_mb': memory_mb,
+                                 'cpus': cpus, 'swap_mb': swap_mb, 'append': append, 'port': _free_port()})
             crash = self._wait(0)
             if crash is None:
                 return time.monotonic() - begin
@@ -176,6 +177,30 @@ class Machine:
         begin = time.monotonic()
         qemu.monitor(self.folder / 'qmp.sock', line)
         return time.monotonic() - begin
+
+    def fresh(self, memory_mb: int = 1024, cpus: int = 2) -> float:
+        """Have the machine as it was after its first boot; the seconds it took.
+
+        One that runs goes back to its snapshot, whoever left it in whatever state. One that is not there, was made
+        from another image or otherwise, or does not come back, is made anew.
+        """
+        begin = time.monotonic()
+        if not self._back_to_fresh({'image': str(self.image.folder), 'memory_mb': memory_mb, 'cpus': cpus}):
+            self.stop()
+            self.start(memory_mb, cpus)
+            self.run('systemctl is-system-running --wait', check=False)  # "degraded" is an end of the boot, too
+            self.save(_FRESH)
+        return time.monotonic() - begin
+
+    def _back_to_fresh(self, wanted: dict) -> bool:
+        if not self.running() or not wanted.items() <= self.settings().items():
+            return False
+        try:
+            self.restore(_FRESH)
+        except LabError as error:
+            print(f'lab: {error}', flush=True)
+            return False
+        return True
 
     # -------------------------------------------------------------- ssh
 

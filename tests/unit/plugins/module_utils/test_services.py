@@ -114,7 +114,7 @@ def test_a_unit_file_that_changes_meanwhile_is_noticed(machine):
     ({'process': {'pid': 1}, 'score_adj': 1, 'runtime': False}, 'only running processes'),
     ({'process': {'pid': 10}}, 'score_adj'),
     ({'state': 'absent'}, 'exactly one of'),
-    ({'services': [{'name': 'a', 'score_adj': 1}, {'name': 'a.service', 'score_adj': 1}]}, 'same service'),
+    ({'services': [{'name': 'a', 'score_adj': 1}, {'name': 'a.service', 'score_adj': 2}]}, 'same service'),
 ])  # fmt: skip
 def test_options_that_cannot_be_meant(machine, params, message):
     before = everything(machine)

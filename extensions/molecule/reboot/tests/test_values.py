@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was asked for is in force: right after the call, and after the reboot."""
+
+
+def test_the_kernel_has_it(machine):
+    assert machine.now()['sysctl'] == {
+        'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90, 'vm.overcommit_kbytes': 0,
+        'vm.admin_reserve_kbytes': 16384, 'vm.user_reserve_kbytes': 32768, 'vm.panic_on_oom': 1,
+        'vm.oom_kill_allocating_task': 1, 'vm.oom_dump_tasks': 0, 'kernel.panic': 15}
+
+
+def test_nginx_has_it_and_dies_as_a_whole(machine):
+    scores = machine.scores('nginx.service')
+    assert len(scores) == 3 and set(scores.values()) == {300}
+    assert machine.show('nginx', 'OOMPolicy') == {'OOMPolicy': 'kill'}
+    group = machine.show('nginx', 'ControlGroup')['ControlGroup']
+    assert machine.host.check_output(f'cat /sys/fs/cgroup{group}/memory.oom.group') == '1'
+
+
+def test_the_instances_have_what_their_template_has(machine):
+    for name in ('one', 'two'):
+        assert set(machine.scores(f'oomkit-worker@{name}.service').values()) == {-700}
+
+
+def test_the_stopped_and_the_masked_service_have_it_for_their_next_start(machine):
+    assert machine.show('redis-server', 'OOMScoreAdjust') == {'OOMScoreAdjust': '-500'}
+    assert machine.host.file('/etc/systemd/system/cron.service.d/90-oomkit.conf').contains('^OOMScoreAdjust=10$')
+    assert machine.show('cron', 'LoadState', 'ActiveState') == {'LoadState': 'masked', 'ActiveState': 'inactive'}
+
+
+def test_a_new_process_can_be_started_by_anybody(machine):
+    assert machine.host.check_output('su tester -c whoami') == 'tester'

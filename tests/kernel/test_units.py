@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which line of which unit file gives a service its settings: our answer against systemd's own, for random trees."""
+
+import io
+import os
+import random
+import tarfile
+
+from unit_trees import tree
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
+
+COUNT = 300
+SEED = int(os.environ.get('OOMKIT_SEED', '1'))
+
+
+def packed(files, links):
+    """The trees as a tar file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w') as tar:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(path.lstrip('/'))
+            data = text.encode()
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        for path, target in links.items():
+            entry = tarfile.TarInfo(path.lstrip('/'))
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            tar.addfile(entry)
+    return buffer.getvalue()
+
+
+def test_our_reading_of_unit_files_is_systemds(fresh, tmp_path):
+    rng = random.Random(SEED)
+    names, files, links = [], {}, {}
+    for number in range(COUNT):
+        name, own_files, own_links = tree(rng, number)
+        names.append(name)
+        files.update(own_files)
+        links.update(own_links)
+    data = packed(files, links)
+    fresh.run('tar -xf - -C / --keep-directory-symlink && systemctl daemon-reload', data=data)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(tmp_path, filter='tar')
+    # What the machine's own version and settings make of a unit that says nothing.
+    policy = fresh.run('systemctl show -P OOMPolicy ssh.service').stdout.strip()
+    shown = fresh.run('systemctl show -p Id,OOMScoreAdjust,OOMPolicy -- ' + ' '.join(names)).stdout
+    found = {}
+    for block in shown.split('\n\n'):
+        state = dict(line.partition('=')[::2] for line in block.strip().split('\n'))
+        found[state['Id']] = (int(state['OOMScoreAdjust']), state['OOMPolicy'])
+    reader = UnitFiles(Host(str(tmp_path)))
+    wrong = {}
+    for name in names:
+        causes = reader.settings(reader.find(name))
+        ours = (causes[SCORE_ADJ].value or 0, causes[OOM_POLICY].value or policy)
+        if ours != found[name]:
+            wrong[name] = {'ours': ours, 'systemd': found[name], 'causes': causes}
+    print(f'{COUNT - len(wrong)} of {COUNT} units read as systemd does, seed {SEED}')
+    assert not wrong, (SEED, wrong)
