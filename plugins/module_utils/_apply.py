@@ -9,22 +9,15 @@ anything: what the undo needs is opened and prepared before the first write.
 """
 
 import os
-import signal
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, backup, put
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
 
 _RUNTIME = 'the sysctls at run time'
-# A dropped connection must not leave the machine between two states.
-_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-
-
-class ApplyError(Exception):
-    """The plan failed half-way; the message says why and whether everything was put back."""
 
 
 def apply_plan(plan: Plan, last: Optional[Callable[[], None]] = None) -> List[str]:
@@ -32,32 +25,18 @@ def apply_plan(plan: Plan, last: Optional[Callable[[], None]] = None) -> List[st
 
     ``last`` is called when all is done; what it raises puts everything back too.
     """
-    def steps(undo: Undo) -> List[str]:
+    with undone_on_failure() as undo:
         backups = _apply(plan, undo)
         if last is not None:
             last()
         return backups
-    return _carried_out(steps)
 
 
 def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
     """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
-    def steps(undo: Undo) -> None:
+    with undone_on_failure() as undo:
         _write_runtime(plan, undo)
         last()
-    _carried_out(steps)
-
-
-def _carried_out(steps: Callable[[Undo], Any]) -> Any:
-    undo = Undo(ApplyError)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        return steps(undo)
-    except (OSError, MemoryError, ApplyError) as exc:
-        undo.run()
-        raise ApplyError('%s. %s' % (str(exc).rstrip('.') or type(exc).__name__, undo.outcome())) from exc
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 
 
 def _apply(plan: Plan, undo: Undo) -> List[str]:

@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _sysinfo
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 _CMDLINE_BYTES = 4096
-_KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
+KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
 def iso_time(seconds: float) -> str:
@@ -112,10 +112,13 @@ class Census(object):
         return facts
 
 
-def userspace_killers(processes: Processes) -> List[Dict[str, Any]]:
-    """The facts of key C(userspace_killers): daemons that kill before the kernel has to."""
+def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
+    """The facts of key C(userspace_killers): daemons that kill before the kernel has to.
+
+    ``running`` are the processes of KILLERS as L(Processes.named) gives them.
+    """
     facts = []
-    for pid, name in processes.named(_KILLERS):
+    for pid, name in running:
         unit = processes.cgroup_and_unit(pid)[1]
         facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit)})
     return facts

@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _confirm_state, _knobs, _originals
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan, apply_runtime
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import Amount, to_integer
@@ -23,6 +23,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sy
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import WatchdogError, start, steps_of
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'

@@ -93,7 +93,7 @@ def claim(host: Host, name: str) -> bool:
     try:
         os.unlink(host.locate(FOLDER + '/' + name))
     except OSError as exc:
-        if exc.errno != errno.ENOENT:
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise
         return False
     host.remove_folder(FOLDER)

@@ -6,12 +6,13 @@
 
 import re
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot_facts,
     _candidates,
     _commit,
+    _enforcers,
     _environment,
     _kills,
     _knobs,
@@ -130,6 +131,14 @@ class _Look(object):
         if self._processes is None:
             self._processes = Processes(self.host)
         return self._processes
+
+    def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
+        """(pid, name) of the processes of these names, out of one look at the names of all."""
+        known: Dict[bytes, str] = {}
+        for some in (_candidates.KILLERS, _enforcers.NAMES):
+            known.update(some)
+        found = self.once('named', lambda: self.processes().named(known))
+        return [pair for pair in found if pair[1] in names.values()]
 
     def boot(self) -> Any:
         """(boot, drift, warnings) of the next boot."""
@@ -268,7 +277,16 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    return _candidates.userspace_killers(look.processes())
+    return _candidates.userspace_killers(look.processes(), look.named(_candidates.KILLERS))
+
+
+def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
+    reason = _candidates.unseen(look.host, 0)
+    if reason:
+        look.warn('enforcers', reason)
+    return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
+             'file': None if one.file is None else harmless(one.file)}
+            for one in _enforcers.enforced(look.host, look.named(_enforcers.NAMES))]
 
 
 def _environment_facts(look: _Look) -> Dict[str, Any]:
@@ -288,6 +306,7 @@ _GATHERERS: Dict[str, Callable[[_Look], Any]] = {
     'pressure': _pressure,
     'boot': _boot,
     'drift': _drift,
+    'enforcers': _enforcer_list,
     'userspace_killers': _userspace_killers,
     'environment': _environment_facts,
 }

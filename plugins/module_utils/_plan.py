@@ -16,6 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
     _boot_facts,
     _commit,
+    _enforcers,
     _knobs,
     _originals,
     _sysctl_file,
@@ -143,21 +144,33 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     if request.runtime:
         _check_writable(situation, request, policy)
     outcome = situation.boot
+    asked: Dict[str, int] = {}
     if request.persistent:
         target = {} if request.absent else policy.boot_target(situation, request)
+        asked.update(target)
         boot_plan = plan_boot(situation, request, policy.keys, target)
         outcome = boot_plan.outcome
         _take_boot_plan(plan, boot_plan)
     if request.runtime:
         target = (_runtime_of_boot(plan, outcome) if request.absent
                   else policy.runtime_target(situation, request))
+        asked.update({} if request.absent else target)
         _check_known(situation, target)
         plan.runtime_after.update(target)
         plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
                                    plan.runtime_before, plan.runtime_after, situation)
     _plan_record(plan)
     policy.guard(plan)
+    if asked:
+        found = _enforcers.enforced(situation.host)
+        plan.warnings += _enforcers.contradictions(found, _said(asked), request.persistent)
     return plan
+
+
+def _said(asked: Dict[str, int]) -> Dict[str, int]:
+    """What was asked for, without the 0 of a ratio or kbytes that only says that the other one counts."""
+    return dict((key, value) for key, value in asked.items()
+                if value or not asked.get(_knobs.KNOBS[key].twin or key))
 
 
 def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:

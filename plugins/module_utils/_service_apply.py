@@ -4,52 +4,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
 
-import contextlib
-import os
-import signal
-from typing import Any, Iterator, List
+from typing import Any, ContextManager, List
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._services import OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, backup, put
-
-# A dropped connection must not leave the machine between two states.
-_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
 
 
-class ApplyError(Exception):
-    """The plan failed half-way; the message says why and whether everything was put back."""
-
-
-@contextlib.contextmanager
-def undone_on_failure() -> Iterator[Undo]:
-    """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so."""
-    undo = Undo(ManagerError, LiveError)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        yield undo
-    except (OSError, MemoryError, ManagerError, LiveError, ApplyError) as exc:
-        undo.run()
-        raise ApplyError('%s. %s' % (_explain(exc), undo.outcome())) from exc
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
-
-
-def _explain(exc: BaseException) -> str:
-    if isinstance(exc, PermissionError) and os.geteuid() != 0:
-        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
-    if isinstance(exc, OSError) and exc.filename:
-        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
-    return str(exc).rstrip('.') or type(exc).__name__
+def undone() -> ContextManager[Undo]:
+    """What everything here is done in: a failure puts it all back and is an ApplyError."""
+    return undone_on_failure(ManagerError, LiveError)
 
 
 def apply_plan(plan: Any) -> List[str]:
     """Do what the plan says; the backups made of files of others. Raises ApplyError with everything put back."""
-    with undone_on_failure() as undo:
+    with undone() as undo:
         return _apply(plan, undo)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
     apply_plan,
     put_record,
     set_live,
-    undone_on_failure,
+    undone,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
@@ -121,7 +121,7 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict
     if not request.check_mode:
         targets = _process_targets(host, label, group, wanted, changes, record)
         if targets:
-            with undone_on_failure() as undo:
+            with undone() as undo:
                 put_record(host, data, _with_originals(host, record, changes), undo)
                 for target in targets:
                     set_live(host, target, undo)

@@ -10,13 +10,13 @@ from typing import Any, Callable, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError, apply_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm import CONFIRMED, Outcome, asked_of, carry_out
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, describe_files
 
 # Accepted by every member of the action group oomkit.linux.oom.
 GROUP_OPTIONS = dict(

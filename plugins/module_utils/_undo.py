@@ -4,13 +4,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The way back: what a run has done so far, each step with what undoes it; and files written that way."""
 
+import contextlib
+import os
+import signal
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+
+# A dropped connection must not leave the machine between two states.
+_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 # By path, the content before and after; None for no file.
 Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
+
+
+class ApplyError(Exception):
+    """The plan failed half-way; the message says why and whether everything was put back."""
 
 
 class Undo(object):
@@ -44,6 +55,31 @@ class Undo(object):
         if not self.failed:
             return 'Everything was put back.'
         return 'NOT put back: %s. Look at these by hand.' % '; '.join(self.failed)
+
+
+@contextlib.contextmanager
+def undone_on_failure(*errors: type) -> Iterator[Undo]:
+    """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so.
+
+    ``errors`` are what may be raised besides OSError, MemoryError and ApplyError.
+    """
+    undo = Undo(ApplyError, *errors)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        yield undo
+    except (OSError, MemoryError, ApplyError) + errors as exc:
+        undo.run()
+        raise ApplyError('%s. %s' % (_explain(exc), undo.outcome())) from exc
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+
+def _explain(exc: BaseException) -> str:
+    if isinstance(exc, PermissionError) and os.geteuid() != 0:
+        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
+    if isinstance(exc, OSError) and exc.filename:
+        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
+    return str(exc).rstrip('.') or type(exc).__name__
 
 
 def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,

@@ -4,10 +4,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The watchdog: a process that puts the run time back when nobody has confirmed the change in time.
 
-It is forked before the first write and has then all that it needs: the sysctls, the kernel log and the folder of its
-state file are open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or
-allocated any more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and
-systemd would end it along with the login.
+It is forked before the first write and has then all that it needs: the sysctls, the system's log and its state file are
+open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or allocated any
+more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and systemd would end
+it along with the login.
 
 SIGTERM makes it decide at once: it puts back, unless its state file is gone, which means that it is not needed.
 """
@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 try:
     import ctypes
 except ImportError:  # left out of some small installations
-    ctypes = None  # type: ignore[assignment]
+    ctypes = None
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
@@ -154,14 +154,14 @@ def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, Lis
 def _hear(reader: int) -> Dict[str, Any]:
     """The one line that the watchdog says."""
     data = b''
-    while not data.endswith(b'\n'):
+    while b'\n' not in data:
         if not select.select([reader], [], [], _START_S)[0]:
             return {'error': 'it was not ready within %d s' % _START_S}
         piece = os.read(reader, 4096)
         if not piece:
             return {'error': 'it ended before it was ready'}
         data += piece
-    return json.loads(data.decode('ascii'))
+    return json.loads(data.partition(b'\n')[0].decode('ascii'))
 
 
 def _first_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
@@ -240,8 +240,12 @@ class _Watchdog(object):
         folder = self.host.locate(FOLDER)
         made = '%s/.%s' % (folder, self.pending.name)
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        os.write(self._state, dump(self.pending))
-        os.rename(made, '%s/%s' % (folder, self.pending.name))
+        try:
+            os.write(self._state, dump(self.pending))
+            os.rename(made, '%s/%s' % (folder, self.pending.name))
+        except OSError:
+            os.unlink(made)
+            raise
 
     def watch(self) -> None:
         """Wait for the end of the time, SIGTERM, or that it is not needed any more."""

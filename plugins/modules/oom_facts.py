@@ -102,6 +102,10 @@ EXAMPLES = r'''
     top: 0
     cmdline: true
 
+- name: Find out what other programs set on their own
+  oomkit.linux.oom_facts:
+    gather_subset: [enforcers]
+
 - name: Find out what the next boot will change
   oomkit.linux.oom_facts:
     gather_subset: [drift]
@@ -239,6 +243,30 @@ ansible_facts:
               runtime: 50
               boot: 80
               file: /etc/sysctl.d/99-oomkit.conf
+        enforcers:
+          description:
+            - Sysctls that a running program sets by itself, after C(sysctl.d) at boot and again whenever it starts, so
+              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s and MicroK8s, TuneD
+              with its active profile, and kdump-tools.
+            - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
+              C(/etc/sysctl.conf) would have the last word; or V(requires) where the program sets nothing but does not
+              start with another value.
+            - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
+              begins with V(${f:) is known to TuneD alone.
+            - C(file) is where it can be changed, C(null) where the program cannot be told another value.
+          type: list
+          elements: dict
+          sample:
+            - key: vm.overcommit_memory
+              value: "1"
+              by: kubelet
+              how: sets
+              file: null
+            - key: kernel.panic
+              value: "5"
+              by: tuned
+              how: yields
+              file: /etc/tuned/database/tuned.conf
         userspace_killers:
           description:
             - earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by their own rules.

@@ -374,9 +374,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import GROUP_OPTIONS
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
 def main() -> None:

@@ -64,9 +64,9 @@ options:
       - The seconds, up to 3600, in which a change at run time has to be confirmed. V(0) does everything at once.
       - At first nothing but run time is written, no file. A watchdog is started before that. It puts run time back
         at the end of the time, and says so in the kernel log, unless the change was confirmed.
-      - To confirm is to make the same call again over a new connection (C(reset_connection) of M(ansible.builtin.meta)). Only that
-        writes O(sysctl_file), so a machine that is reset before comes up as it was. O(confirm_within) and
-        O(confirm_changes) may differ, every other option has to be the same.
+      - To confirm is to make the same call again over a new connection (C(reset_connection) of
+        M(ansible.builtin.meta)). Only that writes O(sysctl_file), so a machine that is reset before comes up as it
+        was. O(confirm_within) and O(confirm_changes) may differ, every other option has to be the same.
       - The same call over the connection that made the change confirms nothing and changes nothing. A connection is
         the ssh daemon's process among the ancestors, so C(ControlPersist) and C(become) by sudo or su do not make a
         new one. Where no ssh daemon is among them (ansible-pull, C(connection=local), C(docker exec),

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -159,6 +160,29 @@ def test_boot_and_drift(box):
     assert facts['boot']['vm.panic_on_oom'] == {'value': 0, 'file': None, 'line': None}
     assert facts['drift'] == [
         {'key': 'vm.overcommit_memory', 'runtime': 0, 'boot': 2, 'file': '/etc/sysctl.d/50-x.conf'}]
+
+
+def test_enforcers(box):
+    """Found in the same look at all names as the killers in user space."""
+    add_process(box, 70, 666, name=b'kubelet')
+    add_process(box, 71, 666, name=b'tuned')
+    box.put('/etc/tuned/active_profile', 'a\x1b\n')
+    box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
+    facts = gather(box, 'enforcers', 'userspace_killers', 'warnings')
+    assert facts['enforcers'] == [
+        {'key': 'vm.overcommit_memory', 'value': '1', 'by': 'kubelet', 'how': 'sets', 'file': None},
+        {'key': 'vm.panic_on_oom', 'value': '0', 'by': 'kubelet', 'how': 'sets', 'file': None},
+        {'key': 'kernel.panic', 'value': '10', 'by': 'kubelet', 'how': 'sets', 'file': None},
+        {'key': 'vm.oom_dump_tasks', 'value': '>\\x1b[31m', 'by': 'tuned', 'how': 'yields',
+         'file': '/etc/tuned/a\\x1b/tuned.conf'}]
+    assert [one['name'] for one in facts['userspace_killers']] == ['earlyoom']
+    assert facts['warnings'] == []
+
+
+def test_enforcers_may_hide(box, tmp_path):
+    shutil.rmtree(tmp_path / 'proc/1')
+    facts = gather(box, 'enforcers', 'warnings')
+    assert facts['enforcers'] == [] and facts['warnings'][0].startswith('enforcers: /proc shows only own processes')
 
 
 def test_a_hostile_file_name_is_harmless(box):

@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs of this machine that set our sysctls by themselves, later than sysctl.d at boot and again at any time.
+
+Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see _tuned);
+/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``.
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+
+SETS = 'sets'          # writes the value at each of its starts
+YIELDS = 'yields'      # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
+REQUIRES = 'requires'  # writes nothing, and does not start with another value
+
+Enforced = NamedTuple('Enforced', [
+    ('key', str),
+    ('value_text', str),     # as the program has it; for tuned also >N and <N, which only raise or lower
+    ('by', str),
+    ('file', Optional[str]),  # where it can be changed; None where the program cannot be told another value
+    ('how', str),
+])
+
+# By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
+NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
+         b'tuned\n': 'tuned'}
+_KUBELET_VALUES = ((_knobs.MEMORY, '1'), (_knobs.PANIC_ON_OOM, '0'), (_knobs.PANIC, '10'))
+_KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
+# k3s hides its arguments from ps, so its unit is looked at.
+_CONFIGS = {
+    'kubelet': (_KUBELET_CONFIG,),
+    'k3s': ('/etc/rancher/k3s/config.yaml', '/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service'),
+    'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
+}
+_PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
+                       re.MULTILINE)
+_KDUMP_DEFAULTS = '/etc/default/kdump-tools'
+_KDUMP_PROGRAMS = ('/usr/sbin/kdump-config', '/sbin/kdump-config')
+_SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
+
+
+def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None) -> List[Enforced]:
+    """What the programs found running set, by key. Never raises: what may not be read is as if it were not there.
+
+    ``running`` are the processes of NAMES as L(Processes.named) gives them, where the caller has looked already.
+    """
+    try:
+        with Processes(host) as processes:
+            return _enforced(host, processes, processes.named(NAMES) if running is None else running)
+    except OSError:
+        return []
+
+
+def _enforced(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Enforced]:
+    found = _kdump_tools(host)
+    for pid, name in running:
+        # Anybody may call a process kubelet; only root's can set a sysctl.
+        if processes.effective_uid(pid) == 0:
+            found += _tuned_sysctls(host) if name == 'tuned' else _kubelet(host, name, _arguments(processes, pid))
+    return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
+
+
+# ---------------------------------------------------------------------- kubelet
+
+def _arguments(processes: Processes, pid: int) -> List[str]:
+    return to_text(processes.read('%d/cmdline' % pid) or b'').split('\0')
+
+
+def _kubelet(host: Host, name: str, arguments: List[str]) -> List[Enforced]:
+    """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
+    protects, where = _protects('\n'.join(arguments)), None
+    for path in _config_files(name, arguments) if protects is None else []:
+        protects, where = _protects(_read(host, path)), path
+        if protects is not None:
+            break
+    if protects:
+        return [Enforced(key, value, name, where, REQUIRES) for key, value in _KUBELET_VALUES]
+    return [Enforced(key, value, name, None, SETS) for key, value in _KUBELET_VALUES]
+
+
+def _config_files(name: str, arguments: List[str]) -> List[str]:
+    for number, argument in enumerate(arguments):
+        word, equals, value = argument.partition('=')
+        if word == '--config':
+            return [value if equals else ''.join(arguments[number + 1:number + 2])]
+    return list(_CONFIGS[name])
+
+
+def _protects(text: str) -> Optional[bool]:
+    """What YAML, JSON or arguments say of protectKernelDefaults: the last word counts, None for not a word."""
+    answers = _PROTECTS.findall(text)
+    return answers[-1].lower() in ('', 'true', 't', '1') if answers else None
+
+
+# ------------------------------------------------------------- tuned, kdump-tools
+
+def _tuned_sysctls(host: Host) -> List[Enforced]:
+    settings = dict((key, value) for key, value in _tuned.sysctls(host).items() if key in _knobs.KNOBS)
+    yields = _tuned.reapplies(host)
+    overridden = _tuned.reapplied(host) if settings and yields else set()
+    return [Enforced(key, setting.value, 'tuned', setting.file, YIELDS if yields else SETS)
+            for key, setting in settings.items()
+            # Writing the one of ratio and kbytes erases the other.
+            if key not in overridden and (_knobs.KNOBS[key].twin or key) not in overridden]
+
+
+def _kdump_tools(host: Host) -> List[Enforced]:
+    """What kdump-tools sets when it loads the crash kernel, if it has loaded it and is of a release that does so."""
+    if _read(host, '/sys/kernel/kexec_crash_loaded').strip() != '1':
+        return []
+    variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
+        _read(host, _KDUMP_DEFAULTS)))
+    if not any(re.search(r'\bKDUMP_SYSCTL\b', _read(host, program)) for program in _KDUMP_PROGRAMS):
+        return []
+    pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
+    return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
+            if key in _knobs.KNOBS]
+
+
+def _read(host: Host, path: str) -> str:
+    """The text; empty where there is none or it may not be read."""
+    try:
+        return host.read_text(path) or ''
+    except OSError:
+        return ''
+
+
+# ----------------------------------------------------------------- what it means
+
+def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
+    """A message for each wish that one of these programs does not let last. ``wanted`` holds values by key.
+
+    ``persistent``: the wish is written to a file below sysctl.d, too, which is enough for those that yield to it.
+    """
+    return [_message(one, wanted[one.key]) for one in found
+            if one.key in wanted and not (persistent and one.how == YIELDS)
+            and not _agrees(one.key, one.value_text, wanted[one.key])]
+
+
+def _agrees(key: str, text: str, value: int) -> bool:
+    if text[:1] in ('>', '<') and len(text) > 1:
+        bound = _knobs.parse_value(text[1:])
+        return bound is not None and (value >= bound if text[0] == '>' else value <= bound)
+    return _knobs.parse_written(key, text) == value
+
+
+def _message(one: Enforced, value: int) -> str:
+    text, where = harmless(one.value_text), harmless(one.file) if one.file else None
+    if one.how == REQUIRES:
+        return ('%s: %d is asked for, but %s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on '
+                'this machine.' % (one.key, value, one.by, text, ' in ' + where if where else '', text))
+    if where is None:
+        return ('%s: %d is asked for, but %s sets it to %s whenever it starts, and cannot be told another value. Ask '
+                'for %s on this machine.' % (one.key, value, one.by, text, text))
+    advice = ' or let persistent: true write it to a file, which %s lets win' % one.by if one.how == YIELDS else ''
+    return ('%s: %d is asked for, but %s sets it to %s whenever it starts (%s). Ask for that value, change it '
+            'there%s.' % (one.key, value, one.by, text, where, advice or ', or stop using it'))

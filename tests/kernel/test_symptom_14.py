@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Symptom 14: a daemon puts its own value back, and nobody says so. Here the facts do, before and after."""
+
+import pytest
+from test_facts import gather
+from test_sysctls import good
+
+# What TuneD does at its start: the active profile's values first; then, with reapply_sysctl, those of /etc/sysctl.d.
+STAND_IN = r'''#!/usr/bin/python3
+import configparser, glob, time
+def write(key, value):
+    with open('/proc/sys/' + key.strip().replace('.', '/'), 'w') as stream:
+        stream.write(value.strip())
+main = open('/etc/tuned/tuned-main.conf').read()
+profile = configparser.ConfigParser(delimiters='=')
+profile.read('/etc/tuned/%s/tuned.conf' % open('/etc/tuned/active_profile').read().strip())
+for key, value in profile['sysctl'].items():
+    write(key, value)
+for path in sorted(glob.glob('/etc/sysctl.d/*.conf')) if 'reapply_sysctl=1' in main else []:
+    for line in open(path):
+        if '=' in line and line[0] != '#':
+            write(*line.split('=', 1))
+print('done', flush=True)
+time.sleep(100000)
+'''
+UNIT = '[Service]\nExecStart=/usr/sbin/tuned\n'
+PROFILE = '/etc/tuned/database/tuned.conf'
+
+
+def start_tuned(machine, reapply):
+    """The stand-in as a service, with a profile that asks for a panic."""
+    machine.write_file('/usr/sbin/tuned', STAND_IN.encode())
+    machine.write_file('/etc/systemd/system/tuned.service', UNIT.encode())
+    machine.write_file('/etc/tuned/active_profile', b'database\n')
+    machine.write_file('/etc/tuned/tuned-main.conf', b'reapply_sysctl=%d\n' % reapply)
+    machine.write_file(PROFILE, b'[main]\ninclude=-base\n[sysctl]\nvm.panic_on_oom=1\n')
+    machine.run('chmod 755 /usr/sbin/tuned; systemctl daemon-reload')
+    restart_tuned(machine)
+
+
+def restart_tuned(machine):
+    """As an update of it does. Returns when it has written."""
+    machine.run('systemctl restart tuned; pid=$(systemctl show --value -p MainPID tuned); for i in $(seq 600); do '
+                'journalctl -q _PID=$pid | grep -q done && exit 0; sleep 0.1; done; journalctl -u tuned >&2; exit 1')
+
+
+def start_kubelet(machine, how=''):
+    """A process of that name. Returns when it has it: between fork and exec it has another."""
+    machine.run('cp /bin/sleep /usr/local/bin/kubelet; systemd-run -q %s /usr/local/bin/kubelet 100000; '
+                'for i in $(seq 600); do pgrep -x kubelet >/dev/null && exit 0; sleep 0.1; done; exit 1' % how)
+
+
+def enforcers(machine, user='root'):
+    return gather(machine, 'enforcers', user=user)['enforcers']
+
+
+@pytest.mark.parametrize('user', ['root', 'tester'])
+def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
+    assert enforcers(fresh, user) == []
+    start_tuned(fresh, reapply=False)
+    told = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]
+    assert enforcers(fresh, user) == told
+    good(fresh.module('panic_on_oom', policy='kill'))
+    assert fresh.sysctl('vm.panic_on_oom') == 0
+    restart_tuned(fresh)
+    assert fresh.sysctl('vm.panic_on_oom') == 1  # the symptom itself
+    assert enforcers(fresh, user) == told
+    fresh.run('systemctl stop tuned')
+    assert enforcers(fresh, user) == []
+
+
+def test_a_tuned_that_lets_files_win_is_named_until_one_does(fresh):
+    start_tuned(fresh, reapply=True)
+    assert [(one['key'], one['how']) for one in enforcers(fresh)] == [('vm.panic_on_oom', 'yields')]
+    good(fresh.module('panic_on_oom', policy='kill', persistent=False))
+    restart_tuned(fresh)
+    assert fresh.sysctl('vm.panic_on_oom') == 1
+    good(fresh.module('panic_on_oom', policy='kill'))
+    assert enforcers(fresh) == []
+    restart_tuned(fresh)
+    assert fresh.sysctl('vm.panic_on_oom') == 0
+
+
+def test_a_kubelet_is_named(fresh):
+    start_kubelet(fresh)
+    told = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
+    assert [(one['key'], one['value']) for one in enforcers(fresh)] == told
+    assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'sets', None)}
+    config = '/var/lib/kubelet/config.yaml'
+    fresh.write_file(config, b'kind: KubeletConfiguration\nprotectKernelDefaults: true\n')
+    assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'requires', config)}
+
+
+def test_a_kubelet_of_an_ordinary_user_is_no_kubelet(fresh):
+    start_kubelet(fresh, '--uid tester')
+    assert enforcers(fresh) == []

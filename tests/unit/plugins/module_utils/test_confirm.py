@@ -1,0 +1,445 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes that wait for their confirmation, with a real watchdog process on a machine on disk."""
+
+import errno
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from machine import OURS, FakeProcFile, Machine, run
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _confirm, _confirm_state, _knobs, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+    ADMIN_RESERVE,
+    KBYTES,
+    MEMORY,
+    RATIO,
+    USER_RESERVE,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+WISH = {'mode': 'never', 'ratio': 80, 'confirm_within': 60}
+LOG = '/dev/kmsg'
+
+
+class ProcFile(FakeProcFile):
+    """Seen by several processes: what counts is what lies on the disk."""
+
+    def read(self):
+        return (self.machine.get(sysctl_path(self.key)) or '').encode()
+
+    def write(self, data):
+        self.machine.reload()
+        super().write(data)
+
+
+class Live(Machine):
+    """A machine whose processes are the real ones, and whose logins are what the test says."""
+
+    login = 4001
+
+    def open_proc(self, path):
+        super().open_proc(path)
+        return ProcFile(self, path)
+
+    def reload(self):
+        for key in self.state:
+            if self.state[key] is not None:
+                self.state[key] = _knobs.parse_value(self.get(sysctl_path(key)))
+
+    def read_text(self, path):
+        match = re.fullmatch(r'/proc/(self|[0-9]+)/stat', path)
+        if match is None or match.group(1).startswith('400'):
+            return super().read_text(path)
+        try:
+            text = Path(path).read_text()
+        except FileNotFoundError:
+            return None
+        return re.sub(r'\) (.) [0-9]+', r') \1 %d' % self.login, text) if match.group(1) == 'self' else text
+
+    def connect(self):
+        """Log in anew."""
+        self.login += 1
+        self.put('/proc/%d/stat' % self.login, '%d (sshd-session) S 1 %s9 0\n' % (self.login, '0 ' * 17))
+
+    def waiting(self):
+        return _confirm_state.find_all(self)
+
+    def ended(self, pending, within_s=20):
+        """Wait for the end of the watchdog."""
+        last = time.monotonic() + within_s
+        while _confirm_state.is_watched(self, pending):
+            assert time.monotonic() < last, 'the watchdog lives on'
+            time.sleep(0.02)
+        self.reload()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    one = Live(tmp_path)
+    one.connect()
+    one.put('/proc/sys/kernel/random/boot_id', 'b1\n')
+    one.put(LOG, '')
+    one.put('/sys/fs/cgroup/cgroup.procs', '')
+    one.put('/proc/self/oom_score_adj', '0\n')
+    yield one
+    for pending in one.waiting():
+        os.kill(pending.pid, signal.SIGKILL)
+
+
+def go(machine, **params):
+    return run(machine, 'overcommit', **params)
+
+
+def wait(machine, **params):
+    """Make a change that waits: (result, pending)."""
+    result = go(machine, **dict(WISH, **params))
+    assert result['changed'] and result['confirmation']['state'] == 'pending'
+    (pending,) = machine.waiting()
+    assert _confirm_state.is_watched(machine, pending)
+    return result, pending
+
+
+def nothing_is_left(machine):
+    assert not (machine.base / 'run/oomkit').exists()
+
+
+# ------------------------------------------------------------------------ the options
+
+
+@pytest.mark.parametrize('value', [True, -1, 3601, 1.5, '1m', None])
+def test_bad_times_are_refused(machine, value):
+    before = machine.tree()
+    with pytest.raises(ConvertError, match='confirm_within'):
+        go(machine, mode='never', confirm_within=value)
+    assert machine.tree() == before
+
+
+@pytest.mark.parametrize(
+    'params, reason',
+    [
+        (dict(WISH, confirm_within=0), 'confirm_within is 0'),
+        (dict(WISH, confirm_within='0'), 'confirm_within is 0'),
+        (dict(WISH, runtime=False), 'nothing changes at run time'),
+        (dict(mode='heuristic', confirm_within=60), 'nothing changes at run time'),
+        (dict(mode='always', confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
+        (dict(ratio=10, confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
+    ],
+)
+def test_nothing_to_confirm(machine, params, reason):
+    result = go(machine, **params)
+    assert result['confirmation'] == {
+        'state': 'not_needed', 'within_s': int(params['confirm_within']), 'until': None, 'reason': reason}
+    assert result['changed'] and machine.get(OURS) is not None
+    nothing_is_left(machine)
+
+
+STRICT = {MEMORY: 2, RATIO: 80, KBYTES: 0, ADMIN_RESERVE: 8192, USER_RESERVE: 29898}
+
+
+@pytest.mark.parametrize(
+    'before, wish, tightens',
+    [
+        ({}, dict(mode='never', ratio=500), True),
+        ({}, dict(mode='always'), False),
+        ({}, dict(ratio=1), False),
+        (STRICT, dict(ratio=79), True),
+        (STRICT, dict(ratio=81), False),
+        (STRICT, dict(mode='heuristic', ratio=1), False),
+        (STRICT, dict(kbytes=3 * 1024**2), True),
+        (STRICT, dict(admin_reserve_kbytes=8193), True),
+        (STRICT, dict(admin_reserve_kbytes=8191), False),
+        (STRICT, dict(user_reserve_kbytes=29899), True),
+        # As much for others as before, by taking it from root.
+        (STRICT, dict(kbytes=4 * 1024**2 * 80 // 100 - 4, admin_reserve_kbytes=4096), True),
+    ],
+)
+def test_what_tightens(machine, before, wish, tightens):
+    machine.state.update(before)
+    machine.show()
+    result = go(machine, check=True, confirm_within=60, confirm_changes='tightening', **wish)
+    assert result['confirmation']['state'] == ('pending' if tightens else 'not_needed')
+    assert go(machine, check=True, confirm_within=60, **wish)['confirmation']['state'] == 'pending'
+
+
+def test_panic_on_oom_has_no_such_result(machine):
+    assert 'confirmation' not in run(machine, 'panic_on_oom', policy='kill')
+
+
+# ------------------------------------------------------------------ waits, confirmed
+
+
+def test_only_run_time_is_written_until_it_is_confirmed(machine):
+    before = machine.tree()
+    planned = go(machine, check=True, **WISH)
+    assert machine.tree() == before and machine.log == []
+    assert planned['confirmation'] == {
+        'state': 'pending', 'within_s': 60, 'until': None, 'reason': 'check mode: nothing was started'}
+    done, pending = wait(machine)
+    for name in ('changed', 'changed_keys', 'before', 'after', 'diff', 'warnings'):
+        assert planned[name] == done[name]
+    assert re.fullmatch(r'20..-..-..T..:..:..Z', done['confirmation']['until'])
+    assert machine.state[MEMORY] == 2 and machine.get(OURS) is None
+    assert (machine.base / 'run/oomkit').stat().st_mode & 0o777 == 0o700
+
+    machine.connect()
+    now = go(machine, **WISH)
+    assert now['changed'] and now['confirmation'] == {
+        'state': 'confirmed', 'within_s': 60, 'until': None, 'reason': None}
+    assert now['diff'][-1]['after_header'] == OURS and 'vm.overcommit_memory = 2' in machine.get(OURS)
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 2 and machine.state[RATIO] == 80 and machine.get(LOG) == ''
+    nothing_is_left(machine)
+    again = go(machine, **WISH)
+    assert not again['changed'] and again['confirmation']['state'] == 'not_needed'
+
+
+def test_the_connection_that_made_the_change_confirms_nothing(machine):
+    wait(machine)
+    tree = machine.tree()
+    for check in (True, False):
+        result = go(machine, check=check, **WISH)
+        assert not result['changed'] and result['diff'] == [] and result['changed_keys'] == []
+        assert result['confirmation']['state'] == 'pending' and 'connection' in result['confirmation']['reason']
+        assert result['after'] == result['before'] and machine.tree() == tree
+
+
+def test_check_mode_confirms_nothing(machine):
+    wait(machine)
+    machine.connect()
+    tree = machine.tree()
+    result = go(machine, check=True, **WISH)
+    assert result['changed'] and result['confirmation']['state'] == 'pending' and machine.tree() == tree
+
+
+def test_the_time_is_no_part_of_the_wish(machine):
+    wait(machine)
+    machine.connect()
+    assert go(machine, **dict(WISH, confirm_within=0))['confirmation']['state'] == 'confirmed'
+
+
+@pytest.mark.parametrize('persistent', [True, False])
+def test_what_to_go_back_to_is_what_was_before_the_change(machine, persistent):
+    wait(machine, admin_reserve_kbytes=9000, persistent=persistent)
+    assert machine.get(_originals.FILE) is None
+    machine.connect()
+    go(machine, **dict(WISH, admin_reserve_kbytes=9000, persistent=persistent))
+    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert (machine.get(OURS) is not None) is persistent
+    go(machine, state='absent')
+    assert machine.state[ADMIN_RESERVE] == 8192 and machine.get(_originals.FILE) is None
+
+
+# ------------------------------------------------------------------------- put back
+
+
+def test_unconfirmed_is_put_back_and_logged(machine):
+    before = machine.tree()
+    _result, pending = wait(machine, kbytes=3 * 1024**2, ratio=None, confirm_within=2)
+    assert machine.get('/sys/fs/cgroup/cgroup.procs') == '%d\n' % pending.pid
+    assert machine.get('/proc/self/oom_score_adj').startswith('-1000')
+    machine.ended(pending)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (0, 50, 0)
+    assert machine.get(LOG) == (
+        '<12>oomkit.linux.overcommit: not confirmed within 2 s; put back at run time: '
+        'vm.overcommit_memory = 0, vm.overcommit_ratio = 50\n')
+    machine.put(LOG, '')
+    machine.put('/sys/fs/cgroup/cgroup.procs', '')
+    assert machine.tree() == before
+    nothing_is_left(machine)
+
+
+def test_sigterm_puts_back_at_once(machine):
+    _result, pending = wait(machine)
+    os.kill(pending.pid, signal.SIGHUP)
+    os.kill(pending.pid, signal.SIGINT)
+    time.sleep(0.1)
+    assert _confirm_state.is_watched(machine, pending)
+    os.kill(pending.pid, signal.SIGTERM)
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 0 and 'SIGTERM' in machine.get(LOG)
+
+
+def test_what_somebody_else_sets_meanwhile_stays_his(machine):
+    _result, pending = wait(machine, confirm_within=3)
+    machine.kernel_write(RATIO, '66')
+    machine.connect()
+    with pytest.raises(Refusal, match='Not confirmed.*vm.overcommit_ratio = 66 now, and vm.overcommit_ratio = 80'):
+        go(machine, **WISH)
+    machine.ended(pending)
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 66) and machine.get(OURS) is None
+    assert 'left as somebody else has set it: vm.overcommit_ratio' in machine.get(LOG)
+
+
+def test_a_confirmation_that_fails_leaves_it_waiting(machine):
+    _result, pending = wait(machine, confirm_within=3)
+    machine.connect()
+    machine.put('/etc/sysctl.d/99-zz.conf', 'vm.overcommit_memory = 1\n')
+    with pytest.raises(Refusal, match='99-zz.conf'):
+        go(machine, **WISH)
+    assert machine.get(OURS) is None
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 0
+
+
+def test_too_late_takes_the_files_back(machine):
+    """The watchdog wins between plan and last step: exactly one of both may."""
+    _result, pending = wait(machine)
+    machine.connect()
+    simulated = machine.replace_file
+
+    def slow(path, *args, **kwargs):
+        simulated(path, *args, **kwargs)
+        if _confirm_state.is_watched(machine, pending):
+            os.kill(pending.pid, signal.SIGTERM)
+            machine.ended(pending)
+
+    machine.replace_file = slow
+    with pytest.raises(ApplyError, match='came too late.*Everything was put back'):
+        go(machine, **WISH)
+    assert machine.get(OURS) is None and machine.state[MEMORY] == 0
+    nothing_is_left(machine)
+
+
+def test_one_of_many_wins(machine):
+    _result, pending = wait(machine)
+    os.kill(pending.pid, signal.SIGSTOP)
+    children = []
+    for _number in range(20):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7 if _confirm_state.claim(machine, pending.name) else 0)
+        children.append(pid)
+    assert sum(os.WEXITSTATUS(os.waitpid(pid, 0)[1]) for pid in children) == 7
+    os.kill(pending.pid, signal.SIGCONT)
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 2 and machine.get(LOG) == ''
+
+
+# ------------------------------------------------------------------------ other calls
+
+
+def test_another_wish_is_refused_while_one_waits(machine):
+    wait(machine)
+    tree = machine.tree()
+    machine.connect()
+    others = [dict(mode='always'), dict(WISH, ratio=81), dict(WISH, force=True), dict(state='absent', runtime=False),
+              dict(WISH, min_headroom='1%')]
+    for other in others:
+        with pytest.raises(Refusal, match='another change waits.*until 20.*vm.overcommit_memory = 2, vm.overcommit_ra'):
+            go(machine, **other)
+    assert machine.tree() == tree and machine.state[MEMORY] == 2
+
+
+@pytest.mark.parametrize('anew', [True, False])
+def test_absent_takes_back_what_waits(machine, anew):
+    _result, pending = wait(machine, admin_reserve_kbytes=9000)
+    if anew:
+        machine.connect()
+    planned = go(machine, check=True, state='absent')
+    assert _confirm_state.is_watched(machine, pending)
+    done = go(machine, state='absent')
+    assert planned == done and done['changed'] and done['confirmation']['state'] == 'not_needed'
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (0, 50, 8192)
+    machine.ended(pending)
+    assert machine.get(LOG) == '' and machine.get(_originals.FILE) is None
+    nothing_is_left(machine)
+    assert not go(machine, state='absent')['changed']
+
+
+def test_absent_can_be_confirmed_too(machine):
+    go(machine, mode='always')
+    result, _pending = wait(machine, mode=None, ratio=None, state='absent')
+    assert machine.state[MEMORY] == 0 and machine.get(OURS) is not None
+    machine.connect()
+    assert go(machine, state='absent', confirm_within=60)['confirmation']['state'] == 'confirmed'
+    assert machine.get(OURS) is None and result['after']['boot'][MEMORY] == 0
+
+
+def test_a_killed_watchdog_is_told_and_the_run_goes_on(machine):
+    _result, pending = wait(machine, admin_reserve_kbytes=9000)
+    os.kill(pending.pid, signal.SIGKILL)
+    machine.ended(pending)
+    for check in (True, False):
+        result = go(machine, check=check, **dict(WISH, admin_reserve_kbytes=9000))
+        assert 'its watchdog is gone' in result['warnings'][0]
+        assert result['confirmation']['state'] == 'not_needed'
+    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    nothing_is_left(machine)
+
+
+def test_what_waited_in_another_boot_counts_for_nothing(machine):
+    _result, pending = wait(machine)
+    os.kill(pending.pid, signal.SIGKILL)
+    machine.ended(pending)
+    machine.put('/proc/sys/kernel/random/boot_id', 'b2\n')
+    assert go(machine, check=True, **WISH)['warnings'] == []
+
+
+@pytest.mark.parametrize('text', ['', '{', '[]', '{"connection": 5}', '\x00'])
+def test_a_damaged_state_file_counts_for_nothing(machine, text):
+    machine.put('/run/oomkit/overcommit-x', text)
+    assert go(machine, check=True, **WISH)['confirmation']['state'] == 'pending'
+
+
+# --------------------------------------------------------------------------- failures
+
+
+def test_a_refused_value_ends_the_watchdog_too(machine):
+    machine.refuses[MEMORY] = errno.EINVAL
+    before = machine.tree()
+    with pytest.raises(ApplyError, match='Everything was put back'):
+        go(machine, **WISH)
+    machine.reload()
+    assert machine.state[RATIO] == 50 and machine.get(LOG) == ''
+    machine.put('/sys/fs/cgroup/cgroup.procs', '')
+    assert machine.tree() == before
+    nothing_is_left(machine)
+
+
+def test_without_a_watchdog_nothing_is_changed(machine):
+    machine.put('/run/oomkit', 'in the way')
+    before = machine.tree()
+    with pytest.raises(Refusal, match='watchdog.*could not be started.*Nothing was changed'):
+        go(machine, **WISH)
+    machine.put('/sys/fs/cgroup/cgroup.procs', '')
+    assert machine.tree() == before and machine.log == []
+
+
+def test_two_calls_at_once_stop_each_other(machine):
+    """The second one starts before the first has written what it waits for."""
+    first = _confirm._new
+
+    def both(plan, asked):
+        _confirm._new = first
+        wait(machine)
+        return first(plan, asked)
+
+    _confirm._new = both
+    try:
+        with pytest.raises(Refusal, match='at the same time'):
+            go(machine, mode='always', confirm_within=60)
+    finally:
+        _confirm._new = first
+    machine.reload()
+    assert machine.state[MEMORY] == 2 and len(machine.waiting()) == 1
+
+
+# ---------------------------------------------------------------------- refusal codes
+
+
+def test_refusals_have_a_code(machine):
+    with pytest.raises(Refusal) as other:
+        go(machine, mode='never', ratio=1)
+    machine.put('/run/systemd/container', 'lxc\n')
+    with pytest.raises(Refusal) as container:
+        go(machine, mode='always')
+    assert (other.value.code, container.value.code) == ('other', 'container')

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether two calls came over one connection, on trees that look like /proc."""
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils._connection import (
+    Connection,
+    connection,
+    is_same,
+    parse_stat,
+    process,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+FIRST, SECOND, NONE = Connection([70, 100], 5), Connection([71, 200], 6), Connection(None, None)
+
+
+def stat(pid, name, parent, started, state='S'):
+    return '%d (%s) %s %d ' % (pid, name, state, parent) + '0 ' * 17 + '%d 0 0\n' % started
+
+
+def tree(root, chain, session=None):
+    """``chain`` from the process itself upwards, as (name, start)."""
+    for number, (name, started) in enumerate(chain):
+        pid = 100 - number
+        folder = root / 'proc' / ('self' if number == 0 else str(pid))
+        folder.mkdir(parents=True)
+        (folder / 'stat').write_text(stat(pid, name, 100 - number - 1, started))
+    if session is not None:
+        (root / 'proc' / 'self' / 'sessionid').write_text(str(session))
+    return Host(str(root))
+
+
+def test_a_name_may_look_like_the_rest_of_the_line():
+    found = parse_stat(stat(7, 'a) S 1 (b', 42, 999))
+    assert (found.name, found.parent, found.started, found.state) == ('a) S 1 (b', 42, 999, 'S')
+
+
+@pytest.mark.parametrize('text', ['', 'x', '1 (a) S 2 3', '1 (a S 2'])
+def test_what_is_no_such_line(text):
+    assert parse_stat(text) is None
+
+
+def test_the_dead_are_not_there(tmp_path):
+    host = tree(tmp_path, [('python3', 9)])
+    (tmp_path / 'proc/self/stat').write_text(stat(5, 'x', 1, 9, state='Z'))
+    assert process(host, 'self') is None and process(host, '77') is None
+
+
+@pytest.mark.parametrize('server', ['sshd', 'sshd-session', 'dropbear'])
+def test_the_server_is_found_through_become(tmp_path, server):
+    chain = [('python3', 9), ('sh', 8), ('sudo', 7), ('sudo', 7), ('sh', 6), (server, 5), (server, 4), ('systemd', 1)]
+    assert connection(tree(tmp_path, chain, 12)) == Connection([95, 5], 12)
+
+
+def test_without_a_server_there_is_none(tmp_path):
+    assert connection(tree(tmp_path, [('python3', 9), ('cron', 8), ('systemd', 1)], 2**32 - 1)) == NONE
+
+
+def test_a_process_below_a_loop_of_parents_does_not_hang(tmp_path):
+    host = tree(tmp_path, [('python3', 9), ('sh', 8)])
+    (tmp_path / 'proc/99/stat').write_text(stat(99, 'sh', 99, 8))
+    assert connection(host) == NONE
+
+
+@pytest.mark.parametrize(
+    'one, other, same',
+    [
+        (FIRST, FIRST, True),
+        (FIRST, SECOND, False),
+        (FIRST, FIRST._replace(session=9), True),  # su opens a session of its own
+        (FIRST, Connection([70, 101], 5), False),  # the number again, for a later process
+        (FIRST, Connection(None, 5), True),  # async has left its ancestors
+        (Connection(None, 5), FIRST, True),
+        (FIRST, Connection(None, 6), False),
+        (FIRST, NONE, False),
+        (NONE, NONE, False),  # ansible-pull: every call is a new one
+        (Connection(None, 5), Connection(None, 5), False),
+    ],
+)
+def test_same_or_new(one, other, same):
+    assert is_same(one, other) is same

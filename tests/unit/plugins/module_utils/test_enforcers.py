@@ -1,0 +1,308 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that set our sysctls by themselves: machines on disk with a kubelet, TuneD or kdump-tools."""
+
+import machine
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _enforcers, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ALL_KEYS, KBYTES, MEMORY, PANIC_ON_OOM, RATIO
+
+KUBELET = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
+PROFILE = '/etc/tuned/ours/tuned.conf'
+
+
+@pytest.fixture
+def box(tmp_path):
+    return machine.Machine(tmp_path)
+
+
+def runs(box, name, pid=40, uid=0, arguments=()):
+    """A process of that name."""
+    box.put('/proc/%d/comm' % pid, name + '\n')
+    box.put('/proc/%d/status' % pid, 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\n' % (name, uid, uid, uid, uid))
+    box.put('/proc/%d/cmdline' % pid, '\0'.join(['/usr/bin/' + name, *arguments, '']))
+
+
+def tuned(box, text, active='ours', main='reapply_sysctl = 0\n'):
+    """A running TuneD with this as its active profile."""
+    runs(box, 'tuned', pid=50)
+    box.put('/etc/tuned/tuned-main.conf', main)
+    box.put('/etc/tuned/active_profile', active + '\n')
+    box.put(PROFILE, text)
+
+
+def found(box, how=None):
+    """(key, value) of everything found; all of it must be of this kind."""
+    result = _enforcers.enforced(box)
+    assert how is None or {one.how for one in result} == {how}
+    return [(one.key, one.value_text) for one in result]
+
+
+def test_nothing_runs(box):
+    assert _enforcers.enforced(box) == []
+
+
+def test_a_machine_without_proc_has_none(tmp_path):
+    assert _enforcers.enforced(Host(str(tmp_path / 'none'))) == []
+
+
+# ---------------------------------------------------------------------- kubelet
+
+@pytest.mark.parametrize('name, by', [('kubelet', 'kubelet'), ('k3s-server', 'k3s'), ('k3s-agent', 'k3s'),
+                                      ('kubelite', 'microk8s')])
+def test_a_kubelet_sets_its_values(box, name, by):
+    runs(box, name)
+    assert found(box, 'sets') == KUBELET
+    assert {(one.by, one.file) for one in _enforcers.enforced(box)} == {(by, None)}
+
+
+def test_two_kubelets_are_told_once(box):
+    runs(box, 'kubelet', 40)
+    runs(box, 'kubelet', 41)
+    assert found(box) == KUBELET
+
+
+@pytest.mark.parametrize('name', ['kubelet2', 'mykubelet', 'Kubelet', 'tuned-ppd'])
+def test_another_name_is_another_program(box, name):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    runs(box, name, pid=50)
+    assert found(box) == []
+
+
+@pytest.mark.parametrize('name', ['kubelet', 'tuned'])
+def test_a_process_of_an_ordinary_user_sets_nothing(box, name):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    runs(box, name, pid=50, uid=1000)
+    assert found(box) == []
+
+
+@pytest.mark.parametrize('text, protects', [
+    ('kind: KubeletConfiguration\nprotectKernelDefaults: true\n', True),
+    ('protectKernelDefaults: false\n', False),
+    ('# protectKernelDefaults: true\n', False),
+    ('{"kind": "x", "protectKernelDefaults": true, "a": 1}\n', True),
+    ('{\n  "protectKernelDefaults": false\n}\n', False),
+    ('makeIPTablesUtilChains: true\n', False),
+    ('', False),
+])
+def test_the_configuration_of_a_kubelet(box, text, protects):
+    runs(box, 'kubelet')
+    box.put('/var/lib/kubelet/config.yaml', text)
+    assert found(box, 'requires' if protects else 'sets') == KUBELET
+    assert {one.file for one in _enforcers.enforced(box)} == {'/var/lib/kubelet/config.yaml' if protects else None}
+
+
+@pytest.mark.parametrize('arguments', [['--config=/srv/k.yaml'], ['-v=2', '--config', '/srv/k.yaml']])
+def test_a_kubelet_with_a_configuration_elsewhere(box, arguments):
+    runs(box, 'kubelet', arguments=arguments)
+    box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: false\n')
+    box.put('/srv/k.yaml', 'protectKernelDefaults: true\n')
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', '/srv/k.yaml')}
+
+
+@pytest.mark.parametrize('arguments, how', [
+    (['--protect-kernel-defaults'], 'requires'),
+    (['--protect-kernel-defaults=true'], 'requires'),
+    (['--protect-kernel-defaults=T'], 'requires'),
+    (['--protect-kernel-defaults=false'], 'sets'),
+    (['--protect-kernel-defaults', '--protect-kernel-defaults=false'], 'sets'),
+])
+def test_arguments_count_more_than_the_configuration(box, arguments, how):
+    runs(box, 'kubelet', arguments=arguments)
+    box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: %s\n' % ('true' if how == 'sets' else 'false'))
+    assert found(box, how) == KUBELET
+
+
+@pytest.mark.parametrize('name, path, text', [
+    ('k3s-server', '/etc/rancher/k3s/config.yaml', 'write-kubeconfig-mode: "0644"\nprotect-kernel-defaults: true\n'),
+    ('k3s-agent', '/etc/rancher/k3s/config.yaml', 'kubelet-arg:\n  - "protect-kernel-defaults=true"\n'),
+    ('k3s-server', '/etc/systemd/system/k3s.service', "ExecStart=/usr/local/bin/k3s \\\n server \\\n"
+                                                      "\t'--protect-kernel-defaults' \\\n"),
+    ('kubelite', '/var/snap/microk8s/current/args/kubelet', '--root-dir=/x\n--protect-kernel-defaults=true\n'),
+])
+def test_kubelets_within_other_programs(box, name, path, text):
+    runs(box, name)
+    box.put(path, text)
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', path)}
+
+
+def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(box):
+    runs(box, 'kubelet')
+    (box.base / 'var/lib/kubelet/config.yaml').mkdir(parents=True)
+    assert found(box, 'sets') == KUBELET
+
+
+# ------------------------------------------------------------------------ tuned
+
+@pytest.mark.parametrize('text, value', [
+    ('[sysctl]\nvm.overcommit_memory=2\n', '2'),
+    ('[sysctl]\nvm.overcommit_memory = 2 # strict\n', '2'),
+    ('[sysctl]\nvm.overcommit_memory="2"\n', '2'),
+    ('[sysctl]\nvm.overcommit_memory=>1\n', '>1'),
+    ('[sysctl]\nvm.overcommit_memory=1\n[sysctl]\nvm.overcommit_memory=2\n', '2'),
+    ('[mine]\ntype=sysctl\nvm.overcommit_memory=2\n', '2'),
+    ('[sysctl]\nenabled=true\nvm.overcommit_memory=2\n', '2'),
+    ('[variables]\nmode=2\n[sysctl]\nvm.overcommit_memory=${mode}\n', '2'),
+    ('[variables]\nm=2\nmode=${m}\n[sysctl]\nvm.overcommit_memory=${mode}\n', '2'),
+    ('[sysctl]\nvm.overcommit_memory=${f:exec:cat:/x}\n', '${f:exec:cat:/x}'),
+    ('[sysctl]\n#vm.overcommit_memory=2\nvm.swappiness=1\n', None),
+    ('[sysctl]\nvm/overcommit_memory=2\n', None),
+    ('[sysctl]\nenabled=false\nvm.overcommit_memory=2\n', None),
+    ('[sysctl]\nenabled=0\nvm.overcommit_memory=2\n', None),
+    ('[vm]\nvm.overcommit_memory=2\n', None),
+    ('[sysctl]\ntype=vm\nvm.overcommit_memory=2\n', None),
+    ('vm.overcommit_memory=2\n', None),
+    ('[sysctl]\nvm.overcommit_memory\n', None),
+    ('', None),
+])
+def test_the_active_profile_of_tuned(box, text, value):
+    tuned(box, text)
+    assert found(box) == ([] if value is None else [(MEMORY, value)])
+    for one in _enforcers.enforced(box):
+        assert (one.by, one.file, one.how) == ('tuned', PROFILE, 'sets')
+
+
+def test_a_tuned_that_does_not_run_sets_nothing(box):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    (box.base / 'proc/50/comm').write_text('cat\n')
+    assert found(box) == []
+
+
+def test_what_is_included_comes_before(box):
+    box.put('/usr/lib/tuned/profiles/base/tuned.conf',
+            '[variables]\nr=70\n[sysctl]\nvm.overcommit_ratio=${r}\nvm.panic_on_oom=1\nvm.oom_dump_tasks=0\n')
+    box.put('/usr/lib/tuned/middle/tuned.conf', '[main]\ninclude = base\n[sysctl]\nvm.panic_on_oom=2\n')
+    tuned(box, '[main]\ninclude=middle, -not-there ; base\n[variables]\nr=80\n[sysctl]\nvm.oom_dump_tasks=1\n')
+    assert {one.key: (one.value_text, one.file) for one in _enforcers.enforced(box)} == {
+        'vm.overcommit_ratio': ('80', '/usr/lib/tuned/profiles/base/tuned.conf'),
+        'vm.panic_on_oom': ('2', '/usr/lib/tuned/middle/tuned.conf'),
+        'vm.oom_dump_tasks': ('1', PROFILE)}
+
+
+def test_a_section_can_replace_what_is_included(box):
+    box.put('/usr/lib/tuned/base/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=5\n')
+    tuned(box, '[main]\ninclude=base\n[sysctl]\nreplace=1\nkernel.panic=7\n')
+    assert found(box) == [('kernel.panic', '7')]
+
+
+def test_a_profile_may_include_its_namesake_and_circles_end(box):
+    box.put('/usr/lib/tuned/ours/tuned.conf', '[main]\ninclude=ours\n[sysctl]\nvm.panic_on_oom=1\n')
+    tuned(box, '[main]\ninclude=ours\n[sysctl]\nkernel.panic=7\n')
+    assert found(box) == [(PANIC_ON_OOM, '1'), ('kernel.panic', '7')]
+
+
+def test_variables_from_a_file_decide_what_is_included(box):
+    box.put('/etc/tuned/ours/more.conf', 'which=base\n[x]\nvalue="2"\n')
+    box.put('/usr/lib/tuned/base/tuned.conf', '[sysctl]\nvm.panic_on_oom=${value}\n')
+    tuned(box, '[main]\ninclude=${which}\n[variables]\ninclude=more.conf\n')
+    assert found(box) == [(PANIC_ON_OOM, '2')]
+
+
+def test_several_profiles_and_the_one_loaded_after_them(box):
+    box.put('/etc/tuned/post_loaded_profile', 'late\n')
+    box.put('/etc/tuned/profiles/late/tuned.conf', '[sysctl]\nkernel.panic=3\n')
+    box.put('/etc/tuned/second/tuned.conf', '[sysctl]\nkernel.panic=2\nvm.panic_on_oom=2\n')
+    tuned(box, '[sysctl]\nkernel.panic=1\nvm.panic_on_oom=1\nvm.overcommit_memory=1\n', active='ours second')
+    assert found(box) == [(MEMORY, '1'), (PANIC_ON_OOM, '2'), ('kernel.panic', '3')]
+
+
+def test_profiles_in_folders_of_ones_own(box):
+    box.put('/a/ours/tuned.conf', '[sysctl]\nkernel.panic=1\n')
+    box.put('/b/ours/tuned.conf', '[sysctl]\nkernel.panic=2\n')
+    tuned(box, '[sysctl]\nkernel.panic=3\n', main='reapply_sysctl=0\nprofile_dirs = /a, /b\n')
+    assert [(one.value_text, one.file) for one in _enforcers.enforced(box)] == [('2', '/b/ours/tuned.conf')]
+
+
+@pytest.mark.parametrize('main', ['', 'reapply_sysctl = 1\n', 'reapply_sysctl=True # x\n', '# reapply_sysctl = 0\n'])
+def test_tuned_lets_sysctl_d_win_unless_told_otherwise(box, main):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=5\nvm.overcommit_ratio=80\nvm.overcommit_memory=1\n',
+          main=main)
+    box.put('/etc/sysctl.d/50-a.conf',
+            'vm.overcommit_kbytes = 900000\nvm/overcommit_memory=2\n-vm.overcommit_memory=2\n')
+    box.put('/run/sysctl.d/50-b.conf', 'kernel.panic=9\n')
+    assert found(box, 'yields') == [(MEMORY, '1'), (PANIC_ON_OOM, '1')]
+    box.put('/etc/sysctl.conf', 'vm.panic_on_oom=0\n')
+    box.put('/usr/lib/sysctl.d/50-c.conf', 'vm.overcommit_memory=2\n')
+    assert found(box) == [(MEMORY, '1')]
+
+
+@pytest.mark.parametrize('main', ['reapply_sysctl = 0\n', 'reapply_sysctl=no\n'])
+def test_tuned_told_otherwise(box, main):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n', main=main)
+    box.put('/etc/sysctl.d/50-a.conf', 'vm.panic_on_oom=0\n')
+    assert found(box, 'sets') == [(PANIC_ON_OOM, '1')]
+
+
+def test_a_profile_that_cannot_be_read_is_passed_over(box):
+    tuned(box, '[main]\ninclude=broken,gone,folder\n[sysctl]\nkernel.panic=1\n')
+    box.put('/etc/tuned/broken/tuned.conf', b'\xff\n= =\n')
+    (box.base / 'etc/tuned/folder/tuned.conf').mkdir(parents=True)
+    assert found(box) == [('kernel.panic', '1')]
+
+
+def test_every_key_of_ours_is_found_in_a_profile(box):
+    tuned(box, '[sysctl]\n' + ''.join('%s=1\n' % key for key in ALL_KEYS))
+    assert [one.key for one in _enforcers.enforced(box)] == list(ALL_KEYS)
+    assert set(_tuned.sysctls(box)) == set(ALL_KEYS)
+
+
+# ------------------------------------------------------------------ kdump-tools
+
+@pytest.mark.parametrize('loaded, program, text, expected', [
+    ('1', '${KDUMP_SYSCTL}', 'KDUMP_SYSCTL="kernel.panic_on_oops=1 vm.panic_on_oom=1"\n', [(PANIC_ON_OOM, '1')]),
+    ('1', '${KDUMP_SYSCTL}', "export KDUMP_SYSCTL='vm.panic_on_oom=2'\n", [(PANIC_ON_OOM, '2')]),
+    ('1', '${KDUMP_SYSCTL}', '#KDUMP_SYSCTL="vm.panic_on_oom=1"\n', []),
+    ('1', '${KDUMP_SYSCTL}', 'USE_KDUMP=1\n', []),
+    ('1', 'KDUMP_SYSCTL_FILE=x', 'KDUMP_SYSCTL="vm.panic_on_oom=1"\n', []),
+    ('0', '${KDUMP_SYSCTL}', 'KDUMP_SYSCTL="vm.panic_on_oom=1"\n', []),
+])
+def test_kdump_tools(box, loaded, program, text, expected):
+    box.put('/sys/kernel/kexec_crash_loaded', loaded + '\n')
+    box.put('/usr/sbin/kdump-config', '#!/bin/sh\nsysctl -w %s\n' % program)
+    box.put('/etc/default/kdump-tools', text)
+    assert found(box) == expected
+    assert {(one.by, one.how, one.file) for one in _enforcers.enforced(box)} <= {
+        ('kdump-tools', 'sets', '/etc/default/kdump-tools')}
+
+
+# --------------------------------------------------------------- contradictions
+
+def one(key, text, how='sets', file=PROFILE, by='tuned'):
+    return _enforcers.Enforced(key, text, by, file, how)
+
+
+@pytest.mark.parametrize('text, value, agrees', [
+    ('2', 2, True), ('02', 2, True), ('0x2', 2, True), ('2', 1, False), ('>1', 2, True), ('>2', 2, True),
+    ('>2', 1, False), ('<1', 0, True), ('<1', 2, False), ('>x', 2, False), ('${f:exec:x}', 2, False), ('', 0, False),
+])
+def test_when_a_value_contradicts(text, value, agrees):
+    messages = _enforcers.contradictions([one(MEMORY, text)], {MEMORY: value}, True)
+    assert [message.startswith('vm.overcommit_memory: %d is asked for' % value) for message in messages] == (
+        [] if agrees else [True])
+
+
+def test_only_what_is_wanted_is_contradicted():
+    found_ones = [one(MEMORY, '1'), one(RATIO, '80'), one(PANIC_ON_OOM, '1')]
+    messages = _enforcers.contradictions(found_ones, {RATIO: 0, KBYTES: 900000}, True)
+    assert [message.partition(':')[0] for message in messages] == [RATIO]
+    assert _enforcers.contradictions(found_ones, {}, True) == []
+
+
+def test_what_yields_to_files_contradicts_run_time_only():
+    yields = [one(MEMORY, '1', 'yields')]
+    assert _enforcers.contradictions(yields, {MEMORY: 2}, True) == []
+    assert 'persistent: true' in _enforcers.contradictions(yields, {MEMORY: 2}, False)[0]
+
+
+def test_messages_name_who_what_and_where():
+    kubelet = one(MEMORY, '1', file=None, by='kubelet')
+    for text, words in (
+            (kubelet, ['kubelet sets it to 1', 'Ask for 1']),
+            (kubelet._replace(how='requires'), ['does not start unless it is 1 (protectKernelDefaults)']),
+            (kubelet._replace(how='requires', file='/k.yaml'), ['(protectKernelDefaults in /k.yaml)']),
+            (one(MEMORY, '1'), ['tuned sets it to 1', PROFILE]),
+            (one(MEMORY, '\x1b[31m', file='/etc/\u202e'), ['\\x1b[31m', '/etc/\\u202e'])):
+        message = _enforcers.contradictions([text], {MEMORY: 2}, False)[0]
+        assert all(word in message for word in words) and message.isprintable(), message

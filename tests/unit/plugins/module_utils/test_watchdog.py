@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the watchdog decides, and how it leaves its login; the process itself is tested in test_confirm.py."""
+
+import errno
+import os
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _watchdog
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import cgroup_mounts, put_back, steps_of
+
+LOOSE = {MEMORY: 0, RATIO: 50, KBYTES: 0, ADMIN_RESERVE: 8192}
+STRICT = {MEMORY: 2, RATIO: 0, KBYTES: 900000, ADMIN_RESERVE: 8192}
+TIGHTENED = steps_of([(MEMORY, 0), (RATIO, 50)], LOOSE, STRICT)
+LOOSENED = steps_of([(KBYTES, 900000), (MEMORY, 2)], STRICT, LOOSE)
+
+
+def after(steps, found, refuses=()):
+    """What put_back did with a machine in this state: (outcome, writes)."""
+    writes = []
+
+    def write(step):
+        if step.key in refuses:
+            raise OSError(errno.EINVAL, 'refused')
+        writes.append((step.key, step.value))
+
+    return put_back(steps, found.get, write), writes
+
+
+def test_all_is_put_back_in_order():
+    outcome, writes = after(TIGHTENED, STRICT)
+    assert outcome == ([MEMORY, RATIO], [], []) and writes == [(MEMORY, 0), (RATIO, 50)]
+
+
+def test_what_was_never_written_needs_nothing():
+    assert after(TIGHTENED, LOOSE) == (([], [], []), [])
+    assert after(TIGHTENED, dict(LOOSE, **{RATIO: 0, KBYTES: 900000}))[1] == [(RATIO, 50)]
+
+
+def test_what_somebody_else_has_set_is_left():
+    outcome, writes = after(TIGHTENED, dict(STRICT, **{RATIO: 77, KBYTES: 0}))
+    assert outcome == ([MEMORY], [RATIO], []) and writes == [(MEMORY, 0)]
+    outcome, writes = after(TIGHTENED, dict(STRICT, **{MEMORY: 1}))
+    assert outcome == ([RATIO], [MEMORY], []) and writes == [(RATIO, 50)]
+
+
+def test_strict_mode_is_not_entered_with_a_limit_of_somebody_else():
+    outcome, writes = after(LOOSENED, dict(LOOSE, **{RATIO: 5}))
+    assert outcome == ([], [KBYTES, MEMORY], []) and writes == []
+
+
+def test_ratio_and_kbytes_are_one_setting():
+    """Ours is the pair: a kbytes of 0 beside another ratio is not ours."""
+    assert TIGHTENED[1].keys == (RATIO, KBYTES)
+    without_kbytes = {MEMORY: 0, RATIO: 50, KBYTES: None, ADMIN_RESERVE: 8192}
+    (step,) = steps_of([(RATIO, 50)], without_kbytes, dict(without_kbytes, **{RATIO: 90}))
+    assert step.keys == (RATIO,) and (step.ours, step.was) == ((90,), (50,))
+
+
+def test_a_refused_write_is_said_after_many_tries(monkeypatch):
+    monkeypatch.setattr(_watchdog, '_RETRY_S', 0)
+    outcome, writes = after(TIGHTENED, STRICT, refuses=[MEMORY])
+    assert outcome == ([RATIO], [], [MEMORY]) and writes == [(RATIO, 50)]
+    line = _watchdog.log_line(outcome, TIGHTENED, 'not confirmed within 5 s')
+    assert line == (
+        b'<12>oomkit.linux.overcommit: not confirmed within 5 s; put back at run time: vm.overcommit_ratio = 50; '
+        b'NOT put back, the kernel refused it: vm.overcommit_memory\n'
+    )
+
+
+# -------------------------------------------------------------------------- cgroups
+
+V2 = '30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n'
+HYBRID = (
+    '22 1 8:1 / / rw - ext4 /dev/sda1 rw\n'
+    '31 24 0:27 / /sys/fs/cgroup/unified rw shared:5 - cgroup2 cgroup2 rw\n'
+    '32 24 0:28 / /sys/fs/cgroup/systemd rw shared:6 - cgroup cgroup rw,name=systemd\n'
+    '33 24 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n'
+)
+
+
+def test_mounts():
+    assert cgroup_mounts(V2) == [('cgroup2', '/sys/fs/cgroup')]
+    assert [path.rsplit('/')[-1] for _kind, path in cgroup_mounts(HYBRID)] == ['unified', 'systemd', 'cpu,cpuacct']
+    assert cgroup_mounts(V2.replace('/sys/fs/cgroup', '/a\\040b')) == [('cgroup2', '/a b')]
+    assert cgroup_mounts('x\n\n1 - cgroup\n') == []
+
+
+def cgroup_tree(root, mountinfo, groups):
+    (root / 'proc/self').mkdir(parents=True)
+    (root / 'proc/self/mountinfo').write_text(mountinfo)
+    for group in groups:
+        (root / group).mkdir(parents=True, exist_ok=True)
+        (root / group / 'cgroup.procs').write_text('')
+    return Host(str(root))
+
+
+def inside(root, group):
+    return (root / group / 'cgroup.procs').read_text()
+
+
+def test_every_hierarchy_is_left(tmp_path):
+    groups = ['sys/fs/cgroup/unified', 'sys/fs/cgroup/systemd', 'sys/fs/cgroup/cpu,cpuacct']
+    assert _watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, groups)) == []
+    assert [inside(tmp_path, group) for group in groups] == ['%d\n' % os.getpid()] * 3
+
+
+def test_where_the_root_is_closed_init_scope_serves(tmp_path):
+    host = cgroup_tree(tmp_path, V2, ['sys/fs/cgroup/init.scope'])
+    assert _watchdog.leave_cgroups(host) == []
+    assert inside(tmp_path, 'sys/fs/cgroup/init.scope') == '%d\n' % os.getpid()
+
+
+@pytest.mark.parametrize('left', ['sys/fs/cgroup/cpu,cpuacct', 'sys/fs/cgroup/systemd'])
+def test_a_login_that_cannot_be_left_is_warned_of(tmp_path, left):
+    warnings = _watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, [left]))
+    told = [text.split('(')[1].split(':')[0] for text in warnings]
+    assert told == ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/systemd'] * (not left.endswith('systemd'))
