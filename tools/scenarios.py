@@ -71,6 +71,12 @@ def molecule(name: str, *words: str) -> int:
     return commands.run([commands.BIN / 'molecule', *words, '-s', name], LIMIT_S, env=env)
 
 
+def show_machine(name: str) -> None:
+    """What the machine itself says, after a scenario that failed on it."""
+    words = 'journalctl -q --no-pager -n 60; dmesg | tail -n 40'
+    commands.run(['ssh', '-F', STATE / name / 'ssh_config', 'lab', words], 120)
+
+
 def run() -> results.Tally:
     """All scenarios; the machine is ended whatever happens."""
     tally, rows = results.Tally(), []
@@ -85,6 +91,8 @@ def run() -> results.Tally:
             rows.append('%-12s %5.0f s  %s' % (name, time.monotonic() - start, 'FAILED' if one.failures else
                                                '%d tests passed' % (one.passed - 1)))
             tally.add(one)
+            if one.failures:
+                show_machine(name)
     finally:
         tally.check('the end of the machine', molecule(OWNER, 'destroy') == 0)
         print('\n'.join(['', *rows]), flush=True)
