@@ -139,9 +139,17 @@ def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bo
 
     ``persistent``: the wish is written to a file below sysctl.d, too, which is enough for those that yield to it.
     """
-    return [_message(one, wanted[one.key]) for one in found
-            if one.key in wanted and not (persistent and one.how == YIELDS)
-            and not _agrees(one.key, one.value_text, wanted[one.key])]
+    lasting = [one for one in found if not (persistent and one.how == YIELDS)]
+    pairs = [(one, _contradicted(one, wanted)) for one in lasting]
+    return [_message(one, key, wanted[key]) for one, key in pairs if key is not None]
+
+
+def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
+    """The wish that the program does not let last: of ratio and kbytes its write erases the other one."""
+    twin = _knobs.KNOBS[one.key].twin
+    if wanted.get(twin) and _knobs.parse_written(one.key, one.value_text) != 0:
+        return twin
+    return one.key if one.key in wanted and not _agrees(one.key, one.value_text, wanted[one.key]) else None
 
 
 def _agrees(key: str, text: str, value: int) -> bool:
@@ -151,14 +159,16 @@ def _agrees(key: str, text: str, value: int) -> bool:
     return _knobs.parse_written(key, text) == value
 
 
-def _message(one: Enforced, value: int) -> str:
+def _message(one: Enforced, key: str, value: int) -> str:
     text, where = harmless(one.value_text), harmless(one.file) if one.file else None
+    asked = '%s: %d is asked for, but %s' % (key, value, one.by)
     if one.how == REQUIRES:
-        return ('%s: %d is asked for, but %s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on '
-                'this machine.' % (one.key, value, one.by, text, ' in ' + where if where else '', text))
+        return ('%s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on this machine.'
+                % (asked, text, ' in ' + where if where else '', text))
+    sets = '%s sets %s to %s whenever it starts' % (asked, 'it' if key == one.key else one.key, text)
     if where is None:
-        return ('%s: %d is asked for, but %s sets it to %s whenever it starts, and cannot be told another value. Ask '
-                'for %s on this machine.' % (one.key, value, one.by, text, text))
-    advice = ' or let persistent: true write it to a file, which %s lets win' % one.by if one.how == YIELDS else ''
-    return ('%s: %d is asked for, but %s sets it to %s whenever it starts (%s). Ask for that value, change it '
-            'there%s.' % (one.key, value, one.by, text, where, advice or ', or stop using it'))
+        return '%s, and cannot be told another value. Ask for %s on this machine.' % (sets, text)
+    erases = '' if key == one.key else ', which erases %s' % key
+    advice = ('let persistent: true write yours to a file, which %s lets win' % one.by if one.how == YIELDS
+              else 'stop using it')
+    return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, advice)

@@ -50,6 +50,11 @@ def watchdog(machine):
     return machine.run('pgrep -x oomkit-watchdog', check=False).stdout.strip() or None
 
 
+def state(machine):
+    """What is noted about the change that waits."""
+    return json.loads(machine.run('cat /run/oomkit/overcommit-*').stdout)
+
+
 def values(machine):
     return {key: machine.sysctl(key) for key in UNTOUCHED}
 
@@ -152,6 +157,7 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     del wish['ratio']
     begin = time.monotonic()
     waits(fresh.module('overcommit', **wish))
+    deadline_s = state(fresh)['deadline_s']
     time.sleep(8)
     fresh._drop_connections()
     refused = fresh.run('true', check=False, timeout=20)
@@ -162,14 +168,16 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
         assert time.monotonic() < begin + within_s + 30, 'locked out for ever'
         time.sleep(0.5)
     print(f'locked out after {locked_out_s:.0f} s, in again after {time.monotonic() - begin:.0f} s of {within_s} s')
-    assert time.monotonic() > begin + within_s - 5
     undone(fresh, 0)
+    late_s = float(fresh.run('dmesg | grep oomkit.linux').stdout.strip('[ ').split(']')[0]) - deadline_s
+    print(f'put back {late_s:.1f} s after the end of its time')
+    assert -1 < late_s < 10
     assert f'not confirmed within {within_s} s' in log(fresh)
 
 
 def test_a_killed_connection_is_no_confirmation(fresh):
     waits(fresh.module('overcommit', **SHORT))
-    server = json.loads(fresh.run('cat /run/oomkit/overcommit-*').stdout)['connection'][0][0]
+    server = state(fresh)['connection'][0][0]
     fresh.run(f'kill -9 {server}', check=False)
     fresh._drop_connections()
     assert watchdog(fresh) and values(fresh)['vm.overcommit_memory'] == 2
@@ -199,7 +207,8 @@ def test_the_end_of_its_logind_session_does_not_end_the_watchdog():
         machine.run('systemctl restart systemd-logind')
         machine._drop_connections()
         machine.run('setsid sleep 77 </dev/null >/dev/null 2>&1 &')
-        waits(machine.module('overcommit', **dict(SHORT, confirm_within=25)))
+        wish = {**SHORT, 'confirm_within': 25}
+        waits(machine.module('overcommit', **wish))
         session = machine.run('grep -o "session-[^.]*" /proc/self/cgroup').stdout.strip().split('-')[1]
         machine.run(f'loginctl terminate-session {session}', check=False)
         machine._drop_connections()
@@ -241,6 +250,8 @@ def test_in_a_play(fresh, tmp_path):
     first = next(number for number, name in enumerate(names) if name.startswith('A limit that has to prove itself'))
     make, include, reset, again = examples[first : first + 4]
     assert include['ansible.builtin.include_tasks'] == 'confirm_limit.yml'
+    for task in (make, again):
+        task['oomkit.linux.overcommit']['confirm_within'] = 600  # an emulated machine is slow
     (tmp_path / 'confirm_limit.yml').write_text(yaml.safe_dump([reset, again]))
     same = dict(make, name='Over the same connection', register='same')
     save = {

@@ -284,10 +284,27 @@ def test_when_a_value_contradicts(text, value, agrees):
 
 
 def test_only_what_is_wanted_is_contradicted():
-    found_ones = [one(MEMORY, '1'), one(RATIO, '80'), one(PANIC_ON_OOM, '1')]
-    messages = _enforcers.contradictions(found_ones, {RATIO: 0, KBYTES: 900000}, True)
-    assert [message.partition(':')[0] for message in messages] == [RATIO]
+    found_ones = [one(MEMORY, '1'), one(PANIC_ON_OOM, '1')]
+    messages = _enforcers.contradictions(found_ones, {PANIC_ON_OOM: 0, RATIO: 80}, True)
+    assert [message.partition(':')[0] for message in messages] == [PANIC_ON_OOM]
     assert _enforcers.contradictions(found_ones, {}, True) == []
+
+
+@pytest.mark.parametrize('key, text, wanted, contradicted', [
+    (RATIO, '80', {KBYTES: 900000}, KBYTES),
+    (RATIO, '80', {KBYTES: 900000, RATIO: 0}, KBYTES),
+    (RATIO, '80', {RATIO: 80, KBYTES: 0}, None),
+    (RATIO, '80', {RATIO: 90, KBYTES: 0}, RATIO),
+    (RATIO, '0', {KBYTES: 900000, RATIO: 0}, None),
+    (KBYTES, '5000', {RATIO: 80, KBYTES: 0}, RATIO),
+    (KBYTES, '5000', {KBYTES: 5000}, None),
+    (KBYTES, '5000', {MEMORY: 2}, None),
+])
+def test_ratio_and_kbytes_erase_each_other(key, text, wanted, contradicted):
+    messages = _enforcers.contradictions([one(key, text)], wanted, True)
+    assert [message.partition(':')[0] for message in messages] == ([contradicted] if contradicted else [])
+    if contradicted not in (None, key):
+        assert 'tuned sets %s to %s whenever it starts, which erases %s (' % (key, text, contradicted) in messages[0]
 
 
 def test_what_yields_to_files_contradicts_run_time_only():
