@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Symptom 14: a daemon puts its own value back, and nobody says so. Here the facts do, before and after."""
+"""Symptom 14: a daemon puts its own value back, and nobody says so. Here the facts do, and the modules."""
 
 import pytest
 from test_facts import gather
@@ -51,6 +51,11 @@ def start_kubelet(machine, how=''):
                 'for i in $(seq 600); do pgrep -x kubelet >/dev/null && exit 0; sleep 0.1; done; exit 1' % how)
 
 
+def warnings(result):
+    """What the module warned of; ansible-core 2.19 makes objects of the texts."""
+    return [one if isinstance(one, str) else one['event']['msg'] for one in result.get('warnings', [])]
+
+
 def enforcers(machine, user='root'):
     return gather(machine, 'enforcers', user=user)['enforcers']
 
@@ -61,11 +66,14 @@ def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
     start_tuned(fresh, reapply=False)
     told = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]
     assert enforcers(fresh, user) == told
-    good(fresh.module('panic_on_oom', policy='kill'))
+    for check in (True, False):
+        result = good(fresh.module('panic_on_oom', check=check, policy='kill'))
+        assert ['tuned sets it to 1 whenever it starts (%s)' % PROFILE in text for text in warnings(result)] == [True]
     assert fresh.sysctl('vm.panic_on_oom') == 0
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 1  # the symptom itself
     assert enforcers(fresh, user) == told
+    assert warnings(good(fresh.module('panic_on_oom', check=True, policy='panic', reboot_after=10))) == []
     fresh.run('systemctl stop tuned')
     assert enforcers(fresh, user) == []
 
@@ -73,10 +81,10 @@ def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
 def test_a_tuned_that_lets_files_win_is_named_until_one_does(fresh):
     start_tuned(fresh, reapply=True)
     assert [(one['key'], one['how']) for one in enforcers(fresh)] == [('vm.panic_on_oom', 'yields')]
-    good(fresh.module('panic_on_oom', policy='kill', persistent=False))
+    assert 'persistent: true' in warnings(good(fresh.module('panic_on_oom', policy='kill', persistent=False)))[0]
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 1
-    good(fresh.module('panic_on_oom', policy='kill'))
+    assert warnings(good(fresh.module('panic_on_oom', policy='kill'))) == []
     assert enforcers(fresh) == []
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 0
@@ -87,9 +95,13 @@ def test_a_kubelet_is_named(fresh):
     told = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
     assert [(one['key'], one['value']) for one in enforcers(fresh)] == told
     assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'sets', None)}
+    wish = {'mode': 'heuristic', 'check': True}
+    assert 'kubelet sets it to 1' in warnings(good(fresh.module('overcommit', **wish)))[0]
+    assert warnings(good(fresh.module('overcommit', mode='always', check=True))) == []
     config = '/var/lib/kubelet/config.yaml'
     fresh.write_file(config, b'kind: KubeletConfiguration\nprotectKernelDefaults: true\n')
     assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'requires', config)}
+    assert 'kubelet does not start unless it is 1' in warnings(good(fresh.module('overcommit', **wish)))[0]
 
 
 def test_a_kubelet_of_an_ordinary_user_is_no_kubelet(fresh):
