@@ -25,10 +25,6 @@ GROUP_OPTIONS = dict(
     persistent=dict(type='bool', default=True),
     conflicts=dict(type='str', choices=['fail', 'warn', 'take_over'], default='fail'),
     force=dict(type='bool', default=False),
-)  # type: Dict[str, Dict[str, Any]]
-
-SYSCTL_OPTIONS = dict(
-    GROUP_OPTIONS,
     sysctl_file=dict(type='path', default='/etc/sysctl.d/99-oomkit.conf'),
 )  # type: Dict[str, Dict[str, Any]]
 
@@ -43,7 +39,7 @@ CONFIRM_OPTIONS = dict(
 def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list,
                policy_of: Callable[[Dict[str, Any]], Policy], values: tuple) -> None:
     """The whole of a module that sets sysctls: ``values`` are the options that say what to set."""
-    module = AnsibleModule(argument_spec=dict(SYSCTL_OPTIONS, **value_options), supports_check_mode=True,
+    module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **value_options), supports_check_mode=True,
                            mutually_exclusive=mutually_exclusive)
     try:
         result = run(Host(), module.params, policy_of, values, module.check_mode)

@@ -134,6 +134,11 @@ options:
     type: str
     choices: [fail, warn, take_over]
     default: fail
+  sysctl_file:
+    description:
+      - Accepted, so that it can be a default of the action group, and not used. This module sets no sysctl.
+    type: path
+    default: /etc/sysctl.d/99-oomkit.conf
   force:
     description:
       - Carry out what is refused because it endangers the machine, which is -1000 for C(ssh) and its like.
