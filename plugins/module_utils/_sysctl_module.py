@@ -28,7 +28,6 @@ GROUP_OPTIONS = dict(
     sysctl_file=dict(type='path', default='/etc/sysctl.d/99-oomkit.conf'),
 )  # type: Dict[str, Dict[str, Any]]
 
-
 # Of the modules whose changes at run time can be confirmed.
 CONFIRM_OPTIONS = dict(
     confirm_within=dict(type='raw', default=0),
