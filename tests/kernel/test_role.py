@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import collection
@@ -37,7 +38,7 @@ class Fleet:
     def __init__(self, machine, folder):
         self.machine, self.folder, self.plays = machine, folder, 0
 
-    def play(self, *words, **settings):
+    def play(self, *words, expect=0, **settings):
         """Play a book of the collection, or the role with these settings of the play; what it said, and what ran."""
         if not words:
             tasks = [
@@ -57,7 +58,7 @@ class Fleet:
         command = [Path(sys.executable).parent / 'ansible-playbook', '-i', 'hosts', *words]
         done = subprocess.run(command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=550, check=False)  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == expect, done.stdout + done.stderr
         return task_log.read(log)
 
     def executions(self):
@@ -116,3 +117,30 @@ def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'ok']
     assert fleet.machine.sysctl('vm.overcommit_memory') == 2 and fleet.machine.sysctl('vm.panic_on_oom') == 0
     assert 'vm.overcommit_memory = 2' in fleet.machine.run('cat /etc/sysctl.d/99-oomkit.conf').stdout
+
+
+# From the change on nobody gets in, until it is put back. Who is in stays.
+LOCK_OUT = """
+until grep -q 2 /proc/sys/vm/overcommit_memory; do sleep 0.1; done
+systemctl stop ssh
+while grep -q 2 /proc/sys/vm/overcommit_memory; do sleep 0.1; done
+systemctl start ssh
+"""
+
+
+def test_a_policy_that_locks_out_is_taken_back_by_the_host(fleet):
+    """What the role does after the change needs a new login: it ends there, and nothing of the policy stays."""
+    within_s = 40
+    before = fleet.state()
+    fleet.machine.write_file('/root/lock_out.sh', LOCK_OUT.encode())
+    fleet.machine.run('setsid sh /root/lock_out.sh </dev/null >/dev/null 2>&1 &')
+    tasks = fleet.play(expect=4, vars=dict(POLICY, oom_policy_confirm_within=within_s))
+    assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'unreachable']
+    assert 'oomkit.linux.panic_on_oom' not in [task['action'] for task in tasks]
+    last = time.monotonic() + within_s + 20
+    while fleet.machine.sysctl('vm.overcommit_memory') == 2:
+        assert time.monotonic() < last, 'the host did not take it back'
+        time.sleep(0.5)
+    assert f'not confirmed within {within_s} s' in fleet.machine.run('dmesg').stdout
+    fleet.machine.run('until systemctl -q is-active ssh; do sleep 0.2; done')
+    assert fleet.state() == before
