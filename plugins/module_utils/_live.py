@@ -126,4 +126,3 @@ def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
 
 def _most_common(values: List[int]) -> int:
     return max(sorted(set(values)), key=values.count)
-

@@ -32,8 +32,8 @@ def group_of(host: Host, process: Dict[str, Any]) -> MatchGroup:
     """
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1:
-        raise ConvertError('process: give exactly one of %s; found %s' % (', '.join(SELECTORS),
-                                                                         ', '.join(given) or 'none of them'))
+        raise ConvertError('process: give exactly one of %s; found %s'
+                           % (', '.join(SELECTORS), ', '.join(given) or 'none of them'))
     name = given[0]
     never = ancestors(host, os.getpid())
     if name in ('pid', 'pidfile'):

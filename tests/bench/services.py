@@ -239,8 +239,8 @@ def run(services: int, peer_services: int, peer_sysctls: int) -> dict:
     factors = {'ansible.builtin.file': services / peer_services, 'ansible.builtin.copy': services / peer_services,
                'ansible.posix.sysctl': len(SYSCTLS) / peer_sysctls}
     result = compare(ours, theirs, factors)
-    return {'machine': where, 'count': services, 'multiplied': {name: factor for name, factor in factors.items()
-                                                                   if factor != 1}, **result,
+    multiplied = {name: factor for name, factor in factors.items() if factor != 1}
+    return {'machine': where, 'count': services, 'multiplied': multiplied, **result,
             'met': all(result['services'][kind]['ratio'] >= LEAST_RATIO for kind in ('first', 'steady'))}
 
 

@@ -207,7 +207,8 @@ def test_the_end_of_its_logind_session_does_not_end_the_watchdog():
         machine.run('systemctl restart systemd-logind')
         machine._drop_connections()
         machine.run('setsid sleep 77 </dev/null >/dev/null 2>&1 &')
-        waits(machine.module('overcommit', **dict(SHORT, confirm_within=25)))
+        wish = {**SHORT, 'confirm_within': 25}
+        waits(machine.module('overcommit', **wish))
         session = machine.run('grep -o "session-[^.]*" /proc/self/cgroup').stdout.strip().split('-')[1]
         machine.run(f'loginctl terminate-session {session}', check=False)
         machine._drop_connections()

@@ -5,11 +5,13 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import task_log
 import yaml
 
+CHECKOUT = Path(__file__).parents[2]
 ROLE = 'roles/oom_policy'
 PROFILES = ('database', 'cache', 'kubernetes_node', 'java', 'desktop')
 
@@ -31,9 +33,9 @@ SHOW = {'ansible.builtin.debug': {'msg': {'result': '{{ oom_policy_result }}', '
 def play(command, tmp_path):
     """Plays the role on this machine in check mode: the tasks that ran, and what was printed."""
 
-    def run(*inclusions, expect=0):
-        role = {'name': 'oomkit.linux.oom_policy'}
-        tasks = [*({'ansible.builtin.include_role': role, 'vars': wish} for wish in inclusions), SHOW]
+    def run(*inclusions, expect=0, show=SHOW):
+        role = {'name': 'oomkit.linux.oom_policy', 'public': True}
+        tasks = [*({'ansible.builtin.include_role': role, 'vars': wish} for wish in inclusions), show]
         book = [{'hosts': 'all', 'gather_facts': False, 'connection': 'local', 'tasks': tasks}]
         (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
         python = json.dumps({'ansible_python_interpreter': sys.executable})
@@ -67,7 +69,8 @@ def test_every_option_reaches_a_module(checkout, options):
 def test_every_profile_is_data_and_says_why(checkout, options, name):
     path = checkout / ROLE / 'profiles' / f'{name}.yml'
     profile = yaml.safe_load(path.read_text())
-    assert profile and set(profile) <= set(options), set(profile) - set(options)
+    taken = {*load(checkout, 'vars/main.yml')['__oom_policy_all'], 'oom_policy_services'}
+    assert profile and set(profile) <= taken & set(options), set(profile) - taken
     above = None
     for line in path.read_text().splitlines():
         if re.match(r'oom_policy_\w+:', line):
@@ -101,6 +104,20 @@ def test_nothing_leaks_from_one_inclusion_to_the_next(play):
     assert last['profile'] is None and last['changed_keys'] == [] and last['reason'] is None and last['applied']
 
 
+def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
+    """Services by name, whichever of its names; and what sets the CommitLimit only once."""
+    mine = [{'name': 'mysql.service', 'score_adj': -800}, {'name': 'cron', 'score_adj': 1}]
+    wish = {'oom_policy_profile': 'database', 'oom_policy_overcommit_ratio': 70, 'oom_policy_services': mine}
+    told = '{{ [__oom_policy_settings, __oom_policy_services] }}'
+    show = {'ansible.builtin.debug': {'msg': told}, 'vars': dict(wish, role_path=str(CHECKOUT / ROLE))}
+    settings, services = task_log.last_message(play({}, show=show)[0])
+    del settings['oom_policy_services']
+    assert settings == {
+        'oom_policy_overcommit_mode': 'never', 'oom_policy_overcommit_ratio': 70,
+        'oom_policy_admin_reserve_kbytes': 131072, 'oom_policy_panic': 'kill'}  # fmt: skip
+    assert [one['name'] for one in services] == ['mysql.service', 'cron', 'postgresql@']
+
+
 @pytest.mark.parametrize('wish, message', [
     ({'oom_policy_state': 'gone'}, 'oom_policy_state'),
     ({'oom_policy_profile': 'nope'}, 'oom_policy_profile'),
@@ -123,3 +140,60 @@ def test_the_audit_shows_the_host_in_a_few_lines(command):
                    json.dumps({'ansible_python_interpreter': sys.executable}))  # fmt: skip
     assert 'overcommit: ' in done.stdout and 'out of memory: ' in done.stdout and '"2. ' in done.stdout
     assert 'changed=0' in done.stdout and '3. ' not in done.stdout
+
+
+def audit_of(command, folder, oom):
+    """The text of the audit for these facts."""
+    template = str(CHECKOUT / 'playbooks/templates/audit.txt.j2')
+    task = {'ansible.builtin.template': {'src': template, 'dest': str(folder / 'audit')}, 'vars': {'oom': oom}}
+    (folder / 'play.yml').write_text(json.dumps([{'hosts': 'localhost', 'gather_facts': False, 'tasks': [task]}]))
+    command('ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e',
+            'ansible_python_interpreter={{ ansible_playbook_python }}', folder / 'play.yml')  # fmt: skip
+    return (folder / 'audit').read_text().splitlines()
+
+
+def test_the_audit_says_what_it_could_not_read(command, tmp_path):
+    keys = ('overcommit', 'commit', 'panic', 'candidates', 'kills', 'drift', 'environment',
+            'enforcers', 'userspace_killers')  # fmt: skip
+    assert audit_of(command, tmp_path, {**dict.fromkeys(keys), 'warnings': ['kills: no']}) == [
+        'overcommit: ?, ? of ? kB promised (? % of CommitLimit)', 'out of memory: ?, ? killed since boot',
+        'note: kills: no']  # fmt: skip
+
+
+def test_the_audit_of_a_host(command, tmp_path):
+    oom = {
+        'overcommit': {'mode_name': 'always'}, 'panic': {'policy': 'panic', 'reboot_after_s': 0},
+        'commit': {'limit_kb': 100, 'committed_kb': 150, 'used_percent': 150.0, 'enforced': False},
+        'candidates': [{'rank': 1, 'pid': 9, 'name': 'a(b)', 'unit': 'x.service', 'rss_kb': 5, 'oom_score_adj': 0}],
+        'kills': {'total': 3}, 'environment': {'container': 'lxc'}, 'warnings': [],
+        'drift': [{'key': 'vm.panic_on_oom', 'runtime': 1, 'boot': 0, 'file': None}],
+        'enforcers': [{'key': 'kernel.panic', 'value': '5', 'by': 'tuned', 'how': 'yields', 'file': '/etc/x'}],
+        'userspace_killers': [{'name': 'earlyoom', 'pid': 5, 'unit': None}]}  # fmt: skip
+    assert audit_of(command, tmp_path, oom) == [
+        'in a container (lxc), where vm.* is the host\'s',
+        'overcommit: always, 150 of 100 kB promised (150.0 % of CommitLimit, not enforced)',
+        'out of memory: panic, then hangs for ever, 3 killed since boot',
+        '1. a(b) (PID 9, x.service): 5 kB, oom_score_adj 0',
+        'next boot: vm.panic_on_oom becomes 0 (now 1)', 'tuned yields kernel.panic = 5',
+        'earlyoom runs, and kills before the kernel has to']  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ['apply', 'rollback'])
+@pytest.mark.parametrize('trouble, status', [
+    ('oom_policy_top=-1', 'failed'),
+    ('ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1', 'unreachable'),
+])  # fmt: skip
+def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, status):
+    """Whether it fails or cannot be reached, alone in its batch or not: the next batch is not touched."""
+    hosts = ['good', 'bad ' + trouble, 'never']
+    (tmp_path / 'hosts').write_text('\n'.join(hosts))
+    for batches in ([1], [2, 1]):
+        log = tmp_path / f'{len(batches)}.log'
+        variables = {'ansible_python_interpreter': sys.executable, 'oom_serial': batches}
+        done = command('ansible-playbook', '-i', tmp_path / 'hosts', '-c', 'local', '--check', '-e',
+                       json.dumps(variables), f'oomkit.linux.{name}', check=False,
+                       **task_log.variables(log))  # fmt: skip
+        assert done.returncode in (2, 4), done.stdout + done.stderr
+        modules = [task['status'] for task in task_log.read(log) if task['action'].startswith('oomkit.linux.')]
+        assert modules.count(status) == 1 and 'ok' in modules
+        assert not re.search(r'(ok|changed|included): .*never', done.stdout), done.stdout

@@ -60,7 +60,7 @@ def test_every_scenario_has_all_steps_and_each_step_is_there(name):
         assert wanted in steps
     assert steps.index('check') + 1 == steps.index('verify ../shared/untouched') == steps.index('converge') - 1
     for step in steps:
-        action, _, argument = step.partition(' ')
+        action, _blank, argument = step.partition(' ')
         if action == 'side_effect':
             assert (scenarios.FOLDER / name / argument).is_file(), step
         elif action == 'verify':

@@ -81,7 +81,7 @@ class ServiceMachine(Machine):
         if names is None:
             super().show()
             return None
-        units = [folder for folder in self.folders('/sys/fs/cgroup/system.slice')]
+        units = self.folders('/sys/fs/cgroup/system.slice')
         found = []
         for name in names:
             for unit in fnmatch.filter(units, name) or ([] if '*' in name else [name]):

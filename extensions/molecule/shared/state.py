@@ -26,7 +26,7 @@ def files():
     """Each file, link and folder with what is in it."""
     found = {}
     for folder in FOLDERS:
-        for parent, _, names in os.walk(folder):
+        for parent, _folders, names in os.walk(folder):
             found[parent] = 'folder'
             for path in (os.path.join(parent, name) for name in names):
                 link = os.path.islink(path)

@@ -16,7 +16,7 @@ def log(machine):
 def test_the_kernel_killed_the_job_and_nobody_else(machine, log):
     killed = re.findall(r'Out of memory: Killed process (\d+) \((.*)\) .*oom_score_adj:(-?\d+)', log)
     jobs = {one['pid'] for one in machine.prepared()['processes']['oomkit-job.service']}
-    assert [(name, score) for _, name, score in killed] == [('python3', '500')]
+    assert [(name, score) for _pid, name, score in killed] == [('python3', '500')]
     assert int(killed[0][0]) in jobs
     assert machine.show('oomkit-job', 'Result') == {'Result': 'oom-kill'}
 
@@ -32,7 +32,7 @@ def test_the_others_live(machine, unit):
     before, now = ({(one['pid'], one['start']) for one in state['processes'][unit]}
                    for state in (machine.prepared(), machine.now()))
     assert now and now <= before
-    assert machine.main_pid(unit) in {pid for pid, _ in now}
+    assert machine.main_pid(unit) in {pid for pid, _start in now}
 
 
 def test_redis_answers(machine):

@@ -38,7 +38,7 @@ def test_main_and_children_have_it_now(machine, unit):
 def test_the_postmaster_has_it_and_its_back_ends_keep_theirs(machine):
     main = machine.main_pid('postgresql@17-main.service')
     scores = machine.scores('postgresql@17-main.service')
-    children = {score for (_, pid), score in scores.items() if pid != main}
+    children = {score for (_name, pid), score in scores.items() if pid != main}
     assert scores['postgres', main] == -900 and children == {0}
     assert machine.host.check_output('pgrep -c -f "postgres: 17/main: postgres postgres"') == '1'
 

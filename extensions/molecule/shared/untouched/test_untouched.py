@@ -15,4 +15,4 @@ def test_no_service_was_restarted_or_has_another_score(machine):
     kept = machine.kept_processes()
     assert {'nginx.service', 'postgresql@17-main.service', 'ssh.service'} <= set(kept)
     for unit, pairs in kept.items():
-        assert [before['score'] for before, _ in pairs] == [now['score'] for _, now in pairs], unit
+        assert [before['score'] for before, _now in pairs] == [now['score'] for _before, now in pairs], unit

@@ -223,7 +223,8 @@ def test_check_mode_confirms_nothing(machine):
 def test_the_time_is_no_part_of_the_wish(machine):
     wait(machine)
     machine.connect()
-    assert go(machine, **dict(WISH, confirm_within=0))['confirmation']['state'] == 'confirmed'
+    wish = {**WISH, 'confirm_within': 0}
+    assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
 
 
 @pytest.mark.parametrize('persistent', [True, False])

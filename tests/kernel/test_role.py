@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role and the playbooks against a real machine: what they set, how often they go there, and that they undo it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import collection
+import pytest
+import task_log
+import yaml
+from service_units import install, scores
+
+POLICY = {
+    'oom_policy_overcommit_mode': 'never',
+    'oom_policy_overcommit_ratio': 90,
+    'oom_policy_confirm_within': 300,  # an emulated machine on a busy computer is slow
+    'oom_policy_panic': 'panic',
+    'oom_policy_reboot_after': 20,
+    'oom_policy_services': [
+        {'name': 'family', 'score_adj': -500},
+        {'name': 'plain.service', 'score_adj': 500, 'oom_policy': 'kill'},
+        {'name': 'cron-is-not-here', 'score_adj': 1, 'missing': 'ignore'},
+    ],
+}
+WANTED = {'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90, 'vm.panic_on_oom': 1, 'kernel.panic': 20}
+ALL = ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts']
+FILES = '/etc/sysctl.d /etc/systemd/system /run/oomkit /var/lib/oomkit'
+
+
+class Fleet:
+    """Plays against the one machine, each over a connection of its own."""
+
+    def __init__(self, machine, folder):
+        self.machine, self.folder, self.plays = machine, folder, 0
+
+    def play(self, *words, **settings):
+        """Play a book of the collection, or the role with these settings of the play; what it said, and what ran."""
+        if not words:
+            tasks = [
+                {'ansible.builtin.import_role': {'name': 'oomkit.linux.oom_policy'}},
+                {'ansible.builtin.debug': {'msg': '{{ [oom_policy_result, ansible_facts.oom] }}'}, 'tags': 'always'},
+            ]
+            book = [{'hosts': 'all', 'gather_facts': False, 'become': True, 'tasks': tasks, **settings}]
+            (self.folder / 'play.yml').write_text(yaml.safe_dump(book))
+            words = ['play.yml']
+        self.plays += 1
+        log, home = self.folder / f'{self.plays}.log', self.folder / f'home{self.plays}'
+        (self.folder / 'hosts').write_text(self.machine.inventory() + '\n')
+        (self.folder / 'ansible.cfg').write_text('')  # nobody's own settings
+        env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(collection.root()), ANSIBLE_HOME=str(home),
+                   ANSIBLE_CONFIG=str(self.folder / 'ansible.cfg'), **task_log.variables(log))  # fmt: skip
+        self.machine.run('logger -t oomkit-test play')
+        command = [Path(sys.executable).parent / 'ansible-playbook', '-i', 'hosts', *words]
+        done = subprocess.run(command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=550, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return task_log.read(log)
+
+    def executions(self):
+        """The modules that ran on the machine in the last play, by its own log."""
+        text = self.machine.run('journalctl -q -o short').stdout.rpartition('oomkit-test')[2]
+        return re.findall(r' ansible-(?:oomkit\.linux\.)?([\w.]+)\[\d+\]: Invoked with', text)
+
+    def state(self):
+        """All that a policy could leave on the machine."""
+        files = self.machine.run(f'find {FILES} -type f -exec md5sum {{}} + 2>/dev/null | sort').stdout
+        values = {key: self.machine.sysctl(key) for key in WANTED}
+        return files, values, scores(self.machine, 'family'), scores(self.machine, 'plain')
+
+
+@pytest.fixture
+def fleet(fresh, tmp_path):
+    """The fresh machine with two services, as a fleet of one."""
+    install(fresh, 'family', 'plain')
+    return Fleet(fresh, tmp_path)
+
+
+def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
+    """One more when a tightening is confirmed. Planned, done, done again, taken back."""
+    before = fleet.state()
+
+    planned, _facts = task_log.last_message(fleet.play(vars=POLICY, check_mode=True))
+    assert fleet.executions() == ALL and fleet.state() == before
+    assert planned['changed'] and planned['confirmation'] == 'pending'
+
+    result, facts = task_log.last_message(fleet.play(vars=POLICY))
+    assert fleet.executions() == ['overcommit', *ALL]
+    assert result['changed'] and result['confirmation'] == 'confirmed' and result['applied']
+    assert result['changed_keys'] == planned['changed_keys'] == list(WANTED)
+    assert result['reason'] is None and result['profile'] is None and result['restart_needed'] == []
+    assert [one['unit'] for one in result['services']] == ['family.service', 'plain.service']
+    assert facts['overcommit']['mode_name'] == 'never' and facts['panic']['reboot_after_s'] == 20
+    files, values, family, plain = fleet.state()
+    assert values == WANTED and set(family.values()) == {-500} and set(plain.values()) == {500}
+    assert (family.keys(), plain.keys()) == (before[2].keys(), before[3].keys()), 'something was restarted'
+
+    again, _facts = task_log.last_message(fleet.play(vars=POLICY))
+    assert fleet.executions() == ALL
+    assert not again['changed'] and again['confirmation'] == 'not_needed' and again['changed_keys'] == []
+    assert fleet.state() == (files, values, family, plain)
+
+    undone = fleet.play('oomkit.linux.rollback')
+    assert fleet.executions() == ALL
+    assert any(task['result'].get('oom_policy_result', {}).get('changed') for task in undone)
+    assert fleet.state() == before
+
+
+def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
+    (fleet.folder / 'vars.yml').write_text(yaml.safe_dump(POLICY))
+    tasks = fleet.play('oomkit.linux.apply', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')
+    assert fleet.executions() == ['overcommit', 'overcommit']
+    assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'ok']
+    assert fleet.machine.sysctl('vm.overcommit_memory') == 2 and fleet.machine.sysctl('vm.panic_on_oom') == 0
+    assert 'vm.overcommit_memory = 2' in fleet.machine.run('cat /etc/sysctl.d/99-oomkit.conf').stdout
