@@ -13,8 +13,8 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13, molecule (30 to 45 minutes)
-	@$(TESTS) unit package sanity lint bench lab molecule
+test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13 beside molecule (30 to 40 minutes)
+	@$(TESTS) unit package sanity lint bench lab+molecule
 
 quick: ## unit tests and quick lint, in seconds
 	@$(TESTS) unit quick-lint

@@ -36,14 +36,14 @@ def run(command: list[str], limit_s: int, cwd: Path = CHECKOUT, env: dict[str, s
         try:
             return process.wait(limit_s)
         except BaseException as exc:
-            _end(process)
+            end(process)
             if not isinstance(exc, subprocess.TimeoutExpired):
                 raise
             print('ended after %d s' % limit_s, flush=True)
             return 124
 
 
-def _end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen) -> None:
     """Ask the command and what it started to end; insist after a while."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

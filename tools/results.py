@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a stage of the tests comes to, and how it is counted and told."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,6 +30,16 @@ class Tally:
             self.passed += 1
         else:
             self.failures.append('%s: %s' % (name, reason) if reason else name)
+
+
+def save(path: Path, tally: Tally) -> None:
+    """Keep an outcome for another process."""
+    path.write_text(json.dumps(asdict(tally)), encoding='utf-8')
+
+
+def load(path: Path) -> Tally:
+    """The inverse of L(save). Raises OSError or ValueError where there is none or half of one."""
+    return Tally(**json.loads(path.read_text(encoding='utf-8')))
 
 
 def read_junit(path: Path) -> Tally:

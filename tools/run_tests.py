@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs stages of the tests one after the other: ``.venv/bin/python tools/run_tests.py STAGE...``
 
-A failed stage does not keep the others from running. The last lines count what passed, failed and was skipped.
+Stages joined by ``+`` run at the same time, for two that each wait for a machine of their own; what the second one
+prints comes when both are done. A failed stage does not keep the others from running. The last lines count what passed,
+failed and was skipped.
 """
 
+import contextlib
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
 import commands
@@ -107,8 +112,44 @@ def run_stage(name: str) -> results.Tally:
     return tally
 
 
-def main(names: list[str]) -> int:
+def run_beside(names: list[str]) -> dict[str, results.Tally]:
+    """The first stage here, the others at the same time in processes of their own."""
+    with contextlib.ExitStack() as stack:
+        others = {name: stack.enter_context(started(name)) for name in names[1:]}
+        tallies = {names[0]: run_stage(names[0])}
+        for name, process in others.items():
+            code = process.wait()
+            print(log_of(name).read_text(encoding='utf-8', errors='replace'), flush=True)
+            try:
+                tallies[name] = results.load(REPORTS / (name + '.tally'))
+            except (OSError, ValueError) as exc:
+                tallies[name] = results.Tally(failures=['ended with exit code %d and left no tally (%s)' % (code, exc)])
+    return tallies
+
+
+def log_of(name: str) -> Path:
+    """What a stage beside another one prints."""
+    return REPORTS / (name + '.log')
+
+
+@contextlib.contextmanager
+def started(name: str) -> Iterator[subprocess.Popen]:
+    """This program for one stage, its output in a file; ended if it still runs at the end."""
+    print('\n=== %s, at the same time: %s' % (name, log_of(name).relative_to(commands.CHECKOUT)), flush=True)
+    (REPORTS / (name + '.tally')).unlink(missing_ok=True)
+    with log_of(name).open('wb') as log:
+        process = subprocess.Popen([sys.executable, __file__, name], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            commands.end(process)
+
+
+def main(words: list[str]) -> int:
     """Run the stages named; 1 if anything failed or nothing ran."""
+    names = [name for word in words for name in word.split('+')]
     unknown = [name for name in names if name not in STAGES]
     if unknown or not names:
         print('usage: run_tests.py STAGE...   stages: %s' % ' '.join(STAGES), file=sys.stderr)
@@ -116,7 +157,11 @@ def main(names: list[str]) -> int:
     # A stopped run ends what it started, as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     REPORTS.mkdir(parents=True, exist_ok=True)
-    tallies = {name: run_stage(name) for name in names}
+    tallies: dict[str, results.Tally] = {}
+    for word in words:
+        tallies.update(run_beside(word.split('+')))
+    for name, tally in tallies.items():
+        results.save(REPORTS / (name + '.tally'), tally)
     print('\n'.join(results.table(tallies)), flush=True)
     failed = any(tally.failures for tally in tallies.values())
     return 1 if failed or not any(tally.passed for tally in tallies.values()) else 0

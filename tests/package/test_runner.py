@@ -41,3 +41,19 @@ def test_an_unknown_stage_is_an_error():
 def test_a_run_of_pytest_without_tests_fails(tmp_path):
     (tmp_path / 'test_none.py').write_text('')
     assert run_tests.pytest('none', str(tmp_path), limit_s=60).failures == ['pytest ended with exit code 5']
+
+
+def test_a_stage_beside_another_one_is_counted_from_what_it_leaves(monkeypatch):
+    """This one is unknown to the process that is started for it, so that it ends at once and leaves nothing."""
+    monkeypatch.setitem(run_tests.STAGES, 'unit', lambda: results.Tally(passed=1))
+    tallies = run_tests.run_beside(['unit', 'nonsense'])
+    assert tallies['unit'].passed == 1 and 'ended with exit code 2' in tallies['nonsense'].failures[0]
+    with run_tests.started('unit') as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
+def test_a_tally_survives_a_file(tmp_path):
+    tally = results.Tally(passed=2, failures=['x'], skips=['y: z'], seconds=1.5)
+    results.save(tmp_path / 'tally', tally)
+    assert results.load(tmp_path / 'tally') == tally
