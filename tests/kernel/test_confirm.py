@@ -69,6 +69,14 @@ def log(machine):
     return machine.run('dmesg | grep -o "oomkit.linux.overcommit: .*"', check=False).stdout
 
 
+def can_log_in(machine):
+    """Whether a new login works; one that hangs does not."""
+    try:
+        return machine.run('true', check=False, timeout=20).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def nothing_is_left(machine):
     assert watchdog(machine) is None
     assert machine.run('ls -a /run/oomkit', check=False).returncode != 0
@@ -149,7 +157,7 @@ def test_a_limit_that_stops_every_fork_at_once_needs_no_watchdog(fresh):
 
 def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     """CommitLimit just above what is committed, and then somebody takes the rest."""
-    within_s = 45
+    within_s = 75
     fresh.write_file('/root/hog.py', HOG.encode())
     fresh.run('setsid python3 /root/hog.py </dev/null >/dev/null 2>&1 & sleep 1')
     committed_kb = int(fresh.run('grep Committed_AS /proc/meminfo').stdout.split()[1])
@@ -160,11 +168,10 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     deadline_s = state(fresh)['deadline_s']
     time.sleep(8)
     fresh._drop_connections()
-    refused = fresh.run('true', check=False, timeout=20)
-    assert refused.returncode == 255, 'one can still log in'
+    assert not can_log_in(fresh), 'one can still log in'
     locked_out_s = time.monotonic() - begin
     assert locked_out_s < within_s, 'the machine is too slow for this test'
-    while fresh.run('true', check=False, timeout=20).returncode:
+    while not can_log_in(fresh):
         assert time.monotonic() < begin + within_s + 30, 'locked out for ever'
         time.sleep(0.5)
     print(f'locked out after {locked_out_s:.0f} s, in again after {time.monotonic() - begin:.0f} s of {within_s} s')
