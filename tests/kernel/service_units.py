@@ -69,7 +69,9 @@ def procs(unit):
 
 
 def scores(machine, unit):
-    """By PID, the oom_score_adj of a unit's processes."""
+    """By PID, the oom_score_adj of a unit's processes, once systemd has set up all that it has forked."""
+    names = f'for p in $(cat {procs(unit)}); do cat /proc/$p/comm 2>/dev/null; done'
+    machine.run(f"while {names} | grep -qE '^(\\(|systemd)'; do sleep 0.1; done", timeout=60)
     script = f'for p in $(cat {procs(unit)}); do echo $p $(cat /proc/$p/oom_score_adj 2>/dev/null); done'
     lines = [line.split() for line in machine.run(script).stdout.splitlines()]
     return {int(line[0]): int(line[1]) for line in lines if len(line) == 2}
