@@ -74,6 +74,12 @@ def highest_badness(score: int, total_pages: int, scale: str) -> int:
     return ((per_mille + 1) * total_pages - 1) // 1000
 
 
+def range_of(score: int, total_pages: int, scale: str) -> Tuple[Optional[int], int]:
+    """The lowest and the highest badness, in pages, that read as this score; None: there is no lowest."""
+    lowest = highest_badness(score - 1, total_pages, scale) + 1 if score else None
+    return lowest, highest_badness(score, total_pages, scale)
+
+
 def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
     """Which scale the score of a process with these terms is on; None where it fits both or neither."""
     if terms.adj == ADJ_MIN or total_pages < 1000:

@@ -59,6 +59,15 @@ class Census(object):
             return None
         return _badness.scale_from(terms, score, total_pages)
 
+    @property
+    def count(self) -> int:
+        """The processes that were seen, without the machine's init."""
+        return len(self._scores)
+
+    def with_score(self, score: int) -> List[int]:
+        """Those whose oom_score this is."""
+        return [pid for one, pid in self._scores if one == score]
+
     def victims(self, top: int) -> List[_badness.Victim]:
         """The ``top`` most likely ones, 0: all."""
         return _badness.select(self._scores, top, self._processes.source(), self.kernel)

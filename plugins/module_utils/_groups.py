@@ -54,17 +54,7 @@ class UnitGroup(Group):
 
     def pids(self) -> List[int]:
         """See Group."""
-        found: List[int] = []
-        folders = [self.folder] if self.folder else []
-        while folders:
-            folder = folders.pop()
-            try:
-                found += [int(pid) for pid in (self.host.read_bytes(folder + '/cgroup.procs') or b'').split()]
-            except OSError as exc:
-                if exc.errno not in _NO_LIST:
-                    raise
-            folders += [folder + '/' + name for name in self.host.folders(folder)]
-        return sorted(set(found))
+        return pids_below(self.host, self.folder) if self.folder else []
 
     def look(self, host: Host) -> List[Seen]:
         """See Group. Waits, within reason, for a process that systemd has forked and not set up yet.
@@ -108,6 +98,21 @@ class MatchGroup(Group):
     def holds(self, held: Held) -> bool:
         """See Group."""
         return self._matches(held)
+
+
+def pids_below(host: Host, folder: str) -> List[int]:
+    """The processes of a cgroup and of all below it. 0 stands for those of which this PID namespace has no number."""
+    found: List[int] = []
+    folders = [folder]
+    while folders:
+        folder = folders.pop()
+        try:
+            found += [int(pid) for pid in (host.read_bytes(folder + '/cgroup.procs') or b'').split()]
+        except OSError as exc:
+            if exc.errno not in _NO_LIST:
+                raise
+        folders += [folder + '/' + name for name in host.folders(folder)]
+    return sorted(set(found))
 
 
 def cgroup_folder(host: Host, cgroup: str) -> Optional[str]:

@@ -50,6 +50,27 @@ def parse_effective_uid(status: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
+# What one process holds, as /proc shows it, in kB but for the last.
+Holding = NamedTuple('Holding', [
+    ('rss_kb', int),
+    ('swap_kb', int),
+    ('tables_kb', int),
+    ('own_kb', int),       # the anonymous part of the RSS; all of it on kernels before 4.5, which do not tell
+    ('stat_pages', int),   # the RSS of /proc/PID/stat, which is not always that of status
+])
+
+
+def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
+    """What a process holds, from its status and stat; None for what has no memory."""
+    memory_kb = parse_memory_kb(status)
+    fields = stat.rpartition(b')')[2].split()
+    if memory_kb is None or len(fields) <= 21:
+        return None
+    rss_kb, swap_kb, tables_kb = memory_kb
+    own = re.search(br'\nRssAnon:\s+([0-9]+) kB\n', status)
+    return Holding(rss_kb, swap_kb, tables_kb, int(own.group(1)) if own else rss_kb, int(fields[21]))
+
+
 def parse_start_ticks(stat: bytes) -> Optional[int]:
     """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
     fields = stat.rpartition(b')')[2].split()
@@ -215,21 +236,40 @@ class Processes(object):
 
     def _threads_memory_kb(self, pid: Any) -> Optional[Tuple[int, int, int]]:
         """The memory of a process whose first thread has ended, from any of the others: the kernel can choose it."""
-        try:
-            folder = os.open('%s/task' % pid, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._fd)
-        except OSError:
-            return None
-        try:
-            threads = os.listdir(folder)
-        except OSError:
-            return None
-        finally:
-            os.close(folder)
-        for thread in threads:
-            memory_kb = parse_memory_kb(self.read('%s/task/%s/status' % (pid, thread)) or b'')
+        for thread in self.threads(pid):
+            memory_kb = parse_memory_kb(self.read(thread + '/status') or b'')
             if memory_kb is not None:
                 return memory_kb
         return None
+
+    def holding(self, pid: int) -> Optional[Holding]:
+        """What it holds; None for kernel threads, zombies and those that are gone."""
+        found = self._holding('%d' % pid)
+        if found is None and b'\nState:\tZ' in (self.read('%d/status' % pid) or b''):
+            found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
+        return found
+
+    def _holding(self, path: str) -> Optional[Holding]:
+        return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
+
+    def threads(self, pid: Any) -> List[str]:
+        """The folders of its threads, below /proc; empty when it is gone."""
+        folder = '%s/task' % pid
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._fd)
+        except OSError:
+            return []
+        try:
+            return ['%s/%s' % (folder, name) for name in os.listdir(fd)]
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+
+    def children(self, pid: int) -> List[int]:
+        """Its children (proc_pid_tid_children(5)); empty also where the kernel does not list them."""
+        return [int(child) for thread in self.threads(pid)
+                for child in (self.read(thread + '/children') or b'').split()]
 
     def start_ticks(self, pid: int) -> Optional[int]:
         """When the process started, in clock ticks since boot."""

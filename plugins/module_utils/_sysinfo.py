@@ -10,7 +10,7 @@ costs nothing here.
 """
 
 import os
-from typing import Optional
+from typing import Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -27,22 +27,31 @@ def page_kb() -> int:
 
 
 def total_pages(host: Host) -> Optional[int]:
-    """RAM and swap, from sysinfo(2), or from /proc/meminfo where that cannot be called and for a tree on disk."""
+    """RAM and swap, see L(sizes)."""
+    found = sizes(host)
+    return None if found is None else sum(found)
+
+
+def sizes(host: Host) -> Optional[Tuple[int, int]]:
+    """(RAM, swap) in pages.
+
+    From sysinfo(2), or from /proc/meminfo where that cannot be called and for a tree on disk.
+    """
     found = _from_system_call() if host.root == '/' else None
     return found or _from_meminfo(host)
 
 
-def _from_meminfo(host: Host) -> Optional[int]:
+def _from_meminfo(host: Host) -> Optional[Tuple[int, int]]:
     try:
         memory = read_memory(host)
     except OSError:
         return None
     if memory is None:
         return None
-    return memory.total_kb // page_kb() + memory.swap_total_kb // page_kb()
+    return memory.total_kb // page_kb(), memory.swap_total_kb // page_kb()
 
 
-def _from_system_call() -> Optional[int]:
+def _from_system_call() -> Optional[Tuple[int, int]]:
     if ctypes is None:
         return None
 
@@ -64,4 +73,4 @@ def _from_system_call() -> Optional[int]:
         return None
     unit_bytes = info.mem_unit or 1
     page_bytes = page_kb() * 1024
-    return info.totalram * unit_bytes // page_bytes + info.totalswap * unit_bytes // page_bytes
+    return info.totalram * unit_bytes // page_bytes, info.totalswap * unit_bytes // page_bytes

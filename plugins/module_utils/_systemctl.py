@@ -15,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
 _PROPERTIES = ('Id', 'Names', 'LoadState', 'ActiveState', 'Transient', 'NeedDaemonReload', 'MainPID', 'ControlGroup',
-               'OOMScoreAdjust', 'OOMPolicy')
+               'OOMScoreAdjust', 'OOMPolicy', 'KillMode')
 
 State = Dict[str, str]
 

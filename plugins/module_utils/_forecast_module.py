@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module oom_forecast_info: its options checked, the forecast made, the result."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _candidates,
+    _forecast,
+    _process_match,
+    _snapshot,
+    _sysinfo,
+    _unit_names,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_amount, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_module import score_adj_of
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
+    Assumption,
+    Growth,
+    Subject,
+    in_snapshot,
+    on_machine,
+    serves,
+)
+
+MOST_KILLS = 100
+
+Request = NamedTuple('Request', [
+    ('kills', int),
+    ('assumptions', List[Assumption]),
+    ('growth', Optional[Growth]),
+    ('protect', List[str]),       # as the user wrote them
+    ('cgroup', Optional[str]),
+])
+
+
+def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
+    request = request_of(params)
+    if params['snapshot'] is not None:
+        return _replay(request, params['snapshot'])
+    host = host or Host()
+    if manager is None and init(host) == 'systemd':
+        manager = Manager()
+    with Processes(host) as processes:
+        return _live(request, host, processes, manager)
+
+
+# ---------------------------------------------------------------------- options
+
+def request_of(params: Dict[str, Any]) -> Request:
+    """What is asked, checked. Raises ConvertError."""
+    assumptions = [_assumption('score_adj[%d]' % number, item) for number, item in enumerate(params['score_adj'] or [])]
+    protect = list(params['protect'] or [])
+    for number, name in enumerate(protect):
+        _unit_names.to_unit('protect[%d]' % number, name)
+    growth = None
+    if params['growing'] is not None:
+        growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
+    return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth, protect,
+                   cgroup_of(params['cgroup']))
+
+
+def cgroup_of(path: Optional[str]) -> Optional[str]:
+    """The cgroup as /proc/PID/cgroup names it. Raises ConvertError."""
+    if path is None:
+        return None
+    parts = path.split('/')
+    if not path.startswith('/') or '..' in parts or '\n' in path or '\0' in path:
+        raise ConvertError('cgroup: %s is not the path of a cgroup; give it as /proc/PID/cgroup shows it, such as '
+                           '/system.slice/redis-server.service' % harmless(repr(path)))
+    clean = '/' + '/'.join(part for part in parts if part not in ('', '.'))
+    for tree in ('/sys/fs/cgroup/memory', '/sys/fs/cgroup'):
+        if (clean + '/').startswith(tree + '/'):
+            clean = clean[len(tree):]
+    if clean in ('', '/'):
+        raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine')
+    return clean
+
+
+def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
+    return Assumption(_subject(place, item, ('service', 'pid', 'comm')), score_adj_of(place + '.value', item['value']))
+
+
+def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
+    """Of whom something is assumed: exactly one of these ways of naming it."""
+    given = [kind for kind in kinds if item.get(kind) is not None]
+    if len(given) != 1:
+        raise ConvertError('%s: give exactly one of %s (found %s)'
+                           % (place, ', '.join(kinds), ', '.join(given) or 'none'))
+    kind, value = given[0], item[given[0]]
+    if kind == 'pid':
+        return Subject(kind, to_integer(place + '.pid', value, 1))
+    if kind == 'service':
+        return Subject(kind, _unit_names.to_unit(place + '.service', value))
+    if len(value.encode('utf-8', 'surrogateescape')) > _process_match.COMM_BYTES:
+        raise ConvertError('%s.comm: %s has more than %d bytes, and the kernel cuts names there; give the first %d'
+                           % (place, harmless(repr(value)), _process_match.COMM_BYTES, _process_match.COMM_BYTES))
+    return Subject(kind, value)
+
+
+def _pages(size: Any) -> int:
+    amount = to_amount('growing.size', size)
+    if amount.size_kb is None:
+        raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage')
+    return amount.size_kb // _sysinfo.page_kb()
+
+
+# ---------------------------------------------------------------------- answers
+
+def _live(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
+    what_if = on_machine(host, processes, manager, request.assumptions, request.growth)
+    try:
+        observer = Observer(host, processes, request.cgroup, manager)
+    except Unreadable as exc:
+        raise Refusal('No forecast is possible: %s.' % exc) from exc
+    snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
+    killers = _candidates.userspace_killers(processes, processes.named(_candidates.KILLERS))
+    data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
+    return _result(request, snapshot, forecasts[0], data)
+
+
+def _replay(request: Request, data: Any) -> Dict[str, Any]:
+    snapshot = _snapshot.from_json(data)
+    if request.cgroup is not None and request.cgroup != snapshot.domain.cgroup:
+        raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
+                           % (snapshot.domain.cgroup or 'the whole machine'))
+    what_if = in_snapshot(snapshot, request.assumptions, request.growth)
+    return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), data)
+
+
+def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any]) -> Dict[str, Any]:
+    result = _forecast.describe(snapshot, forecast)
+    result.update(
+        changed=False, violations=_forecast.violations(snapshot, forecast, protected(snapshot, request.protect)),
+        notes=_forecast.notes(snapshot, forecast), userspace_killers=data.get('userspace_killers', []), snapshot=data)
+    return result
+
+
+def protected(snapshot: _snapshot.Snapshot, names: List[str]) -> Dict[str, Any]:
+    """The units of the snapshot that each of these services runs as."""
+    units = set(one.unit for one in snapshot.processes.values() if one.unit is not None)
+    return dict((name, set(unit for unit in units if serves(unit, _unit_names.to_unit('protect', name))))
+                for name in names)

@@ -1,0 +1,282 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A snapshot of this machine for a forecast: no more of it than the forecast needs, since there may be thousands.
+
+The likeliest victims are looked at closely, as many as may be chosen; what goes down together with a process is looked
+up when a forecast first names it. So a forecast is made, and made again with more, until nothing is missing in it.
+"""
+
+from typing import Dict, Iterable, List, Optional, Set, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _badness,
+    _candidates,
+    _environment,
+    _kcmp,
+    _memcg,
+    _sysinfo,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Holding, Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import Forecast
+from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import (
+    INIT,
+    NO_MEMORY,
+    SCORE_ZERO,
+    Domain,
+    Process,
+    Settings,
+    Snapshot,
+    Ties,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError, State
+
+_MORE = 4          # times as many processes in each further look
+_COUNTERS = 4      # that a margin is the error of: file, anonymous, shared and swapped pages
+_TRIES = 3         # looks at a process whose numbers change meanwhile
+_KILLS_ALL = ('control-group', 'mixed')  # KillMode= with which no process outlives its service
+
+
+class Unreadable(Exception):
+    """What the forecast is made from cannot be read; the message says what."""
+
+
+class Observer(object):
+    """One forecast's looks at the machine."""
+
+    def __init__(self, host: Host, processes: Processes, cgroup: Optional[str] = None,
+                 manager: Optional[Manager] = None) -> None:
+        """Raises Unreadable, and Refusal for a cgroup that is not there or has no limit."""
+        sizes = _sysinfo.sizes(host)
+        if sizes is None:
+            raise Unreadable('how much memory the machine has cannot be read (/proc/meminfo)')
+        self._host, self._processes, self._manager = host, processes, manager
+        self._tree = _memcg.Tree(host)
+        self._nested = _environment.pid_namespace(host) == 'nested'
+        self._census = _candidates.Census(host, processes, sum(sizes), not self._nested)
+        self._total_pages = sum(sizes)
+        self._cgroup = cgroup
+        self._domain = Domain(None, sum(sizes), False) if cgroup is None else _memcg.domain_of(
+            self._tree, cgroup, sizes[1])
+        self._seen: Dict[int, Optional[Process]] = {}
+        # Whether this kernel's counters and what it shows of them differ (from 6.2 on), as any process shows.
+        self._approximate = False
+        self._swapped: Set[int] = set()
+        self._cgroups: Dict[int, str] = {}  # as they are; in the snapshot they are harmless
+        self._ties: Dict[int, Ties] = {}
+        self._left_out_pages: Optional[int] = None
+        self._wanted = 0
+        self._units: Dict[str, State] = {}
+
+    # ------------------------------------------------------------------- rounds
+
+    def look(self, wanted: int, also: Iterable[int] = ()) -> Snapshot:
+        """The ``wanted`` likeliest victims, and ``also`` these; all of them where a cgroup's limit is what counts."""
+        self._wanted = wanted
+        if self._cgroup is not None:
+            self._see(pid for pid in self._tree.pids(self._cgroup) if pid)
+        else:
+            self._see_likeliest()
+        self._see(also)
+        return self._snapshot()
+
+    def complete(self, forecast: Forecast) -> Optional[Snapshot]:
+        """The snapshot with what was missing in it for this forecast; None when nothing was."""
+        unlooked = [pid for pid in sorted(forecast.unlooked) if pid not in self._ties]
+        if not unlooked and not forecast.short:
+            return None
+        if forecast.short:
+            self._wanted *= _MORE
+            self._see_likeliest()
+        self._look_up(unlooked)
+        return self._snapshot()
+
+    def _see_likeliest(self) -> None:
+        victims = self._census.victims(self._wanted)
+        self._left_out_pages = None
+        if len(victims) == self._wanted:
+            # What /proc shows of the others is at most this, and the kernel may count more by the margin.
+            self._left_out_pages = victims[-1].badness_pages + self._census.kernel.margin_pages
+        self._see(victim.pid for victim in victims)
+
+    def _snapshot(self) -> Snapshot:
+        processes = dict((pid, self._with_error(one)) for pid, one in self._seen.items() if one is not None)
+        return Snapshot(
+            settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
+            left_out=0 if self._left_out_pages is None else self._census.count - len(processes),
+            left_out_pages=self._left_out_pages, unknown=self._unknown())
+
+    def _with_error(self, process: Process) -> Process:
+        """With the error of the counter of swapped pages, of which there is no second reading."""
+        if not self._approximate or process.pid not in self._swapped:
+            return process
+        return process._replace(error_pages=process.error_pages + self._census.kernel.margin_pages // _COUNTERS)
+
+    def _harmless_domain(self) -> Domain:
+        return self._domain if self._cgroup is None else self._domain._replace(cgroup=harmless(self._cgroup))
+
+    def _settings(self) -> Settings:
+        return Settings(_sysinfo.page_kb(), self._total_pages, self._census.kernel.scale,
+                        self._sysctl('vm.panic_on_oom'), bool(self._sysctl('vm.oom_kill_allocating_task')))
+
+    def _sysctl(self, key: str) -> int:
+        return int(self._host.read_text(sysctl_path(key)) or 0)
+
+    def _unknown(self) -> Optional[str]:
+        """Why not all processes that count can be seen."""
+        if self._cgroup is not None:
+            hidden = 0 in self._tree.pids(self._cgroup)
+            return 'the cgroup holds processes of other PID namespaces, which are not seen here' if hidden else None
+        if self._nested:
+            return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
+                    'candidates as well; ask on the host, or for one cgroup')
+        return _candidates.unseen(self._host, self._census.denied)
+
+    # ---------------------------------------------------------------- processes
+
+    def _see(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            if pid not in self._seen:
+                self._seen[pid] = self._process(pid)
+
+    def _process(self, pid: int) -> Optional[Process]:
+        """A process, looked at until its numbers belong together; None when it is gone."""
+        score = self._processes.score(pid)
+        for _try in range(_TRIES):
+            holding, adj = self._processes.holding(pid), self._processes.adj(pid)
+            before, score = score, self._processes.score(pid)
+            if before == score:
+                break
+        start_ticks, name = self._processes.start_ticks(pid), self._processes.name(pid)
+        if score is None or adj is None or start_ticks is None or name is None:
+            return None
+        cgroup, unit = self._processes.cgroup_and_unit(pid)
+        if cgroup is not None:
+            self._cgroups[pid] = to_text(cgroup)
+        pages, error = self._pages(pid, holding, adj, score)
+        page_kb = _sysinfo.page_kb()
+        return Process(
+            pid=pid, start_ticks=start_ticks, name=harmless(name), cgroup=None if cgroup is None else harmless(cgroup),
+            unit=None if unit is None else harmless(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
+            error_pages=error, never=self._never(pid, pages, adj, score, holding),
+            freed_pages=0 if holding is None else (
+                holding.own_kb // page_kb + holding.swap_kb // page_kb + holding.tables_kb // page_kb))
+
+    def _pages(self, pid: int, holding: Optional[Holding], adj: int, score: int) -> Tuple[int, int]:
+        """(pages that count, by how much the kernel's own number may differ).
+
+        Of the two readings of the RSS, stat has the counter that the kernel chooses by, and status the exact sum.
+        """
+        if holding is None:
+            return 0, 0
+        page_kb = _sysinfo.page_kb()
+        shown = holding.rss_kb // page_kb
+        rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb
+        error = abs(holding.stat_pages - shown)
+        self._approximate = self._approximate or error > 0
+        if holding.swap_kb:
+            self._swapped.add(pid)
+        return fitted(holding.stat_pages + rest, error, adj, score, self._census.kernel)
+
+    def _never(self, pid: int, pages: int, adj: int, score: int, holding: Optional[Holding]) -> Optional[str]:
+        if holding is None:
+            return NO_MEMORY
+        if pid == 1 and not self._nested:
+            return INIT
+        terms = _badness.Terms((pages, 0, 0), adj)
+        if adj != _badness.ADJ_MIN and _badness.never_chosen(score, terms, self._census.kernel):
+            return SCORE_ZERO
+        return None
+
+    # --------------------------------------------------------------------- ties
+
+    def _look_up(self, pids: List[int]) -> None:
+        """Who goes down together with these."""
+        self._see(pids)
+        self._ask_manager(pids)
+        for pid in pids:
+            ties = self._ties_of(pid, self._seen.get(pid))
+            self._ties[pid] = ties
+            self._see(ties.sharers + ties.group_members + ties.unit_members)
+
+    def _ties_of(self, pid: int, process: Optional[Process]) -> Ties:
+        if process is None:
+            return Ties([], True, [], None, [], False, [])
+        children = self._processes.children(pid)
+        sharers = self._sharers(process, children)
+        cgroup = self._cgroups.get(pid)
+        group = _memcg.group_of(self._tree, cgroup, self._cgroup) if cgroup else None
+        members = [one for one in self._tree.pids(group) if one not in (0, 1)] if group else []
+        unit_members = self._unit_members(process)
+        return Ties(
+            sharers=sharers or [], sharers_known=sharers is not None,
+            children=children if self._census.kernel.scale != _badness.SCALE_NEW else [],
+            group=None if group is None else harmless(group), group_members=members,
+            unit_ends=bool(unit_members), unit_members=unit_members)
+
+    def _sharers(self, process: Process, children: List[int]) -> Optional[List[int]]:
+        """Processes with the same memory: they read the same score, but for children of vfork. None: not to be told."""
+        suspects = set(self._census.with_score(process.oom_score)) | set(children)
+        suspects.discard(process.pid)
+        if _kcmp.share_memory(process.pid, process.pid) is None and self._processes.score(process.pid) is not None:
+            return None
+        found: Set[int] = set()
+        while suspects:
+            more = [pid for pid in sorted(suspects) if _kcmp.share_memory(process.pid, pid)]
+            found.update(more)
+            suspects = set(child for pid in more for child in self._processes.children(pid)) - found - {process.pid}
+        return sorted(found)
+
+    # -------------------------------------------------------------------- units
+
+    def _ask_manager(self, pids: List[int]) -> None:
+        """Ask systemd about the units of these processes, in one call."""
+        processes = [self._seen.get(pid) for pid in pids]
+        units = set(one.unit for one in processes if one is not None and one.unit is not None)
+        missing = sorted(unit for unit in units if unit not in self._units)
+        if self._manager is None or not missing:
+            return
+        try:
+            states = self._manager.show(missing)
+        except ManagerError:
+            states = []
+        found = dict((state['Id'], state) for state in states)
+        self._units.update((unit, found.get(unit, {})) for unit in missing)
+
+    def _unit_members(self, process: Process) -> List[int]:
+        """The other processes of its unit where systemd ends the unit when the kernel has killed this one."""
+        state = self._units.get(process.unit or '', {})
+        cgroup = state.get('ControlGroup', '')
+        if not cgroup or process.cgroup is None:
+            return []
+        told = self._tree.tells_of_kills(cgroup) and state.get('OOMPolicy') in ('stop', 'kill')
+        is_main = state.get('MainPID') == str(process.pid)
+        if not (told or is_main):
+            return []
+        if state.get('KillMode', _KILLS_ALL[0]) not in _KILLS_ALL:
+            main = state.get('MainPID', '0')
+            return [int(main)] if told and not is_main and main not in ('', '0') else []
+        return [pid for pid in UnitGroup(self._host, cgroup).pids() if pid not in (0, process.pid)]
+
+
+def fitted(pages: int, error_pages: int, adj: int, score: int, kernel: _badness.Kernel) -> Tuple[int, int]:
+    """(pages, error) as they are, or, where the kernel's own score contradicts them, as the score says.
+
+    The score is the kernel's answer and holds whatever it does that is not modelled: kernels up to 4.16 take 3 % off
+    for processes with CAP_SYS_ADMIN. It is coarse: one step of it is about a thousandth of the memory.
+    """
+    if kernel.scale is None or adj == _badness.ADJ_MIN or score == 0:
+        return pages, error_pages
+    least, most = _badness.range_of(score, kernel.total_pages, kernel.scale)
+    by_adj = adj * (kernel.total_pages // 1000)
+    low = max(0, (0 if least is None else least) - by_adj) if least is not None else 0
+    high = most - by_adj
+    slack = kernel.margin_pages
+    if low - slack <= pages + error_pages and pages - error_pages <= high + slack or high < low:
+        return pages, error_pages
+    return (low + high) // 2, (high - low + 1) // 2
+

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a forecast assumes, by process: on this machine as the module oom_score_adj would set it, in a snapshot by unit."""
+
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _process_match, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import make_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Request, Situation, Wish, umbrella_of
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
+from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+
+Subject = NamedTuple('Subject', [
+    ('kind', str),   # service, pid or comm
+    ('value', Any),  # a unit with its suffix, a number, a name
+])
+Assumption = NamedTuple('Assumption', [('subject', Subject), ('score_adj', int)])
+Growth = NamedTuple('Growth', [('subject', Subject), ('pages', int)])
+
+
+def serves(unit: str, service: str) -> bool:
+    """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
+    template = _unit_names.template_of(unit) if unit.endswith(_unit_names.SERVICE) else None
+    return unit == service or (template is not None and template in (service, umbrella_of(service)))
+
+
+# ------------------------------------------------------------------ this machine
+
+def on_machine(host: Host, processes: Processes, manager: Optional[Manager], assumptions: Iterable[Assumption],
+               growth: Optional[Growth]) -> WhatIf:
+    """By PID. Raises Refusal for what is not there."""
+    assumed = list(assumptions)
+    services = [one for one in assumed if one.subject.kind == 'service']
+    score_adj = planned_score_adj(make_plan(
+        Situation(host, manager), _request('fail'),
+        [Wish(one.subject.value, one.subject.value, one.score_adj, None, None) for one in services])) if services else {}
+    for one in assumed:
+        if one.subject.kind != 'service':
+            score_adj.update((pid, one.score_adj) for pid in _pids(host, processes, one.subject))
+    growing: Dict[int, int] = {}
+    if growth is not None:
+        growing[_largest(host, processes, manager, growth.subject)] = growth.pages
+    return WhatIf(score_adj, growing)
+
+
+def planned_score_adj(plan: Any) -> Dict[int, int]:
+    """oom_score_adj by PID, for the running processes that a plan of the module oom_score_adj would set."""
+    return dict((process.pid, one.target.wanted) for one in plan.running() if one.target is not None
+                for process in one.to_change)
+
+
+def _request(missing: str) -> Request:
+    """As the module's own defaults, but live only; nothing is refused as dangerous, since nothing is done."""
+    return Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing=missing, exclusive=False,
+                   conflicts='warn', force=True, check_mode=True)
+
+
+def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
+    """The processes that are meant. Raises Refusal for none."""
+    if subject.kind == 'pid':
+        found = [subject.value] if processes.adj(subject.value) is not None else []
+    else:
+        found = [one.pid for one in _process_match.group_of(host, {'comm': subject.value}).look(host)]
+    if not found:
+        raise Refusal('There is no process with %s %s.' % (subject.kind, harmless(str(subject.value))))
+    return found
+
+
+def _largest(host: Host, processes: Processes, manager: Optional[Manager], subject: Subject) -> int:
+    """The process that grows: of a service the one that holds most. Raises Refusal."""
+    if subject.kind == 'pid':
+        return _pids(host, processes, subject)[0]
+    plan = make_plan(Situation(host, manager), _request('fail'), [Wish(subject.value, subject.value, 0, None, None)])
+    found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
+             for terms in [processes.terms(process.pid)] if terms is not None]
+    if not found:
+        raise Refusal('growing: %s has no processes now.' % subject.value)
+    return max(found, key=lambda one: (sum(one[0]), one[1]))[1]
+
+
+# -------------------------------------------------------------------- a snapshot
+
+def in_snapshot(snapshot: Snapshot, assumptions: Iterable[Assumption], growth: Optional[Growth]) -> WhatIf:
+    """By PID: of a service all its processes that the snapshot holds. Raises Refusal."""
+    score_adj: Dict[int, int] = {}
+    for one in assumptions:
+        score_adj.update((pid, one.score_adj) for pid in _in_snapshot(snapshot, one.subject))
+    growing: Dict[int, int] = {}
+    if growth is not None:
+        largest = max(_in_snapshot(snapshot, growth.subject), key=lambda pid: snapshot.processes[pid].memory_pages)
+        growing[largest] = growth.pages
+    return WhatIf(score_adj, growing)
+
+
+def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
+    matches = {
+        'pid': lambda one: one.pid == subject.value,
+        'comm': lambda one: one.name == harmless(str(subject.value)),
+        'service': lambda one: one.unit is not None and serves(one.unit, subject.value),
+    }[subject.kind]
+    found = [one.pid for one in snapshot.processes.values() if matches(one)]
+    if not found:
+        raise Refusal('The snapshot holds no process with %s %s.' % (subject.kind, harmless(str(subject.value))))
+    return found

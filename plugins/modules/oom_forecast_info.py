@@ -1,0 +1,274 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r'''
+module: oom_forecast_info
+short_description: Foretell which process the kernel kills next when memory runs out, and what goes down with it
+version_added: 0.1.0
+description:
+  - Answers, before it happens, which processes the kernel would kill one after the other if memory ran out now, by the
+    kernel's own rules and numbers.
+  - Tells what else goes down with each victim, and whether the machine would panic instead.
+  - Tells what a change would alter, such as another C(oom_score_adj) of a service or one that grows.
+  - Changes nothing, and needs no privileges, though root sees more.
+options:
+  kills:
+    description: How many kills in a row to foretell, 1 to 100.
+    type: raw
+    default: 5
+  score_adj:
+    description:
+      - What if these had another C(oom_score_adj). Nothing is set.
+      - A service is treated as M(oomkit.linux.oom_score_adj) would, so that processes that set their own value keep it.
+    type: list
+    elements: dict
+    suboptions:
+      service:
+        description: The service, as C(systemctl) names it, with or without C(.service). Exactly one of this, O(score_adj[].pid) and
+          O(score_adj[].comm) is required.
+        type: str
+      pid:
+        description: The number of a process.
+        type: raw
+      comm:
+        description: The name of processes, 15 bytes at most, since the kernel cuts names there.
+        type: str
+      value:
+        description: The value, from V(-1000) to V(1000).
+        type: raw
+        required: true
+  protect:
+    description:
+      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module does not fail.
+      - C(postgresql) means its instances too, as C(postgresql@15-main).
+    type: list
+    elements: str
+  cgroup:
+    description:
+      - Foretell what happens when this cgroup reaches its own memory limit, instead of the whole machine.
+      - The path as C(/proc/PID/cgroup) shows it, with or without C(/sys/fs/cgroup) before it.
+    type: str
+  growing:
+    description: What if this one took so much more memory first.
+    type: dict
+    suboptions:
+      service:
+        description: The service, of which the process with the most memory grows. Exactly one of this and O(growing.pid) is required.
+        type: str
+      pid:
+        description: The number of a process.
+        type: raw
+      size:
+        description: How much more, with a unit, such as V(2G).
+        type: raw
+        required: true
+  snapshot:
+    description:
+      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this machine, of which nothing is
+        read then.
+      - It holds the processes that mattered for the question it was made for. For another question it may be too little, which is said.
+    type: dict
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    support: none
+notes:
+  - The kernel counts memory in parts on each processor and looks at the sum of those parts that were handed in. C(/proc) shows the exact
+    sum in some places. What a process is weighed with is therefore known within RV(kill_order[].error_pages), mostly less than a
+    megabyte. Where two are closer than that, both are named.
+  - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
+  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless; that C(swapoff) and the end of KSM are
+    killed first of all; and kills for lack of memory in some NUMA nodes only (cpuset and mempolicy).
+  - Kernels up to 5.1 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale of
+    kernels before 5.9, that child is named as a possible victim too.
+seealso:
+  - module: oomkit.linux.oom_facts
+  - module: oomkit.linux.oom_score_adj
+  - name: proc_pid_oom_score(5)
+    description: Manual page of oom_score and oom_score_adj.
+    link: https://man7.org/linux/man-pages/man5/proc_pid_oom_score.5.html
+author:
+  - oomkit contributors (@oomkit)
+'''
+
+EXAMPLES = r'''
+- name: Who would be killed, one after the other
+  oomkit.linux.oom_forecast_info:
+  register: forecast
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ item.rank }}. {{ item.victims | map(attribute='name') | join(' or ') }} ({{ item.service }}), frees {{ item.freed_kb }} kB"
+  loop: "{{ forecast.kill_order }}"
+  loop_control:
+    label: "{{ item.rank }}"
+
+- name: Is the database safe if the batch job takes four gigabytes more
+  oomkit.linux.oom_forecast_info:
+    growing:
+      service: batch
+      size: 4G
+    protect: [postgresql, ssh]
+  register: forecast
+
+- name: Stop if it is not
+  ansible.builtin.assert:
+    that: forecast.violations | length == 0
+    fail_msg: "{{ forecast.violations }}"
+
+- name: What would change if the cache were to go first
+  oomkit.linux.oom_forecast_info:
+    kills: 3
+    score_adj:
+      - service: redis-server
+        value: 500
+
+- name: Who dies when this service reaches its MemoryMax
+  oomkit.linux.oom_forecast_info:
+    cgroup: /system.slice/batch.service
+
+- name: Ask again of a machine that somebody else has seen
+  oomkit.linux.oom_forecast_info:
+    snapshot: "{{ lookup('ansible.builtin.file', 'snapshot.json') | from_json }}"
+'''
+
+RETURN = r'''
+outcome:
+  description:
+    - V(kill) if processes are killed, as RV(kill_order) says.
+    - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
+    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a cgroup, who asks for memory
+      fails or waits.
+    - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
+    - V(unknown) if it cannot be told, with the RV(reason).
+  returned: success
+  type: str
+  sample: kill
+reason:
+  description: Why there is no kill or why it cannot be told, C(null) for a kill.
+  returned: success
+  type: str
+kill_order:
+  description: The kills in their order, as many as O(kills), fewer where nobody is left.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    rank:
+      description: Which kill it is, from 1.
+      type: int
+    victims:
+      description: Who is killed. More than one, the likeliest first, where any of them may be.
+      type: list
+      elements: dict
+      sample:
+        - pid: 4242
+          name: java
+          unit: search.service
+          cgroup: /system.slice/search.service
+          badness_pages: 502113
+          error_pages: 38
+          oom_score: 749
+          oom_score_adj: 0
+    ambiguous:
+      description: Whether there is more than one possible victim, because they are closer than the kernel counts, or equal.
+      type: bool
+    margin_pages:
+      description: By how many pages the likeliest victim is ahead of the next one, C(null) if there is no next one.
+      type: int
+    error_pages:
+      description: By how many pages that margin may be wrong, at most.
+      type: int
+    badness_pages:
+      description: What the kernel weighs the likeliest victim with.
+      type: int
+    service:
+      description: The unit of the likeliest victim, C(null) if it is in none.
+      type: str
+    freed_kb:
+      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others share is not in it.
+      type: int
+    collateral:
+      description:
+        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the very same memory, V(oom_group)
+          where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends) where systemd ends the service then, because of
+          C(OOMPolicy=) or because its main process is gone.
+      type: list
+      elements: dict
+      sample:
+        - pid: 4250
+          name: java
+          unit: search.service
+          why: service_ends
+violations:
+  description:
+    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where another possible victim would leave
+      it alone.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - service: postgresql
+      rank: 2
+      how: victim
+      certain: true
+      pid: 811
+      name: postgres
+      unit: postgresql@15-main.service
+notes:
+  description: What limits this forecast, such as missing privileges.
+  returned: success
+  type: list
+  elements: str
+userspace_killers:
+  description: earlyoom, systemd-oomd and nohang where they run. They kill before the kernel has to, by their own rules.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: earlyoom
+      pid: 702
+      unit: earlyoom.service
+snapshot:
+  description: Everything that the forecast was made from, for O(snapshot). It holds names of processes, and no command lines.
+  returned: success
+  type: dict
+'''
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
+
+
+def main() -> None:
+    """Declare the options, look, and return the forecast."""
+    who = dict(service=dict(type='str'), pid=dict(type='raw'))
+    module = AnsibleModule(supports_check_mode=True, argument_spec=dict(
+        kills=dict(type='raw', default=5),
+        score_adj=dict(type='list', elements='dict', options=dict(
+            who, comm=dict(type='str'), value=dict(type='raw', required=True))),
+        protect=dict(type='list', elements='str'),
+        cgroup=dict(type='str'),
+        growing=dict(type='dict', options=dict(who, size=dict(type='raw', required=True))),
+        snapshot=dict(type='dict')))
+    try:
+        result = run(module.params)
+    except (ConvertError, Refusal, ManagerError) as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg='%s: %s' % (exc.filename, exc.strerror))
+    module.exit_json(**result)
+
+
+if __name__ == '__main__':
+    main()
