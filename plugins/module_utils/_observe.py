@@ -169,18 +169,20 @@ class Observer(object):
     def _pages(self, pid: int, holding: Optional[Holding], adj: int, score: int) -> Tuple[int, int]:
         """(pages that count, by how much the kernel's own number may differ).
 
-        Of the two readings of the RSS, stat has the counter that the kernel chooses by, and status the exact sum.
+        Of the two readings of the RSS from 6.2 on, one is the exact sum of the counters (status), the other one what
+        the processors have handed in so far (stat). The kernel chooses by the latter up to 6.12 at least, and by the
+        sum in 7.3 [run]: its number is between both.
         """
         if holding is None:
             return 0, 0
         page_kb = _sysinfo.page_kb()
-        shown = holding.rss_kb // page_kb
+        low, high = sorted((holding.stat_pages, holding.rss_kb // page_kb))
         rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb
-        error = abs(holding.stat_pages - shown)
+        error = (high - low + 1) // 2
         self._approximate = self._approximate or error > 0
         if holding.swap_kb:
             self._swapped.add(pid)
-        return fitted(holding.stat_pages + rest, error, adj, score, self._census.kernel)
+        return fitted(high - error + rest, error, adj, score, self._census.kernel)
 
     def _never(self, pid: int, pages: int, adj: int, score: int, holding: Optional[Holding]) -> Optional[str]:
         if holding is None:

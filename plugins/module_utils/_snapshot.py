@@ -88,7 +88,8 @@ def from_json(data: Any) -> Snapshot:
     """The inverse of L(to_json). Raises ConvertError for what is none, naming the place."""
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
-        raise ConvertError('snapshot: format %r is not known; this version reads format %d' % (data.get('format'), FORMAT))
+        raise ConvertError('snapshot: format %.60r is not known; this version reads format %d'
+                           % (data.get('format'), FORMAT))
     processes = [_record(Process, one, 'processes[%d]' % number)
                  for number, one in enumerate(_check(data.get('processes'), list, 'processes'))]
     ties = [(_field(one, 'pid', int, 'ties[%d]' % number), _record(Ties, one, 'ties[%d]' % number))
@@ -104,7 +105,7 @@ def from_json(data: Any) -> Snapshot:
 
 def _record(kind: Type[Any], data: Any, where: str) -> Any:
     _check(data, dict, where)
-    types = getattr(kind, '__annotations__', None) or getattr(kind, '_field_types')
+    types = kind.__annotations__
     return kind(**dict((name, _field(data, name, types[name], where)) for name in kind._fields))
 
 

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a forecast assumes, by process: on this machine as the module oom_score_adj would set it, in a snapshot by unit."""
+"""What a forecast assumes, by process.
+
+Of this machine: what the module oom_score_adj would set. Of a snapshot: all processes of a unit.
+"""
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
@@ -23,6 +26,8 @@ Subject = NamedTuple('Subject', [
     ('value', Any),  # a unit with its suffix, a number, a name
 ])
 Assumption = NamedTuple('Assumption', [('subject', Subject), ('score_adj', int)])
+REQUEST = Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing='fail', exclusive=False,
+                  conflicts='warn', force=True, check_mode=True)
 Growth = NamedTuple('Growth', [('subject', Subject), ('pages', int)])
 
 
@@ -39,9 +44,8 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
     """By PID. Raises Refusal for what is not there."""
     assumed = list(assumptions)
     services = [one for one in assumed if one.subject.kind == 'service']
-    score_adj = planned_score_adj(make_plan(
-        Situation(host, manager), _request('fail'),
-        [Wish(one.subject.value, one.subject.value, one.score_adj, None, None) for one in services])) if services else {}
+    wishes = [Wish(one.subject.value, one.subject.value, one.score_adj, None, None) for one in services]
+    score_adj = _planned(host, manager, wishes) if wishes else {}
     for one in assumed:
         if one.subject.kind != 'service':
             score_adj.update((pid, one.score_adj) for pid in _pids(host, processes, one.subject))
@@ -51,16 +55,15 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
     return WhatIf(score_adj, growing)
 
 
+def _planned(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> Dict[int, int]:
+    """As the module would with its defaults, but live only; nothing is dangerous, since nothing is done."""
+    return planned_score_adj(make_plan(Situation(host, manager), REQUEST, wishes))
+
+
 def planned_score_adj(plan: Any) -> Dict[int, int]:
     """oom_score_adj by PID, for the running processes that a plan of the module oom_score_adj would set."""
     return dict((process.pid, one.target.wanted) for one in plan.running() if one.target is not None
                 for process in one.to_change)
-
-
-def _request(missing: str) -> Request:
-    """As the module's own defaults, but live only; nothing is refused as dangerous, since nothing is done."""
-    return Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing=missing, exclusive=False,
-                   conflicts='warn', force=True, check_mode=True)
 
 
 def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
@@ -78,7 +81,7 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     """The process that grows: of a service the one that holds most. Raises Refusal."""
     if subject.kind == 'pid':
         return _pids(host, processes, subject)[0]
-    plan = make_plan(Situation(host, manager), _request('fail'), [Wish(subject.value, subject.value, 0, None, None)])
+    plan = make_plan(Situation(host, manager), REQUEST, [Wish(subject.value, subject.value, 0, None, None)])
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:

@@ -28,7 +28,8 @@ options:
     elements: dict
     suboptions:
       service:
-        description: The service, as C(systemctl) names it, with or without C(.service). Exactly one of this, O(score_adj[].pid) and
+        description: The service, as C(systemctl) names it, with or without C(.service). Exactly one of this,
+          O(score_adj[].pid) and
           O(score_adj[].comm) is required.
         type: str
       pid:
@@ -43,7 +44,8 @@ options:
         required: true
   protect:
     description:
-      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module does not fail.
+      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module
+        does not fail.
       - C(postgresql) means its instances too, as C(postgresql@15-main).
     type: list
     elements: str
@@ -57,7 +59,8 @@ options:
     type: dict
     suboptions:
       service:
-        description: The service, of which the process with the most memory grows. Exactly one of this and O(growing.pid) is required.
+        description: The service, of which the process with the most memory grows. Exactly one of this and
+          O(growing.pid) is required.
         type: str
       pid:
         description: The number of a process.
@@ -68,9 +71,11 @@ options:
         required: true
   snapshot:
     description:
-      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this machine, of which nothing is
+      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this
+        machine, of which nothing is
         read then.
-      - It holds the processes that mattered for the question it was made for. For another question it may be too little, which is said.
+      - It holds the processes that mattered for the question it was made for. For another question it may be
+        too little, which is said.
     type: dict
 attributes:
   check_mode:
@@ -80,11 +85,14 @@ attributes:
     description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
 notes:
-  - The kernel counts memory in parts on each processor and looks at the sum of those parts that were handed in. C(/proc) shows the exact
-    sum in some places. What a process is weighed with is therefore known within RV(kill_order[].error_pages), mostly less than a
+  - The kernel counts memory in parts on each processor and looks at the sum of those parts that were handed in.
+    C(/proc) shows the exact
+    sum in some places. What a process is weighed with is therefore known within RV(kill_order[].error_pages),
+      mostly less than a
     megabyte. Where two are closer than that, both are named.
   - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
-  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless; that C(swapoff) and the end of KSM are
+  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless; that
+    C(swapoff) and the end of KSM are
     killed first of all; and kills for lack of memory in some NUMA nodes only (cpuset and mempolicy).
   - Kernels up to 5.1 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale of
     kernels before 5.9, that child is named as a possible victim too.
@@ -105,7 +113,7 @@ EXAMPLES = r'''
 
 - name: Show it
   ansible.builtin.debug:
-    msg: "{{ item.rank }}. {{ item.victims | map(attribute='name') | join(' or ') }} ({{ item.service }}), frees {{ item.freed_kb }} kB"
+    msg: "{{ item.victims | map(attribute='name') | join(' or ') }} ({{ item.service }}), frees {{ item.freed_kb }} kB"
   loop: "{{ forecast.kill_order }}"
   loop_control:
     label: "{{ item.rank }}"
@@ -144,7 +152,8 @@ outcome:
   description:
     - V(kill) if processes are killed, as RV(kill_order) says.
     - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
-    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a cgroup, who asks for memory
+    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics.
+      In a cgroup, who asks for memory
       fails or waits.
     - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
     - V(unknown) if it cannot be told, with the RV(reason).
@@ -178,7 +187,8 @@ kill_order:
           oom_score: 749
           oom_score_adj: 0
     ambiguous:
-      description: Whether there is more than one possible victim, because they are closer than the kernel counts, or equal.
+      description: Whether there is more than one possible victim, because they are closer than the kernel
+        counts, or equal.
       type: bool
     margin_pages:
       description: By how many pages the likeliest victim is ahead of the next one, C(null) if there is no next one.
@@ -193,12 +203,15 @@ kill_order:
       description: The unit of the likeliest victim, C(null) if it is in none.
       type: str
     freed_kb:
-      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others share is not in it.
+      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others
+        share is not in it.
       type: int
     collateral:
       description:
-        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the very same memory, V(oom_group)
-          where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends) where systemd ends the service then, because of
+        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the
+          very same memory, V(oom_group)
+          where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends) where systemd
+            ends the service then, because of
           C(OOMPolicy=) or because its main process is gone.
       type: list
       elements: dict
@@ -209,7 +222,8 @@ kill_order:
           why: service_ends
 violations:
   description:
-    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where another possible victim would leave
+    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where
+      another possible victim would leave
       it alone.
   returned: success
   type: list
@@ -237,7 +251,8 @@ userspace_killers:
       pid: 702
       unit: earlyoom.service
 snapshot:
-  description: Everything that the forecast was made from, for O(snapshot). It holds names of processes, and no command lines.
+  description: Everything that the forecast was made from, for O(snapshot). It holds names of processes, and no
+    command lines.
   returned: success
   type: dict
 '''
