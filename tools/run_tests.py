@@ -83,7 +83,8 @@ def bench() -> results.Tally:
 
 def lab(flavour: str | None = None) -> results.Tally:
     """The tests on a real kernel; the default flavour, or the one named."""
-    return pytest('lab-' + (flavour or 'default'), 'tests/kernel', '-v', '--durations=30', limit_s=3600, flavour=flavour)
+    name = 'lab-' + (flavour or 'default')
+    return pytest(name, 'tests/kernel', '-v', '--durations=30', limit_s=3600, flavour=flavour)
 
 
 STAGES: dict[str, Callable[[], results.Tally]] = {

@@ -17,10 +17,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._simulate import (
     simulate,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Process, Snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves, to_unit
 
 _SPARE = 5     # processes looked at beyond those that are asked for
 _ROUNDS = 50   # each looks at more, and a forecast names only so many
 
+_MOST_NAMED = 3
 VICTIM, COLLATERAL = 'victim', 'collateral'
 
 
@@ -58,13 +60,34 @@ def replayed(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Forecast:
 
 # ------------------------------------------------------------------------- told
 
-def describe(snapshot: Snapshot, forecast: Forecast) -> Dict[str, Any]:
-    """The forecast as a module returns it."""
+def describe(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> Dict[str, Any]:
+    """The forecast as a module returns it. ``protect`` are names of services, with or without their suffix."""
     return {
         'outcome': forecast.outcome,
         'reason': forecast.reason,
         'kill_order': [_kill(snapshot, rank, kill) for rank, kill in enumerate(forecast.kills, 1)],
+        'violations': _violations(snapshot, forecast, protect),
+        'notes': _notes(snapshot, forecast),
+        'summary': _summary(forecast),
     }
+
+
+def _summary(forecast: Forecast) -> List[str]:
+    """The forecast in lines to read."""
+    if not forecast.kills:
+        return ['%s: %s' % (forecast.outcome, forecast.reason)]
+    return ['%d. %s%s' % (rank, ' or '.join(_named(one.process) for one in kill.victims[:_MOST_NAMED]),
+                          _and_more(kill)) for rank, kill in enumerate(forecast.kills, 1)]
+
+
+def _named(process: Process) -> str:
+    return '%s (PID %d, %s)' % (process.name, process.pid, process.unit or 'no unit')
+
+
+def _and_more(kill: Kill) -> str:
+    more, fellows = len(kill.victims) - _MOST_NAMED, len(kill.collateral)
+    return ((' or one of %d more' % more if more > 0 else '')
+            + (', and with it %d process%s' % (fellows, '' if fellows == 1 else 'es') if fellows else ''))
 
 
 def _kill(snapshot: Snapshot, rank: int, kill: Kill) -> Dict[str, Any]:
@@ -96,12 +119,14 @@ def _identity(process: Process) -> Dict[str, Any]:
     return {'pid': process.pid, 'name': process.name, 'unit': process.unit}
 
 
-def violations(snapshot: Snapshot, forecast: Forecast, protected: Dict[str, Set[str]]) -> List[Dict[str, Any]]:
-    """Where a protected service is among those that go down. ``protected`` has the units of each name asked for."""
+def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> List[Dict[str, Any]]:
+    """Where a protected service is among those that go down."""
+    all_units = set(one.unit for one in snapshot.processes.values() if one.unit is not None)
     found = []
-    for name in sorted(protected):
+    for name in sorted(set(protect)):
+        units = set(unit for unit in all_units if serves(unit, to_unit('protect', name)))
         for rank, kill in enumerate(forecast.kills, 1):
-            how = _how(snapshot, kill, protected[name])
+            how = _how(snapshot, kill, units)
             if how is not None:
                 found.append({'service': name, 'rank': rank, 'how': how[0], 'certain': how[1], 'pid': how[2].pid,
                               'name': how[2].name, 'unit': how[2].unit})
@@ -119,7 +144,7 @@ def _how(snapshot: Snapshot, kill: Kill, units: Set[str]) -> Optional[Tuple[str,
     return (COLLATERAL, len(victims) == 1, hit[0]) if hit else None
 
 
-def notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:
+def _notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:
     """What limits the forecast, for the user to read."""
     found = []
     pids = [one.process.pid for kill in forecast.kills for one in kill.victims]

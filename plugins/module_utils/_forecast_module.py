@@ -16,12 +16,18 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_amount, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import (
+    MOST_KILLS,
+    assumed_policy,
+    checked_protect,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_module import score_adj_of
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
     Assumption,
@@ -29,10 +35,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
     Subject,
     in_snapshot,
     on_machine,
-    serves,
 )
-
-MOST_KILLS = 100
 
 Request = NamedTuple('Request', [
     ('kills', int),
@@ -40,6 +43,8 @@ Request = NamedTuple('Request', [
     ('growth', Optional[Growth]),
     ('protect', List[str]),       # as the user wrote them
     ('cgroup', Optional[str]),
+    ('panic_on_oom', Optional[int]),
+    ('kill_allocating_task', Optional[bool]),
 ])
 
 
@@ -60,14 +65,11 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
 def request_of(params: Dict[str, Any]) -> Request:
     """What is asked, checked. Raises ConvertError."""
     assumptions = [_assumption('score_adj[%d]' % number, item) for number, item in enumerate(params['score_adj'] or [])]
-    protect = list(params['protect'] or [])
-    for number, name in enumerate(protect):
-        _unit_names.to_unit('protect[%d]' % number, name)
     growth = None
     if params['growing'] is not None:
         growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
-    return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth, protect,
-                   cgroup_of(params['cgroup']))
+    return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth,
+                   checked_protect(params['protect']), cgroup_of(params['cgroup']), *assumed_policy('', params))
 
 
 def cgroup_of(path: Optional[str]) -> Optional[str]:
@@ -118,7 +120,7 @@ def _pages(size: Any) -> int:
 # ---------------------------------------------------------------------- answers
 
 def _live(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
-    what_if = on_machine(host, processes, manager, request.assumptions, request.growth)
+    what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
         observer = Observer(host, processes, request.cgroup, manager)
     except Unreadable as exc:
@@ -134,20 +136,14 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
     if request.cgroup is not None and request.cgroup != snapshot.domain.cgroup:
         raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
                            % (snapshot.domain.cgroup or 'the whole machine'))
-    what_if = in_snapshot(snapshot, request.assumptions, request.growth)
+    what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
     return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), data)
 
 
+def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
+    return what_if._replace(panic_on_oom=request.panic_on_oom, kill_allocating_task=request.kill_allocating_task)
+
+
 def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any]) -> Dict[str, Any]:
-    result = _forecast.describe(snapshot, forecast)
-    result.update(
-        changed=False, violations=_forecast.violations(snapshot, forecast, protected(snapshot, request.protect)),
-        notes=_forecast.notes(snapshot, forecast), userspace_killers=data.get('userspace_killers', []), snapshot=data)
-    return result
-
-
-def protected(snapshot: _snapshot.Snapshot, names: List[str]) -> Dict[str, Any]:
-    """The units of the snapshot that each of these services runs as."""
-    units = set(one.unit for one in snapshot.processes.values() if one.unit is not None)
-    return dict((name, set(unit for unit in units if serves(unit, _unit_names.to_unit('protect', name))))
-                for name in names)
+    result = _forecast.describe(snapshot, forecast, request.protect)
+    return dict(result, changed=False, userspace_killers=data.get('userspace_killers', []), snapshot=data)

@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _process_match, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
@@ -19,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
     set_live,
     undone,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan, planned_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
@@ -35,14 +37,16 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
     host = host or Host()
     wishes = wishes_of(params)
     request = request_of(params, check_mode)
+    asked = asked_of(params)
     if params['process'] is not None:
-        return _run_processes(host, params, request)
+        return _run_processes(host, params, request, asked)
     try:
         plan = make_plan(Situation(host, manager or Manager()), request, wishes)
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
+    forecasts = before_and_after(host, plan.situation.manager, asked, planned_score_adj(plan))
     backups = apply_plan(plan) if plan.to_do and not check_mode else []
-    return result_of(plan, backups)
+    return dict(result_of(plan, backups), **forecasts)
 
 
 # ---------------------------------------------------------------------- options
@@ -104,7 +108,7 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 # -------------------------------------------------------------------- processes
 
-def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict[str, Any]:
+def _run_processes(host: Host, params: Dict[str, Any], request: Request, asked: Asked) -> Dict[str, Any]:
     """Processes that are no service."""
     wanted = None if request.absent else score_adj_of('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
@@ -118,6 +122,8 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
+    forecasts = before_and_after(host, _manager_of(host), asked, planned)
     if not request.check_mode:
         targets = _process_targets(host, label, group, wanted, changes, record)
         if targets:
@@ -127,7 +133,11 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request) -> Dict
                     set_live(host, target, undo)
                 if wanted is None:
                     put_record(host, host.read_bytes(_adj_record.FILE), _without(record, list(alive)), undo)
-    return _process_result(label, found, goals, changes, warnings)
+    return dict(_process_result(label, found, goals, changes, warnings), **forecasts)
+
+
+def _manager_of(host: Host) -> Optional[Manager]:
+    return Manager() if init(host) == 'systemd' and host.root == '/' else None
 
 
 def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], changes: List[Seen],

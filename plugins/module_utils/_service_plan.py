@@ -28,7 +28,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Situation,
     Wish,
     patterns_of,
-    umbrella_of,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import State
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import Files
@@ -97,6 +96,12 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     _plan_record(plan)
     _service_guard.guard(plan)
     return plan
+
+
+def planned_score_adj(plan: Plan) -> Dict[int, int]:
+    """oom_score_adj by PID, of the running processes that the plan would set."""
+    return dict((process.pid, one.target.wanted) for one in plan.running() if one.target is not None
+                for process in one.to_change)
 
 
 def _check_init(situation: Situation, request: Request) -> None:
@@ -196,7 +201,7 @@ def _observe(plan: Plan) -> None:
             names = [name for name in sorted(by_id) if _unit_names.template_of(name) == service.name]
         else:
             names = [service.name] if service.name in by_id else []
-            template = umbrella_of(service.name)
+            template = _unit_names.umbrella_of(service.name)
             service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
         service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
@@ -304,7 +309,7 @@ def _differs(service: Service, one: Running) -> bool:
 
 def _note_stopped(plan: Plan, service: Service) -> None:
     files, name = plan.situation.files, service.wish.asked
-    template = umbrella_of(service.name)
+    template = _unit_names.umbrella_of(service.name)
     stem = (template or '').partition('@')[0]
     related = sorted(set(service.related) | set(files.enabled_instances(stem) if template else ()))
     if related and service.unit.state == LOADED:

@@ -112,12 +112,7 @@ def patterns_of(service: Service, files: _unit_files.UnitFiles) -> List[str]:
     name = service.name
     if _unit_names.is_template(name):
         return [_unit_names.with_template(name, '*')]
-    template = umbrella_of(name)
+    template = _unit_names.umbrella_of(name)
     if template and files.find(template).state == _unit_files.LOADED:
         return [name, _unit_names.with_template(template, '*')]
     return [name]
-
-
-def umbrella_of(unit: str) -> Optional[str]:
-    """The template whose instances a plain unit may stand for (postgresql.service → postgresql@.service)."""
-    return None if '@' in unit else unit[:-len(_unit_names.SERVICE)] + '@' + _unit_names.SERVICE

@@ -28,8 +28,10 @@ _PAGES_PER_TABLE = 512
 WhatIf = NamedTuple('WhatIf', [
     ('score_adj', Dict[int, int]),     # by PID
     ('growth_pages', Dict[int, int]),  # by PID
+    ('panic_on_oom', Optional[int]),   # None: as it is
+    ('kill_allocating_task', Optional[bool]),
 ])
-NOTHING = WhatIf({}, {})
+NOTHING = WhatIf({}, {}, None, None)
 
 # A process as the kernel weighs it.
 Weighed = NamedTuple('Weighed', [
@@ -67,10 +69,19 @@ Forecast = NamedTuple('Forecast', [
 
 def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forecast:
     """The next ``kills`` kills, fewer where the machine panics or nobody is left."""
+    snapshot = snapshot._replace(settings=_assumed_settings(snapshot.settings, what_if))
     outcome, reason = _without_choice(snapshot, what_if)
     if outcome is not None:
         return Forecast(outcome, reason, [], set(), False)
     return _Simulation(snapshot, what_if).run(kills)
+
+
+def _assumed_settings(settings: Settings, what_if: WhatIf) -> Settings:
+    if what_if.panic_on_oom is not None:
+        settings = settings._replace(panic_on_oom=what_if.panic_on_oom)
+    if what_if.kill_allocating_task is not None:
+        settings = settings._replace(kill_allocating_task=what_if.kill_allocating_task)
+    return settings
 
 
 def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:

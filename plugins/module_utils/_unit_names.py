@@ -73,6 +73,17 @@ def with_template(template: str, instance: str) -> str:
     return template[:-len(SERVICE)] + instance + SERVICE
 
 
+def umbrella_of(unit: str) -> Optional[str]:
+    """The template whose instances a plain unit may stand for (postgresql.service → postgresql@.service)."""
+    return None if '@' in unit else unit[:-len(SERVICE)] + '@' + SERVICE
+
+
+def serves(unit: str, service: str) -> bool:
+    """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
+    template = template_of(unit) if unit.endswith(SERVICE) else None
+    return unit == service or (template is not None and template in (service, umbrella_of(service)))
+
+
 def drop_in_names(unit: str) -> List[str]:
     """The names whose ``.d`` folders count for the unit, the most specific first.
 

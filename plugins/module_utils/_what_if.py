@@ -15,9 +15,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITE
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import make_plan
-from ansible_collections.oomkit.linux.plugins.module_utils._services import Request, Situation, Wish, umbrella_of
-from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import make_plan, planned_score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Request, Situation, Wish
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Snapshot
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 
@@ -29,12 +29,6 @@ Assumption = NamedTuple('Assumption', [('subject', Subject), ('score_adj', int)]
 REQUEST = Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing='fail', exclusive=False,
                   conflicts='warn', force=True, check_mode=True)
 Growth = NamedTuple('Growth', [('subject', Subject), ('pages', int)])
-
-
-def serves(unit: str, service: str) -> bool:
-    """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
-    template = _unit_names.template_of(unit) if unit.endswith(_unit_names.SERVICE) else None
-    return unit == service or (template is not None and template in (service, umbrella_of(service)))
 
 
 # ------------------------------------------------------------------ this machine
@@ -52,18 +46,12 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
     growing: Dict[int, int] = {}
     if growth is not None:
         growing[_largest(host, processes, manager, growth.subject)] = growth.pages
-    return WhatIf(score_adj, growing)
+    return NOTHING._replace(score_adj=score_adj, growth_pages=growing)
 
 
 def _planned(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> Dict[int, int]:
     """As the module would with its defaults, but live only; nothing is dangerous, since nothing is done."""
     return planned_score_adj(make_plan(Situation(host, manager), REQUEST, wishes))
-
-
-def planned_score_adj(plan: Any) -> Dict[int, int]:
-    """oom_score_adj by PID, for the running processes that a plan of the module oom_score_adj would set."""
-    return dict((process.pid, one.target.wanted) for one in plan.running() if one.target is not None
-                for process in one.to_change)
 
 
 def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
@@ -100,14 +88,14 @@ def in_snapshot(snapshot: Snapshot, assumptions: Iterable[Assumption], growth: O
     if growth is not None:
         largest = max(_in_snapshot(snapshot, growth.subject), key=lambda pid: snapshot.processes[pid].memory_pages)
         growing[largest] = growth.pages
-    return WhatIf(score_adj, growing)
+    return NOTHING._replace(score_adj=score_adj, growth_pages=growing)
 
 
 def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     matches = {
         'pid': lambda one: one.pid == subject.value,
         'comm': lambda one: one.name == harmless(str(subject.value)),
-        'service': lambda one: one.unit is not None and serves(one.unit, subject.value),
+        'service': lambda one: one.unit is not None and _unit_names.serves(one.unit, subject.value),
     }[subject.kind]
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:

@@ -69,6 +69,12 @@ options:
         description: How much more, with a unit, such as V(2G).
         type: raw
         required: true
+  policy:
+    description: What if C(vm.panic_on_oom) were this, V(kill), V(panic) or V(panic_always), or its number.
+    type: raw
+  kill_allocating_task:
+    description: What if C(vm.oom_kill_allocating_task) were on or off.
+    type: bool
   snapshot:
     description:
       - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this
@@ -236,6 +242,12 @@ violations:
       pid: 811
       name: postgres
       unit: postgresql@15-main.service
+summary:
+  description: The forecast in a few lines to read.
+  returned: success
+  type: list
+  elements: str
+  sample: ["1. java (PID 4242, search.service), and with it 1 process"]
 notes:
   description: What limits this forecast, such as missing privileges.
   returned: success
@@ -275,6 +287,8 @@ def main() -> None:
         protect=dict(type='list', elements='str'),
         cgroup=dict(type='str'),
         growing=dict(type='dict', options=dict(who, size=dict(type='raw', required=True))),
+        policy=dict(type='raw'),
+        kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
     try:
         result = run(module.params)

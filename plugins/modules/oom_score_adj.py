@@ -124,6 +124,29 @@ options:
       - Also take back what this module did for services that are not listed in this call.
     type: bool
     default: false
+  forecast:
+    description:
+      - How many kills in a row to foretell, before the change and with it, in RV(forecast_before) and
+        RV(forecast_after). V(0) does without. See M(oomkit.linux.oom_forecast_info).
+    type: raw
+    default: 5
+  protect:
+    description:
+      - Services that must not be among the first O(forecast) to go down after the change. If one would be, the module
+        fails before anything is touched, in check mode too.
+      - V(postgresql) means its instances too, such as V(postgresql@15-main).
+    type: list
+    elements: str
+  forecast_assuming:
+    description: What RV(forecast_after) is to take for granted that something else sets.
+    type: dict
+    suboptions:
+      policy:
+        description: C(vm.panic_on_oom), V(kill), V(panic) or V(panic_always), or its number.
+        type: raw
+      kill_allocating_task:
+        description: C(vm.oom_kill_allocating_task).
+        type: bool
   conflicts:
     description:
       - What to do when a line of another drop-in would win over ours at the next start.
@@ -199,6 +222,13 @@ EXAMPLES = r'''
     score_adj: 300
   check_mode: true
   diff: true
+
+- name: Set nothing if the database were still among the first three to be killed
+  oomkit.linux.oom_score_adj:
+    services:
+      - {name: batch, score_adj: 500}
+    protect: [postgresql]
+    forecast: 3
 
 - name: All processes of a unit, those that manage themselves as well, until the next restart
   oomkit.linux.oom_score_adj:
@@ -357,6 +387,22 @@ conflicts:
     line:
       description: The line in it, from 1.
       type: int
+forecast_before:
+  description:
+    - Who would be killed one after the other if memory ran out now, see M(oomkit.linux.oom_forecast_info) for its keys.
+      C(summary) holds lines to read. C(null) if no forecast is possible.
+  returned: success, unless O(forecast=0)
+  type: dict
+  sample:
+    outcome: kill
+    summary: ["1. postgres (PID 811, postgresql@15-main.service), and with it 7 processes"]
+forecast_after:
+  description: The same with what is planned or was done, from the same look at the machine.
+  returned: success, unless O(forecast=0)
+  type: dict
+  sample:
+    outcome: kill
+    summary: ["1. python3 (PID 977, batch.service)"]
 orphans:
   description: Drop-ins of this collection whose unit is not on the machine any more, as they were found.
   returned: success, unless O(process) is used
@@ -396,7 +442,10 @@ def main() -> None:
         process=dict(type='dict', options=process),
         scope=dict(type='str', choices=['inherited', 'main', 'all'], default='inherited'),
         missing=dict(missing, default='fail'),
-        exclusive=dict(type='bool', default=False), **values))
+        exclusive=dict(type='bool', default=False),
+        forecast=dict(type='raw', default=5), protect=dict(type='list', elements='str'),
+        forecast_assuming=dict(type='dict', options=dict(
+            policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
     try:
         result = run(module.params, module.check_mode)
     except Refusal as exc:

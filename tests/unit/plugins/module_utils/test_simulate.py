@@ -5,12 +5,13 @@
 import json
 
 import pytest
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _snapshot
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import TOTAL_PAGES, process, snapshot, ties
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, simulate
 
 UNIT = TOTAL_PAGES // 1000
 
@@ -21,7 +22,7 @@ def order(forecast):
 
 
 def forecast(world, kills=5, **what_if):
-    return simulate(world, kills, WhatIf(what_if.get('score_adj', {}), what_if.get('growth_pages', {})))
+    return simulate(world, kills, NOTHING._replace(**what_if))
 
 
 # --------------------------------------------------------------------- the choice
@@ -111,6 +112,13 @@ def test_what_if_it_grew_with_its_page_tables():
 
 
 # ----------------------------------------------------------------- no choice
+
+
+def test_what_if_the_policy_were_another():
+    world = snapshot(process(10, 10), panic_on_oom=1)
+    assert forecast(world).outcome == 'panic'
+    assert order(forecast(world, panic_on_oom=0)) == [[10]]
+    assert forecast(world, panic_on_oom=0, kill_allocating_task=True).outcome == 'unknown'
 
 
 @pytest.mark.parametrize('panic_on_oom, cgroup, outcome', [
@@ -256,7 +264,8 @@ def test_whatever_the_kernel_counts_within_the_error_its_victim_is_in_the_set(pr
 
 @pytest.mark.parametrize('change, text', [
     ({'format': 2}, 'format'), ({'settings': None}, 'settings'), ({'processes': {}}, 'processes'),
-    ({'left_out_pages': 'x'}, 'left_out_pages'), ({'ties': [{}]}, 'ties[0].pid'), ({'processes': [{'pid': True}]}, 'pid'),
+    ({'left_out_pages': 'x'}, 'left_out_pages'), ({'ties': [{}]}, 'ties[0].pid'),
+    ({'processes': [{'pid': True}]}, 'pid'),
     ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False}}, 'positive'),
 ])
 def test_what_is_no_snapshot_is_refused_by_the_place(change, text):

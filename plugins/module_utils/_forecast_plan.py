@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forecast before a change and after it, both from one look at the machine before anything is touched."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _knobs, _simulate, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_choice, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+
+MOST_KILLS = 100
+
+# What a module is asked about forecasts.
+Asked = NamedTuple('Asked', [
+    ('kills', int),  # 0: none
+    ('protect', List[str]),
+    ('panic_on_oom', Optional[int]),
+    ('kill_allocating_task', Optional[bool]),
+])
+
+
+def asked_of(params: Dict[str, Any]) -> Asked:
+    """The options, checked. Raises ConvertError."""
+    kills = to_integer('forecast', params['forecast'], 0, MOST_KILLS)
+    protect = checked_protect(params['protect'])
+    if protect and not kills:
+        raise ConvertError('protect: this needs a forecast, and forecast: 0 switches it off')
+    return Asked(kills, protect, *assumed_policy('forecast_assuming.', params['forecast_assuming'] or {}))
+
+
+def checked_protect(names: Optional[List[str]]) -> List[str]:
+    """The services to be protected, as they were written. Raises ConvertError for what can be none."""
+    for number, name in enumerate(names or []):
+        _unit_names.to_unit('protect[%d]' % number, name)
+    return list(names or [])
+
+
+def assumed_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
+    """(panic_on_oom, kill_allocating_task) to assume, None for what is to be taken as it is. Raises ConvertError."""
+    policy = values.get('policy')
+    return [None if policy is None else to_choice(prefix + 'policy', policy, _knobs.POLICIES),
+            values.get('kill_allocating_task')]
+
+
+def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
+                     score_adj: Dict[int, int]) -> Dict[str, Any]:
+    """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is what is planned, by PID.
+
+    Raises Refusal where a service that is to be protected would be among the victims afterwards.
+    """
+    if not asked.kills:
+        return {}
+    try:
+        with Processes(host) as processes:
+            observer = Observer(host, processes, None, manager)
+            after = _simulate.NOTHING._replace(
+                score_adj=score_adj, panic_on_oom=asked.panic_on_oom, kill_allocating_task=asked.kill_allocating_task)
+            snapshot, forecasts = _forecast.observed(observer, asked.kills, [_simulate.NOTHING, after])
+    except (Unreadable, OSError) as exc:
+        if asked.protect:
+            raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. Nothing '
+                          'was changed.' % (exc, ', '.join(asked.protect))) from exc
+        return {'forecast_before': None, 'forecast_after': None}
+    told = [_forecast.describe(snapshot, forecast, asked.protect) for forecast in forecasts]
+    _check(asked, told[1])
+    return {'forecast_before': told[0], 'forecast_after': told[1]}
+
+
+def _check(asked: Asked, after: Dict[str, Any]) -> None:
+    if not asked.protect:
+        return
+    names = ', '.join(sorted(asked.protect))
+    if after['outcome'] == _simulate.UNKNOWN:
+        raise Refusal('protect: whether %s would be killed cannot be told: %s. Nothing was changed.'
+                      % (names, after['reason']))
+    if after['violations']:
+        raise Refusal('protect: with this, %s would be among the first %d to go down. The forecast is: %s. Give it a '
+                      'lower score_adj or others a higher one. Nothing was changed.' % (
+                          ' and '.join('%s (%s of kill %d)' % (one['service'], one['how'], one['rank'])
+                                       for one in after['violations']), asked.kills, '; '.join(after['summary'])))
