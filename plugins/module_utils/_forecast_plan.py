@@ -8,10 +8,11 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _knobs, _simulate, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_choice, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import container
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, OTHER, Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 
 MOST_KILLS = 100
@@ -64,21 +65,21 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
             snapshot, forecasts = _forecast.observed(observer, asked.kills, [_simulate.NOTHING, after])
     except (Unreadable, OSError) as exc:
         if asked.protect:
-            raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. Nothing '
-                          'was changed.' % (exc, ', '.join(asked.protect))) from exc
+            raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. '
+                          'Nothing was changed.' % (exc, ', '.join(asked.protect))) from exc
         return {'forecast_before': None, 'forecast_after': None}
     told = [_forecast.describe(snapshot, forecast, asked.protect) for forecast in forecasts]
-    _check(asked, told[1])
+    _check(host, asked, told[1])
     return {'forecast_before': told[0], 'forecast_after': told[1]}
 
 
-def _check(asked: Asked, after: Dict[str, Any]) -> None:
+def _check(host: Host, asked: Asked, after: Dict[str, Any]) -> None:
     if not asked.protect:
         return
     names = ', '.join(sorted(asked.protect))
     if after['outcome'] == _simulate.UNKNOWN:
         raise Refusal('protect: whether %s would be killed cannot be told: %s. Nothing was changed.'
-                      % (names, after['reason']))
+                      % (names, after['reason']), CONTAINER if container(host) else OTHER)
     if after['violations']:
         raise Refusal('protect: with this, %s would be among the first %d to go down. The forecast is: %s. Give it a '
                       'lower score_adj or others a higher one. Nothing was changed.' % (

@@ -69,7 +69,7 @@ def _check_subject(params: Dict[str, Any]) -> None:
     if len(given) > 1 or (not given and not everything):
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
                            'exclusive: true, which takes back everything, needs none' % (', '.join(given) or 'none'))
-    if params['services'] is not None and not params['services'] and not params['exclusive']:
+    if params['services'] is not None and not params['services'] and not (params['exclusive'] or params['protect']):
         raise ConvertError('services: the list is empty, so that nothing is asked for')
     if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
         raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')

@@ -10,7 +10,7 @@ import shutil
 
 from machine import Machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _service_module
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _service_module
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import SCORE_ADJ, UnitFiles
 
 LIB = '/usr/lib/systemd/system'
@@ -47,14 +47,16 @@ class ServiceMachine(Machine):
     def unit(self, name, text='[Service]\nExecStart=/bin/x\n', folder=LIB):
         self.put(f'{folder}/{name}', text)
 
-    def process(self, pid, parent=1, adj=0, name='x', unit=None, start=100, uid=0, cmdline='x'):
+    def process(self, pid, parent=1, adj=0, name='x', unit=None, start=100, uid=0, cmdline='x', rss_kb=100):
         base = f'/proc/{pid}'
-        fields = ['S', str(parent)] + ['0'] * 17 + [str(start)] + ['0'] * 10
+        fields = ['S', str(parent)] + ['0'] * 17 + [str(start), '0', str(rss_kb // 4)] + ['0'] * 8
         self.put(f'{base}/stat', f'{pid} ({name}) ' + ' '.join(fields) + '\n')
         self.put(f'{base}/oom_score_adj', f'{adj}\n')
         self.put(f'{base}/comm', name + '\n')
+        self.put(f'{base}/oom_score', f'{self._score(adj, rss_kb)}\n')
         self.put(f'{base}/cmdline', cmdline.replace(' ', '\0') + '\0')
-        self.put(f'{base}/status', f'Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nVmRSS:\t 100 kB\nVmPTE:\t 4 kB\n'
+        self.put(f'{base}/status', f'Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n'
+                                   f'VmRSS:\t {rss_kb} kB\nRssAnon:\t {rss_kb} kB\nVmPTE:\t 4 kB\n'
                                    'VmSwap:\t 0 kB\n')  # fmt: skip
         cgroup = f'/system.slice/{unit}' if unit else '/init.scope'
         self.put(f'{base}/cgroup', f'0::{cgroup}\n')
@@ -64,6 +66,11 @@ class ServiceMachine(Machine):
                 self.put(f'/sys/fs/cgroup{cgroup}/memory.oom.group', '0\n')
             with open(folder / 'cgroup.procs', 'a') as procs:
                 procs.write(f'{pid}\n')
+
+    def _score(self, adj, rss_kb):
+        pages = (self.ram_kb + self.swap_kb) // 4
+        terms = _badness.Terms((rss_kb // 4, 0, 1), adj)
+        return 0 if adj == -1000 else _badness.score_of(_badness.badness_pages(terms, pages), pages, 'new')
 
     def end(self, pid):
         shutil.rmtree(self.base / f'proc/{pid}')

@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module oom_forecast_info on a machine on disk, and what is foretold of a change."""
+
+import json
+import os
+
+import pytest
+from services_machine import ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _forecast_module, _kcmp, _observe
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_holding
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+NOBODY = 2 ** 22 - 100  # PIDs of the machine on disk are hardly ever in use on this one, which kcmp asks about
+
+
+@pytest.fixture
+def machine(tmp_path):
+    one = ServiceMachine(tmp_path)
+    one.put('/proc/self/status', 'NSpid:\t5\n')
+    one.put('/proc/self/oom_score', '667\n')
+    one.process(NOBODY + 10, unit='a.service', rss_kb=400_000, start=10, name='java')
+    one.process(NOBODY + 11, unit='a.service', rss_kb=1000, start=11)
+    one.process(NOBODY + 12, unit='b.service', rss_kb=300_000, adj=100)
+    one.process(NOBODY + 13, unit='pg@15.service', rss_kb=200_000, adj=-900)
+    for unit in ('a.service', 'b.service', 'pg@.service'):
+        one.unit(unit)
+    return one
+
+
+def run(machine, **params):
+    names = ('score_adj', 'protect', 'cgroup', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+    unknown = set(params) - {*names, 'kills'}
+    assert not unknown, unknown
+    return _forecast_module.run({**dict.fromkeys(names), 'kills': 5, **params}, machine, machine)
+
+
+def victims(result):
+    return [[one['pid'] - NOBODY for one in kill['victims']] for kill in result['kill_order']]
+
+
+def test_who_and_in_which_order(machine):
+    result = run(machine, kills=2)
+    assert (result['outcome'], result['reason'], result['changed']) == ('kill', None, False)
+    assert victims(result) == [[12], [10]]
+    first, second = result['kill_order']
+    assert (first['service'], first['freed_kb'], first['error_pages']) == ('b.service', 300_004, 0)
+    assert first['badness_pages'] == 75_001 + 100 * (machine.ram_kb // 4 // 1000)
+    # It is the main process of its service, which ends with it.
+    assert [(one['pid'] - NOBODY, one['why']) for one in second['collateral']] == [(11, 'service_ends')]
+    assert result['summary'][1] == '2. java (PID %d, a.service), and with it 1 process' % (NOBODY + 10)
+
+
+def test_the_same_again_from_its_snapshot_and_other_questions(machine, tmp_path):
+    result = run(machine)
+    snapshot = json.loads(json.dumps(result['snapshot']))
+    again = run(None, snapshot=snapshot)
+    assert {**again, 'snapshot': 0} == {**result, 'snapshot': 0}
+    assert victims(run(None, kills=1, snapshot=snapshot, score_adj=[{'service': 'a', 'value': 500}])) == [[10]]
+    assert victims(run(None, kills=1, snapshot=snapshot, score_adj=[{'comm': 'java', 'value': 500}])) == [[10]]
+    growing = {'pid': NOBODY + 13, 'size': '8G'}
+    assert victims(run(None, kills=1, snapshot=snapshot, growing=growing)) == [[13]]
+    assert run(None, snapshot=snapshot, policy='panic')['outcome'] == 'panic'
+    with pytest.raises(Refusal, match='holds no process'):
+        run(None, snapshot=snapshot, score_adj=[{'service': 'no', 'value': 500}])
+    with pytest.raises(ConvertError, match='nothing of another'):
+        run(None, snapshot=snapshot, cgroup='/a')
+
+
+def test_a_snapshot_may_be_too_little(machine):
+    for number in range(20, 60):
+        machine.process(NOBODY + number, rss_kb=4000 + number)
+    snapshot = run(machine, kills=1)['snapshot']
+    assert snapshot['left_out'] > 20
+    result = run(None, kills=30, snapshot=snapshot)
+    assert (result['outcome'], result['kill_order']) == ('unknown', []) and 'too few' in result['reason']
+    assert len(run(machine, kills=30)['kill_order']) == 30
+
+
+def test_what_if(machine):
+    assert victims(run(machine, kills=1, score_adj=[{'service': 'a', 'value': 200}])) == [[10]]
+    assert victims(run(machine, kills=1, score_adj=[{'pid': NOBODY + 13, 'value': 900}])) == [[13]]
+    assert victims(run(machine, kills=2, score_adj=[{'comm': 'java', 'value': -1000}])) == [[12], [11]]
+    assert victims(run(machine, kills=1, growing={'service': 'a', 'size': '1G'})) == [[10]]
+    machine.put('/proc/sys/vm/panic_on_oom', '1\n')
+    assert run(machine)['outcome'] == 'panic'
+    assert victims(run(machine, kills=1, policy='kill')) == [[12]]
+    assert run(machine, policy=0, kill_allocating_task=True)['outcome'] == 'unknown'
+
+
+def test_protected_services(machine):
+    result = run(machine, kills=2, protect=['a', 'pg', 'no-such'])
+    assert result['violations'] == [{'service': 'a', 'rank': 2, 'how': 'victim', 'certain': True, 'pid': NOBODY + 10,
+                                     'name': 'java', 'unit': 'a.service'}]
+    assert [one['unit'] for one in run(machine, protect=['pg'])['violations']] == ['pg@15.service']
+    machine.put('/sys/fs/cgroup/system.slice/memory.oom.group', '1\n')
+    machine.put('/sys/fs/cgroup/system.slice/cgroup.procs', '')
+    found = run(machine, kills=1, protect=['pg.service'])['violations']
+    assert [(one['how'], one['certain']) for one in found] == [('collateral', True)]
+
+
+def test_a_cgroup_at_its_own_limit(machine):
+    machine.put('/sys/fs/cgroup/system.slice/a.service/memory.max', '500000000\n')
+    assert victims(run(machine, cgroup='/system.slice/a.service')) == [[10]]
+    assert victims(run(machine, cgroup='/sys/fs/cgroup/system.slice/a.service/', kills=1)) == [[10]]
+    with pytest.raises(Refusal, match='no limit of its own'):
+        run(machine, cgroup='/system.slice/b.service')
+
+
+@pytest.mark.parametrize('params, text', [
+    ({'kills': 0}, 'kills'), ({'kills': True}, 'kills'), ({'cgroup': 'a'}, 'path of a cgroup'),
+    ({'cgroup': '/a/../b'}, 'path of a cgroup'), ({'cgroup': '/sys/fs/cgroup/'}, 'the root'),
+    ({'score_adj': [{'value': 5}]}, r'score_adj\[0\]: give exactly one'),
+    ({'score_adj': [{'pid': 5, 'comm': 'a', 'value': 5}]}, 'found pid, comm'),
+    ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
+    ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'), ({'protect': ['../a']}, r'protect\[0\]'),
+    ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
+    ({'policy': 3}, 'policy'), ({'snapshot': {}}, 'format'),
+])
+def test_options_that_cannot_be_meant(machine, params, text):
+    with pytest.raises(ConvertError, match=text):
+        run(machine, **params)
+
+
+@pytest.mark.parametrize('params', [{'score_adj': [{'pid': 77, 'value': 1}]},
+                                    {'score_adj': [{'comm': 'z', 'value': 1}]},
+                                    {'score_adj': [{'service': 'no', 'value': 1}]},
+                                    {'growing': {'service': 'no', 'size': '1M'}}, {'cgroup': '/no'}])
+def test_who_is_not_there(machine, params):
+    with pytest.raises(Refusal):
+        run(machine, **params)
+
+
+def test_what_is_not_seen_is_unknown(machine):
+    machine.put('/proc/self/status', 'NSpid:\t5\t1\n')
+    assert run(machine)['outcome'] == 'unknown'
+    machine.put('/sys/fs/cgroup/system.slice/a.service/memory.max', '500000000\n')
+    assert run(machine, cgroup='/system.slice/a.service')['outcome'] == 'kill'  # all of it is seen
+    with open(machine.base / 'sys/fs/cgroup/system.slice/a.service/cgroup.procs', 'a') as procs:
+        procs.write('0\n')
+    assert run(machine, cgroup='/system.slice/a.service')['outcome'] == 'unknown'
+
+
+# --------------------------------------------------------------------- readings
+
+STATUS = b'Name:\tx\nVmRSS:\t 400 kB\nRssAnon:\t 300 kB\nVmPTE:\t 8 kB\nVmSwap:\t 40 kB\n'
+STAT = b'5 (a) b) S 1 ' + b'0 ' * 19 + b'90 0\n'
+
+
+def test_both_readings_of_the_rss():
+    holding = parse_holding(STATUS, STAT)
+    assert holding == (400, 40, 8, 300, 90)
+    assert parse_holding(STATUS.replace(b'RssAnon:\t 300 kB\n', b''), STAT).own_kb == 400
+    assert parse_holding(b'Name:\tkthreadd\n', STAT) is None and parse_holding(STATUS, b'5 (a) S') is None
+
+
+@pytest.mark.parametrize('pages, adj, seen, expected', [
+    (10_000, 0, 10_000, (10_000, 7)),    # the score agrees
+    (10_000, 0, 9_700, (10_000, 7)),     # as near as the counters are
+    (100_000, 0, 97_000, (97_000, 200)),  # 3 % off for CAP_SYS_ADMIN, up to 4.16
+    (100_000, 200, 97_000, (97_000, 200)),
+])
+def test_the_kernels_own_score_counts_where_it_contradicts(pages, adj, seen, expected):
+    kernel = _badness.Kernel(total_pages=250_000, scale=_badness.SCALE_OLD, margin_pages=256)
+    score = _badness.score_of(seen + adj * 250, 250_000, kernel.scale)
+    found, error = _observe.fitted(pages, 7, adj, score, kernel)
+    assert abs(found - expected[0]) <= expected[1] and error <= expected[1]
+    assert _observe.fitted(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
+
+
+def test_kcmp_tells_what_shares_memory():
+    mine = _kcmp.share_memory(os.getpid(), os.getpid())
+    assert mine in (True, None)
+    assert _kcmp.share_memory(os.getpid(), os.getppid()) in (False, None)
+    assert _kcmp.share_memory(os.getpid(), NOBODY + 1) is None
+
+
+# --------------------------------------------------------- before and after a change
+
+
+def test_a_change_is_foretold_in_check_mode_as_in_the_run(machine):
+    planned = machine.run(check=True, name='a', score_adj=300)
+    assert planned['forecast_before']['summary'][0].startswith('1. x (PID %d, b.service)' % (NOBODY + 12))
+    assert planned['forecast_after']['summary'][0].startswith('1. java (PID %d, a.service)' % (NOBODY + 10))
+    done = machine.run(name='a', score_adj=300)
+    assert [done[key] for key in ('forecast_before', 'forecast_after')] == [
+        planned[key] for key in ('forecast_before', 'forecast_after')]
+    assert 'forecast_before' not in machine.run(name='a', score_adj=300, forecast=0)
+    process = machine.run(process={'pid': NOBODY + 13}, score_adj=800, forecast=1, check=True)
+    assert 'pg@15' in process['forecast_after']['summary'][0]
+
+
+@pytest.mark.parametrize('check', [True, False])
+def test_what_would_kill_a_protected_service_is_refused_before_anything_is_touched(machine, check):
+    before = machine.tree()
+    with pytest.raises(Refusal, match=r'protect: with this, a \(victim of kill 1\)'):
+        machine.run(check=check, name='a', score_adj=300, protect=['a'], forecast=1)
+    assert machine.tree() == before and machine.adj(NOBODY + 10) == 0
+    assert machine.run(check=check, name='b', score_adj=300, protect=['a'], forecast=1)['changed']
+    machine.put('/proc/sys/vm/oom_kill_allocating_task', '1\n')
+    with pytest.raises(Refusal, match='cannot be told'):
+        machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast=1)
+    assuming = {'policy': 'panic', 'kill_allocating_task': None}
+    machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast_assuming=assuming)
+
+
+def test_protection_alone_is_a_question_too(machine):
+    assert machine.run(services=[], protect=['pg'], forecast=1)['changed'] is False
+    with pytest.raises(Refusal):
+        machine.run(services=[], protect=['b'], forecast=1)
+    with pytest.raises(ConvertError, match='needs a forecast'):
+        machine.run(services=[], protect=['b'], forecast=0)
