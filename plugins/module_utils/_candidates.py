@@ -16,6 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 _CMDLINE_BYTES = 4096
+_MOST_ASKED = 20
 KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
@@ -53,11 +54,14 @@ class Census(object):
             margin_pages=4 * processors * max(32, 2 * processors))
 
     def _scale(self, total_pages: int) -> Optional[str]:
-        """Which oom_score this kernel has, as our own shows."""
-        score, terms = self._processes.score('self'), self._processes.terms('self')
-        if score is None or terms is None:
-            return None
-        return _badness.scale_from(terms, score, total_pages)
+        """Which oom_score this kernel has, as our own shows, or that of others where ours is always 0 (at -1000)."""
+        others = [pid for score, pid in self._scores if score][:_MOST_ASKED]
+        for pid in ['self'] + others:  # type: ignore[operator, list-item]
+            score, terms = self._processes.score(pid), self._processes.terms(pid)
+            scale = None if score is None or terms is None else _badness.scale_from(terms, score, total_pages)
+            if scale is not None:
+                return scale
+        return None
 
     @property
     def count(self) -> int:

@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _badness,
+    _calibrate,
     _candidates,
     _environment,
     _kcmp,
@@ -65,6 +66,8 @@ class Observer(object):
         self._seen: Dict[int, Optional[Process]] = {}
         # Whether this kernel's counters and what it shows of them differ (from 6.2 on), as any process shows.
         self._approximate = False
+        self._counted_by: Optional[str] = None
+        self._tried = False
         self._swapped: Set[int] = set()
         self._cgroups: Dict[int, str] = {}  # as they are; in the snapshot they are harmless
         self._ties: Dict[int, Ties] = {}
@@ -87,13 +90,23 @@ class Observer(object):
     def complete(self, forecast: Forecast) -> Optional[Snapshot]:
         """The snapshot with what was missing in it for this forecast; None when nothing was."""
         unlooked = [pid for pid in sorted(forecast.unlooked) if pid not in self._ties]
-        if not unlooked and not forecast.short:
+        doubtful = self._approximate and not self._tried and any(len(kill.victims) > 1 for kill in forecast.kills)
+        if not unlooked and not forecast.short and not doubtful:
             return None
+        if doubtful:
+            self._calibrate()
         if forecast.short:
             self._wanted *= _MORE
             self._see_likeliest()
         self._look_up(unlooked)
         return self._snapshot()
+
+    def _calibrate(self) -> None:
+        """Find out by which of its numbers the kernel chooses, and look at all again with that."""
+        self._tried = True
+        self._counted_by = _calibrate.counted_by(self._processes, self._total_pages)
+        if self._counted_by is not None:
+            self._seen = dict((pid, self._process(pid)) for pid in self._seen)
 
     def _see_likeliest(self) -> None:
         victims = self._census.victims(self._wanted)
@@ -171,15 +184,18 @@ class Observer(object):
 
         Of the two readings of the RSS from 6.2 on, one is the exact sum of the counters (status), the other one what
         the processors have handed in so far (stat). The kernel chooses by the latter up to 6.12 at least, and by the
-        sum in 7.3 [run]: its number is between both.
+        sum in 7.3 [run]: its number is between both, unless a try has shown which one it is.
         """
         if holding is None:
             return 0, 0
         page_kb = _sysinfo.page_kb()
-        low, high = sorted((holding.stat_pages, holding.rss_kb // page_kb))
+        readings = {_calibrate.BY_STAT: holding.stat_pages, _calibrate.BY_STATUS: holding.rss_kb // page_kb}
+        low, high = sorted(readings.values())
         rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb
+        self._approximate = self._approximate or low < high
+        if self._counted_by is not None:
+            low = high = readings[self._counted_by]
         error = (high - low + 1) // 2
-        self._approximate = self._approximate or error > 0
         if holding.swap_kb:
             self._swapped.add(pid)
         return fitted(high - error + rest, error, adj, score, self._census.kernel)

@@ -242,10 +242,10 @@ class Processes(object):
                 return memory_kb
         return None
 
-    def holding(self, pid: int) -> Optional[Holding]:
+    def holding(self, pid: Any) -> Optional[Holding]:
         """What it holds; None for kernel threads, zombies and those that are gone."""
-        found = self._holding('%d' % pid)
-        if found is None and b'\nState:\tZ' in (self.read('%d/status' % pid) or b''):
+        found = self._holding('%s' % pid)
+        if found is None and b'\nState:\tZ' in (self.read('%s/status' % pid) or b''):
             found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
         return found
 
