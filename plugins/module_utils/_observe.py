@@ -240,11 +240,13 @@ class Observer(object):
         """Processes with the same memory: they read the same score, but for children of vfork. None: not to be told."""
         suspects = set(self._census.with_score(process.oom_score)) | set(children)
         suspects.discard(process.pid)
-        if _kcmp.share_memory(process.pid, process.pid) is None and self._processes.score(process.pid) is not None:
+        # Two that have ended have no memory, which kcmp takes for the same.
+        thread = self._processes.living_thread(process.pid)
+        if _kcmp.share_memory(thread, thread) is None and self._processes.score(process.pid) is not None:
             return None
         found: Set[int] = set()
         while suspects:
-            more = [pid for pid in sorted(suspects) if _kcmp.share_memory(process.pid, pid)]
+            more = [pid for pid in sorted(suspects) if _kcmp.share_memory(thread, self._processes.living_thread(pid))]
             found.update(more)
             suspects = set(child for pid in more for child in self._processes.children(pid)) - found - {process.pid}
         return sorted(found)

@@ -249,6 +249,13 @@ class Processes(object):
             found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
         return found
 
+    def living_thread(self, pid: int) -> int:
+        """The number of a thread that has its memory: the first one, or another where that has ended."""
+        if b'\nState:\tZ' not in (self.read('%d/status' % pid) or b''):
+            return pid
+        alive = (int(path.rpartition('/')[2]) for path in self.threads(pid) if self._holding(path) is not None)
+        return next(alive, pid)
+
     def _holding(self, path: str) -> Optional[Holding]:
         return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
 
