@@ -13,6 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _snapshot,
     _sysinfo,
     _unit_names,
+    _userspace_killers,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_amount, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
@@ -126,7 +127,7 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
     except Unreadable as exc:
         raise Refusal('No forecast is possible: %s.' % exc) from exc
     snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
-    killers = _candidates.userspace_killers(processes, processes.named(_candidates.KILLERS))
+    killers = _userspace_killers.thresholds(host, processes, processes.named(_candidates.KILLERS))
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

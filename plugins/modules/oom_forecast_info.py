@@ -254,7 +254,11 @@ notes:
   type: list
   elements: str
 userspace_killers:
-  description: earlyoom, systemd-oomd and nohang where they run. They kill before the kernel has to, by their own rules.
+  description:
+    - earlyoom, systemd-oomd and nohang where they run. They kill before the kernel has to, by their own rules.
+    - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done, in
+      the control groups of C(units) only (C(null) for the whole machine). C(text) says the same in words.
+    - With C(dry_run) it never acts. C(reason) says why the thresholds are not known, and C(notes) what else counts.
   returned: success
   type: list
   elements: dict
@@ -262,6 +266,20 @@ userspace_killers:
     - name: earlyoom
       pid: 702
       unit: earlyoom.service
+      dry_run: false
+      thresholds:
+        - action: SIGTERM
+          when:
+            - what: available_memory
+              below_percent: 10.0
+            - what: free_swap
+              below_percent: 10.0
+          for_s: null
+          units: null
+          file: null
+          text: SIGTERM when available memory is below 10 % and free swap is below 10 %
+      notes: []
+      reason: null
 snapshot:
   description: Everything that the forecast was made from, for O(snapshot). It holds names of processes, and no
     command lines.

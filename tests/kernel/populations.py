@@ -413,10 +413,18 @@ def population_differs(population, expected, count):
     return population.dead() != doomed & set(population.pids)
 
 
+def be_out_of_reach():
+    """Neither this program nor the connection that it runs on is to be a victim."""
+    pid = os.getpid()
+    while pid > 1:
+        write(f'/proc/{pid}/oom_score_adj', NEVER)
+        pid = int(read(f'/proc/{pid}/stat').rpartition(')')[2].split()[1])
+    write('/proc/sys/kernel/sysrq', 1)
+
+
 def main():
     kind, seeds = sys.argv[1], sys.argv[2:]
-    write('/proc/self/oom_score_adj', NEVER)
-    write('/proc/sys/kernel/sysrq', 1)
+    be_out_of_reach()
     for seed in seeds:
         begin = time.monotonic()
         found = KINDS[kind](random.Random(f'{kind}-{seed}'))
