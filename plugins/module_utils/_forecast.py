@@ -23,6 +23,7 @@ _SPARE = 5     # processes looked at beyond those that are asked for
 _ROUNDS = 50   # each looks at more, and a forecast names only so many
 
 _MOST_NAMED = 3
+_MOST_VICTIMS = 100
 VICTIM, COLLATERAL = 'victim', 'collateral'
 
 
@@ -94,7 +95,8 @@ def _kill(snapshot: Snapshot, rank: int, kill: Kill) -> Dict[str, Any]:
     best = kill.victims[0]
     return {
         'rank': rank,
-        'victims': [_victim(one) for one in kill.victims],
+        'victims': [_victim(one) for one in kill.victims[:_MOST_VICTIMS]],
+        'victims_count': len(kill.victims),
         'ambiguous': len(kill.victims) > 1,
         'margin_pages': kill.margin_pages,
         'error_pages': kill.error_pages,

@@ -36,6 +36,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError, State
 
+_FEW = 500         # processes of one score of which more than the number is looked at
 _MORE = 4          # times as many processes in each further look
 _COUNTERS = 4      # that a margin is the error of: file, anonymous, shared and swapped pages
 _TRIES = 3         # looks at a process whose numbers change meanwhile
@@ -244,9 +245,10 @@ class Observer(object):
         thread = self._processes.living_thread(process.pid)
         if _kcmp.share_memory(thread, thread) is None and self._processes.score(process.pid) is not None:
             return None
+        living_thread = self._processes.living_thread if len(suspects) <= _FEW else lambda pid: pid
         found: Set[int] = set()
         while suspects:
-            more = [pid for pid in sorted(suspects) if _kcmp.share_memory(thread, self._processes.living_thread(pid))]
+            more = [pid for pid in sorted(suspects) if _kcmp.share_memory(thread, living_thread(pid))]
             found.update(more)
             suspects = set(child for pid in more for child in self._processes.children(pid)) - found - {process.pid}
         return sorted(found)

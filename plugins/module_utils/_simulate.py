@@ -22,7 +22,10 @@ KILL, PANIC, DEADLOCK, NO_KILL, UNKNOWN = 'kill', 'panic', 'deadlock', 'no_kill'
 SHARES_MEMORY, OOM_GROUP, SERVICE_ENDS = 'shares_memory', 'oom_group', 'service_ends'
 
 # So many courses are followed. More arise only from many equals, whose courses are all alike.
-_MOST_COURSES = 40
+_MOST_COURSES, _FEWEST_COURSES = 40, 4
+_MOST_STEPS = 40000
+# Of so many equals it is looked up what goes down with them.
+_MOST_LOOKED = 20
 _PAGES_PER_TABLE = 512
 
 WhatIf = NamedTuple('WhatIf', [
@@ -109,6 +112,7 @@ class _Simulation(object):
         self.short = False
         self.weighed = _in_order(snapshot, what_if)
         self._deaths: Dict[int, Dict[int, str]] = {}
+        self._most_courses = max(_FEWEST_COURSES, min(_MOST_COURSES, _MOST_STEPS // max(1, len(self.weighed))))
 
     def run(self, kills: int) -> Forecast:
         """Follow the courses, rank by rank."""
@@ -133,11 +137,13 @@ class _Simulation(object):
         after: Dict[FrozenSet[int], None] = {}
         doomed: Set[int] = set()
         for course, choice in choices:
-            for one in choice.victims if choice else ():
+            for number, one in enumerate(choice.victims if choice else ()):
                 victims.setdefault(one.process.pid, one)
+                if number >= _MOST_LOOKED:
+                    continue
                 deaths = frozenset(self.deaths(one.process.pid))
                 doomed.update(deaths)
-                if len(after) < _MOST_COURSES:
+                if len(after) < self._most_courses:
                     after[course | deaths] = None
         best = likeliest.victims[0]
         fellows = self.deaths(best.process.pid)

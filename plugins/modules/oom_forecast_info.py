@@ -180,7 +180,7 @@ kill_order:
       description: Which kill it is, from 1.
       type: int
     victims:
-      description: Who is killed. More than one, the likeliest first, where any of them may be.
+      description: Who is killed. More than one, the likeliest first, where any of them may be; 100 at most are listed.
       type: list
       elements: dict
       sample:
@@ -192,6 +192,9 @@ kill_order:
           error_pages: 38
           oom_score: 749
           oom_score_adj: 0
+    victims_count:
+      description: How many may be.
+      type: int
     ambiguous:
       description: Whether there is more than one possible victim, because they are closer than the kernel
         counts, or equal.

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How fast oom_facts finds the most likely victims among ten thousand processes.
+"""How fast oom_facts finds the most likely victims among ten thousand processes, and oom_forecast_info the next ones.
 
 Side by side, in turn, in one run: a C program that opens, reads and closes only /proc/PID/oom_score of each process
 (the floor), the module's own scan (scores, ten candidates with all their details, those at -1000), and ps sorted by
@@ -32,12 +32,19 @@ import collection  # noqa: E402
 
 collection.lay()
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _candidates, _environment, _sysinfo  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
+    _candidates,
+    _environment,
+    _facts,
+    _forecast_module,
+    _sysinfo,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes  # noqa: E402
 
 MOST_OF_FLOOR = 2.0
 LEAST_OF_PS = 4.0
+MOST_OF_FACTS = 1.5
 CANDIDATES = 10
 LARGE = 12
 PS = ['ps', '-eo', 'pid,oom,oomadj,rss,comm', '--sort=-oom']
@@ -115,6 +122,24 @@ def killers_ms() -> float:
     return (time.perf_counter() - begin) * 1000
 
 
+def facts_ms() -> float:
+    """All that the module oom_facts does without options."""
+    begin = time.perf_counter()
+    _facts.oom_facts(Host(), _facts.Request(_facts.chosen_keys(['all']), CANDIDATES, False))
+    return (time.perf_counter() - begin) * 1000
+
+
+def forecast_ms() -> float:
+    """All that the module oom_forecast_info does without options."""
+    names = ('score_adj', 'protect', 'cgroup', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+    begin = time.perf_counter()
+    result = _forecast_module.run(dict(dict.fromkeys(names), kills=5))
+    elapsed_ms = (time.perf_counter() - begin) * 1000
+    if result['outcome'] != 'kill' or len(result['kill_order']) < 5:
+        sys.exit('The forecast says %s (%s).' % (result['outcome'], result['reason']))
+    return elapsed_ms
+
+
 def ps_ms() -> float:
     """ps, with its start-up."""
     begin = time.perf_counter()
@@ -130,7 +155,8 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
         if above < CANDIDATES:
             sys.exit('Only %d processes stand out of the crowd, so the usual case cannot be measured.' % above)
         contestants = {'floor': lambda: floor_ms(folder), 'usual': lambda: scan_ms(CANDIDATES), 'ps': ps_ms,
-                       'one_score': lambda top=above + CANDIDATES: scan_ms(top), 'killers': killers_ms}
+                       'one_score': lambda top=above + CANDIDATES: scan_ms(top), 'killers': killers_ms,
+                       'facts': facts_ms, 'forecast': forecast_ms}
         for name, run_ms in contestants.items():
             elapsed_ms = run_ms()
             if turn:  # the first round warms up
@@ -138,7 +164,8 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     best = {name: min(values) for name, values in times.items()}
     ratios = {case: {'scan_to_floor': round(best[case] / best['floor'], 2),
                      'ps_to_scan': round(best['ps'] / best[case], 2)} for case in ('usual', 'one_score')}
-    return {'best_ms': {name: round(value, 1) for name, value in best.items()}, **ratios}
+    return {'best_ms': {name: round(value, 1) for name, value in best.items()}, **ratios,
+            'forecast_to_facts': round(best['forecast'] / best['facts'], 2)}
 
 
 def run(processes: int, rounds: int) -> dict:
@@ -150,7 +177,8 @@ def run(processes: int, rounds: int) -> dict:
         with spawned(folder, processes, 0, 3), spawned(folder, LARGE, 2 * step_pages, step_pages // 2):
             result = measure(folder, rounds)
     usual = result['usual']
-    met = usual['scan_to_floor'] <= MOST_OF_FLOOR and usual['ps_to_scan'] >= LEAST_OF_PS
+    met = (usual['scan_to_floor'] <= MOST_OF_FLOOR and usual['ps_to_scan'] >= LEAST_OF_PS
+           and result['forecast_to_facts'] <= MOST_OF_FACTS)
     return {'processes': processes, 'rounds': rounds, **result, 'met': met}
 
 
@@ -161,13 +189,16 @@ def show(result: dict) -> None:
                         ('oom_facts, usual: the candidates have scores of their own', 'usual'),
                         ('oom_facts, one score: out of thousands that share it', 'one_score'),
                         (' '.join(PS), 'ps'),
-                        ('oom_facts, userspace_killers: the names of all processes', 'killers')):
+                        ('oom_facts, userspace_killers: the names of all processes', 'killers'),
+                        ('oom_facts, the whole module', 'facts'),
+                        ('oom_forecast_info, the whole module, five kills', 'forecast')):
         print('  %-58s %8.1f ms' % (label, result['best_ms'][name]))
     usual, one_score = result['usual'], result['one_score']
     print('scan / floor: %.2f (target: at most %.1f); one score: %.2f' % (
         usual['scan_to_floor'], MOST_OF_FLOOR, one_score['scan_to_floor']))
     print('ps / scan:    %.2f (target: at least %.1f); one score: %.2f' % (
         usual['ps_to_scan'], LEAST_OF_PS, one_score['ps_to_scan']))
+    print('forecast / facts: %.2f (target: at most %.1f)' % (result['forecast_to_facts'], MOST_OF_FACTS))
     print('Targets (they are for the usual case): %s' % ('met' if result['met'] else 'MISSED'))
 
 

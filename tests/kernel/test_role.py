@@ -110,6 +110,21 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
     assert fleet.state() == before
 
 
+def test_a_protected_service_among_the_victims_ends_the_play_before_anything_is_changed(fleet):
+    """And where it is not among them, one module execution more is all."""
+    before = fleet.state()
+    wish = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)
+    refused = fleet.play(vars=dict(wish, oom_policy_protect=['plain']), expect=2)
+    assert fleet.executions() == ['oom_score_adj'] and fleet.state() == before
+    assert 'protect: with this, plain (victim of kill 1)' in str([task['result'].get('msg') for task in refused])
+
+    result, _facts = task_log.last_message(fleet.play(vars=dict(wish, oom_policy_protect=['family'])))
+    assert fleet.executions() == ['oom_score_adj', 'overcommit', *ALL]
+    assert result['changed'] and result['applied']
+    assert 'plain.service' in result['forecast_after']['summary'][0]
+    assert 'plain.service' not in result['forecast_before']['summary'][0]
+
+
 def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     (fleet.folder / 'vars.yml').write_text(yaml.safe_dump(POLICY))
     tasks = fleet.play('oomkit.linux.apply', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')

@@ -55,6 +55,7 @@ def test_imports(command, python36, core216, target_files, checkout):
 
 @pytest.mark.parametrize(('module', 'options'), [
     ('oom_facts', {'top': 3}),
+    ('oom_forecast_info', {'kills': 2}),
     ('overcommit', {'mode': 'never', 'ratio': 100, 'runtime': False, 'force': True}),
     ('panic_on_oom', {'policy': 'panic', 'reboot_after': 10, 'runtime': False}),
 ])

@@ -118,6 +118,13 @@ def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
     assert [one['name'] for one in services] == ['mysql.service', 'cron', 'postgresql@']
 
 
+def test_protection_is_asked_first_and_alone_changes_nothing(play):
+    tasks, _text = play({'oom_policy_protect': ['no-such-service']})
+    assert task_log.on_the_host(tasks) == ['oom_score_adj', 'oom_facts']
+    result = task_log.last_message(tasks)['result']
+    assert not result['changed'] and result['forecast_after']['outcome'] in ('kill', 'panic')
+
+
 @pytest.mark.parametrize('wish, message', [
     ({'oom_policy_state': 'gone'}, 'oom_policy_state'),
     ({'oom_policy_profile': 'nope'}, 'oom_policy_profile'),
