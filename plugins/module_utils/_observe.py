@@ -301,4 +301,3 @@ def fitted(pages: int, error_pages: int, adj: int, score: int, kernel: _badness.
     if low - slack <= pages + error_pages and pages - error_pages <= high + slack or high < low:
         return pages, error_pages
     return (low + high) // 2, (high - low + 1) // 2
-

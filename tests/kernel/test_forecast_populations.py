@@ -18,8 +18,8 @@ RESULTS = HERE.parents[1] / '.cache' / 'results'
 MIB_PAGES = 256
 # Kind, whether there is swap, and its share of all.
 PARTS = (('sysrq', False, 0.4), ('memcg', False, 0.3), ('sysrq', True, 0.25), ('exhaustion', False, 0.05))
-SWAP = ('dd if=/dev/zero of=/swapfile bs=1M count=160 status=none && chmod 600 /swapfile && mkswap -q /swapfile '
-        '&& swapon /swapfile')  # fmt: skip
+SWAP = ('dd if=/dev/zero of=/swapfile bs=1M count=160 status=none && chmod 600 /swapfile && mkswap /swapfile '
+        '>/dev/null && swapon /swapfile')  # fmt: skip
 AT_ONCE = 40
 
 
