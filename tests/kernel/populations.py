@@ -264,6 +264,28 @@ def numbers(text):
     return tasks
 
 
+def wait_for_quiet(population, age_s=2, limit_s=20):
+    """Until nobody else has just started: a service that was killed before, and started again, is still growing."""
+    ticks, end = os.sysconf('SC_CLK_TCK'), time.monotonic() + limit_s
+    while time.monotonic() < end:
+        now_ticks = float(read('/proc/uptime').split()[0]) * ticks
+        young = [pid for pid in os.listdir('/proc') if pid.isdigit() and int(pid) not in population.pids
+                 and now_ticks - started_ticks(pid) < age_s * ticks]  # fmt: skip
+        if not young:
+            return
+        time.sleep(0.1)
+
+
+def started_ticks(pid):
+    """When a process with memory of its own, outside the test, started; 0 for all others."""
+    try:
+        fields = read(f'/proc/{pid}/stat').rpartition(')')[2].split()
+        ours = '/oomkit-test' in read(f'/proc/{pid}/cgroup')
+    except OSError:
+        return 0
+    return 0 if ours or fields[20] == '0' else int(fields[19])
+
+
 def settle(population, before, limit_s=10):
     """Wait until a kill is over: the log has it, and whoever dies is dead."""
     end = time.monotonic() + limit_s
@@ -288,6 +310,7 @@ def sysrq(rng):
             spec.pages, spec.adj, spec.shape = specs[0].pages, specs[0].adj, specs[0].shape
     population = Population(specs)
     try:
+        wait_for_quiet(population)
         expected = forecast()
         kernel, texts = [], []
         for _rank in range(3):
@@ -343,6 +366,7 @@ def exhaustion(rng):
     population = Population(specs, lock=True)
     eater = 0
     try:
+        wait_for_quiet(population)
         expected = forecast(kills=1)
         clear_log()
         before = kills_so_far()
