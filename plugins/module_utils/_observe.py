@@ -8,6 +8,7 @@ The likeliest victims are looked at closely, as many as may be chosen; what goes
 up when a forecast first names it. So a forecast is made, and made again with more, until nothing is missing in it.
 """
 
+import os
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
@@ -64,6 +65,8 @@ class Observer(object):
         self._cgroup = cgroup
         self._domain = Domain(None, sum(sizes), False) if cgroup is None else _memcg.domain_of(
             self._tree, cgroup, sizes[1])
+        # This process is gone before anybody reads the forecast.
+        self._own_pid = os.getpid() if host.root == '/' else 0
         self._seen: Dict[int, Optional[Process]] = {}
         # Whether this kernel's counters and what it shows of them differ (from 6.2 on), as any process shows.
         self._approximate = False
@@ -80,7 +83,7 @@ class Observer(object):
 
     def look(self, wanted: int, also: Iterable[int] = ()) -> Snapshot:
         """The ``wanted`` likeliest victims, and ``also`` these; all of them where a cgroup's limit is what counts."""
-        self._wanted = wanted
+        self._wanted = wanted + 1
         if self._cgroup is not None:
             self._see(pid for pid in self._tree.pids(self._cgroup) if pid)
         else:
@@ -91,7 +94,8 @@ class Observer(object):
     def complete(self, forecast: Forecast) -> Optional[Snapshot]:
         """The snapshot with what was missing in it for this forecast; None when nothing was."""
         unlooked = [pid for pid in sorted(forecast.unlooked) if pid not in self._ties]
-        doubtful = self._approximate and not self._tried and any(len(kill.victims) > 1 for kill in forecast.kills)
+        doubtful = self._approximate and not self._tried and any(
+            len(kill.victims) > 1 and any(one.process.error_pages for one in kill.victims) for kill in forecast.kills)
         if not unlooked and not forecast.short and not doubtful:
             return None
         if doubtful:
@@ -121,7 +125,7 @@ class Observer(object):
         processes = dict((pid, self._with_error(one)) for pid, one in self._seen.items() if one is not None)
         return Snapshot(
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
-            left_out=0 if self._left_out_pages is None else self._census.count - len(processes),
+            left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
             left_out_pages=self._left_out_pages, unknown=self._unknown())
 
     def _with_error(self, process: Process) -> Process:
@@ -154,7 +158,7 @@ class Observer(object):
 
     def _see(self, pids: Iterable[int]) -> None:
         for pid in pids:
-            if pid not in self._seen:
+            if pid not in self._seen and pid != self._own_pid:
                 self._seen[pid] = self._process(pid)
 
     def _process(self, pid: int) -> Optional[Process]:
@@ -282,7 +286,7 @@ class Observer(object):
         if state.get('KillMode', _KILLS_ALL[0]) not in _KILLS_ALL:
             main = state.get('MainPID', '0')
             return [int(main)] if told and not is_main and main not in ('', '0') else []
-        return [pid for pid in UnitGroup(self._host, cgroup).pids() if pid not in (0, process.pid)]
+        return [pid for pid in UnitGroup(self._host, cgroup).pids() if pid not in (0, process.pid, self._own_pid)]
 
 
 def fitted(pages: int, error_pages: int, adj: int, score: int, kernel: _badness.Kernel) -> Tuple[int, int]:

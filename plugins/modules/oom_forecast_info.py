@@ -96,6 +96,7 @@ notes:
     sum in some places. What a process is weighed with is therefore known within RV(kill_order[].error_pages),
       mostly less than a
     megabyte. Where two are closer than that, both are named.
+  - The process of the module itself is left out, since it is gone when the forecast is read.
   - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
   - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless; that
     C(swapoff) and the end of KSM are
