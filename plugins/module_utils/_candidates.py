@@ -68,6 +68,10 @@ class Census(object):
         """The processes that were seen, without the machine's init."""
         return len(self._scores)
 
+    def pids(self) -> List[int]:
+        """All of them."""
+        return [pid for _score, pid in self._scores]
+
     def with_score(self, score: int) -> List[int]:
         """Those whose oom_score this is."""
         return [pid for one, pid in self._scores if one == score]

@@ -44,6 +44,7 @@ Request = NamedTuple('Request', [
     ('growth', Optional[Growth]),
     ('protect', List[str]),       # as the user wrote them
     ('cgroup', Optional[str]),
+    ('nodes', Optional[List[int]]),
     ('panic_on_oom', Optional[int]),
     ('kill_allocating_task', Optional[bool]),
 ])
@@ -70,7 +71,8 @@ def request_of(params: Dict[str, Any]) -> Request:
     if params['growing'] is not None:
         growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
     return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth,
-                   checked_protect(params['protect']), cgroup_of(params['cgroup']), *assumed_policy('', params))
+                   checked_protect(params['protect']), cgroup_of(params['cgroup']), nodes_of(params),
+                   *assumed_policy('', params))
 
 
 def cgroup_of(path: Optional[str]) -> Optional[str]:
@@ -88,6 +90,15 @@ def cgroup_of(path: Optional[str]) -> Optional[str]:
     if clean in ('', '/'):
         raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine')
     return clean
+
+
+def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
+    """The NUMA nodes, None for all. Raises ConvertError."""
+    if params['nodes'] is None:
+        return None
+    if params['cgroup'] is not None or not params['nodes']:
+        raise ConvertError('nodes: give at least one, and no cgroup, whose limit is for its memory on all nodes')
+    return [to_integer('nodes[%d]' % number, node, 0) for number, node in enumerate(params['nodes'])]
 
 
 def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
@@ -123,7 +134,7 @@ def _pages(size: Any) -> int:
 def _live(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
     what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
-        observer = Observer(host, processes, request.cgroup, manager)
+        observer = Observer(host, processes, request.cgroup, manager, request.nodes)
     except Unreadable as exc:
         raise Refusal('No forecast is possible: %s.' % exc) from exc
     snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
@@ -137,6 +148,8 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
     if request.cgroup is not None and request.cgroup != snapshot.domain.cgroup:
         raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
                            % (snapshot.domain.cgroup or 'the whole machine'))
+    if request.nodes is not None and request.nodes != snapshot.domain.nodes:
+        raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
     what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
     return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), data)
 

@@ -118,7 +118,7 @@ def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     if limit.swappiness:
         swap_pages = total_swap_pages if limit.swap_pages is None else min(limit.swap_pages, total_swap_pages)
     # The kernel takes 1 for a limit of 0.
-    return Domain(cgroup, limit.memory_pages + swap_pages or 1, limit.kill_disabled)
+    return Domain(cgroup, limit.memory_pages + swap_pages or 1, limit.kill_disabled, None)
 
 
 def _limited_ancestor(tree: Tree, cgroup: str) -> Optional[str]:

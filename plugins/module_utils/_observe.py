@@ -18,6 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _environment,
     _kcmp,
     _memcg,
+    _numa,
     _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
@@ -52,8 +53,8 @@ class Observer(object):
     """One forecast's looks at the machine."""
 
     def __init__(self, host: Host, processes: Processes, cgroup: Optional[str] = None,
-                 manager: Optional[Manager] = None) -> None:
-        """Raises Unreadable, and Refusal for a cgroup that is not there or has no limit."""
+                 manager: Optional[Manager] = None, nodes: Optional[List[int]] = None) -> None:
+        """Raises Unreadable, and Refusal for a cgroup or a NUMA node that is not there or a cgroup without limit."""
         sizes = _sysinfo.sizes(host)
         if sizes is None:
             raise Unreadable('how much memory the machine has cannot be read (/proc/meminfo)')
@@ -63,8 +64,13 @@ class Observer(object):
         self._census = _candidates.Census(host, processes, sum(sizes), not self._nested)
         self._total_pages = sum(sizes)
         self._cgroup = cgroup
-        self._domain = Domain(None, sum(sizes), False) if cgroup is None else _memcg.domain_of(
-            self._tree, cgroup, sizes[1])
+        self._nodes = nodes
+        if cgroup is not None:
+            self._domain = _memcg.domain_of(self._tree, cgroup, sizes[1])
+        elif nodes is not None:
+            self._domain = _numa.domain_of(host, nodes, sizes[1])
+        else:
+            self._domain = Domain(None, sum(sizes), False, None)
         # This process is gone before anybody reads the forecast.
         self._own_pid = os.getpid() if host.root == '/' else 0
         self._seen: Dict[int, Optional[Process]] = {}
@@ -86,6 +92,8 @@ class Observer(object):
         self._wanted = wanted + 1
         if self._cgroup is not None:
             self._see(pid for pid in self._tree.pids(self._cgroup) if pid)
+        elif self._nodes is not None:
+            self._see(self._census.pids())
         else:
             self._see_likeliest()
         self._see(also)
@@ -181,6 +189,7 @@ class Observer(object):
             pid=pid, start_ticks=start_ticks, name=harmless(name), cgroup=None if cgroup is None else harmless(cgroup),
             unit=None if unit is None else harmless(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
             error_pages=error, never=self._never(pid, pages, adj, score, holding),
+            nodes=None if self._nodes is None else _numa.allowed(self._processes.read('%d/status' % pid) or b''),
             freed_pages=0 if holding is None else (
                 holding.own_kb // page_kb + holding.swap_kb // page_kb + holding.tables_kb // page_kb))
 

@@ -15,7 +15,12 @@ courses are followed, and the victims of a rank are those of all courses.
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness
-from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Process, Settings, Snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import (
+    Domain,
+    Process,
+    Settings,
+    Snapshot,
+)
 
 KILL, PANIC, DEADLOCK, NO_KILL, UNKNOWN = 'kill', 'panic', 'deadlock', 'no_kill', 'unknown'
 # Why a process goes down with another one.
@@ -91,9 +96,10 @@ def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str],
     """What happens without any look at the processes: (outcome, reason), (None, None) where they are looked at."""
     settings, domain = snapshot.settings, snapshot.domain
     in_cgroup = domain.cgroup is not None
+    everywhere = not in_cgroup and domain.nodes is None
     if domain.kill_disabled:
         return NO_KILL, 'memory.oom_control of %s says oom_kill_disable 1: who asks for memory waits' % domain.cgroup
-    if settings.panic_on_oom == 2 or (settings.panic_on_oom == 1 and not in_cgroup):
+    if settings.panic_on_oom == 2 or (settings.panic_on_oom == 1 and everywhere):
         return PANIC, 'vm.panic_on_oom is %d' % settings.panic_on_oom
     if snapshot.unknown is not None:
         return UNKNOWN, snapshot.unknown
@@ -259,7 +265,7 @@ def _in_order(snapshot: Snapshot, what_if: WhatIf) -> List[Weighed]:
     weighed = []
     for process in snapshot.processes.values():
         adj = what_if.score_adj.get(process.pid, process.oom_score_adj)
-        if not can_be_chosen(process, adj) or not is_within(process, snapshot.domain.cgroup):
+        if not can_be_chosen(process, adj) or not is_within(process, snapshot.domain):
             continue
         memory = process.memory_pages + growth_with_tables(what_if.growth_pages.get(process.pid, 0))
         badness = memory + adj * (snapshot.domain.total_pages // 1000)
@@ -274,8 +280,11 @@ def can_be_chosen(process: Process, adj: int) -> bool:
     return process.never is None and adj != _badness.ADJ_MIN
 
 
-def is_within(process: Process, cgroup: Optional[str]) -> bool:
-    """Whether a process is in the cgroup that runs out of memory, or in one below it."""
+def is_within(process: Process, domain: Domain) -> bool:
+    """Whether a process is in the cgroup that runs out of memory, or below it, or may use one of the nodes that do."""
+    cgroup, nodes = domain.cgroup, domain.nodes
+    if nodes is not None and process.nodes is not None and not set(nodes) & set(process.nodes):
+        return False
     if cgroup is None:
         return True
     return process.cgroup is not None and (process.cgroup == cgroup or process.cgroup.startswith(cgroup + '/'))

@@ -18,6 +18,7 @@ Domain = NamedTuple('Domain', [
     ('cgroup', Optional[str]),  # below the root of the tree of cgroups; None for the whole machine
     ('total_pages', int),       # what oom_score_adj is measured against
     ('kill_disabled', bool),    # memory.oom_control of cgroup v1
+    ('nodes', Optional[List[int]]),  # the NUMA nodes that run out, None for all
 ])
 
 # The kernel and its settings, as far as its choice depends on them.
@@ -46,6 +47,7 @@ Process = NamedTuple('Process', [
     ('error_pages', int),   # by how much the kernel's own number may be more, or less
     ('freed_pages', int),   # what no other process has: anonymous, swapped and page tables
     ('never', Optional[str]),
+    ('nodes', Optional[List[int]]),  # the NUMA nodes that it may use; None where that is not asked
 ])
 
 # What goes down together with a process. Looked up for those that may be chosen only.
@@ -115,7 +117,9 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
     if name not in data:
         raise ConvertError('snapshot: %s is missing' % place)
     value = data[name]
-    if wanted is List[int]:
+    if wanted is Optional[List[int]] and value is None:
+        return None
+    if wanted in (List[int], Optional[List[int]]):
         _check(value, list, place)
         for item in value:
             _check(item, int, place)

@@ -10,8 +10,8 @@ module: oom_forecast_info
 short_description: Foretell which process the kernel kills next when memory runs out, and what goes down with it
 version_added: 0.1.0
 description:
-  - Answers, before it happens, which processes the kernel would kill one after the other if memory ran out now, by the
-    kernel's own rules and numbers.
+  - Answers, before it happens, which processes the kernel would kill one after the other if memory ran out now, by
+    the kernel's own rules and numbers.
   - Tells what else goes down with each victim, and whether the machine would panic instead.
   - Tells what a change would alter, such as another C(oom_score_adj) of a service or one that grows.
   - Changes nothing, and needs no privileges, though root sees more.
@@ -23,14 +23,14 @@ options:
   score_adj:
     description:
       - What if these had another C(oom_score_adj). Nothing is set.
-      - A service is treated as M(oomkit.linux.oom_score_adj) would, so that processes that set their own value keep it.
+      - A service is treated as M(oomkit.linux.oom_score_adj) would, so that processes that set their own value keep
+        it.
     type: list
     elements: dict
     suboptions:
       service:
         description: The service, as C(systemctl) names it, with or without C(.service). Exactly one of this,
-          O(score_adj[].pid) and
-          O(score_adj[].comm) is required.
+          O(score_adj[].pid) and O(score_adj[].comm) is required.
         type: str
       pid:
         description: The number of a process.
@@ -44,8 +44,8 @@ options:
         required: true
   protect:
     description:
-      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module
-        does not fail.
+      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module does
+        not fail.
       - C(postgresql) means its instances too, as C(postgresql@15-main).
     type: list
     elements: str
@@ -54,6 +54,12 @@ options:
       - Foretell what happens when this cgroup reaches its own memory limit, instead of the whole machine.
       - The path as C(/proc/PID/cgroup) shows it, with or without C(/sys/fs/cgroup) before it.
     type: str
+  nodes:
+    description:
+      - Foretell what happens when these NUMA nodes have no memory left and somebody needs some who may use no others,
+        because of a cpuset or a memory policy. Mutually exclusive with O(cgroup).
+    type: list
+    elements: int
   growing:
     description: What if this one took so much more memory first.
     type: dict
@@ -77,32 +83,29 @@ options:
     type: bool
   snapshot:
     description:
-      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this
-        machine, of which nothing is
-        read then.
-      - It holds the processes that mattered for the question it was made for. For another question it may be
-        too little, which is said.
+      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this machine,
+        of which nothing is read then.
+      - It holds the processes that mattered for the question it was made for. For another question it may be too
+        little, which is said.
     type: dict
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff
+      mode.
     support: none
 notes:
   - The kernel counts memory in parts on each processor and looks at the sum of those parts that were handed in.
-    C(/proc) shows the exact
-    sum in some places. What a process is weighed with is therefore known within RV(kill_order[].error_pages),
-      mostly less than a
-    megabyte. Where two are closer than that, both are named.
+    C(/proc) shows the exact sum in some places. What a process is weighed with is therefore known within
+    RV(kill_order[].error_pages), mostly less than a megabyte. Where two are closer than that, both are named.
   - The process of the module itself is left out, since it is gone when the forecast is read.
   - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
-  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless; that
-    C(swapoff) and the end of KSM are
-    killed first of all; and kills for lack of memory in some NUMA nodes only (cpuset and mempolicy).
-  - Kernels up to 5.1 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale of
-    kernels before 5.9, that child is named as a possible victim too.
+  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless, and
+    that C(swapoff) and the end of KSM are killed first of all.
+  - Kernels up to 5.1 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale
+    of kernels before 5.9, that child is named as a possible victim too.
 seealso:
   - module: oomkit.linux.oom_facts
   - module: oomkit.linux.oom_score_adj
@@ -159,9 +162,8 @@ outcome:
   description:
     - V(kill) if processes are killed, as RV(kill_order) says.
     - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
-    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics.
-      In a cgroup, who asks for memory
-      fails or waits.
+    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a
+      cgroup, who asks for memory fails or waits.
     - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
     - V(unknown) if it cannot be told, with the RV(reason).
   returned: success
@@ -181,7 +183,8 @@ kill_order:
       description: Which kill it is, from 1.
       type: int
     victims:
-      description: Who is killed. More than one, the likeliest first, where any of them may be; 100 at most are listed.
+      description: Who is killed. More than one, the likeliest first, where any of them may be; 100 at most are
+        listed.
       type: list
       elements: dict
       sample:
@@ -197,8 +200,8 @@ kill_order:
       description: How many may be.
       type: int
     ambiguous:
-      description: Whether there is more than one possible victim, because they are closer than the kernel
-        counts, or equal.
+      description: Whether there is more than one possible victim, because they are closer than the kernel counts, or
+        equal.
       type: bool
     margin_pages:
       description: By how many pages the likeliest victim is ahead of the next one, C(null) if there is no next one.
@@ -213,16 +216,14 @@ kill_order:
       description: The unit of the likeliest victim, C(null) if it is in none.
       type: str
     freed_kb:
-      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others
-        share is not in it.
+      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others share
+        is not in it.
       type: int
     collateral:
       description:
-        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the
-          very same memory, V(oom_group)
-          where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends) where systemd
-            ends the service then, because of
-          C(OOMPolicy=) or because its main process is gone.
+        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the very
+          same memory, V(oom_group) where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends)
+          where systemd ends the service then, because of C(OOMPolicy=) or because its main process is gone.
       type: list
       elements: dict
       sample:
@@ -232,9 +233,8 @@ kill_order:
           why: service_ends
 violations:
   description:
-    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where
-      another possible victim would leave
-      it alone.
+    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where another
+      possible victim would leave it alone.
   returned: success
   type: list
   elements: dict
@@ -260,8 +260,8 @@ notes:
 userspace_killers:
   description:
     - earlyoom, systemd-oomd and nohang where they run. They kill before the kernel has to, by their own rules.
-    - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done, in
-      the control groups of C(units) only (C(null) for the whole machine). C(text) says the same in words.
+    - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done,
+      in the control groups of C(units) only (C(null) for the whole machine). C(text) says the same in words.
     - With C(dry_run) it never acts. C(reason) says why the thresholds are not known, and C(notes) what else counts.
   returned: success
   type: list
@@ -308,6 +308,7 @@ def main() -> None:
             who, comm=dict(type='str'), value=dict(type='raw', required=True))),
         protect=dict(type='list', elements='str'),
         cgroup=dict(type='str'),
+        nodes=dict(type='list', elements='int'),
         growing=dict(type='dict', options=dict(who, size=dict(type='raw', required=True))),
         policy=dict(type='raw'),
         kill_allocating_task=dict(type='bool'),

@@ -131,7 +131,7 @@ def facts_ms() -> float:
 
 def forecast_ms() -> float:
     """All that the module oom_forecast_info does without options."""
-    names = ('score_adj', 'protect', 'cgroup', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+    names = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
     begin = time.perf_counter()
     result = _forecast_module.run(dict(dict.fromkeys(names), kills=5))
     elapsed_ms = (time.perf_counter() - begin) * 1000

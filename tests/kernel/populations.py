@@ -38,7 +38,7 @@ PR_SET_NAME = 15
 MCL_CURRENT = 1
 MADV_PAGEOUT = 21
 NEVER = '-1000'
-OPTIONS = ('score_adj', 'protect', 'cgroup', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+OPTIONS = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
 SHAPES = ('plain', 'plain', 'plain', 'threads', 'headless', 'tree', 'shared', 'sharer', 'swapped')
 STACK = ctypes.create_string_buffer(1 << 16)
 

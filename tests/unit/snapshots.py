@@ -12,7 +12,7 @@ def process(pid, pages, adj=0, **other):
     values = dict(
         pid=pid, start_ticks=pid, name=f'p{pid}', cgroup=f'/system.slice/s{pid}.service', unit=f's{pid}.service',
         oom_score=0 if adj == -1000 else 700, oom_score_adj=adj, memory_pages=pages, error_pages=0, freed_pages=pages,
-        never=None)
+        never=None, nodes=None)
     return _snapshot.Process(**dict(values, **other))
 
 
@@ -28,11 +28,11 @@ def snapshot(*processes, company=None, cgroup=None, limit_pages=None, **other):
     settings = dict(page_kb=4, total_pages=TOTAL_PAGES, scale=_badness.SCALE_NEW, panic_on_oom=0,
                     kill_allocating_task=False)
     settings.update((name, other.pop(name)) for name in list(other) if name in settings)
-    kill_disabled = other.pop('kill_disabled', False)
+    kill_disabled, nodes = other.pop('kill_disabled', False), other.pop('nodes', None)
     known = {one.pid: ties() for one in processes}
     known.update(company or {})
     return _snapshot.Snapshot(
         settings=_snapshot.Settings(**settings),
-        domain=_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled),
+        domain=_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled, nodes),
         processes={one.pid: one for one in processes}, ties=known,
         **dict(dict(left_out=0, left_out_pages=None, unknown=None), **other))

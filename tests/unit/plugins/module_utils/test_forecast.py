@@ -31,7 +31,7 @@ def machine(tmp_path):
 
 
 def run(machine, **params):
-    names = ('score_adj', 'protect', 'cgroup', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+    names = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
     unknown = set(params) - {*names, 'kills'}
     assert not unknown, unknown
     return _forecast_module.run({**dict.fromkeys(names), 'kills': 5, **params}, machine, machine)
@@ -117,7 +117,8 @@ def test_a_cgroup_at_its_own_limit(machine):
     ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
     ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'), ({'protect': ['../a']}, r'protect\[0\]'),
     ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
-    ({'policy': 3}, 'policy'), ({'snapshot': {}}, 'format'),
+    ({'policy': 3}, 'policy'), ({'nodes': []}, 'nodes'), ({'nodes': [0], 'cgroup': '/a'}, 'nodes'),
+    ({'nodes': [-1]}, 'nodes'), ({'snapshot': {}}, 'format'),
 ])
 def test_options_that_cannot_be_meant(machine, params, text):
     with pytest.raises(ConvertError, match=text):
@@ -141,6 +142,37 @@ def test_what_is_not_seen_is_unknown(machine):
     with open(machine.base / 'sys/fs/cgroup/system.slice/a.service/cgroup.procs', 'a') as procs:
         procs.write('0\n')
     assert run(machine, cgroup='/system.slice/a.service')['outcome'] == 'unknown'
+
+
+ZONES = """Node 0, zone      DMA
+  per-node stats
+      nr_inactive_anon 5
+  pages free     3840
+        present  3998
+        managed  3840
+Node 0, zone   Normal
+  pages free     1
+        present  100000
+Node 1, zone   Normal
+  pages free     1
+        present  50000
+"""
+
+
+def test_numa_nodes(machine):
+    machine.put('/proc/zoneinfo', ZONES)
+    for pid, nodes in ((10, '0'), (11, '0-1'), (12, '1'), (13, '0,1')):
+        path = '/proc/%d/status' % (NOBODY + pid)
+        machine.put(path, machine.get(path) + 'Mems_allowed_list:\t%s\n' % nodes)
+    result = run(machine, nodes=[1], kills=2)
+    assert result['snapshot']['domain'] == {'cgroup': None, 'total_pages': 50_000, 'kill_disabled': False, 'nodes': [1]}
+    assert victims(result) == [[12], [11]] or victims(result) == [[12], [13]]
+    assert run(machine, nodes=[0, 1])['snapshot']['domain']['total_pages'] == 153_998
+    assert run(None, snapshot=result['snapshot'], nodes=[1], kills=2)['kill_order'] == result['kill_order']
+    with pytest.raises(ConvertError, match='not taken for'):
+        run(None, snapshot=result['snapshot'], nodes=[0])
+    with pytest.raises(Refusal, match='no NUMA node 2, 3 here; there are 0, 1'):
+        run(machine, nodes=[3, 2])
 
 
 # --------------------------------------------------------------------- readings

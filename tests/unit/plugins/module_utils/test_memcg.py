@@ -39,7 +39,7 @@ def test_what_a_cgroup_of_v2_measures_by(tmp_path, values, swappiness, total_pag
     machine, tree = make(tmp_path)
     machine.put('/proc/sys/vm/swappiness', swappiness + '\n')
     cgroup(machine, '/a/b', **values)
-    assert _memcg.domain_of(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False)
+    assert _memcg.domain_of(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False, None)
 
 
 @pytest.mark.parametrize('both, swappiness, disabled, total_pages', [
@@ -53,7 +53,7 @@ def test_what_a_cgroup_of_v1_measures_by(tmp_path, both, swappiness, disabled, t
     if both:
         values['memsw__limit_in_bytes'] = str(both)
     cgroup(machine, '/memory/a', '5\n', **values)
-    assert _memcg.domain_of(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled))
+    assert _memcg.domain_of(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled), None)
     assert tree.pids('/a') == [5]
     assert not tree.kills_as_a_whole('/a') and not tree.tells_of_kills('/a')
 

@@ -169,6 +169,19 @@ def test_a_cgroup_measures_by_its_own_limit(adj, victim):
     assert order(forecast(everywhere, 1)) == [[11]]  # by the machine's measure B comes first in both cases
 
 
+# ------------------------------------------------------------------- NUMA nodes
+
+
+@pytest.mark.parametrize('panic_on_oom, outcome', [(0, 'kill'), (1, 'kill'), (2, 'panic')])
+def test_nodes_that_run_out_by_themselves(panic_on_oom, outcome):
+    """Only who may use them can be chosen, by the measure of those nodes; panic_on_oom 1 is for the whole machine."""
+    world = snapshot(process(10, 9000, nodes=[0]), process(11, 2000, nodes=[0, 1]), process(12, 1000, 50, nodes=[1]),
+                     nodes=[1], limit_pages=10_000, panic_on_oom=panic_on_oom)
+    found = forecast(world)
+    assert found.outcome == outcome
+    assert order(found) == ([[11], [12]] if outcome == 'kill' else [])
+
+
 # ------------------------------------------------------------------- company
 
 
@@ -266,7 +279,7 @@ def test_whatever_the_kernel_counts_within_the_error_its_victim_is_in_the_set(pr
     ({'format': 2}, 'format'), ({'settings': None}, 'settings'), ({'processes': {}}, 'processes'),
     ({'left_out_pages': 'x'}, 'left_out_pages'), ({'ties': [{}]}, 'ties[0].pid'),
     ({'processes': [{'pid': True}]}, 'pid'),
-    ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False}}, 'positive'),
+    ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False, 'nodes': None}}, 'positive'),
 ])
 def test_what_is_no_snapshot_is_refused_by_the_place(change, text):
     data = dict(_snapshot.to_json(snapshot(process(10, 5))), **change)
