@@ -38,6 +38,7 @@ def test_the_kernel_kills_whom_the_forecast_says(fresh):
     for row in wrong:
         print(json.dumps(row))
     assert not wrong, 'wrong: ' + ', '.join(f'{row["kind"]} {row["seed"]}' for row in wrong)
+    assert all(sum(row['compared'] for row in rows if row['kind'] == kind) for kind in {row['kind'] for row in rows})
     apart, ambiguous = clear_cases(rows)
     assert ambiguous <= 0.05 * apart, f'{ambiguous} of {apart} are ambiguous although more than 1 MB apart'
 
@@ -86,11 +87,13 @@ def table(kernel, rows):
         some = [row for row in rows if row['kind'] == kind]
         for rank in range(max(len(row['ranks']) for row in some)):
             found = Counter(row['ranks'][rank]['verdict'] for row in some if rank < len(row['ranks']))
-            numbers = sum(len(row['numbers']) for row in some) if rank == 0 else ''
-            lines.append(f'| {kind} | {len(some)} | {rank + 1} | {found["right"]} | {found["set"]} | {found["wrong"]} '
-                         f'| {numbers} |')  # fmt: skip
+            numbers = f'{sum(len(row["numbers"]) for row in some)} of {sum(row["compared"] for row in some)}'
+            right = f'{found["right"]} + {found["nobody"]}' if found['nobody'] else found['right']
+            lines.append(f'| {kind} | {len(some)} | {rank + 1} | {right} | {found["set"]} | {found["wrong"]} '
+                         f'| {numbers if rank == 0 else ""} |')  # fmt: skip
     apart, ambiguous = clear_cases(rows)
     all_of_them = verdicts(rows)
-    lines.append(f'| all | {len(rows)} | | {all_of_them["right"]} | {all_of_them["set"]} | {all_of_them["wrong"]} | '
-                 f'{sum(len(row["numbers"]) for row in rows)} |')  # fmt: skip
+    lines.append(f'| all | {len(rows)} | | {all_of_them["right"] + all_of_them["nobody"]} | {all_of_them["set"]} '
+                 f'| {all_of_them["wrong"]} | {sum(len(row["numbers"]) for row in rows)} of '
+                 f'{sum(row["compared"] for row in rows)} |')  # fmt: skip
     return '\n'.join(lines) + f'\n\nMore than 1 MB apart: {apart} kills, {ambiguous} of them ambiguous.'
