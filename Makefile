@@ -14,7 +14,7 @@ demo: ## audit this machine, and show what an example policy would change; chang
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
 test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13 beside molecule (30 to 40 minutes)
-	@$(TESTS) unit package sanity lint bench lab+molecule
+	@$(TESTS) unit package sanity+lint bench lab+molecule
 
 quick: ## unit tests and quick lint, in seconds
 	@$(TESTS) unit quick-lint
