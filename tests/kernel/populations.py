@@ -340,9 +340,11 @@ def memcg(rng):
             spec.shape = 'plain'
     population = Population(specs)
     try:
-        used_pages = int(read(ROOT + '/memory.current')) // PAGE
+        # What cannot be reclaimed without swap, so that somebody has to go.
+        used_pages = sum(int(size) for size in re.findall(r'^(?:anon|shmem) ([0-9]+)$', read(ROOT + '/memory.stat'),
+                                                          re.MULTILINE)) // PAGE  # fmt: skip
         limit_pages = max(256, int(used_pages * rng.uniform(0.6, 0.98)))
-        write(ROOT + '/memory.max', 2 * used_pages * PAGE)
+        write(ROOT + '/memory.max', 2 * used_pages * PAGE + 64 * MIB)
         # The same, at the limit that is set when the kernel is asked.
         snapshot = forecast(cgroup='/oomkit-test')['snapshot']
         snapshot['domain']['total_pages'] = limit_pages

@@ -3,7 +3,7 @@
 """The forecast of random populations against the kernel's own choice.
 
 OOMKIT_POPULATIONS is how many for each kernel (30; make lab-matrix takes 200), OOMKIT_SEED the number of the first one
-(1). One alone: OOMKIT_ONLY="sysrq 17" or "sysrq+swap 17".
+(1). One alone: OOMKIT_ONLY="sysrq 17" or "sysrq+swap 17". One kind: OOMKIT_KIND=memcg.
 """
 
 import json
@@ -53,7 +53,7 @@ def plan():
     # Swap comes last, since it stays.
     parts = sorted(PARTS, key=lambda part: part[1])
     return [(kind, swap, [str(first + number) for number in range(max(1, round(count * share)))])
-            for kind, swap, share in parts]  # fmt: skip
+            for kind, swap, share in parts if os.environ.get('OOMKIT_KIND', kind) == kind]  # fmt: skip
 
 
 def run(machine, kind, swap, seeds):
