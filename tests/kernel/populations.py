@@ -35,7 +35,7 @@ ROOT = '/sys/fs/cgroup/oomkit-test'
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_VM = 0x100
 PR_SET_NAME = 15
-MCL_CURRENT = 1
+MCL_CURRENT, MCL_ONFAULT = 1, 4
 MADV_PAGEOUT = 21
 NEVER = '-1000'
 OPTIONS = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
@@ -132,6 +132,8 @@ def live(spec, done, lock):
     LIBC.prctl(PR_SET_NAME, spec.name, 0, 0, 0)
     if spec.shape == 'headless':
         memory = touched(spec.pages)
+        if lock:
+            stay_resident()
 
         def stay():
             # The first thread is dead once its state says so.
@@ -144,11 +146,17 @@ def live(spec, done, lock):
         LIBC.pthread_exit(None)
     memory = MAKE[spec.shape](spec.pages)
     if lock:
-        LIBC.mlockall(MCL_CURRENT)
+        stay_resident()
     os.write(done, b'1')
     while True:
         time.sleep(9999)
     return memory
+
+
+def stay_resident():
+    """Pages of programs and libraries go before anybody is killed, and count less for that: not here."""
+    if LIBC.mlockall(MCL_CURRENT | MCL_ONFAULT):
+        raise OSError(ctypes.get_errno(), 'mlockall')
 
 
 class Population:
@@ -338,7 +346,7 @@ def memcg(rng):
     for spec in specs:
         if spec.shape == 'swapped':
             spec.shape = 'plain'
-    population = Population(specs)
+    population = Population(specs, lock=True)
     try:
         used_pages = int(read(ROOT + '/memory.current')) // PAGE
         limit_pages = max(256, int(used_pages * rng.uniform(0.6, 0.98)))
