@@ -454,6 +454,9 @@ def population_differs(population, expected, count, exactly):
     for item in expected['kill_order'][:count]:
         doomed |= {item['victims'][0]['pid']} | {one['pid'] for one in item['collateral']}
     doomed &= set(population.pids)
+    end = time.monotonic() + 5  # whoever is killed may take its time on a slow machine
+    while not doomed <= population.dead() and time.monotonic() < end:
+        time.sleep(0.02)
     dead = population.dead()
     return dead != doomed if exactly else not doomed <= dead
 
