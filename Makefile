@@ -13,7 +13,7 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13 beside molecule (30 to 40 minutes)
+test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13 beside molecule (most of an hour)
 	@$(TESTS) unit package sanity+lint bench lab+molecule
 
 quick: ## unit tests and quick lint, in seconds

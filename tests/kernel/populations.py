@@ -40,6 +40,7 @@ MADV_PAGEOUT = 21
 NEVER = '-1000'
 OPTIONS = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
 SHAPES = ('plain', 'plain', 'plain', 'threads', 'headless', 'tree', 'shared', 'sharer', 'swapped')
+HELD = []  # the memory of a process of a population
 STACK = ctypes.create_string_buffer(1 << 16)
 
 
@@ -131,7 +132,7 @@ def live(spec, done, lock):
     write('/proc/self/oom_score_adj', spec.adj)
     LIBC.prctl(PR_SET_NAME, spec.name, 0, 0, 0)
     if spec.shape == 'headless':
-        memory = touched(spec.pages)
+        HELD.append(touched(spec.pages))
         if lock:
             stay_resident()
 
@@ -140,17 +141,16 @@ def live(spec, done, lock):
             while ') Z ' not in open(f'/proc/self/task/{os.getpid()}/stat', errors='replace').read():
                 time.sleep(0.005)
             os.write(done, b'1')
-            signal.pause() if threading.current_thread() is threading.main_thread() else time.sleep(9999)
+            time.sleep(9999)
 
         threading.Thread(target=stay).start()
         LIBC.pthread_exit(None)
-    memory = MAKE[spec.shape](spec.pages)
+    HELD.append(MAKE[spec.shape](spec.pages))
     if lock:
         stay_resident()
     os.write(done, b'1')
     while True:
         time.sleep(9999)
-    return memory
 
 
 def stay_resident():

@@ -196,8 +196,7 @@ def make_huge(pages):
 def first_of_a_pid_namespace():
     cgroups()
     populations.MAKE['namespace'] = make_namespace
-    result = tried([spec(60, shape='namespace'), spec(30)])
-    return result
+    return tried([spec(60, shape='namespace'), spec(30)])
 
 
 def make_namespace(pages):

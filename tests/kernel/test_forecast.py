@@ -42,7 +42,6 @@ def test_the_kernel_follows_the_rule_and_the_forecast_knew(rules, rule):
     assert found['outcome'] == 'kill', found
     assert (found['victims'], found['collateral'], found['killed']) == (victims, collateral, killed), found
     assert dead is None or found['dead'] == dead, found
-    assert set(killed) <= set(sum(victims, []))
 
 
 def test_in_a_cgroup_the_one_with_the_lower_score_dies(rules):
@@ -99,7 +98,7 @@ def test_the_forecast_of_a_change_is_what_the_change_brings(fresh):
     assert 'plain.service' in planned['forecast_after']['summary'][0]
     fresh.module('oom_score_adj', name='plain', score_adj=900)
     now = fresh.module('oom_forecast_info')
-    assert now['summary'] == planned['forecast_after']['summary'] or now['kill_order'][0]['service'] == 'plain.service'
+    assert now['kill_order'][0]['service'] == planned['forecast_after']['kill_order'][0]['service'] == 'plain.service'
     refused = fresh.module('oom_score_adj', name='family', score_adj=950, protect=['family'], forecast=2)
     assert refused['failed'] and refused['msg'].startswith('protect: with this, family'), refused
     assert 'Nothing was changed' in refused['msg']

@@ -166,7 +166,7 @@ def test_numa_nodes(machine):
         machine.put(path, machine.get(path) + 'Mems_allowed_list:\t%s\n' % nodes)
     result = run(machine, nodes=[1], kills=2)
     assert result['snapshot']['domain'] == {'cgroup': None, 'total_pages': 50_000, 'kill_disabled': False, 'nodes': [1]}
-    assert victims(result) == [[12], [11]] or victims(result) == [[12], [13]]
+    assert victims(result) == [[12], [13]]  # 10, the largest, may not use node 1
     assert run(machine, nodes=[0, 1])['snapshot']['domain']['total_pages'] == 153_998
     assert run(None, snapshot=result['snapshot'], nodes=[1], kills=2)['kill_order'] == result['kill_order']
     with pytest.raises(ConvertError, match='not taken for'):
