@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / 'callbacks'
+# What Ansible does by itself, without a module on the host.
+ON_CONTROLLER = ('meta', 'set_fact', 'include_tasks', 'include_role', 'debug', 'assert', 'validate_argument_spec')
 
 
 def variables(log):
@@ -24,11 +26,10 @@ def read(log):
 
 def on_the_host(tasks):
     """The tasks that ran a module on the host."""
-    own = ('meta', 'set_fact', 'include_tasks', 'include_role', 'debug', 'assert', 'validate_argument_spec')
     return [
         task['action'].rpartition('.')[2]
         for task in tasks
-        if task['status'] != 'skipped' and task['action'].rpartition('.')[2] not in own
+        if task['status'] != 'skipped' and task['action'].rpartition('.')[2] not in ON_CONTROLLER
     ]
 
 
