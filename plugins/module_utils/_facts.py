@@ -292,7 +292,8 @@ def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
 def _environment_facts(look: _Look) -> Dict[str, Any]:
     environment = look.environment()
     container = environment['container']
-    return dict(environment, container=None if container is None else harmless(container))
+    return dict(environment, container=None if container is None else harmless(container),
+                gathered_at=_candidates.iso_time(time.time()))
 
 
 _GATHERERS: Dict[str, Callable[[_Look], Any]] = {
