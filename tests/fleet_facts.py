@@ -54,7 +54,8 @@ def facts(host: str, kind: str, seed: int = 1) -> dict:
         'panic': {'panic_on_oom': int(policy != 'kill'), 'policy': policy,
                   'reboot_after_s': 0 if policy != 'kill' and random_.random() < 0.05 else 10,
                   'kill_allocating_task': False, 'dump_tasks': True},
-        'candidates': [_candidate(rank, total_kb, random_, *random_.choice(services)) for rank in range(1, 11)],
+        'candidates': [_candidate(rank, size_kb, total_kb, random_, *random_.choice(services))
+                       for rank, size_kb in enumerate(_sizes_kb(total_kb, random_), 1)],
         'unkillable': [{'pid': 611, 'name': 'sshd', 'unit': 'ssh.service'}],
         'kills': {'total': kills, 'recent': [
             {'when': '2026-11-21T03:00:12Z', 'pid': 977, 'name': services[0][0], 'cgroup': '/system.slice',
@@ -72,8 +73,12 @@ def facts(host: str, kind: str, seed: int = 1) -> dict:
     }
 
 
-def _candidate(rank: int, total_kb: int, random_: random.Random, name: str, unit: str | None) -> dict:
-    rss_kb = int(total_kb * random_.uniform(0.02, 0.3) / rank)
+def _sizes_kb(total_kb: int, random_: random.Random) -> list[int]:
+    """Of ten processes, the largest first."""
+    return sorted((int(total_kb * random_.uniform(0.005, 0.3) ** 1.5) for _one in range(10)), reverse=True)
+
+
+def _candidate(rank: int, rss_kb: int, total_kb: int, random_: random.Random, name: str, unit: str | None) -> dict:
     return {'rank': rank, 'pid': random_.randrange(300, 4000000), 'name': name, 'unit': unit,
             'cgroup': '/system.slice/%s' % unit, 'user': 'service', 'uid': 998, 'badness_pages': rss_kb // 4,
             'oom_score': 666 + int(666 * rss_kb / total_kb), 'oom_score_adj': 0, 'rss_kb': rss_kb, 'swap_kb': 0,

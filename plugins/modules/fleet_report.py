@@ -68,21 +68,17 @@ author:
 '''
 
 EXAMPLES = r'''
-- name: Report on all hosts from the cache
-  hosts: all
-  gather_facts: false
-  tasks:
-    - name: Write the report
-      oomkit.linux.fleet_report:
-        html: fleet.html
-        csv: fleet.csv
-      run_once: true
-      register: report
+- name: Write the report on all hosts of the play
+  oomkit.linux.fleet_report:
+    html: fleet.html
+    csv: fleet.csv
+  run_once: true
+  register: report
 
-    - name: Show it
-      ansible.builtin.debug:
-        msg: "{{ report.table }}"
-      run_once: true
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ report.table }}"
+  run_once: true
 '''
 
 RETURN = r'''

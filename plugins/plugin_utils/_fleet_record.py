@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
 TEXT_LENGTH = 120
+WORD_LENGTH = 16  # of what is one of a few names on an honest host
 MESSAGE_LENGTH = 300
 LIST_LENGTH = 16
 LARGEST = 2 ** 63  # beyond this nothing in a kernel counts
@@ -125,7 +126,7 @@ def plain(record: Record) -> dict[str, t.Any]:
 # ------------------------------------------------------------------------ readers
 
 def _overcommit(record: Record, value: t.Any) -> None:
-    record.mode = text(_mapping(value).get('mode_name')) or text(_mapping(value).get('mode'))
+    record.mode = text(_mapping(value).get('mode_name'), WORD_LENGTH) or text(_mapping(value).get('mode'), WORD_LENGTH)
 
 
 def _commit(record: Record, value: t.Any) -> None:
@@ -147,7 +148,7 @@ def _memory(record: Record, value: t.Any) -> None:
 
 def _panic(record: Record, value: t.Any) -> None:
     panic = _mapping(value)
-    record.panic_policy = text(panic.get('policy'))
+    record.panic_policy = text(panic.get('policy'), WORD_LENGTH)
     record.reboot_after_s = _integer(panic.get('reboot_after_s'))
     record.kill_allocating_task = _boolean(panic.get('kill_allocating_task'))
 

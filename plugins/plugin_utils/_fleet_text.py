@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import typing as t
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class _Column:
     title: str
     cell: t.Callable[[Record], _Cell]
     right: bool = False
-    shrinks_to: int = 0  # 0: as wide as its longest text, always
+    shrinks_to: int = 0  # 0: as wide as its longest text, always (these are bounded)
     drop: int = 0  # which columns go first where there is no room: the highest; 0 never
 
 
@@ -71,7 +72,7 @@ def lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
     result += [_silent_line(record, width, paint) for record in listed]
     if len(silent) > len(listed):
         result.append('... and %d more without facts' % (len(silent) - len(listed)))
-    return [*result, '', *_wrapped(fleet.counts().summary(), width)]
+    return [*result, '', *textwrap.wrap(fleet.counts().summary(), width, subsequent_indent=_GAP)]
 
 
 def cut(text: str, width: int) -> str:
@@ -122,15 +123,15 @@ def _level(record: Record) -> _Cell:
 
 
 _COLUMNS = (
-    _Column('', _level, drop=5),
-    _Column('HOST', _host, shrinks_to=12),
-    _Column('USED', _used, right=True),
-    _Column('LIMIT', lambda record: _Cell(size(record.limit_kb)), right=True, drop=4),
-    _Column('OVERCOMMIT', lambda record: _Cell(record.mode or '?'), drop=3),
-    _Column('WHEN OUT', _on_oom),
+    _Column('', _level, drop=6),
+    _Column('HOST', _host, shrinks_to=10),
+    _Column('USED', _used, right=True, shrinks_to=7, drop=1),
+    _Column('LIMIT', lambda record: _Cell(size(record.limit_kb)), right=True, drop=5),
+    _Column('OVERCOMMIT', lambda record: _Cell(record.mode or '?'), shrinks_to=10, drop=4),
+    _Column('WHEN OUT', _on_oom, shrinks_to=12),
     _Column('NEXT VICTIM', lambda record: _Cell(victim(record)), shrinks_to=14),
-    _Column('DRIFT', _drift, right=True, drop=2),
-    _Column('KILLS', _kills, right=True, drop=1),
+    _Column('DRIFT', _drift, right=True, shrinks_to=5, drop=3),
+    _Column('KILLS', _kills, right=True, shrinks_to=5, drop=2),
 )
 
 
@@ -179,15 +180,3 @@ def _silent_line(record: Record, width: int, paint: Paint) -> str:
     rest = cut(record.message, max(0, width - get_text_width(head) - 2)) if record.message else ''
     return paint(head, ALARM) + (': ' + rest if rest else '')
 
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """The summary, broken only after a semicolon."""
-    result = ['']
-    for part in text.split('; '):
-        longer = result[-1] + ('; ' if result[-1] else '') + part
-        if len(longer) <= width or not result[-1]:
-            result[-1] = longer
-        else:
-            result[-1] += ';'
-            result.append(_GAP + part)
-    return result
