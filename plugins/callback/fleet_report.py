@@ -155,10 +155,10 @@ class CallbackModule(CallbackBase):
         if action in _MODULES:
             self._ours = True
         if action == _FACTS and 'results' not in told:
-            self._take_facts(_host(result, told), facts)
+            self._take_facts(_host(result), facts)
         elif 'oom_policy_result' in facts:
             self._ours = True
-            self._collected().take_policy(_host(result, told), facts['oom_policy_result'])
+            self._collected().take_policy(_host(result), facts['oom_policy_result'])
 
     def v2_runner_item_on_ok(self, result):
         """One turn of a loop, such as one that delegates to other hosts."""
@@ -241,9 +241,9 @@ def _action(result: t.Any) -> str:
     return getattr(task, 'resolved_action', None) or task.action
 
 
-def _host(result: t.Any, told: Mapping) -> str:
+def _host(result: t.Any) -> str:
     """Whose facts these are."""
-    delegated = told.get('_ansible_delegated_vars')
-    if getattr(_of(result, 'task'), 'delegate_facts', None) and isinstance(delegated, Mapping):
-        return str(delegated.get('ansible_delegated_host') or _of(result, 'host').get_name())
+    fields = _of(result, 'task_fields')
+    if fields.get('delegate_facts') and fields.get('delegate_to'):
+        return str(fields['delegate_to'])
     return _of(result, 'host').get_name()
