@@ -74,7 +74,8 @@ def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
                               'oomkit.linux.oom_facts on the hosts once.' % C.CACHE_PLUGIN)
         for host in hosts[start:start + _CHUNK]:
             try:
-                facts = cache.get(host)
+                # Some versions warn of what is not there when it is asked for at once.
+                facts = cache.get(host) if cache.contains(host) else None
             except KeyError:
                 facts = None
             yield host, facts if isinstance(facts, Mapping) else {}

@@ -242,8 +242,9 @@ def _action(result: t.Any) -> str:
 
 
 def _host(result: t.Any) -> str:
-    """Whose facts these are."""
-    fields = _of(result, 'task_fields')
-    if fields.get('delegate_facts') and fields.get('delegate_to'):
-        return str(fields['delegate_to'])
+    """Whose facts these are. Where a task delegates, the fields tell the host as it was worked out for this result."""
+    task = _of(result, 'task')
+    if task.delegate_facts and task.delegate_to:
+        fields = getattr(result, '_task_fields', {})
+        return str(fields.get('delegate_to') or task.delegate_to)
     return _of(result, 'host').get_name()
