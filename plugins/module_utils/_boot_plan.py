@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctl_file, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
 BootPlan = NamedTuple('BootPlan', [
     ('outcome', _boot.Outcome),
@@ -107,7 +108,7 @@ def _draft_absent(draft: _Draft) -> None:
     """Take our lines out, delete our own empty file, and bring back what take_over commented out."""
     for path in _sysctld.list_files(draft.host, draft.loader):
         text = draft.text(path) if _is_below_etc(draft, path) else None
-        if text is not None and _sysctl_file.MARKER in text:
+        if text is not None and MARKER in text:
             draft.put(path, _sysctl_file.restore(text, draft.keys))
     text = draft.text(draft.request.sysctl_file)
     if text is not None:

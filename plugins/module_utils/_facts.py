@@ -16,9 +16,10 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _environment,
     _kills,
     _knobs,
+    _meminfo,
     _sysinfo,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, POLICIES, ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
@@ -29,8 +30,8 @@ Request = NamedTuple('Request', [
     ('cmdline', bool),
 ])
 
-_MODE_NAMES = dict((number, name) for name, number in _knobs.MODES.items())
-_POLICY_NAMES = dict((number, name) for name, number in _knobs.POLICIES.items())
+_MODE_NAMES = dict((number, name) for name, number in MODES.items())
+_POLICY_NAMES = dict((number, name) for name, number in POLICIES.items())
 _PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9.]+)')
 
 
@@ -115,9 +116,9 @@ class _Look(object):
             self.warn(key, 'this kernel does not show %s' % ', '.join(missing))
         return values
 
-    def memory(self) -> _commit.Memory:
+    def memory(self) -> _meminfo.Memory:
         """/proc/meminfo. Raises Unknown."""
-        memory = self.once('memory', lambda: _commit.read_memory(self.host))
+        memory = self.once('memory', lambda: _meminfo.read_memory(self.host))
         if memory is None:
             raise Unknown('/proc/meminfo is not there')
         return memory
@@ -191,7 +192,7 @@ def _commit_facts(look: _Look) -> Dict[str, Any]:
         'committed_kb': committed_kb,
         'headroom_kb': headroom_kb,
         'used_percent': used_percent,
-        'enforced': None if mode is None else mode == _knobs.MODES['never'],
+        'enforced': None if mode is None else mode == MODES['never'],
     }
 
 

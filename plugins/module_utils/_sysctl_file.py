@@ -8,9 +8,9 @@ import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
 HEADER = '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.\n'
-MARKER = '# oomkit.linux: '
 
 _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>.*)\Z', re.DOTALL)
 _NAMES = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)

@@ -18,8 +18,8 @@ import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _sysctld, _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
