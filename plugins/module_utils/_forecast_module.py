@@ -7,7 +7,7 @@
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _candidates,
+    _census,
     _forecast,
     _process_match,
     _snapshot,
@@ -142,7 +142,7 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
     except Unreadable as exc:
         raise Refusal('No forecast is possible: %s.' % exc) from exc
     snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
-    killers = _userspace_killers.thresholds(host, processes, processes.named(_candidates.KILLERS))
+    killers = _userspace_killers.thresholds(host, processes, processes.named(_census.KILLERS))
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
     _boot_facts,
+    _conf_files,
     _enforcers,
     _knobs,
     _originals,
@@ -134,7 +135,7 @@ class Plan(object):
 
 
 def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
-    lines = _sysctld.split_lines(to_text(data or b''))
+    lines = _conf_files.split_lines(to_text(data or b''))
     return [line for line in lines if (_sysctl_file.line_setting(line) or ('', ''))[0] == key]
 
 
