@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
     set_live,
     undone,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan, planned_score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
@@ -43,7 +43,7 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
         plan = make_plan(Situation(host, manager or Manager()), request, wishes)
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
-    forecasts = before_and_after(host, plan.situation.manager, asked, planned_score_adj(plan))
+    forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
     backups = apply_plan(plan) if plan.to_do and not check_mode else []
     return dict(result_of(plan, backups), **forecasts)
 
