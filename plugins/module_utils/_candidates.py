@@ -14,7 +14,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _sys
 from ansible_collections.oomkit.linux.plugins.module_utils._census import Census
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 _CMDLINE_BYTES = 4096
@@ -88,7 +87,7 @@ class Candidates(Census):
         return facts
 
 
-def userspace_killers(processes: Proc, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
+def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """The facts of key C(userspace_killers): daemons that kill before the kernel has to.
 
     ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.

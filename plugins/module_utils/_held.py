@@ -13,7 +13,7 @@ import os
 from typing import Any, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_start_ticks
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_start_ticks
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536

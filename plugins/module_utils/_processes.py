@@ -2,22 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the processes hold and how the kernel scores them, read from /proc fast enough for ten thousand of them.
+"""/proc/PID: what processes are and hold, and how the kernel scores them, read fast enough for ten thousand of them.
 
-Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5); fs/proc/array.c and task_mmu.c.
+Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs/proc/array.c and task_mmu.c.
 A process may end at any moment: every read answers None then.
 """
 
 import errno
 import os
 import re
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, Proc
 
 _DENIED = (errno.EPERM, errno.EACCES)
+# Units that hold processes. A systemd inside a container names its own below the container's.
+_UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
+_USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
+
 _MEMORY = re.compile(br'\nVmRSS:\s+([0-9]+) kB.*?\nVmPTE:\s+([0-9]+) kB\n(?:VmPMD:\s+([0-9]+) kB\n)?'
                      br'VmSwap:\s+([0-9]+) kB\n', re.DOTALL)
 
@@ -61,8 +65,48 @@ def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
     return Holding(rss_kb, swap_kb, tables_kb, int(own.group(1)) if own else rss_kb, int(fields[21]))
 
 
+def parse_start_ticks(stat: bytes) -> Optional[int]:
+    """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
+    fields = stat.rpartition(b')')[2].split()
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
+    """(cgroup, unit) of /proc/PID/cgroup.
+
+    The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
+    The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
+    """
+    paths: Dict[bytes, bytes] = {}
+    for line in text.splitlines():
+        number, _colon, rest = line.partition(b':')
+        controllers, _colon, path = rest.partition(b':')
+        for controller in controllers.split(b','):
+            paths[b'v2' if number == b'0' and not controller else controller] = path
+    cgroup = paths.get(b'memory', paths.get(b'v2', paths.get(b'name=systemd')))
+    units = [unit_of(paths[name]) for name in (b'name=systemd', b'v2', b'memory') if name in paths]
+    return cgroup, next((unit for unit in units if unit), None)
+
+
+def unit_of(path: bytes) -> Optional[bytes]:
+    """The systemd unit that a cgroup belongs to, as systemctl names it; below a user manager the user's own unit.
+
+    Units of a systemd inside a container are not ours: the container's own unit is told. A leading underscore is
+    systemd's escape for names that would look like a file of the cgroup (cg_escape, src/basic/cgroup-util.c).
+    """
+    unit: Optional[bytes] = None
+    for part in path.split(b'/'):
+        if not _UNIT.match(part):
+            continue
+        name = part[1:] if part.startswith(b'_') else part
+        if not _USER_MANAGER.match(name):
+            return name
+        unit = name
+    return unit
+
+
 class Processes(Proc):
-    """The processes that /proc shows, with what they hold."""
+    """The processes that /proc shows, who they are and what they hold."""
 
     def __init__(self, host: Host) -> None:
         super(Processes, self).__init__(host)
@@ -183,3 +227,17 @@ class Processes(Proc):
         """Its children (proc_pid_tid_children(5)); empty also where the kernel does not list them."""
         return [int(child) for thread in self.threads(pid)
                 for child in (self.read(thread + '/children') or b'').split()]
+
+    def start_ticks(self, pid: int) -> Optional[int]:
+        """When the process started, in clock ticks since boot."""
+        stat = self.read('%d/stat' % pid)
+        return parse_start_ticks(stat) if stat else None
+
+    def name(self, pid: int) -> Optional[bytes]:
+        """comm: at most 15 bytes, which any program may set for itself."""
+        comm = self.read('%d/comm' % pid)
+        return comm[:-1] if comm and comm.endswith(b'\n') else comm
+
+    def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
+        """See L(parse_cgroup)."""
+        return parse_cgroup(self.read('%d/cgroup' % pid) or b'')

@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 # What is measured.
 AVAILABLE_MEMORY, FREE_SWAP, USED_MEMORY, USED_SWAP = 'available_memory', 'free_swap', 'used_memory', 'used_swap'
@@ -63,7 +63,7 @@ class Unknown(Exception):
     """Why the thresholds are not known."""
 
 
-def thresholds(host: Host, processes: Proc, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
+def thresholds(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """For each daemon its name, pid and unit, when it acts, and C(reason) where that is not known. Never raises.
 
     ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.
@@ -71,7 +71,7 @@ def thresholds(host: Host, processes: Proc, running: List[Tuple[int, str]]) -> L
     return [_fact(host, processes, pid, name) for pid, name in running]
 
 
-def _fact(host: Host, processes: Proc, pid: int, name: str) -> Dict[str, Any]:
+def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, Any]:
     unit = processes.cgroup_and_unit(pid)[1]
     found, reason = Found([], False, []), None
     try:
@@ -86,7 +86,7 @@ def _fact(host: Host, processes: Proc, pid: int, name: str) -> Dict[str, Any]:
             'reason': reason}
 
 
-def _check_rights(processes: Proc, pid: int) -> None:
+def _check_rights(processes: Processes, pid: int) -> None:
     """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
     uid = processes.effective_uid(pid)
     if uid is None:
@@ -97,7 +97,7 @@ def _check_rights(processes: Proc, pid: int) -> None:
                       'and anybody may call a program so' % uid)
 
 
-def _arguments(processes: Proc, pid: int) -> List[str]:
+def _arguments(processes: Processes, pid: int) -> List[str]:
     """The command line, the program first."""
     data = processes.read('%d/cmdline' % pid)
     if not data:

@@ -41,8 +41,8 @@ def test_user():
 @pytest.mark.parametrize('name', [b'bash', b') R 1 2 3', b'a b', b'\n\x1b[31m', b'\xff('])
 def test_start(name):
     stat = b'77 (%s) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 9000 200' % name
-    assert _proc.parse_start_ticks(stat) == 123456
-    assert _proc.parse_start_ticks(b'77 (') is None
+    assert _processes.parse_start_ticks(stat) == 123456
+    assert _processes.parse_start_ticks(b'77 (') is None
 
 
 @pytest.mark.parametrize('path, unit', [
@@ -65,7 +65,7 @@ def test_start(name):
     (b'/openrc.nginx', None),
 ])
 def test_unit(path, unit):
-    assert _proc.unit_of(path) == unit
+    assert _processes.unit_of(path) == unit
 
 
 @pytest.mark.parametrize('text, cgroup, unit', [
@@ -78,7 +78,7 @@ def test_unit(path, unit):
     (b'', None, None),
 ])
 def test_cgroup(text, cgroup, unit):
-    assert _proc.parse_cgroup(text) == (cgroup, unit)
+    assert _processes.parse_cgroup(text) == (cgroup, unit)
 
 
 @pytest.fixture
