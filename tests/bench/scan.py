@@ -34,6 +34,7 @@ collection.lay()
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
     _candidates,
+    _census,
     _environment,
     _facts,
     _forecast_module,
@@ -104,8 +105,8 @@ def scan_ms(top: int) -> float:
     begin = time.perf_counter()
     host = Host()
     with Processes(host) as processes:
-        census = _candidates.Census(host, processes, _sysinfo.total_pages(host),
-                                    _environment.pid_namespace(host) == 'init')
+        census = _candidates.Candidates(host, processes, _sysinfo.total_pages(host),
+                                        _environment.pid_namespace(host) == 'init')
         candidates = census.candidates(top, False)
         census.unkillable()
     elapsed_ms = (time.perf_counter() - begin) * 1000
@@ -118,7 +119,7 @@ def killers_ms() -> float:
     """What the module does for its key userspace_killers: the name of every process."""
     begin = time.perf_counter()
     with Processes(Host()) as processes:
-        _candidates.userspace_killers(processes, processes.named(_candidates.KILLERS))
+        _candidates.userspace_killers(processes, processes.named(_census.KILLERS))
     return (time.perf_counter() - begin) * 1000
 
 
