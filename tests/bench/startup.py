@@ -64,8 +64,9 @@ UNKNOWN_OPTION = 'oomkit_bench_no_such_option'
 # --------------------------------------------------------------------- what is sent
 
 def modules() -> list[str]:
-    """The names of our modules."""
-    return sorted(path.stem for path in (PLUGINS / 'modules').glob('*.py') if path.stem != '__init__')
+    """The names of our modules. One with an action plugin is done on the controller, and never sent."""
+    return sorted(path.stem for path in (PLUGINS / 'modules').glob('*.py')
+                  if not (PLUGINS / 'action' / path.name).exists())
 
 
 def build(folder: Path) -> dict[str, Path]:
