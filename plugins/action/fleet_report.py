@@ -45,10 +45,10 @@ class ActionModule(ActionBase):
             wish = Wish(**params)
             fleet = _fleet((task_vars or {}).get('ansible_play_hosts_all', []) if hosts is None else hosts, wish)
             files = wish.files()
-            changed = False if self._task.check_mode else any([write(fleet) for _path, write in files])
+            changes = [] if self._task.check_mode else [write(fleet) for _path, write in files]
         except ReportError as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        return dict(result, changed=changed, files=[path for path, _write in files], hosts=len(fleet),
+        return dict(result, changed=any(changes), files=[path for path, _write in files], hosts=len(fleet),
                     without_facts=len(fleet.silent()), table=screen_lines(fleet, wish.rows))
 
 

@@ -179,4 +179,3 @@ def _silent_line(record: Record, width: int, paint: Paint) -> str:
     head = '%s  %s' % (cut(record.host, max(12, width // 3)), record.status)
     rest = cut(record.message, max(0, width - get_text_width(head) - 2)) if record.message else ''
     return paint(head, ALARM) + (': ' + rest if rest else '')
-
