@@ -29,8 +29,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import 
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_text import cut, percent, size
 
 _TEMPLATE = Path(__file__).with_name('fleet_report.html.j2')
-# What the sections beside the list of hosts name; that list holds all.
-_GROUPS = 40
+_GROUPS = 40  # at most in a section; what is left out stands with each host
 _HOSTS_OF_GROUP = 3
 _OPEN = 50  # a group of so many hosts at most is unfolded
 
@@ -39,11 +38,12 @@ Placed = tuple[int, Record]  # a host with its place in the list
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What some hosts have in common, how many they are, and the first of them."""
+    """What some hosts have in common; the first of them, and the rest, which is folded away."""
 
     what: t.Any
     count: int
     first: list[Placed]
+    rest: list[Placed]
 
 
 def html(fleet: Fleet, title: str) -> t.Iterator[str]:
@@ -92,7 +92,7 @@ def _groups(pairs: t.Iterable[tuple[t.Any, Placed]]) -> list[Group]:
     found = defaultdict(list)
     for what, placed in pairs:
         found[what].append(placed)
-    return [Group(what, len(hosts), hosts[:_HOSTS_OF_GROUP])
+    return [Group(what, len(hosts), hosts[:_HOSTS_OF_GROUP], hosts[_HOSTS_OF_GROUP:])
             for what, hosts in sorted(found.items(), key=lambda item: (-len(item[1]), str(item[0])))]
 
 

@@ -3,6 +3,7 @@
 """What is kept of a host, whatever the host says."""
 
 import json
+import tracemalloc
 
 import fleet_facts
 import pytest
@@ -48,6 +49,20 @@ def test_an_absent_key_leaves_what_was_there():
     record = recorded(fleet_facts.facts('db-1', 'db'))
     record.take_facts({'panic': {'policy': 'kill'}}, 5)
     assert (record.mode, record.panic_policy, record.reboot_after_s) == ('never', 'kill', None)
+
+
+def test_the_memory_for_a_host_does_not_grow_with_what_it_tells():
+    """With all processes asked for (top: 0) a host tells thousands, and the record holds a few."""
+    facts = fleet_facts.facts('db-1', 'db')
+    facts['candidates'] = facts['candidates'] * 500
+    texts = [json.dumps(facts) for _host in range(20)]
+    fleet = Fleet(5)
+    tracemalloc.start()
+    for number, sent in enumerate(texts):
+        fleet.take_facts('host%d' % number, json.loads(sent))
+    held_bytes, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held_bytes / len(texts) < 5000
 
 
 def test_null_candidates_are_unknown_and_none_is_none():
