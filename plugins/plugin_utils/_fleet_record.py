@@ -57,7 +57,7 @@ class Record:
     host: str
     status: str = NO_FACTS
     message: str = ''
-    seen: bool = False  # whether it ever told facts
+    seen: bool = False  # whether it ever told anything
     gathered_at: str | None = None
     mode: str | None = None
     limit_kb: int | None = None
@@ -97,12 +97,13 @@ class Record:
         self.seen, self.status = True, OK
 
     def take_policy(self, result: t.Any) -> None:
-        """Take the role's ``oom_policy_result`` over."""
+        """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
         found = _mapping(result)
         self.policy_changed = _boolean(found.get('changed'))
         self.policy_reason = text(found.get('reason'), MESSAGE_LENGTH)
         self.conflicts = [_conflict(one) for one in _mappings(found.get('conflicts'))]
         self.restart_needed = _texts(found.get('restart_needed'))
+        self.seen, self.status = True, OK
 
 
 def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
