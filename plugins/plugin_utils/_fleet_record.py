@@ -11,6 +11,7 @@ be, or unknown (None); texts are printable and short, lists have an end. A recor
 from __future__ import annotations
 
 import math
+import re
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,9 +19,10 @@ from dataclasses import dataclass, field, fields
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
 TEXT_LENGTH = 120
-WORD_LENGTH = 16  # of what is one of a few names on an honest host
+WORD_LENGTH = 20  # of what is one of a few names on an honest host
 MESSAGE_LENGTH = 300
 LIST_LENGTH = 16
+_MOMENT = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z', re.ASCII)
 LARGEST = 2 ** 63  # beyond this nothing in a kernel counts
 
 # What became of a host.
@@ -156,7 +158,8 @@ def _panic(record: Record, value: t.Any) -> None:
 
 def _drift(record: Record, value: t.Any) -> None:
     record.drift = None if value is None else [
-        Drift(text(one.get('key')) or '?', text(one.get('runtime')), text(one.get('boot')), text(one.get('file')))
+        Drift(text(one.get('key')) or '?', text(one.get('runtime'), WORD_LENGTH), text(one.get('boot'), WORD_LENGTH),
+              text(one.get('file')))
         for one in _mappings(value)]
 
 
@@ -179,7 +182,8 @@ def _userspace_killers(record: Record, value: t.Any) -> None:
 
 def _environment(record: Record, value: t.Any) -> None:
     record.container = text(_mapping(value).get('container'))
-    record.gathered_at = text(_mapping(value).get('gathered_at'))
+    moment = text(_mapping(value).get('gathered_at'))
+    record.gathered_at = moment if moment and _MOMENT.match(moment) else None
 
 
 def _warnings(record: Record, value: t.Any) -> None:
