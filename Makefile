@@ -13,8 +13,8 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmark, the lab on Debian 13 beside molecule (most of an hour)
-	@$(TESTS) unit package sanity+lint bench lab+molecule
+test: ## every test: unit, package, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (most of an hour)
+	@$(TESTS) unit package sanity+lint bench-quick lab+molecule
 
 quick: ## unit tests and quick lint, in seconds
 	@$(TESTS) unit quick-lint
@@ -34,7 +34,7 @@ sanity: ## ansible-test sanity, with nothing ignored
 doc-check: ## ansible-doc of all modules
 	@$(TESTS) docs
 
-bench: ## the benchmarks
+bench: ## all benchmarks, each a ratio in one run (most of an hour; make test runs them in short)
 	@$(TESTS) bench
 
 lab: ## tests on a real kernel, in a disposable Debian 13

@@ -71,11 +71,15 @@ def shellcheck() -> list[str]:
     return ['shellcheck', *scripts]
 
 
-def bench() -> results.Tally:
-    """Every program below tests/bench is one check: it tells by its exit code whether its targets are met."""
+def bench(quick: bool = False) -> results.Tally:
+    """Every program below tests/bench is one check: it tells by its exit code whether its targets are met.
+
+    All of it takes most of an hour. In their quick form those programs that have one hold the same targets on less.
+    """
     tally = results.Tally()
     for program in sorted((commands.CHECKOUT / 'tests' / 'bench').glob('*.py')):
-        code = commands.run([commands.BIN / 'python', program], BENCH_LIMIT_S)
+        options = ['--quick'] if quick else []
+        code = commands.run([commands.BIN / 'python', program, *options], BENCH_LIMIT_S)
         tally.check(program.name, code == 0, 'exit code %d' % code)
     if not tally.passed and not tally.failures:
         tally.failures.append('there is no benchmark below tests/bench')
@@ -96,6 +100,7 @@ STAGES: dict[str, Callable[[], results.Tally]] = {
     'lint': lambda: lint({**QUICK_LINT, 'shellcheck': shellcheck(), **FULL_LINT}),
     'sanity': sanity.run,
     'bench': bench,
+    'bench-quick': lambda: bench(quick=True),
     'lab': lab,
     'molecule': scenarios.run,
     **{'lab-' + flavour: (lambda flavour=flavour: lab(flavour)) for flavour in FLAVOURS},

@@ -11,7 +11,7 @@ systemd-sysctl keeps a later equal value at its earlier place. So the writes are
 import re
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 CMDLINE = '/proc/cmdline'
@@ -42,8 +42,8 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> _knobs.State:
     return values
 
 
-def simulate(host: Host, loader: _sysctld.Loader, originals: Optional[Dict[str, int]] = None,
-             overlay: Optional[_sysctld.Overlay] = None) -> Outcome:
+def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[str, int]] = None,
+             overlay: Optional[_conf_files.Overlay] = None) -> Outcome:
     """Replay the boot with the files as they are, or as the overlay would make them."""
     settings = _sysctld.read_settings(host, loader, overlay)
     writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))

@@ -7,9 +7,10 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctl_file, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _knobs, _sysctl_file, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
 BootPlan = NamedTuple('BootPlan', [
     ('outcome', _boot.Outcome),
@@ -33,7 +34,7 @@ class _Draft(object):
         self.request = request
         self.keys = keys
         self.ours = self.host.real(request.sysctl_file)
-        self.overlay = {}  # type: _sysctld.Overlay
+        self.overlay = {}  # type: _conf_files.Overlay
         self.taken_over = []  # type: List[str]
 
     def text(self, path: str) -> Optional[str]:
@@ -92,7 +93,7 @@ def _check_is_read(draft: _Draft) -> None:
     if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
         raise Refusal('sysctl_file %s leads to %s, which does not outlive a boot or is a mask. Use a file such as '
                       '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
-    read = _sysctld.list_files(draft.host, loader, draft.overlay)
+    read = _conf_files.list_files(draft.host, loader, draft.overlay)
     if draft.ours in [draft.host.real(name) for name in read]:
         return
     masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
@@ -105,9 +106,9 @@ def _check_is_read(draft: _Draft) -> None:
 
 def _draft_absent(draft: _Draft) -> None:
     """Take our lines out, delete our own empty file, and bring back what take_over commented out."""
-    for path in _sysctld.list_files(draft.host, draft.loader):
+    for path in _conf_files.list_files(draft.host, draft.loader):
         text = draft.text(path) if _is_below_etc(draft, path) else None
-        if text is not None and _sysctl_file.MARKER in text:
+        if text is not None and MARKER in text:
             draft.put(path, _sysctl_file.restore(text, draft.keys))
     text = draft.text(draft.request.sysctl_file)
     if text is not None:

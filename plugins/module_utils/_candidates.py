@@ -11,13 +11,12 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils._census import Census
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 _CMDLINE_BYTES = 4096
-_MOST_ASKED = 20
-KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
 def iso_time(seconds: float) -> str:
@@ -31,54 +30,13 @@ def boot_time_s(host: Host) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-class Census(object):
-    """One look at all processes, from which several facts are made."""
+class Candidates(Census):
+    """A census from which several facts are made."""
 
     def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
-        self._processes = processes
+        super(Candidates, self).__init__(processes, total_pages, init_namespace)
         self._boot_time_s = boot_time_s(host)
         self._ticks_per_s = os.sysconf('SC_CLK_TCK')
-        scores = processes.scores()
-        self.denied = scores.denied
-        # The global init is never chosen; the PID 1 of a container is as good as any.
-        self._scores = [pair for pair in scores.found if pair[1] != 1 or not init_namespace]
-        self._scored_zero = sorted(pid for score, pid in scores.found if score == 0)
-        self.kernel = self._look_at_kernel(total_pages)
-
-    def _look_at_kernel(self, total_pages: int) -> _badness.Kernel:
-        processors = os.sysconf('SC_NPROCESSORS_CONF')
-        return _badness.Kernel(
-            total_pages=total_pages,
-            scale=self._scale(total_pages),
-            # percpu_counter_batch for each of four counters (lib/percpu_counter.c), from 6.2 on.
-            margin_pages=4 * processors * max(32, 2 * processors))
-
-    def _scale(self, total_pages: int) -> Optional[str]:
-        """Which oom_score this kernel has, as our own shows, or that of others where ours is always 0 (at -1000)."""
-        others = [pid for score, pid in self._scores if score][:_MOST_ASKED]
-        for pid in ['self'] + others:  # type: ignore[operator, list-item]
-            score, terms = self._processes.score(pid), self._processes.terms(pid)
-            scale = None if score is None or terms is None else _badness.scale_from(terms, score, total_pages)
-            if scale is not None:
-                return scale
-        return None
-
-    @property
-    def count(self) -> int:
-        """The processes that were seen, without the machine's init."""
-        return len(self._scores)
-
-    def pids(self) -> List[int]:
-        """All of them."""
-        return [pid for _score, pid in self._scores]
-
-    def with_score(self, score: int) -> List[int]:
-        """Those whose oom_score this is."""
-        return [pid for one, pid in self._scores if one == score]
-
-    def victims(self, top: int) -> List[_badness.Victim]:
-        """The ``top`` most likely ones, 0: all."""
-        return _badness.select(self._scores, top, self._processes.source(), self.kernel)
 
     def candidates(self, top: int, cmdline: bool) -> List[Dict[str, Any]]:
         """The facts of key C(candidates). A process that ended meanwhile is left out."""
@@ -132,7 +90,7 @@ class Census(object):
 def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """The facts of key C(userspace_killers): daemons that kill before the kernel has to.
 
-    ``running`` are the processes of KILLERS as L(Processes.named) gives them.
+    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.
     """
     facts = []
     for pid, name in running:
@@ -147,12 +105,3 @@ def _user_name(uid: int) -> Optional[str]:
         return harmless(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return None
-
-
-def unseen(host: Host, denied: int) -> Optional[str]:
-    """Why some processes of this PID namespace cannot be seen, None when all are."""
-    if denied:
-        return '%d processes may not be read (hidepid or a security module), so the list is incomplete' % denied
-    if not host.exists('/proc/1'):
-        return '/proc shows only own processes (hidepid), so the list is incomplete; become root to see all'
-    return None

@@ -4,55 +4,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CommitLimit and headroom: what the kernel promises, and what a change would leave.
 
-Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c; proc_meminfo(5) for the fields. All in kB.
+Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c. All in kB.
 """
 
-import re
-from typing import Dict, NamedTuple, Optional
+from typing import Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-
-Memory = NamedTuple('Memory', [
-    ('total_kb', int),
-    ('available_kb', Optional[int]),
-    ('swap_total_kb', int),
-    ('swap_free_kb', int),
-    ('hugetlb_kb', int),
-    ('commit_limit_kb', Optional[int]),
-    ('committed_kb', Optional[int]),
-])
-
-_FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]+)', re.MULTILINE)
-
-
-def parse_meminfo(text: str) -> Optional[Memory]:
-    """/proc/meminfo as numbers; None when it does not say how much memory there is."""
-    fields = dict((name, int(number)) for name, number in _FIELD.findall(text))
-    if 'MemTotal' not in fields:
-        return None
-    return Memory(
-        total_kb=fields['MemTotal'],
-        available_kb=fields.get('MemAvailable'),
-        swap_total_kb=fields.get('SwapTotal', 0),
-        swap_free_kb=fields.get('SwapFree', 0),
-        hugetlb_kb=_hugetlb_kb(fields),
-        commit_limit_kb=fields.get('CommitLimit'),
-        committed_kb=fields.get('Committed_AS'),
-    )
-
-
-def _hugetlb_kb(fields: Dict[str, int]) -> int:
-    """Memory in huge pages of all sizes; kernels before 4.19 only tell those of the default size."""
-    if 'Hugetlb' in fields:
-        return fields['Hugetlb']
-    return fields.get('HugePages_Total', 0) * fields.get('Hugepagesize', 0)
-
-
-def read_memory(host: Host) -> Optional[Memory]:
-    """The machine's memory now, None where /proc/meminfo is not there."""
-    text = host.read_text('/proc/meminfo')
-    return None if text is None else parse_meminfo(text)
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import Memory
 
 
 def limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:

@@ -18,13 +18,20 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _conf
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import Amount, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, Amount, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import PolicyOf, request_of, result_of
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import WatchdogError, start, steps_of
+
+# The options of the modules whose changes at run time can be confirmed.
+CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
+    confirm_within=dict(type='raw', default=0),
+    confirm_changes=dict(type='str', choices=['all', 'tightening'], default='all'),
+)
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
 MAX_S = 3600
@@ -34,6 +41,17 @@ Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
 
 # What a run did: the plan, backups of foreign files, and what the module returns as C(confirmation).
 Outcome = NamedTuple('Outcome', [('plan', Plan), ('backups', List[str]), ('confirmation', Dict[str, Any])])
+
+
+def run(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values: tuple, check_mode: bool) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Confirming is a change of its own.
+
+    Raises ConvertError, Refusal, ApplyError, OSError.
+    """
+    outcome = carry_out(host, request_of(params, values, check_mode), policy_of(params), asked_of(params))
+    result = result_of(outcome.plan, outcome.backups)
+    result['changed'] = result['changed'] or outcome.confirmation['state'] == CONFIRMED
+    return dict(result, confirmation=outcome.confirmation)
 
 
 def asked_of(params: Dict[str, Any]) -> Asked:
@@ -56,9 +74,9 @@ def tightens(plan: Plan) -> bool:
     That is mode never, entered or with less left: for root, who may use up the admin reserve, or for others.
     """
     before, after, memory = plan.runtime_before, plan.runtime_after, plan.situation.memory
-    if after.get(_knobs.MEMORY) != _knobs.MODES['never']:
+    if after.get(_knobs.MEMORY) != MODES['never']:
         return False
-    if before.get(_knobs.MEMORY) != _knobs.MODES['never'] or memory is None:
+    if before.get(_knobs.MEMORY) != MODES['never'] or memory is None:
         return True
 
     def left_kb(state: _knobs.State) -> Tuple[int, int]:

@@ -19,6 +19,12 @@ _UNIT_KB = {'K': 1, 'M': 1024, 'G': 1024 ** 2, 'T': 1024 ** 3, 'P': 1024 ** 4}
 
 # What the kernel can hold: int, and unsigned long of the smallest word that runs it.
 INT_MIN, INT_MAX = -2 ** 31, 2 ** 31 - 1
+SCORE_ADJ_MIN, SCORE_ADJ_MAX = -1000, 1000  # OOM_SCORE_ADJ_MIN and _MAX, include/uapi/linux/oom.h
+
+
+# The words for the values of vm.overcommit_memory and vm.panic_on_oom.
+MODES = {'heuristic': 0, 'always': 1, 'never': 2}
+POLICIES = {'kill': 0, 'panic': 1, 'panic_always': 2}
 
 
 class ConvertError(ValueError):
@@ -60,6 +66,11 @@ def _range_text(minimum: Optional[int], maximum: Optional[int]) -> str:
     if minimum is None:
         return 'it must be %s or less' % maximum
     return 'it must be from %d to %d' % (minimum, maximum)
+
+
+def to_score_adj(name: str, value: Any) -> int:
+    """The oom_score_adj that option ``name`` asks for. Raises ConvertError."""
+    return to_integer(name, value, SCORE_ADJ_MIN, SCORE_ADJ_MAX)
 
 
 def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:

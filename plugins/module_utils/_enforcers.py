@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _tuned
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 
 SETS = 'sets'          # writes the value at each of its starts
 YIELDS = 'yields'      # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
@@ -49,16 +49,16 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None) -> List[Enforced]:
     """What the programs found running set, by key. Never raises: what may not be read is as if it were not there.
 
-    ``running`` are the processes of NAMES as L(Processes.named) gives them, where the caller has looked already.
+    ``running`` are the processes of NAMES as L(Proc.named) gives them, where the caller has looked already.
     """
     try:
-        with Processes(host) as processes:
+        with Proc(host) as processes:
             return _enforced(host, processes, processes.named(NAMES) if running is None else running)
     except OSError:
         return []
 
 
-def _enforced(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Enforced]:
+def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]]) -> List[Enforced]:
     found = _kdump_tools(host)
     for pid, name in running:
         # Anybody may call a process kubelet; only root's can set a sysctl.
@@ -69,7 +69,7 @@ def _enforced(host: Host, processes: Processes, running: List[Tuple[int, str]]) 
 
 # ---------------------------------------------------------------------- kubelet
 
-def _arguments(processes: Processes, pid: int) -> List[str]:
+def _arguments(processes: Proc, pid: int) -> List[str]:
     return to_text(processes.read('%d/cmdline' % pid) or b'').split('\0')
 
 

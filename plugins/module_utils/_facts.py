@@ -11,14 +11,16 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot_facts,
     _candidates,
+    _census,
     _commit,
     _enforcers,
     _environment,
     _kills,
     _knobs,
+    _meminfo,
     _sysinfo,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, POLICIES, ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
@@ -29,8 +31,8 @@ Request = NamedTuple('Request', [
     ('cmdline', bool),
 ])
 
-_MODE_NAMES = dict((number, name) for name, number in _knobs.MODES.items())
-_POLICY_NAMES = dict((number, name) for name, number in _knobs.POLICIES.items())
+_MODE_NAMES = dict((number, name) for name, number in MODES.items())
+_POLICY_NAMES = dict((number, name) for name, number in POLICIES.items())
 _PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9.]+)')
 
 
@@ -115,9 +117,9 @@ class _Look(object):
             self.warn(key, 'this kernel does not show %s' % ', '.join(missing))
         return values
 
-    def memory(self) -> _commit.Memory:
+    def memory(self) -> _meminfo.Memory:
         """/proc/meminfo. Raises Unknown."""
-        memory = self.once('memory', lambda: _commit.read_memory(self.host))
+        memory = self.once('memory', lambda: _meminfo.read_memory(self.host))
         if memory is None:
             raise Unknown('/proc/meminfo is not there')
         return memory
@@ -135,7 +137,7 @@ class _Look(object):
     def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
         """(pid, name) of the processes of these names, out of one look at the names of all."""
         known: Dict[bytes, str] = {}
-        for some in (_candidates.KILLERS, _enforcers.NAMES):
+        for some in (_census.KILLERS, _enforcers.NAMES):
             known.update(some)
         found = self.once('named', lambda: self.processes().named(known))
         return [pair for pair in found if pair[1] in names.values()]
@@ -144,24 +146,24 @@ class _Look(object):
         """(boot, drift, warnings) of the next boot."""
         return self.once('boot', lambda: _boot_facts.boot_facts(self.host))
 
-    def census(self, key: str) -> _candidates.Census:
+    def census(self, key: str) -> _candidates.Candidates:
         """All processes; says what of them cannot be seen. Raises Unknown."""
         census = self.once('census', self._census)
         if census is None:
             raise Unknown('how much memory the kernel counts with cannot be read')
-        reason = _candidates.unseen(self.host, census.denied)
+        reason = _census.unseen(self.host, census.denied)
         if reason:
             self.warn(key, reason)
         if self.environment()['pid_namespace'] == 'nested':
             self.warn(key, 'only the processes of this PID namespace are seen, not those of the rest of the machine')
         return census
 
-    def _census(self) -> Optional[_candidates.Census]:
+    def _census(self) -> Optional[_candidates.Candidates]:
         total_pages = _sysinfo.total_pages(self.host)
         if total_pages is None:
             return None
         in_init_namespace = self.environment()['pid_namespace'] == 'init'
-        return _candidates.Census(self.host, self.processes(), total_pages, in_init_namespace)
+        return _candidates.Candidates(self.host, self.processes(), total_pages, in_init_namespace)
 
 
 def _overcommit(look: _Look) -> Dict[str, Any]:
@@ -191,7 +193,7 @@ def _commit_facts(look: _Look) -> Dict[str, Any]:
         'committed_kb': committed_kb,
         'headroom_kb': headroom_kb,
         'used_percent': used_percent,
-        'enforced': None if mode is None else mode == _knobs.MODES['never'],
+        'enforced': None if mode is None else mode == MODES['never'],
     }
 
 
@@ -277,11 +279,11 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    return _candidates.userspace_killers(look.processes(), look.named(_candidates.KILLERS))
+    return _candidates.userspace_killers(look.processes(), look.named(_census.KILLERS))
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
-    reason = _candidates.unseen(look.host, 0)
+    reason = _census.unseen(look.host, 0)
     if reason:
         look.warn('enforcers', reason)
     return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
@@ -292,7 +294,8 @@ def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
 def _environment_facts(look: _Look) -> Dict[str, Any]:
     environment = look.environment()
     container = environment['container']
-    return dict(environment, container=None if container is None else harmless(container))
+    return dict(environment, container=None if container is None else harmless(container),
+                gathered_at=_candidates.iso_time(time.time()))
 
 
 _GATHERERS: Dict[str, Callable[[_Look], Any]] = {

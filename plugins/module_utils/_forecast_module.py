@@ -7,7 +7,7 @@
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _candidates,
+    _census,
     _forecast,
     _process_match,
     _snapshot,
@@ -15,7 +15,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _unit_names,
     _userspace_killers,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_amount, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
+    ConvertError,
+    to_amount,
+    to_integer,
+    to_score_adj,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import (
     MOST_KILLS,
@@ -27,7 +32,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_module import score_adj_of
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
@@ -102,7 +106,7 @@ def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
 
 
 def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
-    return Assumption(_subject(place, item, ('service', 'pid', 'comm')), score_adj_of(place + '.value', item['value']))
+    return Assumption(_subject(place, item, ('service', 'pid', 'comm')), to_score_adj(place + '.value', item['value']))
 
 
 def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
@@ -138,7 +142,7 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
     except Unreadable as exc:
         raise Refusal('No forecast is possible: %s.' % exc) from exc
     snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
-    killers = _userspace_killers.thresholds(host, processes, processes.named(_candidates.KILLERS))
+    killers = _userspace_killers.thresholds(host, processes, processes.named(_census.KILLERS))
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

@@ -6,8 +6,8 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _knobs, _simulate, _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_choice, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _simulate, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import POLICIES, ConvertError, to_choice, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
@@ -45,7 +45,7 @@ def checked_protect(names: Optional[List[str]]) -> List[str]:
 def assumed_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
     """(panic_on_oom, kill_allocating_task) to assume, None for what is to be taken as it is. Raises ConvertError."""
     policy = values.get('policy')
-    return [None if policy is None else to_choice(prefix + 'policy', policy, _knobs.POLICIES),
+    return [None if policy is None else to_choice(prefix + 'policy', policy, POLICIES),
             values.get('kill_allocating_task')]
 
 

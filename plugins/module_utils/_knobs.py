@@ -25,8 +25,6 @@ OVERCOMMIT_KEYS = (MEMORY, RATIO, KBYTES, ADMIN_RESERVE, USER_RESERVE)
 PANIC_KEYS = (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)
 ALL_KEYS = OVERCOMMIT_KEYS + PANIC_KEYS
 
-MODES = {'heuristic': 0, 'always': 1, 'never': 2}
-POLICIES = {'kill': 0, 'panic': 1, 'panic_always': 2}
 
 _INT_MIN, _INT_MAX = -2 ** 31, 2 ** 31 - 1
 # unsigned long on 64-bit; a 32-bit kernel refuses more than 2**32-1, which a read-back after writing tells.

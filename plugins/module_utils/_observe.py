@@ -14,7 +14,7 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _badness,
     _calibrate,
-    _candidates,
+    _census,
     _environment,
     _kcmp,
     _memcg,
@@ -61,7 +61,7 @@ class Observer(object):
         self._host, self._processes, self._manager = host, processes, manager
         self._tree = _memcg.Tree(host)
         self._nested = _environment.pid_namespace(host) == 'nested'
-        self._census = _candidates.Census(host, processes, sum(sizes), not self._nested)
+        self._census = _census.Census(processes, sum(sizes), not self._nested)
         self._total_pages = sum(sizes)
         self._cgroup = cgroup
         self._nodes = nodes
@@ -160,7 +160,7 @@ class Observer(object):
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
                     'candidates as well; ask on the host, or for one cgroup')
-        return _candidates.unseen(self._host, self._census.denied)
+        return _census.unseen(self._host, self._census.denied)
 
     # ---------------------------------------------------------------- processes
 

@@ -11,7 +11,13 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _sysctl_file
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import Amount, to_amount, to_choice, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
+    MODES,
+    Amount,
+    to_amount,
+    to_choice,
+    to_integer,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     ADMIN_RESERVE,
     KBYTES,
@@ -19,6 +25,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     RATIO,
     USER_RESERVE,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import Memory
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
@@ -32,7 +39,7 @@ Wish = NamedTuple('Wish', [
     ('min_headroom', Amount),
 ])
 
-NEVER = _knobs.MODES['never']
+NEVER = MODES['never']
 # CommitLimit within 0.1 % of the wish is left alone: a few pages of swap or RAM more or less are no reason to write.
 _TOLERANCE = 0.001
 
@@ -53,7 +60,7 @@ def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
 
     mode, limit = params['mode'], params['commit_limit']
     return OvercommitPolicy(Wish(
-        mode=None if mode is None else to_choice('mode', mode, _knobs.MODES),
+        mode=None if mode is None else to_choice('mode', mode, MODES),
         ratio=number('ratio', 0, 2 ** 31 - 1),
         kbytes=number('kbytes', page_kb),
         commit_limit=None if limit is None else to_amount('commit_limit', limit),
@@ -212,7 +219,7 @@ def _limit_text(state: _knobs.State) -> str:
     return 'kbytes %d' % state[KBYTES] if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
 
 
-def needed_kb(memory: _commit.Memory, state: _knobs.State, min_headroom: Amount) -> int:
+def needed_kb(memory: Memory, state: _knobs.State, min_headroom: Amount) -> int:
     """The smallest CommitLimit that passes the guard with these reserves."""
     spent_kb = (memory.committed_kb or 0) + _commit.reserves_kb(state)
     if min_headroom.size_kb is not None:

@@ -10,7 +10,7 @@ Sources: ``check_panic_on_oom`` in mm/oom_kill.c, ``panic`` in kernel/panic.c, D
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import to_choice, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import POLICIES, to_choice, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     DUMP_TASKS,
     KILL_ALLOCATING_TASK,
@@ -27,7 +27,7 @@ Wish = NamedTuple('Wish', [
     ('dump_tasks', Optional[bool]),
 ])
 
-_NAMES = dict((number, name) for name, number in _knobs.POLICIES.items())
+_NAMES = dict((number, name) for name, number in POLICIES.items())
 _KDUMP = '/sys/kernel/kexec_crash_loaded'
 
 
@@ -39,7 +39,7 @@ def policy_of(params: Dict[str, Any]) -> 'PanicPolicy':
     """The module's options, converted. Raises ConvertError."""
     policy, seconds = params['policy'], params['reboot_after']
     return PanicPolicy(Wish(
-        policy=None if policy is None else to_choice('policy', policy, _knobs.POLICIES),
+        policy=None if policy is None else to_choice('policy', policy, POLICIES),
         reboot_after_s=None if seconds is None else to_integer('reboot_after', seconds),
         kill_allocating_task=params['kill_allocating_task'],
         dump_tasks=params['dump_tasks']))
@@ -97,7 +97,7 @@ class PanicPolicy(Policy):
         afters = ([plan.runtime_after] if plan.request.runtime else []) + (
             [plan.boot_after] if plan.request.persistent else [])
         policies = [after[PANIC_ON_OOM] for after in afters]
-        if not plan.request.absent and _knobs.POLICIES['panic_always'] in policies:
+        if not plan.request.absent and POLICIES['panic_always'] in policies:
             plan.warnings.append('panic_always: a single container or service that reaches its own memory limit panics '
                                  'the whole host; panic does so only when the machine itself is out of memory')
         if not plan.request.absent and any(policies) and (plan.situation.host.read_text(_KDUMP) or '').strip() == '1':

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
     _boot_facts,
-    _commit,
+    _conf_files,
     _enforcers,
     _knobs,
     _originals,
@@ -25,6 +25,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
 # The options that all modules of the action group share.
@@ -52,7 +53,7 @@ class Situation(object):
         self.host = host
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
         self.loader = _sysctld.loader_of(host)
-        self.memory = _commit.read_memory(host)
+        self.memory = read_memory(host)
         self.runtime = _boot_facts.runtime_values(host)
         self.originals_data = host.read_bytes(_originals.FILE)
         self.recorded = _originals.parse(self.originals_data)
@@ -134,7 +135,7 @@ class Plan(object):
 
 
 def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
-    lines = _sysctld.split_lines(to_text(data or b''))
+    lines = _conf_files.split_lines(to_text(data or b''))
     return [line for line in lines if (_sysctl_file.line_setting(line) or ('', ''))[0] == key]
 
 

@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_effective_uid
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/proc/PID: reading and understanding the files of processes, fast enough for ten thousand of them.
+"""/proc/PID: what processes are and hold, and how the kernel scores them, read fast enough for ten thousand of them.
 
 Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs/proc/array.c and task_mmu.c.
 A process may end at any moment: every read answers None then.
@@ -15,9 +15,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, Proc
 
 _DENIED = (errno.EPERM, errno.EACCES)
-_CHUNK_BYTES = 4096
 # Units that hold processes. A systemd inside a container names its own below the container's.
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
 _USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
@@ -42,12 +42,6 @@ def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
         return None
     rss_kb, tables_kb, middle_kb, swap_kb = match.groups()
     return int(rss_kb), int(swap_kb), int(tables_kb) + int(middle_kb or 0)
-
-
-def parse_effective_uid(status: bytes) -> Optional[int]:
-    """The effective user ID of /proc/PID/status."""
-    match = re.search(br'^Uid:\s+\d+\s+(\d+)', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
 
 
 # What one process holds, as /proc shows it, in kB but for the last.
@@ -111,18 +105,12 @@ def unit_of(path: bytes) -> Optional[bytes]:
     return unit
 
 
-class Processes(object):
-    """The processes that /proc shows, read through one descriptor of /proc. Closes with C(with)."""
+class Processes(Proc):
+    """The processes that /proc shows, who they are and what they hold."""
 
     def __init__(self, host: Host) -> None:
-        self._fd = os.open(host.locate('/proc'), os.O_RDONLY | os.O_DIRECTORY)
+        super(Processes, self).__init__(host)
         self._page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
-
-    def __enter__(self) -> 'Processes':
-        return self
-
-    def __exit__(self, *_exc: Any) -> None:
-        os.close(self._fd)
 
     def source(self) -> Source:
         """The looks that a selection takes."""
@@ -130,7 +118,7 @@ class Processes(object):
 
     def scores(self) -> Scores:
         """oom_score of all processes. Written for speed: three system calls and little else for each."""
-        proc_fd, open_file, read, close = self._fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
         found = []
         denied = 0
         for name in os.listdir(proc_fd):
@@ -147,44 +135,6 @@ class Processes(object):
                 pass  # it ended between the two calls
             close(fd)
         return Scores(found, denied)
-
-    def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
-        """(pid, name) of the processes whose comm is one of ``names``, by PID."""
-        proc_fd, open_file, read, close = self._fd, os.open, os.read, os.close
-        found = []
-        for name in os.listdir(proc_fd):
-            if not name.isdigit():
-                continue
-            try:
-                fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
-            except OSError:
-                continue
-            try:
-                comm = read(fd, 64)
-            except OSError:
-                comm = b''
-            close(fd)
-            if comm in names:
-                found.append((int(name), names[comm]))
-        return sorted(found)
-
-    def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
-        """A file below /proc, at most so much of it; None when it is gone or may not be read."""
-        try:
-            fd = os.open(path, os.O_RDONLY, dir_fd=self._fd)
-        except OSError:
-            return None
-        try:
-            # These files come as one record, so that a short read is the last one.
-            data = more = os.read(fd, _CHUNK_BYTES)
-            while len(more) == _CHUNK_BYTES and len(data) < limit_bytes:
-                more = os.read(fd, _CHUNK_BYTES)
-                data += more
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return data[:limit_bytes]
 
     def score(self, pid: Any) -> Optional[int]:
         """oom_score."""
@@ -205,7 +155,7 @@ class Processes(object):
 
     def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
         """(memory, pid) of those that have some. Written for speed, as L(scores)."""
-        proc_fd, open_file, read, close = self._fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
         found = []
         for pid in pids:
             try:
@@ -213,8 +163,8 @@ class Processes(object):
             except OSError:
                 continue
             try:
-                status = read(fd, _CHUNK_BYTES)
-                if len(status) == _CHUNK_BYTES:  # thousands of groups come before the memory
+                status = read(fd, CHUNK_BYTES)
+                if len(status) == CHUNK_BYTES:  # thousands of groups come before the memory
                     status = self.read('%d/status' % pid) or b''
             except OSError:
                 status = b''
@@ -263,7 +213,7 @@ class Processes(object):
         """The folders of its threads, below /proc; empty when it is gone."""
         folder = '%s/task' % pid
         try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._fd)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
         except OSError:
             return []
         try:
@@ -291,7 +241,3 @@ class Processes(object):
     def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
         """See L(parse_cgroup)."""
         return parse_cgroup(self.read('%d/cgroup' % pid) or b'')
-
-    def effective_uid(self, pid: int) -> Optional[int]:
-        """The user that the process acts as."""
-        return parse_effective_uid(self.read('%d/status' % pid) or b'')

@@ -11,7 +11,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Overlay, Unit, UnitFiles
 
 # Each round takes a line out of a file, so that this is never reached.

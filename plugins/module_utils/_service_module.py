@@ -7,7 +7,7 @@
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _process_match, _unit_files, _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
@@ -21,13 +21,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
     set_live,
     undone,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan, planned_score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
 
-MINIMUM, MAXIMUM = -1000, 1000  # OOM_SCORE_ADJ_MIN and _MAX, include/uapi/linux/oom.h
 _MOST_LEFT_ALONE = 100
 
 
@@ -44,7 +43,7 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
         plan = make_plan(Situation(host, manager or Manager()), request, wishes)
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
-    forecasts = before_and_after(host, plan.situation.manager, asked, planned_score_adj(plan))
+    forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
     backups = apply_plan(plan) if plan.to_do and not check_mode else []
     return dict(result_of(plan, backups), **forecasts)
 
@@ -86,13 +85,8 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
     if state == 'absent' and prefix == '' and values:
         raise ConvertError('state: absent takes no %s' % ' and no '.join(values))
     score_adj = item.get('score_adj')
-    return Wish(item['name'], unit, None if score_adj is None else score_adj_of(prefix + 'score_adj', score_adj),
+    return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
                 item.get('oom_policy'), item.get('missing'))
-
-
-def score_adj_of(option: str, value: Any) -> int:
-    """The value for the kernel. Raises ConvertError."""
-    return to_integer(option, value, MINIMUM, MAXIMUM)
 
 
 def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
@@ -110,7 +104,7 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 def _run_processes(host: Host, params: Dict[str, Any], request: Request, asked: Asked) -> Dict[str, Any]:
     """Processes that are no service."""
-    wanted = None if request.absent else score_adj_of('score_adj', params['score_adj'])
+    wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj')
     group = _process_match.group_of(host, params['process'])

@@ -117,7 +117,7 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
     if name not in data:
         raise ConvertError('snapshot: %s is missing' % place)
     value = data[name]
-    if wanted is Optional[List[int]] and value is None:
+    if wanted == Optional[List[int]] and value is None:
         return None
     if wanted in (List[int], Optional[List[int]]):
         _check(value, list, place)

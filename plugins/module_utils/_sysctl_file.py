@@ -7,10 +7,10 @@
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
 HEADER = '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.\n'
-MARKER = '# oomkit.linux: '
 
 _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>.*)\Z', re.DOTALL)
 _NAMES = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
@@ -27,7 +27,7 @@ def line_setting(line: str) -> Optional[Tuple[str, str]]:
 def keys_in(text: str) -> Dict[str, Optional[int]]:
     """The keys that the text assigns, each with the number the kernel would take from its last line."""
     found = {}  # type: Dict[str, Optional[int]]
-    for line in _sysctld.split_lines(text):
+    for line in _conf_files.split_lines(text):
         setting = line_setting(line)
         if setting is not None:
             found[setting[0]] = _knobs.parse_written(*setting)
@@ -40,7 +40,7 @@ def edit(text: Optional[str], wishes: Dict[str, Optional[int]]) -> str:
     A line that already says it stays as it is; otherwise only the number changes and a comment behind it survives.
     Of several lines for a key the last one stays. ``text`` None is a file that does not exist yet.
     """
-    lines = _sysctld.split_lines(HEADER if text is None else text)
+    lines = _conf_files.split_lines(HEADER if text is None else text)
     last = _last_lines(lines)
     result = []  # type: List[str]
     for number, line in enumerate(lines):
@@ -81,14 +81,14 @@ def _with_value(line: str, setting: Tuple[str, str], number: int) -> str:
 
 def comment_out(text: str, number: int) -> str:
     """The text with line ``number`` (from 1) turned into a comment that L(restore) undoes."""
-    lines = _sysctld.split_lines(text)
+    lines = _conf_files.split_lines(text)
     lines[number - 1] = MARKER + lines[number - 1]
     return ''.join(lines)
 
 
 def restore(text: str, keys: Sequence[str]) -> str:
     """The text with the lines that L(comment_out) took for these keys (globs that match them too) alive again."""
-    return ''.join(line[len(MARKER):] if _is_taken(line, keys) else line for line in _sysctld.split_lines(text))
+    return ''.join(line[len(MARKER):] if _is_taken(line, keys) else line for line in _conf_files.split_lines(text))
 
 
 def _is_taken(line: str, keys: Sequence[str]) -> bool:
@@ -100,5 +100,5 @@ def _is_taken(line: str, keys: Sequence[str]) -> bool:
 
 def is_ours_and_empty(text: str) -> bool:
     """Whether we made the file and nothing but our header and blank lines is left in it."""
-    lines = _sysctld.split_lines(text)
+    lines = _conf_files.split_lines(text)
     return HEADER in lines and all(line == HEADER or not line.strip() for line in lines)

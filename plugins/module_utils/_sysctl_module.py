@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules that set sysctls share: options, the run itself, and the result."""
+"""What the modules that set sysctls share: the run itself, the options checked, and the result."""
 
 import os
 from typing import Any, Callable, Dict
@@ -10,34 +10,25 @@ from typing import Any, Callable, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
-from ansible_collections.oomkit.linux.plugins.module_utils._confirm import CONFIRMED, Outcome, asked_of, carry_out
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, describe_files
 
-# Accepted by every member of the action group oomkit.linux.oom.
-GROUP_OPTIONS = dict(
-    state=dict(type='str', choices=['present', 'absent'], default='present'),
-    runtime=dict(type='bool', default=True),
-    persistent=dict(type='bool', default=True),
-    conflicts=dict(type='str', choices=['fail', 'warn', 'take_over'], default='fail'),
-    force=dict(type='bool', default=False),
-    sysctl_file=dict(type='path', default='/etc/sysctl.d/99-oomkit.conf'),
-)  # type: Dict[str, Dict[str, Any]]
-
-# Of the modules whose changes at run time can be confirmed.
-CONFIRM_OPTIONS = dict(
-    confirm_within=dict(type='raw', default=0),
-    confirm_changes=dict(type='str', choices=['all', 'tightening'], default='all'),
-)  # type: Dict[str, Dict[str, Any]]
+PolicyOf = Callable[[Dict[str, Any]], Policy]
+# One run, see L(run_at_once).
+Runner = Callable[[Host, Dict[str, Any], PolicyOf, tuple, bool], Dict[str, Any]]
 
 
-def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list,
-               policy_of: Callable[[Dict[str, Any]], Policy], values: tuple) -> None:
-    """The whole of a module that sets sysctls: ``values`` are the options that say what to set."""
+def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list, policy_of: PolicyOf,
+               values: tuple, run: Runner) -> None:
+    """The whole of a module that sets sysctls.
+
+    ``values`` are the options that say what to set, ``run`` is L(run_at_once) or that of _confirm.
+    """
     module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **value_options), supports_check_mode=True,
                            mutually_exclusive=mutually_exclusive)
     try:
@@ -53,21 +44,12 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
     module.exit_json(**result)
 
 
-def run(host: Host, params: Dict[str, Any], policy_of: Callable[[Dict[str, Any]], Policy], values: tuple,
-        check_mode: bool) -> Dict[str, Any]:
+def run_at_once(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
+                check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
     request, policy = request_of(params, values, check_mode), policy_of(params)
-    if 'confirm_within' in params:
-        return result_of_outcome(carry_out(host, request, policy, asked_of(params)))
     plan = make_plan(Situation(host), request, policy)
     return result_of(plan, apply_plan(plan) if plan.to_do and not check_mode else [])
-
-
-def result_of_outcome(outcome: Outcome) -> Dict[str, Any]:
-    """What a module returns whose changes can be confirmed: confirming is a change of its own."""
-    result = result_of(outcome.plan, outcome.backups)
-    result['changed'] = result['changed'] or outcome.confirmation['state'] == CONFIRMED
-    return dict(result, confirmation=outcome.confirmation)
 
 
 def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:

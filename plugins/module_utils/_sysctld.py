@@ -2,27 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sysctl.d as the boot's loader reads it: which files in which order, and what each line says.
+"""sysctl.d as the boot's loader reads it: which loader that is, what each line says, and what gets written.
 
-Two loaders are known: systemd-sysctl (systemd src/sysctl/sysctl.c, src/basic/conf-files.c, sysctl.d(5)) and procps's
+Two loaders are known: systemd-sysctl (systemd src/sysctl/sysctl.c, sysctl.d(5)) and procps's
 ``sysctl --system`` (src/sysctl.c, sysctl(8)), which the other inits run. Nothing here knows our own keys.
 """
 
 import fnmatch
 import re
-import stat
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
-
-Loader = NamedTuple('Loader', [
-    ('name', str),
-    ('folders', Tuple[str, ...]),   # by precedence: of two files of one name the earlier folder's counts
-    ('last_file', str),             # read after all others; empty: none
-    ('replaces', bool),             # one entry per key: a later equal value keeps the earlier place, another moves it
-    ('skips_equal', bool),          # does not write what the key already holds
-    ('reason', str),                # why nothing is read at boot; empty: files are read
-])
+from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import (
+    Loader,
+    Overlay,
+    list_files,
+    read_file,
+    split_lines,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 # Split of one line of the file; a setting without value excludes its key from globs.
 Setting = NamedTuple('Setting', [
@@ -32,9 +29,6 @@ Setting = NamedTuple('Setting', [
     ('value', Optional[str]),
     ('plain', bool),                # spelled without doubled or leading separators
 ])
-
-# Contents that differ from the disk's, by real path; None: removed.
-Overlay = Dict[str, Optional[bytes]]
 
 _FOLDERS = ('/etc/sysctl.d', '/run/sysctl.d', '/usr/local/lib/sysctl.d', '/usr/lib/sysctl.d', '/lib/sysctl.d')
 SYSTEMD = Loader('systemd-sysctl', _FOLDERS, '', True, True, '')
@@ -81,53 +75,6 @@ def _boots_systemd(host: Host) -> bool:
     return not host.exists(init) and any(host.exists(program) for program in _PROGRAMS)
 
 
-# ----------------------------------------------------------------- which files
-
-def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[str]:
-    """The files in the order in which the loader reads them, masked ones left out."""
-    found = {}  # type: Dict[str, str]
-    for folder in loader.folders:
-        for name in _names(host, folder, overlay or {}):
-            if name not in found and _counts(host, loader, folder + '/' + name):
-                found[name] = folder + '/' + name
-    files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
-    if loader.last_file:
-        files.append(loader.last_file)
-    return files
-
-
-def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
-    real = host.real(folder)
-    names = set(host.names(folder))
-    for path, content in overlay.items():
-        parent, name = path.rsplit('/', 1)
-        if parent == real:
-            names.discard(name)
-            if content is not None:
-                names.add(name)
-    return sorted(names)
-
-
-def _counts(host: Host, loader: Loader, path: str) -> bool:
-    """Whether a directory entry takes part at all, be it only as a mask for its name."""
-    name = path.rsplit('/', 1)[1]
-    if not name.endswith('.conf') or (loader.replaces and name.startswith('.')):
-        return False
-    info = host.stat(path)
-    return info is None or not stat.S_ISDIR(info.st_mode)
-
-
-def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
-    """The text of a file, the overlay's if it has one; empty for masks, devices and what is not there."""
-    real = host.real(path)
-    if overlay is not None and real in overlay:
-        return to_text(overlay[real] or b'')
-    info = host.stat(path)
-    if info is None or not stat.S_ISREG(info.st_mode):
-        return ''
-    return host.read_text(path) or ''
-
-
 # ------------------------------------------------------------- what a line says
 
 def normalize_key(key: str) -> Tuple[str, bool]:
@@ -163,11 +110,6 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
     return key, value.strip(_BLANK) if equals else None, plain
 
 
-def split_lines(text: str) -> List[str]:
-    """The physical lines with their ends, as an editor counts them."""
-    return re.findall(r'[^\n]*\n|[^\n]+\Z', text)
-
-
 def settings_of(path: str, text: str, blank_after_dash: bool = True) -> Iterator[Setting]:
     """What a file sets, with the line numbers that an editor shows.
 
@@ -196,7 +138,7 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
     entries = _replaced(settings) if loader.replaces else settings
     # procps compares as spelled: a `vm//x` keeps no glob off vm/x.
     named = set(entry.key for entry in entries if entry.plain or loader.replaces)
-    result = []  # type: List[Setting]
+    result: List[Setting] = []
     for entry in entries:
         if entry.value is None:
             if loader.replaces and entry.key in known:
@@ -213,8 +155,8 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
 
 def _replaced(settings: List[Setting]) -> List[Setting]:
     """systemd's list: an equal value keeps the first one's place, a different one goes to the end."""
-    entries = {}  # type: Dict[str, Setting]
-    order = []  # type: List[str]
+    entries: Dict[str, Setting] = {}
+    order: List[str] = []
     for setting in settings:
         earlier = entries.get(setting.key)
         if earlier is not None:

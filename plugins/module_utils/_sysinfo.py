@@ -12,8 +12,8 @@ costs nothing here.
 import os
 from typing import Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 
 try:
     import ctypes

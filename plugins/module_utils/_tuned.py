@@ -14,7 +14,7 @@ import re
 from collections import OrderedDict
 from typing import Dict, List, NamedTuple, Optional, Set
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 MAIN_CONF = '/etc/tuned/tuned-main.conf'
@@ -22,7 +22,7 @@ _ACTIVE = ('/etc/tuned/active_profile', '/etc/tuned/post_loaded_profile')
 # Of two profiles of one name the earlier folder's counts. Releases before 2.24 had no folders called profiles.
 _FOLDERS = ('/etc/tuned/profiles', '/etc/tuned', '/usr/lib/tuned/profiles', '/usr/lib/tuned')
 # What it writes again after its own values (reapply_sysctl), in the order in which it reads.
-_REAPPLIED = _sysctld.Loader('tuned', ('/run/sysctl.d', '/etc/sysctl.d'), '/etc/sysctl.conf', False, False, '')
+_REAPPLIED = _conf_files.Loader('tuned', ('/run/sysctl.d', '/etc/sysctl.d'), '/etc/sysctl.conf', False, False, '')
 
 _VARIABLE = re.compile(r'\$\{(\w+)\}')
 _UNIT_WORDS = ('type', 'enabled', 'replace', 'devices', 'devices_udev_regex', 'script_pre', 'script_post', 'priority')
@@ -56,8 +56,8 @@ def reapplied(host: Host) -> Set[str]:
     """The keys that these files set. TuneD takes them by their dotted names only, with no globs and no dashes."""
     keys: Set[str] = set()
     try:
-        for path in _sysctld.list_files(host, _REAPPLIED):
-            for line in _sysctld.split_lines(_sysctld.read_file(host, path)):
+        for path in _conf_files.list_files(host, _REAPPLIED):
+            for line in _conf_files.split_lines(_conf_files.read_file(host, path)):
                 key, equals, _value = line.strip().partition('=')
                 if equals:
                     keys.add(key.strip())

@@ -16,6 +16,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 # A dropped connection must not leave the machine between two states.
 _HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
+# Before a line of somebody else's file that was made a comment: by this it is found and made a line again.
+MARKER = '# oomkit.linux: '
+
 # By path, the content before and after; None for no file.
 Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
 

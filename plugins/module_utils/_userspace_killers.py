@@ -17,9 +17,9 @@ import re
 import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _sysctld, _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._commit import read_memory
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
@@ -66,7 +66,7 @@ class Unknown(Exception):
 def thresholds(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """For each daemon its name, pid and unit, when it acts, and C(reason) where that is not known. Never raises.
 
-    ``running`` are the processes of L(_candidates.KILLERS) as L(Processes.named) gives them.
+    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.
     """
     return [_fact(host, processes, pid, name) for pid, name in running]
 
@@ -352,7 +352,7 @@ def oomd_conf(host: Host) -> Dict[str, Setting]:
 
 def _drop_ins(host: Host, folders: List[str]) -> List[str]:
     """The files of drop-in folders in the order in which they are read: the same rules as those of sysctl.d."""
-    return _sysctld.list_files(host, _sysctld.Loader('systemd', tuple(folders), '', True, False, ''))
+    return _conf_files.list_files(host, _conf_files.Loader('systemd', tuple(folders), '', True, False, ''))
 
 
 def _settings(host: Host, paths: List[str], section: str, parsers: Dict[str, Callable[[str], Any]]
@@ -360,7 +360,7 @@ def _settings(host: Host, paths: List[str], section: str, parsers: Dict[str, Cal
     """By key the last value that is understood, and its file."""
     found: Dict[str, Setting] = {}
     for path in paths:
-        for one in _unit_files.parse(to_bytes(_sysctld.read_file(host, path))):
+        for one in _unit_files.parse(to_bytes(_conf_files.read_file(host, path))):
             value = parsers[one.key](one.value) if one.section == section and one.key in parsers else None
             if value is not None:
                 found[one.key] = Setting(value, path)
@@ -474,7 +474,7 @@ def _nohang(host: Host, arguments: List[str]) -> Found:
     info = host.stat(path)
     if info is None or info.st_size > _MAX_CONFIG_BYTES:
         raise Unknown('its configuration file %s is not there, or too long' % _short(path))
-    text = _sysctld.read_file(host, path)
+    text = _conf_files.read_file(host, path)
     notes = _no_swap(_totals(host))
     if any(line.startswith(_SOFT_ACTION) for line in text.split('\n')):
         notes.append('for some processes it runs a command instead of SIGTERM (%s... in its configuration)'

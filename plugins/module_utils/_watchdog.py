@@ -35,6 +35,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import
     dump,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import process
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
 
 NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
@@ -86,7 +87,7 @@ def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Cal
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
     outcome = Outcome([], [], [])
     for step in steps:
-        locks = step.key == _knobs.MEMORY and step.value == _knobs.MODES['never'] and foreign
+        locks = step.key == _knobs.MEMORY and step.value == MODES['never'] and foreign
         if found[step.key] == step.was:
             continue
         if step.key in foreign or locks:

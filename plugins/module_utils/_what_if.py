@@ -15,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITE
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import make_plan, planned_score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import make_live_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Request, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Snapshot
@@ -51,7 +51,7 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
 
 def _planned(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> Dict[int, int]:
     """As the module would with its defaults, but live only; nothing is dangerous, since nothing is done."""
-    return planned_score_adj(make_plan(Situation(host, manager), REQUEST, wishes))
+    return make_live_plan(Situation(host, manager), REQUEST, wishes).score_adj()
 
 
 def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
@@ -69,7 +69,7 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     """The process that grows: of a service the one that holds most. Raises Refusal."""
     if subject.kind == 'pid':
         return _pids(host, processes, subject)[0]
-    plan = make_plan(Situation(host, manager), REQUEST, [Wish(subject.value, subject.value, 0, None, None)])
+    plan = make_live_plan(Situation(host, manager), REQUEST, [Wish(subject.value, subject.value, 0, None, None)])
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:

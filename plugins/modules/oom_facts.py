@@ -282,6 +282,7 @@ ansible_facts:
             - C(writable) tells whether C(vm.*) can be set from here.
             - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd),
               V(openrc) or V(other).
+            - C(gathered_at) is when the host looked, by its own clock, in UTC. It tells how old facts from a cache are.
           type: dict
           sample:
             container: null
@@ -289,6 +290,7 @@ ansible_facts:
             pid_namespace: init
             cgroup: v2
             init: systemd
+            gathered_at: "2026-11-23T09:30:00Z"
         warnings:
           description: What could not be read, and why, each beginning with the key that it is about.
           type: list

@@ -423,10 +423,10 @@ refusal:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 

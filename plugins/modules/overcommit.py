@@ -267,8 +267,9 @@ refusal:
 '''
 
 
+from ansible_collections.oomkit.linux.plugins.module_utils._confirm import CONFIRM_OPTIONS, run
 from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import CONFIRM_OPTIONS, run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
 
 
 def main() -> None:
@@ -276,7 +277,7 @@ def main() -> None:
     options = dict((name, dict(type='raw')) for name in VALUES)  # type: Dict[str, Dict[str, Any]]
     run_module(
         dict(CONFIRM_OPTIONS, **dict(options, min_headroom=dict(type='raw', default='5%'))),
-        [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES)
+        [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES, run)
 
 
 if __name__ == '__main__':

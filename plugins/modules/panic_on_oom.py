@@ -145,7 +145,7 @@ refusal:
 '''
 
 from ansible_collections.oomkit.linux.plugins.module_utils._panic import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_at_once, run_module
 
 
 def main() -> None:
@@ -156,7 +156,7 @@ def main() -> None:
             reboot_after=dict(type='raw'),
             kill_allocating_task=dict(type='bool'),
             dump_tasks=dict(type='bool'),
-        ), [], policy_of, VALUES)
+        ), [], policy_of, VALUES, run_at_once)
 
 
 if __name__ == '__main__':

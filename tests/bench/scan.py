@@ -10,6 +10,9 @@ Two cases are measured. "usual": a dozen processes are larger than the idle ones
 are among them: the targets hold for this case. "one score": ten candidates are wanted out of the idle ones too. A step
 of the score is a 667th of all memory, so that on a machine with very much memory thousands of processes share one
 score, as idle ones do on any machine, and all of them have to be looked at more closely.
+
+Then the usual case again among 100 to 30,000 processes, with psutil too, which knows no oom_score and so ranks by
+resident memory, as people do with it. The time must not grow faster than the number of processes.
 """
 
 import argparse
@@ -25,6 +28,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
 
@@ -34,6 +39,7 @@ collection.lay()
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
     _candidates,
+    _census,
     _environment,
     _facts,
     _forecast_module,
@@ -47,6 +53,11 @@ LEAST_OF_PS = 4.0
 MOST_OF_FACTS = 1.5
 CANDIDATES = 10
 LARGE = 12
+GROWTH = (100, 1000, 10000, 30000)
+GROWTH_ROUNDS = 3
+# Of the time for a process, from one number of processes to the next. The floor's own time grows as processors' caches
+# no longer hold what the kernel looks at.
+MOST_GROWTH = 1.25
 PS = ['ps', '-eo', 'pid,oom,oomadj,rss,comm', '--sort=-oom']
 COMPILERS = ('cc', 'gcc', 'clang')
 
@@ -104,8 +115,8 @@ def scan_ms(top: int) -> float:
     begin = time.perf_counter()
     host = Host()
     with Processes(host) as processes:
-        census = _candidates.Census(host, processes, _sysinfo.total_pages(host),
-                                    _environment.pid_namespace(host) == 'init')
+        census = _candidates.Candidates(host, processes, _sysinfo.total_pages(host),
+                                        _environment.pid_namespace(host) == 'init')
         candidates = census.candidates(top, False)
         census.unkillable()
     elapsed_ms = (time.perf_counter() - begin) * 1000
@@ -118,7 +129,7 @@ def killers_ms() -> float:
     """What the module does for its key userspace_killers: the name of every process."""
     begin = time.perf_counter()
     with Processes(Host()) as processes:
-        _candidates.userspace_killers(processes, processes.named(_candidates.KILLERS))
+        _candidates.userspace_killers(processes, processes.named(_census.KILLERS))
     return (time.perf_counter() - begin) * 1000
 
 
@@ -147,6 +158,37 @@ def ps_ms() -> float:
     return (time.perf_counter() - begin) * 1000
 
 
+def psutil_ms() -> float:
+    """What people write with psutil: names and resident memory of all, the largest first."""
+    begin = time.perf_counter()
+    psutil.process_iter.cache_clear()  # as in a program that has just been started
+    found = [one.info for one in psutil.process_iter(['pid', 'name', 'memory_info'])]
+    sorted(found, key=lambda one: one['memory_info'].rss if one['memory_info'] else 0, reverse=True)[:CANDIDATES]
+    return (time.perf_counter() - begin) * 1000
+
+
+def growth(folder: Path) -> list[dict]:
+    """The best times of all contestants, for each number of processes."""
+    contestants = {'floor': lambda: floor_ms(folder), 'scan': lambda: scan_ms(CANDIDATES), 'ps': ps_ms,
+                   'psutil': psutil_ms}
+    found = []
+    for count in GROWTH:
+        with spawned(folder, count, 0, 3):
+            running = sum(name.isdigit() for name in os.listdir('/proc'))
+            times = [{name: run_ms() for name, run_ms in contestants.items()} for _round in range(GROWTH_ROUNDS)]
+        best = {name: min(one[name] for one in times) for name in contestants}
+        found.append({'processes': running, **{name: round(value, 1) for name, value in best.items()}})
+    for before, after in zip(found, found[1:], strict=False):
+        after['growth'] = {name: round(after[name] / after['processes'] / (before[name] / before['processes']), 2)
+                           for name in contestants}
+    return found
+
+
+def is_linear(grown: dict[str, float]) -> bool:
+    """Whether the scan's time for a process grew no more than it may, or than the floor's."""
+    return grown['scan'] <= MOST_GROWTH * max(1.0, grown['floor'])
+
+
 def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     """By case, the best time of each contestant in milliseconds, and the two ratios; all take turns."""
     times = collections.defaultdict(list)
@@ -168,18 +210,21 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
             'forecast_to_facts': round(best['forecast'] / best['facts'], 2)}
 
 
-def run(processes: int, rounds: int) -> dict:
+def run(processes: int, rounds: int, quick: bool) -> dict:
     """All of it."""
     step_pages = _sysinfo.total_pages(Host()) // 1000
     with tempfile.TemporaryDirectory(prefix='oomkit-bench-') as name:
         folder = Path(name)
         build(folder)
-        with spawned(folder, processes, 0, 3), spawned(folder, LARGE, 2 * step_pages, step_pages // 2):
-            result = measure(folder, rounds)
+        with spawned(folder, LARGE, 2 * step_pages, step_pages // 2):
+            with spawned(folder, processes, 0, 3):
+                result = measure(folder, rounds)
+            grown = [] if quick else growth(folder)
     usual = result['usual']
     met = (usual['scan_to_floor'] <= MOST_OF_FLOOR and usual['ps_to_scan'] >= LEAST_OF_PS
-           and result['forecast_to_facts'] <= MOST_OF_FACTS)
-    return {'processes': processes, 'rounds': rounds, **result, 'met': met}
+           and result['forecast_to_facts'] <= MOST_OF_FACTS
+           and all(is_linear(one['growth']) for one in grown[1:]))
+    return {'processes': processes, 'rounds': rounds, **result, 'growth': grown, 'met': met}
 
 
 def show(result: dict) -> None:
@@ -199,6 +244,13 @@ def show(result: dict) -> None:
     print('ps / scan:    %.2f (target: at least %.1f); one score: %.2f' % (
         usual['ps_to_scan'], LEAST_OF_PS, one_score['ps_to_scan']))
     print('forecast / facts: %.2f (target: at most %.1f)' % (result['forecast_to_facts'], MOST_OF_FACTS))
+    if result['growth']:
+        print('best of %d rounds in turn, in ms %24s' % (GROWTH_ROUNDS, 'scan, time for a process'))
+        print('  %9s %9s %9s %9s %9s %16s' % ('processes', 'floor', 'scan', 'ps', 'psutil', 'to the one above'))
+    for one in result['growth']:
+        print('  %9d %9.1f %9.1f %9.1f %9.1f %16s' % (
+            one['processes'], one['floor'], one['scan'], one['ps'], one['psutil'],
+            '%.2f' % one['growth']['scan'] if 'growth' in one else ''))
     print('Targets (they are for the usual case): %s' % ('met' if result['met'] else 'MISSED'))
 
 
@@ -207,6 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--processes', type=int, default=10000, help='idle processes to make (10000)')
     parser.add_argument('--rounds', type=int, default=7, help='rounds to take the best of (7)')
+    parser.add_argument('--quick', action='store_true', help='without the growth up to %d processes' % GROWTH[-1])
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     options = parser.parse_args()
     if options.processes < 1 or options.rounds < 1:
@@ -214,7 +267,7 @@ def main() -> int:
     if not shutil.which('ps'):
         sys.exit('The benchmark compares with ps. As root: apt-get install procps')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(options.processes, options.rounds)
+    result = run(options.processes, options.rounds, options.quick)
     if options.json:
         print(json.dumps(result, indent=2))
     else:

@@ -92,6 +92,8 @@ def test_everything_is_told_to_root(fresh):
     facts = gather(fresh)
     expected = [] if fresh.run('cat /proc/pressure/memory', check=False).returncode == 0 else ['pressure']
     assert [text.partition(':')[0] for text in facts['warnings']] == expected
+    gathered_at = facts['environment'].pop('gathered_at')
+    assert fresh.run('date -u +%Y-%m-%dT%H').stdout.strip()[:11] == gathered_at[:11] and gathered_at.endswith('Z')
     assert facts['environment'] == {'container': None, 'writable': True, 'pid_namespace': 'init', 'cgroup': 'v2',
                                     'init': 'systemd'}
     assert facts['drift'] == []

@@ -30,6 +30,24 @@ def test_every_module_is_listed_with_a_line(command, module_names):
         assert len(line.split()) > 2
 
 
+def test_the_callback_reads_well(command):
+    shown = command('ansible-doc', '-t', 'callback', 'oomkit.linux.fleet_report')
+    assert 'OPTIONS' in shown.stdout and 'OOMKIT_FLEET_REPORT_HTML' in shown.stdout and shown.stderr == ''
+    document = json.loads(command('ansible-doc', '-t', 'callback', '--json', 'oomkit.linux.fleet_report').stdout)
+    options = document['oomkit.linux.fleet_report']['doc']['options']
+    assert options
+    for name, option in options.items():
+        assert option['description'] and option['env'] and option['ini'] and option['vars'], name
+
+
+def test_the_callback_and_the_module_have_the_same_options(command, documents):
+    shown = command('ansible-doc', '-t', 'callback', '--json', 'oomkit.linux.fleet_report').stdout
+    callback = json.loads(shown)['oomkit.linux.fleet_report']['doc']['options']
+    module = documents['oomkit.linux.fleet_report']['doc']['options']
+    assert {name: (option['type'], option['default']) for name, option in callback.items()} == {
+        name: (option['type'], option['default']) for name, option in module.items() if name != 'hosts'}
+
+
 def test_every_option_and_result_is_described(documents):
     for name, document in documents.items():
         described = dict(document['doc'].get('options', {}), **document['return'])

@@ -60,6 +60,15 @@ def test_facts_work_from_it(command, installed, tmp_path):
     assert len(facts['candidates']) <= 3
 
 
+def test_the_fleet_report_works_from_it(command, installed, tmp_path):
+    done = command('ansible', 'localhost', '-i', 'localhost,', '-c', 'local', '-m', 'oomkit.linux.oom_facts', '-e',
+                   'ansible_python_interpreter={{ ansible_playbook_python }}', cwd=tmp_path,
+                   ANSIBLE_COLLECTIONS_PATH=str(installed), ANSIBLE_LOAD_CALLBACK_PLUGINS='1',
+                   ANSIBLE_CALLBACKS_ENABLED='oomkit.linux.fleet_report')
+    assert '1 host: 1 ok; ' in done.stdout
+    assert '</html>' in (tmp_path / 'oom-fleet-report.html').read_text()
+
+
 def test_playbook_is_found_by_its_full_name(command, installed, tmp_path):
     shown = command('ansible-playbook', '--syntax-check', '-i', 'localhost,', 'oomkit.linux.demo', cwd=tmp_path,
                     ANSIBLE_COLLECTIONS_PATH=str(installed))

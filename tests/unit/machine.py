@@ -9,7 +9,7 @@ import errno
 import os
 from pathlib import Path
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _meminfo
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
 
 DEFAULTS = {key: knob.default for key, knob in _knobs.KNOBS.items()}
@@ -74,7 +74,7 @@ class Machine(Host):
         }
 
     def commit_limit_kb(self):
-        memory = _commit.Memory(self.ram_kb, None, self.swap_kb, 0, self.hugetlb_kb, None, None)
+        memory = _meminfo.Memory(self.ram_kb, None, self.swap_kb, 0, self.hugetlb_kb, None, None)
         return _commit.state_limit_kb(memory, self.state)
 
     def show(self):
@@ -125,9 +125,12 @@ class Machine(Host):
 
 def run(machine, module, check=False, **params):
     """One run of a module's logic on the machine: the result as the module returns it. Raises what it reports."""
-    from ansible_collections.oomkit.linux.plugins.module_utils import _overcommit, _panic, _sysctl_module
+    from ansible_collections.oomkit.linux.plugins.module_utils import _confirm, _overcommit, _panic, _sysctl_module
 
-    logic = {'overcommit': _overcommit, 'panic_on_oom': _panic}[module]
+    logic, way = {
+        'overcommit': (_overcommit, _confirm.run),
+        'panic_on_oom': (_panic, _sysctl_module.run_at_once),
+    }[module]
     options = dict(
         state='present',
         runtime=True,
@@ -142,4 +145,4 @@ def run(machine, module, check=False, **params):
     unknown = set(params) - set(options)
     assert not unknown, unknown
     options.update(params)
-    return _sysctl_module.run(machine, options, logic.policy_of, logic.VALUES, check)
+    return way(machine, options, logic.policy_of, logic.VALUES, check)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctl_file, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctl_file
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, RATIO
 
 FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappiness =10\n'
@@ -115,7 +115,8 @@ def test_edit_settles_and_leaves_the_rest(lines, ends, wishes):
     assert {key: found.get(key) for key in wishes} == wishes
 
     def foreign(content):
-        return [line.rstrip('\n') for line in _sysctld.split_lines(content) if _sysctl_file.line_setting(line) is None]
+        lines = _conf_files.split_lines(content)
+        return [line.rstrip('\n') for line in lines if _sysctl_file.line_setting(line) is None]
 
     assert foreign(once) == foreign(text)
 

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet report from the fact cache; see plugins/modules/fleet_report.py."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterator, Mapping
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import cache_loader
+
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import NO_FACTS
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish, screen_lines
+
+# A cache keeps all that it ever read: a fresh one after so many hosts keeps the memory of the run small.
+_CHUNK = 200
+_MISSING = 'no facts in the cache: run oomkit.linux.oom_facts on it, or see fact_caching_timeout'
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller alone."""
+
+    _requires_connection = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Report on the hosts. Raises AnsibleActionFail."""
+        result = super().run(tmp, task_vars)
+        _validated, params = self.validate_argument_spec(argument_spec=dict(
+            hosts=dict(type='list', elements='str'),
+            html=dict(type='str', default='oom-fleet-report.html'),
+            json_lines=dict(type='str', default=''),
+            csv=dict(type='str', default=''),
+            title=dict(type='str', default='When memory runs out'),
+            rows=dict(type='int', default=50),
+            candidates=dict(type='int', default=5),
+        ))
+        hosts = params.pop('hosts')
+        try:
+            wish = Wish(**params)
+            fleet = _fleet((task_vars or {}).get('ansible_play_hosts_all', []) if hosts is None else hosts, wish)
+            files = wish.files()
+            changes = [] if self._task.check_mode else [write(fleet) for _path, write in files]
+        except ReportError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        return dict(result, changed=any(changes), files=[path for path, _write in files], hosts=len(fleet),
+                    without_facts=len(fleet.silent()), table=screen_lines(fleet, wish.rows))
+
+
+def _fleet(hosts: list[str], wish: Wish) -> Fleet:
+    """What the cache knows of the hosts. Raises ReportError."""
+    fleet = Fleet(wish.candidates)
+    for host, facts in _cached(hosts):
+        oom = facts.get('oom')
+        if isinstance(oom, Mapping):
+            fleet.take_facts(host, oom)
+        else:
+            fleet.lose(host, NO_FACTS, _MISSING)
+    return fleet
+
+
+def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
+    """Each host with its facts; none where the cache has none. Raises ReportError."""
+    for start in range(0, len(hosts), _CHUNK):
+        cache = cache_loader.get(C.CACHE_PLUGIN)
+        if cache is None or not getattr(cache, '_persistent', True):
+            raise ReportError('Facts are kept in %s, which does not outlive a run. Set fact_caching in ansible.cfg, '
+                              'such as to ansible.builtin.jsonfile with fact_caching_connection = FOLDER, and run '
+                              'oomkit.linux.oom_facts on the hosts once.' % C.CACHE_PLUGIN)
+        for host in hosts[start:start + _CHUNK]:
+            try:
+                # Some versions warn of what is not there when it is asked for at once.
+                facts = cache.get(host) if cache.contains(host) else None
+            except KeyError:
+                facts = None
+            yield host, facts if isinstance(facts, Mapping) else {}

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/proc: programs found by their names, and the files of a process.
+
+Source: proc_pid_status(5).
+A process may end at any moment: every read answers None then.
+"""
+
+import os
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+CHUNK_BYTES = 4096
+
+
+def parse_effective_uid(status: bytes) -> Optional[int]:
+    """The effective user ID of /proc/PID/status."""
+    match = re.search(br'^Uid:\s+\d+\s+(\d+)', status, re.MULTILINE)
+    return int(match.group(1)) if match else None
+
+
+class Proc(object):
+    """/proc read through one descriptor of it. Closes with C(with)."""
+
+    def __init__(self, host: Host) -> None:
+        self.fd = os.open(host.locate('/proc'), os.O_RDONLY | os.O_DIRECTORY)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_exc: Any) -> None:
+        os.close(self.fd)
+
+    def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
+        """(pid, name) of the processes whose comm is one of ``names``, by PID."""
+        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
+        found = []
+        for name in os.listdir(proc_fd):
+            if not name.isdigit():
+                continue
+            try:
+                fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
+            except OSError:
+                continue
+            try:
+                comm = read(fd, 64)
+            except OSError:
+                comm = b''
+            close(fd)
+            if comm in names:
+                found.append((int(name), names[comm]))
+        return sorted(found)
+
+    def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
+        """A file below /proc, at most so much of it; None when it is gone or may not be read."""
+        try:
+            fd = os.open(path, os.O_RDONLY, dir_fd=self.fd)
+        except OSError:
+            return None
+        try:
+            # These files come as one record, so that a short read is the last one.
+            data = more = os.read(fd, CHUNK_BYTES)
+            while len(more) == CHUNK_BYTES and len(data) < limit_bytes:
+                more = os.read(fd, CHUNK_BYTES)
+                data += more
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        return data[:limit_bytes]
+
+    def effective_uid(self, pid: int) -> Optional[int]:
+        """The user that the process acts as."""
+        return parse_effective_uid(self.read('%d/status' % pid) or b'')

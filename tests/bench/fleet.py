@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What oom_facts costs on a fleet, beside ansible.builtin.ping, which does nothing.
+
+``ansible all -m ...`` with ten forks runs both in turn against the same made-up hosts, which are all this machine, over
+the local connection. ping is the floor: the same connections, the same forks, a module without work. So what is
+measured is all that Ansible, the program that it sends and the module itself take, the printing of the results
+included. The times are the best of all rounds: what others do on the machine only ever makes a round slower.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
+
+import commands  # noqa: E402
+
+MOST_OF_PING = 1.3
+FORKS = 10
+FLOOR, OURS = 'ansible.builtin.ping', 'oomkit.linux.oom_facts'
+# By number of hosts the rounds; a round of a thousand hosts takes minutes.
+ROUNDS = {100: 3, 1000: 1}
+QUICK_ROUNDS = {40: 4}
+
+
+def inventory(folder: Path, hosts: int) -> Path:
+    """So many hosts that are all this machine."""
+    path = folder / ('hosts-%d.ini' % hosts)
+    variables = '[all:vars]\nansible_connection=local\nansible_python_interpreter=%s\n[fleet]\n' % sys.executable
+    path.write_text(variables + ''.join('host-%04d\n' % number for number in range(hosts)), encoding='utf-8')
+    return path
+
+
+def seconds(folder: Path, path: Path, module: str) -> float:
+    """One run on all hosts. Ends the benchmark when a host fails."""
+    env = dict(commands.environment(), ANSIBLE_HOME=str(folder / 'home'))
+    command = [commands.BIN / 'ansible', 'all', '-i', path, '-f', str(FORKS), '-m', module]
+    begin = time.perf_counter()
+    done = subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit('%s failed:\n%s' % (module, done.stderr))
+    return time.perf_counter() - begin
+
+
+def measure(folder: Path, hosts: int, rounds: int) -> dict:
+    """Seconds of both, the best of all rounds, and the ratio."""
+    path = inventory(folder, hosts)
+    times = [(seconds(folder, path, FLOOR), seconds(folder, path, OURS)) for _round in range(rounds)]
+    ping_s, facts_s = (min(column) for column in zip(*times, strict=True))
+    return {'hosts': hosts, 'rounds': rounds, 'ping_s': round(ping_s, 1), 'facts_s': round(facts_s, 1),
+            'ratio': round(facts_s / ping_s, 2)}
+
+
+def run(rounds: dict[int, int]) -> dict:
+    """All of it."""
+    with tempfile.TemporaryDirectory(prefix='oomkit-bench-') as name:
+        folder = Path(name)
+        seconds(folder, inventory(folder, 2), OURS)  # warms up the disk
+        found = [measure(folder, hosts, count) for hosts, count in rounds.items()]
+    return {'forks': FORKS, 'processors': len(os.sched_getaffinity(0)), 'fleets': found,
+            'met': all(one['ratio'] <= MOST_OF_PING for one in found)}
+
+
+def show(result: dict) -> None:
+    """The result for people."""
+    print('ansible all -f %d, local connection, on %d processors' % (result['forks'], result['processors']))
+    for one in result['fleets']:
+        print('  %5d hosts, %d round%s: ping %6.1f s, oom_facts %6.1f s, ratio %.2f' % (
+            one['hosts'], one['rounds'], '' if one['rounds'] == 1 else 's', one['ping_s'], one['facts_s'],
+            one['ratio']))
+    print('Target (at most %.1f times ping): %s' % (MOST_OF_PING, 'met' if result['met'] else 'MISSED'))
+
+
+def main() -> int:
+    """0 when the target is met."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--quick', action='store_true', help='%d hosts only' % next(iter(QUICK_ROUNDS)))
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    result = run(QUICK_ROUNDS if options.quick else ROUNDS)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
+    return 0 if result['met'] else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report's files: whole or not there."""
+
+import csv
+import io
+import json
+import os
+import stat
+import threading
+
+import fleet_facts
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_files import (
+    CSV_COLUMNS,
+    csv_rows,
+    json_lines,
+    write_csv,
+    write_text,
+)
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import UNREACHABLE
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish
+
+
+@pytest.fixture
+def fleet():
+    """Three hosts with facts and one without."""
+    result = Fleet(5)
+    for name, kind in fleet_facts.host_names(3):
+        result.take_facts(name, fleet_facts.facts(name, kind))
+    result.lose('gone', UNREACHABLE, 'no route')
+    return result
+
+
+def test_json_lines(fleet):
+    told = [json.loads(line) for line in json_lines(fleet)]
+    assert [one['status'] for one in told] == ['ok', 'ok', 'ok', 'unreachable']
+    assert told[-1]['message'] == 'no route' and told[-1]['level'] is None
+    assert len(told[0]['candidates']) == 5 and told[0]['level'] in ('fine', 'warning', 'critical')
+
+
+def test_csv(fleet, tmp_path):
+    path = tmp_path / 'x.csv'
+    assert write_csv(str(path), csv_rows(fleet)) is True
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert tuple(rows[0]) == CSV_COLUMNS and len(rows) == 4
+    assert rows[0]['enforced'] in ('true', 'false') and rows[-1]['mode'] == ''
+
+
+@pytest.mark.parametrize('name', ['=cmd()', '+1', '-2+3', '@SUM(1)'])
+def test_csv_holds_no_formula(name):
+    fleet = Fleet(5)
+    facts = fleet_facts.facts('x', 'batch')
+    facts['candidates'][0].update(name=name)
+    facts['commit']['headroom_kb'] = -5
+    fleet.take_facts(name, facts)
+    row = dict(zip(CSV_COLUMNS, list(csv_rows(fleet))[1], strict=True))
+    assert (row['host'], row['victim_name'], row['headroom_kb']) == ("'" + name, "'" + name, -5)
+
+
+def test_written_in_one_step_and_only_if_it_differs(tmp_path):
+    path = tmp_path / 'x'
+    assert write_text(str(path), ['a', 'b']) is True
+    before = path.stat()
+    assert write_text(str(path), ['ab']) is False
+    assert path.stat().st_ino == before.st_ino
+    path.chmod(0o640)
+    assert write_text(str(path), ['c']) is True
+    assert path.read_text() == 'c' and stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ['x']
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'x'
+    path.write_text('old')
+
+    def pieces():
+        yield 'new'
+        raise OSError('no space')
+
+    with pytest.raises(OSError, match='no space'):
+        write_text(str(path), pieces())
+    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['x']
+
+
+def test_a_link_stays(tmp_path):
+    (tmp_path / 'real').write_text('old')
+    (tmp_path / 'link').symlink_to('real')
+    assert write_text(str(tmp_path / 'link'), ['new']) is True
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'real').read_text() == 'new'
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    path = tmp_path / 'pipe'
+    os.mkfifo(path)
+    heard = []
+    reader = threading.Thread(target=lambda: heard.append(path.read_text()))
+    reader.start()
+    assert write_text(str(path), ['text']) is True
+    reader.join(10)
+    assert heard == ['text'] and stat.S_ISFIFO(path.stat().st_mode)
+
+
+def wish(**values):
+    return Wish(**dict(dict(html='', json_lines='', csv='', title='x', rows=0, candidates=5), **values))
+
+
+def test_only_what_is_asked_for(tmp_path, fleet):
+    assert wish().files() == []
+    (path, write), = wish(csv=str(tmp_path / 'x.csv')).files()
+    assert write(fleet) is True and write(fleet) is False and path.endswith('x.csv')
+
+
+def test_an_error_names_the_file(tmp_path, fleet):
+    (_path, write), = wish(html=str(tmp_path / 'no' / 'x.html')).files()
+    with pytest.raises(ReportError, match=r'could not be written to .*no/x.html: No such file or directory'):
+        write(fleet)
+
+
+@pytest.mark.parametrize('values', [{'rows': -1}, {'candidates': -1}, {'candidates': 101}])
+def test_bad_options(values):
+    with pytest.raises(ReportError, match=next(iter(values))):
+        wish(**values)
