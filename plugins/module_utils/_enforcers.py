@@ -11,7 +11,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
@@ -102,6 +102,9 @@ def _protects(text: str) -> Optional[bool]:
 # ------------------------------------------------------------- tuned, kdump-tools
 
 def _tuned_sysctls(host: Host) -> List[Enforced]:
+    # Here and not at the top: with the standard library's configparser it would be a tenth of what every module that
+    # looks for such programs takes to start, and few machines run TuneD.
+    from ansible_collections.oomkit.linux.plugins.module_utils import _tuned
     settings = dict((key, value) for key, value in _tuned.sysctls(host).items() if key in _knobs.KNOBS)
     yields = _tuned.reapplies(host)
     overridden = _tuned.reapplied(host) if settings and yields else set()
