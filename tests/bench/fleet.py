@@ -27,7 +27,7 @@ MOST_OF_PING = 1.3
 FORKS = 10
 FLOOR, OURS = 'ansible.builtin.ping', 'oomkit.linux.oom_facts'
 # By number of hosts the rounds; a round of a thousand hosts takes minutes.
-ROUNDS = {100: 3, 1000: 1}
+ROUNDS = {100: 3, 1000: 2}
 QUICK_ROUNDS = {40: 4}
 
 
