@@ -241,6 +241,7 @@ def arguments(summary: str, services: int) -> argparse.ArgumentParser:
                         help='services that the usual way really sets (%d)' % PEER_SERVICES)
     parser.add_argument('--peer-sysctls', type=int, default=PEER_SYSCTLS,
                         help='sysctls that the usual way really sets (%d)' % PEER_SYSCTLS)
+    parser.add_argument('--quick', action='store_true', help='the usual way really sets one service and one sysctl')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     return parser
 
@@ -248,6 +249,8 @@ def arguments(summary: str, services: int) -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options, found to make sense on a machine that can run the benchmark."""
     options = parser.parse_args()
+    if options.quick:
+        options.peer_services = options.peer_sysctls = 1
     if not (0 < options.peer_services <= options.services and 0 < options.peer_sysctls <= len(SYSCTLS)):
         parser.error('--peer-services must be between 1 and --services, --peer-sysctls between 1 and %d' % len(SYSCTLS))
     if not shutil.which('ssh'):
