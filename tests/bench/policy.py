@@ -213,7 +213,7 @@ def show(result: dict) -> None:
                 print(row % ('%s, %s' % (label, run_name), one['theirs'], one['ours'], one['ratio']))
         if result['ours'] != 'role':
             ratios = tuple(found[kind]['ratio_without_last_task'] for kind in ('first', 'steady'))
-            print('  Less the task oom_facts, which repeats what the role gathered: %.1f and %.1f times as fast' % ratios)
+            print('  Less the task oom_facts, which repeats the role: %.1f and %.1f times as fast' % ratios)
     for name, factor in result['multiplied'].items():
         print('Not all items of %s were run: what it takes was multiplied by %.4g.' % (name, factor))
     for strategy, reason in result['left_out'].items():
