@@ -200,22 +200,24 @@ def expect(what: str, found: object, wanted: object) -> None:
 def read_report(text: str) -> dict:
     """What the callback ansible.posix.json tells of a play: by module what was executed, how often, and how long.
 
-    ``changed`` holds the modules that changed something, ``printed`` what raw commands printed.
+    ``changed`` holds the modules that changed something, ``printed`` what raw commands printed, ``last_s`` the time of
+    the last task.
     """
-    executed, changed, printed, task_s = collections.Counter(), [], [], collections.Counter()
+    executed, changed, printed, task_s, last_s = collections.Counter(), [], [], collections.Counter(), 0.0
     for task in json.loads(text)['plays'][0]['tasks']:
         for result in task['hosts'].values():  # one host, or none where Ansible itself did something
             name = result['action']
             start, end = (datetime.datetime.fromisoformat(task['task']['duration'][word].rstrip('Z'))
                           for word in ('start', 'end'))
-            task_s[name] += (end - start).total_seconds()
+            last_s = (end - start).total_seconds()
+            task_s[name] += last_s
             if result.get('skipped') or name.rpartition('.')[2] in task_log.ON_CONTROLLER:
                 continue
             # copy asks for the file's checksum first; then it copies, or has the module file look at the modes.
             executed[name] += len(result.get('results', [None])) * (2 if name == 'ansible.builtin.copy' else 1)
             changed += [name] if result['changed'] else []
             printed += [result['stdout']] if name == 'ansible.builtin.raw' else []
-    return {'executed': executed, 'changed': changed, 'printed': printed, 'task_s': task_s}
+    return {'executed': executed, 'changed': changed, 'printed': printed, 'task_s': task_s, 'last_s': last_s}
 
 
 def full(total: float, parts: dict[str, float], factors: dict[str, float]) -> float:
@@ -241,6 +243,7 @@ def arguments(summary: str, services: int) -> argparse.ArgumentParser:
                         help='services that the usual way really sets (%d)' % PEER_SERVICES)
     parser.add_argument('--peer-sysctls', type=int, default=PEER_SYSCTLS,
                         help='sysctls that the usual way really sets (%d)' % PEER_SYSCTLS)
+    parser.add_argument('--quick', action='store_true', help='the usual way really sets one service and one sysctl')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
     return parser
 
@@ -248,6 +251,8 @@ def arguments(summary: str, services: int) -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options, found to make sense on a machine that can run the benchmark."""
     options = parser.parse_args()
+    if options.quick:
+        options.peer_services = options.peer_sysctls = 1
     if not (0 < options.peer_services <= options.services and 0 < options.peer_sysctls <= len(SYSCTLS)):
         parser.error('--peer-services must be between 1 and --services, --peer-sysctls between 1 and %d' % len(SYSCTLS))
     if not shutil.which('ssh'):
