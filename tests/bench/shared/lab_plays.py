@@ -200,24 +200,22 @@ def expect(what: str, found: object, wanted: object) -> None:
 def read_report(text: str) -> dict:
     """What the callback ansible.posix.json tells of a play: by module what was executed, how often, and how long.
 
-    ``changed`` holds the modules that changed something, ``printed`` what raw commands printed, ``last_s`` the time of
-    the last task.
+    ``changed`` holds the modules that changed something, ``printed`` what raw commands printed.
     """
-    executed, changed, printed, task_s, last_s = collections.Counter(), [], [], collections.Counter(), 0.0
+    executed, changed, printed, task_s = collections.Counter(), [], [], collections.Counter()
     for task in json.loads(text)['plays'][0]['tasks']:
         for result in task['hosts'].values():  # one host, or none where Ansible itself did something
             name = result['action']
             start, end = (datetime.datetime.fromisoformat(task['task']['duration'][word].rstrip('Z'))
                           for word in ('start', 'end'))
-            last_s = (end - start).total_seconds()
-            task_s[name] += last_s
+            task_s[name] += (end - start).total_seconds()
             if result.get('skipped') or name.rpartition('.')[2] in task_log.ON_CONTROLLER:
                 continue
             # copy asks for the file's checksum first; then it copies, or has the module file look at the modes.
             executed[name] += len(result.get('results', [None])) * (2 if name == 'ansible.builtin.copy' else 1)
             changed += [name] if result['changed'] else []
             printed += [result['stdout']] if name == 'ansible.builtin.raw' else []
-    return {'executed': executed, 'changed': changed, 'printed': printed, 'task_s': task_s, 'last_s': last_s}
+    return {'executed': executed, 'changed': changed, 'printed': printed, 'task_s': task_s}
 
 
 def full(total: float, parts: dict[str, float], factors: dict[str, float]) -> float:
