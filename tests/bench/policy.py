@@ -143,7 +143,7 @@ def both_ways(bench: Bench, strategy: str, options: argparse.Namespace) -> dict:
     """One strategy: our way and the usual way in turn, the best runs of each."""
     services, sysctls = options.peer_services, options.peer_sysctls
     if strategy == MITOGEN:
-        # It sends a module with the first item of a loop only, which multiplying would count for all; the rest is quick.
+        # It sends a module with the first item of a loop only, which multiplying would count for all.
         services, sysctls = options.services, len(SYSCTLS)
     factors = lab_plays.peers_factors(options.services, services, sysctls)
     tasks = lab_plays.peers_tasks(services, sysctls)
@@ -217,8 +217,8 @@ def show(result: dict) -> None:
         if result['ours'] != 'role':
             ratios = tuple(found[kind]['ratio_without_last_task'] for kind in ('first', 'steady'))
             print('  Less the task oom_facts, which repeats the role: %.1f and %.1f times as fast' % ratios)
-    for name, factor in result['multiplied'].items():
-        print('Not all items of %s were run with linear: what it takes was multiplied by %.4g.' % (name, factor))
+    for name, factor in result['multiplied'].items() if LINEAR in result['strategies'] else ():
+        print('Not all items of %s were run: what it takes was multiplied by %.4g.' % (name, factor))
     for strategy, reason in result['left_out'].items():
         print('Not measured with %s: %s.' % (strategy, reason))
     for strategy, reason in result['failed'].items():
