@@ -15,7 +15,8 @@ modules. The bytes of each loop are then read in between, by raw tasks whose own
 With ``--peer-services 20 --peer-sysctls 6`` nothing is multiplied, and nothing is read in between.
 
 The ways take turns, and the best of all rounds counts: what others do on the machine only ever makes a run slower.
-The same is then done with Mitogen, nothing multiplied, which makes the usual way much cheaper. The targets are for Ansible as it comes.
+The same is then done with Mitogen, nothing multiplied, which makes the usual way much cheaper. The targets are for
+Ansible as it comes.
 """
 
 import argparse
