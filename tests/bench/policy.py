@@ -142,7 +142,7 @@ def both_ways(bench: Bench, strategy: str, options: argparse.Namespace) -> dict:
     """One strategy: our way and the usual way in turn, the best runs of each."""
     services, sysctls = options.peer_services, options.peer_sysctls
     if strategy == MITOGEN:
-        # It sends a module with the first item of a loop only, which multiplying would count for all; the rest is quick.
+        # It sends a module with the first item of a loop only, which multiplying would count for all.
         services, sysctls = options.services, len(SYSCTLS)
     factors = lab_plays.peers_factors(options.services, services, sysctls)
     tasks = lab_plays.peers_tasks(services, sysctls)
@@ -213,7 +213,7 @@ def show(result: dict) -> None:
                 one = found[kind][name]
                 row = '  %-56s ' + numbers + ' %8.1f'
                 print(row % ('%s, %s' % (label, run_name), one['theirs'], one['ours'], one['ratio']))
-    for name, factor in result['multiplied'].items():
+    for name, factor in result['multiplied'].items() if LINEAR in result['strategies'] else ():
         print('Not all items of %s were run with linear: what it takes was multiplied by %.4g.' % (name, factor))
     for strategy, reason in result['left_out'].items():
         print('Not measured with %s: %s.' % (strategy, reason))
