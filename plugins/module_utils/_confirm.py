@@ -25,7 +25,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refus
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import PolicyOf, request_of, result_of
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
-from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import WatchdogError, start, steps_of
 
 # The options of the modules whose changes at run time can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
@@ -130,6 +129,8 @@ def _start(plan: Plan, asked: Asked) -> Dict[str, Any]:
     """Write run time only, with a watchdog that puts it back."""
     if plan.request.check_mode:
         return _confirmation(PENDING, asked.within_s, reason='check mode: nothing was started')
+    # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
+    from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import WatchdogError, start, steps_of
     host = plan.situation.host
     pending = _new(plan, asked)
     steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)

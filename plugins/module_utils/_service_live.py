@@ -10,7 +10,7 @@ This much of a plan a forecast needs as well, which only assumes values and writ
 import difflib
 from typing import Any, Dict, Iterable, List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _other_init, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED, MAIN, Given, Target
@@ -78,6 +78,8 @@ def find(plan: LivePlan, wishes: List[Wish]) -> None:
     """
     _check_init(plan.situation, plan.request)
     if plan.situation.manager is None and plan.request.runtime:
+        # Here and not at the top: few machines take it, and every import takes time on every host.
+        from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _settle_missing(plan, _other_init.plan_services(plan, wishes))
     else:
         _resolve(plan, wishes)

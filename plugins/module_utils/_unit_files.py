@@ -116,6 +116,7 @@ class UnitFiles(object):
         self._listings: Dict[str, List[str]] = {}
         self._search = _without_twins(host, SEARCH)
         self._aliases: Optional[Dict[str, List[str]]] = None
+        self._drop_ins: Dict[str, List[str]] = {}
 
     def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
         """The same machine with these files."""
@@ -204,6 +205,11 @@ class UnitFiles(object):
 
         Of files with one name only that of the strongest folder counts; a link to /dev/null takes the name away.
         """
+        if unit.name not in self._drop_ins:
+            self._drop_ins[unit.name] = self._found_drop_ins(unit)
+        return self._drop_ins[unit.name]
+
+    def _found_drop_ins(self, unit: Unit) -> List[str]:
         found: Dict[str, str] = {}
         for folder in self._drop_in_folders(unit):
             for name in self._names(folder):
