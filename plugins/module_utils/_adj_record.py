@@ -84,3 +84,15 @@ def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
     if values:
         units[unit] = tuple(values)
     return record._replace(units=units)
+
+
+def both(one: Record, other: Record) -> Record:
+    """A record that counts what either says; ``one`` is right about what was before."""
+    units = dict(one.units)
+    for unit, values in other.units.items():
+        units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
+    return Record(units, _over(other.originals, one.originals), _over(other.processes, one.processes))
+
+
+def _over(below: Dict[Any, int], above: Dict[Any, int]) -> Dict[Any, int]:
+    return dict(list(below.items()) + list(above.items()))

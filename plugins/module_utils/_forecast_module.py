@@ -60,10 +60,8 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
     host = host or Host()
-    if manager is None and init(host) == 'systemd':
-        manager = Manager()
     with Processes(host) as processes:
-        return _live(request, host, processes, manager)
+        return _live(request, host, processes, manager if init(host) == 'systemd' else None)
 
 
 # ---------------------------------------------------------------------- options

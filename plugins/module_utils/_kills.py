@@ -24,14 +24,14 @@ RECENT = 20
 _INTERESTING = (b'oom-kill:', b'Kill', b'killed')
 _ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
 _SUMMARY = re.compile(
-    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),pid=([0-9]+),uid=[0-9]+\Z', re.DOTALL)
+    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),pid=([0-9]{1,10}),uid=[0-9]+\Z', re.DOTALL)
 _KILLED = re.compile(
     br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?'
-    br'Killed process ([0-9]+) \((.*)\)(?:, UID [0-9]+)?,? '
-    br'total-vm:[0-9]+kB, anon-rss:([0-9]+)kB, file-rss:([0-9]+)kB(?:, shmem-rss:([0-9]+)kB)?'
-    br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]+))?', re.DOTALL)
+    br'Killed process ([0-9]{1,10}) \((.*)\)(?:, UID [0-9]+)?,? '
+    br'total-vm:[0-9]+kB, anon-rss:([0-9]{1,18})kB, file-rss:([0-9]{1,18})kB(?:, shmem-rss:([0-9]{1,18})kB)?'
+    br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]{1,5}))?', re.DOTALL)
 _CHOSEN_OLD = re.compile(
-    br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]+) \((.*)\) score [0-9]+ ', re.DOTALL)
+    br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]{1,10}) \((.*)\) score [0-9]+ ', re.DOTALL)
 _TASK_OLD = re.compile(br'Task in (.*) killed as a result of limit of ', re.DOTALL)
 _GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.group set\Z', re.DOTALL)
 

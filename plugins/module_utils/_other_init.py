@@ -61,7 +61,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
     for wish in wishes:
         name = wish.unit[:-len(_unit_names.SERVICE)]
         if name in seen:
-            raise ConvertError('%s is named twice' % name)
+            raise ConvertError('%s is named twice; name it once' % name)
         seen.add(name)
         if wish.oom_policy is not None:
             raise Refusal('%s: oom_policy is a setting of systemd, and the init here is %s. Leave it out.'

@@ -29,7 +29,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     situation = plan.situation
     host, manager = situation.host, situation.manager
     # Until all is done, what was and what will be both count as given by the unit.
-    put_record(host, situation.record_data, _both(situation.record, plan.record_after), undo)
+    put_record(host, situation.record_data, _adj_record.both(situation.record, plan.record_after), undo)
     if plan.reload:
         undo.add('daemon-reload', manager.reload)  # undone after the files are back
     backups = [backup(host, path, undo) for path in plan.taken_over]
@@ -57,13 +57,6 @@ def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) 
     put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, _adj_record.FOLDER_MODE)
     if data is None:
         host.remove_folder(_adj_record.FOLDER)
-
-
-def _both(one: _adj_record.Record, other: _adj_record.Record) -> _adj_record.Record:
-    units = dict(one.units)
-    for unit, values in other.units.items():
-        units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
-    return _adj_record.Record(units, dict(other.originals, **one.originals), dict(other.processes, **one.processes))
 
 
 def set_live(host: Host, target: Target, undo: Undo) -> None:

@@ -38,9 +38,9 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
     request = request_of(params, check_mode)
     asked = asked_of(params)
     if params['process'] is not None:
-        return _run_processes(host, params, request, asked)
+        return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
     try:
-        plan = make_plan(Situation(host, manager or Manager()), request, wishes)
+        plan = make_plan(Situation(host, manager), request, wishes)
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
     forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
@@ -69,7 +69,8 @@ def _check_subject(params: Dict[str, Any]) -> None:
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
                            'exclusive: true, which takes back everything, needs none' % (', '.join(given) or 'none'))
     if params['services'] is not None and not params['services'] and not (params['exclusive'] or params['protect']):
-        raise ConvertError('services: the list is empty, so that nothing is asked for')
+        raise ConvertError('services: the list is empty, so that nothing is asked for; list a service, or take all '
+                           'others back by exclusive: true')
     if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
         raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
     if params['process'] is not None and (params['exclusive'] or params['oom_policy'] is not None):
@@ -83,7 +84,8 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
         raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'
                            % (prefix, item['name']))
     if state == 'absent' and prefix == '' and values:
-        raise ConvertError('state: absent takes no %s' % ' and no '.join(values))
+        raise ConvertError('state: absent takes no %s: it takes back what was set. Leave that out'
+                           % ' and no '.join(values))
     score_adj = item.get('score_adj')
     return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
                 item.get('oom_policy'), item.get('missing'))
@@ -102,11 +104,12 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 # -------------------------------------------------------------------- processes
 
-def _run_processes(host: Host, params: Dict[str, Any], request: Request, asked: Asked) -> Dict[str, Any]:
+def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any], request: Request,
+                   asked: Asked) -> Dict[str, Any]:
     """Processes that are no service."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
-        raise ConvertError('state: absent takes no score_adj')
+        raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
     group = _process_match.group_of(host, params['process'])
     label = _process_match.describe(params['process'])
     found = group.look(host)
@@ -117,7 +120,7 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request, asked: 
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
-    forecasts = before_and_after(host, _manager_of(host), asked, planned)
+    forecasts = before_and_after(host, manager, asked, planned)
     if not request.check_mode:
         targets = _process_targets(host, label, group, wanted, changes, record)
         if targets:
@@ -128,10 +131,6 @@ def _run_processes(host: Host, params: Dict[str, Any], request: Request, asked: 
                 if wanted is None:
                     put_record(host, host.read_bytes(_adj_record.FILE), _without(record, list(alive)), undo)
     return dict(_process_result(label, found, goals, changes, warnings), **forecasts)
-
-
-def _manager_of(host: Host) -> Optional[Manager]:
-    return Manager() if init(host) == 'systemd' and host.root == '/' else None
 
 
 def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], changes: List[Seen],

@@ -7,9 +7,7 @@
 Source: systemctl(1), org.freedesktop.systemd1(5).
 """
 
-import os
-import subprocess
-from typing import Dict, Iterable, List
+from typing import Callable, Dict, Iterable, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -18,6 +16,8 @@ _PROPERTIES = ('Id', 'Names', 'LoadState', 'ActiveState', 'Transient', 'NeedDaem
                'OOMScoreAdjust', 'OOMPolicy', 'KillMode')
 
 State = Dict[str, str]
+# AnsibleModule.run_command: exit code, output, errors.
+Run = Callable[..., Tuple[int, bytes, bytes]]
 
 
 class ManagerError(Exception):
@@ -27,29 +27,31 @@ class ManagerError(Exception):
 class Manager(object):
     """The system manager, through systemctl."""
 
+    def __init__(self, run: Run) -> None:
+        """``run`` is AnsibleModule.run_command, or does the same."""
+        self._run = run
+
     def show(self, names: Iterable[str]) -> List[State]:
         """The properties of the units; patterns stand for all units that are loaded. Raises ManagerError."""
         wanted = list(names)
         if not wanted:
             return []
-        text = _systemctl(['show', '--property=' + ','.join(_PROPERTIES), '--'] + wanted)
+        text = self._systemctl(['show', '--property=' + ','.join(_PROPERTIES), '--'] + wanted)
         blocks = [dict(line.partition('=')[::2] for line in block.split('\n') if '=' in line)
                   for block in text.split('\n\n')]
         return [block for block in blocks if block.get('Id')]
 
     def reload(self) -> None:
         """Have all unit files read again. Raises ManagerError."""
-        _systemctl(['daemon-reload'])
+        self._systemctl(['daemon-reload'])
 
-
-def _systemctl(arguments: List[str]) -> str:
-    command = ['systemctl', '--no-pager'] + arguments
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=dict(os.environ, LC_ALL='C'))
-        out, err = process.communicate()
-    except OSError as exc:
-        raise ManagerError('systemctl cannot be started: %s' % exc.strerror) from exc
-    if process.returncode:
-        raise ManagerError('systemctl %s failed: %s' % (arguments[0], harmless(err.strip()) or process.returncode))
-    return to_text(out)
+    def _systemctl(self, arguments: List[str]) -> str:
+        try:
+            # Bytes: what is no UTF-8 in them must not stop the run. The words are names, in which nothing is to be put.
+            code, out, err = self._run(['systemctl', '--no-pager'] + arguments, environ_update={'LC_ALL': 'C'},
+                                       encoding=None, expand_user_and_vars=False, handle_exceptions=False)
+        except OSError as exc:
+            raise ManagerError('systemctl cannot be started: %s' % exc.strerror) from exc
+        if code:
+            raise ManagerError('systemctl %s failed: %s' % (arguments[0], harmless(err.strip()) or code))
+        return to_text(out)

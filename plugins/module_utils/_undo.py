@@ -64,15 +64,20 @@ class Undo(object):
 def undone_on_failure(*errors: type) -> Iterator[Undo]:
     """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so.
 
-    ``errors`` are what may be raised besides OSError, MemoryError and ApplyError.
+    ``errors`` are what may be raised besides OSError, MemoryError and ApplyError. Anything else is a mistake of ours:
+    it undoes everything too, and stays what it is.
     """
     undo = Undo(ApplyError, *errors)
+    taken_back = (OSError, MemoryError, ApplyError) + errors
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
         yield undo
-    except (OSError, MemoryError, ApplyError) + errors as exc:
+    except taken_back as exc:
         undo.run()
         raise ApplyError('%s. %s' % (_explain(exc), undo.outcome())) from exc
+    except BaseException:
+        undo.run()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 

@@ -61,7 +61,8 @@ def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
     else:
         found = [one.pid for one in _process_match.group_of(host, {'comm': subject.value}).look(host)]
     if not found:
-        raise Refusal('There is no process with %s %s.' % (subject.kind, harmless(str(subject.value))))
+        raise Refusal('There is no process with %s %s on this machine, so nothing can be assumed of it. Correct it, or '
+                      'leave it out.' % (subject.kind, harmless(str(subject.value))))
     return found
 
 
@@ -73,7 +74,8 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:
-        raise Refusal('growing: %s has no processes now.' % subject.value)
+        raise Refusal('growing: %s has no processes now, so none of them can grow. Start it, or name a process by its '
+                      'pid.' % subject.value)
     return max(found, key=lambda one: (sum(one[0]), one[1]))[1]
 
 
@@ -99,5 +101,7 @@ def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     }[subject.kind]
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:
-        raise Refusal('The snapshot holds no process with %s %s.' % (subject.kind, harmless(str(subject.value))))
+        raise Refusal('The snapshot holds no process with %s %s, so nothing can be assumed of it. It holds the '
+                      'likeliest victims only: take one with more kills.'
+                      % (subject.kind, harmless(str(subject.value))))
     return found

@@ -133,13 +133,13 @@ EXAMPLES = r'''
     growing:
       service: batch
       size: 4G
-    protect: [postgresql, ssh]
+    protect: [postgresql]
   register: forecast
 
 - name: Stop if it is not
   ansible.builtin.assert:
     that: forecast.violations | length == 0
-    fail_msg: "{{ forecast.violations }}"
+    fail_msg: "These go down: {{ forecast.violations | map(attribute='service') | join(', ') }}"
 
 - name: What would change if the cache were to go first
   oomkit.linux.oom_forecast_info:
@@ -296,7 +296,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
 
 def main() -> None:
@@ -314,7 +314,7 @@ def main() -> None:
         kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
     try:
-        result = run(module.params)
+        result = run(module.params, manager=Manager(module.run_command))
     except (ConvertError, Refusal, ManagerError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:

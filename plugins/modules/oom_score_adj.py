@@ -427,6 +427,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._action_group import 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
@@ -447,7 +448,7 @@ def main() -> None:
         forecast_assuming=dict(type='dict', options=dict(
             policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
     try:
-        result = run(module.params, module.check_mode)
+        result = run(module.params, module.check_mode, manager=Manager(module.run_command))
     except Refusal as exc:
         module.fail_json(msg=str(exc), refusal=getattr(exc, 'code', 'other'))
     except (ConvertError, ApplyError) as exc:

@@ -130,7 +130,7 @@ EXAMPLES = r'''
   oomkit.linux.overcommit:
     mode: never
     commit_limit: 90%
-    min_headroom: 2G
+    min_headroom: 10%
   check_mode: true
   diff: true
 

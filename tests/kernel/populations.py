@@ -27,7 +27,7 @@ import threading
 import time
 import traceback
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _forecast_module
+from ansible_collections.oomkit.linux.plugins.module_utils import _forecast_module, _systemctl
 
 PAGE = mmap.PAGESIZE
 MIB = 1 << 20
@@ -44,8 +44,15 @@ HELD = []  # the memory of a process of a population
 STACK = ctypes.create_string_buffer(1 << 16)
 
 
+def run_command(args, **_options):
+    """As AnsibleModule does it."""
+    done = subprocess.run(args, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
 def forecast(**params):
-    return _forecast_module.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params})
+    return _forecast_module.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params},
+                                manager=_systemctl.Manager(run_command))
 
 
 def write(path, text):

@@ -143,3 +143,13 @@ def test_a_log_that_is_not_there_is_an_error_of_the_system(tmp_path):
 @pytest.mark.parametrize('text, total', [('pgfault 1\noom_kill 7\nx 1\n', 7), ('drop_oom_kill 3\n', None), ('', None)])
 def test_total(text, total):
     assert _kills.total(text) == total
+
+
+@pytest.mark.parametrize('number', [b'pid=412', b'process 412', b'anon-rss:960000', b'file-rss:128', b'shmem-rss:4', b'adj:300'])
+def test_a_number_without_end_is_no_number(number):
+    """Python refuses to read more than 4300 digits."""
+    name, mark, _digits = number.rpartition(b':' if b':' in number else number[-4:-3])
+    forged = [record.replace(number, name + mark + b'9' * 5000) for record in GLOBAL]
+    assert forged != GLOBAL
+    for kill in _kills.parse_kills(forged):
+        assert kill.pid == 412

@@ -7,7 +7,12 @@ import errno
 import pytest
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _held, _service_guard
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _held,
+    _service_apply,
+    _service_guard,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
@@ -168,6 +173,28 @@ def test_in_an_image_only_files_are_written(tmp_path):
     assert not image.run(name='a', score_adj=-5, runtime=False)['changed']
     with pytest.raises(Refusal, match='runtime: false'):
         image.run(name='a', score_adj=-5)
+
+
+def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
+    record = _adj_record.Record({}, {'sysv': 3}, {(10, 100): 7})
+    machine.put(_adj_record.FILE, _adj_record.dump(record).decode())
+    assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
+    left = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    assert (left.processes, left.originals) == (record.processes, record.originals)
+    machine.run(name='a', score_adj=-6, runtime=False)
+    assert _adj_record.parse(machine.read_bytes(_adj_record.FILE)).units['a.service'][0].value == -5
+
+
+def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
+    before = everything(machine)
+
+    def broken(_host, _target, _undo):
+        raise TypeError('a mistake')
+
+    monkeypatch.setattr(_service_apply, 'set_live', broken)
+    with pytest.raises(TypeError, match='a mistake'):
+        machine.run(name='a', score_adj=-5)
+    assert everything(machine) == before
 
 
 def test_the_record_survives_anything(machine):
