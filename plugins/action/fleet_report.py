@@ -64,11 +64,16 @@ def _fleet(hosts: list[str], wish: Wish) -> Fleet:
     return fleet
 
 
+def _outlives_a_run(cache: t.Any) -> bool:
+    """Whether a cache is more than memory; plugins say so themselves from 2.19 on."""
+    return getattr(cache, '_persistent', C.CACHE_PLUGIN.rpartition('.')[2] != 'memory')
+
+
 def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
     """Each host with its facts; none where the cache has none. Raises ReportError."""
     for start in range(0, len(hosts), _CHUNK):
         cache = cache_loader.get(C.CACHE_PLUGIN)
-        if cache is None or not getattr(cache, '_persistent', True):
+        if cache is None or not _outlives_a_run(cache):
             raise ReportError('Facts are kept in %s, which does not outlive a run. Set fact_caching in ansible.cfg, '
                               'such as to ansible.builtin.jsonfile with fact_caching_connection = FOLDER, and run '
                               'oomkit.linux.oom_facts on the hosts once.' % C.CACHE_PLUGIN)

@@ -1,0 +1,296 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OOM kills as they happen, from the kernel's own log or from a file that a syslog daemon writes.
+
+Sources: Documentation/ABI/testing/dev-kmsg (a record a read, EPIPE where records were overwritten); RFC 3164 and the
+formats of rsyslog. What a kill looks like is what ``_kills`` knows, for facts as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import stat
+import time
+import typing as t
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from ansible_collections.oomkit.linux.plugins.module_utils._kills import Kill, KillParser, kill_fact, parse_record
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+
+KMSG = '/dev/kmsg'
+_RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
+_CHUNK_BYTES = 65536
+_LONGEST_LINE_BYTES = 16384  # longer than any line of the kernel; what goes on and on is no log
+_MOST_HOSTS = 1000  # of a central log, each with a parser of its own
+_PENDING = 200  # kills that are told but not chosen yet, per host
+# The tag right after the host is the kernel's; a stamp is "Nov 23 10:00:00" or ISO 8601.
+_LINE = re.compile(
+    br'(?:<[0-9]+>)?(?P<stamp>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+) (?P<host>\S+) '
+    br'kernel: (?:\[ *[0-9]+\.[0-9]+\] )?(?P<message>.*)\Z', re.DOTALL)
+_ESCAPED = re.compile(br'#([0-7]{3})')  # rsyslog's way to write control characters
+_ISO = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
+
+
+class EventsError(Exception):
+    """Why the log cannot be followed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be followed, and how."""
+
+    path: str = KMSG
+    replay: bool = False
+    poll_interval_s: float = 0.5
+
+
+def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
+    """The options of the source as they were given. Raises EventsError."""
+    unknown = sorted(set(args) - {'path', 'replay', 'poll_interval_s'})
+    if unknown:
+        raise EventsError('%s: there is no such option; path, replay and poll_interval_s are' % ', '.join(unknown))
+    path, replay = args.get('path', KMSG), args.get('replay', False)
+    if not isinstance(path, str) or not path.startswith('/') or '\0' in path:
+        raise EventsError('path: %r is no absolute path; give %s or a log file' % (path, KMSG))
+    if not isinstance(replay, bool):
+        raise EventsError('replay: %r is neither true nor false' % (replay,))
+    interval_s = args.get('poll_interval_s', Wish.poll_interval_s)
+    if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
+        raise EventsError('poll_interval_s: %r is no number of seconds from 0.05 to 60' % (interval_s,))
+    return Wish(path, replay, float(interval_s))
+
+
+async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
+    """An event for each kill, for ever. Raises EventsError where the log cannot be read, before anything else."""
+    if _is_device(wish.path):
+        batches: t.AsyncGenerator[list[dict[str, t.Any]], None] = follow_records(_opened(wish.path), wish.replay)
+    else:
+        batches = follow_file(wish)
+    try:
+        async for events in batches:
+            for event in events:
+                yield event
+    finally:
+        await batches.aclose()
+
+
+def _is_device(path: str) -> bool:
+    """Whether this is /dev/kmsg or its like, and no file. Raises EventsError."""
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        # A log may come with its first line, but not without its folder.
+        if os.path.isdir(os.path.dirname(path)):
+            return False
+        raise EventsError('path: %s is not there, nor is its folder' % path) from None
+    except OSError as exc:
+        raise EventsError('path: %s cannot be read (%s)' % (path, exc.strerror)) from exc
+
+
+def _opened(path: str) -> int:
+    """A descriptor for reading. Raises EventsError; FileNotFoundError where nothing is there."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
+        raise EventsError('path: %s cannot be read (%s)%s' % (path, exc.strerror, hint)) from exc
+
+
+class Told:
+    """Messages of the kernel of one host in, events out."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._parser = KillParser(_PENDING)
+        self._lost = False
+
+    def lose(self) -> None:
+        """Some messages are missing here."""
+        self._lost = True
+
+    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
+        """One message; the events that it completes."""
+        self._parser.feed(since_boot_us, message)
+        events = []
+        while self._parser.kills:
+            kill = self._parser.kills.popleft()
+            fact = kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), harmless)
+            events.append(dict(fact, host=self._host, lost_records=self._lost))
+            self._lost = False
+        return events
+
+
+# --------------------------------------------------------------------------- /dev/kmsg
+
+
+async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], bytes] = os.read
+                         ) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
+    """The kills that records of /dev/kmsg tell of, as they come; closes ``fd``."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    told = Told(socket.gethostname())
+    try:
+        if not replay:
+            with contextlib.suppress(OSError):
+                os.lseek(fd, 0, os.SEEK_END)
+        loop.add_reader(fd, ready.set)
+        while True:
+            # Cleared first: what comes while we read is in the log for the next read.
+            ready.clear()
+            events = _read_all(fd, told, read)
+            if events:
+                yield events
+            else:
+                await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+def _read_all(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> list[dict[str, t.Any]]:
+    """The kills of all records up to the next pause, or up to the first kills. Raises EventsError."""
+    while True:
+        try:
+            record = read(fd, _RECORD_BYTES)
+        except BlockingIOError:
+            return []
+        except BrokenPipeError:
+            told.lose()  # the next read begins with the oldest record that is left
+            continue
+        except OSError as exc:
+            raise EventsError('the kernel log cannot be read any more (%s)' % exc.strerror) from exc
+        if not record:
+            raise EventsError('the kernel log has ended')
+        parsed = parse_record(record)
+        events = told.feed(*parsed, when=_since_boot) if parsed else []
+        if events:
+            return events
+
+
+def _since_boot(kill: Kill) -> str:
+    """When it was, by this machine's clock; as the facts tell it."""
+    return _utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
+
+
+# --------------------------------------------------------------------------- a log file
+
+
+async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
+    """The kills that lines of a log tell of, over its rotation, as often as the wish says."""
+    log, hosts = LogFile(wish.path, wish.replay), Hosts()
+    try:
+        while True:
+            events = [event for line in log.lines() for event in hosts.feed(line)]
+            if events:
+                yield events
+            await asyncio.sleep(wish.poll_interval_s)
+    finally:
+        log.close()
+
+
+class Hosts:
+    """Lines of a log in, events out. A central log mixes the lines of many hosts."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[bytes, Told] = OrderedDict()
+
+    def feed(self, line: bytes) -> list[dict[str, t.Any]]:
+        """One line; the events that it completes. A line that is not the kernel's is passed over."""
+        match = _LINE.match(line)
+        if match is None:
+            return []
+        host = match['host']
+        told = self._told.pop(host, None) or Told(harmless(host))
+        self._told[host] = told
+        if len(self._told) > _MOST_HOSTS:
+            self._told.popitem(last=False)
+        message = _ESCAPED.sub(lambda octal: bytes([int(octal[1], 8) & 255]), match['message'])
+        return told.feed(0, message, when=lambda _kill: _stamp(match['stamp']))
+
+
+def _stamp(stamp: bytes) -> str:
+    """The stamp of a line in UTC; now, where it has no year."""
+    text = stamp.decode('ascii', 'replace')
+    if _ISO.match(text):
+        with contextlib.suppress(ValueError, OverflowError):
+            when = datetime.fromisoformat(text.replace('Z', '+00:00'))
+            return when.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
+    return _utc(time.time())
+
+
+class LogFile:
+    """The lines that are added to a file, which may be cut, renamed, removed and made anew at any moment."""
+
+    def __init__(self, path: str, replay: bool) -> None:
+        """Begins at the end of what is there, or with ``replay`` at its start. Raises EventsError."""
+        self._path, self._rest = path, b''
+        self._fd: int | None = None
+        self._open()
+        if self._fd is not None and not replay:
+            os.lseek(self._fd, 0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def lines(self) -> t.Iterator[bytes]:
+        """What was added since the last time, line by line without the line's end. Raises EventsError."""
+        if self._fd is None:
+            self._open()
+        if self._fd is None:
+            return
+        yield from self._added()
+        if self._is_replaced():
+            # What came between the last read and the new file; an unfinished last line stays unfinished.
+            yield from self._added()
+            if self._rest:
+                yield self._rest
+            self._rest = b''
+            self.close()
+            self._open()
+            if self._fd is not None:
+                yield from self._added()
+
+    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fd = _opened(self._path)
+
+    def _is_replaced(self) -> bool:
+        """Whether another file is at our path by now. While there is none, the old one is kept."""
+        try:
+            there, ours = os.stat(self._path), os.fstat(t.cast(int, self._fd))
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
+    def _added(self) -> t.Iterator[bytes]:
+        fd = t.cast(int, self._fd)
+        if os.fstat(fd).st_size < os.lseek(fd, 0, os.SEEK_CUR):
+            os.lseek(fd, 0, os.SEEK_SET)  # cut (copytruncate): begin anew
+            self._rest = b''
+        while True:
+            try:
+                chunk = os.read(fd, _CHUNK_BYTES)
+            except OSError as exc:
+                raise EventsError('path: %s cannot be read any more (%s)' % (self._path, exc.strerror)) from exc
+            if not chunk:
+                return
+            *whole, self._rest = (self._rest + chunk).split(b'\n')
+            yield from whole
+            if len(self._rest) > _LONGEST_LINE_BYTES:
+                self._rest = self._rest[:_LONGEST_LINE_BYTES]

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the filters compute: sizes as a playbook has them, in, and the kernel's own arithmetic out.
+
+The arithmetic itself is that of the modules: ``_commit`` for the CommitLimit, ``_badness`` for the choice of a victim.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _commit, _convert
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import Memory
+
+_MOST_KB = 2 ** 54  # all that 64 bits can address
+_PAGE_SIZES_KB = (4, 8, 16, 64, 256)  # arch/*/Kconfig
+
+
+def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbytes: t.Any = None,
+                    hugepages: t.Any = None, page_kb: t.Any = 4) -> int:
+    """CommitLimit in kB, as ``vm_commit_limit`` in mm/util.c computes it.
+
+    Sizes are kB, or text with a unit. ``memory`` may be the facts of a host (``oom.memory``), which hold swap and huge
+    pages too. Without a ratio and kbytes it is the kernel's own ratio, 50. Raises ConvertError.
+    """
+    found = _mapped('memory', memory, {'total_kb': 'memory', 'swap_total_kb': 'swap', 'hugetlb_kb': 'hugepages'})
+    sizes_kb = {name: _size_kb(name, value if value is not None else found.get(name, 0))
+                for name, value in (('memory', found['memory']), ('swap', swap), ('hugepages', hugepages))}
+    if sizes_kb['hugepages'] > sizes_kb['memory']:
+        raise ConvertError('hugepages: %d kB are more than the %d kB of memory' % (
+            sizes_kb['hugepages'], sizes_kb['memory']))
+    percent, amount_kb = _limit(ratio, kbytes)
+    whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
+                   hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
+    return _commit.limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
+
+
+def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any = None, page_tables: t.Any = None,
+                  page_kb: t.Any = 4) -> int:
+    """Badness in pages, as ``oom_badness`` in mm/oom_kill.c computes it (5.9 and later: it can be negative).
+
+    Sizes are kB, or text with a unit. ``rss`` may be a candidate of the facts, which holds the rest too; ``total`` is
+    RAM and swap, or the facts' ``oom.memory``. Raises ConvertError.
+    """
+    found = _mapped('rss', rss, {'rss_kb': 'rss', 'swap_kb': 'swap', 'pagetables_kb': 'page_tables',
+                                 'oom_score_adj': 'score_adj'})
+    page = _page_kb(page_kb)
+    memory = tuple(_size_kb(name, value if value is not None else found.get(name, 0)) // page
+                   for name, value in (('rss', found['rss']), ('swap', swap), ('page_tables', page_tables)))
+    adj = _convert.to_score_adj('score_adj', found.get('score_adj', 0) if score_adj is None else score_adj)
+    return _badness.badness_pages(_badness.Terms(t.cast(_badness.Memory, memory), adj), _total_kb(total) // page)
+
+
+def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
+    """The facts in ``value`` by the filter's own names; a plain value goes by ``name``. Raises ConvertError."""
+    if not isinstance(value, Mapping):
+        return {name: value}
+    found = {own: value[key] for key, own in keys.items() if value.get(key) is not None}
+    if name not in found:
+        raise ConvertError('%s: a mapping must hold %s, as the facts of oomkit.linux.oom_facts do; it has %s' % (
+            name, next(iter(keys)), ', '.join(sorted(map(str, value))) or 'nothing'))
+    return found
+
+
+def _size_kb(name: str, value: t.Any) -> int:
+    """A number of kB, or a text with its unit such as ``64G``, in kB. Raises ConvertError."""
+    try:
+        size_kb = _convert.to_amount(name, value).size_kb if str(value).strip()[-1:].isalpha() else value
+        return _convert.to_integer(name, size_kb, 0, _MOST_KB)
+    except ConvertError:
+        raise ConvertError('%s: %r is neither a number of kB, 0 or more, nor a size with a unit such as 64G' % (
+            name, value)) from None
+
+
+def _total_kb(value: t.Any) -> int:
+    """RAM and swap, from a size or from the facts of a host. Raises ConvertError."""
+    found = _mapped('total', value, {'total_kb': 'total', 'swap_total_kb': 'swap'})
+    return _size_kb('total', found['total']) + _size_kb('swap', found.get('swap', 0))
+
+
+def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
+    """(overcommit_ratio, overcommit_kbytes) as the kernel would hold them: one of them is 0. Raises ConvertError."""
+    amount_kb = 0 if kbytes is None else _size_kb('kbytes', kbytes)
+    if ratio is None:
+        return (0 if amount_kb else 50), amount_kb
+    percent = _convert.to_integer('ratio', ratio, 0)
+    if percent and amount_kb:
+        raise ConvertError('ratio and kbytes: %d and %d cannot both hold, the kernel sets the one to 0 when the other '
+                           'is set; give one of them' % (percent, amount_kb))
+    return percent, amount_kb
+
+
+def _page_kb(value: t.Any) -> int:
+    """The size of a page. Raises ConvertError."""
+    page_kb = _convert.to_integer('page_kb', value, 1)
+    if page_kb not in _PAGE_SIZES_KB:
+        raise ConvertError('page_kb: %d is not one of %s' % (page_kb, ', '.join(map(str, _PAGE_SIZES_KB))))
+    return page_kb
