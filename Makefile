@@ -5,7 +5,7 @@
 SHELL = /bin/sh
 TESTS = tools/python.sh tools/environment.py test && .venv/bin/python tools/run_tests.py
 
-.PHONY: help demo test quick unit package lint sanity doc-check bench lab lab-matrix molecule build clean
+.PHONY: help demo test quick unit package integration matrix lint sanity docs bench bench-quick lab lab-matrix molecule build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -13,8 +13,8 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (most of an hour)
-	@$(TESTS) unit package sanity+lint bench-quick lab+molecule
+test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (most of an hour)
+	@$(TESTS) unit package integration sanity+lint bench-quick lab+molecule
 
 quick: ## unit tests and quick lint, in seconds
 	@$(TESTS) unit quick-lint
@@ -25,14 +25,23 @@ unit: ## unit tests
 package: ## documentation, tarball, demo, and the target code on Python 3.6
 	@$(TESTS) package
 
+integration: ## ansible-test integration on this machine; its targets change nothing here
+	@$(TESTS) integration
+
+matrix: ## every supported ansible-core and every Python at hand, as a table (half an hour)
+	@tools/python.sh tools/environment.py test && .venv/bin/python tools/matrix.py
+
 lint: ## ruff, yamllint, shellcheck, ansible-lint, changelog and licences
 	@$(TESTS) lint
 
 sanity: ## ansible-test sanity, with nothing ignored
 	@$(TESTS) sanity
 
-doc-check: ## ansible-doc of all modules
-	@$(TESTS) docs
+docs: ## the documentation site in .cache/docs/html, without a warning
+	@tools/python.sh tools/environment.py test && .venv/bin/python tools/docs.py
+
+bench-quick: ## the benchmarks in short, as make test runs them
+	@$(TESTS) bench-quick
 
 bench: ## all benchmarks, each a ratio in one run (most of an hour; make test runs them in short)
 	@$(TESTS) bench

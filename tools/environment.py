@@ -3,7 +3,8 @@
 """Makes the project's virtual environment, .venv: ``python tools/environment.py demo|test``.
 
 What is installed is in requirements/. A second call finds its stamp and does nothing. Packages come from wherever the
-machine's pip is configured to take them; uv installs them, and pip where uv cannot.
+machine's pip is configured to take them; uv installs them, and pip where uv cannot. Tools that cannot live together
+with the others have environments of their own in .cache/environments, made by ``beside``.
 """
 
 import ast
@@ -103,9 +104,9 @@ def uv_arguments(settings: dict[str, str]) -> list[str]:
     return arguments
 
 
-def uv_environment(settings: dict[str, str]) -> dict[str, str]:
+def uv_environment(settings: dict[str, str], venv: Path = VENV) -> dict[str, str]:
     """The variables uv takes instead of pip's settings for certificates, proxy and patience."""
-    env = dict(os.environ, VIRTUAL_ENV=str(VENV))
+    env = dict(os.environ, VIRTUAL_ENV=str(venv))
     for option, variable in (('cert', 'SSL_CERT_FILE'), ('proxy', 'ALL_PROXY'), ('timeout', 'UV_HTTP_TIMEOUT'),
                              ('default-timeout', 'UV_HTTP_TIMEOUT')):
         if option in settings:
@@ -145,6 +146,30 @@ def ensure(level: str) -> None:
         for one in LEVELS[:LEVELS.index(level) + 1]:
             stamp(one).write_text(fingerprint(one))
         print('Set up in %.1f s.' % (time.monotonic() - start), flush=True)
+
+
+def beside(name: str, python: str | None = None, requirement: str = '', file: str = '') -> Path:
+    """The bin folder of an environment of its own with requirements/NAME.txt, made once, by uv from .venv.
+
+    ``file`` is another file of requirements, ``requirement`` one more package, ``python`` the interpreter, .venv's own
+    by default. Raises CalledProcessError.
+    """
+    requirements = REQUIREMENTS / (file or name + '.txt')
+    base = python or str(VENV / 'bin' / 'python')
+    venv = CHECKOUT / '.cache' / 'environments' / name
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    mark = venv / '.complete'
+    wanted = hashlib.sha256(requirements.read_bytes() + repr((base, str(venv), requirement)).encode()).hexdigest()
+    with venv.with_suffix('.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (mark.exists() and mark.read_text() == wanted):
+            uv, settings = VENV / 'bin' / 'uv', pip_settings()
+            env = uv_environment(settings, venv)
+            subprocess.run([uv, 'venv', '--quiet', '--clear', '--python', base, venv], env=env, check=True)
+            packages = ['-r', str(requirements), *([requirement] if requirement else [])]
+            subprocess.run([uv, 'pip', 'install', '--quiet', *uv_arguments(settings), *packages], env=env, check=True)
+            mark.write_text(wanted)
+    return venv / 'bin'
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import commands
+import integration
 import results
 import sanity
 import scenarios
@@ -104,11 +105,11 @@ def lab(flavour: str | None = None) -> results.Tally:
 
 STAGES: dict[str, Callable[[], results.Tally]] = {
     'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=300),
-    'package': lambda: pytest('package', 'tests/package', '-v', limit_s=600),
-    'docs': lambda: pytest('docs', 'tests/package/test_docs.py', '-v', limit_s=120),
+    'package': lambda: pytest('package', 'tests/package', '-v', limit_s=900),
     'quick-lint': lambda: lint(QUICK_LINT),
     'lint': lambda: lint({**QUICK_LINT, 'shellcheck': shellcheck(), **FULL_LINT}),
     'sanity': sanity.run,
+    'integration': integration.run,
     'bench': bench,
     'bench-quick': lambda: bench(quick=True),
     'lab': lab,

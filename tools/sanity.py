@@ -9,7 +9,6 @@ from pathlib import Path
 import commands
 import pythons
 import results
-from ansible_test._util.target.common import constants
 
 NAME = Path('ansible_collections', 'oomkit', 'linux')
 LIMIT_S = 900
@@ -38,15 +37,24 @@ def project_files(checkout: Path) -> list[str]:
     return [name for name in listed.split('\0') if name and (checkout / name).is_file()]
 
 
-def run() -> results.Tally:
-    """All sanity tests. Pythons that are missing here are told as skips."""
-    versions = constants.REMOTE_ONLY_PYTHON_VERSIONS + constants.CONTROLLER_PYTHON_VERSIONS
-    found = {version: pythons.find(version) for version in versions}
+def known_pythons(folder: Path) -> list[str]:
+    """The versions of Python that the ansible-test in ``folder`` knows."""
+    code = ('from ansible_test._util.target.common import constants as c\n'
+            'print(*c.REMOTE_ONLY_PYTHON_VERSIONS + c.CONTROLLER_PYTHON_VERSIONS)')
+    asked = subprocess.run([folder / 'python', '-c', code], capture_output=True, text=True, check=True)
+    return asked.stdout.split()
+
+
+def run(folder: Path = commands.BIN) -> results.Tally:
+    """All sanity tests of the ansible-test in ``folder``. Pythons that are missing here are told as skips."""
+    found = {version: pythons.find(version) for version in known_pythons(folder)}
     folders = [Path(path).parent for path in found.values() if path]
-    commands.run([commands.BIN / 'python', commands.CHECKOUT / 'tools' / 'get_pip.py'], 120)
+    commands.run([folder / 'python', commands.CHECKOUT / 'tools' / 'get_pip.py'], 120)
     content = copied_collection()
-    code = commands.run(['ansible-test', 'sanity', '--venv', '--color', 'no', '--junit'], LIMIT_S, content,
-                        commands.environment(*folders))
+    env = commands.environment(*folders)
+    env['PATH'] = '%s:%s' % (folder, env['PATH'])
+    code = commands.run([folder / 'ansible-test', 'sanity', '--venv', '--color', 'no', '--junit'], LIMIT_S, content,
+                        env)
     tally = results.Tally()
     for report in sorted((content / 'tests' / 'output' / 'junit').glob('ansible-test-sanity-*.xml')):
         tally.add(results.read_junit(report))

@@ -46,3 +46,22 @@ def command():
         return done
 
     return run
+
+
+@pytest.fixture(scope='session')
+def tarball(command, tmp_path_factory):
+    """The built tarball."""
+    folder = tmp_path_factory.mktemp('build')
+    command('ansible-galaxy', 'collection', 'build', '--output-path', folder)
+    path, = folder.glob('*.tar.gz')
+    return path
+
+
+@pytest.fixture(scope='session')
+def installed(command, tarball, tmp_path_factory):
+    """A folder for ANSIBLE_COLLECTIONS_PATH with the tarball installed in it."""
+    folder = tmp_path_factory.mktemp('installed')
+    command('ansible-galaxy', 'collection', 'install', '--offline', '-p', folder, tarball,
+            ANSIBLE_COLLECTIONS_PATH=str(folder))
+    assert (folder / 'ansible_collections' / 'oomkit' / 'linux' / 'MANIFEST.json').is_file()
+    return folder

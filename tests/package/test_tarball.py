@@ -6,28 +6,11 @@ import json
 import tarfile
 
 import pytest
+import yaml
 
-TOP = {'FILES.json', 'MANIFEST.json', 'LICENSES', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'changelogs', 'docs',
-       'extensions', 'meta', 'playbooks', 'plugins', 'roles'}
-
-
-@pytest.fixture(scope='module')
-def tarball(command, tmp_path_factory):
-    """The built tarball."""
-    folder = tmp_path_factory.mktemp('build')
-    command('ansible-galaxy', 'collection', 'build', '--output-path', folder)
-    path, = folder.glob('*.tar.gz')
-    return path
-
-
-@pytest.fixture(scope='module')
-def installed(command, tarball, tmp_path_factory):
-    """A folder for ANSIBLE_COLLECTIONS_PATH with the tarball installed in it."""
-    folder = tmp_path_factory.mktemp('installed')
-    command('ansible-galaxy', 'collection', 'install', '--offline', '-p', folder, tarball,
-            ANSIBLE_COLLECTIONS_PATH=str(folder))
-    assert (folder / 'ansible_collections' / 'oomkit' / 'linux' / 'MANIFEST.json').is_file()
-    return folder
+TOP = {'FILES.json', 'MANIFEST.json', 'LICENSES', 'README.md', 'CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md',
+       'SECURITY.md', 'changelogs', 'docs', 'extensions', 'meta', 'playbooks', 'plugins', 'roles'}
+MOST_BYTES = 1000000
 
 
 def test_holds_only_what_a_user_needs(tarball):
@@ -35,6 +18,8 @@ def test_holds_only_what_a_user_needs(tarball):
         names = archive.getnames()
     assert {name.split('/')[0] for name in names} <= TOP
     assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]
+    assert not [name for name in names if name.startswith(('docs/conf.py', 'docs/_static', 'extensions/molecule'))]
+    assert tarball.stat().st_size < MOST_BYTES
 
 
 def test_holds_every_plugin(tarball, checkout):
@@ -73,3 +58,35 @@ def test_playbook_is_found_by_its_full_name(command, installed, tmp_path):
     shown = command('ansible-playbook', '--syntax-check', '-i', 'localhost,', 'oomkit.linux.demo', cwd=tmp_path,
                     ANSIBLE_COLLECTIONS_PATH=str(installed))
     assert 'demo.yml' in shown.stdout
+
+
+def test_role_and_filters_work_from_it_in_any_directory(command, installed, tmp_path):
+    local = {'ansible_connection': 'local', 'ansible_python_interpreter': '{{ ansible_playbook_python }}'}
+    play = [{'hosts': 'localhost', 'gather_facts': False, 'vars': local, 'tasks': [
+        {'ansible.builtin.include_role': {'name': 'oomkit.linux.oom_policy'}},
+        {'ansible.builtin.assert': {'that': [
+            "oom_policy_result is defined",
+            "4029312 | oomkit.linux.commit_limit == 2014656",
+            "ansible_facts.oom.memory | oomkit.linux.commit_limit(ratio=0) == ansible_facts.oom.memory.swap_total_kb",
+            "'2G' | oomkit.linux.badness('32G') == 524288",
+        ]}},
+    ]}]
+    (tmp_path / 'play.yml').write_text(json.dumps(play))
+    shown = command('ansible-playbook', '-i', 'localhost,', tmp_path / 'play.yml', cwd='/',
+                    ANSIBLE_COLLECTIONS_PATH=str(installed))
+    assert 'failed=0' in shown.stdout and 'changed=0' in shown.stdout
+
+
+@pytest.mark.parametrize('kind, name', [
+    ('role', 'oom_policy'), ('callback', 'fleet_report'), ('filter', 'commit_limit'), ('filter', 'badness')])
+def test_its_documentation_is_found(command, installed, tmp_path, kind, name):
+    shown = command('ansible-doc', '-t', kind, 'oomkit.linux.' + name, cwd=tmp_path,
+                    ANSIBLE_COLLECTIONS_PATH=str(installed))
+    assert name in shown.stdout and shown.stderr == ''
+
+
+def test_make_build_says_where_it_is(command, checkout, tmp_path):
+    told = command('make', '-n', 'build').stdout
+    assert 'ansible-galaxy collection build --force --output-path .cache/build' in told
+    version = yaml.safe_load((checkout / 'galaxy.yml').read_text())['version']
+    assert '.cache/build/oomkit-linux-%s.tar.gz' % version in (checkout / 'docs' / 'install.md').read_text()

@@ -267,7 +267,7 @@ class Machine:
 
     def inventory(self) -> str:
         """A line of an Ansible inventory that leads here."""
-        return (f'{self.name} ansible_host=lab ansible_user=root ansible_python_interpreter=/usr/bin/python3 '
+        return (f'{self.name} ansible_host={self.name} ansible_user=root ansible_python_interpreter=/usr/bin/python3 '
                 f'ansible_ssh_common_args="-F {self.folder}/ssh_config" ansible_pipelining=true')
 
 
