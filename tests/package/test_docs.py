@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The documentation of every module, as ansible-doc sees it."""
 
+import importlib
 import json
+import sys
 
 import pytest
 import yaml
@@ -67,3 +69,44 @@ def test_check_mode_and_diff_mode_are_declared(documents):
         attributes = document['doc']['attributes']
         assert attributes['check_mode']['support'] == 'full', name
         assert 'diff_mode' in attributes, name
+
+
+@pytest.mark.parametrize('name', ['badness', 'commit_limit'])
+def test_every_filter_reads_well(command, name):
+    shown = command('ansible-doc', '-t', 'filter', '--json', 'oomkit.linux.' + name)
+    document = json.loads(shown.stdout)['oomkit.linux.' + name]
+    assert shown.stderr == '' and document['return']['_value']['description'] and name in document['examples']
+    options = document['doc']['options']
+    assert set(document['doc']['positional'].split(', ')) == set(options) - {'_input'}
+    assert all(option['description'] for option in options.values())
+
+
+def test_what_is_made_from_the_code_is_up_to_date():
+    for path, text in importlib.import_module('generated').pages():
+        assert path.read_text(encoding='utf-8') == text, 'run .venv/bin/python tools/generated.py'
+
+
+def test_a_changed_page_is_noticed(checkout):
+    pages = dict(importlib.import_module('generated').pages())
+    facts = pages[checkout / 'docs' / 'facts.md']
+    assert '"used_percent": 26.2' in facts and '## environment' in facts
+    assert '24 GiB' in pages[checkout / 'docs' / 'images' / 'commit_limit.svg']
+
+
+def test_the_samples_of_the_facts_have_every_field(command, tmp_path):
+    command('ansible', 'localhost', '-i', 'localhost,', '-c', 'local', '-m', 'oomkit.linux.oom_facts', '-t', tmp_path,
+            '-e', 'ansible_python_interpreter=' + sys.executable)
+    facts = json.loads((tmp_path / 'localhost').read_text())['ansible_facts']['oom']
+    samples = {name: key['sample'] for name, key in importlib.import_module('generated').facts_documentation().items()}
+    assert set(facts) == set(samples)
+    for name, sample in samples.items():
+        assert fields(facts[name]) <= fields(sample), name
+        if isinstance(sample, dict) and facts[name]:
+            assert fields(facts[name]) == fields(sample) or name in ('boot', 'kills'), name
+
+
+def fields(value):
+    """The fields of a fact: its keys, or those of what it lists. Sysctls are names, and no fields."""
+    if isinstance(value, list):
+        return set().union(*map(fields, value))
+    return {key for key in value if not key.startswith(('vm.', 'kernel.'))} if isinstance(value, dict) else set()

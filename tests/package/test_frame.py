@@ -48,3 +48,25 @@ def test_nothing_is_waived(checkout):
     assert not (checkout / '.ansible-lint-ignore').exists()
     lint = yaml.safe_load((checkout / '.ansible-lint').read_text())
     assert not {'skip_list', 'warn_list', 'mock_modules', 'mock_roles'} & set(lint)
+
+
+@pytest.mark.parametrize('schema, pattern', [
+    ('vendor.github-workflows', 'workflows/*.yml'),
+    ('vendor.github-issue-forms', 'ISSUE_TEMPLATE/[!c]*.yml'),
+    ('vendor.github-issue-config', 'ISSUE_TEMPLATE/config.yml'),
+])
+def test_what_the_code_host_reads_is_valid(command, checkout, schema, pattern):
+    files = sorted((checkout / '.github').glob(pattern))
+    assert files
+    command('check-jsonschema', '--builtin-schema', schema, *files)
+
+
+def test_the_ci_calls_targets_that_exist(checkout):
+    jobs = yaml.safe_load((checkout / '.github' / 'workflows' / 'ci.yml').read_text())['jobs']
+    runs = [step['run'] for job in jobs.values() for step in job['steps'] if 'run' in step]
+    called = {word for run in runs for word in run.split()[run.split().index('make') + 1:] if word.isidentifier()}
+    called |= {target for job in jobs.values()
+               for target in job.get('strategy', {}).get('matrix', {}).get('target', [])}
+    makefile = (checkout / 'Makefile').read_text()
+    assert len(called) > 8
+    assert not [target for target in called if '\n%s: ## ' % target not in makefile]

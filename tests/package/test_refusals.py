@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guide docs/when_it_refuses.md has every message of the collection and no other; tests/refusals.py is the rule."""
+
+import re
+
+import pytest
+from refusals import (
+    DRAWING,
+    GUIDE,
+    NOT_MESSAGES,
+    Text,
+    entries_of,
+    message_of,
+    missing,
+    python_texts,
+    texts_of_code,
+    unknown,
+    yaml_texts,
+)
+
+MADE_UP = '''
+"""A docstring is no message."""
+import re
+DOCUMENTATION = 'documentation is no message'
+_NAME = re.compile('regular expressions are none')
+
+
+class Refusal(Exception):
+    """Nor is this."""
+
+
+def check(plan, value):
+    advice = 'use less of it' if value else 'use %d%% more' % value
+    plan.notes.append('%s is %s today' % (value, advice))
+    if value > 3:
+        raise Refusal('Too much: %s '
+                      'is asked for (%r). %s.' % (value, value, advice))
+    raise Refusal('fork: %s' % value) from None
+'''
+DOCUMENTED = ['Too much: <number> is asked for (<value>). use less of it.', '<value> is use <number>% more today',
+              'fork: <reason>']
+
+MADE_UP_PLAY = '''
+- name: A name is no message
+  ansible.builtin.assert:
+    that: value == 'some value'
+    fail_msg: >-
+      It is {{ value | default('not there') }} and should
+      be more.
+- name: "{{ 'This is said ' ~ value }}"
+  debug:
+    msg: no message of ours
+'''
+
+
+@pytest.fixture(scope='module')
+def texts(checkout):
+    """All constant texts of the collection."""
+    return texts_of_code(checkout)
+
+
+@pytest.fixture(scope='module')
+def guide(checkout):
+    """The guide's text."""
+    return (checkout / GUIDE).read_text(encoding='utf-8')
+
+
+@pytest.fixture(scope='module')
+def messages(guide):
+    """All messages in the guide."""
+    return [message for entry in entries_of(guide) for message in entry.messages]
+
+
+def test_the_guide_has_every_message_of_the_code(texts, messages):
+    assert len(texts) > 500
+    left = missing(texts, messages)
+    assert not left, 'not in %s:\n%s' % (GUIDE, '\n'.join(map(str, left)))
+
+
+def test_the_code_has_every_message_of_the_guide(texts, messages):
+    assert len(messages) > 100
+    left = unknown(texts, messages)
+    assert not left, 'in %s, but not in the code:\n%s' % (
+        GUIDE, '\n'.join('%s (%s)' % (message, ', '.join(words)) for message, words in left))
+
+
+def test_every_entry_says_why_and_what_to_do(guide):
+    for entry in entries_of(guide):
+        assert re.match(r'\*\*Why\.\*\* \S', entry.explanation), (entry.line, entry.messages)
+        assert entry.explanation.count('**What to do.** ') == 1, (entry.line, entry.messages)
+
+
+def test_no_message_is_told_twice(messages):
+    assert sorted(messages) == sorted(set(messages))
+
+
+def test_the_table_of_contents_has_every_section(guide):
+    headings = re.findall(r'^## (.+)$', guide, re.MULTILINE)
+    anchors = [re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-') for heading in headings]
+    assert re.findall(r'^[0-9]+\. \[(.+?)\]\(#(.+?)\)$', guide, re.MULTILINE) == list(
+        zip(headings, anchors, strict=True))
+    assert set(re.findall(r'\]\(#(.+?)\)', guide)) <= set(anchors)
+
+
+def test_what_is_left_out_is_there(checkout, texts):
+    assert set(NOT_MESSAGES) <= {text.text for text in texts}
+    assert {path.name for path in (checkout / 'plugins/plugin_utils').glob('*.py')} >= DRAWING
+
+
+# ------------------------------------------------------- the rule itself, on made-up code
+
+def made_up(*more):
+    """The texts of the made-up code and of more lines."""
+    return list(python_texts(MADE_UP + '\n'.join(more), 'made_up.py'))
+
+
+def documented():
+    """The made-up guide's messages."""
+    return [message_of(text) for text in DOCUMENTED]
+
+
+def test_messages_are_found_wherever_they_stand():
+    assert {text.text for text in made_up() if text.is_message} == {
+        'use less of it', 'use …% more', '… is … today', 'Too much: … is asked for (…). ….', 'fork: …'}
+
+
+def test_what_is_documented_is_not_missing():
+    assert missing(made_up(), documented()) == []
+    assert unknown(made_up(), documented()) == []
+
+
+@pytest.mark.parametrize('line', [
+    "raise Refusal('Too little: %s' % value)",
+    "plan.warnings.append('Too little of it')",
+    "def advise(more): return 'give ' + 'a little more'",
+    "fail_json(msg=f'{value} was far too little')",
+    "raise Refusal('Little')",
+])
+def test_a_new_message_is_missing(line):
+    new, = missing(made_up(line), documented())
+    assert 'ittle' in new.text
+    assert new.place.startswith('made_up.py:') and str(new).startswith(new.place)
+
+
+def test_a_word_more_or_less_is_another_message():
+    for wrong in ('Too much: <number> is asked (<value>). use less of it.',
+                  'Too much: <number> is really asked for (<value>). use less of it.'):
+        left = missing(made_up(), [message_of(wrong), *documented()[1:]])
+        assert [text.text for text in left] == ['Too much: … is asked for (…). ….'], wrong
+
+
+def test_a_message_that_is_gone_from_the_code_is_unknown():
+    gone = message_of('Too much: <number> is asked for (<value>). Take <number> instead.')
+    assert unknown(made_up(), [*documented(), gone]) == [(gone, ['Take', 'instead'])]
+
+
+def test_messages_of_plays_are_found():
+    texts = list(yaml_texts(MADE_UP_PLAY, 'play.yml'))
+    assert [text for text in texts if text.is_message] == [
+        Text('It is … and should be more.', 'play.yml:5', True), Text('not there', 'play.yml:5', True),
+        Text('This is said', 'play.yml:8', True)]
+
+
+def test_entries_are_read_as_they_are_written():
+    first, second = entries_of('# Title\n\n- `a <b> c`\n- `d`\n\n**Why.** e\nf\n\nMore.\n\n- `g`\n- [a link](#h)\n')
+    assert (first.line, first.messages, first.explanation) == (3, ['a … c', 'd'], '**Why.** e f')
+    assert (second.messages, second.explanation) == (['g'], '')
