@@ -42,7 +42,8 @@ options:
     type: raw
   kbytes:
     description:
-      - C(vm.overcommit_kbytes), the same as a size. V(0) counts as not given, though writing 0 would set the ratio to 0 too.
+      - C(vm.overcommit_kbytes), the same as a size. V(0) counts as not given, although writing
+        0 would set the ratio to 0 too.
     type: raw
   hugepages:
     description:

@@ -190,7 +190,7 @@ class _Simulation(object):
         return next((one for one in self.weighed if one.process.pid in self.what_if.growth_pages), None)
 
     def _with_sacrifice(self, victims: List[Weighed], dead: FrozenSet[int]) -> List[Weighed]:
-        """Kernels up to 5.1 kill the worst child with memory of its own instead.
+        """Kernels up to 5.0 kill the worst child with memory of its own instead.
 
         No number in /proc tells them from 5.2 to 5.8, which share the scale of oom_score: either may be the one.
         """

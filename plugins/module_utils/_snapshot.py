@@ -54,7 +54,7 @@ Process = NamedTuple('Process', [
 Ties = NamedTuple('Ties', [
     ('sharers', List[int]),          # processes that use the same memory
     ('sharers_known', bool),         # whether that could be told
-    ('children', List[int]),         # of which kernels up to 5.1 sacrifice one
+    ('children', List[int]),         # of which kernels up to 5.0 sacrifice one
     ('group', Optional[str]),        # the highest cgroup with memory.oom.group up to where memory runs out
     ('group_members', List[int]),
     ('unit_ends', bool),             # whether systemd ends the whole unit then

@@ -104,7 +104,7 @@ notes:
   - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
   - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless, and
     that C(swapoff) and the end of KSM are killed first of all.
-  - Kernels up to 5.1 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale
+  - Kernels up to 5.0 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale
     of kernels before 5.9, that child is named as a possible victim too.
 seealso:
   - module: oomkit.linux.oom_facts

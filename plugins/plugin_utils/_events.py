@@ -24,11 +24,10 @@ from datetime import datetime, timezone
 
 from ansible_collections.oomkit.linux.plugins.module_utils._kills import Kill, KillParser, kill_fact, parse_record
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import LogError, LogFile
 
 KMSG = '/dev/kmsg'
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
-_CHUNK_BYTES = 65536
-_LONGEST_LINE_BYTES = 16384  # longer than any line of the kernel; what goes on and on is no log
 _MOST_HOSTS = 1000  # of a central log, each with a parser of its own
 _PENDING = 200  # kills that are told but not chosen yet, per host
 # The tag right after the host is the kernel's; a stamp is "Nov 23 10:00:00" or ISO 8601.
@@ -106,13 +105,21 @@ def _opened(path: str) -> int:
         raise EventsError('path: %s cannot be read (%s)%s' % (path, exc.strerror, hint)) from exc
 
 
+def _plain(name: bytes) -> str:
+    """A name as harmless text. ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible
+    would carry out, and anybody may call a cgroup ``{{ ... }}``.
+    """
+    return harmless(name).replace('{', '\\x7b')
+
+
 class Told:
     """Messages of the kernel of one host in, events out."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, lost: bool = False) -> None:
+        """``lost``: messages from before the first one are missing."""
         self._host = host
         self._parser = KillParser(_PENDING)
-        self._lost = False
+        self._lost = lost
 
     def lose(self) -> None:
         """Some messages are missing here."""
@@ -124,7 +131,7 @@ class Told:
         events = []
         while self._parser.kills:
             kill = self._parser.kills.popleft()
-            fact = kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), harmless)
+            fact = kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _plain)
             events.append(dict(fact, host=self._host, lost_records=self._lost))
             self._lost = False
         return events
@@ -190,15 +197,23 @@ def _utc(seconds: float) -> str:
 
 async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
     """The kills that lines of a log tell of, over its rotation, as often as the wish says."""
-    log, hosts = LogFile(wish.path, wish.replay), Hosts()
+    log = None
     try:
+        log, hosts = LogFile(wish.path, wish.replay), Hosts()
         while True:
-            events = [event for line in log.lines() for event in hosts.feed(line)]
-            if events:
-                yield events
+            for lines in log.chunks():
+                if log.was_cut():
+                    hosts.lose()
+                events = [event for line in lines for event in hosts.feed(line)]
+                if events:
+                    yield events
+                await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
             await asyncio.sleep(wish.poll_interval_s)
+    except LogError as exc:
+        raise EventsError('path: %s %s' % (wish.path, exc)) from exc
     finally:
-        log.close()
+        if log is not None:
+            log.close()
 
 
 class Hosts:
@@ -206,6 +221,13 @@ class Hosts:
 
     def __init__(self) -> None:
         self._told: OrderedDict[bytes, Told] = OrderedDict()
+        self._lost = False
+
+    def lose(self) -> None:
+        """Some lines are missing here, of whichever host."""
+        self._lost = True
+        for told in self._told.values():
+            told.lose()
 
     def feed(self, line: bytes) -> list[dict[str, t.Any]]:
         """One line; the events that it completes. A line that is not the kernel's is passed over."""
@@ -213,7 +235,7 @@ class Hosts:
         if match is None:
             return []
         host = match['host']
-        told = self._told.pop(host, None) or Told(harmless(host))
+        told = self._told.pop(host, None) or Told(_plain(host), self._lost)
         self._told[host] = told
         if len(self._told) > _MOST_HOSTS:
             self._told.popitem(last=False)
@@ -229,68 +251,3 @@ def _stamp(stamp: bytes) -> str:
             when = datetime.fromisoformat(text.replace('Z', '+00:00'))
             return when.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
     return _utc(time.time())
-
-
-class LogFile:
-    """The lines that are added to a file, which may be cut, renamed, removed and made anew at any moment."""
-
-    def __init__(self, path: str, replay: bool) -> None:
-        """Begins at the end of what is there, or with ``replay`` at its start. Raises EventsError."""
-        self._path, self._rest = path, b''
-        self._fd: int | None = None
-        self._open()
-        if self._fd is not None and not replay:
-            os.lseek(self._fd, 0, os.SEEK_END)
-
-    def close(self) -> None:
-        """Let the file go."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def lines(self) -> t.Iterator[bytes]:
-        """What was added since the last time, line by line without the line's end. Raises EventsError."""
-        if self._fd is None:
-            self._open()
-        if self._fd is None:
-            return
-        yield from self._added()
-        if self._is_replaced():
-            # What came between the last read and the new file; an unfinished last line stays unfinished.
-            yield from self._added()
-            if self._rest:
-                yield self._rest
-            self._rest = b''
-            self.close()
-            self._open()
-            if self._fd is not None:
-                yield from self._added()
-
-    def _open(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._fd = _opened(self._path)
-
-    def _is_replaced(self) -> bool:
-        """Whether another file is at our path by now. While there is none, the old one is kept."""
-        try:
-            there, ours = os.stat(self._path), os.fstat(t.cast(int, self._fd))
-        except OSError:
-            return False
-        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
-
-    def _added(self) -> t.Iterator[bytes]:
-        fd = t.cast(int, self._fd)
-        if os.fstat(fd).st_size < os.lseek(fd, 0, os.SEEK_CUR):
-            os.lseek(fd, 0, os.SEEK_SET)  # cut (copytruncate): begin anew
-            self._rest = b''
-        while True:
-            try:
-                chunk = os.read(fd, _CHUNK_BYTES)
-            except OSError as exc:
-                raise EventsError('path: %s cannot be read any more (%s)' % (self._path, exc.strerror)) from exc
-            if not chunk:
-                return
-            *whole, self._rest = (self._rest + chunk).split(b'\n')
-            yield from whole
-            if len(self._rest) > _LONGEST_LINE_BYTES:
-                self._rest = self._rest[:_LONGEST_LINE_BYTES]

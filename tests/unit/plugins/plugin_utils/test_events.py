@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils import _events
-from ansible_collections.oomkit.linux.plugins.plugin_utils._events import EventsError, Hosts, LogFile, Wish, wish_of
+from ansible_collections.oomkit.linux.plugins.plugin_utils import _events, _logfile
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events import EventsError, Hosts, Wish, wish_of
+from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import LogError, LogFile
 
 FIELDS = {'when', 'pid', 'name', 'cgroup', 'constraint', 'oom_score_adj', 'rss_kb', 'host', 'lost_records'}
 SOURCE = Path(__file__).parents[4] / 'extensions' / 'eda' / 'plugins' / 'event_source' / 'oom_kills.py'
@@ -155,10 +156,17 @@ def test_hostile_names_are_harmless(name, text):
     assert json.loads(json.dumps(event)) == event and event['name'].isprintable()
 
 
+def test_no_name_is_a_template_of_a_playbook():
+    """ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible trusts."""
+    told = events_of(lines(1, host=b"{{lookup('pipe','id')}}", name=b'{{{1+1}}', cgroup=b'/user.slice/{% raw %}{#'))
+    assert (told[0]['name'], told[0]['cgroup']) == ('\\x7b\\x7b\\x7b1+1}}', '/user.slice/\\x7b% raw %}\\x7b#')
+    assert told[0]['host'] == "\\x7b\\x7blookup('pipe','id')}}"
+
+
 # ----------------------------------------------------------------------- a log file
 
 def pids(hosts, log):
-    return [event['pid'] for line in log.lines() for event in hosts.feed(line)]
+    return [event['pid'] for lines in log.chunks() for line in lines for event in hosts.feed(line)]
 
 
 def test_a_file_is_followed_over_rotation(tmp_path):
@@ -185,6 +193,126 @@ def test_a_file_is_followed_over_rotation(tmp_path):
     append(path, lines(8))
     assert pids(hosts, log) == [8]
     log.close()
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def open_files(folder):
+    links = (os.path.join('/proc/self/fd', fd) for fd in os.listdir('/proc/self/fd'))
+    return sorted(os.path.basename(os.readlink(link)) for link in links
+                  if os.path.lexists(link) and os.readlink(link).startswith(str(folder)))
+
+
+def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
+    """As logrotate with create does it: the daemon has the old file until the postrotate script has told it."""
+    path, old, hosts, clock = tmp_path / 'kern.log', tmp_path / 'kern.log.1', Hosts(), Clock()
+    append(path, b'')
+    log = LogFile(str(path), False, clock)
+    append(path, lines(1)[:150])
+    assert pids(hosts, log) == []
+    path.rename(old)
+    append(path, b'')
+    assert pids(hosts, log) == []
+    append(old, lines(1)[150:] + lines(2))
+    assert pids(hosts, log) == [1, 2]  # nothing is cut in half
+    clock.now_s += 1000
+    assert pids(hosts, log) == []
+    append(old, lines(3))  # the new one is still empty: the daemon was not told yet
+    assert pids(hosts, log) == [3]
+    append(old, lines(4))
+    append(path, lines(5))
+    assert pids(hosts, log) == [4, 5]
+    assert open_files(tmp_path) == ['kern.log', 'kern.log.1']
+    clock.now_s += _logfile.QUIET_S + 1
+    append(path, lines(6))
+    assert pids(hosts, log) == [6] and open_files(tmp_path) == ['kern.log']
+    log.close()
+    assert open_files(tmp_path) == []
+
+
+def test_many_rotations_leave_few_files_open(tmp_path):
+    path, hosts, told = tmp_path / 'kern.log', Hosts(), []
+    log = LogFile(str(path), False)
+    for pid in range(1, 40):
+        append(path, lines(pid))
+        told += pids(hosts, log)
+        path.rename(tmp_path / f'kern.log.{pid}')
+    assert told == list(range(1, 40)) and len(open_files(tmp_path)) < 8
+    log.close()
+
+
+@pytest.mark.parametrize('refused_s, ends', [(_logfile.PATIENCE_S - 1, False), (_logfile.PATIENCE_S + 1, True)])
+def test_a_new_file_may_be_somebody_elses_for_a_while(tmp_path, monkeypatch, refused_s, ends):
+    """logrotate makes it, and then gives it to the owner of the log; root reads everything, so this is acted."""
+    path, hosts, clock = tmp_path / 'kern.log', Hosts(), Clock()
+    append(path, b'')
+    log = LogFile(str(path), False, clock)
+    path.unlink()
+    append(path, lines(1))
+    real, refused = os.open, [True]
+
+    def guarded(name, *more):
+        if name == str(path) and refused[0]:
+            raise PermissionError(13, 'Permission denied')
+        return real(name, *more)
+
+    monkeypatch.setattr(_logfile.os, 'open', guarded)
+    assert pids(hosts, log) == []
+    clock.now_s += refused_s
+    if ends:
+        with pytest.raises(LogError, match='Permission denied'):
+            pids(hosts, log)
+    else:
+        assert pids(hosts, log) == []
+        refused[0] = False
+        assert pids(hosts, log) == [1]
+    log.close()
+
+
+def test_after_a_cut_the_first_kill_of_each_host_says_that_others_may_be_missing(tmp_path):
+    path = tmp_path / 'kern.log'
+
+    async def scene():
+        append(path, lines(1, b'a'))
+        following = _events.follow(Wish(str(path), True, 0.05))
+        got = [await following.__anext__()]
+        path.write_bytes(lines(4, b'b')[:30])
+        coming = asyncio.ensure_future(following.__anext__())
+        await asyncio.sleep(0.2)
+        append(path, lines(4, b'b')[30:] + lines(5, b'b') + lines(6, b'a') + lines(7, b'a'))
+        got += [await coming, *[await following.__anext__() for _kill in range(3)]]
+        await following.aclose()
+        return [(event['host'], event['pid'], event['lost_records']) for event in got]
+
+    assert asyncio.run(scene()) == [
+        ('a', 1, False), ('b', 4, True), ('b', 5, False), ('a', 6, True), ('a', 7, False)]
+
+
+def test_a_long_log_does_not_keep_others_from_running(tmp_path):
+    append(tmp_path / 'kern.log', b''.join(lines(1) + b'Nov 23 10:00:00 web1 sshd: x\n' * 20 for _kill in range(1000)))
+
+    async def scene():
+        turns, following = 0, _events.follow(Wish(str(tmp_path / 'kern.log'), True))
+
+        async def others():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.ensure_future(others())
+        for _kill in range(1000):
+            await following.__anext__()
+        other.cancel()
+        await following.aclose()
+        return turns
+
+    assert asyncio.run(scene()) > 10
 
 
 def test_a_file_that_is_not_there_yet(tmp_path):
@@ -227,13 +355,23 @@ def test_only_lines_of_the_kernel_count(line):
     assert events_of(b'\n'.join(line + message for message in messages(1))) == []
 
 
-def test_what_never_ends_is_cut(tmp_path):
+@pytest.mark.parametrize('size', [_logfile.LONGEST_LINE_BYTES + 1, 70000, 300000])
+@pytest.mark.parametrize('pieces', [1, 3])
+def test_what_is_too_long_for_the_kernel_is_passed_over(tmp_path, size, pieces):
     path = tmp_path / 'kern.log'
     log, hosts = LogFile(str(path), True), Hosts()
-    append(path, b'x' * 300000)
-    assert pids(hosts, log) == []
-    append(path, b'\n' + lines(1))
+    for _piece in range(pieces):
+        append(path, b'x' * (size // pieces))
+        assert pids(hosts, log) == []
+    append(path, b'x\n' + lines(1))
     assert pids(hosts, log) == [1]
+
+
+def test_a_number_without_end_is_passed_over():
+    endless = b'1' * 5000
+    forged = lines(1).replace(b'pid=1,', b'pid=%s,' % endless).replace(b'process 1 ', b'process %s ' % endless)
+    assert events_of(forged) == []
+    assert [event['pid'] for event in events_of(forged + lines(2))] == [2]
 
 
 @given(st.binary())

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and make it anew.
+
+After a rename the daemon goes on writing to the file it holds until it is told to open the new one (logrotate's
+postrotate), so that both are read for a while. Sources: logrotate(8), ``create`` and ``copytruncate``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+_CHUNK_BYTES = 65536
+LONGEST_LINE_BYTES = 8192  # longer than any line of the kernel, with each of its bytes written as an escape
+QUIET_S = 10.0  # a renamed file to which nothing was added for so long is done
+PATIENCE_S = 30.0  # a new file may belong to somebody else until logrotate has given it away
+_MOST_OLD = 4
+
+
+class LogError(Exception):
+    """Why the file cannot be followed (any more)."""
+
+
+class _Tail:
+    """One open file: what is added to it, in whole lines."""
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError."""
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._rest = b''
+        self._too_long = False
+        status = os.fstat(self._fd)
+        self.inode = status.st_dev, status.st_ino
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def skip(self) -> None:
+        """Begin with what comes next."""
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def is_empty(self) -> bool:
+        return os.fstat(self._fd).st_size == 0
+
+    def begin_anew_if_cut(self) -> bool:
+        """Whether the file has become shorter than what was read of it."""
+        if os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
+            return False
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._rest, self._too_long = b'', False
+        return True
+
+    def chunks(self) -> t.Iterator[list[bytes]]:
+        """The lines of a piece of what was added, piece by piece. Raises OSError."""
+        while True:
+            chunk = os.read(self._fd, _CHUNK_BYTES)
+            if not chunk:
+                return
+            *lines, self._rest = (self._rest + chunk).split(b'\n')
+            if lines and self._too_long:
+                del lines[0]
+                self._too_long = False
+            if len(self._rest) > LONGEST_LINE_BYTES:
+                self._rest, self._too_long = b'', True
+            yield [line for line in lines if len(line) <= LONGEST_LINE_BYTES]
+
+    def unfinished(self) -> list[bytes]:
+        """The last line where nothing will end it any more."""
+        return [self._rest] if self._rest else []
+
+
+class LogFile:
+    """The lines that are added to what is at a path, in order, whatever happens to it."""
+
+    def __init__(self, path: str, replay: bool, clock: t.Callable[[], float] = time.monotonic) -> None:
+        """Begins at the end of what is there, or with ``replay`` at its start. Raises LogError."""
+        self._path, self._clock = path, clock
+        self._old: list[tuple[_Tail, float]] = []  # with the time when something was read of it the last time
+        self._tail: _Tail | None = None
+        self._refused_since_s: float | None = None
+        self._cut = False
+        try:
+            self._tail = _Tail(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise LogError('cannot be read (%s)' % exc.strerror) from exc
+        if self._tail is not None and not replay:
+            self._tail.skip()
+
+    def close(self) -> None:
+        """Let all files go."""
+        for tail, _read_s in self._old:
+            tail.close()
+        if self._tail is not None:
+            self._tail.close()
+        self._old, self._tail = [], None
+
+    def was_cut(self) -> bool:
+        """Whether a file was cut since the last call: what was added just before may be missing."""
+        cut, self._cut = self._cut, False
+        return cut
+
+    def chunks(self) -> t.Iterator[list[bytes]]:
+        """What was added since the last time, a list of lines for each piece of the file. Raises LogError."""
+        try:
+            self._look()
+            yield from self._of_old()
+            if self._tail is not None:
+                # A file that is renamed is kept open, so that one that is cut is cut in place (copytruncate).
+                self._cut = self._tail.begin_anew_if_cut() or self._cut
+                yield from self._tail.chunks()
+        except OSError as exc:
+            raise LogError('cannot be read any more (%s)' % exc.strerror) from exc
+
+    def _look(self) -> None:
+        """Open what is at our path if it is another file by now. While there is none, the old one is kept."""
+        try:
+            status = os.stat(self._path)
+            if self._tail is not None and (status.st_dev, status.st_ino) == self._tail.inode:
+                return
+            tail = _Tail(self._path)
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            self._refused_since_s = self._refused_since_s or self._clock()
+            if self._clock() - self._refused_since_s > PATIENCE_S:
+                raise
+            return
+        self._refused_since_s = None
+        if self._tail is not None:
+            self._old.append((self._tail, self._clock()))
+        self._tail = tail
+
+    def _of_old(self) -> t.Iterator[list[bytes]]:
+        """What is still added to renamed files. They are let go when the new one is in use and they are quiet."""
+        in_use = self._tail is not None and not self._tail.is_empty()
+        kept = []
+        for tail, read_s in self._old:
+            for lines in tail.chunks():
+                read_s = self._clock()
+                yield lines
+            kept.append((tail, read_s))
+        self._old = kept
+        while self._old and (len(self._old) > _MOST_OLD or in_use and self._clock() - self._old[0][1] > QUIET_S):
+            tail, _read_s = self._old.pop(0)
+            yield tail.unfinished()
+            tail.close()
