@@ -12,7 +12,8 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = '/srv/events/ansible_collections/oomkit/linux/'
 SOURCE = 'extensions/eda/plugins/event_source/oom_kills.py'
-FILES = (SOURCE, 'plugins/plugin_utils/_events.py', 'plugins/module_utils/_kills.py',
+FILES = (SOURCE, 'plugins/plugin_utils/_events.py', 'plugins/plugin_utils/_logfile.py',
+         'plugins/module_utils/_kills.py',
          'plugins/module_utils/_names.py', 'plugins/module_utils/_host.py')
 # As ansible-rulebook does: the file is run by its path, and main is called with a queue. Each event with the clock of
 # the kernel's log when it arrived.
