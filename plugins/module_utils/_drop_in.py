@@ -43,7 +43,9 @@ def without_ours(data: bytes) -> Optional[bytes]:
 
 
 def _lines(data: Optional[bytes]) -> List[str]:
-    return to_text(data or b'').splitlines()
+    # By line ends alone, as systemd reads them: str.splitlines() would break lines of others at form feeds too.
+    lines = to_text(data or b'').split('\n')
+    return lines if lines[-1] else lines[:-1]
 
 
 def _key(line: str) -> str:

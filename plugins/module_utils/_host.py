@@ -8,15 +8,16 @@ The root is C(/) in a real run and a small tree on disk in a test. All paths giv
 machine itself names them; symbolic links, absolute ones too, are resolved inside the root.
 """
 
+import contextlib
 import errno
 import os
 import stat
-import tempfile
-from typing import List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
+_NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 
 
 def to_text(data: bytes) -> str:
@@ -34,19 +35,33 @@ def sysctl_path(key: str) -> str:
     return '/proc/sys/' + key.replace('.', '/')
 
 
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Errors of calls that know no name, such as read(2), say which file it was."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.filename is None:
+            exc.filename = path
+        raise
+
+
 class ProcFile(object):
     """One open file of procfs, where every write(2) is a command and a read shows the present value."""
 
     def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def write(self, data: bytes) -> None:
         """One write at offset 0. Raises OSError with what the kernel answers."""
-        os.pwrite(self._fd, data, 0)
+        with naming(self._path):
+            os.pwrite(self._fd, data, 0)
 
     def read(self) -> bytes:
         """The value as the kernel shows it now, 127 bytes at most."""
-        return os.pread(self._fd, 127, 0)
+        with naming(self._path):
+            return os.pread(self._fd, 127, 0)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -72,7 +87,12 @@ class Host(object):
 
         Raises OSError (ELOOP) for links that lead in circles.
         """
+        return self.walk(path)[0]
+
+    def walk(self, path: str) -> Tuple[str, List[str]]:
+        """(The path after all links, each folder that was looked into on the way there.) As L(real) otherwise."""
         done = []  # type: List[str]
+        folders = []  # type: List[str]
         todo = [part for part in path.split('/') if part][::-1]
         links = 0
         while todo:
@@ -82,6 +102,9 @@ class Host(object):
             if part == '..':
                 done = done[:-1]
                 continue
+            folder = '/' + '/'.join(done)
+            if folder not in folders:
+                folders.append(folder)
             target = self._readlink('/' + '/'.join(done + [part]))
             if target is None:
                 done.append(part)
@@ -92,7 +115,7 @@ class Host(object):
             if target.startswith('/'):
                 done = []
             todo.extend([piece for piece in target.split('/') if piece][::-1])
-        return '/' + '/'.join(done)
+        return '/' + '/'.join(done), folders
 
     def _readlink(self, path: str) -> Optional[str]:
         try:
@@ -111,7 +134,7 @@ class Host(object):
     def read_bytes(self, path: str) -> Optional[bytes]:
         """The whole file, or None when there is none."""
         try:
-            with open(self.locate(path), 'rb') as stream:
+            with naming(path), open(self.locate(path), 'rb') as stream:
                 return stream.read()
         except OSError as exc:
             if exc.errno in _ABSENT:
@@ -126,7 +149,8 @@ class Host(object):
     def names(self, path: str) -> List[str]:
         """The names in a directory, sorted by bytes; empty when there is no such directory."""
         try:
-            return sorted(os.listdir(self.locate(path)), key=os.fsencode)
+            with naming(path):
+                return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         except OSError as exc:
             if exc.errno in _ABSENT:
                 return []
@@ -135,7 +159,7 @@ class Host(object):
     def folders(self, path: str) -> List[str]:
         """The names of the directories in a directory, links left out; empty when there is no such directory."""
         try:
-            with os.scandir(self.locate(path)) as entries:
+            with naming(path), os.scandir(self.locate(path)) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError as exc:
             if exc.errno in _ABSENT:
@@ -184,24 +208,39 @@ class Host(object):
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
-        fd, temporary = tempfile.mkstemp(prefix='.oomkit-', dir=folder)
+        # Of the same name each time: what a run leaves that is killed in here is gone after the next one.
+        temporary = os.path.join(folder, '.oomkit-' + self._short_name(attributes_of or path))
+        fd = _new_file(temporary)
         try:
-            with os.fdopen(fd, 'wb') as stream:
+            with naming(path), os.fdopen(fd, 'wb') as stream:
                 stream.write(data)
                 stream.flush()
                 _copy_attributes(self.locate(attributes_of or path), stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
         except BaseException:
-            os.unlink(temporary)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
             raise
         _sync_folder(folder)
 
+    def _short_name(self, path: str) -> str:
+        return os.path.basename(self.real(path))[:_NAME_CHARACTERS]
+
     def copy_file(self, source: str, path: str) -> None:
         """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""
-        with open(self.locate(source), 'rb') as stream:
+        with naming(source), open(self.locate(source), 'rb') as stream:
             data = stream.read()
         self.replace_file(path, data, attributes_of=source)
+
+    def open_private(self, path: str) -> int:
+        """A descriptor of a file for this user alone, made if it is not there; never that of a link. Raises OSError."""
+        return os.open(self.locate(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def is_at(self, path: str, fd: int) -> bool:
+        """Whether the path leads to this open file (still)."""
+        there, ours = self.stat(path), os.fstat(fd)
+        return there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def remove_file(self, path: str) -> None:
         """Remove the file the path leads to; nothing happens when there is none."""
@@ -232,6 +271,16 @@ class Host(object):
         except OSError as exc:
             if exc.errno not in _ABSENT + (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+
+
+def _new_file(path: str) -> int:
+    """A descriptor of a file that was not there; an old one of the name is removed."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, 0o600)
 
 
 def _copy_attributes(source: str, fd: int, mode: int) -> None:
@@ -267,6 +316,7 @@ def _sync_folder(folder: str) -> None:
     """Make a rename or unlink in the folder last through a crash (rename(2), fsync(2))."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with naming(folder):
+            os.fsync(fd)
     finally:
         os.close(fd)

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names that anybody may choose, of processes, cgroups or users, as text that is safe to print and to send."""
 
+import os
 from typing import Union
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
@@ -30,3 +31,14 @@ def _escaped(code: int) -> str:
     if code < 0x80:
         return '\\x%02x' % code
     return '\\u%04x' % code if code <= 0xffff else '\\U%08x' % code
+
+
+def explain(exc: BaseException) -> str:
+    """What the system answered, and to what, without a full stop."""
+    if isinstance(exc, PermissionError) and os.geteuid() != 0:
+        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
+    if isinstance(exc, OSError) and exc.filename:
+        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
+    if isinstance(exc, MemoryError):
+        return 'Python found no memory'
+    return (exc.strerror if isinstance(exc, OSError) else str(exc).rstrip('.')) or type(exc).__name__

@@ -21,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _originals,
     _sysctl_file,
     _sysctld,
+    _trust,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
@@ -161,6 +162,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
         plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
                                    plan.runtime_before, plan.runtime_after, situation)
     _plan_record(plan)
+    _trust.check(situation.host, plan.files)
     policy.guard(plan)
     if asked:
         found = _enforcers.enforced(situation.host)

@@ -10,6 +10,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _drop_in,
     _service_guard,
+    _trust,
     _unit_names,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
@@ -71,6 +72,7 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         _note(plan, service)
     plan.reload = situation.manager is not None and (bool(plan.files) or _is_stale(plan))
     _plan_record(plan)
+    _trust.check(situation.host, plan.files)
     _service_guard.guard(plan)
     return plan
 

@@ -13,10 +13,10 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._ending import end_with
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
 
 PolicyOf = Callable[[Dict[str, Any]], Policy]
 # One run, see L(run_at_once).
@@ -31,17 +31,7 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
     """
     module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **value_options), supports_check_mode=True,
                            mutually_exclusive=mutually_exclusive)
-    try:
-        result = run(Host(), module.params, policy_of, values, module.check_mode)
-    except Refusal as exc:
-        module.fail_json(msg=str(exc), refusal=exc.code)
-    except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=str(exc))
-    except OSError as exc:
-        module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
-    for warning in result.pop('warnings'):
-        module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
-    module.exit_json(**result)
+    end_with(module, lambda host: run(host, module.params, policy_of, values, module.check_mode))
 
 
 def run_at_once(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,

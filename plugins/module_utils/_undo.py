@@ -5,13 +5,12 @@
 """The way back: what a run has done so far, each step with what undoes it; and files written that way."""
 
 import contextlib
-import os
 import signal
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 
 # A dropped connection must not leave the machine between two states.
 _HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -74,20 +73,12 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
         yield undo
     except taken_back as exc:
         undo.run()
-        raise ApplyError('%s. %s' % (_explain(exc), undo.outcome())) from exc
+        raise ApplyError('%s. %s' % (explain(exc), undo.outcome())) from exc
     except BaseException:
         undo.run()
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
-
-
-def _explain(exc: BaseException) -> str:
-    if isinstance(exc, PermissionError) and os.geteuid() != 0:
-        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
-    if isinstance(exc, OSError) and exc.filename:
-        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
-    return str(exc).rstrip('.') or type(exc).__name__
 
 
 def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,

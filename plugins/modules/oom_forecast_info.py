@@ -295,6 +295,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
@@ -317,8 +318,8 @@ def main() -> None:
         result = run(module.params, manager=Manager(module.run_command))
     except (ConvertError, Refusal, ManagerError) as exc:
         module.fail_json(msg=str(exc))
-    except OSError as exc:
-        module.fail_json(msg='%s: %s' % (exc.filename, exc.strerror))
+    except (OSError, MemoryError) as exc:
+        module.fail_json(msg=explain(exc))
     module.exit_json(**result)
 
 

@@ -424,11 +424,9 @@ refusal:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._ending import end_with
 from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
 def main() -> None:
@@ -447,17 +445,7 @@ def main() -> None:
         forecast=dict(type='raw', default=5), protect=dict(type='list', elements='str'),
         forecast_assuming=dict(type='dict', options=dict(
             policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
-    try:
-        result = run(module.params, module.check_mode, manager=Manager(module.run_command))
-    except Refusal as exc:
-        module.fail_json(msg=str(exc), refusal=getattr(exc, 'code', 'other'))
-    except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=str(exc))
-    except OSError as exc:
-        module.fail_json(msg='%s: %s. Nothing was changed.' % (exc.filename, exc.strerror))
-    for warning in result.pop('warnings'):
-        module.warn(warning)
-    module.exit_json(**result)
+    end_with(module, lambda host: run(module.params, module.check_mode, host, Manager(module.run_command)))
 
 
 if __name__ == '__main__':

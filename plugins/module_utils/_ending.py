@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a module that changes something runs and ends: one at a time, and every failure is a message."""
+
+from typing import Any, Callable, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _lock
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+
+
+def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> None:
+    """Do the work, alone unless it only looks, and exit with its result. Does not return."""
+    try:
+        result = _done(Host(), module.check_mode, work)
+    except Refusal as exc:
+        module.fail_json(msg=str(exc), refusal=exc.code)
+    except (ConvertError, ApplyError) as exc:
+        module.fail_json(msg=str(exc))
+    except (OSError, MemoryError) as exc:
+        # What fails once something was changed is an ApplyError.
+        module.fail_json(msg='%s. Nothing was changed.' % explain(exc))
+    for warning in result.pop('warnings'):
+        module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
+    module.exit_json(**result)
+
+
+def _done(host: Host, check_mode: bool, work: Callable[[Host], Dict[str, Any]]) -> Dict[str, Any]:
+    if check_mode:
+        return work(host)
+    with _lock.held(host):
+        return work(host)

@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time changes a machine: a lock that ends with its process, whatever ends that.
+
+Source: flock(2). The file lies in a folder that only root can enter, because anybody who can open a file can lock it.
+It is removed with the lock, so whoever has waited for it looks whether it is still the file at its path.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import Iterator, List, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._adj_record import FOLDER, FOLDER_MODE
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+FILE = FOLDER + '/lock'
+WAIT_S = 60.0
+_LOOK_S = 0.05
+# Whoever may not make the lock may not write what it guards, or it is an image that is mounted read-only.
+_NOT_HERE = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def held(host: Host, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Alone from here on. Raises Refusal when somebody else is for too long, OSError."""
+    try:
+        made, fd = _taken(host, wait_s)
+    except OSError as exc:
+        if exc.errno not in _NOT_HERE:
+            raise
+        made, fd = [], -1
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            _release(host, made, fd)
+
+
+def _taken(host: Host, wait_s: float) -> Tuple[List[str], int]:
+    """(Folders that were made, descriptor of the locked file.) Raises Refusal and OSError."""
+    end_s = time.monotonic() + wait_s
+    made: List[str] = []
+    while True:
+        try:
+            made += [folder for folder in host.make_folder(FOLDER, FOLDER_MODE) if folder not in made]
+            fd = host.open_private(FILE)
+        except (FileNotFoundError, FileExistsError):
+            continue  # whoever had it is removing it just now
+        try:
+            if _is_locked(fd) and host.is_at(FILE, fd):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, b'%d\n' % os.getpid(), 0)
+                return made, fd
+            if time.monotonic() > end_s:
+                raise Refusal(_BUSY % (_holder(fd), wait_s))
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        time.sleep(_LOOK_S)
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether we could lock it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> str:
+    words = os.pread(fd, 20, 0).split()
+    return words[0].decode('ascii', 'replace') if words else 'unknown'
+
+
+_BUSY = ('Another run of this collection (PID %s) is changing this machine, and has not ended within %d s. Nothing was '
+         'changed. Try again when it has ended.')
+
+
+def _release(host: Host, made: List[str], fd: int) -> None:
+    """Remove the file while we still hold it. What cannot be removed is in nobody's way."""
+    try:
+        with contextlib.suppress(OSError):
+            host.remove_file(FILE)
+            host.remove_folder(FOLDER)
+            for folder in reversed(made):
+                host.remove_folder(folder)
+    finally:
+        os.close(fd)

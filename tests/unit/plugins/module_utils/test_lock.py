@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time, and nothing is left of the lock."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _lock
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+FORK = multiprocessing.get_context('fork')
+
+
+@pytest.fixture
+def host(tmp_path):
+    (tmp_path / 'run').mkdir()
+    return Host(str(tmp_path))
+
+
+def left(host):
+    return sorted(os.path.join(folder, name)[len(host.root):] for folder, folders, names in os.walk(host.root)
+                  for name in folders + names)
+
+
+def hold(host, ready):
+    with _lock.held(host):
+        ready.set()
+        time.sleep(60)
+
+
+@pytest.fixture
+def holder(host):
+    """Another process that has it."""
+    ready = FORK.Event()
+    other = FORK.Process(target=hold, args=(host, ready))
+    other.start()
+    ready.wait(10)
+    yield other
+    other.kill()
+    other.join()
+
+
+def test_nothing_is_left_and_it_can_be_had_again(host):
+    before = left(host)
+    for _time in range(2):
+        with _lock.held(host):
+            assert host.read_bytes(_lock.FILE) == b'%d\n' % os.getpid()
+            assert host.stat(_lock.FILE).st_mode & 0o777 == 0o600
+        assert left(host) == before
+
+
+def test_what_else_is_in_the_folder_stays(host):
+    with _lock.held(host):
+        host.replace_file(_lock.FOLDER + '/other', b'')
+    assert left(host) == ['/run', '/run/oomkit', '/run/oomkit/other']
+
+
+def test_an_error_within_gives_it_back(host):
+    with pytest.raises(ZeroDivisionError), _lock.held(host):
+        _ = 1 // 0
+    assert left(host) == ['/run']
+
+
+def test_whoever_comes_second_is_told_who_has_it(host, holder):
+    with pytest.raises(Refusal, match=r'PID %d\).*within 0 s\. Nothing was changed' % holder.pid), \
+            _lock.held(host, 0.2):
+        raise AssertionError('both have it')
+    assert holder.is_alive()
+
+
+def test_it_ends_with_its_process(host, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    assert host.exists(_lock.FILE)
+    with _lock.held(host, 1):
+        pass
+    assert left(host) == ['/run']
+
+
+def count(host, path, times):
+    for _time in range(times):
+        with _lock.held(host):
+            value = int(host.read_bytes(path))
+            time.sleep(0.0005)
+            host.replace_file(path, b'%d' % (value + 1))
+
+
+def test_many_at_once_take_turns(host):
+    host.replace_file('/number', b'0')
+    others = [FORK.Process(target=count, args=(host, '/number', 25)) for _other in range(6)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert host.read_bytes('/number') == b'150'
+    assert left(host) == ['/number', '/run']
+
+
+def test_where_nothing_may_be_written_there_is_nothing_to_guard(host, monkeypatch):
+    for error in (PermissionError(13, 'no'), OSError(30, 'read-only')):
+        def refused(_path, error=error):
+            raise error
+        monkeypatch.setattr(host, 'open_private', refused)
+        with _lock.held(host):
+            pass
+
+
+def test_a_link_in_its_place_is_not_followed(host, tmp_path):
+    (tmp_path / 'run/oomkit').mkdir()
+    (tmp_path / 'target').write_text('x')
+    (tmp_path / 'run/oomkit/lock').symlink_to(tmp_path / 'target')
+    real = Host.locate
+    try:
+        Host.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
+        with pytest.raises(OSError, match='symbolic'), _lock.held(host):
+            pass
+    finally:
+        Host.locate = real
+    assert (tmp_path / 'target').read_text() == 'x'

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What others could change is not written to; and how files come to be, and what is left of them."""
+
+import os
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _trust
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+OURS = '/etc/sysctl.d/99-oomkit.conf'
+
+
+@pytest.fixture
+def host(tmp_path):
+    folder = tmp_path / 'etc/sysctl.d'
+    folder.mkdir(parents=True)
+    for made in (folder, folder.parent, tmp_path):
+        made.chmod(0o755)
+    return Host(str(tmp_path))
+
+
+def refused(host, *words, path=OURS):
+    with pytest.raises(Refusal) as told:
+        _trust.check(host, [path])
+    assert not [word for word in (*words, 'Nothing was changed') if word not in str(told.value)], told.value
+
+
+def test_an_ordinary_place_is_fine_whether_the_file_is_there_or_not(host, tmp_path):
+    _trust.check(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
+    (tmp_path / OURS[1:]).write_text('')
+    (tmp_path / OURS[1:]).chmod(0o644)
+    _trust.check(host, [OURS])
+
+
+@pytest.mark.parametrize('mode', [0o777, 0o757, 0o1777])
+@pytest.mark.parametrize('folder', ['etc/sysctl.d', 'etc'])
+def test_a_folder_that_others_can_write_is_refused(host, tmp_path, folder, mode):
+    (tmp_path / folder).chmod(mode)
+    if folder == 'etc' and mode == 0o1777:
+        _trust.check(host, [OURS])  # nobody else can replace what lies in it
+    else:
+        refused(host, '/' + folder, '%04o' % mode)
+
+
+def test_a_file_that_others_can_write_is_refused(host, tmp_path):
+    (tmp_path / OURS[1:]).write_text('')
+    (tmp_path / OURS[1:]).chmod(0o666)
+    refused(host, OURS, '0666')
+
+
+@pytest.mark.parametrize('gid, fine', [(0, True), (4242, False)])
+def test_a_group_is_somebody_else_too(host, tmp_path, gid, fine):
+    if os.geteuid():
+        pytest.skip('only root can give a file to a group of its choice, and this is user %d' % os.geteuid())
+    os.chown(tmp_path / 'etc/sysctl.d', 0, gid)
+    (tmp_path / 'etc/sysctl.d').chmod(0o775)
+    if fine:
+        _trust.check(host, [OURS])
+    else:
+        refused(host, 'group 4242')
+
+
+def test_what_belongs_to_somebody_else_is_refused(host, tmp_path):
+    if os.geteuid():
+        pytest.skip('only root can give a file away, and this is user %d' % os.geteuid())
+    (tmp_path / OURS[1:]).write_text('')
+    os.chown(tmp_path / OURS[1:], 1234, 1234)
+    refused(host, 'owner 1234')
+
+
+def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
+    (tmp_path / 'srv').mkdir(mode=0o755)
+    (tmp_path / OURS[1:]).symlink_to('/srv/kept.conf')
+    _trust.check(host, [OURS])
+    (tmp_path / 'srv').chmod(0o777)
+    refused(host, '/srv', 'on the way to ' + OURS)
+    (tmp_path / 'srv').chmod(0o755)
+    # A detour by a link that others could turn round.
+    (tmp_path / 'open').mkdir()
+    (tmp_path / 'open').chmod(0o777)
+    (tmp_path / 'open/by').symlink_to('/srv/kept.conf')
+    (tmp_path / OURS[1:]).unlink()
+    (tmp_path / OURS[1:]).symlink_to('/open/by')
+    refused(host, '/open')
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused(host, tmp_path, make):
+    """A drop-in that is a link to /dev/null would otherwise cost the machine its /dev/null."""
+    (tmp_path / 'dev').mkdir(mode=0o755)
+    make(tmp_path / 'dev/null')
+    path = _drop_in.path_of('a.service')
+    (tmp_path / path[1:]).parent.mkdir(parents=True)
+    (tmp_path / path[1:]).symlink_to('/dev/null')
+    refused(host, path, '/dev/null', 'no file', path=path)
+
+
+# ------------------------------------------------------------------------ files on their way
+
+@pytest.mark.parametrize('name', ['a.conf', 'ä' * 100 + '.conf', 'x' * 255])
+def test_a_run_that_was_killed_leaves_at_most_what_the_next_one_removes(host, tmp_path, name, monkeypatch):
+    folder, path = tmp_path / 'etc/sysctl.d', '/etc/sysctl.d/' + name
+    monkeypatch.setattr(os, 'rename', lambda *_names: os._exit(9))
+    pid = os.fork()
+    if pid == 0:
+        host.replace_file(path, b'half')
+    os.waitpid(pid, 0)
+    monkeypatch.undo()
+    assert len(os.listdir(folder)) == 1 and os.listdir(folder)[0].startswith('.oomkit-')
+    host.replace_file(path, b'whole')
+    assert os.listdir(folder) == [name] and (folder / name).read_bytes() == b'whole'
+
+
+def test_a_link_at_the_temporary_name_is_not_written_through(host, tmp_path):
+    (tmp_path / 'target').write_text('theirs')
+    (tmp_path / 'etc/sysctl.d/.oomkit-99-oomkit.conf').symlink_to(tmp_path / 'target')
+    host.replace_file(OURS, b'ours')
+    assert (tmp_path / 'target').read_text() == 'theirs'
+    assert os.listdir(tmp_path / 'etc/sysctl.d') == ['99-oomkit.conf']
+
+
+def test_lines_that_others_put_into_our_drop_in_stay_byte_for_byte():
+    odd = b'# form\x0cfeed \xe2\x80\xa8 and \x85\x1c\n[Service]\nNice=3\r\n'
+    edited = _drop_in.edit(_drop_in.HEADER.encode() + b'\n' + odd, {'OOMScoreAdjust': 5})
+    assert edited.replace(b'OOMScoreAdjust=5\n', b'') == _drop_in.HEADER.encode() + b'\n' + odd
