@@ -13,12 +13,11 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
 
-FOLDER = '/run/oomkit'
-FILE = FOLDER + '/oom_score_adj.json'
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
+FILE = RUN_FOLDER + '/oom_score_adj.json'
+FILE_MODE = 0o600
 
 Record = NamedTuple('Record', [
     ('units', Dict[str, Tuple[Given, ...]]),

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The facts of the next boot: what each sysctl will be, which line causes it, and where run time differs."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
@@ -15,10 +15,15 @@ def runtime_values(host: Host, keys: Tuple[str, ...] = _knobs.ALL_KEYS) -> _knob
     values = {}  # type: _knobs.State
     for key in keys:
         try:
-            values[key] = _knobs.parse_value(host.read_text(sysctl_path(key)))
+            values[key] = runtime_value(host, key)
         except OSError:
             values[key] = None
     return values
+
+
+def runtime_value(host: Host, key: str) -> Optional[int]:
+    """What the kernel holds now, None for a key that this kernel lacks. Raises OSError where it cannot be read."""
+    return _knobs.parse_value(host.read_text(sysctl_path(key)))
 
 
 def boot_facts(host: Host) -> Tuple[Dict[str, Any], List[Dict[str, Any]], List[str]]:

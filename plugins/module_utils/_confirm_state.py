@@ -16,9 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import Connection, process
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 
-FOLDER = '/run/oomkit'
 _PREFIX = 'overcommit-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 # Goes on while the machine is suspended, and nobody can set it (clock_gettime(2)); Python names it from 3.7 on.
@@ -72,8 +71,8 @@ def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
 def find_all(host: Host) -> List[Pending]:
     """The changes of this boot that wait, or waited until their watchdog was killed. Empty for whoever may not look."""
     try:
-        names = [name for name in host.names(FOLDER) if name.startswith(_PREFIX)]
-        found = [parse(name, host.read_bytes(FOLDER + '/' + name)) for name in names]
+        names = [name for name in host.names(RUN_FOLDER) if name.startswith(_PREFIX)]
+        found = [parse(name, host.read_bytes(RUN_FOLDER + '/' + name)) for name in names]
     except OSError as exc:
         if exc.errno in _DENIED:
             return []
@@ -91,12 +90,12 @@ def is_watched(host: Host, pending: Pending) -> bool:
 def claim(host: Host, name: str) -> bool:
     """Take the change out of the waiting ones; False for whoever comes second. The folder goes with the last one."""
     try:
-        os.unlink(host.locate(FOLDER + '/' + name))
+        os.unlink(host.locate(RUN_FOLDER + '/' + name))
     except OSError as exc:
         if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise
         return False
-    host.remove_folder(FOLDER)
+    host.remove_folder(RUN_FOLDER)
     return True
 
 

@@ -16,6 +16,8 @@ from typing import Iterator, List, Optional, Tuple
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+# Ours until the next boot, and for root alone.
+RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 

@@ -15,11 +15,10 @@ import os
 import time
 from typing import Iterator, List, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._adj_record import FOLDER, FOLDER_MODE
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host, naming
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
-FILE = FOLDER + '/lock'
+FILE = RUN_FOLDER + '/lock'
 WAIT_S = 60.0
 _LOOK_S = 0.05
 # Whoever may not make the lock may not write what it guards, or it is an image that is mounted read-only.
@@ -48,22 +47,42 @@ def _taken(host: Host, wait_s: float) -> Tuple[List[str], int]:
     made: List[str] = []
     while True:
         try:
-            made += [folder for folder in host.make_folder(FOLDER, FOLDER_MODE) if folder not in made]
+            made += [folder for folder in host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE) if folder not in made]
             fd = host.open_private(FILE)
         except (FileNotFoundError, FileExistsError):
             continue  # whoever had it is removing it just now
-        try:
-            if _is_locked(fd) and host.is_at(FILE, fd):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, b'%d\n' % os.getpid(), 0)
-                return made, fd
-            if time.monotonic() > end_s:
-                raise Refusal(_BUSY % (_holder(fd), wait_s))
         except BaseException:
-            os.close(fd)
+            _remove(host, made)
+            raise
+        try:
+            with naming(FILE):
+                if _is_ours(host, fd):
+                    return made, fd
+                if time.monotonic() > end_s:
+                    raise Refusal(_BUSY % (_holder(fd), wait_s))
+        except BaseException:
+            _give_up(host, made, fd)
             raise
         os.close(fd)
         time.sleep(_LOOK_S)
+
+
+def _give_up(host: Host, made: List[str], fd: int) -> None:
+    """After a failure: the file goes unless somebody else has the lock."""
+    with contextlib.suppress(OSError):
+        if _is_locked(fd) and host.is_at(FILE, fd):
+            os.unlink(host.locate(FILE))
+    _remove(host, made)
+    os.close(fd)
+
+
+def _is_ours(host: Host, fd: int) -> bool:
+    """Whether we could lock it, and it still is the file that everybody else would open."""
+    if not _is_locked(fd) or not host.is_at(FILE, fd):
+        return False
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b'%d\n' % os.getpid(), 0)
+    return True
 
 
 def _is_locked(fd: int) -> bool:
@@ -88,9 +107,14 @@ def _release(host: Host, made: List[str], fd: int) -> None:
     """Remove the file while we still hold it. What cannot be removed is in nobody's way."""
     try:
         with contextlib.suppress(OSError):
-            host.remove_file(FILE)
-            host.remove_folder(FOLDER)
-            for folder in reversed(made):
-                host.remove_folder(folder)
+            os.unlink(host.locate(FILE))
+        _remove(host, [RUN_FOLDER] + made)
     finally:
         os.close(fd)
+
+
+def _remove(host: Host, folders: List[str]) -> None:
+    """The innermost first, as far as nothing is in them."""
+    for folder in sorted(set(folders), reverse=True):
+        with contextlib.suppress(OSError):
+            host.remove_folder(folder)

@@ -55,7 +55,8 @@ class Situation(object):
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
         self.loader = _sysctld.loader_of(host)
         self.memory = read_memory(host)
-        self.runtime = _boot_facts.runtime_values(host)
+        # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
+        self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
         self.originals_data = host.read_bytes(_originals.FILE)
         self.recorded = _originals.parse(self.originals_data)
         self.originals = dict(unconfirmed or {}, **self.recorded)

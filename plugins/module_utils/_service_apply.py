@@ -7,7 +7,7 @@
 from typing import Any, ContextManager, List
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
@@ -54,9 +54,9 @@ def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) 
     data = _adj_record.dump(record)
     if data == before:
         return
-    put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, _adj_record.FOLDER_MODE)
+    put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, RUN_FOLDER_MODE)
     if data is None:
-        host.remove_folder(_adj_record.FOLDER)
+        host.remove_folder(RUN_FOLDER)
 
 
 def set_live(host: Host, target: Target, undo: Undo) -> None:

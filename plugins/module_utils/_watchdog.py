@@ -28,7 +28,6 @@ except ImportError:  # left out of some small installations
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
-    FOLDER,
     Pending,
     boot_time_s,
     claim,
@@ -36,7 +35,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import process
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import (
+    RUN_FOLDER,
+    RUN_FOLDER_MODE,
+    Host,
+    sysctl_path,
+    to_text,
+)
 
 NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
 _START_S = 30             # forking is slow on a machine that swaps
@@ -129,14 +134,14 @@ def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, Lis
 
     Raises WatchdogError, and then nothing is left of it.
     """
-    host.make_folder(FOLDER, 0o700)
+    host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
     reader, writer = os.pipe()
     try:
         pid = os.fork()
     except OSError as exc:
         os.close(reader)
         os.close(writer)
-        host.remove_folder(FOLDER)
+        host.remove_folder(RUN_FOLDER)
         raise WatchdogError('fork: %s' % exc.strerror) from exc
     if pid == 0:
         _first_child(host, pending, steps, writer)
@@ -147,7 +152,7 @@ def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, Lis
     finally:
         os.close(reader)
     if 'error' in answer:
-        host.remove_folder(FOLDER)
+        host.remove_folder(RUN_FOLDER)
         raise WatchdogError(answer['error'])
     return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
 
@@ -238,7 +243,7 @@ class _Watchdog(object):
 
     def publish(self) -> None:
         """The state file, complete from the first moment that it is seen."""
-        folder = self.host.locate(FOLDER)
+        folder = self.host.locate(RUN_FOLDER)
         made = '%s/.%s' % (folder, self.pending.name)
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

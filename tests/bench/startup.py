@@ -43,12 +43,13 @@ OURS = 'ansible_collections/oomkit/linux/plugins/'
 MOST_BYTES = 60_000
 CEILINGS = {
     # confirm_within: the watchdog and the change that waits take 14,000 bytes, which no other module has.
-    'overcommit': 75_000,
+    # What writes also carries the lock, the look at who else could write there, and the end of a run: 5,000.
+    'overcommit': 80_000,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is
     # assumed 20,000, and the settings of earlyoom, systemd-oomd and nohang 10,000.
     'oom_forecast_info': 100_000,
     # The same forecast, and 43,000 bytes to plan, set and undo: unit files, drop-ins and running processes.
-    'oom_score_adj': 102_000,
+    'oom_score_adj': 106_000,
 }
 
 EMPTY = 'oomkit_bench_empty'

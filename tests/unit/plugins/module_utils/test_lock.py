@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 FORK = multiprocessing.get_context('fork')
@@ -56,7 +56,7 @@ def test_nothing_is_left_and_it_can_be_had_again(host):
 
 def test_what_else_is_in_the_folder_stays(host):
     with _lock.held(host):
-        host.replace_file(_lock.FOLDER + '/other', b'')
+        host.replace_file(RUN_FOLDER + '/other', b'')
     assert left(host) == ['/run', '/run/oomkit', '/run/oomkit/other']
 
 
@@ -122,3 +122,34 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     finally:
         Host.locate = real
     assert (tmp_path / 'target').read_text() == 'x'
+
+
+@pytest.mark.parametrize('call', ['flock', 'ftruncate', 'pwrite', 'fstat'])
+def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
+    failing = [OSError(28, 'No space left on device')]
+    library = _lock.fcntl if call == 'flock' else os
+    real = getattr(library, call)
+
+    def once(*args):
+        if failing:
+            raise failing.pop()
+        return real(*args)
+    monkeypatch.setattr(library, call, once)
+    with pytest.raises(OSError, match='No space') as caught, _lock.held(host):
+        raise AssertionError('it was not taken')
+    assert caught.value.filename == _lock.FILE
+    assert left(host) == ['/run']
+
+
+def test_a_failure_does_not_take_it_from_who_has_it(host, holder, monkeypatch):
+    failing = [OSError(5, 'Input/output error')]
+    real = _lock.fcntl.flock
+
+    def once(*args):
+        if failing:
+            raise failing.pop()
+        return real(*args)
+    monkeypatch.setattr(_lock.fcntl, 'flock', once)
+    with pytest.raises(OSError, match='Input'), _lock.held(host):
+        raise AssertionError('both have it')
+    assert host.read_bytes(_lock.FILE) == b'%d\n' % holder.pid
