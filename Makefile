@@ -5,7 +5,7 @@
 SHELL = /bin/sh
 TESTS = tools/python.sh tools/environment.py test && .venv/bin/python tools/run_tests.py
 
-.PHONY: help demo test quick unit package integration matrix lint sanity docs bench bench-quick lab lab-matrix molecule build clean
+.PHONY: help demo test quick unit package integration fuzz matrix lint sanity docs bench bench-quick lab lab-matrix molecule build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ package: ## documentation, tarball, demo, and the target code on Python 3.6
 
 integration: ## ansible-test integration on this machine; its targets change nothing here
 	@$(TESTS) integration
+
+fuzz: ## hostile inputs for an hour, or OOMKIT_FUZZ_S=60 seconds; ends with the first finding
+	@tools/python.sh tools/environment.py test && .venv/bin/python tools/fuzz.py
 
 matrix: ## every supported ansible-core and every Python at hand, as a table (half an hour)
 	@tools/python.sh tools/environment.py test && .venv/bin/python tools/matrix.py

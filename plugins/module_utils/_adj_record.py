@@ -35,7 +35,7 @@ def parse(data: Optional[bytes]) -> Record:
             dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
             dict((str(name), int(value)) for name, value in found['originals'].items()),
             dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         return EMPTY
 
 

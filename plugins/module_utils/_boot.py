@@ -59,7 +59,7 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
 
 def _kernel_version(host: Host) -> Tuple[int, ...]:
     """(6, 12) of 6.12.107+deb13-amd64; a new one where it is not told."""
-    match = re.match(r'([0-9]+)\.([0-9]+)', host.read_text('/proc/sys/kernel/osrelease') or '')
+    match = re.match(r'([0-9]{1,9})\.([0-9]{1,9})', host.read_text('/proc/sys/kernel/osrelease') or '')
     return tuple(int(number) for number in match.groups()) if match else (99,)
 
 

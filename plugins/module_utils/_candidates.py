@@ -26,7 +26,7 @@ def iso_time(seconds: float) -> str:
 
 def boot_time_s(host: Host) -> Optional[int]:
     """When the machine booted, in seconds since 1970."""
-    match = re.search(r'^btime ([0-9]+)$', host.read_text('/proc/stat') or '', re.MULTILINE)
+    match = re.search(r'^btime ([0-9]{1,11})$', host.read_text('/proc/stat') or '', re.MULTILINE)
     return int(match.group(1)) if match else None
 
 

@@ -64,7 +64,7 @@ def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
         found: Dict[str, Any] = json.loads((data or b'').decode('ascii'))
         found['connection'] = Connection(*found['connection'])
         return Pending(**dict(found, name=name))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, RecursionError, OverflowError, TypeError, KeyError):
         return None
 
 

@@ -11,7 +11,7 @@ new login would fail. Sources: proc_pid_stat(5); audit session IDs as in proc_pi
 import re
 from typing import List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 
 # They serve one connection with one process, which all commands sent over that connection descend from. OpenSSH has
 # called it sshd-session since 9.8; the listening sshd is never the nearest ancestor.
@@ -37,7 +37,10 @@ def parse_stat(text: str) -> Optional[Process]:
     fields = match.group(3).split() if match else []
     if match is None or len(fields) < 19:
         return None
-    return Process(name=match.group(1), parent=int(fields[0]), started=int(fields[18]), state=match.group(2))
+    parent, started = to_number(fields[0]), to_number(fields[18])
+    if parent is None or started is None:
+        return None
+    return Process(name=match.group(1), parent=parent, started=started, state=match.group(2))
 
 
 def process(host: Host, pid: str) -> Optional[Process]:
@@ -69,10 +72,10 @@ def _server(host: Host) -> Optional[List[int]]:
 
 def _session(host: Host) -> Optional[int]:
     try:
-        text = (host.read_text('/proc/self/sessionid') or '').strip()
+        number = to_number(host.read_text('/proc/self/sessionid'))
     except OSError:
         return None
-    return int(text) if text.isdigit() and int(text) != _UNSET_SESSION else None
+    return None if number == _UNSET_SESSION else number
 
 
 def is_same(one: Connection, other: Connection) -> bool:

@@ -12,9 +12,12 @@ plain decimal number is refused, whichever way it came.
 import re
 from typing import Any, Dict, Optional, Tuple
 
-_DECIMAL = re.compile(r'-?(0|[1-9][0-9]*)\Z')
-_SIZE = re.compile(r'(0|[1-9][0-9]*)[ ]?([KMGTP]?)(i?B)?\Z', re.IGNORECASE)
-_PERCENT = re.compile(r'(0|[1-9][0-9]*)(\.[0-9]+)?[ ]?%\Z')
+_DECIMAL = re.compile(r'-?(0|[1-9][0-9]{0,29})\Z')
+_SIZE = re.compile(r'(0|[1-9][0-9]{0,29})[ ]?([KMGTP]?)(i?B)?\Z', re.IGNORECASE)
+_PERCENT = re.compile(r'(0|[1-9][0-9]{0,29})(\.[0-9]+)?[ ]?%\Z')
+# No option means a longer number, and Python itself reads and shows only some thousand digits.
+_TOO_GREAT = 10 ** 30
+_MOST_SHOWN = 100
 _UNIT_KB = {'K': 1, 'M': 1024, 'G': 1024 ** 2, 'T': 1024 ** 3, 'P': 1024 ** 4}
 
 # What the kernel can hold: int, and unsigned long of the smallest word that runs it.
@@ -33,7 +36,11 @@ class ConvertError(ValueError):
 
 def _shown(value: Any) -> str:
     kind = {bool: 'the boolean ', float: 'the float '}.get(type(value), '')
-    return kind + repr(str(value) if isinstance(value, str) else value)
+    try:
+        text = repr(str(value) if isinstance(value, str) else value)
+    except ValueError:  # Python shows no number of thousands of digits
+        text = 'a number of thousands of digits'
+    return kind + (text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + '...')
 
 
 def _as_integer(value: Any) -> Optional[int]:
@@ -41,7 +48,7 @@ def _as_integer(value: Any) -> Optional[int]:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return int(value)
+        return int(value) if abs(value) < _TOO_GREAT else None
     if isinstance(value, str) and _DECIMAL.match(value.strip()):
         return int(value.strip())
     return None

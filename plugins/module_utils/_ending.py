@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
@@ -27,6 +27,8 @@ def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> N
     except (OSError, MemoryError) as exc:
         # What fails once something was changed is an ApplyError.
         module.fail_json(msg='%s. Nothing was changed.' % explain(exc))
+    except Exception as exc:
+        module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)

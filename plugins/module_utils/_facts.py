@@ -22,7 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, POLICIES, ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 Request = NamedTuple('Request', [
@@ -33,7 +33,7 @@ Request = NamedTuple('Request', [
 
 _MODE_NAMES = dict((number, name) for name, number in MODES.items())
 _POLICY_NAMES = dict((number, name) for name, number in POLICIES.items())
-_PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9.]+)')
+_PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9]{1,20}(?:\.[0-9]{1,9})?)')
 
 
 class Unknown(Exception):
@@ -84,6 +84,8 @@ class _Look(object):
             self.warn(key, str(exc))
         except OSError as exc:
             self.warn(key, '%s: %s' % (exc.filename or '/proc', exc.strerror))
+        except Exception as exc:  # one fact must not cost the others
+            self.warn(key, mistake(exc))
         return None
 
     def warn(self, key: str, reason: str) -> None:
@@ -247,8 +249,10 @@ def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
     """/proc/pressure/memory: by kind (some, full) the averages in percent and the total in microseconds."""
     kinds = {}
     for line in text.splitlines():
-        kinds[line.partition(' ')[0]] = dict(
-            (name, int(number) if name == 'total' else float(number)) for name, number in _PRESSURE_FIELD.findall(line))
+        kind = line.partition(' ')[0]
+        if kind in ('some', 'full'):
+            kinds[kind] = dict((name, int(number.partition('.')[0]) if name == 'total' else float(number))
+                               for name, number in _PRESSURE_FIELD.findall(line))
     return kinds
 
 

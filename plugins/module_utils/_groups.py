@@ -13,7 +13,7 @@ import time
 from typing import Callable, Iterable, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
@@ -107,7 +107,8 @@ def pids_below(host: Host, folder: str) -> List[int]:
     while folders:
         folder = folders.pop()
         try:
-            found += [int(pid) for pid in (host.read_bytes(folder + '/cgroup.procs') or b'').split()]
+            told = (host.read_bytes(folder + '/cgroup.procs') or b'').split()
+            found += [pid for pid in map(to_number, told) if pid is not None]
         except OSError as exc:
             if exc.errno not in _NO_LIST:
                 raise

@@ -12,7 +12,7 @@ import errno
 import os
 from typing import Any, List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_start_ticks
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
@@ -71,7 +71,10 @@ class Held(object):
         fields, start_ticks = tail.split(), parse_start_ticks(stat)
         if start_ticks is None or fields[0] in (b'Z', b'X'):
             return None
-        return Seen(self.pid, int(fields[1]), start_ticks, head.partition(b'(')[2], int(text))
+        parent, adj = to_number(fields[1]), to_number(text)
+        if parent is None or adj is None:
+            return None
+        return Seen(self.pid, parent, start_ticks, head.partition(b'(')[2], adj)
 
     def write_score_adj(self, value: int) -> bool:
         """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.

@@ -12,13 +12,14 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple, Union
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 # Ours until the next boot, and for root alone.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
+_MOST_DIGITS = 30  # of 64 bits 20, with blanks around them
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 
 
@@ -30,6 +31,14 @@ def to_text(data: bytes) -> str:
 def to_bytes(text: str) -> bytes:
     """The inverse of L(to_text)."""
     return text.encode('utf-8', 'surrogateescape')
+
+
+def to_number(text: Union[bytes, str, None]) -> Optional[int]:
+    """The decimal number that a file of the kernel holds; None for anything else, such as another file system shows."""
+    try:
+        return int(text) if text and len(text) <= _MOST_DIGITS else None
+    except ValueError:
+        return None
 
 
 def sysctl_path(key: str) -> str:

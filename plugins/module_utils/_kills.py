@@ -22,6 +22,7 @@ _MOST_RECORDS = 1000000
 RECENT = 20
 
 _INTERESTING = (b'oom-kill:', b'Kill', b'killed')
+_DIGITS = re.compile(br'[0-9]{1,20}\Z')
 _ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
 _SUMMARY = re.compile(
     br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),pid=([0-9]{1,10}),uid=[0-9]+\Z', re.DOTALL)
@@ -53,7 +54,7 @@ def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
     """
     head, separator, rest = record.partition(b';')
     fields = head.split(b',')
-    if not separator or len(fields) < 4 or not fields[0].isdigit() or not fields[2].isdigit():
+    if not separator or len(fields) < 4 or not _DIGITS.match(fields[0]) or not _DIGITS.match(fields[2]):
         return None
     if int(fields[0]) >> 3:
         return None
@@ -181,7 +182,7 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
 
 def total(vmstat: str) -> Optional[int]:
     """oom_kill of /proc/vmstat: kills since boot; None on kernels before 4.13."""
-    match = re.search(r'^oom_kill ([0-9]+)$', vmstat, re.MULTILINE)
+    match = re.search(r'^oom_kill ([0-9]{1,20})$', vmstat, re.MULTILINE)
     return int(match.group(1)) if match else None
 
 

@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import pids_below
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Domain
 from ansible_collections.oomkit.linux.plugins.module_utils._sysinfo import page_kb
@@ -68,8 +68,9 @@ class Tree(object):
         read = self._values(cgroup)
         if self.version == 1:
             return _limit_v1(read)
-        swappiness = self._host.read_text('/proc/sys/vm/swappiness') or '60'
-        return Limit(_pages(read.get('memory.max')), _pages(read.get('memory.swap.max')), int(swappiness), False)
+        swappiness = to_number(self._host.read_text('/proc/sys/vm/swappiness'))
+        return Limit(_pages(read.get('memory.max')), _pages(read.get('memory.swap.max')), _or_default(swappiness),
+                     False)
 
     def _values(self, cgroup: str) -> Dict[str, str]:
         folder = self.folder_of(cgroup)
@@ -93,14 +94,17 @@ def _limit_v1(read: Dict[str, str]) -> Limit:
     memory, both = _pages(read.get('memory.limit_in_bytes')), _pages(read.get('memory.memsw.limit_in_bytes'))
     disabled = re.search(r'^oom_kill_disable 1$', read.get('memory.oom_control', ''), re.MULTILINE)
     return Limit(memory, None if memory is None or both is None else both - memory,
-                 int(read.get('memory.swappiness', '60')), bool(disabled))
+                 _or_default(to_number(read.get('memory.swappiness'))), bool(disabled))
+
+
+def _or_default(swappiness: Optional[int]) -> int:
+    return 60 if swappiness is None else swappiness
 
 
 def _pages(text: Optional[str]) -> Optional[int]:
     """A limit in pages, None for none."""
-    if text is None or not text.strip().isdigit() or int(text) >= _NO_LIMIT_BYTES:
-        return None
-    return int(text) // (page_kb() * 1024)
+    number = to_number(text)  # none for max
+    return None if number is None or not 0 <= number < _NO_LIMIT_BYTES else number // (page_kb() * 1024)
 
 
 def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:

@@ -22,7 +22,7 @@ Memory = NamedTuple('Memory', [
     ('committed_kb', Optional[int]),
 ])
 
-_FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]+)', re.MULTILINE)
+_FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]{1,18})(?![0-9])', re.MULTILINE)
 
 
 def parse_meminfo(text: str) -> Optional[Memory]:

@@ -14,7 +14,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Domain
 
-_ZONE = re.compile(r'^Node ([0-9]+), zone +\S+\n(?:(?!Node ).*\n)*? +present +([0-9]+)$', re.MULTILINE)
+_ALLOWED = re.compile(br'^Mems_allowed_list:\s+([0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*)$',
+                      re.MULTILINE)
+_ZONE = re.compile(r'^Node ([0-9]{1,4}), zone +\S+\n(?:(?!Node ).*\n)*? +present +([0-9]{1,18})$', re.MULTILINE)
 
 
 def domain_of(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
@@ -38,7 +40,7 @@ def present(zoneinfo: str) -> Dict[int, int]:
 
 def allowed(status: bytes) -> Optional[List[int]]:
     """The nodes that a process may use, of /proc/PID/status; None where that is not told."""
-    match = re.search(br'^Mems_allowed_list:\s+([0-9,-]+)$', status, re.MULTILINE)
+    match = _ALLOWED.search(status)
     if match is None:
         return None
     nodes: List[int] = []

@@ -22,7 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_number, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Holding, Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import Forecast
@@ -150,7 +150,7 @@ class Observer(object):
                         self._sysctl('vm.panic_on_oom'), bool(self._sysctl('vm.oom_kill_allocating_task')))
 
     def _sysctl(self, key: str) -> int:
-        return int(self._host.read_text(sysctl_path(key)) or 0)
+        return to_number(self._host.read_text(sysctl_path(key))) or 0
 
     def _unknown(self) -> Optional[str]:
         """Why not all processes that count can be seen."""
@@ -293,8 +293,8 @@ class Observer(object):
         if not (told or is_main):
             return []
         if state.get('KillMode', _KILLS_ALL[0]) not in _KILLS_ALL:
-            main = state.get('MainPID', '0')
-            return [int(main)] if told and not is_main and main not in ('', '0') else []
+            main = to_number(state.get('MainPID'))
+            return [main] if told and not is_main and main else []
         return [pid for pid in UnitGroup(self._host, cgroup).pids() if pid not in (0, process.pid, self._own_pid)]
 
 

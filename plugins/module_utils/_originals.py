@@ -22,12 +22,13 @@ def parse(data: Optional[bytes]) -> Dict[str, int]:
     """The recorded values; what is damaged or not ours counts as not recorded."""
     try:
         found = json.loads((data or b'').decode('utf-8'))
-    except ValueError:
+    except (ValueError, RecursionError, OverflowError):
         return {}
     if not isinstance(found, dict):
         return {}
     return dict((key, value) for key, value in found.items()
-                if key in _knobs.KNOBS and isinstance(value, int) and not isinstance(value, bool))
+                if key in _knobs.KNOBS and isinstance(value, int) and not isinstance(value, bool)
+                and _knobs.KNOBS[key].minimum <= value <= _knobs.KNOBS[key].maximum)
 
 
 def load(host: Host) -> Dict[str, int]:

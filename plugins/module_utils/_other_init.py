@@ -129,7 +129,7 @@ def main_pid(host: Host, name: str) -> int:
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
         text = (host.read_text(path) or '').strip()
-        if re.match(r'[0-9]+\Z', text) and host.exists('/proc/%s/stat' % text):
+        if re.match(r'[0-9]{1,10}\Z', text) and host.exists('/proc/%s/stat' % text):
             return int(text)
     return _by_name(host, name)
 

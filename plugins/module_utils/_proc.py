@@ -19,7 +19,7 @@ CHUNK_BYTES = 4096
 
 def parse_effective_uid(status: bytes) -> Optional[int]:
     """The effective user ID of /proc/PID/status."""
-    match = re.search(br'^Uid:\s+\d+\s+(\d+)', status, re.MULTILINE)
+    match = re.search(br'^Uid:\s+[0-9]{1,10}\s+([0-9]{1,10})\s', status, re.MULTILINE)
     return int(match.group(1)) if match else None
 
 

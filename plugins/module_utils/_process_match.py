@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
@@ -57,10 +57,10 @@ def _pid(host: Host, name: str, value: Any) -> int:
     if name == 'pid':
         return to_integer('process.pid', value, 1, _PID_MAX)
     data = host.read_bytes(value)
-    words = (data or b'').split()[:1]
-    if data is not None and not (words and words[0].isdigit()):
+    pid = to_number(((data or b'').split() or [b''])[0])
+    if data is not None and (pid is None or not 0 <= pid <= _PID_MAX):
         raise ConvertError('process.pidfile: %s does not begin with a process number' % value)
-    return int(words[0]) if words else 0
+    return pid or 0
 
 
 def _comm_rule(value: str) -> Matches:
@@ -83,8 +83,9 @@ def _cmdline_rule(value: str) -> Matches:
 
 def _user_rule(value: str) -> Matches:
     try:
-        uid = int(value) if value.isdigit() else pwd.getpwnam(value).pw_uid
-    except KeyError as exc:
+        number = to_number(value)
+        uid = pwd.getpwnam(value).pw_uid if number is None else number
+    except (KeyError, ValueError) as exc:
         raise ConvertError('process.user: there is no user %r on this machine' % value) from exc
     return lambda held: parse_effective_uid(held.read('status') or b'') == uid
 

@@ -14,7 +14,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, Proc
 
 _DENIED = (errno.EPERM, errno.EACCES)
@@ -22,8 +22,8 @@ _DENIED = (errno.EPERM, errno.EACCES)
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
 _USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
 
-_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]+) kB.*?\nVmPTE:\s+([0-9]+) kB\n(?:VmPMD:\s+([0-9]+) kB\n)?'
-                     br'VmSwap:\s+([0-9]+) kB\n', re.DOTALL)
+_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
+                     br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
 
 Scores = NamedTuple('Scores', [
     ('found', List[Tuple[int, int]]),  # (oom_score, pid)
@@ -62,13 +62,16 @@ def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
         return None
     rss_kb, swap_kb, tables_kb = memory_kb
     own = re.search(br'\nRssAnon:\s+([0-9]+) kB\n', status)
-    return Holding(rss_kb, swap_kb, tables_kb, int(own.group(1)) if own else rss_kb, int(fields[21]))
+    stat_pages, own_kb = to_number(fields[21]), to_number(own.group(1)) if own else rss_kb
+    if stat_pages is None or own_kb is None:
+        return None
+    return Holding(rss_kb, swap_kb, tables_kb, own_kb, stat_pages)
 
 
 def parse_start_ticks(stat: bytes) -> Optional[int]:
     """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
     fields = stat.rpartition(b')')[2].split()
-    return int(fields[19]) if len(fields) > 19 else None
+    return to_number(fields[19]) if len(fields) > 19 else None
 
 
 def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
@@ -138,13 +141,11 @@ class Processes(Proc):
 
     def score(self, pid: Any) -> Optional[int]:
         """oom_score."""
-        data = self.read('%s/oom_score' % pid)
-        return int(data) if data else None
+        return to_number(self.read('%s/oom_score' % pid))
 
     def adj(self, pid: Any) -> Optional[int]:
         """oom_score_adj."""
-        data = self.read('%s/oom_score_adj' % pid)
-        return int(data) if data else None
+        return to_number(self.read('%s/oom_score_adj' % pid))
 
     def terms(self, pid: Any) -> Optional[Terms]:
         """What badness is made of; None for kernel threads, zombies and those that are gone."""
@@ -226,7 +227,7 @@ class Processes(Proc):
     def children(self, pid: int) -> List[int]:
         """Its children (proc_pid_tid_children(5)); empty also where the kernel does not list them."""
         return [int(child) for thread in self.threads(pid)
-                for child in (self.read(thread + '/children') or b'').split()]
+                for child in (self.read(thread + '/children') or b'').split() if to_number(child)]
 
     def start_ticks(self, pid: int) -> Optional[int]:
         """When the process started, in clock ticks since boot."""

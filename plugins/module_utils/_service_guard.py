@@ -12,6 +12,7 @@ import re
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -86,6 +87,7 @@ def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
             continue
         with Held(host, int(name)) as held:
             memory, text = parse_memory_kb(held.read('status') or b''), held.read('oom_score_adj')
-        if memory is not None and text:
-            found[int(name)] = (sum(memory), int(text))
+        adj = to_number(text)
+        if memory is not None and adj is not None:
+            found[int(name)] = (sum(memory), adj)
     return found

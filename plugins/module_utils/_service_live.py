@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterable, List, Optional
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED, MAIN, Given, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
@@ -254,5 +255,5 @@ def _oom_group(plan: LivePlan, service: Service, one: Running, before: Optional[
         service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
                              'without it')
         return None
-    wanted = 1 if asked == 'kill' else 0
-    return OomGroup(path, int(text), wanted) if int(text) != wanted else None
+    found, wanted = to_number(text) or 0, 1 if asked == 'kill' else 0
+    return OomGroup(path, found, wanted) if found != wanted else None

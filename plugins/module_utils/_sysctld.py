@@ -58,7 +58,7 @@ def _systemd_version(host: Host) -> int:
     folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
     for folder in folders:
         for name in host.names(folder):
-            match = re.match(r'libsystemd-shared-([0-9]+)', name)
+            match = re.match(r'libsystemd-shared-([0-9]{1,9})', name)
             if match:
                 return int(match.group(1))
     return 999

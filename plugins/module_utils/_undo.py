@@ -10,7 +10,7 @@ import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 
 # A dropped connection must not leave the machine between two states.
 _HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -29,9 +29,7 @@ class ApplyError(Exception):
 class Undo(object):
     """The steps back, newest first."""
 
-    def __init__(self, *errors: type) -> None:
-        """``errors`` are what a step may raise, besides OSError and MemoryError."""
-        self._errors = (OSError, MemoryError) + errors
+    def __init__(self) -> None:
         self._steps: List[Tuple[str, Callable[[], object]]] = []
         self.failed: List[str] = []
 
@@ -49,7 +47,7 @@ class Undo(object):
             what, step = self._steps.pop()
             try:
                 step()
-            except self._errors as exc:
+            except Exception as exc:  # whatever one step meets, the others are taken
                 self.failed.append('%s (%s)' % (what, exc))
 
     def outcome(self) -> str:
@@ -64,9 +62,9 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
     """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so.
 
     ``errors`` are what may be raised besides OSError, MemoryError and ApplyError. Anything else is a mistake of ours:
-    it undoes everything too, and stays what it is.
+    it undoes everything too, and the error says that it is one.
     """
-    undo = Undo(ApplyError, *errors)
+    undo = Undo()
     taken_back = (OSError, MemoryError, ApplyError) + errors
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
@@ -74,6 +72,9 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
     except taken_back as exc:
         undo.run()
         raise ApplyError('%s. %s' % (explain(exc), undo.outcome())) from exc
+    except Exception as exc:
+        undo.run()
+        raise ApplyError('%s. %s' % (mistake(exc), undo.outcome())) from exc
     except BaseException:
         undo.run()
         raise

@@ -295,7 +295,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
@@ -320,6 +320,8 @@ def main() -> None:
         module.fail_json(msg=str(exc))
     except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
+    except Exception as exc:
+        module.fail_json(msg=mistake(exc))
     module.exit_json(**result)
 
 

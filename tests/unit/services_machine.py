@@ -99,7 +99,7 @@ class ServiceMachine(Machine):
         files = UnitFiles(self)
         real = files.find(unit)
         value = files.settings(real)[SCORE_ADJ].value
-        procs = (self.get(f'/sys/fs/cgroup/system.slice/{unit}/cgroup.procs') or '').split()
+        procs = (self.read_text(f'/sys/fs/cgroup/system.slice/{unit}/cgroup.procs') or '').split()
         return {
             'Id': unit, 'LoadState': 'loaded' if real.state == 'loaded' else 'not-found', 'Transient': 'no',
             'NeedDaemonReload': 'no', 'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',

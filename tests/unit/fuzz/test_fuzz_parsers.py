@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No parser breaks, whatever it is given; where it writes back what it read, nothing of others is lost."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import strategies as st
+from inputs import changed, fuzz, hostile_bytes, hostile_text, values
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _boot,
+    _confirm_state,
+    _connection,
+    _convert,
+    _drop_in,
+    _kills,
+    _knobs,
+    _meminfo,
+    _names,
+    _numa,
+    _originals,
+    _proc,
+    _processes,
+    _snapshot,
+    _sysctl_file,
+    _sysctld,
+    _unit_files,
+    _unit_names,
+    _userspace_killers,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+
+STATUS = (b'Name:\tx y\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t10\nPid:\t10\nUid:\t0\t0\t0\t0\nVmRSS:\t 1234 kB\n'
+          b'RssAnon:\t 1000 kB\nRssFile:\t 200 kB\nRssShmem:\t 34 kB\nVmPTE:\t 40 kB\nVmSwap:\t 0 kB\nThreads:\t1\n'
+          b'Mems_allowed:\t00000000,00000001\nMems_allowed_list:\t0\n')
+STAT = b'10 (x) y) S 1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000000 300 18446744073709551615 1 1 0 0 0 0\n'
+CGROUP = b'12:memory:/system.slice/a.service\n1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service\n'
+MEMINFO = (b'MemTotal: 4000000 kB\nMemFree: 100 kB\nMemAvailable: 2000000 kB\nSwapTotal: 10 kB\nSwapFree: 5 kB\n'
+           b'CommitLimit: 2000005 kB\nCommitted_AS: 300 kB\nHugetlb: 0 kB\nHugePages_Total: 0\nHugepagesize: 2048 kB\n')
+ZONEINFO = b'Node 0, zone   DMA\n  pages free     1\n        present  3998\nNode 1, zone Normal\n        present  3\n'
+SYSCTL = b'# ours\nvm.overcommit_memory = 2\n-vm/overcommit_ratio=80\n; x\nvm.overcommit_kbytes\nvm.* = 1\n'
+UNIT = (b'[Unit]\nDescription=x\n[Service]\nExecStart=/bin/a \\\n  b\n; c\nOOMScoreAdjust=-5\nOOMPolicy=stop\n'
+        b'[Service]\nOOMScoreAdjust=\nManagedOOMSwap=kill\n')
+OURS = _drop_in.edit(None, {_unit_files.SCORE_ADJ: -5})
+KMSG = [b'6,1003,5000002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,'
+        b'task_memcg=/system.slice/batch.service,task=stress,pid=412,uid=1000',
+        b'3,1004,5000003,-;Out of memory: Killed process 412 (stress) total-vm:1048576kB, anon-rss:960000kB, '
+        b'file-rss:128kB, shmem-rss:4kB, UID:1000 pgtables:1920kB oom_score_adj:300',
+        b'3,2004,7000003,-;Memory cgroup out of memory: Killed process 77 (worker) total-vm:9000kB, anon-rss:8000kB, '
+        b'file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:40kB oom_score_adj:-5\n SUBSYSTEM=x',
+        b'6,1,1,-;Tasks in /a are going to be killed due to memory.oom.group set',
+        b'6,1,1,-;Task in /a killed as a result of limit of /b',
+        b'3,1,1,-;Memory cgroup out of memory: Kill process 7 (x) score 9 or sacrifice child']
+RECORD = b'{"units": {"a.service": [[5, 100], [null, 7]]}, "originals": {"b": 3}, "processes": [[1, 2, 3]]}'
+NOHANG = b'soft_threshold_min_mem = 5 %\nhard_threshold_max_zram = 100 M\n@OOM_SCORE_ADJ_RE_NAME -20 /// ^a$\n'
+
+# Each with a sample of what it expects.
+OF_BYTES = {
+    'memory': (_processes.parse_memory_kb, STATUS),
+    'start': (_processes.parse_start_ticks, STAT),
+    'cgroup': (_processes.parse_cgroup, CGROUP),
+    'unit of a cgroup': (_processes.unit_of, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
+    'user': (_proc.parse_effective_uid, STATUS),
+    'nodes': (_numa.allowed, STATUS),
+    'record of the log': (_kills.parse_record, KMSG[0]),
+    'originals': (_originals.parse, b'{"vm.overcommit_memory": 1}'),
+    'record of values': (_adj_record.parse, RECORD),
+    'pending change': (lambda data: _confirm_state.parse('confirm-1-2.json', data),
+                       b'{"id": "x", "before": {"vm.overcommit_memory": 0}, "after": {}, "connection": null}'),
+    'unit': (_unit_files.parse, UNIT),
+    'settings of a unit': (_unit_files.settings_of, UNIT),
+    'drop-in': (_drop_in.is_ours, OURS),
+    'drop-in without ours': (_drop_in.without_ours, OURS),
+    'name': (_names.harmless, b'a\x1b[31m'),
+}
+OF_TEXT = {
+    'meminfo': (_meminfo.parse_meminfo, MEMINFO),
+    'zoneinfo': (_numa.present, ZONEINFO),
+    'stat': (_connection.parse_stat, STAT),
+    'vmstat': (_kills.total, b'nr_free_pages 1\noom_kill 3\n'),
+    'sysctl.d line': (_sysctld.parse_line, b'-vm/overcommit_ratio = 80'),
+    'sysctl.d key': (_sysctld.normalize_key, b'net/ipv4/conf/eth0.1/x'),
+    'sysctl.d': (lambda text: list(_sysctld.settings_of('/x', text)), SYSCTL),
+    'value': (_knobs.parse_value, b'50\n'),
+    'command line': (_boot.cmdline_writes, b'quiet panic=10 sysctl.vm.panic_on_oom=1 sysctl/x -- y'),
+    'score': (_unit_files.parse_score_adj, b'-0x10'),
+    'policy': (_unit_files.parse_policy, b'continue'),
+    'fraction': (_userspace_killers.parse_fraction, b'90.5%'),
+    'span': (_userspace_killers.parse_span_s, b'1min 30s'),
+    'nohang': (_userspace_killers.nohang_settings, NOHANG),
+    'keys': (_sysctl_file.keys_in, SYSCTL),
+}
+
+
+@pytest.mark.parametrize('name', OF_BYTES)
+def test_bytes(name):
+    parse, sample = OF_BYTES[name]
+    fuzz(st.one_of(hostile_bytes, changed(sample)))(lambda data: parse(data))()
+
+
+@pytest.mark.parametrize('name', OF_TEXT)
+def test_text(name):
+    parse, sample = OF_TEXT[name]
+    fuzz(st.one_of(hostile_text, changed(sample).map(to_text)))(lambda text: parse(text))()
+
+
+@fuzz(st.sampled_from(sorted(_knobs.KNOBS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
+def test_a_text_that_is_written_to_a_sysctl(key, text, skips_negative):
+    state = _boot.initial_values({})
+    before = dict(state)
+    if not _knobs.write(state, key, text, skips_negative):
+        assert state == before
+
+
+@fuzz(changed(STATUS), changed(STAT))
+def test_what_a_process_holds(status, stat):
+    _processes.parse_holding(status, stat)
+
+
+@fuzz(st.lists(st.one_of([changed(record) for record in KMSG]), max_size=6))
+def test_the_log_of_the_kernel(records):
+    for kill in _kills.parse_kills(records):
+        json.dumps(_names.harmless(kill.name) + _names.harmless(kill.cgroup or b''))
+        assert kill.pid >= 0
+
+
+@fuzz(st.lists(hostile_text, max_size=6))
+def test_arguments_of_daemons(arguments):
+    with contextlib.suppress(_userspace_killers.Unknown):
+        options = _userspace_killers.earlyoom_options(arguments)
+        _userspace_killers.earlyoom_thresholds(options, _userspace_killers.Totals(4000000, 1000))
+    _userspace_killers.nohang_config_path(arguments)
+
+
+@fuzz(changed(NOHANG).map(to_text))
+def test_thresholds_of_nohang(text):
+    with contextlib.suppress(_userspace_killers.Unknown):
+        _userspace_killers.nohang_thresholds(_userspace_killers.nohang_settings(text), '/etc/nohang/nohang.conf')
+
+
+@fuzz(hostile_text, hostile_text, hostile_text)
+def test_globs(pattern, key, text):
+    _sysctld.matches(pattern, key)
+    _sysctld.matches(text + '*', key)
+
+
+@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(_knobs.KNOBS)),
+                                                    st.sampled_from([None, 0, 1, 2]), min_size=1))
+def test_edit_of_a_sysctl_file(text, wishes):
+    """What was asked for stands there, all other lines stay, and a second edit changes nothing."""
+    edited = _sysctl_file.edit(text, wishes)
+    found = _sysctl_file.keys_in(edited)
+    for key, value in wishes.items():
+        assert found.get(key) == value
+    assert _sysctl_file.edit(edited, wishes) == edited
+    kept = [line for line in text.split('\n') if (_sysctl_file.line_setting(line) or ('',))[0] not in wishes]
+    left = edited.split('\n')
+    for line in kept:
+        assert line in left or not line.strip()
+    to_bytes(edited)
+
+
+@fuzz(st.one_of(st.none(), changed(OURS)), st.integers(-1000, 1000))
+def test_edit_of_a_drop_in(data, value):
+    edited = _drop_in.edit(data, {_unit_files.SCORE_ADJ: value})
+    assert _unit_files.settings_of(edited)[_unit_files.SCORE_ADJ].value == value
+    assert _drop_in.edit(edited, {_unit_files.SCORE_ADJ: value}) == edited
+
+
+@fuzz(values)
+def test_values_of_options(value):
+    """Taken as what was meant, or refused; nothing else."""
+    for convert in (lambda: _convert.to_integer('x', value), lambda: _convert.to_score_adj('x', value),
+                    lambda: _convert.to_choice('x', value, _convert.MODES), lambda: _convert.to_amount('x', value),
+                    lambda: _unit_names.to_unit('x', value)):
+        try:
+            convert()
+        except _convert.ConvertError as exc:
+            assert str(exc).startswith('x') and str(exc).isprintable()
+
+
+@fuzz(st.one_of(values, hostile_text.map(lambda text: text + '.service')))
+def test_names_of_units(value):
+    """Whatever passes is one name: no path, nothing that systemd or a terminal would take for something else."""
+    try:
+        unit = _unit_names.to_unit('name', value)
+    except _convert.ConvertError:
+        return
+    assert '/' not in unit and '\x00' not in unit and unit.isprintable() and ' ' not in unit
+    assert len(unit.encode()) <= 255
+    path = _drop_in.path_of(unit)
+    assert path.startswith('/etc/systemd/system/') and '..' not in path.split('/') and path.count('/') == 5
+
+
+@fuzz(values)
+def test_snapshots(value):
+    try:
+        _snapshot.from_json(value)
+    except _convert.ConvertError:
+        pass

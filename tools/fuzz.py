@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the fuzzers of tests/unit/fuzz for as long as OOMKIT_FUZZ_S says (seconds, an hour by default).
+
+They are the tests that every run of the unit tests has, with many more inputs, and other ones each time. It ends with
+the first finding; what Hypothesis prints of it belongs into the tests as an example.
+"""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import commands
+
+SECONDS = float(os.environ.get('OOMKIT_FUZZ_S', '3600'))
+# So many for each fuzzer make a round of some minutes.
+EXAMPLES = os.environ.get('OOMKIT_FUZZ_EXAMPLES', '2000')
+ROUND_LIMIT_S = 3600
+
+
+def rounds(counts: Path) -> int:
+    """Rounds until the time is over; the exit code of the last one."""
+    begin = time.monotonic()
+    code = 0
+    while not code and time.monotonic() - begin < SECONDS:
+        seed = random.SystemRandom().randrange(1 << 32)
+        pytest = [commands.BIN / 'python', '-m', 'pytest', '-q', '-n', '2']
+        code = commands.run([*pytest, 'tests/unit/fuzz', '--hypothesis-seed=%d' % seed], ROUND_LIMIT_S, env={
+            **commands.environment(), 'OOMKIT_FUZZ_EXAMPLES': EXAMPLES, 'OOMKIT_FUZZ_COUNT': str(counts)})
+        made = sum(map(int, counts.read_text(encoding='ascii').split()))
+        print('seed %d: %d inputs in %d s so far, %s' % (
+            seed, made, time.monotonic() - begin, 'A FINDING' if code else 'no finding'), flush=True)
+    return code
+
+
+def main() -> int:
+    """0 where nothing was found."""
+    with tempfile.TemporaryDirectory(prefix='oomkit-fuzz-') as folder:
+        return rounds(Path(folder) / 'counts')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
