@@ -84,16 +84,33 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
 
 def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,
         folder_mode: int = 0o755) -> None:
-    """Write or remove a file, with the way back remembered before. Folders are made as they are needed."""
+    """Write or remove a file, with the way back remembered before. Folders are made as they are needed.
+
+    What somebody else has written meanwhile is theirs to keep: it is neither written over, nor taken back.
+    """
+    if host.read_bytes(path) != before:
+        raise ApplyError(_CHANGED % path)
     if after is not None:
         for made in host.make_folder(path.rsplit('/', 1)[0] or '/', folder_mode):
             undo.add(made, lambda made=made: host.remove_folder(made))
-    if before is not None:
-        undo.add(path, lambda: host.replace_file(path, before, mode))
-    else:
-        undo.add(path, lambda: host.remove_file(path))
-    if after is not None:
-        host.replace_file(path, after, mode)
+    undo.add(path, lambda: _put_back(host, path, before, after, mode))
+    _write(host, path, after, mode)
+
+
+_CHANGED = '%s was changed by something else during this run; run the task again when that has ended'
+
+
+def _put_back(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], mode: int) -> None:
+    found = host.read_bytes(path)
+    if found not in (before, after):
+        raise ApplyError(_CHANGED % path)
+    if found != before:
+        _write(host, path, before, mode)
+
+
+def _write(host: Host, path: str, data: Optional[bytes], mode: int) -> None:
+    if data is not None:
+        host.replace_file(path, data, mode)
     else:
         host.remove_file(path)
 

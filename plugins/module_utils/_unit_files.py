@@ -32,7 +32,7 @@ _USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/system
 _MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
 _MAX_LINKS = 40
 
-_NUMBER = re.compile(r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]{0,9})\Z')
+_NUMBER = re.compile(r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
 
 # ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
 Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])

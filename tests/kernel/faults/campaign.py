@@ -294,7 +294,8 @@ def is_record(path):
 
 def is_kept_lock(difference, call):
     """Whether the file of the lock is still there because its removal is what failed; the next run removes it."""
-    return '/run/oomkit' in call.text and difference.partition(':')[0] in ('/run/oomkit', '/run/oomkit/lock')
+    path = difference.partition(':')[0]
+    return path in ('/run/oomkit', '/run/oomkit/lock') and re.search('["<]/run', call.text) is not None
 
 
 def message_faults(done, call, error):

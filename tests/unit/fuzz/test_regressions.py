@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the fuzzers and the injected faults found once, each in the least form."""
+
+import pytest
+from services_machine import ServiceMachine
+from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _convert, _facts, _forecast_module
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+LONG = '9' * 5000
+
+
+@pytest.mark.parametrize('name, text', [
+    ('score', '0O'), ('score', '0x'), ('score', LONG), ('score', '-' + LONG), ('value', LONG),
+    ('vmstat', 'oom_kill ' + LONG),
+    ('meminfo', 'MemTotal: %s kB\n' % LONG), ('zoneinfo', 'Node 9, zone x\n present %s\n' % LONG),
+    ('stat', STAT.decode().replace('12345', LONG)), ('stat', STAT.decode().replace('S 1 ', 'S x ')),
+])
+def test_text(name, text):
+    assert not OF_TEXT[name][0](text)
+
+
+@pytest.mark.parametrize('name, data', [
+    ('record of the log', b'%s,1,2,-;x' % LONG.encode()), ('start', STAT.replace(b'12345', b'x')),
+    ('memory', STATUS.replace(b'1234', LONG.encode())), ('nodes', b'Mems_allowed_list:\t0-%s\n' % LONG.encode()),
+    ('nodes', b'Mems_allowed_list:\t,-\n'), ('originals', b'[' * 100000), ('record of values', b'[' * 100000),
+    ('originals', b'{"vm.overcommit_memory": 3, "vm.overcommit_ratio": 1099511627776}'), ('pending change', b'[' * 100000),
+])
+def test_bytes(name, data):
+    assert not any(OF_BYTES[name][0](data) or ())
+
+
+def test_a_record_with_an_endless_number():
+    assert _adj_record.parse(b'{"units": {"a": [[1e400, 2]]}, "originals": {}, "processes": []}') == _adj_record.EMPTY
+
+
+@pytest.mark.parametrize('value', [LONG, int('9' * 4000), [int('9' * 4000)], LONG + '%', LONG + 'G', '\u00b2'])
+def test_options(value):
+    for convert in (_convert.to_integer, _convert.to_amount, _convert.to_score_adj):
+        with pytest.raises(_convert.ConvertError) as caught:
+            convert('x', value)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """One service of one process."""
+    machine = ServiceMachine(tmp_path)
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    return machine
+
+
+@pytest.mark.parametrize('name', ['stat', 'status', 'oom_score', 'oom_score_adj', 'cgroup'])
+@pytest.mark.parametrize('data', [b'', b'x', b'0x7f', LONG.encode(), b'\xff\n', b'10 (a) S x y\n'])
+def test_a_process_that_shows_nonsense(machine, name, data):
+    machine.put('/proc/10/' + name, data)
+    facts = _facts.oom_facts(machine, _facts.Request(set(_facts.KEYS), 10, False))
+    assert not [text for text in facts['warnings'] if 'a mistake in the collection' in text]
+    params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
+                            'snapshot'), None)
+    _forecast_module.run(dict(params, kills=5), machine, machine)
+    machine.run(check=True, name='a', score_adj=5)
+
+
+@pytest.mark.parametrize('user', ['\u00b2', 'a\0b', LONG])
+def test_a_user_that_is_none(machine, user):
+    with pytest.raises((_convert.ConvertError, Refusal)):
+        machine.run(process={'user': user}, score_adj=5)
+
+
+def test_pressure_that_is_none(machine):
+    machine.put('/proc/pressure/memory', b'\x00ome avg10=1.2.3 total=4\nfull avg10=1.2.3 total=%s\n' % LONG.encode())
+    pressure = _facts.oom_facts(machine, _facts.Request({'pressure'}, 10, False))['pressure']
+    assert set(pressure) <= {'full'} and pressure['full']['avg10'] == 1.2
