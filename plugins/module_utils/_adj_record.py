@@ -47,6 +47,12 @@ def read(host: Host) -> Optional[bytes]:
         return None
 
 
+def may_write(host: Host) -> bool:
+    """Whether this user may keep the record: the folder is root's own."""
+    folder = RUN_FOLDER if host.exists(RUN_FOLDER) else os.path.dirname(RUN_FOLDER)
+    return os.access(host.locate(folder), os.W_OK)
+
+
 def _given(value: Any, until_ticks: Any) -> Given:
     return Given(int(value), None if until_ticks is None else int(until_ticks))
 

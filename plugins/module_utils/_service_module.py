@@ -121,16 +121,24 @@ def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
     forecasts = before_and_after(host, manager, asked, planned)
+    recorded = _adj_record.may_write(host)
+    if not recorded and (changes or wanted is None):
+        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
+                                         'state: absent will not bring the value from before back'))
     if not request.check_mode:
         targets = _process_targets(host, label, group, wanted, changes, record)
         if targets:
             with undone() as undo:
-                put_record(host, data, _with_originals(host, record, changes), undo)
+                if recorded:
+                    put_record(host, data, _with_originals(host, record, changes), undo)
                 for target in targets:
                     set_live(host, target, undo)
-                if wanted is None:
+                if wanted is None and recorded:
                     put_record(host, host.read_bytes(_adj_record.FILE), _without(record, list(alive)), undo)
     return dict(_process_result(label, found, goals, changes, warnings), **forecasts)
+
+
+_NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
 
 
 def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
