@@ -77,7 +77,7 @@ def pid_namespace(host: Host) -> Optional[str]:
 def cgroup_version(host: Host) -> Optional[str]:
     """C(v1), C(v2) or C(hybrid) (v1 controllers with a v2 tree beside them); None without cgroups."""
     kinds = set()
-    for line in (_read(host, '/proc/self/mountinfo') or '').splitlines():
+    for line in (_read(host, '/proc/self/mountinfo') or '').split('\n'):
         fields = line.partition(' - ')[2].split(' ')
         if fields[0] in ('cgroup', 'cgroup2'):
             kinds.add(fields[0])

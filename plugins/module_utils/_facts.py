@@ -248,7 +248,7 @@ def _kill_facts(look: _Look) -> Dict[str, Any]:
 def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
     """/proc/pressure/memory: by kind (some, full) the averages in percent and the total in microseconds."""
     kinds = {}
-    for line in text.splitlines():
+    for line in text.split('\n'):
         kind = line.partition(' ')[0]
         if kind in ('some', 'full'):
             kinds[kind] = dict((name, int(number.partition('.')[0]) if name == 'total' else float(number))

@@ -77,7 +77,7 @@ class UnitGroup(Group):
     def holds(self, held: Held) -> bool:
         """See Group."""
         prefix = os.fsencode(self.cgroup)
-        for line in (held.read('cgroup') or b'').splitlines():
+        for line in (held.read('cgroup') or b'').split(b'\n'):
             path = line.split(b':', 2)[-1]
             if path == prefix or path.startswith(prefix + b'/'):
                 return True

@@ -37,7 +37,7 @@ class Tree(object):
         self.folder: Optional[str] = None
         self._root = ''
         self.version = 2
-        for line in (host.read_text('/proc/self/mountinfo') or '').splitlines():
+        for line in (host.read_text('/proc/self/mountinfo') or '').split('\n'):  # only \n is escaped in names
             fields, _dash, about = line.partition(' - ')
             kind, _source, options = (about.split(' ') + ['', '', ''])[:3]
             if kind == 'cgroup' and 'memory' in options.split(','):
@@ -48,7 +48,8 @@ class Tree(object):
 
     def _mounted(self, fields: str, version: int) -> None:
         parts = [_ESCAPED.sub(lambda match: chr(int(match.group(1), 8)), part) for part in fields.split(' ')]
-        self.folder, self.version, self._root = parts[4], version, parts[3].rstrip('/')
+        if len(parts) > 4:
+            self.folder, self.version, self._root = parts[4], version, parts[3].rstrip('/')
 
     def folder_of(self, cgroup: str) -> Optional[str]:
         """The folder of a cgroup as /proc/PID/cgroup names it; None where there is none."""

@@ -292,10 +292,13 @@ class Observer(object):
         is_main = state.get('MainPID') == str(process.pid)
         if not (told or is_main):
             return []
+        members = UnitGroup(self._host, cgroup).pids()
+        if process.pid not in members:
+            return []  # anybody may call a cgroup below his own user manager as a unit of the system
         if state.get('KillMode', _KILLS_ALL[0]) not in _KILLS_ALL:
             main = to_number(state.get('MainPID'))
             return [main] if told and not is_main and main else []
-        return [pid for pid in UnitGroup(self._host, cgroup).pids() if pid not in (0, process.pid, self._own_pid)]
+        return [pid for pid in members if pid not in (0, process.pid, self._own_pid)]
 
 
 def fitted(pages: int, error_pages: int, adj: int, score: int, kernel: _badness.Kernel) -> Tuple[int, int]:

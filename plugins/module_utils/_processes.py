@@ -81,7 +81,7 @@ def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
     The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
     """
     paths: Dict[bytes, bytes] = {}
-    for line in text.splitlines():
+    for line in text.split(b'\n'):
         number, _colon, rest = line.partition(b':')
         controllers, _colon, path = rest.partition(b':')
         for controller in controllers.split(b','):

@@ -375,7 +375,7 @@ def _move(host: Host, path: str) -> str:
 def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
     """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5)."""
     found = []
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split('\n'):
         left, _dash, right = line.partition(' - ')
         fields, kind = left.split(' '), right.partition(' ')[0]
         if kind in ('cgroup', 'cgroup2') and len(fields) > 4:

@@ -134,16 +134,16 @@ def test_an_editor_at_the_same_time_loses_nothing_that_we_saw(fresh, edit):
 def test_daemon_reload_at_the_same_time(fresh):
     with family(fresh):
         with meanwhile(fresh, 'systemctl daemon-reload'):
-            for number in range(5):
+            for number in range(3):
                 good(fresh.module('oom_score_adj', name='family', score_adj=100 + number))
                 assert values(fresh) == {str(100 + number)}
-        assert not good(fresh.module('oom_score_adj', name='family', score_adj=104))['changed']
+        assert not good(fresh.module('oom_score_adj', name='family', score_adj=102))['changed']
 
 
 def test_a_service_that_restarts_in_the_middle(fresh):
     with family(fresh):
         with meanwhile(fresh, 'systemctl restart family'):
-            for number in range(6):
+            for number in range(4):
                 result = fresh.module('oom_score_adj', name='family', score_adj=200 + number)
                 if result.get('failed'):
                     assert 'put back' in result['msg'] or 'Nothing was changed' in result['msg']
@@ -160,7 +160,7 @@ def test_processes_die_and_are_born_by_the_hundred(fresh):
         for number in range(5):
             facts = good(fresh.module('oom_facts'))['ansible_facts']['oom']
             assert not [text for text in facts['warnings'] if 'mistake' in text] and facts['candidates']
-            assert good(fresh.module('oom_forecast_info'))['victims']
+            assert good(fresh.module('oom_forecast_info'))['outcome'] in ('kill', 'unknown')
             good(fresh.module('oom_score_adj', name='family', score_adj=number))
             good(fresh.module('oom_score_adj', process={'comm': 'systemd-udevd'}, score_adj=number))
         assert values(fresh) == {'4'}

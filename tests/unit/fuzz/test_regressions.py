@@ -6,7 +6,15 @@ import pytest
 from services_machine import ServiceMachine
 from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _convert, _facts, _forecast_module
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _convert,
+    _facts,
+    _forecast_module,
+    _memcg,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 LONG = '9' * 5000
@@ -75,3 +83,36 @@ def test_pressure_that_is_none(machine):
     machine.put('/proc/pressure/memory', b'\x00ome avg10=1.2.3 total=4\nfull avg10=1.2.3 total=%s\n' % LONG.encode())
     pressure = _facts.oom_facts(machine, _facts.Request({'pressure'}, 10, False))['pressure']
     assert set(pressure) <= {'full'} and pressure['full']['avg10'] == 1.2
+
+
+def test_a_cgroup_called_like_two_lines(machine):
+    """Of line ends the kernel keeps only \\n out of names of cgroups; others are part of the name."""
+    machine.put('/proc/10/cgroup', b'0::/user.slice/user-7.slice/user@7.service/x\r0::/system.slice/ssh.service/y\n')
+    facts = _facts.oom_facts(machine, _facts.Request({'candidates'}, 0, False))
+    (found,) = [one for one in facts['candidates'] if one['pid'] == 10]
+    assert found['cgroup'].startswith('/user.slice/') and '\\x0d' in found['cgroup']
+    group = UnitGroup(machine, '/system.slice/ssh.service')
+    with Held(machine, 10) as held:
+        assert not group.holds(held)
+
+
+def test_a_cgroup_called_as_a_unit_of_the_system(machine):
+    """Below his user manager anybody may make one; the kill of its process takes nothing of that unit along."""
+    machine.put('/sys/fs/cgroup/system.slice/a.service/memory.events', 'oom_kill 0\n')
+    machine.process(11, unit='a.service')
+    machine.process(12, rss_kb=900000)
+    machine.put('/proc/12/cgroup', '0::/user.slice/user-7.slice/user@7.service/a.service\n')
+    asked = machine._state
+    machine._state = lambda unit: dict(asked(unit), OOMPolicy='kill')
+    params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
+                            'snapshot'), None)
+    first = _forecast_module.run(dict(params, kills=5), machine, machine)['kill_order'][0]
+    assert [victim['pid'] for victim in first['victims']] == [12]
+    assert first['collateral'] == []
+
+
+@pytest.mark.parametrize('line', [
+    '26', '26 1 0:24 - cgroup2 x y', '30 1 0:9 / /home/u/x\x0b26 1 0:24 / /evil rw - cgroup2 cgroup2 rw - fuse x rw'])
+def test_a_mount_called_like_two_lines(machine, line):
+    machine.put('/proc/self/mountinfo', line + '\n')
+    assert _memcg.Tree(machine).folder != '/evil'
