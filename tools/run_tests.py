@@ -39,6 +39,8 @@ QUICK_LINT = {
 }
 FULL_LINT = {
     'ansible-lint': ['ansible-lint', '--profile', 'production', '--offline', '--strict'],
+    # Its lowest level tells of every program that is started without a shell, which is how they are to be started.
+    'bandit': ['bandit', '--quiet', '--recursive', '--severity-level', 'medium', 'plugins', 'extensions/eda'],
     'antsibull-changelog': ['antsibull-changelog', 'lint'],
     'reuse': ['reuse', 'lint', '--lines'],
 }

@@ -19,6 +19,8 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 # Ours until the next boot, and for root alone.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
+# No file of configuration, and none of the kernel's that is read whole, is nearly as long.
+_MOST_BYTES, _CHUNK_BYTES = 1 << 24, 1 << 16
 _MOST_DIGITS = 30  # of 64 bits 20, with blanks around them
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 
@@ -143,10 +145,10 @@ class Host(object):
     # ------------------------------------------------------------------ reads
 
     def read_bytes(self, path: str) -> Optional[bytes]:
-        """The whole file, or None when there is none."""
+        """The whole file, or None when there is none. Raises OSError, also for one that is too long (EFBIG)."""
         try:
-            with naming(path), open(self.locate(path), 'rb') as stream:
-                return stream.read()
+            with naming(path):
+                return _content(self.locate(path))
         except OSError as exc:
             if exc.errno in _ABSENT:
                 return None
@@ -282,6 +284,28 @@ class Host(object):
         except OSError as exc:
             if exc.errno not in _ABSENT + (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+
+
+def _content(path: str) -> bytes:
+    """A file's bytes. A pipe or a device has none: whoever owns one could let us wait, or read, for ever."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        pieces = []
+        left = _MOST_BYTES if stat.S_ISREG(mode) else 0
+        while left > 0:
+            piece = os.read(fd, _CHUNK_BYTES)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+            if left <= 0:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return b''.join(pieces)
+    finally:
+        os.close(fd)
 
 
 def _new_file(path: str) -> int:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the fuzzers and the injected faults found once, each in the least form."""
 
+import os
+
 import pytest
 from services_machine import ServiceMachine
 from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
@@ -71,6 +73,19 @@ def test_a_process_that_shows_nonsense(machine, name, data):
                             'snapshot'), None)
     _forecast_module.run(dict(params, kills=5), machine, machine)
     machine.run(check=True, name='a', score_adj=5)
+
+
+@pytest.mark.parametrize('make', [
+    lambda path: os.mkfifo(path), lambda path: path.symlink_to('/dev/zero'),
+    lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 1 << 40),
+], ids=['pipe', 'endless', 'huge'])
+def test_a_pid_file_that_never_ends(machine, make):
+    """Whoever runs the service may own it."""
+    path = machine.base / 'run/x.pid'
+    make(path)
+    machine.locate = lambda name: str(path) if name == '/run/x.pid' else type(machine).locate(machine, name)
+    with pytest.raises((_convert.ConvertError, OSError)):
+        machine.run(process={'pidfile': '/run/x.pid'}, score_adj=5)
 
 
 @pytest.mark.parametrize('user', ['\u00b2', 'a\0b', LONG])

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in the guest: keeps its memory and swap full, its kernel killing, and CommitLimit nearly reached.
+
+One child promises itself memory that it never touches, so that little is left to CommitLimit; others, one after the
+other, take what they can until the kernel kills them. All are the first victims (oom_score_adj 1000).
+"""
+
+import mmap
+import os
+import re
+import time
+
+SPARE_KB = 160 * 1024
+STEP_KB = 8 * 1024
+EAT_BYTES = 4 * 1024 * 1024
+
+
+def score_adj(value):
+    with open('/proc/self/oom_score_adj', 'w') as stream:
+        stream.write(str(value))
+
+
+def meminfo_kb(name):
+    with open('/proc/meminfo') as stream:
+        return int(re.search('^%s: +([0-9]+)' % name, stream.read(), re.MULTILINE).group(1))
+
+
+def promise():
+    """Never returns."""
+    maps = []
+    while True:
+        spare_kb = meminfo_kb('CommitLimit') - meminfo_kb('Committed_AS')
+        if spare_kb > SPARE_KB + STEP_KB:
+            try:
+                maps.append(mmap.mmap(-1, STEP_KB * 1024, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+            except OSError:
+                pass
+        elif spare_kb < SPARE_KB and maps:
+            maps.pop().close()
+        else:
+            time.sleep(0.2)
+
+
+def eat():
+    """Until it is killed, or nothing more is promised."""
+    eaten = []
+    while True:
+        try:
+            piece = mmap.mmap(-1, EAT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:
+            time.sleep(1)
+            return
+        for at in range(0, EAT_BYTES, 4096):
+            piece[at] = 1
+        eaten.append(piece)
+
+
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def main():
+    os.setsid()
+    score_adj(1000)
+    promiser, eater = child(promise), 0
+    while True:
+        try:
+            eater = eater or child(eat)
+            ended = os.wait()[0]
+            promiser = child(promise) if ended == promiser else promiser
+            eater = 0 if ended == eater else eater
+        except OSError:
+            time.sleep(0.5)  # nothing is promised for a fork just now
+        time.sleep(0.5)
+
+
+if __name__ == '__main__':
+    main()

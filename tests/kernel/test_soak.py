@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Change after change on a machine that is out of memory all the time: one processor, swap full, the kernel killing.
+
+OOMKIT_SOAK is the number of changes, 25 by default and 1,000 in ``make lab-matrix``.
+"""
+
+import os
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import started
+from test_at_once import family, values
+from test_sysctls import good
+
+CHANGES = int(os.environ.get('OOMKIT_SOAK', '25'))
+HOG = Path(__file__).with_name('soak') / 'hog.py'
+LEFT = ('find /etc /run /var/lib -xdev -name ".oomkit-*" -o -name "*.oomkit-*~" -o -path "/run/oomkit*" '
+        '-o -path "/var/lib/oomkit*" -o -name "*oomkit*.conf"')
+SET = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'kernel.panic')
+
+
+@pytest.fixture(scope='module')
+def small():
+    """1 GB, 256 MB of swap, one processor."""
+    yield from started('soak', cpus=1, swap_mb=256)
+
+
+class Caller(threading.Thread):
+    """Somebody who logs in anew again and again."""
+
+    def __init__(self, machine):
+        super().__init__(daemon=True)
+        self.command = ['ssh', '-F', str(machine.folder / 'ssh_config'), '-o', 'ControlMaster=no',
+                        '-o', 'ControlPath=none', '-l', 'root', 'lab', 'true']
+        self.over, self.times_s, self.failed = threading.Event(), [], []
+
+    def run(self):
+        while not self.over.is_set():
+            begin = time.monotonic()
+            try:
+                done = subprocess.run(self.command, capture_output=True, text=True, timeout=120, check=False)
+                said = done.stderr.strip() or str(done.returncode) if done.returncode else ''
+            except subprocess.TimeoutExpired:
+                said = 'no answer'
+            self.times_s.append(time.monotonic() - begin)
+            if said:
+                self.failed.append(said)
+            self.over.wait(3)
+
+
+def wish(dice):
+    """A module and its options: what somebody may ask for."""
+    module = dice.choice(['overcommit', 'overcommit', 'panic_on_oom', 'oom_score_adj'])
+    if module == 'overcommit':
+        return module, dice.choice([
+            {'mode': 'heuristic', 'ratio': dice.randrange(40, 90)}, {'mode': 'always'},
+            {'mode': 'never', 'ratio': dice.randrange(80, 300)},
+            {'mode': 'never', 'kbytes': dice.randrange(800000, 3000000)},
+            {'mode': 'never', 'commit_limit': '90%', 'admin_reserve_kbytes': dice.randrange(8192, 20000)},
+            {'state': 'absent'}])
+    if module == 'panic_on_oom':
+        # Never one that would panic here.
+        return module, dice.choice([{'policy': 'kill', 'reboot_after': dice.randrange(1, 90)},
+                                    {'dump_tasks': False}, {'state': 'absent'}])
+    return module, dice.choice([{'name': 'family', 'score_adj': dice.randrange(-999, 0)},
+                                {'name': 'family', 'state': 'absent'}])
+
+
+def descriptors(machine):
+    """Open files of the whole machine."""
+    return int(machine.run('cut -f1 /proc/sys/fs/file-nr').stdout)
+
+
+def test_a_thousand_changes_under_pressure(small):
+    small.run('mkswap /dev/vdb >/dev/null && swapon /dev/vdb')
+    small.write_file('/srv/hog.py', HOG.read_bytes())
+    dice, outcomes = random.Random(7), Counter()
+    with family(small):
+        untouched, files = small.run(LEFT, check=False).stdout, descriptors(small)
+        hog = small.run('python3 /srv/hog.py >/dev/null 2>&1 </dev/null & echo $!').stdout.strip()
+        caller = Caller(small)
+        caller.start()
+        try:
+            for _time in range(CHANGES):
+                module, params = wish(dice)
+                outcomes[change(small, module, params)] += 1
+        finally:
+            caller.over.set()
+            small.run(f'kill -9 -- -{hog}', check=False)
+            caller.join(130)
+        kills = int(small.run("sed -n 's/^oom_kill //p' /proc/vmstat").stdout)
+        print(f'{CHANGES} changes: {dict(outcomes)}; {kills} OOM kills; {len(caller.times_s)} logins, the slowest '
+              f'{max(caller.times_s):.1f} s, {len(caller.failed)} failed')
+        assert caller.failed == []
+        assert kills >= CHANGES // 25 and outcomes['changed'] > CHANGES // 3
+        final(small)
+        small.run('sleep 2')
+        assert small.run(LEFT, check=False).stdout == untouched
+        assert small.run('pgrep -c oomkit-watchdog', check=False).stdout.strip() == '0'
+        assert descriptors(small) < files + 200
+
+
+def change(machine, module, params):
+    """How it ended: changed, unchanged, or a message that says that everything is as it was."""
+    result = machine.module(module, **params)
+    if not result.get('failed'):
+        return 'changed' if result['changed'] else 'unchanged'
+    assert 'mistake' not in result['msg'] and 'NOT put back' not in result['msg'], result['msg']
+    if 'Everything was put back' in result['msg']:
+        return 'put back'
+    return 'refused'
+
+
+def final(machine):
+    """The last wishes hold, and everything can be taken back."""
+    good(machine.module('overcommit', mode='never', ratio=200))
+    good(machine.module('oom_score_adj', name='family', score_adj=-77))
+    good(machine.module('panic_on_oom', reboot_after=33))
+    assert [machine.sysctl(key) for key in SET] == [2, 200, 33]
+    assert values(machine) == {'-77'}
+    for module, params in (('overcommit', {}), ('panic_on_oom', {}), ('oom_score_adj', {'name': 'family'})):
+        good(machine.module(module, state='absent', **params))
+        assert not good(machine.module(module, state='absent', **params))['changed']
+    assert [machine.sysctl(key) for key in SET] == [0, 50, 0]
+    assert values(machine) == {'0'}
