@@ -8,6 +8,7 @@ the first finding; what Hypothesis prints of it belongs into the tests as an exa
 
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,8 @@ def rounds(counts: Path) -> int:
 
 def main() -> int:
     """0 where nothing was found."""
+    # A stopped run ends what it started, as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix='oomkit-fuzz-') as folder:
         return rounds(Path(folder) / 'counts')
 

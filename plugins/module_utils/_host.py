@@ -93,7 +93,7 @@ class Host(object):
     # ------------------------------------------------------------------ names
 
     def _join(self, path: str) -> str:
-        return path if self.root == '/' else self.root + path
+        return _native(path if self.root == '/' else self.root + path)
 
     def real(self, path: str) -> str:
         """The path after all links, as the machine names it; parts that do not exist stay as they are.
@@ -140,7 +140,7 @@ class Host(object):
 
     def locate(self, path: str) -> str:
         """Where the file lies for this Python process: below the root, links resolved inside it."""
-        return path if self.root == '/' else self._join(self.real(path))
+        return _native(path) if self.root == '/' else self._join(self.real(path))
 
     # ------------------------------------------------------------------ reads
 
@@ -284,6 +284,16 @@ class Host(object):
         except OSError as exc:
             if exc.errno not in _ABSENT + (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+
+
+def _native(path: str) -> str:
+    """The path as Python turns it into the bytes that are meant, in the locale C too. Raises OSError for no path."""
+    try:
+        if '\0' not in path:
+            return os.fsdecode(to_bytes(path))
+    except UnicodeError:
+        pass
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
 
 def _content(path: str) -> bytes:

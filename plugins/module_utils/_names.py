@@ -7,7 +7,7 @@
 import os
 from typing import Union
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
 
 _MOST_SAID = 300
 _FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is no UTF-8, as a lone surrogate
@@ -23,6 +23,11 @@ def harmless(name: Union[bytes, str]) -> str:
     text = to_text(name) if isinstance(name, bytes) else name
     if text.isprintable():
         return text
+    try:
+        # Where the locale is C, Python has names of files as bytes that it could not read.
+        text = to_text(to_bytes(text))
+    except UnicodeError:
+        pass
     return ''.join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 

@@ -27,8 +27,8 @@ SET = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'kernel.panic')
 
 @pytest.fixture(scope='module')
 def small():
-    """1 GB, 256 MB of swap, one processor."""
-    yield from started('soak', cpus=1, swap_mb=256)
+    """640 MB, 64 MB of swap, one processor."""
+    yield from started('soak', memory_mb=640, cpus=1, swap_mb=64)
 
 
 class Caller(threading.Thread):
@@ -37,7 +37,7 @@ class Caller(threading.Thread):
     def __init__(self, machine):
         super().__init__(daemon=True)
         self.command = ['ssh', '-F', str(machine.folder / 'ssh_config'), '-o', 'ControlMaster=no',
-                        '-o', 'ControlPath=none', '-l', 'root', 'lab', 'true']
+                        '-o', 'ControlPath=none', '-o', 'ConnectTimeout=100', '-l', 'root', 'lab', 'true']
         self.over, self.times_s, self.failed = threading.Event(), [], []
 
     def run(self):
@@ -61,7 +61,7 @@ def wish(dice):
         return module, dice.choice([
             {'mode': 'heuristic', 'ratio': dice.randrange(40, 90)}, {'mode': 'always'},
             {'mode': 'never', 'ratio': dice.randrange(80, 300)},
-            {'mode': 'never', 'kbytes': dice.randrange(800000, 3000000)},
+            {'mode': 'never', 'kbytes': dice.randrange(500000, 3000000)},
             {'mode': 'never', 'commit_limit': '90%', 'admin_reserve_kbytes': dice.randrange(8192, 20000)},
             {'state': 'absent'}])
     if module == 'panic_on_oom':

@@ -88,6 +88,12 @@ def test_a_pid_file_that_never_ends(machine, make):
         machine.run(process={'pidfile': '/run/x.pid'}, score_adj=5)
 
 
+@pytest.mark.parametrize('path', ['/run/a\0b', '/run/\ud800', '/run/\udcff', '/' + 'x' * 5000])
+def test_a_pid_file_of_no_name(machine, path):
+    with pytest.raises((_convert.ConvertError, Refusal, OSError)):
+        machine.run(process={'pidfile': path}, score_adj=5)
+
+
 @pytest.mark.parametrize('user', ['\u00b2', 'a\0b', LONG])
 def test_a_user_that_is_none(machine, user):
     with pytest.raises((_convert.ConvertError, Refusal)):
