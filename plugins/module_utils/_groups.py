@@ -13,7 +13,7 @@ import time
 from typing import Callable, Iterable, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
@@ -76,7 +76,7 @@ class UnitGroup(Group):
 
     def holds(self, held: Held) -> bool:
         """See Group."""
-        prefix = os.fsencode(self.cgroup)
+        prefix = to_bytes(self.cgroup)
         for line in (held.read('cgroup') or b'').split(b'\n'):
             path = line.split(b':', 2)[-1]
             if path == prefix or path.startswith(prefix + b'/'):

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
@@ -63,8 +63,15 @@ def _pid(host: Host, name: str, value: Any) -> int:
     return pid or 0
 
 
+def _bytes(option: str, value: str) -> bytes:
+    try:
+        return to_bytes(value)
+    except UnicodeError:
+        raise ConvertError('process.%s: %r is no text' % (option, value)) from None
+
+
 def _comm_rule(value: str) -> Matches:
-    wanted = os.fsencode(value)
+    wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
         raise ConvertError('process.comm: %r has %d bytes, and the kernel keeps the first %d only, so nothing could '
                            'match; give those, or use cmdline_regex' % (value, len(wanted), COMM_BYTES))
@@ -73,7 +80,7 @@ def _comm_rule(value: str) -> Matches:
 
 def _cmdline_rule(value: str) -> Matches:
     try:
-        pattern = re.compile(os.fsencode(value))
+        pattern = re.compile(_bytes('cmdline_regex', value))
     except re.error as exc:
         raise ConvertError('process.cmdline_regex: %r is no regular expression: %s' % (value, exc)) from exc
     if not value:

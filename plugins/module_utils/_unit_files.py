@@ -13,7 +13,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 
 SCORE_ADJ, OOM_POLICY = 'OOMScoreAdjust', 'OOMPolicy'
 SETTINGS = (SCORE_ADJ, OOM_POLICY)
@@ -131,7 +131,7 @@ class UnitFiles(object):
                     names.add(name)
                 elif parent == folder:
                     names.discard(name)
-            self._listings[folder] = sorted(names, key=os.fsencode)
+            self._listings[folder] = sorted(names, key=to_bytes)
         return self._listings[folder]
 
     def read(self, path: str) -> bytes:
@@ -215,7 +215,7 @@ class UnitFiles(object):
             for name in self._names(folder):
                 if name.endswith('.conf'):
                     found.setdefault(name, folder + '/' + name)
-        return [found[name] for name in sorted(found, key=os.fsencode)]
+        return [found[name] for name in sorted(found, key=to_bytes)]
 
     def _drop_in_folders(self, unit: Unit) -> List[str]:
         folders = []
@@ -269,7 +269,7 @@ class UnitFiles(object):
             for name in self._names(folder + '/system.conf.d'):
                 if name.endswith('.conf'):
                     found.setdefault(name, folder + '/system.conf.d/' + name)
-        return mains[:1] + [found[name] for name in sorted(found, key=os.fsencode)]
+        return mains[:1] + [found[name] for name in sorted(found, key=to_bytes)]
 
 
 def _assigned(before: Cause, one: Assignment, path: str) -> Cause:

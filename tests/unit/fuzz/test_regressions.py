@@ -137,3 +137,9 @@ def test_a_cgroup_called_as_a_unit_of_the_system(machine):
 def test_a_mount_called_like_two_lines(machine, line):
     machine.put('/proc/self/mountinfo', line + '\n')
     assert _memcg.Tree(machine).folder != '/evil'
+
+
+@pytest.mark.parametrize('process', [{'comm': '\ud800'}, {'cmdline_regex': 'a\ud800'}])
+def test_a_name_that_is_no_text(machine, process):
+    with pytest.raises(_convert.ConvertError, match='is no text'):
+        machine.run(process=process, score_adj=5)
