@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import Logical
 
 NAME = '90-oomkit.conf'
 HEADER = '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.'
@@ -27,29 +28,44 @@ def is_ours(data: Optional[bytes]) -> bool:
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
     keep = [line for line in _lines(data) if _key(line) not in wanted]
-    if '[Service]' not in keep:
-        keep = [HEADER, '[Service]'] + [line for line in keep if not line.startswith(_MARK)]
-    place = keep.index('[Service]') + 1
-    added = ['%s=%s' % (key, wanted[key]) for key in _unit_files.SETTINGS if key in wanted]
-    return to_bytes('\n'.join(keep[:place] + added + keep[place:]) + '\n')
+    if '[Service]' not in [line.text for line in keep]:
+        rest = [line for line in keep if not _is_header(line)]
+        keep = [_line(HEADER), _line('[Service]')] + rest
+    place = [line.text for line in keep].index('[Service]') + 1
+    added = [_line('%s=%s' % (key, wanted[key])) for key in _unit_files.SETTINGS if key in wanted]
+    return _joined(keep[:place] + added + keep[place:])
 
 
 def without_ours(data: bytes) -> Optional[bytes]:
     """The drop-in without our settings: what somebody added to it, or None when that is nothing."""
-    rest = [line for line in _lines(data) if _key(line) not in _unit_files.SETTINGS and not line.startswith(_MARK)]
-    if not any(line.strip() and line.strip() != '[Service]' and line.strip()[:1] not in '#;' for line in rest):
+    rest = [line for line in _lines(data) if _key(line) not in _unit_files.SETTINGS and not _is_header(line)]
+    if not any(line.text and line.text != '[Service]' for line in rest):
         return None
-    return to_bytes('\n'.join(rest) + '\n')
+    return _joined(rest)
 
 
-def _lines(data: Optional[bytes]) -> List[str]:
-    # By line ends alone, as systemd reads them: str.splitlines() would break lines of others at form feeds too.
-    lines = to_text(data or b'').split('\n')
-    return lines if lines[-1] else lines[:-1]
+def _lines(data: Optional[bytes]) -> List[Logical]:
+    if not data:
+        return []
+    # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
+    lines = _unit_files.logical_lines(data if data.endswith(b'\n') else data + b'\n')
+    return lines if lines[-1].raws != [''] else lines[:-1]
 
 
-def _key(line: str) -> str:
-    return line.partition('=')[0].strip() if '=' in line and line.strip()[:1] not in ('#', ';') else ''
+def _line(text: str) -> Logical:
+    return Logical(0, text, [text])
+
+
+def _is_header(line: Logical) -> bool:
+    return line.raws[0].startswith(_MARK)
+
+
+def _key(line: Logical) -> str:
+    return line.text.partition('=')[0].strip() if '=' in line.text else ''
+
+
+def _joined(lines: List[Logical]) -> bytes:
+    return to_bytes('\n'.join(raw for line in lines for raw in line.raws) + '\n')
 
 
 def all_ours(host: Host) -> Dict[str, bytes]:

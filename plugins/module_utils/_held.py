@@ -60,7 +60,7 @@ class Held(object):
         except OSError as exc:
             if exc.errno in _GONE:
                 return None
-            raise
+            raise self._named(exc, name) from exc
 
     def look(self) -> Optional[Seen]:
         """Who it is and its present value; None when it is gone or dead."""
@@ -93,8 +93,12 @@ class Held(object):
         except OSError as exc:
             if exc.errno in _GONE:
                 return False
-            raise
+            raise self._named(exc, 'oom_score_adj') from exc
         return True
+
+    def _named(self, exc: OSError, name: str) -> OSError:
+        """The error with the whole path: calls on descriptors know none, and others know the last part only."""
+        return OSError(exc.errno, exc.strerror, '/proc/%d/%s' % (self.pid, name))
 
 
 def ancestors(host: Host, pid: int) -> List[int]:

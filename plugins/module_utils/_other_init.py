@@ -95,7 +95,8 @@ def _service(plan: Any, wish: Wish, name: str, pid: int, listed: bool = True) ->
     service.running = [one]
     wanted = originals.get(name) if service.remove else wish.score_adj
     if wanted is not None:
-        one.target = Target(name, group, wanted, plan.request.scope, [Given(one.leader().score_adj, None)], pid)
+        given = (Given(one.leader().score_adj, None),) + plan.situation.record.units.get(wish.unit, ())
+        one.target = Target(name, group, wanted, plan.request.scope, given, pid)
         one.to_change = one.target.to_change(one.processes)
         one.left_alone = one.target.left_alone(one.processes)
         one.after = wanted if one.leader() in one.to_change else one.before
@@ -113,14 +114,16 @@ def _advice(init: str, wanted: Any) -> str:
 
 def _plan_record(plan: Any) -> None:
     """Remember the value from before our first change, for state absent."""
-    originals = dict(plan.situation.record.originals)
+    record = plan.situation.record
+    originals, units = dict(record.originals), dict(record.units)
     for service in plan.services:
+        units.pop(service.name, None)  # what a run left that was killed in the middle of it
         name = service.name[:-len(_unit_names.SERVICE)]
         if service.remove:
             originals.pop(name, None)
         elif service.running and service.running[0].before is not None:
             originals.setdefault(name, service.running[0].before)
-    plan.record_after = plan.situation.record._replace(originals=originals)
+    plan.record_after = record._replace(originals=originals, units=units)
 
 
 def main_pid(host: Host, name: str) -> int:

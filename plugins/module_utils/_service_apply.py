@@ -28,8 +28,7 @@ def apply_plan(plan: Any) -> List[str]:
 def _apply(plan: Any, undo: Undo) -> List[str]:
     situation = plan.situation
     host, manager = situation.host, situation.manager
-    # Until all is done, what was and what will be both count as given by the unit.
-    put_record(host, situation.record_data, _adj_record.both(situation.record, plan.record_after), undo)
+    put_record(host, situation.record_data, _meanwhile(plan), undo)
     if plan.reload:
         undo.add('daemon-reload', manager.reload)  # undone after the files are back
     backups = [backup(host, path, undo) for path in plan.taken_over]
@@ -47,6 +46,19 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     _check_boot(plan)
     put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
     return backups
+
+
+def _meanwhile(plan: Any) -> _adj_record.Record:
+    """The record until all is done: what was and what will be both count as given by the unit.
+
+    What was stands in a unit file that is about to be written over. A run that is killed after that would leave
+    processes behind whose value nothing explains, and that the next run would take for their own.
+    """
+    record = _adj_record.both(plan.situation.record, plan.record_after)
+    for one in plan.running():
+        if one.to_change:
+            record = _adj_record.both(record, _adj_record.EMPTY._replace(units={one.unit: tuple(one.target.given)}))
+    return record
 
 
 def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) -> None:

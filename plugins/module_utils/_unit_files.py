@@ -36,6 +36,8 @@ _NUMBER = re.compile(r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|
 
 # ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
 Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
+# A line with those that continue it: its first number, what systemd reads, and the lines as they stand there.
+Logical = NamedTuple('Logical', [('number', int), ('text', str), ('raws', List[str])])
 Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
 Unit = NamedTuple('Unit', [
     ('name', str),                 # the real one, aliases resolved
@@ -68,24 +70,33 @@ def parse_policy(text: str) -> Optional[str]:
 _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
+def logical_lines(data: bytes) -> List[Logical]:
+    """Lines as systemd joins them: one that ends in a backslash goes on in the next, comments in between left out."""
+    found: List[Logical] = []
+    joined, raws = '', []
+    for number, raw in enumerate(to_text(data).split('\n'), 1):
+        raws.append(raw)
+        if raw.lstrip(' \t\r\n')[:1] in ('#', ';'):
+            goes_on = joined != ''
+        else:
+            goes_on = _is_continued(raw)
+            joined += raw[:-1] + ' ' if goes_on else raw
+        if not goes_on:
+            found.append(Logical(number - len(raws) + 1, joined.strip(), raws))
+            joined, raws = '', []
+    return found + ([Logical(number - len(raws) + 1, joined.strip(), raws)] if raws else [])
+
+
 def parse(data: bytes) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand."""
     found: List[Assignment] = []
-    section, pending, start = '', '', 0
-    for number, raw in enumerate(to_text(data.lstrip(b'\xef\xbb\xbf')).split('\n'), 1):
-        line = raw.lstrip(' \t\r\n')
-        if line[:1] in ('#', ';') or (not pending and not line.strip()):
-            continue  # a comment within a continued line is left out of it
-        start = start if pending else number
-        if _is_continued(raw):
-            pending += raw[:-1] + ' '
-            continue
-        text, pending = (pending + raw).strip(), ''
-        if text.startswith('['):
-            section = text[1:-1] if text.endswith(']') else ''
-        elif '=' in text:
-            key, _equals, value = text.partition('=')
-            found.append(Assignment(section, key.strip(), value.strip(), start))
+    section = ''
+    for line in logical_lines(data.lstrip(b'\xef\xbb\xbf')):
+        if line.text.startswith('['):
+            section = line.text[1:-1] if line.text.endswith(']') else ''
+        elif '=' in line.text:
+            key, _equals, value = line.text.partition('=')
+            found.append(Assignment(section, key.strip(), value.strip(), line.number))
     return found
 
 

@@ -22,6 +22,7 @@ CHANGES = int(os.environ.get('OOMKIT_SOAK', '25'))
 HOG = Path(__file__).with_name('soak') / 'hog.py'
 LEFT = ('find /etc /run /var/lib -xdev -name ".oomkit-*" -o -name "*.oomkit-*~" -o -path "/run/oomkit*" '
         '-o -path "/var/lib/oomkit*" -o -name "*oomkit*.conf"')
+KILLS = "kills=$(sed -n 's/^oom_kill //p' /proc/vmstat)"
 SET = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'kernel.panic')
 
 
@@ -58,12 +59,12 @@ def wish(dice):
     """A module and its options: what somebody may ask for."""
     module = dice.choice(['overcommit', 'overcommit', 'panic_on_oom', 'oom_score_adj'])
     if module == 'overcommit':
+        # Where nothing is overcommitted root needs 128 MB to log in and look (kernel: admin-guide/sysctl/vm.rst).
+        limit = dice.choice([{'ratio': dice.randrange(80, 300)}, {'kbytes': dice.randrange(500000, 3000000)},
+                             {'commit_limit': '90%'}])
         return module, dice.choice([
-            {'mode': 'heuristic', 'ratio': dice.randrange(40, 90)}, {'mode': 'always'},
-            {'mode': 'never', 'ratio': dice.randrange(80, 300)},
-            {'mode': 'never', 'kbytes': dice.randrange(500000, 3000000)},
-            {'mode': 'never', 'commit_limit': '90%', 'admin_reserve_kbytes': dice.randrange(8192, 20000)},
-            {'state': 'absent'}])
+            {'mode': 'heuristic', 'ratio': dice.randrange(40, 90)}, {'mode': 'always'}, {'state': 'absent'},
+            dict(limit, mode='never', admin_reserve_kbytes=dice.randrange(128, 160) * 1024)])
     if module == 'panic_on_oom':
         # Never one that would panic here.
         return module, dice.choice([{'policy': 'kill', 'reboot_after': dice.randrange(1, 90)},
@@ -83,22 +84,26 @@ def test_a_thousand_changes_under_pressure(small):
     dice, outcomes = random.Random(7), Counter()
     with family(small):
         untouched, files = small.run(LEFT, check=False).stdout, descriptors(small)
-        hog = small.run('python3 /srv/hog.py >/dev/null 2>&1 </dev/null & echo $!').stdout.strip()
+        # A unit of its own: systemd stops the unit of a process that the kernel killed, and that must not be sshd's.
+        small.run('systemd-run -q --unit=hog -p OOMPolicy=continue python3 /srv/hog.py')
         caller = Caller(small)
         caller.start()
         try:
+            small.run(f'for _ in $(seq 600); do {KILLS}; test $kills -gt 0 && exit; sleep 0.2; done; exit 1')
             for _time in range(CHANGES):
                 module, params = wish(dice)
                 outcomes[change(small, module, params)] += 1
         finally:
             caller.over.set()
-            small.run(f'kill -9 -- -{hog}', check=False)
+            small.run('systemctl kill -s KILL hog', check=False)
             caller.join(130)
-        kills = int(small.run("sed -n 's/^oom_kill //p' /proc/vmstat").stdout)
+        kills = int(small.run(f'{KILLS}; echo $kills').stdout)
         print(f'{CHANGES} changes: {dict(outcomes)}; {kills} OOM kills; {len(caller.times_s)} logins, the slowest '
               f'{max(caller.times_s):.1f} s, {len(caller.failed)} failed')
+        if caller.failed:
+            print(small.run('journalctl -b -n 200 --no-pager', check=False).stdout)
         assert caller.failed == []
-        assert kills >= CHANGES // 25 and outcomes['changed'] > CHANGES // 3
+        assert kills >= max(1, CHANGES // 25) and outcomes['changed'] > CHANGES // 3
         final(small)
         small.run('sleep 2')
         assert small.run(LEFT, check=False).stdout == untouched

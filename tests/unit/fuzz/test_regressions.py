@@ -11,9 +11,11 @@ from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _convert,
+    _drop_in,
     _facts,
     _forecast_module,
     _memcg,
+    _unit_files,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
@@ -44,6 +46,19 @@ def test_bytes(name, data):
 
 def test_a_record_with_an_endless_number():
     assert _adj_record.parse(b'{"units": {"a": [[1e400, 2]]}, "originals": {}, "processes": []}') == _adj_record.EMPTY
+
+
+@pytest.mark.parametrize('data', [
+    b'\x00\\\n[Service]\nOOMScoreAdjust=-5\n', b'[Service]\\', b'[Service]\\\n',
+    b'[Service]\nFoo=\\\nOOMScoreAdjust=7\n',
+    b'[Service]\nFoo=a\\\n# no\nb\n', b'[Service]\nFoo=a\\'])
+def test_lines_of_others_that_go_on(data):
+    edited = _drop_in.edit(data, {'OOMScoreAdjust': 3})
+    assert _unit_files.settings_of(edited)['OOMScoreAdjust'].value == 3
+    assert _drop_in.edit(edited, {'OOMScoreAdjust': 3}) == edited
+    others = [one for one in _unit_files.parse(data) if one.key == 'Foo']
+    kept = [one for one in _unit_files.parse(edited) if one.key == 'Foo']
+    assert [one[:3] for one in kept] == [one[:3] for one in others]
 
 
 @pytest.mark.parametrize('value', [LONG, int('9' * 4000), [int('9' * 4000)], LONG + '%', LONG + 'G', '\u00b2'])
