@@ -52,8 +52,8 @@ bench: ## all benchmarks, each a ratio in one run (most of an hour; make test ru
 lab: ## tests on a real kernel, in a disposable Debian 13
 	@$(TESTS) lab
 
-lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backports kernel
-	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports
+lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backports kernel; and without systemd (hours)
+	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports lab-sysvinit lab-openrc
 
 molecule: ## the role on a machine with real services; OOMKIT_SCENARIOS="policy undo" for some scenarios only
 	@$(TESTS) molecule

@@ -2,27 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services of inits other than systemd: found by their PID file or name, and set live only.
+"""Services of inits other than systemd: found by their PID file or name, set live, and with OpenRC for the next start.
 
 Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (supervise/pid), the Linux Standard
 Base (/run/NAME.pid).
 """
 
 import re
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Wish
 
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
 _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
-_SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid')
+_SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
+               '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
 
 
@@ -72,44 +74,54 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
         else:
             plan.services.append(_service(plan, wish, name, pid))
     if plan.request.exclusive:
-        for name in sorted(set(situation.record.originals) - seen):
+        for name in sorted(_all_ours(situation) - seen):
             wish = Wish(name, name + _unit_names.SERVICE, None, None, None)
             plan.services.append(_service(plan, wish, name, main_pid(situation.host, name), listed=False))
     _plan_record(plan)
     return missing
 
 
+def _all_ours(situation: Any) -> Set[str]:
+    configured = _openrc.all_ours(situation.host) if situation.init == 'openrc' else []
+    return set(situation.record.originals).union(configured)
+
+
+def _is_configured(situation: Any, name: str) -> bool:
+    """Whether it was started with a value of ours, which is none from before us."""
+    return situation.init == 'openrc' and _openrc.is_ours(situation.host.read_bytes(_openrc.path_of(name)))
+
+
 def _service(plan: Any, wish: Wish, name: str, pid: int, listed: bool = True) -> Service:
     unit = _unit_files.Unit(wish.unit, _unit_files.LOADED, None)
     service = Service(wish, unit, plan.request.absent or not listed, listed)
-    originals = plan.situation.record.originals
-    service.owned = name in originals
-    if not pid:
-        service.notes.append('%s does not run, and with this init (%s) only running processes can be set'
-                             % (name, plan.situation.init))
-        return service
+    service.owned = name in _all_ours(plan.situation)
     group = TreeGroup(plan.situation.host, pid)
-    one = Running(wish.unit, group, group.look(plan.situation.host), pid, {})
-    if not one.processes:
+    processes = group.look(plan.situation.host) if pid else []
+    if not processes:
         return service
+    one = Running(wish.unit, group, processes, pid, {})
     service.running = [one]
-    wanted = originals.get(name) if service.remove else wish.score_adj
-    if wanted is not None:
+    wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
+    if wanted is not None and plan.request.runtime:
         given = (Given(one.leader().score_adj, None),) + plan.situation.record.units.get(wish.unit, ())
         one.target = Target(name, group, wanted, plan.request.scope, given, pid)
         one.to_change = one.target.to_change(one.processes)
         one.left_alone = one.target.left_alone(one.processes)
         one.after = wanted if one.leader() in one.to_change else one.before
-    if not service.remove:
-        plan.warnings.append('%s: only its running processes are set; its next start will lose it, because the init '
-                             'here is %s. %s' % (name, plan.situation.init, _advice(plan.situation.init, wanted)))
     return service
 
 
-def _advice(init: str, wanted: Any) -> str:
-    if init == 'openrc':
-        return 'export SSD_OOM_SCORE_ADJ=%s in its file below /etc/conf.d keeps it (OpenRC 0.45 or newer)' % wanted
-    return 'Starting it by "choom -n %s -- COMMAND" keeps it' % wanted
+def _before_us(situation: Any, name: str) -> Optional[int]:
+    """What a running service is set to where ours is taken back, None where there is nothing of ours.
+
+    What it was started with is remembered until the next boot; after that it is what it would be started with.
+    """
+    original = situation.record.originals.get(name)
+    if original is not None or name not in _all_ours(situation):
+        return original
+    rest = _openrc.edit(situation.host.read_bytes(_openrc.path_of(name)), None)
+    configured = _openrc.cause_of(name, rest).value
+    return to_number(situation.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
 
 
 def _plan_record(plan: Any) -> None:
@@ -117,14 +129,83 @@ def _plan_record(plan: Any) -> None:
     record = plan.situation.record
     originals, units = dict(record.originals), dict(record.units)
     for service in plan.services:
+        if not plan.request.runtime:
+            continue
         units.pop(service.name, None)  # what a run left that was killed in the middle of it
-        name = service.name[:-len(_unit_names.SERVICE)]
+        name = name_of(service)
         if service.remove:
             originals.pop(name, None)
-        elif service.running and service.running[0].before is not None:
+        elif service.running and service.running[0].to_change and not _is_configured(plan.situation, name):
             originals.setdefault(name, service.running[0].before)
     plan.record_after = record._replace(originals=originals, units=units)
 
+
+def name_of(service: Service) -> str:
+    """The service as its init calls it."""
+    return service.name[:-len(_unit_names.SERVICE)]
+
+
+# -------------------------------------------------------------------- the next start
+
+def plan_boot(plan: Any) -> None:
+    """Decide what becomes of the next starts, with OpenRC; warn where a value is lost then. Raises Refusal."""
+    for service in plan.services:
+        lost = 'the init here is %s' % plan.situation.init
+        if plan.situation.init == 'openrc':
+            lost = _plan_conf(plan, service)
+        if not service.remove:
+            _say(plan, service, lost)
+
+
+def _plan_conf(plan: Any, service: Service) -> str:
+    """Edit the service's file below /etc/conf.d; why that would be in vain, empty where it is not."""
+    host, name = plan.situation.host, name_of(service)
+    path = _openrc.path_of(name)
+    data = after = host.read_bytes(path)
+    lost = '' if service.remove else _openrc.why_not(host, name) or ''
+    if plan.request.persistent and not lost:
+        if service.remove:
+            after = _openrc.edit(data, None) if _openrc.is_ours(data) else data
+        else:
+            _settle(plan, service, name)
+            after = _openrc.edit(data, service.wish.score_adj)
+    service.boot_before = {_unit_files.SCORE_ADJ: _openrc.cause_of(name, data)}
+    service.boot_after = {_unit_files.SCORE_ADJ: _openrc.cause_of(name, after)}
+    if after != data:
+        plan.files[path] = (data, after)
+    return lost
+
+
+def _settle(plan: Any, service: Service, name: str) -> None:
+    """Lines that would decide instead of ours: refuse, or warn where that is asked for."""
+    found = _openrc.others(plan.situation.host, name)
+    plan.conflicts += [{'unit': service.name, 'setting': _unit_files.SCORE_ADJ, 'wanted': service.wish.score_adj,
+                        'boot': None, 'file': one.file, 'line': one.line} for one in found]
+    if not found:
+        return
+    text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
+        ', '.join('%s line %d' % (harmless(one.file), one.line) for one in found), name, _openrc.path_of(name))
+    if plan.request.conflicts != 'warn':
+        raise Refusal('Nothing was changed: %s. Take that out, or use conflicts: warn.' % text)
+    plan.warnings.append(text)
+
+
+def _say(plan: Any, service: Service, lost: str) -> None:
+    """What does not count now, or not later."""
+    name, request, running = service.wish.asked, plan.request, service.running
+    if lost and not running:
+        service.notes.append('%s does not run, and only running processes can be set: %s' % (name, lost))
+    elif lost and request.persistent:
+        plan.warnings.append('%s: only its running processes are set; its next start will lose it: %s. Starting it by '
+                             '"choom -n %d -- COMMAND" keeps it' % (name, lost, service.wish.score_adj))
+    elif not running and request.persistent:
+        service.notes.append('%s is not running: it counts from its next start' % name)
+    elif running and not request.runtime and running[0].before != service.wish.score_adj:
+        service.restart_needed = True
+        service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)
+
+
+# ------------------------------------------------------------------------ processes
 
 def main_pid(host: Host, name: str) -> int:
     """The main process of a service, from what its supervisor or the service itself has written down; 0 for none."""

@@ -9,7 +9,7 @@ from typing import Any, ContextManager, List
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
-from ansible_collections.oomkit.linux.plugins.module_utils._services import OomGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
 
@@ -34,7 +34,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     backups = [backup(host, path, undo) for path in plan.taken_over]
     for path, (before, after) in sorted(plan.files.items()):
         put(host, path, before, after, undo)
-        if after is None:
+        if after is None and path.startswith(_unit_files.ETC + '/'):
             _remove_folder(host, path.rsplit('/', 1)[0], undo)
     if plan.reload:
         manager.reload()
@@ -102,7 +102,15 @@ def _check_boot(plan: Any) -> None:
         return
     files = _unit_files.UnitFiles(plan.situation.host)
     for service in plan.services:
-        for key, cause in files.settings(service.unit).items():
+        for key, cause in _settings(plan, service, files).items():
             if cause.value != service.boot_after[key].value:
                 raise ApplyError('%s of %s would be %s at the next start instead of %s: a unit file changed meanwhile'
                                  % (key, service.name, cause.value, service.boot_after[key].value))
+
+
+def _settings(plan: Any, service: Any, files: _unit_files.UnitFiles) -> Causes:
+    if not plan.situation.is_other_init(plan.request):
+        return files.settings(service.unit)
+    from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _other_init
+    name = _other_init.name_of(service)
+    return {_unit_files.SCORE_ADJ: _openrc.cause_of(name, plan.situation.host.read_bytes(_openrc.path_of(name)))}

@@ -78,7 +78,7 @@ def find(plan: LivePlan, wishes: List[Wish]) -> None:
     Where the init is not systemd what becomes of their processes is decided then, too.
     """
     _check_init(plan.situation, plan.request)
-    if plan.situation.manager is None and plan.request.runtime:
+    if plan.situation.is_other_init(plan.request):
         # Here and not at the top: few machines take it, and every import takes time on every host.
         from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _settle_missing(plan, _other_init.plan_services(plan, wishes))
@@ -89,6 +89,8 @@ def find(plan: LivePlan, wishes: List[Wish]) -> None:
 
 def _check_init(situation: Situation, request: Request) -> None:
     if situation.manager is not None or (not request.runtime and situation.has_unit_files()):
+        return
+    if situation.init == 'openrc' and request.persistent:
         return
     if situation.init == 'systemd' or not request.runtime:
         raise Refusal('There is no systemd here whose unit files could be written (init: %s). Use runtime: true to set '

@@ -241,7 +241,7 @@ def _left(item: LeftAlone) -> Dict[str, Any]:
 
 def _boot(plan: Plan, causes: Causes) -> Dict[str, Any]:
     cause = causes.get(SCORE_ADJ, _unit_files.UNSET)
-    if cause.value is None and plan.situation.has_unit_files():
+    if cause.value is None and plan.situation.init != 'openrc' and plan.situation.has_unit_files():
         cause = plan.situation.default
     policy = causes.get(OOM_POLICY, _unit_files.UNSET).value
     return {'score_adj': cause.value, 'oom_policy': policy, 'file': _harmless_or_none(cause.file), 'line': cause.line}

@@ -58,7 +58,11 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     """Decide everything. Raises ConvertError and Refusal, before anything is touched."""
     plan = Plan(situation, request)
     find(plan, wishes)
-    if situation.manager is None and request.runtime:
+    if situation.is_other_init(request):
+        # Here and not at the top: few machines take it, and every import takes time on every host.
+        from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
+        _other_init.plan_boot(plan)
+        _trust.check(situation.host, plan.files)
         _service_guard.guard(plan)
         return plan
     plan.orphans = [_drop_in.path_of(name) for name in sorted(situation.ours)

@@ -102,6 +102,10 @@ class Situation(object):
         self.record_data = _adj_record.read(host)
         self.record = _adj_record.parse(self.record_data)
 
+    def is_other_init(self, request: Request) -> bool:
+        """Whether another init's services are meant: by what runs of them, and for OpenRC by its own files."""
+        return self.manager is None and (request.runtime or self.init == 'openrc')
+
     def has_unit_files(self) -> bool:
         """Whether this is a systemd machine, be it only an image of one."""
         return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))

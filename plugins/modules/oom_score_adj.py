@@ -98,7 +98,8 @@ options:
     default: true
   persistent:
     description:
-      - Write C(/etc/systemd/system/UNIT.d/90-oomkit.conf), so that every later start gives the same.
+      - Write C(/etc/systemd/system/UNIT.d/90-oomkit.conf), so that every later start gives the same. With OpenRC it is
+        one line of C(/etc/conf.d/SERVICE).
       - O(runtime) and O(persistent) cannot both be V(false).
     type: bool
     default: true
@@ -183,7 +184,9 @@ notes:
   - Every negative value of C(ssh) is inherited by each new login session, and so protects whatever its user starts.
     -1000 is refused without O(force=true), other negative values are warned of. sshd protects its own listening
     process by itself.
-  - Where the init is not systemd, only running processes are set. The next start of the service loses that.
+  - With OpenRC the next start is set by C(SSD_OOM_SCORE_ADJ) in C(/etc/conf.d/SERVICE), where the script of the
+    service is one of openrc-run. With other inits only running processes are set. The next start of the service loses
+    that, and a warning says so.
   - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
   - What is set on running processes and stands in no unit file is recorded in C(/run/oomkit) until the next boot.
 seealso:

@@ -73,7 +73,6 @@ def child(work):
 
 
 def main():
-    os.setsid()
     score_adj(1000)
     promiser, eater = child(promise), 0
     while True:

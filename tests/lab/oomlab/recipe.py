@@ -47,7 +47,7 @@ chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backu
 # Debian's other inits: the init of sysvinit-core, which runs the scripts of /etc/init.d in order, or OpenRC.
 _OTHER_INIT = ('sysvinit-core', 'initscripts', 'orphan-sysvinit-scripts', 'ifupdown', 'cron', *_BASE_PACKAGES)
 _IFUPDOWN = r'''
-printf '/dev/vda / ext4 defaults 0 1\n' > "$1/etc/fstab"
+printf '/dev/vda / ext4 defaults 0 0\n' > "$1/etc/fstab"
 printf 'auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet static\n address 10.0.2.15/24\n' \
     > "$1/etc/network/interfaces"
 '''
