@@ -55,6 +55,10 @@ lab: ## tests on a real kernel, in a disposable Debian 13
 lab-matrix: ## the same on all kernels: Debian 11, 12, 13, and 13 with the backports kernel; and without systemd (hours)
 	@$(TESTS) lab-bullseye lab-bookworm lab-trixie lab-trixie-backports lab-sysvinit lab-openrc
 
+# One machine of the matrix, such as lab-bookworm.
+lab-%:
+	@$(TESTS) $@
+
 molecule: ## the role on a machine with real services; OOMKIT_SCENARIOS="policy undo" for some scenarios only
 	@$(TESTS) molecule
 

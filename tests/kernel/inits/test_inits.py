@@ -20,6 +20,7 @@ pidfile=/run/{name}.pid
 """
 BACKGROUND, SUPERVISED = 'command_background=yes', 'supervisor=supervise-daemon'
 
+pytestmark = pytest.mark.skipif(FLAVOUR not in ('sysvinit', 'openrc'), reason=f'{FLAVOUR} runs systemd')
 only_openrc = pytest.mark.skipif(FLAVOUR != 'openrc', reason=f'{FLAVOUR} is not OpenRC, which has files for the boot')
 
 

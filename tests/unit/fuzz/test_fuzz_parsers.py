@@ -21,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _meminfo,
     _names,
     _numa,
+    _openrc,
     _originals,
     _proc,
     _processes,
@@ -56,6 +57,8 @@ KMSG = [b'6,1003,5000002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),c
         b'3,1,1,-;Memory cgroup out of memory: Kill process 7 (x) score 9 or sacrifice child']
 RECORD = b'{"units": {"a.service": [[5, 100], [null, 7]]}, "originals": {"b": 3}, "processes": [[1, 2, 3]]}'
 NOHANG = b'soft_threshold_min_mem = 5 %\nhard_threshold_max_zram = 100 M\n@OOM_SCORE_ADJ_RE_NAME -20 /// ^a$\n'
+
+CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'
 
 # Each with a sample of what it expects.
 OF_BYTES = {
@@ -168,6 +171,17 @@ def test_edit_of_a_drop_in(data, value):
     edited = _drop_in.edit(data, {_unit_files.SCORE_ADJ: value})
     assert _unit_files.settings_of(edited)[_unit_files.SCORE_ADJ].value == value
     assert _drop_in.edit(edited, {_unit_files.SCORE_ADJ: value}) == edited
+
+
+@fuzz(st.one_of(st.none(), changed(CONF_D)), st.one_of(st.none(), st.integers(-1000, 1000)))
+def test_edit_of_a_file_of_openrc(data, value):
+    edited = _openrc.edit(data, value)
+    assert _openrc.is_ours(edited) == (value is not None)
+    assert _openrc.edit(edited, value) == edited
+    if value is not None:
+        assert _openrc.cause_of('x', edited).value == value
+    rest = [line for line in to_text(data or b'').split('\n') if line.strip() and not _openrc.is_ours(to_bytes(line))]
+    assert [line for line in to_text(_openrc.edit(edited, None) or b'').split('\n') if line.strip()] == rest
 
 
 @fuzz(values)
