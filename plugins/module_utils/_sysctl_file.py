@@ -70,8 +70,9 @@ def _with_value(line: str, setting: Tuple[str, str], number: int) -> str:
     if _knobs.parse_written(*setting) == number:
         return line
     match = _ASSIGNMENT.match(line)
-    if match is None:  # cannot be: the line assigns
-        raise ValueError(line)
+    if match is None or re.search('[\r\0].*[^\n]', line):
+        # A carriage return or NUL in the middle ends the line for systemd, and not for others: nothing of it can stay.
+        return '%s = %d\n' % (setting[0], number)
     old, rest = match.group('value'), match.group('rest')
     if '#' in old:
         # `=2#strict` is refused by the kernel; a blank between makes it `=2 #strict`, which it takes.

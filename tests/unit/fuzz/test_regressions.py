@@ -15,6 +15,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _facts,
     _forecast_module,
     _memcg,
+    _sysctl_file,
+    _sysctld,
     _unit_files,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
@@ -59,6 +61,16 @@ def test_lines_of_others_that_go_on(data):
     others = [one for one in _unit_files.parse(data) if one.key == 'Foo']
     kept = [one for one in _unit_files.parse(edited) if one.key == 'Foo']
     assert [one[:3] for one in kept] == [one[:3] for one in others]
+
+
+@pytest.mark.parametrize('text', [
+    'vm.panic_on_oom=\r\0\n', 'vm.panic_on_oom=\r\0', 'vm.panic_on_oom=2\rvm.panic_on_oom=1\n', 'vm.panic_on_oom=\0\n',
+    'vm.panic_on_oom=2\r\n'])
+def test_a_line_that_ends_in_the_middle(text):
+    edited = _sysctl_file.edit(text, {'vm.panic_on_oom': 0})
+    assert _sysctl_file.keys_in(edited) == {'vm.panic_on_oom': 0}
+    assert [one.value for one in _sysctld.settings_of('/x', edited)] == ['0']
+    assert _sysctl_file.edit(edited, {'vm.panic_on_oom': 0}) == edited
 
 
 @pytest.mark.parametrize('value', [LONG, int('9' * 4000), [int('9' * 4000)], LONG + '%', LONG + 'G', '\u00b2'])
