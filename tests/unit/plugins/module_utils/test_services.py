@@ -12,6 +12,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _held,
     _service_apply,
     _service_guard,
+    _undo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -242,3 +243,35 @@ def test_another_init_is_set_live(tmp_path):
     assert [machine.adj(pid) for pid in (50, 51)] == [0, 0]
     with pytest.raises(Refusal, match='setting of systemd'):
         machine.run(name='crond', oom_policy='kill')
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing is taken back."""
+
+
+@pytest.mark.parametrize('init', ['systemd', 'other'])
+@pytest.mark.parametrize('wish', [{'name': 'crond', 'score_adj': -4}, {'state': 'absent', 'exclusive': True}])
+@pytest.mark.parametrize('writes', [0, 1, 2])
+def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, monkeypatch, init, wish, writes):
+    machine = ServiceMachine(tmp_path, init=init)
+    machine.unit('crond.service')
+    for pid in (50, 51, 52):
+        machine.process(pid, parent=1 if pid == 50 else 50, name='crond', start=5, unit='crond.service')
+    machine.put('/run/crond.pid', '50\n')
+    if 'state' in wish:
+        machine.run(name='crond', score_adj=-9)
+    done, write = [], _held.Held.write_score_adj
+
+    def write_or_die(held, value):
+        if len(done) == writes:
+            raise Killed
+        done.append(held.pid)
+        return write(held, value)
+    with monkeypatch.context() as patched:
+        patched.setattr(_held.Held, 'write_score_adj', write_or_die)
+        patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        with pytest.raises(Killed):
+            machine.run(**wish)
+    assert machine.run(**wish)['changed']
+    assert {machine.adj(pid) for pid in (50, 51, 52)} == {wish.get('score_adj', 0)}
+    assert not machine.run(**wish)['changed']
