@@ -121,5 +121,3 @@ def _of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
 
 def _lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
     return enumerate(to_text(data or b'').split('\n'), 1)
-
-

@@ -70,7 +70,7 @@ def consistent(machine):
 
 
 def test_two_runs_with_different_wishes_take_turns(fresh):
-    runners = [Runner(fresh._ssh('root')) for _ in WISHES]
+    runners = [Runner(fresh._ssh('root')) for _wish in WISHES]
     results = [[], []]
 
     def repeat(number):

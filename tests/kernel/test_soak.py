@@ -90,9 +90,11 @@ def test_a_thousand_changes_under_pressure(small):
         caller.start()
         try:
             small.run(f'for _ in $(seq 600); do {KILLS}; test $kills -gt 0 && exit; sleep 0.2; done; exit 1')
-            for _time in range(CHANGES):
+            for number in range(1, CHANGES + 1):
                 module, params = wish(dice)
                 outcomes[change(small, module, params)] += 1
+                if not number % 50:
+                    print(f'{number} changes so far: {dict(outcomes)}; {len(caller.times_s)} logins', flush=True)
         finally:
             caller.over.set()
             small.run('systemctl kill -s KILL hog', check=False)

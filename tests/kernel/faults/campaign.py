@@ -399,7 +399,8 @@ def say(**told):
 
 def main():
     os.makedirs('/srv/faults', exist_ok=True)
-    shutil.which('strace') or sys.exit('strace is missing')
+    if not shutil.which('strace'):
+        raise SystemExit('strace is missing')
     with open(sys.argv[1]) as cases:
         for case in json.load(cases):
             campaign(case)

@@ -101,13 +101,23 @@ OF_TEXT = {
 @pytest.mark.parametrize('name', OF_BYTES)
 def test_bytes(name):
     parse, sample = OF_BYTES[name]
-    fuzz(st.one_of(hostile_bytes, changed(sample)))(lambda data: parse(data))()
+
+    @fuzz(st.one_of(hostile_bytes, changed(sample)))
+    def check(data):
+        parse(data)
+
+    check()
 
 
 @pytest.mark.parametrize('name', OF_TEXT)
 def test_text(name):
     parse, sample = OF_TEXT[name]
-    fuzz(st.one_of(hostile_text, changed(sample).map(to_text)))(lambda text: parse(text))()
+
+    @fuzz(st.one_of(hostile_text, changed(sample).map(to_text)))
+    def check(text):
+        parse(text)
+
+    check()
 
 
 @fuzz(st.sampled_from(sorted(_knobs.KNOBS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
