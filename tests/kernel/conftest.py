@@ -3,6 +3,7 @@
 """Machines of the lab for tests that only a real kernel can answer."""
 
 import importlib
+import json
 import os
 import signal
 import sys
@@ -26,6 +27,20 @@ def pytest_sessionstart(session):
     def end(_number, _frame):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, end)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What passed tests measured: pytest itself shows only what failed ones print."""
+    terminalreporter.section('measured')
+    injections = violations = 0
+    for report in terminalreporter.stats.get('passed', []):
+        if not report.capstdout:
+            continue
+        terminalreporter.line(f'{report.nodeid}\n  ' + report.capstdout.strip().replace('\n', '\n  '))
+        for case in (json.loads(line) for line in report.capstdout.splitlines() if line.startswith('{"case"')):
+            injections, violations = injections + case['injections'], violations + case['violations']
+    if injections:
+        terminalreporter.line(f'calls that failed, or were the last one: {injections}; violations: {violations}')
 
 
 def started(name, **settings):
