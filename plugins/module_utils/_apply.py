@@ -11,7 +11,7 @@ anything: what the undo needs is opened and prepared before the first write.
 import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _litter, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
@@ -51,6 +51,7 @@ def _apply(plan: Plan, undo: Undo) -> List[str]:
     _check_boot(plan)
     if plan.request.absent:
         _put_record(plan, undo)
+    _litter.clear(host, plan.litter)
     return backups
 
 

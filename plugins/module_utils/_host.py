@@ -23,6 +23,7 @@ _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
 _MOST_BYTES, _CHUNK_BYTES = 1 << 24, 1 << 16
 _MOST_DIGITS = 30  # of 64 bits 20, with blanks around them
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
+_TEMPORARY = '.oomkit-%s~'  # with another end than .conf: procps before 4.0 reads names that begin with a dot too
 
 
 def to_text(data: bytes) -> str:
@@ -221,8 +222,7 @@ class Host(object):
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
-        # Of the same name each time: what a run leaves that is killed in here is gone after the next one.
-        temporary = os.path.join(folder, '.oomkit-' + self._short_name(attributes_of or path))
+        temporary = os.path.join(folder, os.path.basename(self._join(self.temporary_of(attributes_of or path))))
         fd = _new_file(temporary)
         try:
             with naming(path), os.fdopen(fd, 'wb') as stream:
@@ -237,8 +237,44 @@ class Host(object):
             raise
         _sync_folder(folder)
 
-    def _short_name(self, path: str) -> str:
-        return os.path.basename(self.real(path))[:_NAME_CHARACTERS]
+    def temporary_of(self, path: str) -> str:
+        """The name under which L(replace_file) first writes the file: nothing reads it, and it is the same each time.
+
+        The next run clears away what a run leaves that is killed in there.
+        """
+        folder, name = os.path.split(self.real(path))
+        return '%s/%s' % (folder.rstrip('/'), _TEMPORARY % name[:_NAME_CHARACTERS])
+
+    @staticmethod
+    def is_temporary(name: str) -> bool:
+        """Whether a file of this name may have come from L(temporary_of)."""
+        before, after = _TEMPORARY.split('%s')
+        return name.startswith(before) and name.endswith(after)
+
+    def look(self, path: str) -> Optional[os.stat_result]:
+        """lstat(2) of what has this name, be it a link; None where nothing has it."""
+        try:
+            return os.lstat(self._named(path))
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return None
+            raise
+
+    def make_empty(self, path: str) -> None:
+        """An empty file, or the one that is there."""
+        os.close(os.open(self._named(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+    def remove_name(self, path: str) -> None:
+        """Remove what has this name, a link itself and not what it leads to; nothing happens where there is none."""
+        try:
+            os.unlink(self._named(path))
+        except OSError as exc:
+            if exc.errno not in _ABSENT:
+                raise
+
+    def _named(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        return self._join('%s/%s' % (self.real(folder).rstrip('/'), name))
 
     def copy_file(self, source: str, path: str) -> None:
         """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""

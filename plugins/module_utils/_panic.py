@@ -86,7 +86,8 @@ class PanicPolicy(Policy):
 
     def _guard_side(self, plan: Plan, when: str, after: _knobs.State) -> None:
         concerned = plan.request.absent or self.wish.policy is not None or self.wish.reboot_after_s is not None
-        if not concerned or not after[PANIC_ON_OOM] or after[PANIC] != 0 or plan.request.force:
+        # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
+        if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return
         raise Refusal(
             'Refused, because the machine would hang for ever: %s panic_on_oom would be %s while kernel.panic is 0, '

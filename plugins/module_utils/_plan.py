@@ -18,6 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _conf_files,
     _enforcers,
     _knobs,
+    _litter,
     _originals,
     _sysctl_file,
     _sysctld,
@@ -101,6 +102,7 @@ class Plan(object):
         self.conflicts = []  # type: List[Dict[str, Any]]
         self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
         self.taken_over = []  # type: List[str]
+        self.litter = []  # type: List[str]
         self.record_after = situation.originals
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
@@ -116,7 +118,7 @@ class Plan(object):
     @property
     def to_do(self) -> bool:
         """Whether the real run has anything to write, our own record included."""
-        return self.changed or self.record_changes
+        return self.changed or self.record_changes or bool(self.litter)
 
     @property
     def record_changes(self) -> bool:
@@ -163,6 +165,8 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
         plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
                                    plan.runtime_before, plan.runtime_after, situation)
     _plan_record(plan)
+    plan.litter = (_litter.in_folder(situation.host, os.path.dirname(request.sysctl_file))
+                   + _litter.of_folder(situation.host, _originals.FOLDER))
     _trust.check(situation.host, plan.files)
     policy.guard(plan)
     if asked:

@@ -4,9 +4,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
 
+import os
 from typing import Any, ContextManager, List
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _litter, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
@@ -32,10 +33,15 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     if plan.reload:
         undo.add('daemon-reload', manager.reload)  # undone after the files are back
     backups = [backup(host, path, undo) for path in plan.taken_over]
+    marks = []
     for path, (before, after) in sorted(plan.files.items()):
+        folder = os.path.dirname(path)
+        of_drop_ins = os.path.dirname(folder) == _unit_files.ETC
+        if of_drop_ins:
+            marks.append(_litter.mark(host, folder, undo))
         put(host, path, before, after, undo)
-        if after is None and path.startswith(_unit_files.ETC + '/'):
-            _remove_folder(host, path.rsplit('/', 1)[0], undo)
+        if of_drop_ins and after is None:
+            _remove_folder(host, folder, undo)
     if plan.reload:
         manager.reload()
     for target in plan.targets:
@@ -45,6 +51,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
             _write(host, one.oom_group, undo)
     _check_boot(plan)
     put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
+    _litter.clear(host, plan.litter + marks)
     return backups
 
 

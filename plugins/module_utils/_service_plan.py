@@ -9,10 +9,12 @@ from typing import Any, Dict, List
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _drop_in,
+    _litter,
     _service_guard,
     _trust,
     _unit_names,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
 from ansible_collections.oomkit.linux.plugins.module_utils._service_files import plan_files
 from ansible_collections.oomkit.linux.plugins.module_utils._service_live import LivePlan, find, plan_live
@@ -41,6 +43,7 @@ class Plan(LivePlan):
         self.taken_over: List[str] = []
         self.conflicts: List[Dict[str, Any]] = []
         self.orphans: List[str] = []
+        self.litter: List[str] = []
         self.reload = False
 
     @property
@@ -51,12 +54,14 @@ class Plan(LivePlan):
     @property
     def to_do(self) -> bool:
         """Whether the real run has anything to write, our own record included."""
-        return self.changed or self.record_after != self.situation.record
+        return self.changed or self.record_after != self.situation.record or bool(self.litter)
 
 
 def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Plan:
     """Decide everything. Raises ConvertError and Refusal, before anything is touched."""
     plan = Plan(situation, request)
+    plan.litter = (_litter.of_drop_ins(situation.host) + _litter.in_folder(situation.host, '/etc/conf.d')
+                   + _litter.in_folder(situation.host, RUN_FOLDER))
     find(plan, wishes)
     if situation.is_other_init(request):
         # Here and not at the top: few machines take it, and every import takes time on every host.

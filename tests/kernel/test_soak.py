@@ -5,6 +5,7 @@
 OOMKIT_SOAK is the number of changes, 25 by default and 1,000 in ``make lab-matrix``.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -117,11 +118,25 @@ def change(machine, module, params):
     """How it ended: changed, unchanged, or a message that says that everything is as it was."""
     result = machine.module(module, **params)
     if not result.get('failed'):
+        holds(machine, params, result)
         return 'changed' if result['changed'] else 'unchanged'
     assert 'mistake' not in result['msg'] and 'NOT put back' not in result['msg'], result['msg']
     if 'Everything was put back' in result['msg']:
+        print(result['msg'], flush=True)
         return 'put back'
     return 'refused'
+
+
+def holds(machine, params, result):
+    """What was said to be done is so: of services, whose processes are easily overlooked."""
+    if 'name' not in params:
+        return
+    found, wanted = values(machine), {str(params.get('score_adj', 0))}
+    if found != wanted:
+        print(json.dumps(result, indent=1))
+        print(machine.run('systemctl show family; systemctl cat family; journalctl -b -n 200 --no-pager '
+                          '-u init.scope -u family; dmesg | tail -n 30', check=False).stdout)
+    assert found == wanted
 
 
 def final(machine):

@@ -39,6 +39,8 @@ KILL = 'KILL'
 # Python and this program, not the machine.
 NOT_THE_MACHINE = re.compile(HOME + r'|/usr/lib/python3|/usr/local/lib/python3|/memfd:|/srv/faults|/usr/share/zoneinfo')
 LIVE = re.compile('oom_score_adj", O_WRONLY|^p?write.*/proc/')
+NAMES = re.compile('(mkdir|rmdir|rename|unlink)|.*O_CREAT')
+FEW = 100
 TREES = ('/etc/sysctl.d', '/etc/systemd/system', '/var/lib/oomkit', '/run/oomkit')
 SYSCTLS = ('vm/overcommit_memory', 'vm/overcommit_ratio', 'vm/overcommit_kbytes', 'vm/admin_reserve_kbytes',
            'vm/user_reserve_kbytes', 'vm/panic_on_oom', 'vm/oom_kill_allocating_task', 'vm/oom_dump_tasks',
@@ -350,8 +352,10 @@ def chosen(case, calls):
     # What changes the machine is a small part of all calls, and half of the sample.
     looking = re.compile('read|pread|openat.*O_RDONLY|.*stat|getdents|.*xattr')
     writing = [pair for pair in every if not looking.match(pair[0].text)]
-    # A kill between two things that are set at run time is what is hardest to come back from: always all of them.
-    live = [pair for pair in writing if pair[1] == KILL and LIVE.search(pair[0].text)]
+    # A kill between two things that are set at run time is what is hardest to come back from: always all of them. Then
+    # one between two names that are made or removed, where there is time for it.
+    live = [pair for pair in writing if pair[1] == KILL and (
+        LIVE.search(pair[0].text) or (most >= FEW and NAMES.match(pair[0].text)))]
     others = [pair for pair in writing if pair not in set(live)]
     half = live + dice.sample(others, min(len(others), max(0, most // 2 - len(live))))
     rest = [pair for pair in every if pair not in set(half)]

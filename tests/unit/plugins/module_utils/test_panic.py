@@ -46,6 +46,13 @@ def test_a_panic_without_a_reboot_is_refused(machine, params):
     again_is_unchanged(machine, force=True, **params)
 
 
+@pytest.mark.parametrize('text', ['0x7f', '', 'x'])
+def test_a_reboot_that_is_not_known_is_none(machine, text):
+    machine.put('/proc/sys/kernel/panic', text)
+    with pytest.raises(Refusal, match='hang for ever.*reboot_after'):
+        run(machine, 'panic_on_oom', policy='panic', persistent=False)
+
+
 def test_taking_the_reboot_away_is_refused_too(machine):
     run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
     with pytest.raises(Refusal, match='at run time'):

@@ -116,7 +116,7 @@ def test_a_run_that_was_killed_leaves_at_most_what_the_next_one_removes(host, tm
 
 def test_a_link_at_the_temporary_name_is_not_written_through(host, tmp_path):
     (tmp_path / 'target').write_text('theirs')
-    (tmp_path / 'etc/sysctl.d/.oomkit-99-oomkit.conf').symlink_to(tmp_path / 'target')
+    (tmp_path / 'etc/sysctl.d/.oomkit-99-oomkit.conf~').symlink_to(tmp_path / 'target')
     host.replace_file(OURS, b'ours')
     assert (tmp_path / 'target').read_text() == 'theirs'
     assert os.listdir(tmp_path / 'etc/sysctl.d') == ['99-oomkit.conf']

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run leaves that is killed: files not yet renamed, folders made for nothing. The next run clears them away.
+
+An empty folder of drop-ins may be somebody's own. So an empty file beside it, a mark, says that a run is at work in it;
+its name is the one under which a file in the folder's place would be written first (Host.temporary_of).
+"""
+
+import contextlib
+import os
+import stat
+from typing import List
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo
+
+
+def in_folder(host: Host, folder: str) -> List[str]:
+    """Files that were to be renamed to ones of this folder, and marks of folders in it."""
+    with contextlib.suppress(OSError):  # not for this user to see, so not to clear away
+        paths = ['%s/%s' % (folder, name) for name in host.names(folder) if host.is_temporary(name)]
+        return [path for path in paths if _is_ours(host, path)]
+    return []
+
+
+def of_folder(host: Host, folder: str) -> List[str]:
+    """The same, and the folder, which is ours alone, where nothing else is in it."""
+    files = in_folder(host, folder)
+    with contextlib.suppress(OSError):
+        if host.exists(folder) and len(host.names(folder)) == len(files):
+            return files + [folder]
+    return files
+
+
+def of_drop_ins(host: Host) -> List[str]:
+    """The folders of drop-ins that a killed run was at work in, what it left in them first, their marks last."""
+    marks = in_folder(host, _unit_files.ETC)
+    found = []
+    for name in host.names(_unit_files.ETC) if marks else ():
+        folder = '%s/%s' % (_unit_files.ETC, name)
+        if name.endswith('.d') and mark_of(host, folder) in marks:
+            found += in_folder(host, folder) + [folder]
+    return found + marks
+
+
+def mark_of(host: Host, folder: str) -> str:
+    """The name of the folder's mark."""
+    return '%s/%s' % (os.path.dirname(folder), os.path.basename(host.temporary_of(folder)))
+
+
+def mark(host: Host, folder: str, undo: Undo) -> str:
+    """Say that a run is at work in the folder, until the mark is cleared away or the run undone."""
+    path = mark_of(host, folder)
+    for made in host.make_folder(os.path.dirname(folder)):
+        undo.add(made, lambda made=made: host.remove_folder(made))
+    if host.look(path) is None:  # else it tells of a run that was killed, and stays until this one has done its work
+        undo.add(path, lambda: host.remove_name(path))
+        host.make_empty(path)
+    return path
+
+
+def clear(host: Host, paths: List[str]) -> None:
+    """Remove these files, and these folders as far as nothing is in them."""
+    for path in paths:
+        info = host.look(path)
+        if info is not None and stat.S_ISDIR(info.st_mode):
+            host.remove_folder(path)
+        elif info is not None:
+            host.remove_name(path)
+
+
+def _is_ours(host: Host, path: str) -> bool:
+    info = host.look(path)
+    return info is not None and stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid()
