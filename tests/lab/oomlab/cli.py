@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from oomlab import LabError
-from oomlab.image import Image, cache_folder
+from oomlab import LabError, cache
+from oomlab.image import Image
 from oomlab.machine import Machine, names
 from oomlab.recipe import ALIASES, DEFAULT, RECIPES, recipe_of
 
@@ -80,7 +80,7 @@ def status(_args: argparse.Namespace) -> int:
     for name, recipe in RECIPES.items():
         state = 'built' if Image(recipe).folder.exists() else 'not built'
         print(f'image {name} (kernel {recipe.kernel}, Python {recipe.python}): {state}')
-    print(f'images are kept in {cache_folder()}')
+    print(f'images are kept in {cache.folder()}')
     return 0
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -12,19 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from oomlab import LabError, install
+from oomlab import LabError, cache, install
 from oomlab.recipe import Recipe
 
 _DISK_SIZE = '6G'
-
-
-def cache_folder() -> Path:
-    """Where images are kept: OOMKIT_LAB_CACHE, else below the user's cache."""
-    own = os.environ.get('OOMKIT_LAB_CACHE')
-    base = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    folder = Path(own) if own else base / 'oomkit' / 'lab'
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 class Image:
@@ -32,7 +22,7 @@ class Image:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.folder = cache_folder() / f'{recipe.name}-{recipe.key()}'
+        self.folder = cache.folder() / f'{recipe.name}-{recipe.key()}'
         self.disk = self.folder / 'disk.qcow2'
         self.kernel = self.folder / 'vmlinuz'
         self.initrd = self.folder / 'initrd'
@@ -42,8 +32,7 @@ class Image:
         """Build the image unless it is there; the seconds it took. Raises LabError."""
         if self.folder.exists():
             return 0.0
-        with open(self.folder.with_suffix('.lock'), 'w', encoding='utf-8') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with cache.alone(self.folder.name):
             if self.folder.exists():  # somebody else built it while we waited
                 return 0.0
             return self._build()
@@ -52,10 +41,10 @@ class Image:
         install.ensure(install.BUILD)
         if os.geteuid() != 0:
             raise LabError('building an image needs root (device nodes, owners). Run: sudo env '
-                           f'OOMKIT_LAB_CACHE={cache_folder()} tests/lab/lab build {self.recipe.name}')
+                           f'OOMKIT_LAB_CACHE={cache.folder()} tests/lab/lab build {self.recipe.name}')
         start = time.monotonic()
         print(f'lab: building {self.recipe.name} in {self.folder} (about a minute)', flush=True)
-        work = Path(tempfile.mkdtemp(prefix='.build-', dir=cache_folder()))
+        work = Path(tempfile.mkdtemp(prefix='.build-', dir=cache.folder()))
         try:
             self._fill(work)
             for path in (work, *work.iterdir()):

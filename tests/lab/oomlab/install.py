@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from oomlab import LabError
+from oomlab import LabError, cache
 
 QEMU = 'qemu-system-x86_64'
 # Program to look for → Debian package that brings it.
@@ -24,6 +24,11 @@ SOURCES = Path('/etc/apt/sources.list.d/oomkit-backports.sources')
 
 def ensure(programs: dict) -> None:
     """Have these programs, installing them if that is allowed. Raises LabError with the exact command otherwise."""
+    with cache.alone('install'):  # apt-get fails at once where another one is at work
+        _ensure(programs)
+
+
+def _ensure(programs: dict) -> None:
     missing = sorted({package for program, package in programs.items() if not find(program)})
     if programs is BUILD and not KEYRING.exists():
         missing.append('debian-archive-keyring')

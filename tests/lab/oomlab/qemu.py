@@ -12,8 +12,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from oomlab import LabError, install
-from oomlab.image import Image, cache_folder
+from oomlab import LabError, cache, install
+from oomlab.image import Image
 
 # Said by the guest's kernel when the emulator, not the test, is at fault in the first minute.
 _CRASH = re.compile(r'double fault|Oops: |general protection fault|Kernel panic - not syncing|BUG: unable to handle')
@@ -26,12 +26,13 @@ def accelerator(image: Image) -> str:
     if not os.access('/dev/kvm', os.R_OK | os.W_OK):
         return 'tcg'
     boot_id = Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()
-    note = cache_folder() / f'accelerator-{boot_id}-{install.qemu_major()}'
-    if not note.exists():
-        found = 'kvm' if _boots_on_kvm(image) else 'tcg'
-        print(f'lab: tried a guest on /dev/kvm: using {found}', flush=True)
-        note.write_text(found, encoding='ascii')
-    return note.read_text(encoding='ascii')
+    note = cache.folder() / f'accelerator-{boot_id}-{install.qemu_major()}'
+    with cache.alone('accelerator'):
+        if not note.exists():
+            found = 'kvm' if _boots_on_kvm(image) else 'tcg'
+            print(f'lab: tried a guest on /dev/kvm: using {found}', flush=True)
+            note.write_text(found, encoding='ascii')
+        return note.read_text(encoding='ascii')
 
 
 def _boots_on_kvm(image: Image) -> bool:
