@@ -57,11 +57,13 @@ def _apply(plan: Plan, undo: Undo) -> List[str]:
 
 def _put_record(plan: Plan, undo: Undo) -> None:
     """Remember what to go back to before anything changes, and forget it only once everything is back."""
+    host = plan.situation.host
     if plan.record_changes:
         data = _originals.dump(plan.record_after) if plan.record_after else None
-        put(plan.situation.host, _originals.FILE, plan.situation.originals_data, data, undo)
+        put(host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:
-            plan.situation.host.remove_folder(_originals.FOLDER)
+            undo.add(_originals.FOLDER, lambda: host.make_folder(_originals.FOLDER))
+            host.remove_folder(_originals.FOLDER)
 
 
 # --------------------------------------------------------------------- run time
@@ -70,7 +72,7 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
     """Write the sysctls, read them back, and see that the machine can still start programs."""
     host = plan.situation.host
     strict = plan.runtime_after.get(_knobs.MEMORY) == 2
-    able = probe() if strict else {}
+    able = _able() if strict else {}
     back = plan.writes_back()
     opened = {}  # type: Dict[str, ProcFile]
     try:
@@ -93,6 +95,12 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
         for proc_file in opened.values():
             proc_file.close()
     undo.replace_last(_RUNTIME, lambda: _write_again(host, back))
+
+
+def _able() -> Dict[str, int]:
+    """Who can start programs as things are; whoever cannot is asked twice, since that excuses the new limit."""
+    able = probe()
+    return probe() if any(able.values()) else able
 
 
 def _slot(key: str) -> str:

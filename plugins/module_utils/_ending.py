@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a module that changes something runs and ends: one at a time, and every failure is a message."""
 
+import signal
 from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
@@ -18,6 +19,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyErr
 
 def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> None:
     """Do the work, alone unless it only looks, and exit with its result. Does not return."""
+    # Whoever started this may have ignored it, and then nobody learns how the programs that we start have ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         result = _done(Host(), module.check_mode, work)
     except Refusal as exc:

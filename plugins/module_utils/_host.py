@@ -12,18 +12,26 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 # Ours until the next boot, and for root alone.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
+# Where a file system or a security policy keeps an extended attribute to itself, the one it gave the new file stands.
+# An ACL is none of these: who may read a file must not depend on whether it was ever replaced.
+_NONE_HERE = (errno.ENOTSUP, errno.ENODATA)
+_OF_POLICY = ('security.', 'trusted.')
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
 # No file of configuration, and none of the kernel's that is read whole, is nearly as long.
 _MOST_BYTES, _CHUNK_BYTES = 1 << 24, 1 << 16
 _MOST_DIGITS = 30  # of 64 bits 20, with blanks around them
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 _TEMPORARY = '.oomkit-%s~'  # with another end than .conf: procps before 4.0 reads names that begin with a dot too
+
+
+# What a file has besides its content: owner, mode, and extended attributes such as its SELinux context and ACL.
+Attributes = NamedTuple('Attributes', [('uid', int), ('gid', int), ('mode', int), ('extended', Dict[str, bytes])])
 
 
 def to_text(data: bytes) -> str:
@@ -51,11 +59,11 @@ def sysctl_path(key: str) -> str:
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Errors of calls that know no name, such as read(2), say which file it was."""
+    """Errors of calls that know no name, such as read(2) and fsetxattr(2), say which file it was."""
     try:
         yield
     except OSError as exc:
-        if exc.filename is None:
+        if not isinstance(exc.filename, (str, bytes)):  # a descriptor's number where the call was given one
             exc.filename = path
         raise
 
@@ -78,8 +86,9 @@ class ProcFile(object):
             return os.pread(self._fd, 127, 0)
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        os.close(self._fd)
+        """Give the descriptor back. Each write has had its answer, and close(2) closes whatever it says."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
 
 
 class Host(object):
@@ -193,10 +202,14 @@ class Host(object):
         """Whether the path, followed, leads to something."""
         return self.stat(path) is not None
 
+    def link_target(self, path: str) -> Optional[str]:
+        """What the last part of the path says as a symbolic link, None when it is none. Raises OSError."""
+        return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
+
     def read_link(self, path: str) -> Optional[str]:
-        """What the last part of the path says as a symbolic link, None when it is none or may not be read."""
+        """The same for what is only told: None also where it may not be read."""
         try:
-            return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
+            return self.link_target(path)
         except OSError:
             return None
 
@@ -214,21 +227,27 @@ class Host(object):
             return exc.errno
         return None
 
-    def replace_file(self, path: str, data: bytes, mode: int = 0o644, attributes_of: Optional[str] = None) -> None:
+    def attributes(self, path: str) -> Optional[Attributes]:
+        """Owner, mode and extended attributes of what the path leads to, None where that is not there."""
+        with naming(path):
+            return _attributes(self.locate(path))
+
+    def replace_file(self, path: str, data: bytes, mode: int = 0o644, attributes: Optional[Attributes] = None,
+                     named_after: Optional[str] = None) -> None:
         """Give the file this content in one step: readers see the old or the new, after a crash too.
 
-        A symbolic link stays one and its target is replaced. Owner, mode and extended attributes (SELinux context,
-        ACL) of an existing file, or of ``attributes_of``, are kept; ``mode`` is for a new one.
+        A symbolic link stays one and its target is replaced. ``attributes``, or those of the existing file, are kept;
+        ``mode`` is for a new one. Until it is whole it has the name L(temporary_of) ``named_after``, or of the path.
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
-        temporary = os.path.join(folder, os.path.basename(self._join(self.temporary_of(attributes_of or path))))
+        temporary = os.path.join(folder, os.path.basename(self._join(self.temporary_of(named_after or path))))
         fd = _new_file(temporary)
         try:
             with naming(path), os.fdopen(fd, 'wb') as stream:
                 stream.write(data)
                 stream.flush()
-                _copy_attributes(self.locate(attributes_of or path), stream.fileno(), mode)
+                _give_attributes(stream.fileno(), attributes or self.attributes(path), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
         except BaseException:
@@ -280,7 +299,7 @@ class Host(object):
         """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""
         with naming(source), open(self.locate(source), 'rb') as stream:
             data = stream.read()
-        self.replace_file(path, data, attributes_of=source)
+        self.replace_file(path, data, attributes=self.attributes(source), named_after=source)
 
     def open_private(self, path: str) -> int:
         """A descriptor of a file for this user alone, made if it is not there; never that of a link. Raises OSError."""
@@ -303,14 +322,23 @@ class Host(object):
         _sync_folder(os.path.dirname(target))
 
     def make_folder(self, path: str, mode: int = 0o755) -> List[str]:
-        """Make the directory and its parents; the ones that were made, outermost first, for an undo."""
+        """Make the directory and its parents; the ones that were made, outermost first, for an undo.
+
+        Where one of them cannot be made, none is.
+        """
         made = []  # type: List[str]
         parts = self.real(path).strip('/').split('/')
-        for depth in range(1, len(parts) + 1):
-            folder = '/' + '/'.join(parts[:depth])
-            if not self.exists(folder):
-                os.mkdir(self._join(folder), mode)
-                made.append(folder)
+        try:
+            for depth in range(1, len(parts) + 1):
+                folder = '/' + '/'.join(parts[:depth])
+                if not self.exists(folder):
+                    os.mkdir(self._join(folder), mode)
+                    made.append(folder)
+        except BaseException:
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):
+                    self.remove_folder(folder)
+            raise
         return made
 
     def remove_folder(self, path: str) -> None:
@@ -364,33 +392,51 @@ def _new_file(path: str) -> int:
         return os.open(path, flags, 0o600)
 
 
-def _copy_attributes(source: str, fd: int, mode: int) -> None:
-    """Owner, mode and extended attributes of ``source`` onto the open file, or ``mode`` when there is no source."""
+def _attributes(path: str) -> Optional[Attributes]:
     try:
-        info = os.stat(source)
+        info = os.stat(path)
+        return Attributes(info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode), _extended(path))
     except OSError as exc:
-        if exc.errno not in _ABSENT:
-            raise
+        if exc.errno in _ABSENT:
+            return None
+        raise
+
+
+def _give_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> None:
+    """Owner, mode and extended attributes for the open file; ``mode`` alone where there are none."""
+    if attributes is None:
         os.fchmod(fd, mode)
         return
-    os.fchown(fd, info.st_uid, info.st_gid)
-    os.fchmod(fd, stat.S_IMODE(info.st_mode))
-    for name in _xattrs(source):
+    os.fchown(fd, attributes.uid, attributes.gid)
+    os.fchmod(fd, attributes.mode)
+    for name, value in attributes.extended.items():
         try:
-            os.setxattr(fd, name, os.getxattr(source, name))
+            os.setxattr(fd, name, value)
         except OSError as exc:
-            # Where a file system or policy keeps an attribute to itself, the one it gave the new file stands.
-            if exc.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA):
+            if not _kept_to_itself(name, exc):
                 raise
 
 
-def _xattrs(path: str) -> List[str]:
+def _extended(path: str) -> Dict[str, bytes]:
+    """The extended attributes that a file system has, and lets this user see."""
+    found = {}  # type: Dict[str, bytes]
     try:
-        return os.listxattr(path)
+        names = os.listxattr(path)
     except OSError as exc:
         if exc.errno in (errno.ENOTSUP, errno.ENOSYS):
-            return []
+            return found
         raise
+    for name in names:
+        try:
+            found[name] = os.getxattr(path, name)
+        except OSError as exc:
+            if not _kept_to_itself(name, exc):
+                raise
+    return found
+
+
+def _kept_to_itself(name: str, exc: OSError) -> bool:
+    return exc.errno in _NONE_HERE or (exc.errno in (errno.EPERM, errno.EACCES) and name.startswith(_OF_POLICY))
 
 
 def _sync_folder(folder: str) -> None:

@@ -21,8 +21,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refus
 FILE = RUN_FOLDER + '/lock'
 WAIT_S = 60.0
 _LOOK_S = 0.05
-# Whoever may not make the lock may not write what it guards, or it is an image that is mounted read-only.
-_NOT_HERE = (errno.EACCES, errno.EPERM, errno.EROFS)
+# Whoever may not make the lock may not write what it guards. Root may, unless it is an image that is mounted read-only.
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def held(host: Host, wait_s: float = WAIT_S) -> Iterator[None]:
     try:
         made, fd = _taken(host, wait_s)
     except OSError as exc:
-        if exc.errno not in _NOT_HERE:
+        if exc.errno != errno.EROFS and (exc.errno not in _FORBIDDEN or os.geteuid() == 0):
             raise
         made, fd = [], -1
     try:
@@ -110,7 +110,8 @@ def _release(host: Host, made: List[str], fd: int) -> None:
             os.unlink(host.locate(FILE))
         _remove(host, [RUN_FOLDER] + made)
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # close(2) gives it back whatever it answers
+            os.close(fd)
 
 
 def _remove(host: Host, folders: List[str]) -> None:

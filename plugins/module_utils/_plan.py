@@ -165,14 +165,24 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
         plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
                                    plan.runtime_before, plan.runtime_after, situation)
     _plan_record(plan)
-    plan.litter = (_litter.in_folder(situation.host, os.path.dirname(request.sysctl_file))
-                   + _litter.of_folder(situation.host, _originals.FOLDER))
+    plan.litter = _plan_litter(situation, request)
     _trust.check(situation.host, plan.files)
     policy.guard(plan)
     if asked:
         found = _enforcers.enforced(situation.host)
         plan.warnings += _enforcers.contradictions(found, _said(asked), request.persistent)
     return plan
+
+
+def _plan_litter(situation: Situation, request: Request) -> List[str]:
+    """What a killed run has left beside our file, or beside another one of the boot that it was to change."""
+    host = situation.host
+    paths = [request.sysctl_file] + _conf_files.list_files(host, situation.loader)
+    folders = set(os.path.dirname(host.real(path)) for path in paths)
+    etc = [folder for folder in sorted(folders) if folder == '/etc' or folder.startswith('/etc/')]
+    own = os.path.dirname(host.real(request.sysctl_file))
+    found = [path for folder in sorted(set(etc + [own])) for path in _litter.in_folder(host, folder)]
+    return found + _litter.of_folder(host, _originals.FOLDER)
 
 
 def _said(asked: Dict[str, int]) -> Dict[str, int]:

@@ -5,7 +5,7 @@
 """What the modules that set sysctls share: the run itself, the options checked, and the result."""
 
 import os
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -39,7 +39,10 @@ def run_at_once(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
     request, policy = request_of(params, values, check_mode), policy_of(params)
     plan = make_plan(Situation(host), request, policy)
-    return result_of(plan, apply_plan(plan) if plan.to_do and not check_mode else [])
+    result = result_of(plan, [])  # before anything is done: nothing that fails in it may come after
+    if plan.to_do and not check_mode:
+        add_backups(result, apply_plan(plan))
+    return result
 
 
 def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
@@ -80,6 +83,11 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
         'warnings': plan.warnings,
         'diff': diff,
     }
+    add_backups(result, backups)
+    return result
+
+
+def add_backups(result: Dict[str, Any], backups: List[str]) -> None:
+    """The copies that were made, where any were."""
     if backups:
         result['backup_files'] = backups
-    return result

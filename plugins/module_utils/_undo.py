@@ -5,11 +5,13 @@
 """The way back: what a run has done so far, each step with what undoes it; and files written that way."""
 
 import contextlib
+import os
 import signal
+import stat
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Attributes, Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 
 # A dropped connection must not leave the machine between two states.
@@ -93,34 +95,48 @@ def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], 
     if after is not None:
         for made in host.make_folder(path.rsplit('/', 1)[0] or '/', folder_mode):
             undo.add(made, lambda made=made: host.remove_folder(made))
-    undo.add(path, lambda: _put_back(host, path, before, after, mode))
-    _write(host, path, after, mode)
+    kept = None if before is None else host.attributes(path)
+    undo.add(path, lambda: _put_back(host, path, before, after, mode, kept))
+    _write(host, path, after, mode, kept)
 
 
 _CHANGED = '%s was changed by something else during this run; run the task again when that has ended'
 
 
-def _put_back(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], mode: int) -> None:
+def _put_back(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,
+              kept: Optional[Attributes]) -> None:
     found = host.read_bytes(path)
     if found not in (before, after):
         raise ApplyError(_CHANGED % path)
     if found != before:
-        _write(host, path, before, mode)
+        _write(host, path, before, mode, kept)
 
 
-def _write(host: Host, path: str, data: Optional[bytes], mode: int) -> None:
+def _write(host: Host, path: str, data: Optional[bytes], mode: int, attributes: Optional[Attributes]) -> None:
     if data is not None:
-        host.replace_file(path, data, mode)
+        host.replace_file(path, data, mode, attributes)
     else:
         host.remove_file(path)
 
 
 def backup(host: Host, path: str, undo: Undo) -> str:
-    """A copy of a file of others beside it, under a name that nothing reads."""
-    name = '%s.oomkit-%s~' % (path, time.strftime('%Y%m%dT%H%M%S'))
+    """A copy of a file of others beside it, under a name that nothing reads; one of the very same content is enough."""
+    folder, base = os.path.split(path)
+    data = host.read_bytes(path)
+    for found in host.names(folder):
+        if found.startswith(base + '.oomkit-') and found.endswith('~') and _holds(host, folder + '/' + found, data):
+            return folder + '/' + found
+    stem = '%s.oomkit-%s' % (path, time.strftime('%Y%m%dT%H%M%S'))
+    names = [stem + '~'] + ['%s.%d~' % (stem, number) for number in range(2, 100)]
+    name = next(one for one in names if host.look(one) is None)
     undo.add(name, lambda: host.remove_file(name))
     host.copy_file(path, name)
     return name
+
+
+def _holds(host: Host, path: str, data: Optional[bytes]) -> bool:
+    info = host.look(path)
+    return info is not None and stat.S_ISREG(info.st_mode) and host.read_bytes(path) == data
 
 
 def describe_files(files: Files) -> List[Dict[str, str]]:

@@ -101,13 +101,23 @@ def test_many_at_once_take_turns(host):
     assert left(host) == ['/number', '/run']
 
 
-def test_where_nothing_may_be_written_there_is_nothing_to_guard(host, monkeypatch):
-    for error in (PermissionError(13, 'no'), OSError(30, 'read-only')):
-        def refused(_path, error=error):
-            raise error
-        monkeypatch.setattr(host, 'open_private', refused)
-        with _lock.held(host):
-            pass
+@pytest.mark.parametrize(('error', 'uid'), [(PermissionError(13, 'no'), 1000), (OSError(30, 'read-only'), 0)])
+def test_where_nothing_may_be_written_there_is_nothing_to_guard(host, monkeypatch, error, uid):
+    def refused(_path):
+        raise error
+    monkeypatch.setattr(host, 'open_private', refused)
+    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    with _lock.held(host):
+        pass
+
+
+def test_root_goes_nowhere_without_the_lock(host, monkeypatch):
+    def refused(_path):
+        raise PermissionError(1, 'Operation not permitted', _lock.FILE)
+    monkeypatch.setattr(host, 'open_private', refused)
+    monkeypatch.setattr(os, 'geteuid', lambda: 0)
+    with pytest.raises(PermissionError), _lock.held(host):
+        raise AssertionError('two would be at work')
 
 
 def test_a_link_in_its_place_is_not_followed(host, tmp_path):

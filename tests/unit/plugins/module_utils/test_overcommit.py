@@ -383,16 +383,64 @@ def test_a_refused_value_is_not_written_to_the_file(machine):
 def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
     replace_file = Machine.replace_file
 
-    def refuse(self, path, data, mode=0o644, attributes_of=None):
+    def refuse(self, path, data, *more):
         if path == OURS:
             raise OSError(errno.ENOSPC, 'No space left on device', path)
-        replace_file(self, path, data, mode, attributes_of)
+        replace_file(self, path, data, *more)
 
     monkeypatch.setattr(Machine, 'replace_file', refuse)
     before, state = machine.tree(), dict(machine.state)
     with pytest.raises(ApplyError, match='No space left.*Everything was put back'):
         run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=5000)
     assert machine.state == state and machine.tree() == before
+
+
+def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine, monkeypatch):
+    from ansible_collections.oomkit.linux.plugins.module_utils import _sysctl_module
+
+    def out_of_memory(_files):
+        raise MemoryError
+
+    monkeypatch.setattr(_sysctl_module, 'describe_files', out_of_memory)
+    before, state = machine.tree(), dict(machine.state)
+    with pytest.raises(MemoryError):
+        run(machine, 'panic_on_oom', policy='panic', reboot_after=9)
+    assert machine.state == state and machine.tree() == before
+
+
+def test_a_user_who_cannot_start_programs_for_a_moment_is_asked_again(machine, monkeypatch):
+    """Else it would excuse a limit under which he never can."""
+    from ansible_collections.oomkit.linux.plugins.module_utils import _apply
+    answers = [{'root': 0, 'others': errno.EAGAIN}, {'root': 0, 'others': 0}, {'root': 0, 'others': errno.ENOMEM}]
+    monkeypatch.setattr(_apply, 'probe', lambda: answers.pop(0))
+    with pytest.raises(ApplyError, match='others cannot start a program any more.*Everything was put back'):
+        run(machine, 'overcommit', mode='never', ratio=90)
+
+
+def test_a_second_take_over_needs_no_second_copy_of_the_same_text(machine):
+    theirs = '/etc/sysctl.d/zz.conf'
+    machine.put(theirs, 'vm.overcommit_ratio = 70\n')
+    wish = {'ratio': 60, 'conflicts': 'take_over'}
+    (copy,) = run(machine, 'overcommit', **wish)['backup_files']
+    machine.put(theirs, 'vm.overcommit_ratio = 70\n')
+    assert run(machine, 'overcommit', **wish)['backup_files'] == [copy]
+    machine.put(theirs, '# more\nvm.overcommit_ratio = 70\n')
+    (other,) = run(machine, 'overcommit', **wish)['backup_files']
+    assert machine.get(other).startswith('# more') and machine.get(copy).startswith('vm.')
+
+
+@pytest.mark.parametrize('place', ['/srv/config/.oomkit-oom.conf~', '/etc/.oomkit-sysctl.conf~',
+                                   '/etc/sysctl.d/.oomkit-zz.conf~'])
+def test_what_a_killed_run_left_beside_any_file_of_the_boot_is_cleared_away(tmp_path, place):
+    machine = Machine(tmp_path, init='other')
+    machine.put('/srv/config/oom.conf', '')
+    (tmp_path / OURS.lstrip('/')).symlink_to('/srv/config/oom.conf')
+    machine.put('/usr/sbin/sysctl', '')
+    machine.put('/etc/sysctl.conf', '')
+    machine.put('/etc/sysctl.d/zz.conf', '')
+    machine.put(place, 'half')
+    run(machine, 'overcommit', ratio=60)
+    assert machine.get(place) is None
 
 
 def test_what_cannot_be_put_back_is_said(machine, monkeypatch):

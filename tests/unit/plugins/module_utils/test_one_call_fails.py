@@ -1,0 +1,353 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of a run after the other fails, or is its last one: the state before or the state wanted, and nothing else.
+
+What tests/kernel/test_faults.py does with strace on real machines, here on machines on disk, within seconds, and with
+wishes and files that are rarer: links, modes, owners, extended attributes, templates, files of others. Only calls that
+our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each wish (0: all).
+"""
+
+import contextlib
+import errno
+import os
+import random
+import re
+import shutil
+import sys
+from collections import Counter
+
+import pytest
+from machine import OURS, Machine, run
+from services_machine import ETC, ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _lock, _undo
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+
+INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '40'))
+LOOKING = ('read', 'stat', 'lstat', 'fstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'pread')
+CHANGING = ('open', 'write', 'pwrite', 'rename', 'unlink', 'mkdir', 'rmdir', 'fsync', 'fchmod', 'fchown', 'setxattr',
+            'ftruncate', 'close')
+# Those whose errors tell the name that they were given.
+NAMED = ('open', 'stat', 'lstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'rename', 'unlink',
+         'mkdir', 'rmdir')
+# No EINTR: Python itself calls again (PEP 475). tests/kernel has it.
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EPERM, errno.ENOMEM)
+KILL = 'KILL'
+OUR_CODE = os.sep + os.path.join('plugins', 'module_utils') + os.sep
+SEEN = ('etc', 'run', 'var', 'srv', 'proc', 'sys')
+RECORDS = ('run/oomkit', 'var/lib/oomkit')
+MARK = 'user.oomkit.test'
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing is done after it."""
+
+
+class Injector:
+    """Lets one call of our code fail, by its number."""
+
+    def __init__(self, monkeypatch, number=None, error=None):
+        self.number, self.error, self.calls, self.over = number, error, [], False
+        self.truncated = {}
+        for name in LOOKING + CHANGING:
+            monkeypatch.setattr(os, name, self._guarded(name, getattr(os, name)))
+        if error == KILL:
+            monkeypatch.setattr(_undo.Undo, 'run', lambda undo: None)
+
+    def _guarded(self, name, real):
+        def guard(*args, **options):
+            if OUR_CODE not in sys._getframe(1).f_code.co_filename:
+                return real(*args, **options)
+            if self.over:
+                if name in CHANGING and name != 'close':
+                    raise Killed
+                return real(*args, **options)
+            self.calls.append(name)
+            if len(self.calls) - 1 == self.number:
+                self._fail(name, real, args)
+            return self._opened(real, args, options) if name == 'open' else real(*args, **options)
+        return guard
+
+    def _opened(self, real, args, options):
+        """As on procfs, where nothing is cut off by opening it: what was there is remembered for a write that fails."""
+        kept = None
+        if args[1] & os.O_TRUNC:
+            with open(real(args[0], os.O_RDONLY, dir_fd=options.get('dir_fd')), 'rb') as stream:
+                kept = stream.read()
+        fd = real(*args, **options)
+        self.truncated[fd] = kept
+        return fd
+
+    def _fail(self, name, real, args):
+        if name == 'write' and self.truncated.get(args[0]) is not None:
+            os.pwrite(args[0], self.truncated[args[0]], 0)
+        if self.error == KILL:
+            self.over = True
+            raise Killed
+        if name == 'close':
+            real(*args)  # close(2) gives the descriptor back whatever it answers
+        where = args[:1] if name in NAMED or name == 'setxattr' else ()
+        raise OSError(self.error, os.strerror(self.error), *where)
+
+
+def release_locks(machine):
+    """What the end of a killed process does: its descriptors of the lock are closed."""
+    for name in os.listdir('/proc/self/fd'):
+        with contextlib.suppress(OSError):
+            if os.readlink('/proc/self/fd/' + name).startswith(str(machine.base / 'run/oomkit/lock')):
+                os.close(int(name))
+
+
+def locked(act, machine, params):
+    with _lock.held(machine, wait_s=1):
+        return act(machine, **params)
+
+
+def outcome(act, machine, params):
+    """(how it ended, what it said.)"""
+    try:
+        return 'done', locked(act, machine, params)
+    except Killed:
+        release_locks(machine)
+        return 'killed', None
+    except Exception as exc:
+        return 'failed', exc
+
+
+def state(machine):
+    """All that a run can change, by path: kind, mode, owner, attributes, content."""
+    found = {}
+    for top in SEEN:
+        for path in sorted((machine.base / top).rglob('*')):
+            name = re.sub(r'\.oomkit-[0-9T]+~$', '.oomkit-TIME~', str(path.relative_to(machine.base)))
+            if path.is_symlink():
+                found[name] = os.readlink(path)
+                continue
+            info = path.stat()
+            extended = {one: os.getxattr(path, one) for one in os.listxattr(path) if one.startswith('user.')}
+            content = path.read_bytes() if path.is_file() else None
+            found[name] = (info.st_mode, info.st_uid, info.st_gid, extended, content)
+    return found
+
+
+def differences(found, wanted, but=()):
+    return ['%s: %r, not %r' % (path, found.get(path), wanted.get(path)) for path in sorted(set(found) | set(wanted))
+            if found.get(path) != wanted.get(path) and not path.startswith(tuple(but))]
+
+
+# ------------------------------------------------------------------------- the wishes
+
+
+def own(machine, path):
+    """Give it an owner, a mode and an attribute of its own, as far as this user and this file system can."""
+    target = machine.base / path.lstrip('/')
+    target.chmod(0o750 if target.is_dir() else 0o640)
+    if os.geteuid() == 0:
+        os.chown(target, 0, 0)
+    try:
+        os.setxattr(target, MARK, b'theirs')
+    except OSError as exc:
+        assert exc.errno in (errno.ENOTSUP, errno.EPERM)
+
+
+def sysctl_machine(root):
+    machine = Machine(root, **{'vm.overcommit_memory': 1, 'vm.overcommit_ratio': 70, 'kernel.panic': 5})
+    machine.put('/etc/sysctl.d/50-theirs.conf', '# theirs\nvm.overcommit_memory = 1\n')
+    own(machine, '/etc/sysctl.d/50-theirs.conf')
+    machine.put('/etc/sysctl.d/zz-later.conf', '# later\nvm.overcommit_ratio = 70\nkernel.panic = 5\n')
+    own(machine, '/etc/sysctl.d/zz-later.conf')
+    return machine
+
+
+def linked_machine(root):
+    machine = sysctl_machine(root)
+    machine.put('/srv/config/oom.conf', '# mine\n')
+    own(machine, '/srv/config/oom.conf')
+    (machine.base / OURS.lstrip('/')).symlink_to('/srv/config/oom.conf')
+    return machine
+
+
+def overcommit(machine, **params):
+    machine.show()
+    return run(machine, 'overcommit', **params)
+
+
+def panic(machine, **params):
+    machine.show()
+    return run(machine, 'panic_on_oom', **params)
+
+
+def service_machine(root, init='systemd'):
+    machine = ServiceMachine(root, init=init)
+    for name in ('a.service', 'b.service', 'foo@.service'):
+        machine.unit(name)
+    machine.process(100, unit='a.service')
+    machine.process(101, parent=100, unit='a.service')
+    machine.process(110, unit='b.service')
+    machine.process(120, unit='foo@1.service')
+    machine.put(f'{ETC}/b.service.d/theirs.conf', '[Service]\nOOMScoreAdjust=7\n')
+    machine.put(f'{ETC}/b.service.d/zz.conf', '[Service]\n# last\nOOMScoreAdjust=8\n')
+    for path in ('', '/theirs.conf', '/zz.conf'):
+        own(machine, f'{ETC}/b.service.d{path}')
+    return machine
+
+
+def openrc_machine(root):
+    machine = service_machine(root, init='openrc')
+    shutil.rmtree(machine.base / 'usr/lib/systemd')
+    for name in ('a', 'b'):
+        machine.put(f'/etc/init.d/{name}', '#!/sbin/openrc-run\n')
+        machine.put(f'/run/{name}.pid', '100\n' if name == 'a' else '110\n')
+    machine.put('/etc/conf.d/a', 'x=1\n')
+    own(machine, '/etc/conf.d/a')
+    machine.put('/sbin/start-stop-daemon', 'SSD_OOM_SCORE_ADJ')
+    machine.put('/run/openrc/softlevel', 'default')
+    return machine
+
+
+def services(machine, **params):
+    machine.loaded = {}
+    return machine.run(**params)
+
+
+STRICT = {'mode': 'never', 'kbytes': 3000000, 'admin_reserve_kbytes': 9000, 'conflicts': 'take_over'}
+BOTH = {'services': [{'name': 'a', 'score_adj': -5, 'oom_policy': 'kill'}, {'name': 'b', 'score_adj': 9}],
+        'conflicts': 'take_over'}
+INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
+PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
+ABSENT = {'state': 'absent'}
+# machine, module, what is there before, the wish, what takes everything back
+CASES = {
+    'overcommit': (sysctl_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit, absent': (sysctl_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit through a link': (linked_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit through a link, absent': (linked_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit, from kbytes to ratio': (sysctl_machine, overcommit, STRICT,
+                                         {'ratio': 90, 'conflicts': 'take_over'}, ABSENT),
+    'overcommit, run time only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
+    'overcommit, boot only': (sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
+    'panic': (sysctl_machine, panic, None,
+              {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False, 'conflicts': 'take_over'}, ABSENT),
+    'services': (service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
+    'services, absent': (service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
+                         {'state': 'absent', 'exclusive': True}),
+    'instances': (service_machine, services, None, INSTANCES, {'name': 'foo@', 'state': 'absent'}),
+    'instances, absent': (service_machine, services, INSTANCES, {'name': 'foo@', 'state': 'absent'},
+                          {'name': 'foo@', 'state': 'absent'}),
+    'services, one of them no longer': (service_machine, services, BOTH,
+                                        {'services': [{'name': 'a', 'score_adj': -7}], 'exclusive': True},
+                                        {'state': 'absent', 'exclusive': True}),
+    'openrc': (openrc_machine, services, None,
+               {'services': [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}]},
+               {'state': 'absent', 'exclusive': True}),
+    'openrc, absent': (openrc_machine, services,
+                       {'services': [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}]},
+                       {'state': 'absent', 'exclusive': True}, {'state': 'absent', 'exclusive': True}),
+    'a process': (service_machine, services, None, PROCESS, {'process': PROCESS['process'], 'state': 'absent'}),
+    'a process, absent': (service_machine, services, PROCESS, {'process': PROCESS['process'], 'state': 'absent'},
+                          {'process': PROCESS['process'], 'state': 'absent'}),
+}
+
+
+class Trial:
+    """A wish, tried again and again from the same state."""
+
+    def __init__(self, tmp_path, monkeypatch, case):
+        self.make, self.act, earlier, self.wish, self.back = CASES[case]
+        self.base, self.monkeypatch = tmp_path / 'machine', monkeypatch
+        machine = self.make(self.base)
+        if isinstance(machine, ServiceMachine):
+            machine.process(200, name='target')
+        machine.put('/run/target.pid', '200\n')
+        self.untouched, self.earlier = state(machine), earlier
+        if earlier:
+            locked(self.act, machine, earlier)
+            # Others may have made these theirs since.
+            for path in (OURS, f'{ETC}/a.service.d', f'{ETC}/a.service.d/90-oomkit.conf'):
+                if (self.base / path.lstrip('/')).exists():
+                    own(machine, path)
+        self.machine, self.memory = machine, dict(machine.state)
+        shutil.copytree(self.base, tmp_path / 'kept', symlinks=True)
+        self.kept, self.before = tmp_path / 'kept', state(machine)
+        _how, result, self.calls = self.run()
+        self.after = state(machine)
+        assert result['changed'] and differences(self.after, self.before)
+
+    def run(self, number=None, error=None):
+        """One run from the state before."""
+        shutil.rmtree(self.base)
+        shutil.copytree(self.kept, self.base, symlinks=True)
+        self.machine.state = dict(self.memory)
+        with self.monkeypatch.context() as patched:
+            injector = Injector(patched, number, error)
+            how, result = outcome(self.act, self.machine, self.wish)
+        return how, result, injector.calls
+
+    def violations(self, number, error):
+        how, said, calls = self.run(number, error)
+        told = []
+        if how == 'failed':
+            told += message_faults(said) + differences(state(self.machine), self.before, but=self.locks(calls, number))
+        elif how == 'done':
+            told += differences(state(self.machine), self.after, but=self.locks(calls, number))
+        return how, told + (self.next_ones(how) if not told else [])
+
+    def locks(self, calls, number):
+        """The lock may be left where its removal is what failed; the next run removes it."""
+        return ('run/oomkit',) if calls[number] in ('unlink', 'rmdir', 'close', 'stat', 'readlink') else ()
+
+    def next_ones(self, how):
+        """The next run brings what is wanted, the one after changes nothing, and then all can be taken back."""
+        but = RECORDS if how == 'killed' else ()
+        ended, said = outcome(self.act, self.machine, self.wish)
+        told = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
+        ended, said = outcome(self.act, self.machine, self.wish)
+        if ended != 'done' or said['changed']:
+            told.append('the run after the next: %r' % said)
+        return told + self.taken_back()
+
+    def taken_back(self):
+        """Everything is as it was before anything was ever asked for."""
+        for _time in range(2):
+            ended, said = outcome(self.act, self.machine, self.back)
+        if ended != 'done' or said['changed']:
+            return ['taken back twice: %r' % said]
+        # A copy of what was theirs stays, and what they did to files of ours since.
+        found = {path: value for path, value in state(self.machine).items() if not path.endswith('.oomkit-TIME~')}
+        return ['taken back: ' + one for one in differences(found, self.untouched, but=(ETC[1:] + '/a.service.d',))]
+
+
+def message_faults(exc):
+    text = str(exc)
+    if not isinstance(exc, (ApplyError, Refusal, ConvertError, OSError)):
+        return ['no message: %r' % exc]
+    if isinstance(exc, OSError) and not exc.filename:
+        return ['names nothing: %r' % exc]
+    return [text] if 'mistake' in text or 'NOT put back' in text or 'None:' in text else []
+
+
+def chosen(calls):
+    """Pairs of a call and an error: all of them, or a part of which most change something."""
+    every = [(number, error) for number in range(len(calls)) for error in (*ERRORS, KILL)]
+    if not INJECTIONS or INJECTIONS >= len(every):
+        return every
+    dice = random.Random(len(calls))
+    changing = [pair for pair in every if calls[pair[0]] in CHANGING]
+    half = dice.sample(changing, min(len(changing), INJECTIONS * 2 // 3))
+    return half + dice.sample(every, INJECTIONS - len(half))
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_one_call_fails(tmp_path, monkeypatch, case):
+    trial = Trial(tmp_path, monkeypatch, case)
+    found, outcomes = [], Counter()
+    for number, error in chosen(trial.calls):
+        how, told = trial.violations(number, error)
+        outcomes[how] += 1
+        if told:
+            name = error if error == KILL else errno.errorcode[error]
+            found.append('%s at call %d (%s): %s' % (name, number, trial.calls[number], '\n    '.join(told)))
+    print(case, len(trial.calls), dict(outcomes))
+    assert not found, '%d of %d:\n%s' % (len(found), sum(outcomes.values()), '\n'.join(found[:12]))
