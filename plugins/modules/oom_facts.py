@@ -188,7 +188,7 @@ ansible_facts:
               user: search
               uid: 998
               badness_pages: 502113
-              oom_score: 749
+              oom_score: 998
               oom_score_adj: 0
               rss_kb: 2001332
               swap_kb: 0
@@ -232,7 +232,7 @@ ansible_facts:
               at boot.
           type: dict
           sample:
-            vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 1}
+            vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 2}
             vm.panic_on_oom: {"value": 0, "file": null, "line": null}
         drift:
           description: The sysctls that will be different after the next boot.

@@ -163,7 +163,7 @@ outcome:
     - V(kill) if processes are killed, as RV(kill_order) says.
     - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
     - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a
-      cgroup, who asks for memory fails or waits.
+      cgroup, whoever asks for memory gets ENOMEM from a system call, and retries a page fault without end.
     - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
     - V(unknown) if it cannot be told, with the RV(reason).
   returned: success
@@ -194,7 +194,7 @@ kill_order:
           cgroup: /system.slice/search.service
           badness_pages: 502113
           error_pages: 38
-          oom_score: 749
+          oom_score: 998
           oom_score_adj: 0
     victims_count:
       description: How many may be.
