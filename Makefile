@@ -31,7 +31,7 @@ integration: ## ansible-test integration on this machine; its targets change not
 fuzz: ## hostile inputs for an hour, or OOMKIT_FUZZ_S=60 seconds; ends with the first finding
 	@tools/python.sh tools/environment.py test && .venv/bin/python tools/fuzz.py
 
-matrix: ## every supported ansible-core and every Python at hand, as a table (half an hour)
+matrix: ## every supported ansible-core, every Python at hand, and three machines of the lab in short, as a table (half an hour and more)
 	@tools/python.sh tools/environment.py test && .venv/bin/python tools/matrix.py
 
 lint: ## ruff, yamllint, shellcheck, ansible-lint, changelog and licences
