@@ -36,6 +36,16 @@ _PLUGIN = re.compile(r'plugins/(modules|callback|filter)/([a-z_]+)\.py')
 _KINDS = {'modules': 'module'}
 _CONTENTS = re.compile(r'^\.\. contents::\n(?: +:.*\n)+', re.MULTILINE)
 _ENTRY = re.compile(r'^( {4})(\w+)_(module|callback|filter|role)$', re.MULTILINE)
+# antsibull-docs knows no event sources: this goes before the roles.
+_ROLES = '.. _role_plugins_in_oomkit.linux:'
+_EVENT_SOURCES = '''\
+Event Sources
+~~~~~~~~~~~~~
+
+* :doc:`oom_kills event source <../events>` -- Tell of every process that the kernel kills because memory ran out, for
+  Event-Driven Ansible; with a rulebook of the same name
+
+'''
 
 
 def outside(match: re.Match) -> str:
@@ -57,6 +67,9 @@ def translate(app, name, source):
     elif name.startswith('reference/'):
         # The theme shows the contents of a page beside it, and short names are enough there.
         source[0] = _ENTRY.sub(r'\1\2 (\3) <\2_\3>', _CONTENTS.sub('', source[0]))
+        if name == 'reference/index':
+            before, label, after = source[0].partition(_ROLES)
+            source[0] = before + _EVENT_SOURCES + label + after
 
 
 def setup(app):

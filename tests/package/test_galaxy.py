@@ -65,6 +65,7 @@ def test_the_site_is_built_without_a_warning_and_every_guide_is_in_it(checkout):
     for page in (checkout / 'docs').glob('*.md'):
         assert (docs.SITE / (page.stem + '.html')).is_file()
         assert page.stem == 'index' or 'href="%s.html"' % page.stem in start, page
+    assert 'href="../events.html"><span class="doc">oom_kills' in (docs.SITE / 'reference' / 'index.html').read_text()
     linked = re.findall(r'href="(?!https?:|mailto:|#)([^"#]+)', ''.join(
         page.read_text() for page in docs.SITE.glob('*.html')))
     assert linked and not [name for name in set(linked) if not (docs.SITE / name.partition('?')[0]).exists()]
