@@ -403,6 +403,8 @@ def say(**told):
 
 def main():
     os.makedirs('/srv/faults', exist_ok=True)
+    # strace and what it watches wait for each other at every call: twice as fast where neither wakes another processor.
+    os.sched_setaffinity(0, {0})
     if not shutil.which('strace'):
         raise SystemExit('strace is missing')
     with open(sys.argv[1]) as cases:
