@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 
 import pytest
-from machine import OURS, Machine, run
+from machine import OURS, FakeProcFile, Machine, run
 from services_machine import ETC, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock, _undo
@@ -26,9 +26,10 @@ from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refus
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '40'))
+SYSCTL = 'write of a sysctl'
 LOOKING = ('read', 'stat', 'lstat', 'fstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'pread')
 CHANGING = ('open', 'write', 'pwrite', 'rename', 'unlink', 'mkdir', 'rmdir', 'fsync', 'fchmod', 'fchown', 'setxattr',
-            'ftruncate', 'close')
+            'ftruncate', 'close', SYSCTL)
 # Those whose errors tell the name that they were given.
 NAMED = ('open', 'stat', 'lstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'rename', 'unlink',
          'mkdir', 'rmdir')
@@ -38,6 +39,8 @@ KILL = 'KILL'
 OUR_CODE = os.sep + os.path.join('plugins', 'module_utils') + os.sep
 SEEN = ('etc', 'run', 'var', 'srv', 'proc', 'sys')
 RECORDS = ('run/oomkit', 'var/lib/oomkit')
+# What a killed run leaves half-way and only we read, and the two sysctls that erase each other: their limit counts.
+LEFT = re.compile(r'^run/oomkit|^var/lib/oomkit|/\.oomkit-|oomkit-TIME~|overcommit_(ratio|kbytes)$|proc/meminfo$|\.d$')
 MARK = 'user.oomkit.test'
 
 
@@ -51,8 +54,9 @@ class Injector:
     def __init__(self, monkeypatch, number=None, error=None):
         self.number, self.error, self.calls, self.over = number, error, [], False
         self.truncated = {}
-        for name in LOOKING + CHANGING:
+        for name in LOOKING + CHANGING[:-1]:
             monkeypatch.setattr(os, name, self._guarded(name, getattr(os, name)))
+        monkeypatch.setattr(FakeProcFile, 'write', self._guarded(SYSCTL, FakeProcFile.write))
         if error == KILL:
             monkeypatch.setattr(_undo.Undo, 'run', lambda undo: None)
 
@@ -130,6 +134,15 @@ def state(machine):
             content = path.read_bytes() if path.is_file() else None
             found[name] = (info.st_mode, info.st_uid, info.st_gid, extended, content)
     return found
+
+
+def limit_kb(found):
+    """What would be promised at most: infinite unless strict."""
+    memory = found.get('proc/sys/vm/overcommit_memory')
+    if memory is None or memory[-1] != b'2\n':
+        return float('inf')
+    text = found['proc/meminfo'][-1].decode()
+    return int(re.search('CommitLimit: ([0-9]+)', text).group(1))
 
 
 def differences(found, wanted, but=()):
@@ -288,11 +301,21 @@ class Trial:
     def violations(self, number, error):
         how, said, calls = self.run(number, error)
         told = []
-        if how == 'failed':
+        if how == 'killed':
+            told += self.between(state(self.machine))
+        elif how == 'failed':
             told += message_faults(said) + differences(state(self.machine), self.before, but=self.locks(calls, number))
         elif how == 'done':
             told += differences(state(self.machine), self.after, but=self.locks(calls, number))
         return how, told + (self.next_ones(how) if not told else [])
+
+    def between(self, found):
+        """What a killed run may leave: every file and value old or new, and never stricter than both."""
+        told = ['%s: %r is neither old nor new' % (path, value) for path, value in found.items()
+                if value not in (self.before.get(path), self.after.get(path)) and not LEFT.search(path)]
+        told += ['%s is gone' % path for path in self.before if path in self.after and path not in found]
+        limits = [limit_kb(one) for one in (found, self.before, self.after)]
+        return told + (['stricter than before and than wanted: %r' % limits] if limits[0] < min(limits[1:]) else [])
 
     def locks(self, calls, number):
         """The lock may be left where its removal is what failed; the next run removes it."""
@@ -334,9 +357,11 @@ def chosen(calls):
     if not INJECTIONS or INJECTIONS >= len(every):
         return every
     dice = random.Random(len(calls))
-    changing = [pair for pair in every if calls[pair[0]] in CHANGING]
-    half = dice.sample(changing, min(len(changing), INJECTIONS * 2 // 3))
-    return half + dice.sample(every, INJECTIONS - len(half))
+    # Always all kills between two sysctls; and mostly calls that change something.
+    between = [(number, KILL) for number, name in enumerate(calls) if name == SYSCTL]
+    changing = [pair for pair in every if calls[pair[0]] in CHANGING and pair not in between]
+    half = between + dice.sample(changing, min(len(changing), INJECTIONS * 2 // 3))
+    return half + dice.sample(every, max(0, INJECTIONS - len(half)))
 
 
 @pytest.mark.parametrize('case', CASES)
