@@ -200,6 +200,10 @@ class Host(object):
         except OSError:
             return None
 
+    def link_target(self, path: str) -> Optional[str]:
+        """What the last part of the path says as a symbolic link, None when it is none or not there. Raises OSError."""
+        return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
+
     # ----------------------------------------------------------------- writes
 
     def open_proc(self, path: str) -> 'ProcFile':
