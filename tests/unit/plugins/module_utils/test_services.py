@@ -177,7 +177,7 @@ def test_in_an_image_only_files_are_written(tmp_path):
 
 
 def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
-    record = _adj_record.Record({}, {'sysv': 3}, {(10, 100): 7})
+    record = _adj_record.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): 7})
     machine.put(_adj_record.FILE, _adj_record.dump(record).decode())
     assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
     left = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
