@@ -37,7 +37,7 @@ def parse(data: Optional[bytes]) -> Record:
             dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
             dict((str(name), int(value)) for name, value in found['originals'].items()),
             dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']),
-            dict((str(unit), int(value)) for unit, value in found.get('groups', {}).items()))
+            dict((str(unit), int(bool(value))) for unit, value in found.get('groups', {}).items()))
     except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         return EMPTY
 

@@ -35,14 +35,12 @@ class Target(object):
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
                  main_pid: int = 0, found: Optional[Iterable[Seen]] = None) -> None:
-        """``found`` are the processes when it was decided, before anything was done: these may have the value already.
-
-        ``before_round`` is told whom the next writes are about, before they are made.
-        """
+        """``found`` are the processes when it was decided, before anything was done; some may have it already."""
         self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
         self.given = list(given)
         self.main_pid = main_pid
         self.changed: Dict[int, Tuple[int, int]] = {}
+        # Is told of whom the next writes are about, before they are made.
         self.before_round: Optional[Callable[[List[Seen]], None]] = None
         self._had_it = None if found is None else self._with_it(found)
 

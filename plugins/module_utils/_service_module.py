@@ -138,8 +138,7 @@ def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any
     return result
 
 
-def _apply_processes(host: Host, targets: List[Target], recorded: bool,
-                     forgotten: List[Any]) -> None:
+def _apply_processes(host: Host, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
     """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
     with undone() as undo:
         for target in targets:

@@ -155,16 +155,17 @@ def _units_of(plan: Plan, service: Service) -> Set[str]:
 
 def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:
     """memory.oom.group from before us, of units that run on with another and whose files do not tell."""
-    running = dict((one.unit, one.oom_group) for one in service.running)
+    running = dict((one.unit, one) for one in service.running)
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
     if not plan.request.runtime:
         return kept
     told = service.boot_after[OOM_POLICY].value
-    for unit, change in running.items():
-        if service.remove or (told is not None and told == service.wish.oom_policy):
+    for unit, one in running.items():
+        is_back = service.remove and one.target is not None  # an instance with a drop-in of its own has none here
+        if is_back or (told is not None and told == service.wish.oom_policy):
             kept.pop(unit, None)
-        elif change is not None:
-            kept.setdefault(unit, change.before)
+        elif one.oom_group is not None:
+            kept.setdefault(unit, one.oom_group.before)
     return kept
 
 

@@ -279,6 +279,50 @@ def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatc
     assert everything(machine) == before
 
 
+# --------------------------------------------------------------------- policies
+
+def test_a_policy_until_the_restart_is_taken_back(machine):
+    for wish in ({'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}):
+        machine.run(name='a', oom_policy='kill', persistent=False)
+        machine.run(name='a', score_adj=5)
+        assert machine.get(GROUP) == '1\n'
+        ends(machine, **wish)
+        assert machine.get(GROUP) == '0\n' and not machine.exists(RUN)
+
+
+def test_what_the_unit_file_says_is_what_it_is_taken_back_to(machine):
+    machine.run(name='a', oom_policy='continue', persistent=False)
+    machine.run(name='a', oom_policy='kill', persistent=False)
+    machine.unit('a.service', '[Service]\nOOMPolicy=kill\n')
+    machine.run(name='a', state='absent')
+    assert machine.get(GROUP) == '1\n' and not machine.exists(RUN)
+
+
+def test_an_instance_with_a_drop_in_of_its_own_keeps_its_policy_when_the_template_is_taken_back(machine):
+    machine.unit('b@.service')
+    machine.process(30, unit='b@1.service')
+    group = GROUP.replace('a.service', 'b@1.service')
+    machine.run(name='b@', score_adj=5)
+    machine.run(name='b@1', score_adj=6)
+    machine.run(name='b@1', oom_policy='kill', persistent=False)
+    ends(machine, name='b@', state='absent')
+    assert machine.get(group) == '1\n' and machine.adj(30) == 6
+    ends(machine, name='b@1', state='absent')
+    assert machine.get(group) == '0\n' and machine.adj(30) == 0 and not machine.exists(RUN)
+
+
+def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, monkeypatch):
+    """The record of a killed run names instances, which are part of the template."""
+    machine.unit('b@.service')
+    machine.process(30, unit='b@1.service')
+    wish = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
+    with at(7, monkeypatch, True) as met:
+        machine.run(**wish)
+    assert met and 'b@1.service' in _adj_record.names_of(_adj_record.parse(machine.read_bytes(_adj_record.FILE)))
+    ends(machine, **wish)
+    assert machine.adj(30) == 5
+
+
 # -------------------------------------------------------------------- processes
 
 def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monkeypatch):
