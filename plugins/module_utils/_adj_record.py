@@ -5,12 +5,13 @@
 """What was set on running processes and stands in no file of systemd's, kept in /run/oomkit until the next boot.
 
 For each unit the values that it may have given to processes which run now, although no unit file says so (any more),
-and for what is set live only the value from before, so that state absent can put it back.
+and for what is set live only the value from before, so that state absent can put it back. The same for
+memory.oom.group of its cgroup.
 """
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
@@ -23,8 +24,9 @@ Record = NamedTuple('Record', [
     ('units', Dict[str, Tuple[Given, ...]]),
     ('originals', Dict[str, int]),                       # by service of other inits
     ('processes', Dict[Tuple[int, int], int]),           # by PID and start time
+    ('groups', Dict[str, int]),                          # by unit; older records have none
 ])
-EMPTY = Record({}, {}, {})
+EMPTY = Record({}, {}, {}, {})
 
 
 def parse(data: Optional[bytes]) -> Record:
@@ -34,16 +36,19 @@ def parse(data: Optional[bytes]) -> Record:
         return Record(
             dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
             dict((str(name), int(value)) for name, value in found['originals'].items()),
-            dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']))
+            dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']),
+            dict((str(unit), int(bool(value))) for unit, value in found.get('groups', {}).items()))
     except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         return EMPTY
 
 
 def read(host: Host) -> Optional[bytes]:
-    """The file's content, None where there is none or it may not be read: root only sees it."""
+    """The file's content, None where there is none or it may not be read: root only sees it. Raises OSError."""
     try:
         return host.read_bytes(FILE)
     except PermissionError:
+        if os.geteuid() == 0:
+            raise  # to go on without would be to forget what is in it
         return None
 
 
@@ -65,6 +70,7 @@ def dump(record: Record) -> Optional[bytes]:
         'units': dict((unit, [list(given) for given in values]) for unit, values in record.units.items()),
         'originals': record.originals,
         'processes': [list(key) + [value] for key, value in sorted(record.processes.items())],
+        'groups': record.groups,
     }
     return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
 
@@ -96,7 +102,13 @@ def both(one: Record, other: Record) -> Record:
     units = dict(one.units)
     for unit, values in other.units.items():
         units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
-    return Record(units, _over(other.originals, one.originals), _over(other.processes, one.processes))
+    return Record(units, _over(other.originals, one.originals), _over(other.processes, one.processes),
+                  _over(other.groups, one.groups))
+
+
+def names_of(record: Record) -> Set[str]:
+    """The units of systemd of which something is recorded."""
+    return set(record.units) | set(record.groups)
 
 
 def _over(below: Dict[Any, int], above: Dict[Any, int]) -> Dict[Any, int]:

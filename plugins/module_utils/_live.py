@@ -10,7 +10,7 @@ whole look finds nothing to change.
 
 import errno
 import time
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
@@ -34,12 +34,18 @@ class Target(object):
     """One group of processes and the value that they are to have."""
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
-                 main_pid: int = 0) -> None:
+                 main_pid: int = 0, found: Optional[Iterable[Seen]] = None) -> None:
+        """``found`` are the processes when it was decided, before anything was done; some may have it already."""
         self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
         self.given = list(given)
         self.main_pid = main_pid
         self.changed: Dict[int, Tuple[int, int]] = {}
-        self._had_it: Set[Tuple[int, int]] = set()
+        # Is told of whom the next writes are about, before they are made.
+        self.before_round: Optional[Callable[[List[Seen]], None]] = None
+        self._had_it = None if found is None else self._with_it(found)
+
+    def _with_it(self, processes: Iterable[Seen]) -> Set[Tuple[int, int]]:
+        return set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
 
     def _is_given(self, one: Seen) -> bool:
         return one.score_adj == self.wanted or any(
@@ -67,21 +73,23 @@ class Target(object):
     def apply(self, host: Host) -> None:
         """Set the value until nobody is left to be set. Raises LiveError."""
         end = time.monotonic() + _LIMIT_S
-        first = True
         while True:
             processes = self.group.look(host)
-            if first:
-                self._had_it = set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
-                first = False
+            if self._had_it is None:
+                self._had_it = self._with_it(processes)
             left = self.to_change(processes)
             if not left:
                 return
-            if time.monotonic() > end:
-                raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
-                                'starts new ones faster than they can be set' % (
-                                    self.label, _LIMIT_S, self.wanted, len(left)))
+            self._check_time(end, self.wanted, left)
+            if self.before_round is not None:
+                self.before_round(left)
             for one in left:
                 self._set(host, one, self.wanted)
+
+    def _check_time(self, end: float, value: int, left: List[Seen]) -> None:
+        if time.monotonic() > end:
+            raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
+                            'starts new ones faster than they can be set' % (self.label, _LIMIT_S, value, len(left)))
 
     def _set(self, host: Host, one: Seen, value: int) -> None:
         """Write through the descriptor of just this process, if it is still as it was seen."""
@@ -90,29 +98,50 @@ class Target(object):
                 now = held.look() if self.group.holds(held) else None
                 if now is None or now.start_ticks != one.start_ticks or now.score_adj != one.score_adj:
                     return
-                if held.write_score_adj(value):
-                    self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
+                was_changed = one.pid in self.changed
+                # Before the write, which may be done and fail all the same: the way back looks at the present value.
+                self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
+                if not held.write_score_adj(value) and not was_changed:
+                    del self.changed[one.pid]
         except OSError as exc:
             raise LiveError(_explain(self.label, one, value, exc)) from exc
 
     def undo(self, host: Host) -> None:
-        """Put back what was changed, the children that were born since included. Raises OSError, LiveError."""
-        if not self.changed:
-            return
+        """Put back what was changed, and what was born or started since with the value. Raises OSError, LiveError."""
+        if self._had_it is None:
+            return  # nothing was looked at yet
         for pid, (start_ticks, value) in self.changed.items():
             with Held(host, pid) as held:
                 now = held.look()
                 if now is not None and now.start_ticks == start_ticks and now.score_adj == self.wanted:
                     held.write_score_adj(value)
-        before = _most_common([value for _start, value in self.changed.values()])
+        before = self._before()
         end = time.monotonic() + _LIMIT_S
-        while time.monotonic() < end:
-            born = [one for one in self.group.look(host) if one.score_adj == self.wanted
-                    and (one.pid, one.start_ticks) not in self._had_it]
+        while before is not None and before != self.wanted:
+            born = self._born(host)
             if not born:
                 return
+            self._check_time(end, before, born)
             for one in born:
                 self._set(host, one, before)
+
+    def _before(self) -> Optional[int]:
+        """What those had that were changed. Where none was, what the unit gave: it may have been started anew since.
+
+        Where some had the value before they may have set it themselves, and will have again: None, they are left.
+        """
+        values = [value for _start, value in self.changed.values()]
+        if values:
+            return _most_common(values)
+        return self.given[0].value if self.given and not self._had_it else None
+
+    def _born(self, host: Host) -> List[Seen]:
+        """Those that have the value now and did not have it before, nor set it themselves."""
+        processes = self.group.look(host)
+        if self.scope == INHERITED:
+            processes = self.sort(processes).inherited
+        return [one for one in processes
+                if one.score_adj == self.wanted and (one.pid, one.start_ticks) not in (self._had_it or ())]
 
 
 def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:

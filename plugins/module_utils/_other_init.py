@@ -104,7 +104,7 @@ def _service(plan: Any, wish: Wish, name: str, pid: int, listed: bool = True) ->
     wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
     if wanted is not None and plan.request.runtime:
         given = (Given(one.leader().score_adj, None),) + plan.situation.record.units.get(wish.unit, ())
-        one.target = Target(name, group, wanted, plan.request.scope, given, pid)
+        one.target = Target(name, group, wanted, plan.request.scope, given, pid, one.processes)
         one.to_change = one.target.to_change(one.processes)
         one.left_alone = one.target.left_alone(one.processes)
         one.after = wanted if one.leader() in one.to_change else one.before

@@ -4,15 +4,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
 
+import errno
 import os
-from typing import Any, ContextManager, List
+import stat
+from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _litter, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _litter, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host
-from ansible_collections.oomkit.linux.plugins.module_utils._live import LiveError, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
+
+_GONE = (errno.ENOENT, errno.ENODEV)
 
 
 def undone() -> ContextManager[Undo]:
@@ -20,28 +24,30 @@ def undone() -> ContextManager[Undo]:
     return undone_on_failure(ManagerError, LiveError)
 
 
-def apply_plan(plan: Any) -> List[str]:
-    """Do what the plan says; the backups made of files of others. Raises ApplyError with everything put back."""
+def apply_plan(plan: Any, result_of: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
+    """Do what the plan says; the result, made of the backups of files of others.
+
+    Raises ApplyError with everything put back, also where it is the result that cannot be made.
+    """
     with undone() as undo:
-        return _apply(plan, undo)
+        return result_of(_apply(plan, undo))
 
 
 def _apply(plan: Any, undo: Undo) -> List[str]:
+    """The way back is the other way round: files, daemon-reload, processes, and last what tells of a killed run."""
     situation = plan.situation
     host, manager = situation.host, situation.manager
     put_record(host, situation.record_data, _meanwhile(plan), undo)
+    # Before anything is written there, the copies of files of others too.
+    marks = [_litter.mark(host, folder, undo) for folder in _drop_in_folders(plan.files)]
+    for target in plan.targets:
+        # Once more after systemd has the old files again: what starts until then starts with the new value.
+        _remember(host, target, undo)
     if plan.reload:
-        undo.add('daemon-reload', manager.reload)  # undone after the files are back
+        undo.add('daemon-reload', manager.reload)
     backups = [backup(host, path, undo) for path in plan.taken_over]
-    marks = []
-    for path, (before, after) in sorted(plan.files.items()):
-        folder = os.path.dirname(path)
-        of_drop_ins = os.path.dirname(folder) == _unit_files.ETC
-        if of_drop_ins:
-            marks.append(_litter.mark(host, folder, undo))
+    for path, (before, after) in sorted(plan.files.items(), key=_place):
         put(host, path, before, after, undo)
-        if of_drop_ins and after is None:
-            _remove_folder(host, folder, undo)
     if plan.reload:
         manager.reload()
     for target in plan.targets:
@@ -51,8 +57,22 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
             _write(host, one.oom_group, undo)
     _check_boot(plan)
     put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
-    _litter.clear(host, plan.litter + marks)
+    emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
+    _clear(host, emptied + plan.litter + marks, undo)
     return backups
+
+
+def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
+    """By our drop-in a later run finds what else is to be taken back, so it comes before all others and goes last."""
+    path, (_before, after) = item
+    if os.path.basename(path) != _drop_in.NAME:
+        return 1, path
+    return 0 if _drop_in.is_ours(after) else 2, path
+
+
+def _drop_in_folders(paths: Iterable[str]) -> List[str]:
+    folders = set(os.path.dirname(path) for path in paths)
+    return sorted(folder for folder in folders if os.path.dirname(folder) == _unit_files.ETC)
 
 
 def _meanwhile(plan: Any) -> _adj_record.Record:
@@ -62,9 +82,24 @@ def _meanwhile(plan: Any) -> _adj_record.Record:
     processes behind whose value nothing explains, and that the next run would take for their own.
     """
     record = _adj_record.both(plan.situation.record, plan.record_after)
-    for one in plan.running():
-        if one.to_change:
-            record = _adj_record.both(record, _adj_record.EMPTY._replace(units={one.unit: tuple(one.target.given)}))
+    is_other_init = plan.situation.is_other_init(plan.request)
+    for service in plan.services:
+        for one in service.running:
+            record = _adj_record.both(record, _of_unit(one, service.remove, is_other_init))
+    return record
+
+
+def _of_unit(one: Any, remove: bool, is_other_init: bool) -> _adj_record.Record:
+    """What a running unit has and will have; where ours is taken back, what it will have is what was before us."""
+    record = _adj_record.EMPTY
+    if one.to_change:
+        values = one.target.given + [Given(one.target.wanted, None)]
+        record = record._replace(units={one.unit: tuple(values)})
+        if remove and is_other_init:
+            record = record._replace(originals={one.target.label: one.target.wanted})
+    if one.oom_group is not None:
+        value = one.oom_group.after if remove else one.oom_group.before
+        record = record._replace(groups={one.unit: value})
     return record
 
 
@@ -75,18 +110,36 @@ def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) 
         return
     put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, RUN_FOLDER_MODE)
     if data is None:
+        undo.add(RUN_FOLDER, lambda: host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE))
         host.remove_folder(RUN_FOLDER)
 
 
 def set_live(host: Host, target: Target, undo: Undo) -> None:
     """Set one group of processes, with the way back remembered before."""
-    undo.add('oom_score_adj of ' + target.label, lambda: target.undo(host))
+    _remember(host, target, undo)
     target.apply(host)
 
 
-def _remove_folder(host: Host, folder: str, undo: Undo) -> None:
-    undo.add(folder, lambda: host.make_folder(folder))
-    host.remove_folder(folder)
+def _remember(host: Host, target: Target, undo: Undo) -> None:
+    undo.add('oom_score_adj of ' + target.label, lambda: target.undo(host))
+
+
+def _clear(host: Host, paths: List[str], undo: Undo) -> None:
+    """Remove what is not needed any more, folders as far as nothing is in them.
+
+    This comes last because a folder cannot be taken back whole: made anew it has its mode and owner only.
+    """
+    for path in paths:
+        info = host.look(path)
+        if info is not None and stat.S_ISDIR(info.st_mode):
+            undo.add(path, lambda path=path, info=info: _make_again(host, path, info))
+        _litter.clear(host, [path])
+
+
+def _make_again(host: Host, path: str, info: os.stat_result) -> None:
+    for made in host.make_folder(path):
+        os.chown(host.locate(made), info.st_uid, info.st_gid)
+        os.chmod(host.locate(made), stat.S_IMODE(info.st_mode))
 
 
 def _write(host: Host, change: OomGroup, undo: Undo) -> None:
@@ -96,11 +149,16 @@ def _write(host: Host, change: OomGroup, undo: Undo) -> None:
 
 
 def _write_number(host: Host, path: str, value: int) -> None:
-    file = host.open_proc(path)
+    """Nothing happens where the unit has stopped and its cgroup is gone."""
     try:
-        file.write(b'%d\n' % value)
-    finally:
-        file.close()
+        file = host.open_proc(path)
+        try:
+            file.write(b'%d\n' % value)
+        finally:
+            file.close()
+    except OSError as exc:
+        if exc.errno not in _GONE:
+            raise
 
 
 def _check_boot(plan: Any) -> None:

@@ -55,12 +55,12 @@ def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
 
 
 def _draft_removal(plan: Any, service: Service, overlay: Overlay) -> None:
-    data = plan.situation.ours.get(service.name)
-    if data is None:
-        return
-    overlay[_drop_in.path_of(service.name)] = _drop_in.without_ours(data)
+    """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service):
         overlay[path] = to_bytes(_restored(to_text(plan.situation.files.read(path))))
+    data = plan.situation.ours.get(service.name)
+    if data is not None:
+        overlay[_drop_in.path_of(service.name)] = _drop_in.without_ours(data)
 
 
 # -------------------------------------------------------------------- conflicts

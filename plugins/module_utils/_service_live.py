@@ -10,7 +10,7 @@ This much of a plan a forecast needs as well, which only assumes values and writ
 import difflib
 from typing import Any, Dict, Iterable, List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
@@ -156,7 +156,11 @@ def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
     situation = plan.situation
     if not plan.request.exclusive:
         return
-    for name in sorted(set(situation.ours) | set(situation.record.units)):
+    known = set(situation.ours).union(listed)
+    # An instance of which something is recorded is part of its template, unless it has a drop-in of its own.
+    recorded = set(unit for unit in _adj_record.names_of(situation.record)
+                   if _unit_names.template_of(unit) not in known)
+    for name in sorted(recorded.union(situation.ours)):
         if name not in listed:
             unit = situation.files.find(name)._replace(name=name)
             plan.services.append(Service(Wish(name, name, None, None, None), unit, True, listed=False))
@@ -168,7 +172,7 @@ def _observe(plan: LivePlan) -> None:
     """Ask the manager once about all units, and look at their processes."""
     situation = plan.situation
     for service in plan.services:
-        service.owned = service.name in situation.ours or service.name in situation.record.units
+        service.owned = service.name in situation.ours or _is_recorded(situation, service.name)
         service.transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
     if situation.manager is None:
         return
@@ -185,6 +189,11 @@ def _observe(plan: LivePlan) -> None:
         service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         service.running = [one for one in (_running(situation, state) for state in service.states) if one.processes]
+
+
+def _is_recorded(situation: Situation, name: str) -> bool:
+    """Whether something is recorded of the unit, or of an instance of it: those have records of their own."""
+    return any(name in (unit, _unit_names.template_of(unit)) for unit in _adj_record.names_of(situation.record))
 
 
 def _running(situation: Situation, state: State) -> Running:
@@ -225,7 +234,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
         if value is not None]
     given += plan.situation.record.units.get(one.unit, ())
     given += plan.situation.record.units.get(service.name, ())
-    one.target = Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid)
+    one.target = Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes)
     one.to_change = one.target.to_change(one.processes)
     one.left_alone = one.target.left_alone(one.processes)
     if one.leader() in one.to_change:
@@ -247,9 +256,9 @@ def _number(text: Optional[str]) -> Optional[int]:
 def _oom_group(plan: LivePlan, service: Service, one: Running, before: Optional[str],
                after: Optional[str]) -> Optional[OomGroup]:
     """What to write to memory.oom.group: systemd sets it at a start only (``unit_apply_oom_group``... cgroup.c)."""
-    asked = service.wish.oom_policy if not service.remove else (after or 'stop') if before != after else None
+    wanted = _group_wanted(plan, service, one, before, after)
     folder = getattr(one.group, 'folder', None)
-    if asked is None or folder is None:
+    if wanted is None or folder is None:
         return None
     path = folder + '/memory.oom.group'
     text = plan.situation.host.read_text(path)
@@ -257,5 +266,16 @@ def _oom_group(plan: LivePlan, service: Service, one: Running, before: Optional[
         service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
                              'without it')
         return None
-    found, wanted = to_number(text) or 0, 1 if asked == 'kill' else 0
+    found = to_number(text) or 0
     return OomGroup(path, found, wanted) if found != wanted else None
+
+
+def _group_wanted(plan: LivePlan, service: Service, one: Running, before: Optional[str],
+                  after: Optional[str]) -> Optional[int]:
+    """What memory.oom.group is to be, None for what it is."""
+    if not service.remove:
+        return None if service.wish.oom_policy is None else int(service.wish.oom_policy == 'kill')
+    recorded = plan.situation.record.groups.get(one.unit)
+    if after is None and recorded is not None:
+        return recorded
+    return int(after == 'kill') if before != after or recorded is not None else None

@@ -6,12 +6,18 @@
 
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _process_match, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _litter,
+    _process_match,
+    _unit_files,
+    _unit_names,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -24,7 +30,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
 from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
 
 _MOST_LEFT_ALONE = 100
@@ -44,8 +50,9 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
     forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
-    backups = apply_plan(plan) if plan.to_do and not check_mode else []
-    return dict(result_of(plan, backups), **forecasts)
+    result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
+              else result_of(plan, []))
+    return dict(result, **forecasts)
 
 
 # ---------------------------------------------------------------------- options
@@ -114,8 +121,7 @@ def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any
     label = _process_match.describe(params['process'])
     found = group.look(host)
     warnings = _nothing_found(label, request) if not found else []
-    data = _adj_record.read(host)
-    record = _adj_record.parse(data)
+    record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
@@ -125,17 +131,32 @@ def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any
     if not recorded and (changes or wanted is None):
         warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
                                          'state: absent will not bring the value from before back'))
+    result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if not request.check_mode:
-        targets = _process_targets(host, label, group, wanted, changes, record)
-        if targets:
-            with undone() as undo:
-                if recorded:
-                    put_record(host, data, _with_originals(host, record, changes), undo)
-                for target in targets:
-                    set_live(host, target, undo)
-                if wanted is None and recorded:
-                    put_record(host, host.read_bytes(_adj_record.FILE), _without(record, list(alive)), undo)
-    return dict(_process_result(label, found, goals, changes, warnings), **forecasts)
+        _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
+                         list(alive) if wanted is None else [])
+    return result
+
+
+def _apply_processes(host: Host, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
+    """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
+    with undone() as undo:
+        for target in targets:
+            if recorded:
+                target.before_round = lambda left: _put_originals(host, left, undo)
+            set_live(host, target, undo)
+        if recorded:
+            data = _adj_record.read(host)
+            record = _adj_record.parse(data)
+            if any(key in record.processes for key in forgotten):
+                put_record(host, data, _without(record, forgotten), undo)
+            _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
+
+
+def _put_originals(host: Host, changes: List[Seen], undo: Undo) -> None:
+    """Those that are about to be set: the rule may match more of them than when it was decided."""
+    data = _adj_record.read(host)
+    put_record(host, data, _with_originals(host, _adj_record.parse(data), changes), undo)
 
 
 _NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
@@ -145,8 +166,8 @@ def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], 
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, _process_match.group_of(host, {'pid': one.pid}),
-                   record.processes[(one.pid, one.start_ticks)], ALL) for one in changes]
+    return [Target(label, _process_match.group_of_one(one), record.processes[(one.pid, one.start_ticks)], ALL)
+            for one in changes]
 
 
 def _nothing_found(label: str, request: Request) -> List[str]:

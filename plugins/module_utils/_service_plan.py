@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From wishes about services to a plan: everything a run would do, decided once, before anything is touched."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
@@ -30,6 +30,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import (
     LOADED,
     MASKED,
     MISSING,
+    OOM_POLICY,
     SCORE_ADJ,
 )
 
@@ -45,11 +46,12 @@ class Plan(LivePlan):
         self.orphans: List[str] = []
         self.litter: List[str] = []
         self.reload = False
+        self.stale = False
 
     @property
     def changed(self) -> bool:
         """Whether the real run would touch anything that the user sees."""
-        return bool(self.files or self.reload or any(one.to_change or one.oom_group for one in self.running()))
+        return bool(self.files or self.stale or any(one.to_change or one.oom_group for one in self.running()))
 
     @property
     def to_do(self) -> bool:
@@ -60,7 +62,8 @@ class Plan(LivePlan):
 def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Plan:
     """Decide everything. Raises ConvertError and Refusal, before anything is touched."""
     plan = Plan(situation, request)
-    plan.litter = (_litter.of_drop_ins(situation.host) + _litter.in_folder(situation.host, '/etc/conf.d')
+    marked = _litter.of_drop_ins(situation.host)
+    plan.litter = (marked + _litter.in_folder(situation.host, '/etc/conf.d')
                    + _litter.in_folder(situation.host, RUN_FOLDER))
     find(plan, wishes)
     if situation.is_other_init(request):
@@ -79,7 +82,10 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         if request.runtime:
             plan_live(plan, service, files_after)
         _note(plan, service)
-    plan.reload = situation.manager is not None and (bool(plan.files) or _is_stale(plan))
+    plan.stale = situation.manager is not None and _is_stale(plan)
+    # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
+    # a unit that nothing here is about.
+    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or marked)
     _plan_record(plan)
     _trust.check(situation.host, plan.files)
     _service_guard.guard(plan)
@@ -134,9 +140,33 @@ def _plan_record(plan: Plan) -> None:
     """Keep what no unit file tells: values set live only, and those of processes that a file was changed behind."""
     record = plan.situation.record
     for service in plan.services:
-        for unit in set([one.unit for one in service.running] + [service.name]):
+        for unit in _units_of(plan, service):
             record = _adj_record.with_unit(record, unit, _values_to_keep(plan, service, unit))
+        record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
     plan.record_after = record
+
+
+def _units_of(plan: Plan, service: Service) -> Set[str]:
+    """The service's units as the record may name them: those that run, and instances that did."""
+    recorded = _adj_record.names_of(plan.situation.record)
+    return set([one.unit for one in service.running] + [service.name]
+               + [unit for unit in recorded if _unit_names.template_of(unit) == service.name])
+
+
+def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:
+    """memory.oom.group from before us, of units that run on with another and whose files do not tell."""
+    running = dict((one.unit, one) for one in service.running)
+    kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
+    if not plan.request.runtime:
+        return kept
+    told = service.boot_after[OOM_POLICY].value
+    for unit, one in running.items():
+        is_back = service.remove and one.target is not None  # an instance with a drop-in of its own has none here
+        if is_back or (told is not None and told == service.wish.oom_policy):
+            kept.pop(unit, None)
+        elif one.oom_group is not None:
+            kept.setdefault(unit, one.oom_group.before)
+    return kept
 
 
 def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:

@@ -183,7 +183,7 @@ class UnitFiles(object):
 
         A link out of the search path is a linked unit file, which keeps its name.
         """
-        target = self.host.read_link(path)
+        target = self.host.link_target(path)  # one that cannot be read is no unit of its own
         if target is None:
             return None
         whole = self.host.real(os.path.dirname(path) + '/' + target if not target.startswith('/') else target)

@@ -35,7 +35,7 @@ def campaign(machine, cases, injections, timeout_s=28800):
 
 @pytest.mark.parametrize('case', CASES, ids=[case['name'] for case in CASES])
 def test_nothing_is_half_done_whatever_fails(fresh, case):
-    wanted = INJECTIONS // 2 if case.get('unit') else INJECTIONS  # a daemon-reload takes longer than all the rest
+    wanted = INJECTIONS // 2 if case.get('units') else INJECTIONS  # a daemon-reload takes longer than all the rest
     violations, (told,) = campaign(fresh, [case], wanted)
     assert told['injections'] >= min(wanted or told['calls'], told['calls'])
     assert violations == []

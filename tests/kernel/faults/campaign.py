@@ -49,7 +49,7 @@ LIMIT_S = 60
 
 Call = namedtuple('Call', 'name number text')
 Done = namedtuple('Done', 'status answer errors seconds')
-State = namedtuple('State', 'files sysctls live manager')
+State = namedtuple('State', 'files sysctls live groups manager')
 
 
 # ----------------------------------------------------------------------------- one run
@@ -164,20 +164,36 @@ def state(case):
     live = {}
     for pid in pids(case):
         live[pid] = int(read('/proc/%d/oom_score_adj' % pid))
-    return State(tree(), {key: int(read('/proc/sys/' + key)) for key in SYSCTLS}, live, manager(case.get('unit')))
+    groups = {path: int(read(path)) for path in (folder + '/memory.oom.group' for folder in cgroups(case))
+              if os.path.exists(path)}
+    return State(tree(), {key: int(read('/proc/sys/' + key)) for key in SYSCTLS}, live, groups, manager(units(case)))
 
 
-def manager(unit):
-    """What systemd knows of the unit."""
-    if not unit:
+def units(case):
+    """The units whose processes are looked at, and that systemd is asked about."""
+    return case.get('units', ())
+
+
+def manager(names):
+    """What systemd knows of the units."""
+    if not names:
         return b''
-    asked = ['systemctl', 'show', '-p', 'OOMScoreAdjust,NeedDaemonReload', unit]
+    asked = ['systemctl', 'show', '-p', 'OOMScoreAdjust,OOMPolicy,NeedDaemonReload', *names]
     return subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout
 
 
+def cgroups(case):
+    """The folders of the units that run. Instances have a slice of their own for their template."""
+    if not units(case):
+        return []
+    asked = ['systemctl', 'show', '-p', 'ControlGroup', '--value', *units(case)]
+    told = subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    return ['/sys/fs/cgroup' + path for path in told]
+
+
 def pids(case):
-    if case.get('unit'):
-        return [int(pid) for pid in read('/sys/fs/cgroup/system.slice/%s/cgroup.procs' % case['unit']).split()]
+    if units(case):
+        return [int(pid) for folder in cgroups(case) for pid in read(folder + '/cgroup.procs').split()]
     return [int(read('/run/target.pid'))] if case.get('process') else []
 
 
@@ -188,7 +204,7 @@ def plain(one):
         if path == '/run/oomkit/oom_score_adj.json':
             record = json.loads(data.decode())
             data = json.dumps([{unit: [value for value, _ticks in values] for unit, values in record['units'].items()},
-                               record['originals'], record['processes']], sort_keys=True)
+                               record['originals'], record['processes'], record.get('groups', {})], sort_keys=True)
         files[re.sub(r'\.oomkit-[0-9T]+~$', '.oomkit-TIME~', path)] = (mode, data)
     return one._replace(files=files)
 
@@ -212,7 +228,9 @@ def put_back(case, wanted):
     put_back_sysctls(wanted.sysctls)
     for pid, value in wanted.live.items():
         put_back_number('/proc/%d/oom_score_adj' % pid, value)
-    if case.get('unit') and state(case).manager != wanted.manager:
+    for path, value in wanted.groups.items():
+        put_back_number(path, value)
+    if units(case) and state(case).manager != wanted.manager:
         subprocess.run(['systemctl', 'daemon-reload'], check=True)
     left = differences(state(case), wanted)
     if left:
@@ -283,6 +301,8 @@ def between(found, before, after):
     for pid, value in found.live.items():
         if value not in (before.live.get(pid), after.live.get(pid)):
             told.append('oom_score_adj of %d: %r is neither old nor new' % (pid, value))
+    told += ['%s: %r is neither old nor new' % (path, value) for path, value in found.groups.items()
+             if value not in (before.groups.get(path), after.groups.get(path))]
     return told
 
 

@@ -10,6 +10,7 @@ from services_machine import ETC, ServiceMachine
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _held,
+    _live,
     _service_apply,
     _service_guard,
     _undo,
@@ -177,7 +178,7 @@ def test_in_an_image_only_files_are_written(tmp_path):
 
 
 def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
-    record = _adj_record.Record({}, {'sysv': 3}, {(10, 100): 7})
+    record = _adj_record.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): 7})
     machine.put(_adj_record.FILE, _adj_record.dump(record).decode())
     assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
     left = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
@@ -201,6 +202,10 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
 def test_the_record_survives_anything(machine):
     for data in (b'', b'{', b'[]', b'{"units": 3}', b'\xff', b'{"units": {}, "originals": {}, "processes": [[1]]}'):
         assert _adj_record.parse(data) == _adj_record.EMPTY
+    older = _adj_record.parse(b'{"units": {}, "originals": {"sysv": 3}, "processes": []}')
+    assert older == _adj_record.EMPTY._replace(originals={'sysv': 3})
+    whole = older._replace(groups={'a.service': 1}, units={'a.service': (_live.Given(5, None),)}, processes={(1, 2): 3})
+    assert _adj_record.parse(_adj_record.dump(whole)) == whole
 
 
 def test_the_big_consumers():

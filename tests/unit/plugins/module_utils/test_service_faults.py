@@ -1,0 +1,602 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of a run about services or processes fails, or the run is killed there: what is left, and the next run."""
+
+import contextlib
+import errno
+import os
+import shutil
+
+import pytest
+from services_machine import ETC, FakeFile, ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _held,
+    _host,
+    _lock,
+    _process_match,
+    _service_apply,
+    _service_module,
+    _undo,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
+
+FOLDER = ETC + '/a.service.d'
+DROP_IN = FOLDER + '/90-oomkit.conf'
+THEIRS = FOLDER + '/override.conf'
+GROUP = '/sys/fs/cgroup/system.slice/a.service/memory.oom.group'
+RUN = '/run/oomkit'
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@contextlib.contextmanager
+def killed(monkeypatch, owner, name, when=lambda *_args: True, after=False):
+    """Die at this call, or right after it: nothing is written, renamed or removed any more."""
+    call, dead = getattr(owner, name), []
+
+    def die(*args, **options):
+        if dead or when(*args, **options):
+            if after:
+                call(*args, **options)
+            dead.append(1)
+            raise Killed
+        return call(*args, **options)
+
+    def unless_dead(real):
+        def guard(*args, **options):
+            if dead:
+                raise Killed
+            return real(*args, **options)
+        return guard
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        for change in ('rename', 'unlink', 'rmdir', 'mkdir'):
+            patched.setattr(os, change, unless_dead(getattr(os, change)))
+        patched.setattr(owner, name, die)
+        with pytest.raises(Killed):
+            yield
+
+
+@contextlib.contextmanager
+def failing(monkeypatch, owner, name, when=lambda *_args: True, error=errno.EIO, after=False):
+    """One call fails, after it was done if so wanted."""
+    call, failed = getattr(owner, name), []
+
+    def fail(*args, **options):
+        if not failed and when(*args, **options):
+            failed.append(1)
+            if after:
+                call(*args, **options)
+            raise OSError(error, os.strerror(error))
+        return call(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fail)
+        yield
+    assert failed
+
+
+def everything(machine):
+    """All that is configured with mode and owner, all that we keep, and all live values."""
+    found = {}
+    for top in ('etc', 'run'):
+        for path in (machine.base / top).rglob('*'):
+            info = path.stat()
+            found[path] = (info.st_mode, info.st_gid, path.read_bytes() if path.is_file() else None)
+    for pattern in ('proc/*/oom_score_adj', 'sys/fs/cgroup/system.slice/*/memory.oom.group'):
+        found.update((path, path.read_text()) for path in machine.base.glob(pattern))
+    return found
+
+
+def act(machine, **wish):
+    with _lock.held(machine):
+        return machine.run(**wish)
+
+
+def ends(machine, **wish):
+    """The next run, and the one after it, which changes nothing."""
+    act(machine, **wish)
+    left = everything(machine)
+    assert not act(machine, **wish)['changed'] and everything(machine) == left
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = ServiceMachine(tmp_path)
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    return machine
+
+
+def services(*names):
+    return [{'name': name, 'score_adj': 5} for name in names]
+
+
+# ------------------------------------------------------------------- what fails
+
+def of_somebody(machine):
+    """Our drop-in in a folder that an administrator has given another mode and group."""
+    machine.run(name='a', score_adj=5)
+    folder = machine.base / FOLDER[1:]
+    folder.chmod(0o750)
+    if os.geteuid() == 0:
+        os.chown(folder, 0, 5)
+    return everything(machine)
+
+
+def test_a_folder_keeps_its_mode_where_the_reload_fails(machine):
+    before = of_somebody(machine)
+
+    def refuse():
+        machine.after_reload = None
+        raise ManagerError('no')
+
+    machine.after_reload = refuse
+    with pytest.raises(ApplyError, match=r'no. Everything was put back\.'):
+        machine.run(name='a', state='absent')
+    assert everything(machine) == before
+
+
+@pytest.mark.parametrize('call', ['rmdir', 'unlink'])
+def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeypatch, call):
+    before = of_somebody(machine)
+    with failing(monkeypatch, os, call, lambda path, *_args: path.endswith(('a.service.d', 'a.service.d~'))), \
+            pytest.raises(ApplyError, match=r'Everything was put back\.'):
+        machine.run(name='a', state='absent')
+    assert everything(machine) == before
+
+
+def test_a_value_that_was_written_although_it_failed_is_put_back(machine, monkeypatch):
+    before = everything(machine)
+    with failing(monkeypatch, _held.Held, 'write_score_adj', after=True), \
+            pytest.raises(ApplyError, match='put back'):
+        machine.run(process={'pid': 10}, score_adj=77)
+    assert everything(machine) == before
+
+
+def stops(machine):
+    """The unit ends while systemd reads its files."""
+    shutil.rmtree(machine.base / GROUP[1:-len('/memory.oom.group')], ignore_errors=True)
+    shutil.rmtree(machine.base / 'proc/10', ignore_errors=True)
+
+
+@pytest.fixture
+def real_files(machine, monkeypatch):
+    """A file of a cgroup that is gone cannot be opened."""
+    def open_proc(path):
+        if not machine.exists(path):
+            raise FileNotFoundError(errno.ENOENT, 'No such file or directory', path)
+        return ServiceMachine.open_proc(machine, path)
+
+    monkeypatch.setattr(machine, 'open_proc', open_proc)
+
+
+@pytest.mark.usefixtures('real_files')
+def test_a_unit_that_stops_meanwhile_needs_no_memory_oom_group(machine):
+    machine.after_reload = lambda: stops(machine)
+    assert machine.run(name='a', oom_policy='kill')['changed'] and 'OOMPolicy=kill' in machine.get(DROP_IN)
+
+
+@pytest.mark.usefixtures('real_files')
+def test_nor_is_there_one_to_be_put_back(machine, monkeypatch):
+    def check(_plan):
+        stops(machine)
+        raise OSError(errno.EIO, 'no')
+
+    monkeypatch.setattr(_service_apply, '_check_boot', check)
+    with pytest.raises(ApplyError, match=r'Everything was put back\.'):
+        machine.run(name='a', oom_policy='kill')
+    assert machine.get(DROP_IN) is None
+
+
+def test_only_what_is_gone_is_passed_over(machine, monkeypatch):
+    with failing(monkeypatch, machine, 'open_proc'), pytest.raises(ApplyError, match='put back'):
+        machine.run(name='a', oom_policy='kill')
+
+
+def test_a_record_that_root_cannot_read_is_not_none(machine, monkeypatch):
+    machine.run(process={'pid': 10}, score_adj=77)
+    before = everything(machine)
+    monkeypatch.setattr(os, 'geteuid', lambda: 0)
+    for wish in ({'process': {'pid': 10}}, {'name': 'a'}):
+        with failing(monkeypatch, _host, '_content', lambda path: path.endswith('.json'), errno.EPERM), \
+                pytest.raises(PermissionError):
+            machine.run(state='absent', **wish)
+    assert everything(machine) == before
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    with failing(monkeypatch, _host, '_content', lambda path: path.endswith('.json'), errno.EPERM):
+        assert _adj_record.read(machine) is None
+
+
+def test_an_alias_that_cannot_be_read_is_no_unit_of_its_own(machine, monkeypatch):
+    (machine.base / ETC[1:]).mkdir(parents=True)
+    (machine.base / ETC[1:] / 'other.service').symlink_to('/usr/lib/systemd/system/a.service')
+    with failing(monkeypatch, machine, '_readlink', lambda path: path.endswith('other.service'), errno.ENOMEM), \
+            pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
+        machine.run(name='other', score_adj=5)
+    assert machine.run(name='other', score_adj=5)['services'][0]['unit'] == 'a.service'
+
+
+def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(machine, monkeypatch):
+    machine.unit('b.service')
+    machine.process(20, unit='b.service')
+
+    def restart():
+        if machine.reloads == 1:
+            stops(machine)
+            machine.process(11, adj=321, start=200, unit='a.service')
+
+    machine.after_reload = restart
+    wish = [{'name': 'a', 'score_adj': 321}, {'name': 'b', 'score_adj': 5}]
+    with failing(monkeypatch, _held.Held, 'write_score_adj', lambda held, _value: held.pid == 20), \
+            pytest.raises(ApplyError, match=r'process 20.*Everything was put back\.'):
+        machine.run(services=wish)
+    assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (0, 0, None)
+
+
+def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, monkeypatch):
+    def restart():
+        if machine.reloads == 2:  # this one is of the way back
+            stops(machine)
+            machine.process(11, adj=321, start=200, unit='a.service')
+
+    machine.after_reload = restart
+    with failing(monkeypatch, _service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+        machine.run(name='a', score_adj=321)
+    assert machine.adj(11) == 0
+
+
+def test_a_service_that_sets_the_value_itself_keeps_it_on_the_way_back(machine, monkeypatch):
+    machine.put('/proc/10/oom_score_adj', '321\n')
+
+    def restart():
+        stops(machine)
+        machine.process(11, adj=321, start=200, unit='a.service')
+
+    machine.after_reload = restart
+    with failing(monkeypatch, _service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+        machine.run(name='a', score_adj=321)
+    assert machine.adj(11) == 321
+
+
+@pytest.mark.parametrize(('name', 'wish'), [
+    ('result_of', {'name': 'a', 'score_adj': 5}), ('_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
+def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatch, name, wish):
+    before = everything(machine)
+
+    def broken(*_args):
+        raise MemoryError
+
+    monkeypatch.setattr(_service_module, name, broken)
+    with pytest.raises((ApplyError, MemoryError)):
+        machine.run(**wish)
+    assert everything(machine) == before
+
+
+# --------------------------------------------------------------------- policies
+
+def test_a_policy_until_the_restart_is_taken_back(machine):
+    for wish in ({'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}):
+        machine.run(name='a', oom_policy='kill', persistent=False)
+        machine.run(name='a', score_adj=5)
+        assert machine.get(GROUP) == '1\n'
+        ends(machine, **wish)
+        assert machine.get(GROUP) == '0\n' and not machine.exists(RUN)
+
+
+def test_what_the_unit_file_says_is_what_it_is_taken_back_to(machine):
+    machine.run(name='a', oom_policy='continue', persistent=False)
+    machine.run(name='a', oom_policy='kill', persistent=False)
+    machine.unit('a.service', '[Service]\nOOMPolicy=kill\n')
+    machine.run(name='a', state='absent')
+    assert machine.get(GROUP) == '1\n' and not machine.exists(RUN)
+
+
+def test_an_instance_with_a_drop_in_of_its_own_keeps_its_policy_when_the_template_is_taken_back(machine):
+    machine.unit('b@.service')
+    machine.process(30, unit='b@1.service')
+    group = GROUP.replace('a.service', 'b@1.service')
+    machine.run(name='b@', score_adj=5)
+    machine.run(name='b@1', score_adj=6)
+    machine.run(name='b@1', oom_policy='kill', persistent=False)
+    ends(machine, name='b@', state='absent')
+    assert machine.get(group) == '1\n' and machine.adj(30) == 6
+    ends(machine, name='b@1', state='absent')
+    assert machine.get(group) == '0\n' and machine.adj(30) == 0 and not machine.exists(RUN)
+
+
+def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, monkeypatch):
+    """The record of a killed run names instances, which are part of the template."""
+    machine.unit('b@.service')
+    machine.process(30, unit='b@1.service')
+    wish = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
+    with at(7, monkeypatch, True) as met:
+        machine.run(**wish)
+    assert met and 'b@1.service' in _adj_record.names_of(_adj_record.parse(machine.read_bytes(_adj_record.FILE)))
+    ends(machine, **wish)
+    assert machine.adj(30) == 5
+
+
+# -------------------------------------------------------------------- processes
+
+def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monkeypatch):
+    machine.process(40, name='worker')
+    forecast = _service_module.before_and_after
+
+    def born(*args):
+        machine.process(41, name='worker', adj=3)
+        return forecast(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_service_module, 'before_and_after', born)
+        machine.run(process={'comm': 'worker'}, score_adj=9)
+    assert (machine.adj(40), machine.adj(41)) == (9, 9)
+    ends(machine, process={'comm': 'worker'}, state='absent')
+    assert (machine.adj(40), machine.adj(41)) == (0, 3)
+
+
+def test_a_process_that_has_the_number_of_a_recorded_one_is_left_alone(machine):
+    machine.process(40, start=77)
+    (seen,) = _process_match.group_of(machine, {'pid': 40}).look(machine)
+    group = _process_match.group_of_one(seen)
+    assert group.look(machine) == [seen]
+    machine.end(40)
+    machine.process(40, start=999)
+    assert group.look(machine) == []
+
+
+def test_a_process_taken_back_is_forgotten_by_the_next_run(machine, monkeypatch):
+    """Killed after the value, before the record, which is being written as another process stands in it as well."""
+    machine.process(11)
+    machine.run(process={'pid': 11}, score_adj=3)
+    machine.run(process={'pid': 10}, score_adj=77)
+    with killed(monkeypatch, os, 'rename'):
+        machine.run(process={'pid': 10}, state='absent')
+    assert machine.adj(10) == 0 and len(machine.names(RUN)) == 2
+    ends(machine, process={'pid': 10}, state='absent')
+    assert machine.names(RUN) == ['oom_score_adj.json']
+    assert list(_adj_record.parse(machine.read_bytes(_adj_record.FILE)).processes) == [(11, 100)]
+    machine.put('/proc/10/oom_score_adj', '200\n')
+    assert not machine.run(process={'pid': 10}, state='absent')['changed'] and machine.adj(10) == 200
+
+
+# -------------------------------------------------------------- each single call
+
+class Watched(ServiceMachine):
+    """Remembers what systemd has read of /etc."""
+
+    def __init__(self, root, init='systemd'):
+        super().__init__(root, init=init)
+        self.init = init
+        self.known = {}
+        self.kept = None
+
+    def etc(self):
+        return {path: path.read_bytes() for path in (self.base / ETC[1:]).rglob('*.conf')}
+
+    def reload(self):
+        super().reload()
+        self.known = self.etc()
+
+    def is_read(self):
+        return self.init == 'openrc' or self.known == self.etc()
+
+    def keep(self, kept):
+        shutil.copytree(self.base, kept, symlinks=True)
+        self.kept = kept, self.known
+
+    def go_back(self):
+        shutil.rmtree(self.base)
+        shutil.copytree(self.kept[0], self.base, symlinks=True)
+        self.known = self.kept[1]
+
+
+def plain(root):
+    machine = Watched(root)
+    (machine.base / ETC[1:]).mkdir(parents=True)
+    machine.unit('a.service')
+    machine.unit('b.service')
+    machine.process(10, unit='a.service')
+    machine.process(9, parent=10, unit='a.service')
+    machine.process(20, unit='b.service')
+    return machine
+
+
+def with_both(root):
+    machine = plain(root)
+    machine.run(services=services('a', 'b'))
+    return machine
+
+
+def with_a_stopped_one(root):
+    machine = with_both(root)
+    stops(machine)
+    machine.end(9)
+    return machine
+
+
+def with_a_policy(root):
+    machine = plain(root)
+    machine.run(name='a', oom_policy='kill')
+    return machine
+
+
+def with_a_policy_until_restart(root):
+    machine = plain(root)
+    machine.run(name='a', oom_policy='kill', persistent=False)
+    return machine
+
+
+def with_an_instance(root):
+    machine = Watched(root)
+    machine.unit('a@.service')
+    machine.process(10, unit='a@1.service')
+    machine.process(11, unit='a@2.service')
+    machine.run(name='a@', score_adj=-300, oom_policy='kill')
+    return machine
+
+
+def with_theirs(root):
+    machine = plain(root)
+    for pid in (9, 10):
+        machine.put('/proc/%d/oom_score_adj' % pid, '7\n')
+    machine.put(THEIRS, '[Service]\nOOMScoreAdjust=7\nOOMPolicy=continue\n')
+    machine.known = machine.etc()
+    return machine
+
+
+def with_theirs_taken_over(root):
+    machine = with_theirs(root)
+    machine.run(name='a', score_adj=-300, oom_policy='kill', conflicts='take_over')
+    for path in (machine.base / FOLDER[1:]).glob('*~'):
+        path.unlink()
+    return machine
+
+
+def with_openrc(root):
+    machine = Watched(root, init='openrc')
+    machine.put('/run/openrc/softlevel', 'default')
+    machine.put('/etc/init.d/a', '#!/sbin/openrc-run\n')
+    machine.put('/etc/conf.d/other', 'x=1\n')
+    machine.put('/sbin/start-stop-daemon', 'SSD_OOM_SCORE_ADJ')
+    machine.process(100, name='a')
+    machine.process(50, parent=100, name='a')
+    machine.put('/run/a.pid', '100\n')
+    return machine
+
+
+def with_openrc_set(root):
+    machine = with_openrc(root)
+    machine.run(name='a', score_adj=-300)
+    return machine
+
+
+def with_openrc_booted_anew(root):
+    machine = with_openrc_set(root)
+    shutil.rmtree(machine.base / RUN[1:])
+    return machine
+
+
+def with_processes(root):
+    machine = plain(root)
+    for pid in (20, 10):
+        machine.run(process={'pid': pid}, score_adj=pid)
+    return machine
+
+
+ABSENT, NOTHING = {'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}
+# The machine before, the wish, and another one after the kill.
+CASES = [
+    (plain, {'services': services('a', 'b')}, None),
+    (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, None),
+    (with_both, NOTHING, None),
+    (with_both, {'services': services('b'), 'exclusive': True}, None),
+    (with_a_stopped_one, NOTHING, None),
+    (with_a_policy, NOTHING, None),
+    (with_a_policy_until_restart, ABSENT, None),
+    (with_an_instance, {'name': 'a@', 'state': 'absent'}, None),
+    (with_theirs_taken_over, ABSENT, None),
+    (with_theirs_taken_over, NOTHING, None),
+    (with_openrc, {'name': 'a', 'score_adj': 321}, None),
+    (with_openrc_set, ABSENT, None),
+    (with_openrc_booted_anew, ABSENT, None),
+    (with_processes, {'process': {'pid': 10}, 'state': 'absent'}, None),
+    (plain, {'process': {'pid': 10}, 'score_adj': 5}, None),
+    (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, ABSENT),
+    (with_theirs, {'name': 'a', 'score_adj': -300, 'conflicts': 'take_over'}, NOTHING),
+    (with_openrc, {'name': 'a', 'score_adj': 321}, ABSENT),
+    (plain, {'process': {'pid': 10}, 'score_adj': 5}, {'process': {'pid': 10}, 'state': 'absent'}),
+]
+NAMES = ['%s: %s%s' % (make.__name__, wish, ' then %s' % after if after else '') for make, wish, after in CASES]
+CHANGES = [(os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (os, 'open'), (os, 'fsync'),
+           (_held.Held, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
+
+
+@contextlib.contextmanager
+def at(count, monkeypatch, killed):
+    """At the change of this number the run is killed, or the call fails; tells by its list whether it came to pass."""
+    calls, met = [], []
+
+    def guarded(real):
+        def guard(*args, **options):
+            if real is real_open and not args[1] & os.O_CREAT:
+                return real(*args, **options)
+            if met and killed:
+                raise Killed
+            calls.append(real)
+            if len(calls) != count:
+                return real(*args, **options)
+            met.append(real)
+            raise Killed if killed else OSError(errno.EIO, os.strerror(errno.EIO), 'x')
+        return guard
+
+    real_open = os.open
+    with monkeypatch.context() as patched:
+        for owner, name in CHANGES:
+            if killed and name == 'fsync':
+                continue  # as before it, or as after
+            patched.setattr(owner, name, guarded(getattr(owner, name)))
+        if killed:
+            patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        with contextlib.suppress(Killed):
+            yield met
+
+
+def again(make, root, wish):
+    """The same machine as often as it is wanted; what it has once the wish is fulfilled, and before if that is none."""
+    machine = make(root / 'machine')
+    machine.keep(root / 'kept')
+    if wish:
+        act(machine, **wish)
+    return machine, everything(machine)
+
+
+@pytest.fixture(autouse=True)
+def one_time(monkeypatch):
+    """Copies of files of others have the same name in all runs; nothing waits for a disk."""
+    monkeypatch.setattr(os, 'fsync', lambda _fd: None)
+    monkeypatch.setattr(_undo.time, 'strftime', lambda _form: 'TIME')
+
+
+@pytest.mark.parametrize(('make', 'wish', 'instead'), CASES, ids=NAMES)
+def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, monkeypatch, make, wish, instead):
+    machine, wanted = again(make, tmp_path, None if instead else wish)
+    for count in range(1, 200):
+        machine.go_back()
+        with at(count, monkeypatch, True) as met:
+            act(machine, **wish)
+        ends(machine, **(instead or wish))
+        left = everything(machine)
+        copies = [path for path in left if path not in wanted and path.name.endswith('.conf.oomkit-TIME~')]
+        assert {path: value for path, value in left.items() if path not in copies} == wanted, (count, met)
+        assert machine.is_read(), (count, met)
+        if not met:
+            break
+    assert not met and count > 2
+
+
+@pytest.mark.parametrize(('make', 'wish'), [case[:2] for case in CASES if not case[2]],
+                         ids=[name for name in NAMES if ' then ' not in name])
+def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, make, wish):
+    machine, wanted = again(make, tmp_path, wish)
+    for count in range(1, 200):
+        machine.go_back()
+        before = everything(machine)
+        with _lock.held(machine), at(count, monkeypatch, False) as met:
+            try:
+                machine.run(**wish)
+            except ApplyError as exc:
+                assert met and 'Everything was put back' in str(exc), (count, met)
+                failed = True
+            else:
+                failed = False
+        assert everything(machine) == (before if failed else wanted) and machine.is_read(), (count, met)
+        if not met:
+            break
+    assert not met and count > 2
