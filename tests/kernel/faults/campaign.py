@@ -166,7 +166,7 @@ def settle():
     time.sleep(0.2)
     while True:
         names = os.listdir('/run/oomkit') if os.path.isdir('/run/oomkit') else []
-        watchdogs = subprocess.run(['pgrep', '-cx', 'oomkit-watchdog'], stdout=subprocess.PIPE).stdout
+        watchdogs = subprocess.run(['pgrep', '-cx', 'oomkit-watchdog'], stdout=subprocess.PIPE, check=False).stdout
         if int(watchdogs) == len([name for name in names if name.startswith('overcommit-')]):
             return
         if time.monotonic() > last:

@@ -485,7 +485,7 @@ def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when
 
 
 @pytest.mark.parametrize('name, when', [
-    ('unlink', lambda path: os.path.exists(path)),
+    ('unlink', os.path.exists),
     ('rename', lambda _path, new: 'restoring-' in new),
     ('rmdir', lambda path: path.endswith('run/oomkit')),
     ('fstat', lambda _fd: True),
@@ -606,8 +606,8 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'rename', lambda _path, new: new.endswith(OURS), errno.ENOSPC)
     with pytest.raises(ApplyError, match='No space.*Everything was put back'):
-        go(machine, mode='never', ratio=80, admin_reserve_kbytes=9000)
-    result = go(machine, mode='never', ratio=80, admin_reserve_kbytes=9500)
+        go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
+    result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
     assert 'its watchdog is gone' in result['warnings'][0]
     assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
     nothing_is_left(machine)
@@ -617,7 +617,7 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
 def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(machine, confirmed):
     _result, stale = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, stale)
-    wish = dict(WISH, ratio=90, admin_reserve_kbytes=10000)
+    wish = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
     assert go(machine, **wish)['confirmation']['state'] == 'pending'
     machine.connect()
     if not confirmed:
