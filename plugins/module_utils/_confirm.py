@@ -8,18 +8,25 @@ A strict limit can lock out the very tool that set it, seconds later. So at firs
 a watchdog (_watchdog) puts it back unless somebody who got in afterwards says that he did.
 """
 
+import contextlib
 import json
 import os
 import signal
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _confirm_state, _knobs, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _commit,
+    _confirm_state,
+    _knobs,
+    _litter,
+    _originals,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, Amount, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
@@ -34,7 +41,8 @@ CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
 MAX_S = 3600
-_END_S = 10  # how long a watchdog may take to end
+_END_S = 30  # how long a watchdog may take to end: it tries that long to put back
+_LOOK_S = 0.01
 
 Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
 
@@ -86,27 +94,78 @@ def tightens(plan: Plan) -> bool:
 
 def carry_out(host: Host, request: Request, policy: Policy, asked: Asked) -> Outcome:
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
-    waiting = _confirm_state.find_all(host)
-    watched = [pending for pending in waiting if _confirm_state.is_watched(host, pending)]
-    if watched:
-        return _while_waiting(host, request, policy, watched[0])
-    return _from_the_start(host, request, policy, asked, waiting)
+    if not request.check_mode:
+        # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
+        _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
+    waiting = _settled(host)
+    stale = [pending for pending in waiting if not _confirm_state.is_watched(host, pending)]
+    watched = [pending for pending in waiting if pending not in stale]
+    if watched and not _is_half_made(host, watched[0]):
+        outcome = _while_waiting(host, request, policy, watched[0])
+    elif watched and not request.check_mode:
+        _put_back(host, watched[0])
+        return carry_out(host, request, policy, asked)
+    else:
+        outcome = _from_the_start(host, request, policy, asked, waiting)
+    _forget(host, stale, outcome)
+    return outcome
+
+
+def _settled(host: Host) -> List[Pending]:
+    """All changes, once none of them is just being put back: what a run writes meanwhile would be written over."""
+    last = time.monotonic() + _END_S
+    while True:
+        waiting = _confirm_state.find_all(host)
+        busy = [pending for pending in waiting
+                if _confirm_state.is_put_back(pending) and _confirm_state.is_watched(host, pending)]
+        if not busy:
+            return waiting
+        if time.monotonic() > last:
+            raise _busy(busy[0])
+        time.sleep(_LOOK_S)
+
+
+def _busy(pending: Pending) -> Refusal:
+    return Refusal('Another change was not confirmed, and its watchdog (PID %d) has not put run time back within %d s. '
+                   'Nothing was changed. Try again when it has ended.' % (pending.pid, _END_S))
+
+
+def _is_half_made(host: Host, pending: Pending) -> bool:
+    """Whether the run that made the change was killed before it had written all: nobody can confirm that."""
+    found = _runtime(host, pending)
+    apart = [key for key, value in pending.after.items() if (found[key] or 0) != (value or 0)]
+    return bool(apart) and all((found[key] or 0) == (pending.before.get(key) or 0) for key in apart)
+
+
+def _put_back(host: Host, pending: Pending) -> None:
+    """Let the watchdog do it now."""
+    if not _stop(host, pending):
+        raise _busy(pending)
+
+
+def _forget(host: Host, stale: List[Pending], outcome: Outcome) -> None:
+    """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
+
+    It is not where a change waits again, because after that one is put back they are what there is to know.
+    """
+    for pending in stale:
+        outcome.plan.warnings.append(
+            'a change at run time (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back '
+            'any more. This run took what it found as it is' % _confirm_state.describe(pending))
+        if outcome.confirmation['state'] != PENDING and not outcome.plan.request.check_mode:
+            # All is done. One that cannot be removed is told again the next time.
+            with contextlib.suppress(OSError, MemoryError):
+                _confirm_state.claim(host, pending.name)
 
 
 # ------------------------------------------------------------------- nothing waits
 
-def _from_the_start(host: Host, request: Request, policy: Policy, asked: Asked, stale: List[Pending]) -> Outcome:
-    """``stale`` are changes whose watchdog was killed."""
+def _from_the_start(host: Host, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
+    """``left`` are changes that nobody will confirm any more."""
     unconfirmed: _knobs.State = {}
-    for pending in stale:
+    for pending in left:
         unconfirmed.update(_unconfirmed(host, request, pending))
     plan = make_plan(Situation(host, unconfirmed), request, policy)
-    for pending in stale:
-        plan.warnings.append('a change at run time (%s) waited for its confirmation, but its watchdog is gone, so '
-                             'nothing puts it back any more. This run took what it found as it is'
-                             % _confirm_state.describe(pending))
-        if not request.check_mode:
-            _confirm_state.claim(host, pending.name)
     why = _why_not_needed(plan, asked)
     if why is None:
         return Outcome(plan, [], _start(plan, asked))
@@ -136,14 +195,13 @@ def _start(plan: Plan, asked: Asked) -> Dict[str, Any]:
     steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)
     try:
         pending, warnings = start(host, pending, steps)
+        _check_alone(host, pending)
+        apply_runtime(plan, lambda: _check_watched(host, pending))
     except WatchdogError as exc:
         raise Refusal('confirm_within: the watchdog that would put the change back could not be started (%s). Nothing '
                       'was changed. confirm_within: 0 goes without it.' % exc) from exc
-    try:
-        _check_alone(host, pending)
-        apply_runtime(plan, lambda: _check_watched(host, pending))
     except BaseException:
-        _end(host, pending)
+        _give_up(host, pending)
         raise
     plan.warnings.extend(warnings)
     return _confirmation(PENDING, asked.within_s, pending,
@@ -157,7 +215,8 @@ def _new(plan: Plan, asked: Asked) -> Pending:
         name=_confirm_state.new_name(), boot=_confirm_state.boot_id(host), pid=0, started=0,
         deadline_s=_confirm_state.boot_time_s() + asked.within_s, within_s=asked.within_s,
         wish=wish_of(plan.request, plan.policy), connection=connection(host),
-        before=plan.runtime_before, after=plan.runtime_after)
+        before=plan.runtime_before, after=plan.runtime_after,
+        originals=dict(item for item in plan.situation.originals.items() if item[0] not in plan.situation.recorded))
 
 
 def _check_alone(host: Host, pending: Pending) -> None:
@@ -170,7 +229,8 @@ def _check_alone(host: Host, pending: Pending) -> None:
 
 
 def _check_watched(host: Host, pending: Pending) -> None:
-    if not _confirm_state.is_watched(host, pending):
+    waits = host.exists('%s/%s' % (RUN_FOLDER, pending.name))
+    if not waits or not _confirm_state.is_watched(host, pending):
         raise ApplyError('the watchdog ended while run time was being written: within %d s all was not done'
                          % pending.within_s)
 
@@ -178,12 +238,30 @@ def _check_watched(host: Host, pending: Pending) -> None:
 def _end(host: Host, pending: Pending) -> bool:
     """End a watchdog that is not needed any more; False where it was faster and has put run time back."""
     won = _confirm_state.claim(host, pending.name)
-    if _confirm_state.is_watched(host, pending):
-        os.kill(pending.pid, signal.SIGTERM)
-    last = time.monotonic() + _END_S
-    while _confirm_state.is_watched(host, pending) and time.monotonic() < last:
-        time.sleep(0.01)
+    # It is decided. What fails from here on must not undo a change that nothing watches any more.
+    _stop(host, pending)
     return won
+
+
+def _give_up(host: Host, pending: Pending) -> None:
+    """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all put back."""
+    with contextlib.suppress(OSError, MemoryError):
+        _confirm_state.claim(host, pending.name)
+    _stop(host, pending)
+
+
+def _stop(host: Host, pending: Pending) -> bool:
+    """Have the watchdog decide now; whether it has ended. Raises nothing."""
+    with contextlib.suppress(OSError, MemoryError):
+        if _confirm_state.is_watched(host, pending):
+            os.kill(pending.pid, signal.SIGTERM)
+    last = time.monotonic() + _END_S
+    while time.monotonic() < last:
+        with contextlib.suppress(OSError, MemoryError):
+            if not _confirm_state.is_watched(host, pending):
+                return True
+        time.sleep(_LOOK_S)
+    return False
 
 
 # ----------------------------------------------------------------- something waits
@@ -234,9 +312,13 @@ def _take_back(host: Host, request: Request, policy: Policy, pending: Pending) -
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
     backups: List[str] = []
+    won: List[bool] = []
     if not request.check_mode:
-        backups = apply_plan(plan)
-        _end(host, pending)
+        backups += apply_plan(plan, lambda: won.append(_end(host, pending)))
+    if False in won:
+        # The watchdog was faster, and may have written over what was written here: once more, knowing what was known.
+        again = make_plan(Situation(host, plan.situation.originals), request, policy)
+        backups += apply_plan(again) if again.to_do else []
     return Outcome(plan, backups, _confirmation(
         NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation'))
 
@@ -245,10 +327,14 @@ def _take_back(host: Host, request: Request, policy: Policy, pending: Pending) -
 
 def _unconfirmed(host: Host, request: Request, pending: Pending) -> _knobs.State:
     """Values to go back to that only the waiting change knows, as far as they would have been recorded."""
-    still = [key for key, value in pending.after.items()
-             if value != pending.before.get(key) and _knobs.parse_value(host.read_text(sysctl_path(key))) == value]
+    before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
+    still = [key for key, value in pending.after.items() if value != before.get(key) and found[key] == value]
     ours = keys_in(to_text(host.read_bytes(request.sysctl_file) or b''))
-    return _originals.updated({}, pending.before, still, ours)
+    return _originals.updated({}, before, still, ours)
+
+
+def _runtime(host: Host, pending: Pending) -> _knobs.State:
+    return dict((key, _knobs.parse_value(host.read_text(sysctl_path(key)))) for key in pending.after)
 
 
 def _confirmation(state: str, within_s: int, pending: Optional[Pending] = None,

@@ -4,22 +4,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The change that waits for its confirmation, as a file in /run/oomkit: a reset of the machine forgets it.
 
-The file also decides between confirming and putting back: whoever unlinks it has won, and unlink(2) lets exactly one
-win. Its name is used once only, so that nobody can take a later change for the one he knows.
+The file also decides between confirming and putting back: who confirms unlinks it, who puts back renames it, and
+unlink(2) and rename(2) let exactly one win. Its name is used once only, so that nobody can take a later change for the
+one he knows. Under the other name it says that run time is being put back, until that is done.
 """
 
+import contextlib
 import errno
 import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import Connection, process
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 
-_PREFIX = 'overcommit-'
+_PREFIX, _PUTTING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
+_LOOKS = 100  # far more than names that a file gets
 # Goes on while the machine is suspended, and nobody can set it (clock_gettime(2)); Python names it from 3.7 on.
 _CLOCK_BOOTTIME = 7
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -35,6 +38,7 @@ Pending = NamedTuple('Pending', [
     ('connection', Connection),
     ('before', _knobs.State),     # run time of all keys of the module
     ('after', _knobs.State),
+    ('originals', _knobs.State),  # from before earlier changes that nobody confirmed, where they differ from before
 ])
 
 
@@ -69,33 +73,74 @@ def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
 
 
 def find_all(host: Host) -> List[Pending]:
-    """The changes of this boot that wait, or waited until their watchdog was killed. Empty for whoever may not look."""
+    """The changes of this boot that wait, are being put back, or were until their watchdog was killed.
+
+    Empty for users who may not look. Root may, so that an error is none of those.
+    """
     try:
-        names = [name for name in host.names(RUN_FOLDER) if name.startswith(_PREFIX)]
-        found = [parse(name, host.read_bytes(RUN_FOLDER + '/' + name)) for name in names]
+        files = _files(host)
     except OSError as exc:
-        if exc.errno in _DENIED:
+        if exc.errno in _DENIED and os.geteuid() != 0:
             return []
         raise
+    found = [parse(name, data) for name, data in files.items()]
     this_boot = boot_id(host)
     return [pending for pending in found if pending is not None and pending.boot == this_boot]
 
 
+def _files(host: Host) -> Dict[str, Optional[bytes]]:
+    """By name; once more where one has got another name, or none, between the look at the folder and that into it."""
+    files: Dict[str, Optional[bytes]] = {}
+    for _attempt in range(_LOOKS):
+        names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _PUTTING_BACK))]
+        files = dict((name, host.read_bytes(RUN_FOLDER + '/' + name)) for name in names)
+        if None not in files.values():
+            break
+    return files
+
+
 def is_watched(host: Host, pending: Pending) -> bool:
-    """Whether its watchdog lives."""
+    """Whether its watchdog lives. Raises OSError."""
     found = process(host, str(pending.pid))
     return found is not None and found.started == pending.started
 
 
 def claim(host: Host, name: str) -> bool:
     """Take the change out of the waiting ones; False for whoever comes second. The folder goes with the last one."""
+    if not _is_first(lambda: os.unlink(_locate(host, name))):
+        return False
+    # What was won stays won: a folder that cannot be removed must not look like a failure.
+    with contextlib.suppress(OSError, MemoryError):
+        host.remove_folder(RUN_FOLDER)
+    return True
+
+
+def claim_to_put_back(host: Host, name: str) -> bool:
+    """The same for the watchdog: whoever comes meanwhile must see that run time is not back yet."""
+    return _is_first(lambda: os.rename(_locate(host, name), _locate(host, while_put_back(name))))
+
+
+def while_put_back(name: str) -> str:
+    """The file's name from L(claim_to_put_back) on."""
+    return _PUTTING_BACK + name
+
+
+def is_put_back(pending: Pending) -> bool:
+    """Whether its watchdog has begun to put it back."""
+    return pending.name.startswith(_PUTTING_BACK)
+
+
+def _locate(host: Host, name: str) -> str:
+    return host.locate(RUN_FOLDER + '/' + name)
+
+
+def _is_first(take: Callable[[], None]) -> bool:
     try:
-        os.unlink(host.locate(RUN_FOLDER + '/' + name))
+        take()
     except OSError as exc:
         if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise
         return False
-    host.remove_folder(RUN_FOLDER)
     return True
 
 

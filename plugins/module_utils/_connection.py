@@ -44,16 +44,16 @@ def parse_stat(text: str) -> Optional[Process]:
 
 
 def process(host: Host, pid: str) -> Optional[Process]:
-    """The process, None for one that is gone, dead (a zombie) or not to be seen."""
-    try:
-        found = parse_stat(host.read_text('/proc/%s/stat' % pid) or '')
-    except OSError:
-        return None
+    """The process, None for one that is gone or dead (a zombie).
+
+    Raises OSError: what could not be looked at may well live.
+    """
+    found = parse_stat(host.read_text('/proc/%s/stat' % pid) or '')
     return None if found is None or found.state in ('Z', 'X') else found
 
 
 def connection(host: Host) -> Connection:
-    """The connection that this process came by."""
+    """The connection that this process came by. Raises OSError rather than to take it for another one."""
     return Connection(_server(host), _session(host))
 
 
@@ -71,10 +71,7 @@ def _server(host: Host) -> Optional[List[int]]:
 
 
 def _session(host: Host) -> Optional[int]:
-    try:
-        number = to_number(host.read_text('/proc/self/sessionid'))
-    except OSError:
-        return None
+    number = to_number(host.read_text('/proc/self/sessionid'))
     return None if number == _UNSET_SESSION else number
 
 

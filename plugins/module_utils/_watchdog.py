@@ -12,6 +12,7 @@ it along with the login.
 SIGTERM makes it decide at once: it puts back, unless its state file is gone, which means that it is not needed.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -31,7 +32,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import
     Pending,
     boot_time_s,
     claim,
+    claim_to_put_back,
     dump,
+    while_put_back,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import process
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES
@@ -39,9 +42,11 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import (
     RUN_FOLDER,
     RUN_FOLDER_MODE,
     Host,
+    naming,
     sysctl_path,
     to_text,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 
 NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
 _START_S = 30             # forking is slow on a machine that swaps
@@ -105,14 +110,20 @@ def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Cal
 
 
 def _wrote(step: Step, write: Callable[[Step], None]) -> bool:
-    """Write until it works: a lack of memory passes."""
+    def work() -> bool:
+        write(step)
+        return True
+    return _insist(work, False)
+
+
+def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
+    """Do it until it works: a lack of memory passes, and nobody else would do it."""
     for _attempt in range(_RETRIES):
         try:
-            write(step)
-            return True
+            return work()
         except (OSError, MemoryError):
             signal.sigtimedwait([signal.SIGALRM], _RETRY_S)
-    return False
+    return otherwise
 
 
 def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
@@ -135,26 +146,54 @@ def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, Lis
     Raises WatchdogError, and then nothing is left of it.
     """
     host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
-    reader, writer = os.pipe()
     try:
-        pid = os.fork()
-    except OSError as exc:
-        os.close(reader)
-        os.close(writer)
-        host.remove_folder(RUN_FOLDER)
-        raise WatchdogError('fork: %s' % exc.strerror) from exc
-    if pid == 0:
-        _first_child(host, pending, steps, writer)
-    os.close(writer)
-    os.waitpid(pid, 0)
+        answer = _asked(host, pending, steps)
+        if 'error' in answer:
+            raise WatchdogError(answer['error'])
+        return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
+    except BaseException as exc:
+        # It may live all the same. The pipe is closed by now: either it sees that and gives up, or it was ready before,
+        # and then it ends because its file is gone.
+        _insist(lambda: claim(host, pending.name), False)
+        with contextlib.suppress(OSError):
+            host.remove_folder(RUN_FOLDER)
+        if isinstance(exc, (OSError, MemoryError, ValueError)):
+            raise WatchdogError(explain(exc)) from exc
+        raise
+
+
+def _asked(host: Host, pending: Pending, steps: List[Step]) -> Dict[str, Any]:
+    """Fork it, and what it says."""
+    with naming('pipe'):
+        reader, writer = os.pipe()
     try:
-        answer = _hear(reader)
+        try:
+            pid = _forked(lambda: _first_child(host, pending, steps, writer))
+        finally:
+            os.close(writer)
+        # Where SIGCHLD is ignored, which is inherited, there is nothing to wait for.
+        with naming('waitpid'), contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        with naming('the pipe of the watchdog'):
+            return _hear(reader)
     finally:
         os.close(reader)
-    if 'error' in answer:
-        host.remove_folder(RUN_FOLDER)
-        raise WatchdogError(answer['error'])
-    return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """A child that does this and ends. No signal and no error may lead it back into the run that it is a copy of."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
+    pid = -1
+    try:
+        with naming('fork'):
+            pid = os.fork()
+        if pid == 0:
+            work()
+        return pid
+    finally:
+        if pid == 0:
+            os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hear(reader: int) -> Dict[str, Any]:
@@ -171,16 +210,13 @@ def _hear(reader: int) -> Dict[str, Any]:
 
 
 def _first_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
-    """In the child: never returns. Its own child has no parent but init."""
+    """In the child, with signals held back. Its own child has no parent but init."""
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
         os.setsid()
         if os.fork() == 0:
             _second_child(host, pending, steps, writer)
     except BaseException as exc:  # nothing of the module's own work may go on in here
         _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
-    finally:
-        os._exit(0)
 
 
 def _second_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
@@ -192,12 +228,12 @@ def _second_child(host: Host, pending: Pending, steps: List[Step], writer: int) 
         watchdog.publish()
         if not _say(writer, {'pid': watchdog.pending.pid, 'started': watchdog.pending.started,
                              'warnings': watchdog.warnings}):
-            claim(host, name)  # whoever asked for it has given up
+            _insist(lambda: claim(host, name), False)  # whoever asked for it has given up
             return
         os.close(writer)
     except BaseException as exc:
         _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
-        claim(host, name)
+        _insist(lambda: claim(host, name), False)
         return
     watchdog.watch()
 
@@ -239,41 +275,51 @@ class _Watchdog(object):
         outcome = put_back(self.steps, ours.get, lambda step: None)
         log_line(outcome._replace(left=outcome.back, failed=outcome.back), self.steps, self._why(0))
         signal.sigtimedwait([signal.SIGALRM], 0)
-        claim(self.host, self.pending.name)
+        self._claim()
+        self._forget()
 
     def publish(self) -> None:
         """The state file, complete from the first moment that it is seen."""
-        folder = self.host.locate(RUN_FOLDER)
-        made = '%s/.%s' % (folder, self.pending.name)
+        path = RUN_FOLDER + '/' + self.pending.name
+        # Killed before it has its name, the file is cleared away by the next run as any temporary one.
+        made = self.host.locate(self.host.temporary_of(path))
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             os.write(self._state, dump(self.pending))
-            os.rename(made, '%s/%s' % (folder, self.pending.name))
-        except OSError:
-            os.unlink(made)
+            os.rename(made, self.host.locate(path))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
             raise
 
     def watch(self) -> None:
-        """Wait for the end of the time, SIGTERM, or that it is not needed any more."""
+        """Put back, unless it turns out not to be needed. Nothing that fails on the way may end it before."""
+        left_s = _insist(self._wait, 0.0)
+        # What cannot be claimed is put back all the same: a limit that nobody has proven must not stay.
+        if not _insist(self._claim, True):
+            return
+        outcome = _insist(lambda: put_back(self.steps, self._read, self._write),
+                          Outcome([], [], [step.key for step in self.steps]))
+        if not outcome.failed:  # else the file still tells the next run what was there before
+            _insist(self._forget, False)
+        with contextlib.suppress(OSError, MemoryError):
+            if self._log is not None:
+                os.write(self._log, log_line(outcome, self.steps, self._why(left_s)))
+
+    def _wait(self) -> float:
+        """Until the end of the time, SIGTERM, or that it is not needed any more; the seconds that are left then."""
         left_s = self.pending.deadline_s - boot_time_s()
         while left_s > 0 and os.fstat(self._state).st_nlink:
             if signal.sigtimedwait([signal.SIGTERM], min(left_s, _SLICE_S)) is not None:
                 break
             left_s = self.pending.deadline_s - boot_time_s()
-        if not claim(self.host, self.pending.name):
-            return
-        line = self._put_back(self._why(left_s))
-        if self._log is not None:
-            os.write(self._log, line)
+        return left_s
 
-    def _put_back(self, why: str) -> bytes:
-        """Whatever happens, again: it must not end before it is done. What is back already stays."""
-        for _attempt in range(_RETRIES):
-            try:
-                return log_line(put_back(self.steps, self._read, self._write), self.steps, why)
-            except (OSError, MemoryError):
-                signal.sigtimedwait([signal.SIGALRM], _RETRY_S)
-        return log_line(Outcome([], [], [step.key for step in self.steps]), self.steps, why)
+    def _claim(self) -> bool:
+        return claim_to_put_back(self.host, self.pending.name)
+
+    def _forget(self) -> bool:
+        return claim(self.host, while_put_back(self.pending.name)) or claim(self.host, self.pending.name)
 
     def _why(self, left_s: float) -> str:
         return ('not confirmed within %d s' % self.pending.within_s if left_s <= 0

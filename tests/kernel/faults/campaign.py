@@ -26,7 +26,7 @@ from ansible.module_utils.testing import patch_module_args  # noqa: E402  pylint
 MODULES = {name: import_module('ansible_collections.oomkit.linux.plugins.modules.' + name)
            for name in ('overcommit', 'panic_on_oom', 'oom_score_adj')}
 # Needed by few runs and imported there; reading our own code is not what is to fail.
-for late in ('_other_init', '_kcmp', '_tuned', '_enforcers', '_numa'):
+for late in ('_other_init', '_kcmp', '_tuned', '_enforcers', '_numa', '_watchdog'):
     import_module('ansible_collections.oomkit.linux.plugins.module_utils.' + late)
 
 CALLS = (
@@ -160,7 +160,23 @@ def read(path):
         return stream.read()
 
 
+def settle():
+    """Wait until each watchdog has its file: one that was started in vain, or lost its file, ends within a second."""
+    last = time.monotonic() + 20
+    time.sleep(0.2)
+    while True:
+        names = os.listdir('/run/oomkit') if os.path.isdir('/run/oomkit') else []
+        watchdogs = subprocess.run(['pgrep', '-cx', 'oomkit-watchdog'], stdout=subprocess.PIPE, check=False).stdout
+        if int(watchdogs) == len([name for name in names if name.startswith('overcommit-')]):
+            return
+        if time.monotonic() > last:
+            raise RuntimeError('%d watchdogs, and files %s' % (int(watchdogs), names))
+        time.sleep(0.1)
+
+
 def state(case):
+    if case.get('watchdog'):
+        settle()
     live = {}
     for pid in pids(case):
         live[pid] = int(read('/proc/%d/oom_score_adj' % pid))
@@ -198,13 +214,15 @@ def pids(case):
 
 
 def plain(one):
-    """A state without what differs from run to run: times in names and in the record."""
+    """A state without what differs from run to run: times in names and in the record, which change waits."""
     files = {}
     for path, (mode, data) in one.files.items():
         if path == '/run/oomkit/oom_score_adj.json':
             record = json.loads(data.decode())
             data = json.dumps([{unit: [value for value, _ticks in values] for unit, values in record['units'].items()},
                                record['originals'], record['processes'], record.get('groups', {})], sort_keys=True)
+        if path.startswith('/run/oomkit/overcommit-'):
+            path, data = '/run/oomkit/overcommit-NAME', b''
         files[re.sub(r'\.oomkit-[0-9T]+~$', '.oomkit-TIME~', path)] = (mode, data)
     return one._replace(files=files)
 

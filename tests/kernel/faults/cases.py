@@ -46,6 +46,9 @@ CASES = [
          teardown=[f'rm -f {LATER}']),
     dict(of('overcommit', state='absent'), name='overcommit: everything back',
          setup=[of('overcommit', mode='never', ratio=300, admin_reserve_kbytes=9000)]),
+    # All runs come by one connection, so that the second one finds the change waiting, and changes nothing.
+    dict(of('overcommit', mode='never', ratio=300, admin_reserve_kbytes=9000, confirm_within=3600),
+         name='overcommit: strict, to be confirmed', watchdog=True),
     dict(of('panic_on_oom', policy='panic', reboot_after=10, dump_tasks=False), name='panic_on_oom: panic and reboot'),
     dict(of('oom_score_adj', name='family', score_adj=321), name='oom_score_adj: a service', units=['family.service'],
          setup=WITH_FAMILY, teardown=WITHOUT_FAMILY),

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Changes that wait for their confirmation, with a real watchdog process on a machine on disk."""
 
+import contextlib
 import errno
 import json
 import os
 import re
+import select
 import signal
 import time
 from pathlib import Path
@@ -13,7 +15,14 @@ from pathlib import Path
 import pytest
 from machine import OURS, FakeProcFile, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _confirm, _confirm_state, _knobs, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _confirm,
+    _confirm_state,
+    _host,
+    _knobs,
+    _originals,
+    _watchdog,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
@@ -92,7 +101,8 @@ def machine(tmp_path):
     one.put('/proc/self/oom_score_adj', '0\n')
     yield one
     for pending in one.waiting():
-        os.kill(pending.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pending.pid, signal.SIGKILL)
 
 
 def go(machine, **params):
@@ -432,6 +442,325 @@ def test_two_calls_at_once_stop_each_other(machine):
         _confirm._new = first
     machine.reload()
     assert machine.state[MEMORY] == 2 and len(machine.waiting()) == 1
+
+
+# ------------------------------------------------------- single calls that fail, and kills
+
+
+def error(number=errno.EIO):
+    return OSError(number, os.strerror(number))
+
+
+def fails(monkeypatch, name, when, number=errno.EIO, times=1, owner=os):
+    """Let the next calls for which this is true fail; the list tells how many did."""
+    real, done = getattr(owner, name), []
+
+    def call(*args, **kwargs):
+        if len(done) < times and when(*args):
+            done.append(args)
+            raise error(number)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+    return done
+
+
+def kill_watchdog(machine, pending):
+    os.kill(pending.pid, signal.SIGKILL)
+    machine.ended(pending)
+
+
+@pytest.mark.parametrize('name, when, number', [
+    ('kill', lambda _pid, number: number == signal.SIGTERM, errno.ESRCH),
+    ('rmdir', lambda path: path.endswith('run/oomkit'), errno.EIO),
+])
+def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when, number):
+    """Its file is gone then, so nothing would take run time back."""
+    _result, pending = wait(machine)
+    machine.connect()
+    done = fails(monkeypatch, name, when, number)
+    assert go(machine, **WISH)['confirmation']['state'] == 'confirmed' and done
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 2 and machine.get(OURS) and machine.get(LOG) == ''
+
+
+@pytest.mark.parametrize('name, when', [
+    ('unlink', os.path.exists),
+    ('rename', lambda _path, new: 'restoring-' in new),
+    ('rmdir', lambda path: path.endswith('run/oomkit')),
+    ('fstat', lambda _fd: True),
+    ('pread', lambda *_args: True),
+    ('write', lambda _fd, data: b'oomkit.linux' in data),
+])
+def test_the_watchdog_puts_back_whatever_fails(machine, monkeypatch, name, when):
+    me = os.getpid()
+    begun = time.monotonic() + 1.5  # when it is ready and only waits
+    fails(monkeypatch, name, lambda *args: os.getpid() != me and time.monotonic() > begun and when(*args),
+          errno.ENOMEM, times=3)
+    _result, pending = wait(machine, confirm_within=2)
+    machine.ended(pending)
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 50) and machine.waiting() == []
+    assert ('not confirmed' in machine.get(LOG)) is (name != 'write')
+
+
+def test_a_folder_that_stays_does_not_stop_the_watchdog(machine, monkeypatch):
+    me = os.getpid()
+    fails(monkeypatch, 'rmdir', lambda _path: os.getpid() != me, errno.ENOMEM, times=1000)
+    _result, pending = wait(machine, confirm_within=1)
+    machine.ended(pending)
+    assert machine.state[MEMORY] == 0 and machine.waiting() == [] and 'not confirmed' in machine.get(LOG)
+
+
+def killed_while_writing(machine, written=(), **params):
+    """A run that was killed when it had a watchdog and had written this much: what waits now."""
+    def some(_plan, _last):
+        for key, value in written:
+            machine.kernel_write(key, str(value))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _confirm.apply_runtime = some
+            go(machine, **dict(WISH, **params))
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    machine.reload()
+    (pending,) = machine.waiting()
+    assert _confirm_state.is_watched(machine, pending)
+    return pending
+
+
+@pytest.mark.parametrize('written', [(), [(RATIO, 80)], [(RATIO, 80), (ADMIN_RESERVE, 9000)]])
+@pytest.mark.parametrize('anew', [True, False])
+@pytest.mark.parametrize('within_s', [60, 0])
+def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, within_s):
+    wish = dict(WISH, admin_reserve_kbytes=9000)
+    first = killed_while_writing(machine, written, admin_reserve_kbytes=9000)
+    if anew:
+        machine.connect()
+    tree = machine.tree()
+    wish['confirm_within'] = within_s
+    assert go(machine, check=True, **wish)['confirmation']['state'] == ('pending' if within_s else 'not_needed')
+    assert machine.tree() == tree and _confirm_state.is_watched(machine, first)
+    result = go(machine, **wish)
+    assert not _confirm_state.is_watched(machine, first)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (2, 80, 9000)
+    if within_s:
+        assert result['confirmation']['state'] == 'pending' and machine.get(OURS) is None
+        (second,) = machine.waiting()
+        assert second.name != first.name and second.before[RATIO] == 50
+        machine.connect()
+        assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
+    assert machine.get(OURS) and json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert not go(machine, **wish)['changed']
+
+
+def test_a_watchdog_that_does_not_end_is_waited_for_but_not_for_ever(machine, monkeypatch):
+    pending = killed_while_writing(machine)
+    os.kill(pending.pid, signal.SIGSTOP)
+    monkeypatch.setattr(_confirm, '_END_S', 0.2)
+    with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not put run time back.*Nothing was' % pending.pid):
+        go(machine, **WISH)
+
+
+@pytest.mark.parametrize('owner, name, when, told', [
+    (os, 'read', lambda _fd, size: size == 4096, 'the pipe of the watchdog: '),
+    (select, 'select', lambda *_args: True, 'the pipe of the watchdog: '),
+    (os, 'waitpid', lambda *_args: True, 'waitpid: '),
+    (os, 'pipe', lambda: True, 'pipe: '),
+    (os, 'fork', lambda: True, 'fork: '),
+    (json, 'loads', lambda text: 'warnings' in text, 'the pipe of the watchdog: '),
+])
+def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name, when, told):
+    me = os.getpid()
+    done = fails(monkeypatch, name, lambda *args: os.getpid() == me and when(*args), owner=owner)
+    with pytest.raises(Refusal, match='could not be started .%sInput/output error' % told):
+        go(machine, **WISH)
+    assert done and machine.state[MEMORY] == 0
+    for _time in range(20):
+        nothing_is_left(machine)
+        time.sleep(0.02)
+    assert go(machine, mode='never', ratio=90)['confirmation']['state'] == 'not_needed'
+
+
+def test_one_that_is_ready_too_late_is_none(machine, monkeypatch):
+    monkeypatch.setattr(_watchdog, '_hear', lambda _reader: time.sleep(1) or {'error': 'it was not ready within 30 s'})
+    with pytest.raises(Refusal, match='it was not ready within 30 s'):
+        go(machine, **WISH)
+    nothing_is_left(machine)
+
+
+def test_children_that_nobody_waits_for(machine):
+    """An ignored SIGCHLD is inherited."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert go(machine, mode='always', confirm_within=60)['confirmation']['state'] == 'pending'
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, monkeypatch):
+    _result, pending = wait(machine, admin_reserve_kbytes=9000)
+    kill_watchdog(machine, pending)
+    fails(monkeypatch, 'rename', lambda _path, new: new.endswith(OURS), errno.ENOSPC)
+    with pytest.raises(ApplyError, match='No space.*Everything was put back'):
+        go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
+    result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
+    assert 'its watchdog is gone' in result['warnings'][0]
+    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    nothing_is_left(machine)
+
+
+@pytest.mark.parametrize('confirmed', [True, False])
+def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(machine, confirmed):
+    _result, stale = wait(machine, admin_reserve_kbytes=9000)
+    kill_watchdog(machine, stale)
+    wish = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
+    assert go(machine, **wish)['confirmation']['state'] == 'pending'
+    machine.connect()
+    if not confirmed:
+        (pending,) = [one for one in machine.waiting() if one.name != stale.name]
+        os.kill(pending.pid, signal.SIGTERM)
+        machine.ended(pending)
+        assert machine.state[ADMIN_RESERVE] == 9000
+        wish['confirm_within'] = 0
+    assert go(machine, **wish)['confirmation']['state'] == ('confirmed' if confirmed else 'not_needed')
+    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192} and machine.waiting() == []
+
+
+def test_two_killed_watchdogs(machine):
+    for value in (9000, 10000):
+        go(machine, **dict(WISH, admin_reserve_kbytes=value))
+        for pending in machine.waiting():
+            with contextlib.suppress(ProcessLookupError):
+                kill_watchdog(machine, pending)
+    go(machine, state='absent')
+    assert machine.state[ADMIN_RESERVE] == 8192 and machine.waiting() == []
+
+
+def test_for_root_what_cannot_be_looked_at_is_not_nothing(machine, monkeypatch):
+    wait(machine)
+    machine.connect()
+    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EPERM, owner=_host)
+    with pytest.raises(PermissionError):
+        go(machine, **WISH)
+    assert machine.get(OURS) is None
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EACCES, owner=_host)
+    assert _confirm_state.find_all(machine) == []
+
+
+def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
+    _result, pending = wait(machine)
+    fails(monkeypatch, 'read_text', lambda path: path == '/proc/%d/stat' % pending.pid, errno.ENOMEM, owner=machine)
+    with pytest.raises(OSError, match='memory'):
+        go(machine, **WISH)
+    assert machine.get(OURS) is None and _confirm_state.is_watched(machine, pending)
+
+
+def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
+    _result, pending = wait(machine)
+    fails(monkeypatch, 'unlink', lambda path: '/overcommit-' in path)
+    with pytest.raises(ApplyError, match='Everything was put back'):
+        go(machine, state='absent')
+    assert machine.state[MEMORY] == 2 and _confirm_state.is_watched(machine, pending)
+    assert machine.waiting() == [pending]
+    go(machine, state='absent')
+    assert machine.state[MEMORY] == 0
+    nothing_is_left(machine)
+
+
+def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
+    """It read a value before, and wrote it after the run did."""
+    go(machine, admin_reserve_kbytes=9000)
+    _result, pending = wait(machine, admin_reserve_kbytes=10000)
+    real = _confirm._end
+
+    def late(host, which):
+        os.kill(pending.pid, signal.SIGTERM)
+        machine.ended(pending)
+        machine.kernel_write(ADMIN_RESERVE, '9000')
+        return real(host, which)
+
+    monkeypatch.setattr(_confirm, '_end', late)
+    go(machine, state='absent')
+    assert machine.state[ADMIN_RESERVE] == 8192 and machine.state[MEMORY] == 0
+    assert machine.get(_originals.FILE) is None and machine.get(OURS) is None
+
+
+def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkeypatch):
+    me, real = os.getpid(), os.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'rename', lambda old, new: (
+            real(old, new) if os.getpid() == me or not os.path.exists(old) else os.kill(os.getpid(), signal.SIGKILL)))
+        with pytest.raises(Refusal, match='it ended before it was ready'):
+            go(machine, **WISH)
+    assert len(os.listdir(machine.base / 'run/oomkit')) == 1
+    go(machine, check=True, mode='always')
+    assert len(os.listdir(machine.base / 'run/oomkit')) == 1
+    go(machine, mode='always')
+    assert not (machine.base / 'run/oomkit').exists() or os.listdir(machine.base / 'run/oomkit') == []
+
+
+def begun_to_put_back(machine, monkeypatch):
+    """A watchdog in the middle of its work, which then takes a second."""
+    real, me = _watchdog.put_back, os.getpid()
+
+    def slow(*args):
+        if os.getpid() != me and any('restoring-' in name for name in os.listdir(machine.base / 'run/oomkit')):
+            time.sleep(1)
+        return real(*args)
+
+    monkeypatch.setattr(_watchdog, 'put_back', slow)
+    _result, pending = wait(machine)
+    os.kill(pending.pid, signal.SIGTERM)
+    while machine.waiting() == [pending]:
+        time.sleep(0.01)
+    return pending
+
+
+@pytest.mark.parametrize('check', [True, False])
+def test_a_run_waits_while_another_change_is_put_back(machine, monkeypatch, check):
+    pending = begun_to_put_back(machine, monkeypatch)
+    result = go(machine, check=check, mode='always', ratio=80)
+    machine.ended(pending)
+    assert result['before']['runtime'][RATIO] == 50 and result['warnings'] == []
+    assert (machine.state[MEMORY], machine.state[RATIO]) == ((0, 50) if check else (1, 80))
+    nothing_is_left(machine)
+
+
+def test_one_killed_while_it_puts_back_is_told(machine, monkeypatch):
+    kill_watchdog(machine, begun_to_put_back(machine, monkeypatch))
+    assert 'its watchdog is gone' in go(machine, mode='always', ratio=80)['warnings'][0]
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (1, 80) and machine.waiting() == []
+
+
+def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
+    me = os.getpid()
+    monkeypatch.setattr(_watchdog, '_RETRIES', 2)
+    fails(monkeypatch, 'kernel_write', lambda *_args: os.getpid() != me, errno.EINVAL, times=1000, owner=machine)
+    _result, pending = wait(machine, admin_reserve_kbytes=9000, confirm_within=1)
+    machine.ended(pending)
+    assert 'NOT put back' in machine.get(LOG) and machine.state[ADMIN_RESERVE] == 9000
+    assert 'its watchdog is gone' in go(machine, state='absent')['warnings'][0]
+    assert machine.state[ADMIN_RESERVE] == 8192 and machine.waiting() == []
+
+
+def test_a_change_that_begins_to_be_put_back_while_we_look_is_seen(machine, monkeypatch):
+    _result, pending = wait(machine)
+    real = machine.names
+
+    def slow(path):
+        names = real(path)
+        if path == '/run/oomkit':
+            _confirm_state.claim_to_put_back(machine, pending.name)
+        return names
+
+    monkeypatch.setattr(machine, 'names', slow)
+    assert [one.pid for one in machine.waiting()] == [pending.pid]
+    kill_watchdog(machine, pending)
 
 
 # ---------------------------------------------------------------------- refusal codes

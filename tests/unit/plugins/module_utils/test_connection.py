@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether two calls came over one connection, on trees that look like /proc."""
 
+import errno
+import os
+
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import (
@@ -56,6 +59,22 @@ def test_the_server_is_found_through_become(tmp_path, server):
 
 def test_without_a_server_there_is_none(tmp_path):
     assert connection(tree(tmp_path, [('python3', 9), ('cron', 8), ('systemd', 1)], 2**32 - 1)) == NONE
+
+
+@pytest.mark.parametrize('which', ['self/stat', '99/stat', '98/stat', 'self/sessionid'])
+@pytest.mark.parametrize('number', [errno.ENOMEM, errno.EIO, errno.EPERM])
+def test_what_cannot_be_read_is_not_taken_for_another_connection(tmp_path, monkeypatch, which, number):
+    host = tree(tmp_path, [('python3', 9), ('sh', 8), ('sshd', 7)], 12)
+    real = host.read_bytes
+
+    def read_bytes(path):
+        if path == '/proc/' + which:
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+
+    monkeypatch.setattr(host, 'read_bytes', read_bytes)
+    with pytest.raises(OSError, match=which):
+        connection(host)
 
 
 def test_a_process_below_a_loop_of_parents_does_not_hang(tmp_path):

@@ -4,6 +4,7 @@
 
 import errno
 import os
+import signal
 
 import pytest
 
@@ -69,6 +70,28 @@ def test_a_refused_write_is_said_after_many_tries(monkeypatch):
         b'<12>oomkit.linux.overcommit: not confirmed within 5 s; put back at run time: vm.overcommit_ratio = 50; '
         b'NOT put back, the kernel refused it: vm.overcommit_memory\n'
     )
+
+
+# ------------------------------------------------------------------------- starting
+
+
+@pytest.mark.parametrize('raises', [False, True])
+def test_a_child_never_gets_back_into_the_run(raises):
+    """Held-back signals too: one that had a handler in Python would unwind the stack of the run in the child."""
+    reader, writer = os.pipe()
+
+    def work():
+        held_back = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        os.write(writer, b'yes' if held_back else b'no')
+        if raises:
+            raise KeyboardInterrupt
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    pid = _watchdog._forked(work)
+    os.close(writer)
+    assert os.waitpid(pid, 0) == (pid, 0) and os.read(reader, 9) == b'yes'
+    os.close(reader)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 # -------------------------------------------------------------------------- cgroups
