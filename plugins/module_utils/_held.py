@@ -8,6 +8,7 @@ A PID may be used again between a scan and a write. The descriptor names the pro
 process is gone every use of it answers ESRCH (fs/proc/base.c).
 """
 
+import contextlib
 import errno
 import os
 from typing import Any, List, NamedTuple, Optional
@@ -45,7 +46,8 @@ class Held(object):
 
     def __exit__(self, *_exc: Any) -> None:
         if self._fd is not None:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # close(2) closes whatever it says
+                os.close(self._fd)
 
     def read(self, name: str) -> Optional[bytes]:
         """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""

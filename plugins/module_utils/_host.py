@@ -341,6 +341,16 @@ class Host(object):
             raise
         return made
 
+    def make_folder_again(self, path: str, attributes: Attributes) -> None:
+        """The directory, if it is not there, with what it had besides what was in it."""
+        if self.make_folder(path, 0o700):
+            fd = os.open(self.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with naming(path):
+                    _give_attributes(fd, attributes, attributes.mode)
+            finally:
+                os.close(fd)
+
     def remove_folder(self, path: str) -> None:
         """Remove a directory if it is there and empty."""
         try:

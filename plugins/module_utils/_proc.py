@@ -8,6 +8,7 @@ Source: proc_pid_status(5).
 A process may end at any moment: every read answers None then.
 """
 
+import contextlib
 import os
 import re
 from typing import Any, Dict, List, Optional, Tuple
@@ -32,8 +33,10 @@ class Proc(object):
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_exc: Any) -> None:
+    def __exit__(self, _kind: Any, error: Any, _place: Any) -> None:
         os.close(self.fd)
+        if isinstance(error, OSError) and not isinstance(error.filename, (str, bytes)):
+            error.filename = '/proc'  # what is called for each process names none, for speed
 
     def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
         """(pid, name) of the processes whose comm is one of ``names``, by PID."""
@@ -70,7 +73,8 @@ class Proc(object):
         except OSError:
             return None
         finally:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # close(2) closes whatever it says
+                os.close(fd)
         return data[:limit_bytes]
 
     def effective_uid(self, pid: int) -> Optional[int]:

@@ -127,19 +127,14 @@ def _remember(host: Host, target: Target, undo: Undo) -> None:
 def _clear(host: Host, paths: List[str], undo: Undo) -> None:
     """Remove what is not needed any more, folders as far as nothing is in them.
 
-    This comes last because a folder cannot be taken back whole: made anew it has its mode and owner only.
+    This comes last because a folder cannot be taken back as it was: made anew it is another one.
     """
     for path in paths:
         info = host.look(path)
-        if info is not None and stat.S_ISDIR(info.st_mode):
-            undo.add(path, lambda path=path, info=info: _make_again(host, path, info))
+        kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None
+        if kept is not None:
+            undo.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
         _litter.clear(host, [path])
-
-
-def _make_again(host: Host, path: str, info: os.stat_result) -> None:
-    for made in host.make_folder(path):
-        os.chown(host.locate(made), info.st_uid, info.st_gid)
-        os.chmod(host.locate(made), stat.S_IMODE(info.st_mode))
 
 
 def _write(host: Host, change: OomGroup, undo: Undo) -> None:
