@@ -22,6 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLD
 
 _PREFIX, _PUTTING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
+_LATEST_S = 1e10  # centuries
 _LOOKS = 100  # far more than names that a file gets
 # Goes on while the machine is suspended, and nobody can set it (clock_gettime(2)); Python names it from 3.7 on.
 _CLOCK_BOOTTIME = 7
@@ -67,9 +68,24 @@ def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
     try:
         found: Dict[str, Any] = json.loads((data or b'').decode('ascii'))
         found['connection'] = Connection(*found['connection'])
-        return Pending(**dict(found, name=name))
+        pending = Pending(**dict(found, name=name))
+        return pending if _is_sound(pending) else None
     except (ValueError, RecursionError, OverflowError, TypeError, KeyError):
         return None
+
+
+def _is_sound(pending: Pending) -> bool:
+    """Whether everything in it is what L(dump) writes."""
+    numbers = (pending.pid, pending.started, pending.within_s)
+    states = (pending.before, pending.after, pending.originals)
+    return (all(type(number) is int for number in numbers) and isinstance(pending.boot, str)
+            and type(pending.deadline_s) in (int, float) and abs(pending.deadline_s) < _LATEST_S
+            and isinstance(pending.wish, str) and all(map(_is_state, states)))
+
+
+def _is_state(state: Any) -> bool:
+    return isinstance(state, dict) and all(
+        key in _knobs.KNOBS and (value is None or type(value) is int) for key, value in state.items())
 
 
 def find_all(host: Host) -> List[Pending]:

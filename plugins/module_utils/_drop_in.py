@@ -47,13 +47,15 @@ def without_ours(data: bytes) -> Optional[bytes]:
 def _lines(data: Optional[bytes]) -> List[Logical]:
     if not data:
         return []
-    # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
     lines = _unit_files.logical_lines(data if data.endswith(b'\n') else data + b'\n')
-    return lines if lines[-1].raws != [''] else lines[:-1]
+    if lines[-1].raws[-1].rstrip('\0\r\n').endswith('\\'):
+        # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
+        lines[-1].raws.append('\n')
+    return lines
 
 
 def _line(text: str) -> Logical:
-    return Logical(0, text, [text])
+    return Logical(0, text, [text + '\n'])
 
 
 def _is_header(line: Logical) -> bool:
@@ -61,11 +63,11 @@ def _is_header(line: Logical) -> bool:
 
 
 def _key(line: Logical) -> str:
-    return line.text.partition('=')[0].strip() if '=' in line.text else ''
+    return line.text.partition('=')[0].strip(' \t\n\r') if '=' in line.text else ''
 
 
 def _joined(lines: List[Logical]) -> bytes:
-    return to_bytes('\n'.join(raw for line in lines for raw in line.raws) + '\n')
+    return to_bytes(''.join(raw for line in lines for raw in line.raws))
 
 
 def all_ours(host: Host) -> Dict[str, bytes]:

@@ -9,6 +9,7 @@ Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst.
 
 import errno
 import os
+import re
 import time
 from typing import Callable, Iterable, List, Optional
 
@@ -17,7 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
-_SETUP_S = 5.0
+_SETUP_S, _PAUSE_S = 5.0, 0.02
 # A threaded cgroup lists its processes at its domain only.
 _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
 
@@ -51,6 +52,7 @@ class UnitGroup(Group):
         self.host = host
         self.cgroup = cgroup
         self.folder = cgroup_folder(host, cgroup)
+        self._patience_s = _SETUP_S  # for all looks together: anybody can give himself such a name
 
     def pids(self) -> List[int]:
         """See Group."""
@@ -61,17 +63,20 @@ class UnitGroup(Group):
 
         Such a one is in the cgroup already, will get the unit's value in a moment, and would lose any other.
         """
-        end = time.monotonic() + _SETUP_S
         while True:
+            begin = time.monotonic()
             found = super(UnitGroup, self).look(host)
-            if not any(self._is_being_set_up(one) for one in found) or time.monotonic() > end:
+            if self._patience_s <= 0 or not any(self._is_being_set_up(one) for one in found):
                 return found
-            time.sleep(0.02)
+            time.sleep(_PAUSE_S)
+            self._patience_s -= time.monotonic() - begin
 
     def _is_being_set_up(self, one: Seen) -> bool:
         """Whether this is still systemd itself, between fork and the service's own program (src/core/exec-invoke.c)."""
+        if one.parent != 1 or not _is_young(self.host, one):
+            return False
         if one.name == b'systemd':
-            return one.parent == 1 and not os.path.basename(self.cgroup).startswith('user@')
+            return not os.path.basename(self.cgroup).startswith('user@')
         return one.name == b'systemd-executo' or (one.name[:1] == b'(' and not one.name.startswith(b'(sd-'))
 
     def holds(self, held: Held) -> bool:
@@ -82,6 +87,12 @@ class UnitGroup(Group):
             if path == prefix or path.startswith(prefix + b'/'):
                 return True
         return False
+
+
+def _is_young(host: Host, one: Seen) -> bool:
+    """Whether it was started a moment ago; yes also where that cannot be told."""
+    uptime = re.match(r'[0-9]{1,12}', host.read_text('/proc/uptime') or '')
+    return uptime is None or one.start_ticks / os.sysconf('SC_CLK_TCK') > int(uptime.group()) - 2 * _SETUP_S
 
 
 class MatchGroup(Group):

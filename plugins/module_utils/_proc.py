@@ -33,7 +33,7 @@ class Proc(object):
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, _kind: Any, error: Any, _place: Any) -> None:
+    def __exit__(self, _kind: Any = None, error: Any = None, _place: Any = None) -> None:
         os.close(self.fd)
         if isinstance(error, OSError) and not isinstance(error.filename, (str, bytes)):
             error.filename = '/proc'  # what is called for each process names none, for speed

@@ -10,16 +10,18 @@ Sources: proc_pid_comm(5), proc_pid_cmdline(5), proc_pid_status(5).
 import os
 import pwd
 import re
+import warnings
 from typing import Any, Callable, Dict, Iterable, List
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
+_MOST_SHOWN = 100
 _PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
 
 Matches = Callable[[Held], bool]
@@ -66,7 +68,8 @@ def _pid(host: Host, name: str, value: Any) -> int:
     if name == 'pid':
         return to_integer('process.pid', value, 1, _PID_MAX)
     data = host.read_bytes(value)
-    pid = to_number(((data or b'').split() or [b''])[0])
+    first = ((data or b'').split() or [b''])[0]
+    pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
     if data is not None and (pid is None or not 0 <= pid <= _PID_MAX):
         raise ConvertError('process.pidfile: %s does not begin with a process number' % value)
     return pid or 0
@@ -89,18 +92,24 @@ def _comm_rule(value: str) -> Matches:
 
 def _cmdline_rule(value: str) -> Matches:
     try:
-        pattern = re.compile(_bytes('cmdline_regex', value))
-    except re.error as exc:
-        raise ConvertError('process.cmdline_regex: %r is no regular expression: %s' % (value, exc)) from exc
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of what another version of Python may read differently
+            pattern = re.compile(_bytes('cmdline_regex', value))
+    except (re.error, ValueError, OverflowError, RecursionError) as exc:
+        raise ConvertError('process.cmdline_regex: %s is no regular expression: %s' % (_cut(value), exc)) from exc
     if not value:
         raise ConvertError('process.cmdline_regex: an empty expression matches everything')
     return lambda held: bool(pattern.search((held.read('cmdline') or b'').rstrip(b'\0').replace(b'\0', b' ')))
 
 
+def _cut(value: str) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
+
+
 def _user_rule(value: str) -> Matches:
     try:
-        number = to_number(value)
-        uid = pwd.getpwnam(value).pw_uid if number is None else number
+        uid = int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid
     except (KeyError, ValueError) as exc:
         raise ConvertError('process.user: there is no user %r on this machine' % value) from exc
     return lambda held: parse_effective_uid(held.read('status') or b'') == uid

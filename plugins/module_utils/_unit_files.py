@@ -32,11 +32,19 @@ _USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/system
 _MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
 _MAX_LINKS = 40
 
-_NUMBER = re.compile(r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
+# A sign before 0b and 0o makes it none (mangle_base() in src/basic/parse-util.c).
+_NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
+                     r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
+# What ends a line: line feed, carriage return and NUL, or one of each in a row (read_line() in src/basic/fileio.c).
+_ENDS = '\n\r\0'
+_LINE = re.compile('([^%(ends)s]*)(?:(?:\n\r?|\r\n?)\0?|\0)|([^%(ends)s]+)\\Z' % {'ends': _ENDS})
+_BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
+_BOM = b'\xef\xbb\xbf'
 
 # ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
 Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
-# A line with those that continue it: its first number, what systemd reads, and the lines as they stand there.
+# A line with those that continue it: its first number as an editor counts, what systemd reads, and the lines as they
+# stand there, with what ends them.
 Logical = NamedTuple('Logical', [('number', int), ('text', str), ('raws', List[str])])
 Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
 Unit = NamedTuple('Unit', [
@@ -73,30 +81,33 @@ _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 def logical_lines(data: bytes) -> List[Logical]:
     """Lines as systemd joins them: one that ends in a backslash goes on in the next, comments in between left out."""
     found: List[Logical] = []
-    joined, raws = '', []
-    for number, raw in enumerate(to_text(data).split('\n'), 1):
-        raws.append(raw)
-        if raw.lstrip(' \t\r\n')[:1] in ('#', ';'):
+    joined, raws = '', []  # type: Tuple[str, List[str]]
+    number = 1
+    for match in _LINE.finditer(to_text(data)):
+        raws.append(match.group())
+        text = match.group(1) or match.group(2) or ''
+        if text.lstrip(_BLANK)[:1] in ('#', ';'):
             goes_on = joined != ''
         else:
-            goes_on = _is_continued(raw)
-            joined += raw[:-1] + ' ' if goes_on else raw
+            goes_on = _is_continued(text)
+            joined += text[:-1] + ' ' if goes_on else text
         if not goes_on:
-            found.append(Logical(number - len(raws) + 1, joined.strip(), raws))
+            found.append(Logical(number, joined.strip(_BLANK), raws))
+            number += ''.join(raws).count('\n')
             joined, raws = '', []
-    return found + ([Logical(number - len(raws) + 1, joined.strip(), raws)] if raws else [])
+    return found + ([Logical(number, joined.strip(_BLANK), raws)] if raws else [])
 
 
 def parse(data: bytes) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand."""
     found: List[Assignment] = []
     section = ''
-    for line in logical_lines(data.lstrip(b'\xef\xbb\xbf')):
+    for line in logical_lines(data[len(_BOM):] if data.startswith(_BOM) else data):
         if line.text.startswith('['):
             section = line.text[1:-1] if line.text.endswith(']') else ''
         elif '=' in line.text:
             key, _equals, value = line.text.partition('=')
-            found.append(Assignment(section, key.strip(), value.strip(), line.number))
+            found.append(Assignment(section, key.strip(_BLANK), value.strip(_BLANK), line.number))
     return found
 
 

@@ -773,3 +773,15 @@ def test_refusals_have_a_code(machine):
     with pytest.raises(Refusal) as container:
         go(machine, mode='always')
     assert (other.value.code, container.value.code) == ('other', 'container')
+
+
+@pytest.mark.parametrize('damage', [
+    {'deadline_s': None}, {'deadline_s': 'x'}, {'deadline_s': 1e300}, {'deadline_s': float('nan')}, {'pid': 'x'},
+    {'started': None}, {'within_s': 1.5}, {'wish': 3}, {'before': None}, {'before': []},
+    {'after': {'vm.swappiness': 1}}, {'after': {MEMORY: 'x'}}, {'originals': 'x'}, {'boot': 1}, {'connection': None}])
+def test_a_file_that_somebody_damaged_is_no_change_that_waits(damage):
+    nobody = _confirm_state.Connection(None, None)
+    pending = _confirm_state.Pending('overcommit-1', 'boot', 1, 2, 3.0, 9, 'x', nobody, {MEMORY: 0}, {MEMORY: 2}, {})
+    data = json.loads(_confirm_state.dump(pending))
+    assert _confirm_state.parse('overcommit-1', json.dumps(data).encode()) == pending
+    assert _confirm_state.parse('overcommit-1', json.dumps(dict(data, **damage)).encode()) is None

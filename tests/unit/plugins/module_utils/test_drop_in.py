@@ -25,3 +25,10 @@ def test_nothing_is_left_but_what_others_added():
 
 def test_a_header_that_is_all_that_is_left_gets_its_section_back():
     assert _drop_in.edit((_drop_in.HEADER + '\n').encode(), {'OOMScoreAdjust': -5}) == NEW
+
+
+def test_lines_of_others_keep_their_ends():
+    mine = NEW + b'# mine\r\nNice=5\r\n\0X=1\n'
+    assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
+    hidden = NEW + b'# note\rOOMScoreAdjust=8\n'
+    assert _drop_in.edit(hidden, {'OOMScoreAdjust': 7}) == NEW.replace(b'-5', b'7') + b'# note\r'

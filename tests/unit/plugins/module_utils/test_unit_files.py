@@ -155,3 +155,25 @@ def test_instances_that_are_enabled(machine):
     machine.put('/run/systemd/generator/p.service.wants/p@b.service', '')
     machine.put(f'{ETC}/multi-user.target.wants/pp@a.service', '')
     assert UnitFiles(machine).enabled_instances('p') == ['p@a.service', 'p@b.service']
+
+
+# What systemd 252 says to each (systemd-analyze verify), or reads from it.
+ENDS = [
+    (b'# c\rOOMScoreAdjust=8', 8), (b'OOMScoreAdjust=7\rOOMScoreAdjust=8', 8),
+    (b'OOMScoreAdjust=7\0OOMScoreAdjust=8', 8), (b'X=1\\\r\nOOMScoreAdjust=8', None), (b'OOMScoreAdjust=7\r\nX=1', 7),
+    (b'OOMScoreAdjust=7\n\rX=1', 7),
+    (b'OOMScoreAdjust=7\xc2\xa0', None), (b'OOMScoreAdjust=7\x0c', None), (b'OOMScoreAdjust\x0b=7', None),
+    (b'\xc2\xa0OOMScoreAdjust=7', None), (b'OOMScoreAdjust=+0b11', None), (b'OOMScoreAdjust=0b11', 3),
+    (b'[Unit]\r[Service]\rOOMScoreAdjust=8', 8), (b'OOMScoreAdjust=-0x10', -16),
+]
+
+
+@pytest.mark.parametrize(('text', 'value'), ENDS)
+def test_lines_end_and_blanks_are_as_systemd_has_them(text, value):
+    assert _unit_files.settings_of(b'[Service]\nExecStart=/bin/true\n' + text)['OOMScoreAdjust'].value == value
+
+
+def test_a_line_has_the_number_that_an_editor_shows():
+    lines = _unit_files.logical_lines(b'a\rb\nc\\\nd\ne')
+    assert [(line.number, line.text) for line in lines] == [(1, 'a'), (1, 'b'), (2, 'c d'), (4, 'e')]
+    assert ''.join(raw for line in lines for raw in line.raws) == 'a\rb\nc\\\nd\ne'
