@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a module that changes something runs and ends: one at a time, and every failure is a message."""
 
+import re
 import signal
 from typing import Any, Callable, Dict
 
@@ -12,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
@@ -24,14 +25,15 @@ def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> N
     try:
         result = _done(Host(), module.check_mode, work)
     except Refusal as exc:
-        module.fail_json(msg=str(exc), refusal=exc.code)
+        module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=str(exc))
+        module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:
         # What fails once something was changed is an ApplyError.
-        module.fail_json(msg='%s. Nothing was changed.' % explain(exc))
+        module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
     except Exception as exc:
         module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+    result = shown(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)
@@ -42,3 +44,22 @@ def _done(host: Host, check_mode: bool, work: Callable[[Host], Dict[str, Any]]) 
         return work(host)
     with _lock.held(host):
         return work(host)
+
+
+def shown(value: Any, lines: bool = False) -> Any:
+    """The result with every text in it harmless, since names of files may be anything, and ansible-core takes no
+    result with bytes in it that are no UTF-8: the task would fail as unchanged after it has changed the host.
+
+    ``lines``: a text that has lines, such as the content of a file in a diff. It keeps their ends and its tabs.
+    """
+    if isinstance(value, str):
+        return ''.join(map(_shown_piece, re.split('(\r?\n|\t)', value))) if lines else harmless(value)
+    if isinstance(value, dict):
+        return dict((shown(key), shown(item, key in ('before', 'after'))) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return [shown(item) for item in value]
+    return value
+
+
+def _shown_piece(piece: str) -> str:
+    return piece if piece in ('\r\n', '\n', '\t') else harmless(piece)
