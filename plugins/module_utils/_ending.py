@@ -4,7 +4,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a module that changes something runs and ends: one at a time, and every failure is a message."""
 
-import re
 import signal
 from typing import Any, Callable, Dict
 
@@ -15,6 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
@@ -44,22 +44,3 @@ def _done(host: Host, check_mode: bool, work: Callable[[Host], Dict[str, Any]]) 
         return work(host)
     with _lock.held(host):
         return work(host)
-
-
-def shown(value: Any, lines: bool = False) -> Any:
-    """The result with every text in it harmless, since names of files may be anything, and ansible-core takes no
-    result with bytes in it that are no UTF-8: the task would fail as unchanged after it has changed the host.
-
-    ``lines``: a text that has lines, such as the content of a file in a diff. It keeps their ends and its tabs.
-    """
-    if isinstance(value, str):
-        return ''.join(map(_shown_piece, re.split('(\r?\n|\t)', value))) if lines else harmless(value)
-    if isinstance(value, dict):
-        return dict((shown(key), shown(item, key in ('before', 'after'))) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return [shown(item) for item in value]
-    return value
-
-
-def _shown_piece(piece: str) -> str:
-    return piece if piece in ('\r\n', '\n', '\t') else harmless(piece)

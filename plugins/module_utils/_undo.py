@@ -140,7 +140,7 @@ def _holds(host: Host, path: str, data: Optional[bytes]) -> bool:
 
 
 def describe_files(files: Files) -> List[Dict[str, str]]:
-    """Files as Ansible diffs. L(_ending) makes names and contents harmless."""
+    """Files as Ansible diffs. L(_shown) makes names and contents harmless."""
     return [{'before_header': path, 'after_header': path,
              'before': to_text(before or b''), 'after': to_text(after or b'')}
             for path, (before, after) in sorted(files.items())]

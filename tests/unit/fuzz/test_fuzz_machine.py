@@ -11,7 +11,7 @@ from inputs import fuzz, hostile_bytes, hostile_text, is_plain, texts, values
 from machine import OURS, run
 from services_machine import ETC, LIB, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _facts, _forecast_module
+from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _shown
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
@@ -103,7 +103,7 @@ def check_run(machine, work):
 
 def check_shown(result):
     """What the module hands to Ansible can be printed and sent, and what could be before stays as it is."""
-    shown = _ending.shown(result)
+    shown = _shown.shown(result)
     json.dumps(shown)
     for before, after in zip(texts(result), texts(shown), strict=True):
         lines = after.replace('\r\n', '\n').replace('\t', ' ')

@@ -10,7 +10,7 @@ import signal
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _startable
+from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _shown, _startable
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -92,7 +92,7 @@ def test_messages_can_be_printed(error):
 def test_the_content_of_files_keeps_its_lines():
     text = '# a\tb\r\n\nvm.x = 1 # caf\u00e9\n'
     diff = {'before': text, 'after': 'a\x1b\udcff\rb\n\tc\x00', 'before_header': '/a\nb'}
-    assert _ending.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
+    assert _shown.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
         'diff': [{'before': text, 'after': 'a\\x1b\\xff\\x0db\n\tc\\x00', 'before_header': '/a\\x0ab'}],
         'changed': True, 'none': None, 'pair': [1, 'a\\x0ab'], 'a\\x1b': 1}
 

@@ -70,6 +70,32 @@ def test_the_same_again_from_its_snapshot_and_other_questions(machine, tmp_path)
         run(None, snapshot=snapshot, cgroup='/a')
 
 
+def test_whatever_is_written_into_a_snapshot_can_be_printed(machine):
+    machine.put('/sys/fs/cgroup/system.slice/b.service/memory.max', '100000000\n')
+    evil = '/system.slice/b.service\x1b[2J\udcff{'
+    snapshot = run(machine, cgroup='/system.slice/b.service')['snapshot']
+    snapshot['domain']['cgroup'] = evil
+    snapshot['processes'][0].update(name=evil, unit=evil, cgroup=evil)
+    for unknown in (None, evil):
+        snapshot.update(userspace_killers=[{'name': evil, evil: [evil]}], unknown=unknown)
+        result = run(None, snapshot=snapshot, cgroup=evil)
+        assert [text for text in texts(result) if not text.isprintable()] == []
+        assert result['outcome'] == ('unknown' if unknown else 'kill')
+    deep = []
+    for _level in range(3000):
+        deep = [deep]
+    with pytest.raises(ConvertError, match='userspace_killers is nested too deeply'):
+        run(None, snapshot=dict(snapshot, userspace_killers=deep))
+
+
+def texts(value):
+    if isinstance(value, dict):
+        return [text for pair in value.items() for one in pair for text in texts(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 def test_a_snapshot_may_be_too_little(machine):
     for number in range(20, 60):
         machine.process(NOBODY + number, rss_kb=4000 + number)
@@ -116,7 +142,8 @@ def test_a_cgroup_at_its_own_limit(machine):
     ({'score_adj': [{'value': 5}]}, r'score_adj\[0\]: give exactly one'),
     ({'score_adj': [{'pid': 5, 'comm': 'a', 'value': 5}]}, 'found pid, comm'),
     ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
-    ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'), ({'protect': ['../a']}, r'protect\[0\]'),
+    ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'),
+    ({'score_adj': [{'comm': '\ud800', 'value': 1}]}, r"comm: '\\ud800' cannot be the name of a process"), ({'protect': ['../a']}, r'protect\[0\]'),
     ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
     ({'policy': 3}, 'policy'), ({'nodes': []}, 'nodes'), ({'nodes': [0], 'cgroup': '/a'}, 'nodes'),
     ({'nodes': [-1]}, 'nodes'), ({'snapshot': {}}, 'format'),
