@@ -282,6 +282,19 @@ def test_take_over_and_back(machine):
     assert machine.get(OURS) is None
 
 
+@pytest.mark.parametrize('line', [
+    'vm.overcommit_memory=0\rvm.overcommit_memory=1', '# x\rvm.overcommit_memory=1', '\rvm.overcommit_memory=1',
+    'vm.overcommit_memory=0\0vm.overcommit_memory=1', 'vm.overcommit_memory=1\r'])
+def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
+    theirs = 'a=1\n%s\n' % line
+    machine.put('/etc/sysctl.d/99-z.conf', theirs)
+    wish = {'mode': 'never', 'ratio': 90, 'conflicts': 'take_over'}
+    assert run(machine, 'overcommit', **wish)['after']['boot'][MEMORY] == 2
+    again_is_unchanged(machine, **wish)
+    run(machine, 'overcommit', state='absent')
+    assert (machine.base / 'etc/sysctl.d/99-z.conf').read_bytes() == theirs.encode()
+
+
 def test_take_over_only_below_etc(machine):
     machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
     before = machine.tree()
