@@ -127,6 +127,12 @@ def test_commit_limit_within_swap_is_refused(tmp_path):
         run(machine, 'overcommit', commit_limit='4G')
 
 
+@pytest.mark.parametrize('limit', ['20000000P', '9' * 30 + 'P', '9' * 30 + '%'])
+def test_commit_limit_beyond_what_the_kernel_holds_is_refused(machine, limit):
+    with pytest.raises(ConvertError, match='commit_limit: [0-9]{19,50} kB is out of range; it must be [0-9]{19} kB or'):
+        run(machine, 'overcommit', commit_limit=limit, mode='always')
+
+
 def test_commit_limit_near_enough_stays(tmp_path):
     machine = Machine(tmp_path)
     run(machine, 'overcommit', commit_limit='3G')
