@@ -559,6 +559,29 @@ def test_a_chroot_is_known_by_the_root_of_pid_1(machine):
     assert 'another machine boots it' in result['warnings'][0]
 
 
+def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(machine):
+    machine.put('/run/systemd/container', 'lxc\n')
+    before = machine.tree()
+    for check in (True, False):
+        with pytest.raises(Refusal, match='commit_limit: 90% .*3774873 kB .*another machine boots it. Use ratio'):
+            run(machine, 'overcommit', check=check, commit_limit='90%', runtime=False, force=True)
+    assert machine.tree() == before
+    for wish in ({'commit_limit': '3G'}, {'ratio': 90}, {'kbytes': 900000}):
+        assert run(machine, 'overcommit', runtime=False, **wish)['changed']
+    # What runs here is this machine's.
+    assert run(machine, 'overcommit', commit_limit='90%', persistent=False, force=True)['changed']
+
+
+def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
+    machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
+    machine.put(_originals.FILE, '{"vm.admin_reserve_kbytes": 77}')
+    assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][ADMIN_RESERVE] == 77
+    (machine.base / 'proc/1/root').mkdir()
+    boot = run(machine, 'overcommit', check=True, ratio=60, runtime=False)['before']['boot']
+    assert boot[ADMIN_RESERVE] is None and boot[MEMORY] == 0
+    assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][MEMORY] == 1
+
+
 def test_a_chroot_without_proc(machine):
     for path in sorted((machine.base / 'proc').rglob('*'), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
