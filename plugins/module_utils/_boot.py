@@ -46,7 +46,8 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
              overlay: Optional[_conf_files.Overlay] = None, here: bool = True) -> Outcome:
     """Replay the boot with the files as they are, or as the overlay would make them.
 
-    Not ``here`` but on another machine that gets these files the kernel has another command line, and nobody knows which.
+    Where it is not ``here``, but another machine gets these files, the kernel has another command line, and nobody
+    knows which.
     """
     settings = _sysctld.read_settings(host, loader, overlay)
     writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))

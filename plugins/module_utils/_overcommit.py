@@ -157,9 +157,9 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
         raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
     limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
     if wanted.percent is not None and situation.is_for_another(request):
-        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this is '
-                      'a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is a '
-                      'part of its own RAM, or give kbytes or a size.' % (wanted.percent, limit_kb))
+        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
+                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
+                      'a part of its own RAM, or give kbytes or a size.' % (wanted.percent, limit_kb))
     if limit_kb > _MOST_KB:
         raise ConvertError('commit_limit: %d kB is out of range; it must be %d kB or less' % (limit_kb, _MOST_KB))
     kbytes = limit_kb - memory.swap_total_kb

@@ -92,8 +92,9 @@ async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
 
 
 def _is_device(path: str) -> bool:
-    """Whether this is /dev/kmsg and no file. Raises EventsError, also for what is neither: nothing else is opened, since
-    a pipe or another device may answer for ever, or never.
+    """Whether this is /dev/kmsg and no file. Raises EventsError, also for what is neither.
+
+    Nothing else is opened: a pipe or another device may answer for ever, or never.
     """
     try:
         status = os.stat(path)

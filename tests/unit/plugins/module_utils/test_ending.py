@@ -61,7 +61,7 @@ NAMES = ['zz-caf\udce9.conf', 'zz\x1b[2Jevil\n.conf', 'zz\u202e.conf']
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('conflicts', ['fail', 'warn', 'take_over'])
 def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts):
-    """ansible-core takes no result with such a name as it is: the run would have failed after it had changed the host."""
+    """ansible-core takes no result with such a name as it is: the run would fail after it had changed the host."""
     machine, module = Machine(tmp_path), Module()
     machine.put('/etc/sysctl.d/' + name, 'vm.panic_on_oom = 1\nkernel.panic = 5\n')
     try:

@@ -106,6 +106,11 @@ def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(machine, sign):
     assert machine.tree() == before
     result = run(machine, 'panic_on_oom', policy='panic', reboot_after=5, runtime=False)
     assert result['after']['boot'][PANIC] == 5
+    result = run(machine, 'panic_on_oom', policy='kill', reboot_after=0, runtime=False)
+    assert result['after']['boot'][PANIC] == 0
+    run(machine, 'panic_on_oom', state='absent', runtime=False)
+    assert machine.get(OURS) is None
+    assert run(machine, 'panic_on_oom', policy='kill', runtime=False)['after']['boot'][PANIC] == 0
     # What runs here is this machine's, command line and all.
     machine.state[PANIC] = 1
     machine.show()

@@ -16,7 +16,8 @@ def test_what_is_a_service(name, unit):
 
 
 @pytest.mark.parametrize('name', [
-    None, '', 5, '.', '..', '..service', '...service', True, '.service', '@x', '../x', 'a/b', 'a b', 'a\n', 'a\x1b', 'ä', 'a' * 248, 'x%i', 'x.slice',
+    None, '', 5, '.', '..', '..service', '...service',
+    True, '.service', '@x', '../x', 'a/b', 'a b', 'a\n', 'a\x1b', 'ä', 'a' * 248, 'x%i', 'x.slice',
     'x.socket', 'x.scope', 'x.timer', 'x.mount', 'x.target', 'x.swap', 'x.path', 'x.device', 'x.automount',
 ])  # fmt: skip
 def test_what_is_none(name):

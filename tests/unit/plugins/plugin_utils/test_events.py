@@ -196,7 +196,7 @@ def test_a_flooded_log_does_not_keep_others_from_running(flood):
         following = _events.follow_records(theirs.detach(), True, read)
 
         async def follow():
-            async for _events_ in following:
+            async for _kills in following:
                 pass
 
         flooded = asyncio.ensure_future(follow())
