@@ -335,6 +335,6 @@ def test_profiles_without_end_are_read_no_further(box):
 
 
 def test_variables_that_double_do_not_fill_the_memory(box):
-    doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(30))
-    tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v30}\n' % doubled)
+    doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(20))
+    tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v20}\n' % doubled)
     assert len(_tuned.sysctls(box)['vm.panic_on_oom'].value) == 4096
