@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import cache_loader
 
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import NO_FACTS
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish, screen_lines
@@ -69,8 +70,16 @@ def _outlives_a_run(cache: t.Any) -> bool:
     return getattr(cache, '_persistent', C.CACHE_PLUGIN.rpartition('.')[2] != 'memory')
 
 
+def _check(hosts: list[str]) -> None:
+    """Caches make names of files of them. Raises ReportError."""
+    for host in hosts:
+        if '\0' in host or any(0xd800 <= ord(char) <= 0xdfff for char in host):
+            raise ReportError('hosts: %s cannot be the name of a host.' % brief(host))
+
+
 def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
     """Each host with its facts; none where the cache has none. Raises ReportError."""
+    _check(hosts)
     for start in range(0, len(hosts), _CHUNK):
         cache = cache_loader.get(C.CACHE_PLUGIN)
         if cache is None or not _outlives_a_run(cache):

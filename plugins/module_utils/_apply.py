@@ -11,7 +11,7 @@ anything: what the undo needs is opened and prepared before the first write.
 import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _litter, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
@@ -158,8 +158,7 @@ def _check_boot(plan: Plan) -> None:
     """The files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    situation = plan.situation
-    found = _boot.simulate(situation.host, situation.loader, situation.originals).values
+    found = plan.situation.boot(plan.request).values
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
             raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'

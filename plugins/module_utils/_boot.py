@@ -43,13 +43,17 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> _knobs.State:
 
 
 def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[str, int]] = None,
-             overlay: Optional[_conf_files.Overlay] = None) -> Outcome:
-    """Replay the boot with the files as they are, or as the overlay would make them."""
+             overlay: Optional[_conf_files.Overlay] = None, here: bool = True) -> Outcome:
+    """Replay the boot with the files as they are, or as the overlay would make them.
+
+    Where it is not ``here``, but another machine gets these files, the kernel has another command line, and nobody
+    knows which.
+    """
     settings = _sysctld.read_settings(host, loader, overlay)
     writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
               for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
     outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS))
-    cmdline = host.read_text(CMDLINE) or ''
+    cmdline = (host.read_text(CMDLINE) if here else None) or ''
     early = [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)]
     skips_negative = _kernel_version(host) < (6, 0)
     replay(outcome, early, False, skips_negative)

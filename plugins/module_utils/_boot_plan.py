@@ -28,9 +28,9 @@ class _Draft(object):
     """The files as they would be, beside the disk's."""
 
     def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
+        self.situation = situation
         self.host = situation.host
         self.loader = situation.loader
-        self.originals = situation.originals
         self.request = request
         self.keys = keys
         self.ours = self.host.real(request.sysctl_file)
@@ -49,7 +49,7 @@ class _Draft(object):
 
     def outcome(self) -> _boot.Outcome:
         """The boot with the drafted files."""
-        return _boot.simulate(self.host, self.loader, self.originals, self.overlay)
+        return self.situation.boot(self.request, self.overlay)
 
     def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
         """The files whose bytes the draft changes."""

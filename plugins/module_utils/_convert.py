@@ -34,7 +34,8 @@ class ConvertError(ValueError):
     """A value that cannot be what its option asks for; the message names the option, the value and what is wanted."""
 
 
-def _shown(value: Any) -> str:
+def brief(value: Any) -> str:
+    """A value as a message shows it: in one line, harmless, and cut where it is long."""
     kind = {bool: 'the boolean ', float: 'the float '}.get(type(value), '')
     try:
         text = repr(str(value) if isinstance(value, str) else value)
@@ -61,7 +62,7 @@ def to_integer(name: str, value: Any, minimum: Optional[int] = INT_MIN, maximum:
     """
     number = _as_integer(value)
     if number is None:
-        raise ConvertError('%s: %s is not a decimal integer; give a plain number such as 50' % (name, _shown(value)))
+        raise ConvertError('%s: %s is not a decimal integer; give a plain number such as 50' % (name, brief(value)))
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ConvertError('%s: %d is out of range; %s' % (name, number, _range_text(minimum, maximum)))
     return number
@@ -90,7 +91,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     number = _as_integer(value)
     if number is None or number not in choices.values():
         allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
-        raise ConvertError('%s: %s is not one of %s' % (name, _shown(value), allowed))
+        raise ConvertError('%s: %s is not one of %s' % (name, brief(value), allowed))
     return number
 
 
@@ -122,7 +123,7 @@ def to_amount(name: str, value: Any) -> Amount:
     size = _split_size(text)
     if size is None:
         raise ConvertError('%s: %s is neither a size with a unit such as 28G nor a percentage such as 80%%'
-                           % (name, _shown(value)))
+                           % (name, brief(value)))
     return Amount(size_kb=size[0] * _UNIT_KB[size[1]])
 
 

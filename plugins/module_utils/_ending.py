@@ -12,8 +12,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
@@ -24,14 +25,15 @@ def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> N
     try:
         result = _done(Host(), module.check_mode, work)
     except Refusal as exc:
-        module.fail_json(msg=str(exc), refusal=exc.code)
+        module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=str(exc))
+        module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:
         # What fails once something was changed is an ApplyError.
-        module.fail_json(msg='%s. Nothing was changed.' % explain(exc))
+        module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
     except Exception as exc:
         module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+    result = shown(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)

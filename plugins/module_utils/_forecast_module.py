@@ -17,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
     ConvertError,
+    brief,
     to_amount,
     to_integer,
     to_score_adj,
@@ -27,11 +28,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import
     assumed_policy,
     checked_protect,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
@@ -118,9 +120,13 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
         return Subject(kind, to_integer(place + '.pid', value, 1))
     if kind == 'service':
         return Subject(kind, _unit_names.to_unit(place + '.service', value))
-    if len(value.encode('utf-8', 'surrogateescape')) > _process_match.COMM_BYTES:
+    try:
+        length = len(to_bytes(value))
+    except UnicodeError:
+        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value))) from None
+    if length > _process_match.COMM_BYTES:
         raise ConvertError('%s.comm: %s has more than %d bytes, and the kernel cuts names there; give the first %d'
-                           % (place, harmless(repr(value)), _process_match.COMM_BYTES, _process_match.COMM_BYTES))
+                           % (place, brief(value), _process_match.COMM_BYTES, _process_match.COMM_BYTES))
     return Subject(kind, value)
 
 
@@ -147,13 +153,22 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
 
 def _replay(request: Request, data: Any) -> Dict[str, Any]:
     snapshot = _snapshot.from_json(data)
-    if request.cgroup is not None and request.cgroup != snapshot.domain.cgroup:
+    if request.cgroup is not None and harmless(request.cgroup) != snapshot.domain.cgroup:
         raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
                            % (snapshot.domain.cgroup or 'the whole machine'))
     if request.nodes is not None and request.nodes != snapshot.domain.nodes:
         raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
     what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
-    return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), data)
+    again = dict(_snapshot.to_json(snapshot), userspace_killers=_killers(data))
+    return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), again)
+
+
+def _killers(data: Dict[str, Any]) -> Any:
+    """What the snapshot tells of them, which is only shown. Raises ConvertError."""
+    try:
+        return shown(data.get('userspace_killers', []))
+    except RecursionError:
+        raise ConvertError('snapshot: userspace_killers is nested too deeply') from None
 
 
 def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
@@ -162,4 +177,4 @@ def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
 
 def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any]) -> Dict[str, Any]:
     result = _forecast.describe(snapshot, forecast, request.protect)
-    return dict(result, changed=False, userspace_killers=data.get('userspace_killers', []), snapshot=data)
+    return dict(result, changed=False, userspace_killers=data['userspace_killers'], snapshot=data)

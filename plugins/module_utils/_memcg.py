@@ -13,6 +13,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import pids_below
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Domain
 from ansible_collections.oomkit.linux.plugins.module_utils._sysinfo import page_kb
@@ -112,12 +113,12 @@ def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     """What an OOM kill in this cgroup is measured against. Raises Refusal where it can never reach a limit."""
     if tree.folder_of(cgroup) is None:
         raise Refusal('cgroup: there is no %s with the memory controller here; give its path as /proc/PID/cgroup shows '
-                      'it, such as /system.slice/redis-server.service' % cgroup)
+                      'it, such as /system.slice/redis-server.service' % harmless(cgroup))
     limit = tree.limit(cgroup)
     if limit.memory_pages is None:
         outer = _limited_ancestor(tree, cgroup)
         raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
-            cgroup, 'the next one around it that has is %s' % outer if outer else
+            harmless(cgroup), 'the next one around it that has is %s' % harmless(outer) if outer else
             'none around it has either, so that only the whole machine can run out: leave cgroup out'))
     swap_pages = 0
     if limit.swappiness:

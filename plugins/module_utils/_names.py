@@ -41,13 +41,16 @@ def _escaped(code: int) -> str:
 
 def explain(exc: BaseException) -> str:
     """What the system answered, and to what, without a full stop."""
-    if isinstance(exc, PermissionError) and os.geteuid() != 0:
-        return '%s: %s. Run the task as root (become: true)' % (exc.filename, exc.strerror)
-    if isinstance(exc, OSError) and exc.filename:
-        return '%s: %s' % (harmless(os.fsdecode(exc.filename)), exc.strerror)
     if isinstance(exc, MemoryError):
         return 'Python found no memory'
-    return (exc.strerror if isinstance(exc, OSError) else str(exc).rstrip('.')) or type(exc).__name__
+    reason = (exc.strerror if isinstance(exc, OSError) else str(exc).rstrip('.')) or type(exc).__name__
+    # The number of a descriptor says nothing to anybody.
+    file = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, (str, bytes)) else ''
+    if file:
+        reason = '%s: %s' % (harmless(file), reason)
+    if isinstance(exc, PermissionError) and os.geteuid() != 0:
+        reason += '. Run the task as root (become: true)'
+    return reason
 
 
 def mistake(exc: BaseException) -> str:

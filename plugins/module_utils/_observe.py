@@ -8,6 +8,7 @@ The likeliest victims are looked at closely, as many as may be chosen; what goes
 up when a forecast first names it. So a forecast is made, and made again with more, until nothing is missing in it.
 """
 
+import errno
 import os
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
@@ -23,7 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_number, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Holding, Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import Forecast
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import (
@@ -42,6 +43,9 @@ _FEW = 500         # processes of one score of which more than the number is loo
 _MORE = 4          # times as many processes in each further look
 _COUNTERS = 4      # that a margin is the error of: file, anonymous, shared and swapped pages
 _TRIES = 3         # looks at a process whose numbers change meanwhile
+# What hides a cgroup from us: whoever may make some below his own can nest them as deep, and close them, as he likes;
+# and one that is just being removed answers ENODEV.
+_HIDES = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENODEV, errno.ENOENT)
 _KILLS_ALL = ('control-group', 'mixed')  # KillMode= with which no process outlives its service
 
 
@@ -81,6 +85,8 @@ class Observer(object):
         self._swapped: Set[int] = set()
         self._cgroups: Dict[int, str] = {}  # as they are; in the snapshot they are harmless
         self._ties: Dict[int, Ties] = {}
+        self._looked_up: Set[int] = set()  # those whose ties could not be seen, too
+        self._hidden: Optional[str] = None  # why the cgroup that runs out cannot be seen in full
         self._left_out_pages: Optional[int] = None
         self._wanted = 0
         self._units: Dict[str, State] = {}
@@ -91,7 +97,7 @@ class Observer(object):
         """The ``wanted`` likeliest victims, and ``also`` these; all of them where a cgroup's limit is what counts."""
         self._wanted = wanted + 1
         if self._cgroup is not None:
-            self._see(pid for pid in self._tree.pids(self._cgroup) if pid)
+            self._see(pid for pid in self._pids_in(self._cgroup) if pid)
         elif self._nodes is not None:
             self._see(self._census.pids())
         else:
@@ -101,7 +107,7 @@ class Observer(object):
 
     def complete(self, forecast: Forecast) -> Optional[Snapshot]:
         """The snapshot with what was missing in it for this forecast; None when nothing was."""
-        unlooked = [pid for pid in sorted(forecast.unlooked) if pid not in self._ties]
+        unlooked = [pid for pid in sorted(forecast.unlooked) if pid not in self._looked_up]
         doubtful = self._approximate and not self._tried and any(
             len(kill.victims) > 1 and any(one.process.error_pages for one in kill.victims) for kill in forecast.kills)
         if not unlooked and not forecast.short and not doubtful:
@@ -155,12 +161,23 @@ class Observer(object):
     def _unknown(self) -> Optional[str]:
         """Why not all processes that count can be seen."""
         if self._cgroup is not None:
-            hidden = 0 in self._tree.pids(self._cgroup)
-            return 'the cgroup holds processes of other PID namespaces, which are not seen here' if hidden else None
+            if 0 in self._pids_in(self._cgroup):
+                return 'the cgroup holds processes of other PID namespaces, which are not seen here'
+            return self._hidden
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
                     'candidates as well; ask on the host, or for one cgroup')
         return _census.unseen(self._host, self._census.denied)
+
+    def _pids_in(self, cgroup: str) -> List[int]:
+        """The processes of the cgroup that runs out; none where that cannot be seen."""
+        try:
+            return self._tree.pids(cgroup)
+        except OSError as exc:
+            if exc.errno not in _HIDES:
+                raise
+            self._hidden = 'not all that is in the cgroup can be seen (%s)' % explain(exc)
+            return []
 
     # ---------------------------------------------------------------- processes
 
@@ -230,10 +247,21 @@ class Observer(object):
         """Who goes down together with these."""
         self._see(pids)
         self._ask_manager(pids)
+        self._looked_up.update(pids)
         for pid in pids:
-            ties = self._ties_of(pid, self._seen.get(pid))
-            self._ties[pid] = ties
-            self._see(ties.sharers + ties.group_members + ties.unit_members)
+            ties = self._visible_ties_of(pid)
+            if ties is not None:
+                self._ties[pid] = ties
+                self._see(ties.sharers + ties.group_members + ties.unit_members)
+
+    def _visible_ties_of(self, pid: int) -> Optional[Ties]:
+        """None where its cgroup hides them: the forecast goes on, and says so (L(_forecast))."""
+        try:
+            return self._ties_of(pid, self._seen.get(pid))
+        except OSError as exc:
+            if exc.errno not in _HIDES:
+                raise
+            return None
 
     def _ties_of(self, pid: int, process: Optional[Process]) -> Ties:
         if process is None:

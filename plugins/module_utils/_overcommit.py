@@ -14,6 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knob
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
     MODES,
     Amount,
+    ConvertError,
     to_amount,
     to_choice,
     to_integer,
@@ -43,6 +44,9 @@ NEVER = MODES['never']
 # CommitLimit within 0.1 % of the wish is left alone: a few pages of swap or RAM more or less are no reason to write.
 _TOLERANCE = 0.001
 
+# What vm.overcommit_kbytes holds, and no machine has.
+_MOST_KB = 2 ** 63 - 1
+
 # A pair (ratio, kbytes), one of which is 0.
 Pair = Tuple[int, int]
 
@@ -55,7 +59,7 @@ def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
     """The module's options, converted. Raises ConvertError."""
     page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
 
-    def number(name: str, minimum: int, maximum: int = 2 ** 63 - 1) -> Optional[int]:
+    def number(name: str, minimum: int, maximum: int = _MOST_KB) -> Optional[int]:
         return None if params[name] is None else to_integer(name, params[name], minimum, maximum)
 
     mode, limit = params['mode'], params['commit_limit']
@@ -152,12 +156,18 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
     if memory is None:
         raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
     limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
+    if wanted.percent is not None and situation.is_for_another(request):
+        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
+                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
+                      'a part of its own RAM, or give kbytes or a size.' % (wanted.percent, limit_kb))
+    if limit_kb > _MOST_KB:
+        raise ConvertError('commit_limit: %d kB is out of range; it must be %d kB or less' % (limit_kb, _MOST_KB))
     kbytes = limit_kb - memory.swap_total_kb
     if kbytes < situation.page_kb:
         raise Refusal('commit_limit: %d kB is not above the swap of this machine (SwapTotal %d kB), and CommitLimit '
                       'always holds all of swap. Ask for more than %d kB, or take swap away.'
                       % (limit_kb, memory.swap_total_kb, memory.swap_total_kb + situation.page_kb))
-    runtime, boot = _pair_of(situation.runtime), _pair_of(situation.boot.values)
+    runtime, boot = _pair_of(situation.runtime), _pair_of(situation.boot(request).values)
     keeps = []
     if request.runtime:
         keeps.append((_is_near(situation, runtime, limit_kb), runtime))
@@ -195,7 +205,7 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: _knobs.Stat
     if after.get(MEMORY) != NEVER or after == before:
         return
     memory = situation.memory
-    elsewhere = situation.foreign_kernel and not plan.request.runtime
+    elsewhere = situation.is_for_another(plan.request)
     if elsewhere or memory is None or memory.committed_kb is None:
         plan.warnings.append('mode never %s: whether the CommitLimit suffices could not be checked, because %s' % (
             when, 'this is a container or a chroot, and another machine boots it' if elsewhere

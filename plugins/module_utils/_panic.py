@@ -59,7 +59,7 @@ class PanicPolicy(Policy):
 
     def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(situation.boot.values)
+        return self._target(situation.boot(request).values)
 
     def _target(self, found: _knobs.State) -> Dict[str, int]:
         wanted = {PANIC_ON_OOM: self.wish.policy, PANIC: self.wish.reboot_after_s}

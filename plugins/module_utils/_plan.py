@@ -61,10 +61,21 @@ class Situation(object):
         self.originals_data = host.read_bytes(_originals.FILE)
         self.recorded = _originals.parse(self.originals_data)
         self.originals = dict(unconfirmed or {}, **self.recorded)
-        self.boot = _boot.simulate(host, self.loader, self.originals)
         self.container = container(host)
         # Where an image is made, the kernel and the memory seen here are not those of the machine that boots it.
         self.foreign_kernel = bool(self.container) or is_chroot(host)
+
+    def is_for_another(self, request: Request) -> bool:
+        """Whether an image is made here: another machine boots what is written, and this one's run time stays."""
+        return self.foreign_kernel and not request.runtime
+
+    def boot(self, request: Request, overlay: Optional[_conf_files.Overlay] = None) -> _boot.Outcome:
+        """The next boot of the machine that the request is for, with the files as they are, or as the overlay has them.
+
+        Of another machine neither the kernel command line nor the values from before the first change are known.
+        """
+        here = not self.is_for_another(request)
+        return _boot.simulate(self.host, self.loader, self.originals if here else None, overlay, here)
 
 
 class Policy(object):
@@ -106,7 +117,8 @@ class Plan(object):
         self.record_after = situation.originals
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
-        self.boot_before = dict((key, situation.boot.values.get(key)) for key in policy.keys)
+        self.boot = situation.boot(request)
+        self.boot_before = dict((key, self.boot.values.get(key)) for key in policy.keys)
         self.boot_after = dict(self.boot_before)
         self.writes = []  # type: List[Write]
 
@@ -148,7 +160,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     plan = Plan(situation, request, policy)
     if request.runtime:
         _check_writable(situation, request, policy)
-    outcome = situation.boot
+    outcome = plan.boot
     asked: Dict[str, int] = {}
     if request.persistent:
         target = {} if request.absent else policy.boot_target(situation, request)

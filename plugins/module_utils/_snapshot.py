@@ -4,14 +4,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a forecast is made from, as plain data that JSON holds: a user's bug report can be run again anywhere.
 
-Names in it are harmless text already. Sizes are in pages of ``page_kb``.
+Names in it are harmless text. Sizes are in pages of ``page_kb``.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, brief
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
 FORMAT = 1
+_COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
 
 # Where memory runs out.
 Domain = NamedTuple('Domain', [
@@ -90,11 +92,11 @@ def from_json(data: Any) -> Snapshot:
     """The inverse of L(to_json). Raises ConvertError for what is none, naming the place."""
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
-        raise ConvertError('snapshot: format %.60r is not known; this version reads format %d'
-                           % (data.get('format'), FORMAT))
-    processes = [_record(Process, one, 'processes[%d]' % number)
+        raise ConvertError('snapshot: format %s is not known; this version reads format %d'
+                           % (brief(data.get('format')), FORMAT))
+    processes = [_process(one, 'processes[%d]' % number)
                  for number, one in enumerate(_check(data.get('processes'), list, 'processes'))]
-    ties = [(_field(one, 'pid', int, 'ties[%d]' % number), _record(Ties, one, 'ties[%d]' % number))
+    ties = [_pid_and_ties(one, 'ties[%d]' % number)
             for number, one in enumerate(_check(data.get('ties'), list, 'ties'))]
     settings = _record(Settings, data.get('settings'), 'settings')
     domain = _record(Domain, data.get('domain'), 'domain')
@@ -103,6 +105,19 @@ def from_json(data: Any) -> Snapshot:
     return Snapshot(
         settings, domain, dict((one.pid, one) for one in processes), dict(ties), _field(data, 'left_out', int, ''),
         _field(data, 'left_out_pages', Optional[int], ''), _field(data, 'unknown', Optional[str], ''))
+
+
+def _process(data: Any, where: str) -> Process:
+    process = _record(Process, data, where)
+    for name in _COUNTS:
+        if getattr(process, name) < 0:
+            raise ConvertError('snapshot: %s.%s must be 0 or more, and is %s'
+                               % (where, name, brief(getattr(process, name))))
+    return process
+
+
+def _pid_and_ties(data: Any, where: str) -> Tuple[int, Ties]:
+    return _field(_check(data, dict, where), 'pid', int, where), _record(Ties, data, where)
 
 
 def _record(kind: Type[Any], data: Any, where: str) -> Any:
@@ -131,5 +146,5 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
 
 def _check(value: Any, kind: Type[Any], place: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise ConvertError('snapshot: %s must be of type %s, and is %.60r' % (place, kind.__name__, value))
-    return value
+        raise ConvertError('snapshot: %s must be of type %s, and is %s' % (place, kind.__name__, brief(value)))
+    return harmless(value) if isinstance(value, str) else value

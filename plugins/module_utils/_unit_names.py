@@ -10,10 +10,11 @@ Source: ``unit_name_is_valid`` in systemd's src/basic/unit-name.c, systemd.unit(
 import re
 from typing import Any, List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, brief
 
 SERVICE = '.service'
 _VALID = re.compile(r'[A-Za-z0-9:_.\\@-]+\Z')
+_FOLDERS = ('.' + SERVICE, '..' + SERVICE)  # other inits than systemd have files of the name without the suffix
 _MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
 
 _NOT_A_SERVICE = {
@@ -37,18 +38,21 @@ def to_unit(option: str, value: Any) -> str:
     Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
     """
     if not isinstance(value, str) or not value:
-        raise ConvertError('%s: %r is not the name of a service; write it as systemctl does, such as redis-server'
-                           % (option, value))
+        raise ConvertError('%s: %s is not the name of a service; write it as systemctl does, such as redis-server'
+                           % (option, brief(value)))
     if not _VALID.match(value):
-        raise ConvertError('%s: %r cannot be the name of a unit: only letters, digits and :-_.\\@ may be in it'
-                           % (option, value))
+        raise ConvertError('%s: %s cannot be the name of a unit: only letters, digits and :-_.\\@ may be in it'
+                           % (option, brief(value)))
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
-        raise ConvertError('%s: %s is no service: %s' % (option, value, _NOT_A_SERVICE[suffix]))
+        raise ConvertError('%s: %s is no service: %s' % (option, brief(value), _NOT_A_SERVICE[suffix]))
     unit = value if suffix == SERVICE else value + SERVICE
     if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
-        raise ConvertError('%s: %r cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'
-                           % (option, value, len(unit) - len(SERVICE), _MAX_LENGTH - len(SERVICE), SERVICE))
+        raise ConvertError('%s: %s cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'
+                           % (option, brief(value), len(unit) - len(SERVICE), _MAX_LENGTH - len(SERVICE), SERVICE))
+    if unit in _FOLDERS:
+        raise ConvertError('%s: %s cannot be the name of a service: as that of a file it means a folder'
+                           % (option, brief(value)))
     return unit
 
 

@@ -295,7 +295,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
@@ -317,7 +317,7 @@ def main() -> None:
     try:
         result = run(module.params, manager=Manager(module.run_command))
     except (ConvertError, Refusal, ManagerError) as exc:
-        module.fail_json(msg=str(exc))
+        module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
     except Exception as exc:

@@ -22,11 +22,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
 from ansible_collections.oomkit.linux.plugins.module_utils._kills import Kill, KillParser, kill_fact, parse_record
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import LogError, LogFile
+from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import NO_LOG, LogError, LogFile
 
 KMSG = '/dev/kmsg'
+_KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
+_MOST_AT_ONCE = 100  # records, before others may run
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
 _MOST_HOSTS = 1000  # of a central log, each with a parser of its own
 _PENDING = 200  # kills that are told but not chosen yet, per host
@@ -53,18 +56,25 @@ class Wish:
 
 def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
     """The options of the source as they were given. Raises EventsError."""
-    unknown = sorted(set(args) - {'path', 'replay', 'poll_interval_s'})
+    unknown = sorted(brief(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
     if unknown:
         raise EventsError('%s: there is no such option; path, replay and poll_interval_s are' % ', '.join(unknown))
     path, replay = args.get('path', KMSG), args.get('replay', False)
-    if not isinstance(path, str) or not path.startswith('/') or '\0' in path:
-        raise EventsError('path: %r is no absolute path; give %s or a log file' % (path, KMSG))
+    if not _is_absolute(path):
+        raise EventsError('path: %s is no absolute path; give %s or a log file' % (brief(path), KMSG))
     if not isinstance(replay, bool):
-        raise EventsError('replay: %r is neither true nor false' % (replay,))
+        raise EventsError('replay: %s is neither true nor false' % brief(replay))
     interval_s = args.get('poll_interval_s', Wish.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
-        raise EventsError('poll_interval_s: %r is no number of seconds from 0.05 to 60' % (interval_s,))
+        raise EventsError('poll_interval_s: %s is no number of seconds from 0.05 to 60' % brief(interval_s))
     return Wish(path, replay, float(interval_s))
+
+
+def _is_absolute(path: t.Any) -> bool:
+    try:
+        return isinstance(path, str) and path.startswith('/') and b'\0' not in os.fsencode(path)
+    except UnicodeError:
+        return False
 
 
 async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
@@ -82,16 +92,23 @@ async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
 
 
 def _is_device(path: str) -> bool:
-    """Whether this is /dev/kmsg or its like, and no file. Raises EventsError."""
+    """Whether this is /dev/kmsg and no file. Raises EventsError, also for what is neither.
+
+    Nothing else is opened: a pipe or another device may answer for ever, or never.
+    """
     try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
+        status = os.stat(path)
     except FileNotFoundError:
         # A log may come with its first line, but not without its folder.
         if os.path.isdir(os.path.dirname(path)):
             return False
-        raise EventsError('path: %s is not there, nor is its folder' % path) from None
+        raise EventsError('path: %s is not there, nor is its folder' % harmless(path)) from None
     except OSError as exc:
-        raise EventsError('path: %s cannot be read (%s)' % (path, exc.strerror)) from exc
+        raise EventsError('path: %s cannot be read (%s)' % (harmless(path), exc.strerror)) from exc
+    is_kmsg = stat.S_ISCHR(status.st_mode) and status.st_rdev == _KMSG_NUMBER
+    if not is_kmsg and not stat.S_ISREG(status.st_mode):
+        raise EventsError('path: %s %s' % (harmless(path), NO_LOG))
+    return is_kmsg
 
 
 def _opened(path: str) -> int:
@@ -102,12 +119,12 @@ def _opened(path: str) -> int:
         raise
     except OSError as exc:
         hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
-        raise EventsError('path: %s cannot be read (%s)%s' % (path, exc.strerror, hint)) from exc
+        raise EventsError('path: %s cannot be read (%s)%s' % (harmless(path), exc.strerror, hint)) from exc
 
 
-def _plain(name: bytes) -> str:
+def _plain(name: bytes | str) -> str:
     """A name as harmless text. ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible
-    would carry out, and anybody may call a cgroup ``{{ ... }}``.
+    would carry out, and anybody may call a cgroup, and a container its host, ``{{ ... }}``.
     """
     return harmless(name).replace('{', '\\x7b')
 
@@ -144,7 +161,7 @@ async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], byt
                          ) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
     """The kills that records of /dev/kmsg tell of, as they come; closes ``fd``."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    told = Told(socket.gethostname())
+    told = Told(_plain(socket.gethostname()))
     try:
         if not replay:
             with contextlib.suppress(OSError):
@@ -153,23 +170,25 @@ async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], byt
         while True:
             # Cleared first: what comes while we read is in the log for the next read.
             ready.clear()
-            events = _read_all(fd, told, read)
+            events, paused = _read_some(fd, told, read)
             if events:
                 yield events
-            else:
+            if paused:
                 await ready.wait()
+            else:
+                await asyncio.sleep(0)  # a rulebook has other sources, and whoever may write to the log may flood it
     finally:
         loop.remove_reader(fd)
         os.close(fd)
 
 
-def _read_all(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> list[dict[str, t.Any]]:
-    """The kills of all records up to the next pause, or up to the first kills. Raises EventsError."""
-    while True:
+def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tuple[list[dict[str, t.Any]], bool]:
+    """(The kills of some records, up to the first ones; whether the log holds no more for now). Raises EventsError."""
+    for _number in range(_MOST_AT_ONCE):
         try:
             record = read(fd, _RECORD_BYTES)
         except BlockingIOError:
-            return []
+            return [], True
         except BrokenPipeError:
             told.lose()  # the next read begins with the oldest record that is left
             continue
@@ -180,7 +199,8 @@ def _read_all(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> list[
         parsed = parse_record(record)
         events = told.feed(*parsed, when=_since_boot) if parsed else []
         if events:
-            return events
+            return events, False
+    return [], False
 
 
 def _since_boot(kill: Kill) -> str:
@@ -210,7 +230,7 @@ async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], No
                 await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
             await asyncio.sleep(wish.poll_interval_s)
     except LogError as exc:
-        raise EventsError('path: %s %s' % (wish.path, exc)) from exc
+        raise EventsError('path: %s %s' % (harmless(wish.path), exc)) from exc
     finally:
         if log is not None:
             log.close()

@@ -112,6 +112,8 @@ def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
     """A text as one printable line of at most ``length`` characters; a number as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
+    if isinstance(value, int) and abs(value) > LARGEST:  # Python shows no number of thousands of digits
+        return None
     shown = harmless(str(value)[:length + 1])
     return shown if len(shown) <= length else shown[:length - 1] + '…'
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ansible import constants as C
 from ansible.utils.color import stringc
 
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.plugin_utils import _fleet_text
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_files import (
@@ -65,8 +66,9 @@ def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fle
     def write(fleet: Fleet) -> bool:
         try:
             return writer(path, fleet)
-        except OSError as exc:
-            raise ReportError('The fleet report could not be written to %s: %s.' % (path, exc.strerror or exc)) from exc
+        except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
+            raise ReportError('The fleet report could not be written to %s: %s.' % (
+                harmless(path), getattr(exc, 'strerror', None) or harmless(str(exc)))) from exc
     return write
 
 

@@ -11,6 +11,7 @@ postrotate), so that both are read for a while. Sources: logrotate(8), ``create`
 from __future__ import annotations
 
 import os
+import stat
 import time
 import typing as t
 
@@ -19,6 +20,7 @@ LONGEST_LINE_BYTES = 8192  # longer than any line of the kernel, with each of it
 QUIET_S = 10.0  # a renamed file to which nothing was added for so long is done
 PATIENCE_S = 30.0  # a new file may belong to somebody else until logrotate has given it away
 _MOST_OLD = 4
+NO_LOG = "is neither the kernel's log device nor a regular file"
 
 
 class LogError(Exception):
@@ -29,7 +31,9 @@ class _Tail:
     """One open file: what is added to it, in whole lines."""
 
     def __init__(self, path: str) -> None:
-        """Raises OSError."""
+        """Raises OSError, and LogError for what is no file: it might answer for ever, or never."""
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise LogError(NO_LOG)
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._rest = b''
         self._too_long = False
@@ -85,12 +89,13 @@ class LogFile:
         self._cut = False
         try:
             self._tail = _Tail(path)
+            if not replay:
+                self._tail.skip()
         except FileNotFoundError:
             pass
         except OSError as exc:
+            self.close()
             raise LogError('cannot be read (%s)' % exc.strerror) from exc
-        if self._tail is not None and not replay:
-            self._tail.skip()
 
     def close(self) -> None:
         """Let all files go."""

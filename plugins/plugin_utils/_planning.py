@@ -13,10 +13,12 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _commit, _convert
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, brief
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import Memory
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
 _MOST_KB = 2 ** 54  # all that 64 bits can address
+_MOST_SHOWN = 100  # characters of the keys of a mapping
 _PAGE_SIZES_KB = (4, 8, 16, 64, 256)  # arch/*/Kconfig
 
 
@@ -62,18 +64,24 @@ def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
     found = {own: value[key] for key, own in keys.items() if value.get(key) is not None}
     if name not in found:
         raise ConvertError('%s: a mapping must hold %s, as the facts of oomkit.linux.oom_facts do; it has %s' % (
-            name, next(iter(keys)), ', '.join(sorted(map(str, value))) or 'nothing'))
+            name, next(iter(keys)), _shown_keys(value) or 'nothing'))
     return found
+
+
+def _shown_keys(value: Mapping) -> str:
+    shown = ', '.join(sorted(harmless(key) if isinstance(key, str) else brief(key) for key in value))
+    return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 
 def _size_kb(name: str, value: t.Any) -> int:
     """A number of kB, or a text with its unit such as ``64G``, in kB. Raises ConvertError."""
+    has_unit = isinstance(value, str) and value.strip()[-1:].isalpha()
     try:
-        size_kb = _convert.to_amount(name, value).size_kb if str(value).strip()[-1:].isalpha() else value
+        size_kb = _convert.to_amount(name, value).size_kb if has_unit else value
         return _convert.to_integer(name, size_kb, 0, _MOST_KB)
     except ConvertError:
-        raise ConvertError('%s: %r is neither a number of kB, 0 or more, nor a size with a unit such as 64G' % (
-            name, value)) from None
+        raise ConvertError('%s: %s is neither a number of kB, 0 or more, nor a size with a unit such as 64G' % (
+            name, brief(value))) from None
 
 
 def _total_kb(value: t.Any) -> int:

@@ -11,7 +11,7 @@ from inputs import fuzz, hostile_bytes, hostile_text, is_plain, texts, values
 from machine import OURS, run
 from services_machine import ETC, LIB, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module
+from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _shown
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
@@ -37,6 +37,9 @@ FILES = {
     '/sys/fs/cgroup/system.slice/a.service/memory.max': b'max\n',
     '/sys/fs/cgroup/system.slice/a.service/memory.oom.group': None,
     '/etc/sysctl.d/10-x.conf': SYSCTLD, '/etc/sysctl.d/zz.conf': SYSCTLD, '/etc/sysctl.conf': SYSCTLD, OURS: SYSCTLD,
+    # Names of files may be anything but for a slash and NUL.
+    '/etc/sysctl.d/zz\x1b[2J\n\udce9.conf': SYSCTLD, ETC + '/a.service.d/x\r\u202e\udcff.conf': UNIT,
+    ETC + '/\x1b[2J\n\udcff.service.d/90-oomkit.conf': UNIT, '/etc/tuned/\udcff/tuned.conf': b'[sysctl]\nvm.x=1\n',
     LIB + '/a.service': UNIT, ETC + '/a.service.d/x.conf': UNIT, ETC + '/a.service.d/90-oomkit.conf': UNIT,
     '/etc/systemd/system.conf': b'[Manager]\nDefaultOOMScoreAdjust=3\n', LIB + '/service.d/y.conf': UNIT,
     '/etc/systemd/oomd.conf': b'[OOM]\nSwapUsedLimit=90%\n', '/etc/tuned/active_profile': b'p q\n',
@@ -90,12 +93,21 @@ def check_run(machine, work):
         if 'NOT put back' not in str(exc):
             assert configured(machine) == before
         return
-    json.dumps(result)
+    check_shown(result)
     try:
         again = work(False)
     except MESSAGES:
         raise AssertionError('the second run failed') from None
     assert not again['changed'], again
+
+
+def check_shown(result):
+    """What the module hands to Ansible can be printed and sent, and what could be before stays as it is."""
+    shown = _shown.shown(result)
+    json.dumps(shown)
+    for before, after in zip(texts(result), texts(shown), strict=True):
+        lines = after.replace('\r\n', '\n').replace('\t', ' ')
+        assert is_plain(lines) and (after == before or not before.isprintable()), (before, after)
 
 
 @fuzz(written, st.booleans())

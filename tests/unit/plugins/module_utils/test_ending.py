@@ -1,11 +1,20 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a module runs whoever started it."""
+"""How a module runs whoever started it, and what it says at its end whatever the names of files are."""
 
+import errno
+import json
 import os
 import signal
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _startable
+import pytest
+from machine import Machine, run
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _shown, _startable
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
 
 class Module:
@@ -13,11 +22,27 @@ class Module:
 
     check_mode = True
 
+    def __init__(self):
+        self.warnings = []
+
     def exit_json(self, **result):
         self.result = result
 
+    def fail_json(self, **result):
+        raise Failed(result)
+
     def warn(self, text):
-        raise AssertionError(text)
+        self.warnings.append(text)
+
+
+class Failed(Exception):
+    """As AnsibleModule ends the program there."""
+
+
+def check_can_be_sent(result):
+    """ansible-core decodes what a module writes as UTF-8, and refuses lone surrogates."""
+    json.dumps(result, ensure_ascii=False).encode('utf-8')
+    assert '\\u001b' not in json.dumps(result)
 
 
 def test_programs_that_are_started_can_be_asked_how_they_ended():
@@ -28,3 +53,52 @@ def test_programs_that_are_started_can_be_asked_how_they_ended():
     finally:
         signal.signal(signal.SIGCHLD, old)
     assert os.geteuid() or set(module.result['answers'].values()) == {0}
+
+
+NAMES = ['zz-caf\udce9.conf', 'zz\x1b[2Jevil\n.conf', 'zz\u202e.conf']
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('conflicts', ['fail', 'warn', 'take_over'])
+def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts):
+    """ansible-core takes no result with such a name as it is: the run would fail after it had changed the host."""
+    machine, module = Machine(tmp_path), Module()
+    machine.put('/etc/sysctl.d/' + name, 'vm.panic_on_oom = 1\nkernel.panic = 5\n')
+    try:
+        _ending.end_with(module, lambda _host: run(machine, 'panic_on_oom', policy='kill', conflicts=conflicts))
+    except Failed as exc:
+        assert conflicts == 'fail'
+        check_can_be_sent(exc.args[0])
+        return
+    assert conflicts != 'fail' and module.result['changed']
+    check_can_be_sent([module.result, module.warnings])
+    # They are told all the same.
+    assert '/etc/sysctl.d/zz' in json.dumps([module.result, module.warnings])
+
+
+@pytest.mark.parametrize('error', [
+    ConvertError('x: \udcff\x1b\n'), Refusal('/\udcff\x1b'), ApplyError('/\udcff\x1b'), ValueError('\udcff\x1b'),
+    OSError(errno.EIO, 'I/O error', '/\udcff\x1b'), OSError(errno.EIO, 'I/O error', b'/\xff\x1b'),
+    PermissionError(errno.EACCES, 'denied', '/\ud800\x1b'), PermissionError(errno.EACCES, 'denied', 7)])
+def test_messages_can_be_printed(error):
+    def fail(_host):
+        raise error
+
+    with pytest.raises(Failed) as caught:
+        _ending.end_with(Module(), fail)
+    assert caught.value.args[0]['msg'].isprintable()
+
+
+def test_the_content_of_files_keeps_its_lines():
+    text = '# a\tb\r\n\nvm.x = 1 # caf\u00e9\n'
+    diff = {'before': text, 'after': 'a\x1b\udcff\rb\n\tc\x00', 'before_header': '/a\nb'}
+    assert _shown.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
+        'diff': [{'before': text, 'after': 'a\\x1b\\xff\\x0db\n\tc\\x00', 'before_header': '/a\\x0ab'}],
+        'changed': True, 'none': None, 'pair': [1, 'a\\x0ab'], 'a\\x1b': 1}
+
+
+@pytest.mark.parametrize('file, said', [
+    ('/x/\x1b\udcff', '/x/\\x1b\\xff: denied'), (b'/x\xff', '/x\\xff: denied'), (None, 'denied'), (7, 'denied')])
+def test_what_others_than_root_are_told(monkeypatch, file, said):
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    assert explain(PermissionError(errno.EACCES, 'denied', file)) == said + '. Run the task as root (become: true)'

@@ -323,3 +323,18 @@ def test_messages_name_who_what_and_where():
             (one(MEMORY, '\x1b[31m', file='/etc/\u202e'), ['\\x1b[31m', '/etc/\\u202e'])):
         message = _enforcers.contradictions([text], {MEMORY: 2}, False)[0]
         assert all(word in message for word in words) and message.isprintable(), message
+
+
+def test_profiles_without_end_are_read_no_further(box):
+    """1500 that include each other are more than Python's own stack takes."""
+    tuned(box, '[main]\ninclude=p0\n[sysctl]\nvm.overcommit_memory=1\n')
+    for number in range(1500):
+        box.put('/etc/tuned/p%d/tuned.conf' % number, '[main]\ninclude=p%d\n[sysctl]\nvm.panic_on_oom=2\n'
+                % (number + 1))
+    assert sorted(found(box)) == [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '2')]
+
+
+def test_variables_that_double_do_not_fill_the_memory(box):
+    doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(20))
+    tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v20}\n' % doubled)
+    assert len(_tuned.sysctls(box)['vm.panic_on_oom'].value) == 4096

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module oom_forecast_info on a machine on disk, and what is foretold of a change."""
 
+import errno
 import json
 import os
 
@@ -69,6 +70,32 @@ def test_the_same_again_from_its_snapshot_and_other_questions(machine, tmp_path)
         run(None, snapshot=snapshot, cgroup='/a')
 
 
+def test_whatever_is_written_into_a_snapshot_can_be_printed(machine):
+    machine.put('/sys/fs/cgroup/system.slice/b.service/memory.max', '100000000\n')
+    evil = '/system.slice/b.service\x1b[2J\udcff{'
+    snapshot = run(machine, cgroup='/system.slice/b.service')['snapshot']
+    snapshot['domain']['cgroup'] = evil
+    snapshot['processes'][0].update(name=evil, unit=evil, cgroup=evil)
+    for unknown in (None, evil):
+        snapshot.update(userspace_killers=[{'name': evil, evil: [evil]}], unknown=unknown)
+        result = run(None, snapshot=snapshot, cgroup=evil)
+        assert [text for text in texts(result) if not text.isprintable()] == []
+        assert result['outcome'] == ('unknown' if unknown else 'kill')
+    deep = []
+    for _level in range(3000):
+        deep = [deep]
+    with pytest.raises(ConvertError, match='userspace_killers is nested too deeply'):
+        run(None, snapshot=dict(snapshot, userspace_killers=deep))
+
+
+def texts(value):
+    if isinstance(value, dict):
+        return [text for pair in value.items() for one in pair for text in texts(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 def test_a_snapshot_may_be_too_little(machine):
     for number in range(20, 60):
         machine.process(NOBODY + number, rss_kb=4000 + number)
@@ -115,7 +142,9 @@ def test_a_cgroup_at_its_own_limit(machine):
     ({'score_adj': [{'value': 5}]}, r'score_adj\[0\]: give exactly one'),
     ({'score_adj': [{'pid': 5, 'comm': 'a', 'value': 5}]}, 'found pid, comm'),
     ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
-    ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'), ({'protect': ['../a']}, r'protect\[0\]'),
+    ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'),
+    ({'score_adj': [{'comm': '\ud800', 'value': 1}]}, r"comm: '\\ud800' cannot be the name of a process"),
+    ({'protect': ['../a']}, r'protect\[0\]'),
     ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
     ({'policy': 3}, 'policy'), ({'nodes': []}, 'nodes'), ({'nodes': [0], 'cgroup': '/a'}, 'nodes'),
     ({'nodes': [-1]}, 'nodes'), ({'snapshot': {}}, 'format'),
@@ -157,6 +186,54 @@ Node 1, zone   Normal
   pages free     1
         present  50000
 """
+
+
+def answering(code, part):
+    """A call of Host that answers with an error for paths with this part."""
+    def wrap(call):
+        def answer(path, *more):
+            if part in path:
+                raise OSError(code, os.strerror(code), path)
+            return call(path, *more)
+        return answer
+    return wrap
+
+
+@pytest.mark.parametrize('code, call', [
+    (errno.EACCES, 'exists'), (errno.EPERM, 'exists'), (errno.ENODEV, 'read_text'), (errno.ENOENT, 'folders'),
+    (None, 'a cgroup too deep for any path')])
+def test_one_process_cannot_hide_what_becomes_of_the_others(machine, monkeypatch, code, call):
+    cgroup = '/user.slice/' + '/'.join(['x' * 203] * 20) if code is None else '/user.slice/evil'
+    machine.put('/proc/%d/cgroup' % (NOBODY + 12), '0::%s\n' % cgroup)
+    if code is not None:
+        machine.put('/sys/fs/cgroup%s/cgroup.procs' % cgroup, '')
+        machine.put('/sys/fs/cgroup%s/memory.oom.group' % cgroup, '1')
+        monkeypatch.setattr(machine, call, answering(code, '/user.slice/evil')(getattr(machine, call)))
+    result = run(machine, kills=2)
+    assert victims(result) == [[12], [10]]
+    assert 'what goes down together with process %d is not known' % (NOBODY + 12) in result['notes']
+    assert victims(run(None, snapshot=result['snapshot'], kills=2)) == [[12], [10]]
+
+
+def test_a_cgroup_of_which_not_all_is_seen_is_unknown(machine, monkeypatch):
+    for cgroup in ('/limited', '/limited/evil'):
+        machine.put('/sys/fs/cgroup%s/cgroup.procs' % cgroup, '%d\n' % (NOBODY + 12))
+    machine.put('/sys/fs/cgroup/limited/memory.max', '100000000\n')
+    monkeypatch.setattr(machine, 'folders', answering(errno.EACCES, '/limited/evil')(machine.folders))
+    result = run(machine, cgroup='/limited')
+    assert result['outcome'] == 'unknown'
+    assert result['reason'].startswith('not all that is in the cgroup can be seen (/sys/fs/cgroup/limited/evil: ')
+
+
+def test_a_failure_that_nobody_can_bring_about_is_one(machine, monkeypatch):
+    machine.put('/proc/%d/cgroup' % (NOBODY + 12), '0::/user.slice/evil\n')
+    machine.put('/sys/fs/cgroup/limited/cgroup.procs', '')
+    machine.put('/sys/fs/cgroup/limited/memory.max', '100000000\n')
+    monkeypatch.setattr(machine, 'exists', answering(errno.EIO, '/user.slice/evil')(machine.exists))
+    monkeypatch.setattr(machine, 'folders', answering(errno.EIO, '/limited')(machine.folders))
+    for params in ({}, {'cgroup': '/limited'}):
+        with pytest.raises(OSError, match='Input/output error'):
+            run(machine, **params)
 
 
 def test_numa_nodes(machine):

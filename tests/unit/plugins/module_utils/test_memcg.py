@@ -59,7 +59,9 @@ def test_what_a_cgroup_of_v1_measures_by(tmp_path, both, swappiness, disabled, t
 
 
 @pytest.mark.parametrize('path, text', [
-    ('/no', 'there is no /no'), ('/a/../a', 'there is no'), ('/a/b', 'the next one around it that has is /a'),
+    ('/no', 'there is no /no'), ('/\x1b\udcff', r'there is no /\\x1b\\xff with'),
+    ('/a/../a', 'there is no'),
+    ('/a/b', 'the next one around it that has is /a'),
     ('/c', 'only the whole machine')])
 def test_a_cgroup_that_cannot_run_out(tmp_path, path, text):
     machine, tree = make(tmp_path)

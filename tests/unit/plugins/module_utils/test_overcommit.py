@@ -127,6 +127,12 @@ def test_commit_limit_within_swap_is_refused(tmp_path):
         run(machine, 'overcommit', commit_limit='4G')
 
 
+@pytest.mark.parametrize('limit', ['20000000P', '9' * 30 + 'P', '9' * 30 + '%'])
+def test_commit_limit_beyond_what_the_kernel_holds_is_refused(machine, limit):
+    with pytest.raises(ConvertError, match='commit_limit: [0-9]{19,50} kB is out of range; it must be [0-9]{19} kB or'):
+        run(machine, 'overcommit', commit_limit=limit, mode='always')
+
+
 def test_commit_limit_near_enough_stays(tmp_path):
     machine = Machine(tmp_path)
     run(machine, 'overcommit', commit_limit='3G')
@@ -280,6 +286,19 @@ def test_take_over_and_back(machine):
     run(machine, 'overcommit', state='absent')
     assert machine.get('/etc/sysctl.d/99-z.conf') == theirs
     assert machine.get(OURS) is None
+
+
+@pytest.mark.parametrize('line', [
+    'vm.overcommit_memory=0\rvm.overcommit_memory=1', '# x\rvm.overcommit_memory=1', '\rvm.overcommit_memory=1',
+    'vm.overcommit_memory=0\0vm.overcommit_memory=1', 'vm.overcommit_memory=1\r'])
+def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
+    theirs = 'a=1\n%s\n' % line
+    machine.put('/etc/sysctl.d/99-z.conf', theirs)
+    wish = {'mode': 'never', 'ratio': 90, 'conflicts': 'take_over'}
+    assert run(machine, 'overcommit', **wish)['after']['boot'][MEMORY] == 2
+    again_is_unchanged(machine, **wish)
+    run(machine, 'overcommit', state='absent')
+    assert (machine.base / 'etc/sysctl.d/99-z.conf').read_bytes() == theirs.encode()
 
 
 def test_take_over_only_below_etc(machine):
@@ -538,6 +557,29 @@ def test_a_chroot_is_known_by_the_root_of_pid_1(machine):
     (machine.base / 'proc/1/root').mkdir()
     result = run(machine, 'overcommit', mode='never', kbytes=4, runtime=False)
     assert 'another machine boots it' in result['warnings'][0]
+
+
+def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(machine):
+    machine.put('/run/systemd/container', 'lxc\n')
+    before = machine.tree()
+    for check in (True, False):
+        with pytest.raises(Refusal, match='commit_limit: 90% .*3774873 kB .*another machine boots it. Use ratio'):
+            run(machine, 'overcommit', check=check, commit_limit='90%', runtime=False, force=True)
+    assert machine.tree() == before
+    for wish in ({'commit_limit': '3G'}, {'ratio': 90}, {'kbytes': 900000}):
+        assert run(machine, 'overcommit', runtime=False, **wish)['changed']
+    # What runs here is this machine's.
+    assert run(machine, 'overcommit', commit_limit='90%', persistent=False, force=True)['changed']
+
+
+def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
+    machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
+    machine.put(_originals.FILE, '{"vm.admin_reserve_kbytes": 77}')
+    assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][ADMIN_RESERVE] == 77
+    (machine.base / 'proc/1/root').mkdir()
+    boot = run(machine, 'overcommit', check=True, ratio=60, runtime=False)['before']['boot']
+    assert boot[ADMIN_RESERVE] is None and boot[MEMORY] == 0
+    assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][MEMORY] == 1
 
 
 def test_a_chroot_without_proc(machine):

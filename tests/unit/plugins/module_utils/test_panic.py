@@ -3,6 +3,7 @@
 import pytest
 from machine import OURS, Machine, run
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     DUMP_TASKS,
@@ -89,6 +90,31 @@ def test_warnings(machine):
     warnings = run(machine, 'panic_on_oom', policy='panic_always', reboot_after=5)['warnings']
     assert 'container' in warnings[0] and 'kdump' in warnings[1]
     assert run(machine, 'panic_on_oom', policy='kill')['warnings'] == []
+
+
+@pytest.mark.parametrize('sign', ['proc/1/root', 'run/systemd/container'])
+def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(machine, sign):
+    """The command line of the machine that makes it is not the one that it is booted with."""
+    machine.put('/proc/cmdline', 'ro panic=1\n')
+    machine.put(_originals.FILE, '{"kernel.panic": 1}')
+    assert run(machine, 'panic_on_oom', check=True, policy='panic', runtime=False)['after']['boot'][PANIC] == 1
+    (machine.base / sign).mkdir() if sign == 'proc/1/root' else machine.put('/' + sign, 'lxc\n')
+    before = machine.tree()
+    for check in (True, False):
+        with pytest.raises(Refusal, match='hang for ever: after the next boot'):
+            run(machine, 'panic_on_oom', check=check, policy='panic', runtime=False)
+    assert machine.tree() == before
+    result = run(machine, 'panic_on_oom', policy='panic', reboot_after=5, runtime=False)
+    assert result['after']['boot'][PANIC] == 5
+    result = run(machine, 'panic_on_oom', policy='kill', reboot_after=0, runtime=False)
+    assert result['after']['boot'][PANIC] == 0
+    run(machine, 'panic_on_oom', state='absent', runtime=False)
+    assert machine.get(OURS) is None
+    assert run(machine, 'panic_on_oom', policy='kill', runtime=False)['after']['boot'][PANIC] == 0
+    # What runs here is this machine's, command line and all.
+    machine.state[PANIC] = 1
+    machine.show()
+    assert run(machine, 'panic_on_oom', policy='panic', reboot_after=1, force=True)['after']['boot'][PANIC] == 1
 
 
 def test_every_number_but_zero_means_on(machine):

@@ -278,12 +278,24 @@ def test_whatever_the_kernel_counts_within_the_error_its_victim_is_in_the_set(pr
 @pytest.mark.parametrize('change, text', [
     ({'format': 2}, 'format'), ({'settings': None}, 'settings'), ({'processes': {}}, 'processes'),
     ({'left_out_pages': 'x'}, 'left_out_pages'), ({'ties': [{}]}, 'ties[0].pid'),
+    ({'ties': [-1]}, 'ties[0] must be of type dict'), ({'ties': [[]]}, 'ties[0] must be of type dict'),
+    ({'format': '\x1b\ud800'}, r"format '\\x1b\\ud800' is not known"), ({'unknown': ['\x1b' * 2000]}, r'\.\.\.$'),
     ({'processes': [{'pid': True}]}, 'pid'),
     ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False, 'nodes': None}}, 'positive'),
 ])
 def test_what_is_no_snapshot_is_refused_by_the_place(change, text):
     data = dict(_snapshot.to_json(snapshot(process(10, 5))), **change)
-    with pytest.raises(ConvertError, match=text.replace('[', r'\[')):
+    with pytest.raises(ConvertError, match=text.replace('[', r'\[')) as caught:
         _snapshot.from_json(data)
+    assert str(caught.value).isprintable()
     with pytest.raises(ConvertError):
         _snapshot.from_json([])
+
+
+@pytest.mark.parametrize('name', ['memory_pages', 'error_pages', 'freed_pages'])
+def test_a_process_that_holds_less_than_nothing_is_refused(name):
+    """With an error below 0 nobody was the worst, and the simulation had nobody to choose."""
+    data = _snapshot.to_json(snapshot(process(10, 5), process(11, 5)))
+    data['processes'][1][name] = -1
+    with pytest.raises(ConvertError, match=r'processes\[1\].%s must be 0 or more, and is -1' % name):
+        _snapshot.from_json(data)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctl_file
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctl_file, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, RATIO
 
 FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappiness =10\n'
@@ -71,6 +71,18 @@ def test_comment_out_and_restore():
 def test_a_glob_that_was_taken_comes_back_too():
     out = _sysctl_file.comment_out('vm.overcommit_*=1\n', 1)
     assert _sysctl_file.restore(out, [MEMORY]) == 'vm.overcommit_*=1\n'
+
+
+@given(st.text(alphabet='vm./=-#; 12\t\r\0é', max_size=30), st.booleans())
+def test_nothing_of_a_line_that_was_taken_counts_any_more_and_all_of_it_comes_back(line, ends):
+    text = 'a\n%s\rvm.overcommit_memory=2\r%s%s' % (line, line, '\n' if ends else '')
+    out = _sysctl_file.comment_out(text, 2)
+    assert list(_sysctld.settings_of('x', out.partition('\n')[2])) == []
+    assert _sysctl_file.restore(out, [MEMORY]) == text
+
+
+def test_line_ends_of_windows_get_one_mark():
+    assert _sysctl_file.comment_out('vm.x=1\r\n', 1) == '# oomkit.linux: vm.x=1\r\n'
 
 
 def test_only_a_file_that_we_made_is_ours():

@@ -16,12 +16,20 @@ def test_what_is_a_service(name, unit):
 
 
 @pytest.mark.parametrize('name', [
-    None, '', 5, True, '.service', '@x', '../x', 'a/b', 'a b', 'a\n', 'a\x1b', 'ä', 'a' * 248, 'x%i', 'x.slice',
+    None, '', 5, '.', '..', '..service', '...service',
+    True, '.service', '@x', '../x', 'a/b', 'a b', 'a\n', 'a\x1b', 'ä', 'a' * 248, 'x%i', 'x.slice',
     'x.socket', 'x.scope', 'x.timer', 'x.mount', 'x.target', 'x.swap', 'x.path', 'x.device', 'x.automount',
 ])  # fmt: skip
 def test_what_is_none(name):
     with pytest.raises(ConvertError, match=r'^services\[2\]\.name: '):
         _unit_names.to_unit('services[2].name', name)
+
+
+@pytest.mark.parametrize('name', ['x' * 5000, 'x' * 5000 + '.slice', '/' * 5000, ['x' * 5000], '\x1b' * 5000])
+def test_what_is_told_is_short(name):
+    with pytest.raises(ConvertError) as caught:
+        _unit_names.to_unit('name', name)
+    assert len(str(caught.value)) < 300 and str(caught.value).isprintable()
 
 
 def test_templates_and_instances():

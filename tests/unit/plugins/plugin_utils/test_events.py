@@ -4,6 +4,7 @@
 
 import asyncio
 import importlib.util
+import itertools
 import json
 import os
 import socket
@@ -167,6 +168,44 @@ def test_no_name_is_a_template_of_a_playbook():
 
 def pids(hosts, log):
     return [event['pid'] for lines in log.chunks() for line in lines for event in hosts.feed(line)]
+
+
+def test_the_own_name_is_no_template_either(monkeypatch):
+    monkeypatch.setattr(socket, 'gethostname', lambda: '{{ x }}\x1b')
+
+    async def scene():
+        kernel = Kernel()
+        kernel.write(*records(1))
+        (event,) = await kernel.event()
+        await kernel.end()
+        return event['host']
+
+    assert asyncio.run(scene()) == r'\x7b\x7b x }}\x1b'
+
+
+@pytest.mark.parametrize('flood', [[b'6,1,1,-;nothing\n'], records(7)], ids=['no kills', 'kills'])
+def test_a_flooded_log_does_not_keep_others_from_running(flood):
+    """Records without an end."""
+    endless = itertools.cycle(flood)
+
+    def read(_fd, _size):
+        return next(endless)
+
+    async def scene():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        following = _events.follow_records(theirs.detach(), True, read)
+
+        async def follow():
+            async for _kills in following:
+                pass
+
+        flooded = asyncio.ensure_future(follow())
+        await asyncio.sleep(0.05)
+        flooded.cancel()
+        await asyncio.gather(flooded, return_exceptions=True)
+        ours.close()
+
+    asyncio.run(asyncio.wait_for(scene(), 10))
 
 
 def test_a_file_is_followed_over_rotation(tmp_path):
@@ -395,6 +434,36 @@ def test_bad_options_are_refused(args, words):
     with pytest.raises(EventsError) as refused:
         wish_of(args)
     assert not [word for word in words if word not in str(refused.value)]
+
+
+@pytest.mark.parametrize('args', [
+    {'path': '/var/log/\ud800'}, {'path': '/\0'}, {'path': '\x1b' * 5000}, {1: 2}, {1: 2, 'a': 3}, {'\x1b[2J': 1},
+    {None: 1}, {'replay': '\x1b\ud800'}, {'poll_interval_s': 10 ** 400}, {'poll_interval_s': 10 ** 5000}],
+    ids=lambda args: str(list(args)))
+def test_options_of_any_kind_are_refused_in_a_line(args):
+    with pytest.raises(EventsError) as refused:
+        wish_of(args)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize('path', ['/dev/null', '/dev/full', '/dev/zero', '/dev/random', '/', 'a pipe', 'a pipe later'])
+@pytest.mark.parametrize('replay', [False, True])
+def test_what_is_no_log_is_refused_and_not_opened(tmp_path, path, replay):
+    async def first():
+        given = path if path[0] == '/' else str(tmp_path / 'pipe\x1b')
+        if path == 'a pipe':
+            os.mkfifo(given)
+        following = _events.follow(Wish(given, replay, 0.05))
+        waiting = asyncio.ensure_future(following.__anext__())
+        await asyncio.sleep(0.1)
+        if path == 'a pipe later':
+            os.mkfifo(given)
+        await asyncio.wait_for(waiting, 2)
+
+    before = len(os.listdir('/proc/self/fd'))
+    with pytest.raises(EventsError, match="is neither the kernel's log device nor a regular file") as refused:
+        asyncio.run(first())
+    assert str(refused.value).isprintable() and len(os.listdir('/proc/self/fd')) == before
 
 
 def test_a_log_that_cannot_be_is_an_error_at_once(tmp_path):

@@ -12,6 +12,7 @@ import threading
 import fleet_facts
 import pytest
 
+from ansible_collections.oomkit.linux.plugins.action import fleet_report as action
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_files import (
     CSV_COLUMNS,
@@ -117,6 +118,22 @@ def test_an_error_names_the_file(tmp_path, fleet):
     (_path, write), = wish(html=str(tmp_path / 'no' / 'x.html')).files()
     with pytest.raises(ReportError, match=r'could not be written to .*no/x.html: No such file or directory'):
         write(fleet)
+
+
+@pytest.mark.parametrize('name', ['a\0b', 'a\ud800b', '\x1b[2J/x'])
+@pytest.mark.parametrize('option', ['html', 'json_lines', 'csv'])
+def test_what_is_no_path_is_an_error_that_can_be_printed(tmp_path, fleet, option, name):
+    (_path, write), = wish(**{option: str(tmp_path) + '/' + name}).files()
+    with pytest.raises(ReportError, match='could not be written to') as caught:
+        write(fleet)
+    assert str(caught.value).isprintable() and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('host', ['a\0b', 'a\ud800b'])
+def test_what_is_no_name_of_a_host_is_refused(host):
+    with pytest.raises(ReportError, match='hosts: .* cannot be the name of a host') as caught:
+        list(action._cached(['fine', host]))
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize('values', [{'rows': -1}, {'candidates': -1}, {'candidates': 101}])

@@ -99,6 +99,10 @@ def test_facts_of_any_shape_are_taken(facts):
     assert record.seen
 
 
+def test_a_number_that_python_does_not_show_is_unknown():
+    assert text(10 ** 5000) is None and text(-10 ** 5000) is None and text(2 ** 63) == str(2 ** 63)
+
+
 @pytest.mark.parametrize('value, shown', [
     ('\x1b[31mred\n', r'\x1b[31mred\x0a'), (7, '7'), (1.5, '1.5'), (True, None), (None, None), ({}, None),
     ('x' * 1000, 'x' * (MESSAGE_LENGTH - 1) + '…')])

@@ -59,6 +59,9 @@ def test_sizes_are_the_same_however_they_are_said(total_mb, swap_kb, ratio):
     ({}, {}, ['memory', 'total_kb', 'nothing']),
     ({'ram': 4}, {}, ['memory', 'total_kb', 'ram']),
     ('99999999P', {}, ['memory', '99999999P']),
+    ('9' * 5000 + 'G', {}, ['memory', '...']),
+    (['\x1b' * 5000], {}, ['memory', '...']),
+    ({'\x1b[2J': 1, 'x' * 5000: 3}, {}, ['total_kb', 'x1b[2J', '...']),
     (RAM_KB, {'ratio': -1}, ['ratio', '-1']),
     (RAM_KB, {'ratio': '0x10'}, ['ratio', '0x10']),
     (RAM_KB, {'ratio': 50, 'kbytes': 4000}, ['ratio', 'kbytes', '50', '4000']),
@@ -69,6 +72,15 @@ def test_what_cannot_be_is_refused(memory, settings, words):
     with pytest.raises(ConvertError) as refused:
         commit_limit_kb(memory, **settings)
     assert not [word for word in words if word not in str(refused.value)], refused.value
+    assert len(str(refused.value)) < 400 and str(refused.value).isprintable()
+
+
+def test_numbers_that_python_does_not_show_are_refused():
+    for memory, settings in ((10 ** 5000, {}), (RAM_KB, {'swap': 10 ** 5000}), ({10 ** 5000: 1}, {})):
+        with pytest.raises(ConvertError, match='thousands of digits'):
+            commit_limit_kb(memory, **settings)
+    with pytest.raises(ConvertError, match='rss: a number of thousands of digits'):
+        badness_pages(10 ** 5000, RAM_KB)
 
 
 def test_badness_is_the_kernels():
