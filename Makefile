@@ -16,7 +16,7 @@ demo: ## audit this machine, and show what an example policy would change; chang
 test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (most of an hour)
 	@$(TESTS) unit package integration sanity+lint bench-quick lab+molecule
 
-quick: ## unit tests and quick lint, in seconds
+quick: ## unit tests and quick lint, in a minute
 	@$(TESTS) unit quick-lint
 
 unit: ## unit tests

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the fuzzers of tests/unit/fuzz for as long as OOMKIT_FUZZ_S says (seconds, an hour by default).
+"""Runs the fuzzers of tests/unit/fuzz, and the faults on disk, for OOMKIT_FUZZ_S seconds, an hour by default.
 
 They are the tests that every run of the unit tests has, with many more inputs, and other ones each time. It ends with
 the first finding; what Hypothesis prints of it belongs into the tests as an example.
@@ -19,6 +19,9 @@ import commands
 SECONDS = float(os.environ.get('OOMKIT_FUZZ_S', '3600'))
 # So many for each fuzzer make a round of some minutes.
 EXAMPLES = os.environ.get('OOMKIT_FUZZ_EXAMPLES', '2000')
+# Of each wish, calls that fail on machines on disk.
+FAULTS = '100'
+FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/test_one_call_fails.py')
 ROUND_LIMIT_S = 3600
 
 
@@ -29,8 +32,9 @@ def rounds(counts: Path) -> int:
     while not code and time.monotonic() - begin < SECONDS:
         seed = random.SystemRandom().randrange(1 << 32)
         pytest = [commands.BIN / 'python', '-m', 'pytest', '-q', '-n', '2']
-        code = commands.run([*pytest, 'tests/unit/fuzz', '--hypothesis-seed=%d' % seed], ROUND_LIMIT_S, env={
-            **commands.environment(), 'OOMKIT_FUZZ_EXAMPLES': EXAMPLES, 'OOMKIT_FUZZ_COUNT': str(counts)})
+        code = commands.run([*pytest, *FUZZERS, '--hypothesis-seed=%d' % seed], ROUND_LIMIT_S, env={
+            **commands.environment(), 'OOMKIT_FUZZ_EXAMPLES': EXAMPLES, 'OOMKIT_FUZZ_COUNT': str(counts),
+            'OOMKIT_DISK_FAULTS': FAULTS, 'OOMKIT_FAULTS_SEED': str(seed)})
         made = sum(map(int, counts.read_text(encoding='ascii').split()))
         print('seed %d: %d inputs in %d s so far, %s' % (
             seed, made, time.monotonic() - begin, 'A FINDING' if code else 'no finding'), flush=True)

@@ -116,7 +116,7 @@ def lab(flavour: str | None = None) -> results.Tally:
 
 
 STAGES: dict[str, Callable[[], results.Tally]] = {
-    'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=300),
+    'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=900),
     'package': lambda: pytest('package', 'tests/package', '-v', limit_s=900),
     'quick-lint': lambda: lint(QUICK_LINT),
     'lint': lambda: lint({**QUICK_LINT, 'shellcheck': shellcheck(), **FULL_LINT}),

@@ -12,10 +12,11 @@ import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, ProcFile, sysctl_path
+from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import ProcFile, WritableHost
 
 _RUNTIME = 'the sysctls at run time'
 
@@ -115,7 +116,7 @@ def _write_all(writes: List[Tuple[ProcFile, bytes, str]], done: Set[str]) -> Non
             proc_file.write(data)
 
 
-def _write_again(host: Host, writes: List[Write]) -> None:
+def _write_again(host: WritableHost, writes: List[Write]) -> None:
     for key, value in writes:
         proc_file = host.open_proc(sysctl_path(key))
         try:
@@ -131,7 +132,7 @@ def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
         raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror)) from exc
 
 
-def _read_back(plan: Plan, host: Host) -> None:
+def _read_back(plan: Plan, host: WritableHost) -> None:
     for key, wanted in plan.runtime_after.items():
         if wanted is None:
             continue

@@ -26,12 +26,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_p
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, Amount, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import PolicyOf, request_of, result_of
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 # The options of the modules whose changes at run time can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
@@ -50,7 +51,8 @@ Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
 Outcome = NamedTuple('Outcome', [('plan', Plan), ('backups', List[str]), ('confirmation', Dict[str, Any])])
 
 
-def run(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values: tuple, check_mode: bool) -> Dict[str, Any]:
+def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
+        check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Confirming is a change of its own.
 
     Raises ConvertError, Refusal, ApplyError, OSError.
@@ -92,7 +94,7 @@ def tightens(plan: Plan) -> bool:
     return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
 
 
-def carry_out(host: Host, request: Request, policy: Policy, asked: Asked) -> Outcome:
+def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> Outcome:
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
         # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
@@ -111,7 +113,7 @@ def carry_out(host: Host, request: Request, policy: Policy, asked: Asked) -> Out
     return outcome
 
 
-def _settled(host: Host) -> List[Pending]:
+def _settled(host: WritableHost) -> List[Pending]:
     """All changes, once none of them is just being put back: what a run writes meanwhile would be written over."""
     last = time.monotonic() + _END_S
     while True:
@@ -130,20 +132,20 @@ def _busy(pending: Pending) -> Refusal:
                    'Nothing was changed. Try again when it has ended.' % (pending.pid, _END_S))
 
 
-def _is_half_made(host: Host, pending: Pending) -> bool:
+def _is_half_made(host: WritableHost, pending: Pending) -> bool:
     """Whether the run that made the change was killed before it had written all: nobody can confirm that."""
     found = _runtime(host, pending)
     apart = [key for key, value in pending.after.items() if (found[key] or 0) != (value or 0)]
     return bool(apart) and all((found[key] or 0) == (pending.before.get(key) or 0) for key in apart)
 
 
-def _put_back(host: Host, pending: Pending) -> None:
+def _put_back(host: WritableHost, pending: Pending) -> None:
     """Let the watchdog do it now."""
     if not _stop(host, pending):
         raise _busy(pending)
 
 
-def _forget(host: Host, stale: List[Pending], outcome: Outcome) -> None:
+def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
     """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
 
     It is not where a change waits again, because after that one is put back they are what there is to know.
@@ -160,7 +162,7 @@ def _forget(host: Host, stale: List[Pending], outcome: Outcome) -> None:
 
 # ------------------------------------------------------------------- nothing waits
 
-def _from_the_start(host: Host, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
+def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
     """``left`` are changes that nobody will confirm any more."""
     unconfirmed: _knobs.State = {}
     for pending in left:
@@ -219,7 +221,7 @@ def _new(plan: Plan, asked: Asked) -> Pending:
         originals=dict(item for item in plan.situation.originals.items() if item[0] not in plan.situation.recorded))
 
 
-def _check_alone(host: Host, pending: Pending) -> None:
+def _check_alone(host: WritableHost, pending: Pending) -> None:
     """Two calls at the same time see each other here, and neither goes on."""
     others = [one for one in _confirm_state.find_all(host)
               if one.name != pending.name and _confirm_state.is_watched(host, one)]
@@ -228,14 +230,14 @@ def _check_alone(host: Host, pending: Pending) -> None:
                       'was changed by this one. Try again.' % _confirm_state.describe(others[0]))
 
 
-def _check_watched(host: Host, pending: Pending) -> None:
+def _check_watched(host: WritableHost, pending: Pending) -> None:
     waits = host.exists('%s/%s' % (RUN_FOLDER, pending.name))
     if not waits or not _confirm_state.is_watched(host, pending):
         raise ApplyError('the watchdog ended while run time was being written: within %d s all was not done'
                          % pending.within_s)
 
 
-def _end(host: Host, pending: Pending) -> bool:
+def _end(host: WritableHost, pending: Pending) -> bool:
     """End a watchdog that is not needed any more; False where it was faster and has put run time back."""
     won = _confirm_state.claim(host, pending.name)
     # It is decided. What fails from here on must not undo a change that nothing watches any more.
@@ -243,14 +245,14 @@ def _end(host: Host, pending: Pending) -> bool:
     return won
 
 
-def _give_up(host: Host, pending: Pending) -> None:
+def _give_up(host: WritableHost, pending: Pending) -> None:
     """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all put back."""
     with contextlib.suppress(OSError, MemoryError):
         _confirm_state.claim(host, pending.name)
     _stop(host, pending)
 
 
-def _stop(host: Host, pending: Pending) -> bool:
+def _stop(host: WritableHost, pending: Pending) -> bool:
     """Have the watchdog decide now; whether it has ended. Raises nothing."""
     with contextlib.suppress(OSError, MemoryError):
         if _confirm_state.is_watched(host, pending):
@@ -266,7 +268,7 @@ def _stop(host: Host, pending: Pending) -> bool:
 
 # ----------------------------------------------------------------- something waits
 
-def _while_waiting(host: Host, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     if wish_of(request, policy) != pending.wish:
         if request.absent and request.runtime:
             return _take_back(host, request, policy, pending)
@@ -283,7 +285,7 @@ def _while_waiting(host: Host, request: Request, policy: Policy, pending: Pendin
     return _confirm(host, request, policy, pending)
 
 
-def _confirm(host: Host, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """Write what is left, the files; the last step decides between this call and the watchdog."""
     plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
     if plan.writes:
@@ -308,7 +310,7 @@ def _text(state: _knobs.State, plan: Plan) -> str:
     return ', '.join('%s = %s' % (key, state[key]) for key in keys)
 
 
-def _take_back(host: Host, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
     backups: List[str] = []
@@ -325,7 +327,7 @@ def _take_back(host: Host, request: Request, policy: Policy, pending: Pending) -
 
 # -------------------------------------------------------------------------- helpers
 
-def _unconfirmed(host: Host, request: Request, pending: Pending) -> _knobs.State:
+def _unconfirmed(host: WritableHost, request: Request, pending: Pending) -> _knobs.State:
     """Values to go back to that only the waiting change knows, as far as they would have been recorded."""
     before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
     still = [key for key, value in pending.after.items() if value != before.get(key) and found[key] == value]
@@ -333,7 +335,7 @@ def _unconfirmed(host: Host, request: Request, pending: Pending) -> _knobs.State
     return _originals.updated({}, before, still, ours)
 
 
-def _runtime(host: Host, pending: Pending) -> _knobs.State:
+def _runtime(host: WritableHost, pending: Pending) -> _knobs.State:
     return dict((key, _knobs.parse_value(host.read_text(sysctl_path(key)))) for key in pending.after)
 
 

@@ -18,7 +18,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import Connection, process
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 _PREFIX, _PUTTING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
@@ -48,7 +49,7 @@ def boot_time_s() -> float:
     return time.clock_gettime(_CLOCK_BOOTTIME)
 
 
-def boot_id(host: Host) -> str:
+def boot_id(host: WritableHost) -> str:
     """What tells this boot from all others; empty on a kernel that does not say."""
     return (host.read_text(_BOOT_ID) or '').strip()
 
@@ -88,7 +89,7 @@ def _is_state(state: Any) -> bool:
         key in _knobs.KNOBS and (value is None or type(value) is int) for key, value in state.items())
 
 
-def find_all(host: Host) -> List[Pending]:
+def find_all(host: WritableHost) -> List[Pending]:
     """The changes of this boot that wait, are being put back, or were until their watchdog was killed.
 
     Empty for users who may not look. Root may, so that an error is none of those.
@@ -104,7 +105,7 @@ def find_all(host: Host) -> List[Pending]:
     return [pending for pending in found if pending is not None and pending.boot == this_boot]
 
 
-def _files(host: Host) -> Dict[str, Optional[bytes]]:
+def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
     """By name; once more where one has got another name, or none, between the look at the folder and that into it."""
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
@@ -115,13 +116,13 @@ def _files(host: Host) -> Dict[str, Optional[bytes]]:
     return files
 
 
-def is_watched(host: Host, pending: Pending) -> bool:
+def is_watched(host: WritableHost, pending: Pending) -> bool:
     """Whether its watchdog lives. Raises OSError."""
     found = process(host, str(pending.pid))
     return found is not None and found.started == pending.started
 
 
-def claim(host: Host, name: str) -> bool:
+def claim(host: WritableHost, name: str) -> bool:
     """Take the change out of the waiting ones; False for whoever comes second. The folder goes with the last one."""
     if not _is_first(lambda: os.unlink(_locate(host, name))):
         return False
@@ -131,7 +132,7 @@ def claim(host: Host, name: str) -> bool:
     return True
 
 
-def claim_to_put_back(host: Host, name: str) -> bool:
+def claim_to_put_back(host: WritableHost, name: str) -> bool:
     """The same for the watchdog: whoever comes meanwhile must see that run time is not back yet."""
     return _is_first(lambda: os.rename(_locate(host, name), _locate(host, while_put_back(name))))
 
@@ -146,7 +147,7 @@ def is_put_back(pending: Pending) -> bool:
     return pending.name.startswith(_PUTTING_BACK)
 
 
-def _locate(host: Host, name: str) -> str:
+def _locate(host: WritableHost, name: str) -> str:
     return host.locate(RUN_FOLDER + '/' + name)
 
 

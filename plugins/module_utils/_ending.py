@@ -11,19 +11,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 
-def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> None:
+def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]]) -> None:
     """Do the work, alone unless it only looks, and exit with its result. Does not return."""
     # Whoever started this may have ignored it, and then nobody learns how the programs that we start have ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        result = _done(Host(), module.check_mode, work)
+        result = _done(WritableHost(), module.check_mode, work)
     except Refusal as exc:
         module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
@@ -39,7 +39,7 @@ def end_with(module: AnsibleModule, work: Callable[[Host], Dict[str, Any]]) -> N
     module.exit_json(**result)
 
 
-def _done(host: Host, check_mode: bool, work: Callable[[Host], Dict[str, Any]]) -> Dict[str, Any]:
+def _done(host: WritableHost, check_mode: bool, work: Callable[[WritableHost], Dict[str, Any]]) -> Dict[str, Any]:
     if check_mode:
         return work(host)
     with _lock.held(host):

@@ -5,7 +5,7 @@
 """What a run leaves that is killed: files not yet renamed, folders made for nothing. The next run clears them away.
 
 An empty folder of drop-ins may be somebody's own. So an empty file beside it, a mark, says that a run is at work in it;
-its name is the one under which a file in the folder's place would be written first (Host.temporary_of).
+its name is the one under which a file in the folder's place would be written first (WritableHost.temporary_of).
 """
 
 import contextlib
@@ -14,11 +14,11 @@ import stat
 from typing import List
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 
-def in_folder(host: Host, folder: str) -> List[str]:
+def in_folder(host: WritableHost, folder: str) -> List[str]:
     """Files that were to be renamed to ones of this folder, and marks of folders in it."""
     with contextlib.suppress(OSError):  # not for this user to see, so not to clear away
         paths = ['%s/%s' % (folder, name) for name in host.names(folder) if host.is_temporary(name)]
@@ -26,7 +26,7 @@ def in_folder(host: Host, folder: str) -> List[str]:
     return []
 
 
-def of_folder(host: Host, folder: str) -> List[str]:
+def of_folder(host: WritableHost, folder: str) -> List[str]:
     """The same, and the folder, which is ours alone, where nothing else is in it."""
     files = in_folder(host, folder)
     with contextlib.suppress(OSError):
@@ -35,7 +35,7 @@ def of_folder(host: Host, folder: str) -> List[str]:
     return files
 
 
-def of_drop_ins(host: Host) -> List[str]:
+def of_drop_ins(host: WritableHost) -> List[str]:
     """The folders of drop-ins that a killed run was at work in, what it left in them first, their marks last."""
     marks = in_folder(host, _unit_files.ETC)
     found = []
@@ -46,12 +46,12 @@ def of_drop_ins(host: Host) -> List[str]:
     return found + marks
 
 
-def mark_of(host: Host, folder: str) -> str:
+def mark_of(host: WritableHost, folder: str) -> str:
     """The name of the folder's mark."""
     return '%s/%s' % (os.path.dirname(folder), os.path.basename(host.temporary_of(folder)))
 
 
-def mark(host: Host, folder: str, undo: Undo) -> str:
+def mark(host: WritableHost, folder: str, undo: Undo) -> str:
     """Say that a run is at work in the folder, until the mark is cleared away or the run undone."""
     path = mark_of(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
@@ -62,7 +62,7 @@ def mark(host: Host, folder: str, undo: Undo) -> str:
     return path
 
 
-def clear(host: Host, paths: List[str]) -> None:
+def clear(host: WritableHost, paths: List[str]) -> None:
     """Remove these files, and these folders as far as nothing is in them."""
     for path in paths:
         info = host.look(path)
@@ -72,6 +72,6 @@ def clear(host: Host, paths: List[str]) -> None:
             host.remove_name(path)
 
 
-def _is_ours(host: Host, path: str) -> bool:
+def _is_ours(host: WritableHost, path: str) -> bool:
     info = host.look(path)
     return info is not None and stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid()

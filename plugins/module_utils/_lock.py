@@ -15,8 +15,9 @@ import os
 import time
 from typing import Iterator, List, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host, naming
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, naming
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 FILE = RUN_FOLDER + '/lock'
 WAIT_S = 60.0
@@ -26,7 +27,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
 @contextlib.contextmanager
-def held(host: Host, wait_s: float = WAIT_S) -> Iterator[None]:
+def held(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
     """Alone from here on. Raises Refusal when somebody else is for too long, OSError."""
     try:
         made, fd = _taken(host, wait_s)
@@ -41,7 +42,7 @@ def held(host: Host, wait_s: float = WAIT_S) -> Iterator[None]:
             _release(host, made, fd)
 
 
-def _taken(host: Host, wait_s: float) -> Tuple[List[str], int]:
+def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
     """(Folders that were made, descriptor of the locked file.) Raises Refusal and OSError."""
     end_s = time.monotonic() + wait_s
     made: List[str] = []
@@ -67,7 +68,7 @@ def _taken(host: Host, wait_s: float) -> Tuple[List[str], int]:
         time.sleep(_LOOK_S)
 
 
-def _give_up(host: Host, made: List[str], fd: int) -> None:
+def _give_up(host: WritableHost, made: List[str], fd: int) -> None:
     """After a failure: the file goes unless somebody else has the lock."""
     with contextlib.suppress(OSError):
         if _is_locked(fd) and host.is_at(FILE, fd):
@@ -76,7 +77,7 @@ def _give_up(host: Host, made: List[str], fd: int) -> None:
     os.close(fd)
 
 
-def _is_ours(host: Host, fd: int) -> bool:
+def _is_ours(host: WritableHost, fd: int) -> bool:
     """Whether we could lock it, and it still is the file that everybody else would open."""
     if not _is_locked(fd) or not host.is_at(FILE, fd):
         return False
@@ -103,7 +104,7 @@ _BUSY = ('Another run of this collection (PID %s) is changing this machine, and 
          'changed. Try again when it has ended.')
 
 
-def _release(host: Host, made: List[str], fd: int) -> None:
+def _release(host: WritableHost, made: List[str], fd: int) -> None:
     """Remove the file while we still hold it. What cannot be removed is in nobody's way."""
     try:
         with contextlib.suppress(OSError):
@@ -114,7 +115,7 @@ def _release(host: Host, made: List[str], fd: int) -> None:
             os.close(fd)
 
 
-def _remove(host: Host, folders: List[str]) -> None:
+def _remove(host: WritableHost, folders: List[str]) -> None:
     """The innermost first, as far as nothing is in them."""
     for folder in sorted(set(folders), reverse=True):
         with contextlib.suppress(OSError):

@@ -10,11 +10,12 @@ import stat
 from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _litter, _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 _GONE = (errno.ENOENT, errno.ENODEV)
 
@@ -103,7 +104,7 @@ def _of_unit(one: Any, remove: bool, is_other_init: bool) -> _adj_record.Record:
     return record
 
 
-def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) -> None:
+def put_record(host: WritableHost, before: Any, record: _adj_record.Record, undo: Undo) -> None:
     """Write the record, or remove the file of an empty one."""
     data = _adj_record.dump(record)
     if data == before:
@@ -114,17 +115,17 @@ def put_record(host: Host, before: Any, record: _adj_record.Record, undo: Undo) 
         host.remove_folder(RUN_FOLDER)
 
 
-def set_live(host: Host, target: Target, undo: Undo) -> None:
+def set_live(host: WritableHost, target: Target, undo: Undo) -> None:
     """Set one group of processes, with the way back remembered before."""
     _remember(host, target, undo)
     target.apply(host)
 
 
-def _remember(host: Host, target: Target, undo: Undo) -> None:
+def _remember(host: WritableHost, target: Target, undo: Undo) -> None:
     undo.add('oom_score_adj of ' + target.label, lambda: target.undo(host))
 
 
-def _clear(host: Host, paths: List[str], undo: Undo) -> None:
+def _clear(host: WritableHost, paths: List[str], undo: Undo) -> None:
     """Remove what is not needed any more, folders as far as nothing is in them.
 
     This comes last because a folder cannot be taken back as it was: made anew it is another one.
@@ -137,13 +138,13 @@ def _clear(host: Host, paths: List[str], undo: Undo) -> None:
         _litter.clear(host, [path])
 
 
-def _write(host: Host, change: OomGroup, undo: Undo) -> None:
+def _write(host: WritableHost, change: OomGroup, undo: Undo) -> None:
     """memory.oom.group of a running unit's cgroup."""
     undo.add(change.path, lambda: _write_number(host, change.path, change.before))
     _write_number(host, change.path, change.after)
 
 
-def _write_number(host: Host, path: str, value: int) -> None:
+def _write_number(host: WritableHost, path: str, value: int) -> None:
     """Nothing happens where the unit has stopped and its cgroup is gone."""
     try:
         file = host.open_proc(path)

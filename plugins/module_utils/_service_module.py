@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -32,14 +32,15 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Caus
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 _MOST_LEFT_ALONE = 100
 
 
-def run(params: Dict[str, Any], check_mode: bool, host: Optional[Host] = None,
+def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] = None,
         manager: Optional[Manager] = None) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
-    host = host or Host()
+    host = host or WritableHost()
     wishes = wishes_of(params)
     request = request_of(params, check_mode)
     asked = asked_of(params)
@@ -111,7 +112,7 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 # -------------------------------------------------------------------- processes
 
-def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any], request: Request,
+def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[str, Any], request: Request,
                    asked: Asked) -> Dict[str, Any]:
     """Processes that are no service."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
@@ -138,7 +139,7 @@ def _run_processes(host: Host, manager: Optional[Manager], params: Dict[str, Any
     return result
 
 
-def _apply_processes(host: Host, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
+def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
     """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
     with undone() as undo:
         for target in targets:
@@ -153,7 +154,7 @@ def _apply_processes(host: Host, targets: List[Target], recorded: bool, forgotte
             _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
 
 
-def _put_originals(host: Host, changes: List[Seen], undo: Undo) -> None:
+def _put_originals(host: WritableHost, changes: List[Seen], undo: Undo) -> None:
     """Those that are about to be set: the rule may match more of them than when it was decided."""
     data = _adj_record.read(host)
     put_record(host, data, _with_originals(host, _adj_record.parse(data), changes), undo)
@@ -162,7 +163,7 @@ def _put_originals(host: Host, changes: List[Seen], undo: Undo) -> None:
 _NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
 
 
-def _process_targets(host: Host, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
+def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
@@ -177,7 +178,7 @@ def _nothing_found(label: str, request: Request) -> List[str]:
     return [text] if request.missing == 'warn' else []
 
 
-def _with_originals(host: Host, record: _adj_record.Record, changes: List[Seen]) -> _adj_record.Record:
+def _with_originals(host: WritableHost, record: _adj_record.Record, changes: List[Seen]) -> _adj_record.Record:
     """The record with the values from before, and without processes that are gone."""
     processes = dict((key, value) for key, value in record.processes.items() if _adj_record.is_alive(host, *key))
     for one in changes:

@@ -14,13 +14,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils._action_group import 
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._ending import end_with
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 PolicyOf = Callable[[Dict[str, Any]], Policy]
 # One run, see L(run_at_once).
-Runner = Callable[[Host, Dict[str, Any], PolicyOf, tuple, bool], Dict[str, Any]]
+Runner = Callable[[WritableHost, Dict[str, Any], PolicyOf, tuple, bool], Dict[str, Any]]
 
 
 def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list, policy_of: PolicyOf,
@@ -34,7 +34,7 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
     end_with(module, lambda host: run(host, module.params, policy_of, values, module.check_mode))
 
 
-def run_at_once(host: Host, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
+def run_at_once(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
                 check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
     request, policy = request_of(params, values, check_mode), policy_of(params)

@@ -11,8 +11,9 @@ import stat
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Attributes, Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import Attributes, WritableHost
 
 # A dropped connection must not leave the machine between two states.
 _HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -84,7 +85,7 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 
 
-def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,
+def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,
         folder_mode: int = 0o755) -> None:
     """Write or remove a file, with the way back remembered before. Folders are made as they are needed.
 
@@ -103,7 +104,7 @@ def put(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], 
 _CHANGED = '%s was changed by something else during this run; run the task again when that has ended'
 
 
-def _put_back(host: Host, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,
+def _put_back(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,
               kept: Optional[Attributes]) -> None:
     found = host.read_bytes(path)
     if found not in (before, after):
@@ -112,14 +113,14 @@ def _put_back(host: Host, path: str, before: Optional[bytes], after: Optional[by
         _write(host, path, before, mode, kept)
 
 
-def _write(host: Host, path: str, data: Optional[bytes], mode: int, attributes: Optional[Attributes]) -> None:
+def _write(host: WritableHost, path: str, data: Optional[bytes], mode: int, attributes: Optional[Attributes]) -> None:
     if data is not None:
         host.replace_file(path, data, mode, attributes)
     else:
         host.remove_file(path)
 
 
-def backup(host: Host, path: str, undo: Undo) -> str:
+def backup(host: WritableHost, path: str, undo: Undo) -> str:
     """A copy of a file of others beside it, under a name that nothing reads; one of the very same content is enough."""
     folder, base = os.path.split(path)
     data = host.read_bytes(path)
@@ -134,7 +135,7 @@ def backup(host: Host, path: str, undo: Undo) -> str:
     return name
 
 
-def _holds(host: Host, path: str, data: Optional[bytes]) -> bool:
+def _holds(host: WritableHost, path: str, data: Optional[bytes]) -> bool:
     info = host.look(path)
     return info is not None and stat.S_ISREG(info.st_mode) and host.read_bytes(path) == data
 

@@ -41,12 +41,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES
 from ansible_collections.oomkit.linux.plugins.module_utils._host import (
     RUN_FOLDER,
     RUN_FOLDER_MODE,
-    Host,
     naming,
     sysctl_path,
     to_text,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
 _START_S = 30             # forking is slow on a machine that swaps
@@ -140,7 +140,7 @@ def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
 
 # ------------------------------------------------------------------------- starting
 
-def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, List[str]]:
+def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pending, List[str]]:
     """Fork the watchdog and wait until it is ready: the change as it now lies in /run/oomkit, and what to warn of.
 
     Raises WatchdogError, and then nothing is left of it.
@@ -162,7 +162,7 @@ def start(host: Host, pending: Pending, steps: List[Step]) -> Tuple[Pending, Lis
         raise
 
 
-def _asked(host: Host, pending: Pending, steps: List[Step]) -> Dict[str, Any]:
+def _asked(host: WritableHost, pending: Pending, steps: List[Step]) -> Dict[str, Any]:
     """Fork it, and what it says."""
     with naming('pipe'):
         reader, writer = os.pipe()
@@ -209,7 +209,7 @@ def _hear(reader: int) -> Dict[str, Any]:
     return json.loads(data.partition(b'\n')[0].decode('ascii'))
 
 
-def _first_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
     """In the child, with signals held back. Its own child has no parent but init."""
     try:
         os.setsid()
@@ -219,7 +219,7 @@ def _first_child(host: Host, pending: Pending, steps: List[Step], writer: int) -
         _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
 
 
-def _second_child(host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+def _second_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
     name = pending.name
     try:
         watchdog = _Watchdog(host, pending, steps, writer)
@@ -249,7 +249,7 @@ def _say(writer: int, message: Dict[str, Any]) -> bool:
 class _Watchdog(object):
     """The process itself, with all that it needs."""
 
-    def __init__(self, host: Host, pending: Pending, steps: List[Step], writer: int) -> None:
+    def __init__(self, host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
         """Leave the connection behind and open everything. Raises OSError."""
         gc.disable()
         _leave_files(writer)
@@ -345,7 +345,7 @@ def _leave_files(*kept: int) -> None:
                 pass  # the listing's own
 
 
-def _set_own(host: Host, name: str, value: bytes) -> None:
+def _set_own(host: WritableHost, name: str, value: bytes) -> None:
     """One of our own files in /proc, where that is allowed: a help, no condition."""
     try:
         _write_existing(host.locate('/proc/self/' + name), value)
@@ -361,7 +361,7 @@ def _write_existing(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _open_log(host: Host) -> Optional[int]:
+def _open_log(host: WritableHost) -> Optional[int]:
     """The kernel's log, where that may not be written syslog's socket, else None."""
     try:
         return os.open(host.locate('/dev/kmsg'), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -387,7 +387,7 @@ def _lock_memory() -> None:
 
 # -------------------------------------------------------------------------- cgroups
 
-def leave_cgroups(host: Host) -> List[str]:
+def leave_cgroups(host: WritableHost) -> List[str]:
     """Move this process to the root of every hierarchy; what to warn of where systemd's own could not be left.
 
     The root needs no cgroup to be made and removed, holds processes under v2 too (it is exempt from the rule that only
@@ -406,7 +406,7 @@ def leave_cgroups(host: Host) -> List[str]:
     return warnings
 
 
-def _move(host: Host, path: str) -> str:
+def _move(host: WritableHost, path: str) -> str:
     """Empty where it worked, else why not."""
     error = ''
     for folder in (path, path + '/init.scope'):

@@ -14,7 +14,7 @@ from faults.cases import CASES
 from oomlab.guest import HOME
 
 PROGRAM = Path(__file__).with_name('faults') / 'campaign.py'
-INJECTIONS = int(os.environ.get('OOMKIT_FAULTS', '12'))
+INJECTIONS = int(os.environ.get('OOMKIT_FAULTS', '8'))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
 
 

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _meminfo
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
+from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 DEFAULTS = {key: knob.default for key, knob in _knobs.KNOBS.items()}
 OURS = '/etc/sysctl.d/99-oomkit.conf'
@@ -30,7 +31,7 @@ class FakeProcFile:
         pass
 
 
-class Machine(Host):
+class Machine(WritableHost):
     """Host on a directory, with sysctls that accept, refuse and erase each other as the kernel does."""
 
     def __init__(

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 FORK = multiprocessing.get_context('fork')
 
@@ -19,7 +20,7 @@ FORK = multiprocessing.get_context('fork')
 @pytest.fixture
 def host(tmp_path):
     (tmp_path / 'run').mkdir()
-    return Host(str(tmp_path))
+    return WritableHost(str(tmp_path))
 
 
 def left(host):
@@ -124,13 +125,13 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     (tmp_path / 'run/oomkit').mkdir()
     (tmp_path / 'target').write_text('x')
     (tmp_path / 'run/oomkit/lock').symlink_to(tmp_path / 'target')
-    real = Host.locate
+    real = WritableHost.locate
     try:
-        Host.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
+        WritableHost.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
         with pytest.raises(OSError, match='symbolic'), _lock.held(host):
             pass
     finally:
-        Host.locate = real
+        WritableHost.locate = real
     assert (tmp_path / 'target').read_text() == 'x'
 
 

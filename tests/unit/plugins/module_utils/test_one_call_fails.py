@@ -4,7 +4,8 @@
 
 What tests/kernel/test_faults.py does with strace on real machines, here on machines on disk, within seconds, and with
 wishes and files that are rarer: links, modes, owners, extended attributes, templates, files of others. Only calls that
-our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each wish (0: all).
+our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each wish (0: all), and OOMKIT_FAULTS_SEED
+chooses others; make fuzz does so all the time.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
 
-INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '40'))
+INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '12'))
+SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
 SYSCTL = 'write of a sysctl'
 LOOKING = ('read', 'stat', 'lstat', 'fstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'pread')
 CHANGING = ('open', 'write', 'pwrite', 'rename', 'unlink', 'mkdir', 'rmdir', 'fsync', 'fchmod', 'fchown', 'setxattr',
@@ -356,7 +358,7 @@ def chosen(calls):
     every = [(number, error) for number in range(len(calls)) for error in (*ERRORS, KILL)]
     if not INJECTIONS or INJECTIONS >= len(every):
         return every
-    dice = random.Random(len(calls))
+    dice = random.Random(SEED)
     # Always all kills between two sysctls; and mostly calls that change something.
     between = [(number, KILL) for number, name in enumerate(calls) if name == SYSCTL]
     changing = [pair for pair in every if calls[pair[0]] in CHANGING and pair not in between]

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _trust
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 
@@ -19,7 +19,7 @@ def host(tmp_path):
     folder.mkdir(parents=True)
     for made in (folder, folder.parent, tmp_path):
         made.chmod(0o755)
-    return Host(str(tmp_path))
+    return WritableHost(str(tmp_path))
 
 
 def refused(host, *words, path=OURS):

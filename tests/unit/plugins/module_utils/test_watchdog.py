@@ -9,9 +9,9 @@ import signal
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _watchdog
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import cgroup_mounts, put_back, steps_of
+from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 LOOSE = {MEMORY: 0, RATIO: 50, KBYTES: 0, ADMIN_RESERVE: 8192}
 STRICT = {MEMORY: 2, RATIO: 0, KBYTES: 900000, ADMIN_RESERVE: 8192}
@@ -118,7 +118,7 @@ def cgroup_tree(root, mountinfo, groups):
     for group in groups:
         (root / group).mkdir(parents=True, exist_ok=True)
         (root / group / 'cgroup.procs').write_text('')
-    return Host(str(root))
+    return WritableHost(str(root))
 
 
 def inside(root, group):
