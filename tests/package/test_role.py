@@ -120,7 +120,8 @@ def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
 
 def test_what_a_command_line_gives_as_text_counts_as_what_it_says(play):
     wish = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
-    tasks, _text = play({'oom_policy_state': 'absent', **wish}, {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9, **wish})
+    panic = {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9}
+    tasks, _text = play({'oom_policy_state': 'absent', **wish}, {**panic, **wish})
     # Without run time nothing depends on whether this is a container; without exclusive no service is looked at.
     assert task_log.on_the_host(tasks) == ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts',
                                            'panic_on_oom', 'oom_facts']
