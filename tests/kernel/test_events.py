@@ -8,13 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from oomlab.guest import HOME
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ROOT = '/srv/events/ansible_collections/oomkit/linux/'
 SOURCE = 'extensions/eda/plugins/event_source/oom_kills.py'
-FILES = (SOURCE, 'plugins/plugin_utils/_events.py', 'plugins/plugin_utils/_logfile.py',
-         'plugins/module_utils/_kills.py',
-         'plugins/module_utils/_names.py', 'plugins/module_utils/_host.py')
+THERE = f'{HOME}/ansible_collections/oomkit/linux/{SOURCE}'  # beside the plugins, which the lab brings over
 # As ansible-rulebook does: the file is run by its path, and main is called with a queue. Each event with the clock of
 # the kernel's log when it arrived.
 DRIVER = """
@@ -36,13 +34,12 @@ class Source:
 
     def __init__(self, machine):
         self.machine = machine
-        for name in FILES:
-            machine.write_file(ROOT + name, (CHECKOUT / name).read_bytes())
+        machine.write_file(THERE, (CHECKOUT / SOURCE).read_bytes())
         machine.write_file('/srv/events/driver.py', DRIVER.encode())
 
     def start(self, user='root', **args):
         self.machine.run(f'rm -f /srv/events/out; setsid choom -n -1000 -- runuser -u {user} -- '
-                         f"/usr/bin/python3 /srv/events/driver.py {ROOT}{SOURCE} "
+                         f"/usr/bin/python3 /srv/events/driver.py {THERE} "
                          f"'{json.dumps(args)}' > /srv/events/out 2>&1 < /dev/null & "
                          'until grep -q ready /srv/events/out; do sleep 0.1; done; sleep 1')
 
