@@ -79,14 +79,19 @@ def _is_sound(pending: Pending) -> bool:
     """Whether everything in it is what L(dump) writes."""
     numbers = (pending.pid, pending.started, pending.within_s)
     states = (pending.before, pending.after, pending.originals)
-    return (all(type(number) is int for number in numbers) and isinstance(pending.boot, str)
-            and type(pending.deadline_s) in (int, float) and abs(pending.deadline_s) < _LATEST_S
+    return (all(map(_is_int, numbers)) and isinstance(pending.boot, str)
+            and (_is_int(pending.deadline_s) or isinstance(pending.deadline_s, float))
+            and abs(pending.deadline_s) < _LATEST_S
             and isinstance(pending.wish, str) and all(map(_is_state, states)))
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_state(state: Any) -> bool:
     return isinstance(state, dict) and all(
-        key in _knobs.KNOBS and (value is None or type(value) is int) for key, value in state.items())
+        key in _knobs.KNOBS and (value is None or _is_int(value)) for key, value in state.items())
 
 
 def find_all(host: WritableHost) -> List[Pending]:

@@ -59,9 +59,9 @@ def started(name, **settings):
 
 @pytest.fixture(scope='session')
 def machine():
-    """1 GB, no swap, 1 processor: a lane's machine. With two of them, emulated machines that run side by side on two
-    processors wait for each other's locks, and take half as long again."""
-    yield from started('test', cpus=1)
+    """1 GB, no swap, 1 processor. With two of them, emulated machines that run side by side on two processors wait for
+    each other's locks, and take half as long again; who has the time sets OOMKIT_LAB_CPUS."""
+    yield from started('test', cpus=int(os.environ.get('OOMKIT_LAB_CPUS', '1')))
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wishes of which every system call is made to fail, and the state of the machine before each."""
+"""The wishes of which every system call is made to fail, and the state of the machine before each; those that are
+``short`` also where there is little time."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def of(module, **params):
 CASES = [
     dict(of('overcommit', mode='never', ratio=300), name='overcommit: strict, and another ratio'),
     dict(of('overcommit', mode='never', kbytes=5000000, admin_reserve_kbytes=9000, conflicts='take_over'),
-         name='overcommit: from strict by ratio to strict by kbytes, over a later file',
+         name='overcommit: from strict by ratio to strict by kbytes, over a later file', short=True,
          setup=[of('overcommit', mode='never', ratio=300),
                 f'printf "# theirs\\nvm.overcommit_memory = 1\\n" > {LATER}'],
          teardown=[f'rm -f {LATER}']),
@@ -48,10 +49,11 @@ CASES = [
          setup=[of('overcommit', mode='never', ratio=300, admin_reserve_kbytes=9000)]),
     # All runs come by one connection, so that the second one finds the change waiting, and changes nothing.
     dict(of('overcommit', mode='never', ratio=300, admin_reserve_kbytes=9000, confirm_within=3600),
-         name='overcommit: strict, to be confirmed', watchdog=True),
-    dict(of('panic_on_oom', policy='panic', reboot_after=10, dump_tasks=False), name='panic_on_oom: panic and reboot'),
+         name='overcommit: strict, to be confirmed', watchdog=True, short=True),
+    dict(of('panic_on_oom', policy='panic', reboot_after=10, dump_tasks=False), name='panic_on_oom: panic and reboot',
+         short=True),
     dict(of('oom_score_adj', name='family', score_adj=321), name='oom_score_adj: a service', units=['family.service'],
-         setup=WITH_FAMILY, teardown=WITHOUT_FAMILY),
+         short=True, setup=WITH_FAMILY, teardown=WITHOUT_FAMILY),
     dict(of('oom_score_adj', state='absent', exclusive=True), name='oom_score_adj: everything back',
          units=['family.service'], setup=[*WITH_FAMILY, of('oom_score_adj', name='family', score_adj=-300)],
          teardown=WITHOUT_FAMILY),
@@ -75,7 +77,7 @@ CASES = [
          units=['family.service'], teardown=WITHOUT_THEIRS,
          setup=[*WITH_THEIRS, of('oom_score_adj', name='family', score_adj=-300, conflicts='take_over')]),
     dict(of('oom_score_adj', process={'pidfile': '/run/target.pid'}, score_adj=77), name='oom_score_adj: a process',
-         process=True, setup=WITH_TARGET, teardown=WITHOUT_TARGET),
+         short=True, process=True, setup=WITH_TARGET, teardown=WITHOUT_TARGET),
     dict(of('oom_score_adj', process={'pidfile': '/run/target.pid'}, state='absent'),
          name='oom_score_adj: a process back', process=True, teardown=WITHOUT_TARGET,
          setup=[*WITH_TARGET, of('oom_score_adj', process={'pidfile': '/run/target.pid'}, score_adj=77)]),

@@ -16,7 +16,7 @@ from pathlib import Path
 from oomlab import LabError
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
-_PROGRAM = Path(__file__).resolve().parents[1] / 'guest' / 'runner.py'
+_PROGRAMS = Path(__file__).resolve().parents[1] / 'guest'
 HOME = '/opt/oomkit-lab'
 
 
@@ -24,7 +24,7 @@ class Runner:
     """A connection to guest/runner.py."""
 
     def __init__(self, ssh: list) -> None:
-        _push(ssh)
+        push(ssh)
         self._process = subprocess.Popen([*ssh, f'exec python3 -u {HOME}/runner.py'], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, text=True)
 
@@ -63,7 +63,7 @@ def result(name: str, line: str) -> dict:
         raise LabError(f'{name} returned no JSON: {answer}') from error
 
 
-def _push(ssh: list) -> None:
+def push(ssh: list) -> None:
     """Bring the files over, unless the guest has these very ones: a restored snapshot often does."""
     payload = _payload()
     key = hashlib.sha256(payload).hexdigest()
@@ -71,19 +71,20 @@ def _push(ssh: list) -> None:
                            stdin=subprocess.DEVNULL).stdout
     if there != key:
         unpack = (f'rm -rf {HOME} && mkdir -p {HOME} && tar -xf - -C {HOME} && chmod -R a+rX {HOME} '
-                  f'&& printf %s {key} > {HOME}/key')
+                  f'&& python3 {HOME}/zip_cache.py && printf %s {key} > {HOME}/key')
         subprocess.run([*ssh, unpack], input=payload, check=True)
 
 
 def _payload() -> bytes:
-    """The collection's plugins, this environment's own ansible.module_utils, and the runner, as a tar file."""
+    """The collection's plugins, this environment's own ansible.module_utils, the lab's programs, as a tar file."""
     ansible = Path(util.find_spec('ansible').origin).parent
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w') as tar:
         for name in ('__init__.py', 'release.py', '_vendor', 'module_utils'):
             tar.add(ansible / name, f'ansible/{name}', filter=_wanted)
         tar.add(_REPOSITORY / 'plugins', 'ansible_collections/oomkit/linux/plugins', filter=_wanted)
-        tar.add(_PROGRAM, 'runner.py', filter=_wanted)
+        for program in ('runner.py', 'zip_cache.py'):
+            tar.add(_PROGRAMS / program, program, filter=_wanted)
     return buffer.getvalue()
 
 

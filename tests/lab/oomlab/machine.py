@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from oomlab import LabError, install, qemu
-from oomlab.guest import HOME, Runner, request, result
+from oomlab.guest import HOME, Runner, push, request, result
 from oomlab.image import Image
 from oomlab.recipe import recipe_of
 
@@ -189,6 +189,7 @@ class Machine:
             self.stop()
             self.start(memory_mb, cpus)
             self.run('systemctl is-system-running --wait', check=False)  # "degraded" is an end of the boot, too
+            push(self._ssh('root'))
             self.save(_FRESH)
         return time.monotonic() - begin
 
