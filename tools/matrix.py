@@ -113,7 +113,7 @@ def unit(folder: Path) -> results.Tally:
     report = LOGS / 'unit.xml'
     report.unlink(missing_ok=True)
     code = commands.run([folder / 'python', '-m', 'pytest', '-q', '-n', '2', '-p', 'no:cacheprovider', '--junitxml=%s' %
-                         report, 'tests/unit'], 600, env=commands.environment(folder))
+                         report, 'tests/unit'], 900, env=commands.environment(folder))
     tally = results.read_junit(report)
     if code and not tally.failures:
         tally.failures.append('pytest ended with exit code %d' % code)

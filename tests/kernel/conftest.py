@@ -50,7 +50,7 @@ def started(name, **settings):
         seconds = one.start(**settings)
         kernel, accelerator = one.run('uname -r').stdout.strip(), one.settings()['accelerator']
         print(f'\n{FLAVOUR}: {kernel} on {accelerator}, booted in {seconds:.0f} s')
-        one.module('overcommit', check=True, mode=0)  # brings the module code into the snapshot
+        one.keep_runner()
         one.save('fresh')
         yield one
     finally:

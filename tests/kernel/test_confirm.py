@@ -41,6 +41,13 @@ while strict():
 """
 
 
+@pytest.fixture
+def fresh(fresh):
+    """One whose modules come over ssh: it is connections that confirm."""
+    fresh._drop_connections()
+    return fresh
+
+
 def waits(result):
     """A result of a change that waits for its confirmation."""
     assert not result.get('failed'), result

@@ -98,6 +98,7 @@ def test_processes_that_set_their_own_value_keep_it(fresh):
 
 def test_ssh_and_its_sessions_keep_their_values(fresh):
     """Without logind the sessions are in the unit of sshd itself, with the very value that the unit gives."""
+    fresh._drop_connections()  # so that the module descends from a session
     session = int(fresh.run('echo $PPID').stdout)
     before = scores(fresh, 'ssh')
     assert -1000 in before.values() and session in before
@@ -116,6 +117,7 @@ def test_ssh_and_its_sessions_keep_their_values(fresh):
 
 
 def test_ssh_is_not_made_unkillable(fresh):
+    fresh._drop_connections()  # so that the module descends from a session
     before = tree(fresh)
     for name in ('ssh', 'sshd.service'):
         message = failed(fresh, MODULE, name=name, score_adj=-1000)

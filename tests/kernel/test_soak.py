@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change after change on a machine that is out of memory all the time: one processor, swap full, the kernel killing.
 
-OOMKIT_SOAK is the number of changes, 15 by default and 1,000 in ``make lab-matrix``.
+OOMKIT_SOAK is the number of changes, 15 by default, and 1,000 on Debian 13 in ``make lab-matrix``.
 """
 
 import json

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in the guest: JSON lines in, JSON lines out, one forked child for each module run.
 
+``runner.py`` serves its standard input, ``runner.py PORT`` a port of the machine, whose other end comes and goes.
 Arguments are handed over as ansible.module_utils.testing does it, which is what AnsiballZ's wrapper does too.
 """
 
+import importlib
 import json
 import os
 import pwd
@@ -17,6 +19,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ansible.module_utils import basic  # noqa: F401  pylint: disable=wrong-import-position,unused-import
 from ansible.module_utils.testing import patch_module_args  # pylint: disable=wrong-import-position
+
+UTILS = 'ansible_collections.oomkit.linux.plugins.module_utils'
 
 
 def run(request):
@@ -64,11 +68,48 @@ def child(request, out, err):
         os._exit(code if isinstance(code, int) else 1)
 
 
-def main():
+def answer(line):
+    """What is asked by a line, as a line."""
+    return json.dumps(run(json.loads(line))) + '\n'
+
+
+def serve_input():
     """Serve until the connection ends."""
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(run(json.loads(line))) + '\n')
+        sys.stdout.write(answer(line))
         sys.stdout.flush()
 
 
-main()
+def serve_port(path):
+    """Serve whoever holds the other end, until told to end. What modules import is there already when they start."""
+    for name in sorted(os.listdir(os.path.join(sys.path[0], *UTILS.split('.')))):
+        if name.endswith('.py'):
+            importlib.import_module(UTILS + '.' + name[:-3])
+    port, rest = os.open(path, os.O_RDWR | os.O_CLOEXEC), b''
+    while True:
+        found = os.read(port, 65536)
+        if not found:  # nobody is there
+            rest = b''
+            time.sleep(0.02)
+        *lines, rest = (rest + found).split(b'\n')
+        for line in lines:
+            told(port, line)
+
+
+def told(port, line):
+    """Answer a line from the port: a clock to set, an end, or a module to run."""
+    asked = json.loads(line.decode())
+    if 'clock' in asked:
+        time.clock_settime(time.CLOCK_REALTIME, asked['clock'])
+    text = answer(line.decode()) if 'module' in asked else '{}\n'
+    left = text.encode()
+    while left:
+        left = left[os.write(port, left):]
+    if 'end' in asked:
+        sys.exit()
+
+
+if len(sys.argv) > 1:
+    serve_port(sys.argv[1])
+else:
+    serve_input()

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import socket
 import subprocess
 import tarfile
 from importlib import util
@@ -18,6 +19,8 @@ from oomlab import LabError
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _PROGRAMS = Path(__file__).resolve().parents[1] / 'guest'
 HOME = '/opt/oomkit-lab'
+PORT = '/dev/virtio-ports/oomkit.runner'
+_ANSWER_S = 600
 
 
 class Runner:
@@ -44,6 +47,53 @@ class Runner:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
+
+
+class KeptRunner:
+    """guest/runner.py at a port of the machine: snapshots have it too, and it belongs to no connection of ssh."""
+
+    def __init__(self, sock: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(sock))
+        self._stream = self._socket.makefile('rw', encoding='utf-8')
+
+    @classmethod
+    def start(cls, ssh: list, sock: Path) -> KeptRunner:
+        """Start it in the guest."""
+        push(ssh)
+        subprocess.run([*ssh, f'setsid python3 -u {HOME}/runner.py {PORT} </dev/null >/dev/null 2>&1 &'], check=True,
+                       stdin=subprocess.DEVNULL)
+        one = cls(sock)
+        one.ask({})
+        return one
+
+    def ask(self, asked: dict, timeout_s: float = _ANSWER_S) -> str:
+        """The line that comes back. Raises LabError when none does."""
+        self._socket.settimeout(timeout_s)
+        try:
+            self._stream.write(json.dumps(asked) + '\n')
+            self._stream.flush()
+            line = self._stream.readline()
+        except OSError as error:
+            raise LabError(f'the runner in the guest does not answer: {error}') from error
+        if not line:
+            raise LabError('the machine has closed the port of its runner')
+        return line
+
+    def module(self, name: str, params: dict, check: bool, diff: bool, user: str) -> dict:
+        """As Runner.module()."""
+        return result(name, self.ask(json.loads(request(name, params, check, diff, user))))
+
+    def close(self) -> None:
+        """End the program in the guest, if it still lives: it would be a process like any other there."""
+        with contextlib.suppress(LabError):
+            self.ask({'end': True}, timeout_s=3)
+        self.leave()
+
+    def leave(self) -> None:
+        """End the connection alone."""
+        self._stream.close()
+        self._socket.close()
 
 
 def request(name: str, params: dict, check: bool = False, diff: bool = True, user: str = 'root') -> str:

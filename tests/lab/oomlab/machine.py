@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from oomlab import LabError, install, qemu
-from oomlab.guest import HOME, Runner, push, request, result
+from oomlab.guest import HOME, KeptRunner, Runner, push, request, result
 from oomlab.image import Image
 from oomlab.recipe import recipe_of
 
@@ -51,6 +51,7 @@ class Machine:
         self.recipe = recipe_of(flavour)
         self.image = Image(self.recipe)
         self._runner = None
+        self._kept = set()  # the snapshots that have a runner
 
     # ------------------------------------------------------------- life
 
@@ -159,14 +160,26 @@ class Machine:
 
     def save(self, tag: str = 'saved') -> float:
         """Snapshot memory and disk; the seconds it took."""
-        self._drop_connections()
+        if isinstance(self._runner, KeptRunner):
+            self._kept.add(tag)
+            self._drop_ssh()
+        else:
+            self._kept.discard(tag)
+            self._drop_connections()
         return self._monitor_timed(f'savevm {tag}')
 
     def restore(self, tag: str = 'saved') -> float:
-        """Back to the snapshot, with the clock put right; the seconds until ssh answers."""
+        """Back to the snapshot, with the clock put right; the seconds until it answers."""
+        if isinstance(self._runner, KeptRunner):
+            self._runner.leave()  # it ends with the state that is left
+            self._runner = None
         self._drop_connections()
         begin = time.monotonic()
         self._monitor_timed(f'loadvm {tag}')
+        if tag in self._kept:
+            self._runner = KeptRunner(self.folder / 'runner.sock')
+            self._runner.ask({'clock': time.time()}, timeout_s=120)
+            return time.monotonic() - begin
         crash = self._wait((self.folder / 'console.log').stat().st_size)
         if crash:
             raise LabError(f'{self.name} after loadvm {tag}: {crash}')
@@ -221,6 +234,9 @@ class Machine:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+        self._drop_ssh()
+
+    def _drop_ssh(self) -> None:
         for user in ('root', 'tester'):
             if (self.folder / f'cm-{user}').exists():
                 subprocess.run([*self._ssh(user)[:-1], '-O', 'exit', 'lab'], capture_output=True, check=False)
@@ -260,9 +276,16 @@ class Machine:
             self._runner = Runner(self._ssh('root'))
         return self._runner.module(name, params, check, diff, user)
 
+    def keep_runner(self) -> None:
+        """From now on have the modules run by a process that is in snapshots too, and there at once when they are
+        restored. It belongs to no connection, until connections are dropped."""
+        self._drop_connections()
+        self._runner = KeptRunner.start(self._ssh('root'), self.folder / 'runner.sock')
+
     def module_under(self, prefix: str, name: str, /, check: bool = False, **params) -> dict:
         """The same, started anew by a shell command such as ``unshare -m sh -c 'mount ...; exec "$@"' -``."""
-        self.module('overcommit', check=True, mode=0)  # brings the files over
+        if self._runner is None:
+            push(self._ssh('root'))
         done = self.run(f'{prefix} python3 {HOME}/runner.py', data=request(name, params, check) + '\n')
         return result(name, done.stdout)
 

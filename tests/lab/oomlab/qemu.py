@@ -64,6 +64,8 @@ def command(image: Image, run_folder: Path, accel: str, settings: dict) -> list:
             '-drive', f'file={run_folder / "disk.qcow2"},if=virtio,format=qcow2,cache=unsafe',
             '-netdev', f'user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{settings["port"]}-:22',
             '-device', 'virtio-net-pci,netdev=net,romfile=', '-device', 'virtio-rng-pci',
+            '-chardev', f'socket,id=runner,path={run_folder / "runner.sock"},server=on,wait=off',
+            '-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=runner,name=oomkit.runner',
             '-serial', f'file:{run_folder / "console.log"}',
             '-qmp', f'unix:{run_folder / "qmp.sock"},server=on,wait=off']
     if settings.get('swap_mb'):
