@@ -6,6 +6,7 @@
 child that has everything imported and waits, so that calls are numbered from the module's own first one on.
 """
 
+import functools
 import json
 import os
 import random
@@ -199,10 +200,14 @@ def manager(names):
 
 
 def cgroups(case):
-    """The folders of the units that run. Instances have a slice of their own for their template."""
-    if not units(case):
-        return []
-    asked = ['systemctl', 'show', '-p', 'ControlGroup', '--value', *units(case)]
+    """The folders of the units that run."""
+    return folders_of(tuple(units(case))) if units(case) else []
+
+
+@functools.lru_cache(maxsize=None)  # they run all the time
+def folders_of(names):
+    """By systemd itself: instances have a slice of their own for their template."""
+    asked = ['systemctl', 'show', '-p', 'ControlGroup', '--value', *names]
     told = subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout.decode().split()
     return ['/sys/fs/cgroup' + path for path in told]
 
