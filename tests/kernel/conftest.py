@@ -29,6 +29,15 @@ def pytest_sessionstart(session):
     signal.signal(signal.SIGTERM, end)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Long tests are for those who have the time, or name one."""
+    if os.environ.get('OOMKIT_LONG') or any('::' in word for word in config.args):
+        return
+    long = [item for item in items if item.get_closest_marker('long')]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
 def pytest_terminal_summary(terminalreporter):
     """What passed tests measured: pytest itself shows only what failed ones print."""
     terminalreporter.section('measured')

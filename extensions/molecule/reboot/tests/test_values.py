@@ -12,7 +12,7 @@ def test_the_kernel_has_it(machine):
 
 def test_nginx_has_it_and_dies_as_a_whole(machine):
     scores = machine.scores('nginx.service')
-    assert len(scores) == 3 and set(scores.values()) == {300}
+    assert len(scores) > 1 and set(scores.values()) == {300}  # a worker for each processor
     assert machine.show('nginx', 'OOMPolicy') == {'OOMPolicy': 'kill'}
     group = machine.show('nginx', 'ControlGroup')['ControlGroup']
     assert machine.host.check_output(f'cat /sys/fs/cgroup{group}/memory.oom.group') == '1'
