@@ -141,7 +141,7 @@ def lab(flavour: str) -> results.Tally:
     report = LOGS / ('lab-%s.xml' % flavour)
     report.unlink(missing_ok=True)
     code = commands.run([commands.BIN / 'python', '-m', 'pytest', '-v', '--junitxml=%s' % report, *LAB_TESTS], 1500,
-                        env=dict(commands.environment(), OOMKIT_LAB_FLAVOUR=flavour))
+                        env=dict(commands.environment(), OOMKIT_LAB_FLAVOUR=flavour, OOMKIT_LONG='1'))
     tally = results.read_junit(report)
     if code and not tally.failures:
         tally.failures.append('pytest ended with exit code %d' % code)

@@ -116,6 +116,8 @@ def lab(flavour: str | None = None) -> results.Tally:
     # Two machines, since emulation keeps one processor busy each; what is left over goes to whoever is done first.
     two = ('tests/kernel', '--ignore=tests/kernel/inits', '-n', '2', '--dist', 'worksteal')
     where = ('tests/kernel/inits',) if flavour in INITS else two
+    if not flavour:
+        print('tests that are marked as long: only in make lab-matrix, or with OOMKIT_LONG=1', flush=True)
     return pytest(name, *where, '-v', '--durations=30', limit_s=limit_s, flavour=flavour)
 
 

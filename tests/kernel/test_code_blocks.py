@@ -63,17 +63,32 @@ def book(folder, *blocks):
     (folder / 'play.yml').write_text(yaml.safe_dump(plays, sort_keys=False))
 
 
+def is_example(block):
+    return block.file.startswith('plugins/')
+
+
 def test_yaml(hosts):
-    blocks = code_blocks.run_in(code_blocks.LAB, 'yaml')
-    assert len(blocks) > 15
+    """Those of README and docs."""
+    play(hosts, [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if not is_example(block)], 15)
+
+
+@pytest.mark.long
+def test_examples(hosts):
+    """Those of the plugins' own documentation."""
+    play(hosts, [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if is_example(block)], 7)
+    # The last of them take everything back.
+    assert hosts.machine.run('ls /etc/sysctl.d | grep -c oomkit', check=False).stdout.strip() == '0'
+
+
+def play(hosts, blocks, at_least):
+    """All of them as one playbook, in order."""
+    assert len(blocks) >= at_least
     snapshot = hosts.machine.module('oom_forecast_info')['snapshot']
     (hosts.folder / 'snapshot.json').write_text(json.dumps(snapshot))
     book(hosts.folder, *blocks)
     told = hosts('ansible-playbook', 'play.yml', ANSIBLE_CACHE_PLUGIN='ansible.builtin.jsonfile',
                  ANSIBLE_CACHE_PLUGIN_CONNECTION=str(hosts.folder / 'cache'))
     assert 'failed=0' in told and 'ignored=0' in told
-    # The last of them take everything back.
-    assert hosts.machine.run('ls /etc/sysctl.d | grep -c oomkit', check=False).stdout.strip() == '0'
 
 
 def test_commands(hosts):

@@ -218,6 +218,7 @@ def test_the_end_of_its_cgroup_does_not_end_the_watchdog(fresh):
     assert 'not confirmed within 10 s' in log(fresh)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(FLAVOUR != DEFAULT, reason='of the lab machines only "services", of Debian 13, has logind sessions')
 def test_the_end_of_its_logind_session_does_not_end_the_watchdog():
     machine = Machine(f'logind-{os.getpid()}', 'services')

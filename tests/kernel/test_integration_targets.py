@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import collection
+import pytest
 import yaml
 from service_units import install
 
 TARGETS = Path(__file__).resolve().parents[1] / 'integration' / 'targets'
 
 
+@pytest.mark.long
 def test_all_of_them_and_for_real(fresh, tmp_path):
     install(fresh, 'family')
     before = fresh.run('sysctl -a --pattern "^(vm|kernel.panic$)"; ls /etc/sysctl.d').stdout

@@ -143,6 +143,7 @@ systemctl start ssh
 """
 
 
+@pytest.mark.long
 def test_a_policy_that_locks_out_is_taken_back_by_the_host(fleet):
     """What the role does after the change needs a new login: it ends there, and nothing of the policy stays."""
     within_s = 40

@@ -4,6 +4,7 @@
 
 import time
 
+import pytest
 from service_units import install, procs, scores, settle
 from test_sysctls import failed, good
 
@@ -127,6 +128,7 @@ def test_ssh_is_not_made_unkillable(fresh):
     assert 'login session' in warnings(apply(fresh, name='ssh', score_adj=-1000, force=True))
 
 
+@pytest.mark.long
 def test_a_service_that_forks_busily_converges_in_one_call(fresh):
     install(fresh, 'busy')
     apply(fresh, name='busy', score_adj=400)

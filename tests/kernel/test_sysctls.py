@@ -88,6 +88,7 @@ def test_set_drift_check_reboot_undo(fresh, module):
     unchanged(fresh, module, state='absent')
 
 
+@pytest.mark.long
 def test_undo_holds_after_a_reboot(fresh):
     for module, wish in WISHES.items():
         good(fresh.module(module, **wish))
