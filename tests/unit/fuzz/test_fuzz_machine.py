@@ -3,6 +3,7 @@
 """Whole runs on machines whose files hold anything: a result or a message, never a traceback, nothing half done."""
 
 import contextlib
+import functools
 import json
 import tempfile
 
@@ -152,7 +153,7 @@ def test_panic_on_oom(files, params):
     'state': st.sampled_from(['present', 'absent']), 'exclusive': st.booleans()}))
 def test_oom_score_adj(files, params):
     with machine_with(files) as machine:
-        check_run(machine, lambda check: machine.run(check, **params))
+        check_run(machine, functools.partial(machine.run, **params))
 
 
 @fuzz(written, st.fixed_dictionaries({'kills': st.one_of(st.just(5), values)}, optional={
