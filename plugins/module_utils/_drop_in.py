@@ -47,10 +47,12 @@ def without_ours(data: bytes) -> Optional[bytes]:
 def _lines(data: Optional[bytes]) -> List[Logical]:
     if not data:
         return []
-    lines = _unit_files.logical_lines(data if data.endswith(b'\n') else data + b'\n')
-    if lines[-1].raws[-1].rstrip('\0\r\n').endswith('\\'):
+    whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
+    lines = _unit_files.logical_lines(whole)
+    if _unit_files.logical_lines(whole + b'x\n')[-1].text != 'x':
         # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
-        lines[-1].raws.append('\n')
+        raws = lines[-1].raws
+        raws.append('\n\n' if _unit_files.is_one_end(raws[-1], '\n') else '\n')
     return lines
 
 
@@ -67,7 +69,12 @@ def _key(line: Logical) -> str:
 
 
 def _joined(lines: List[Logical]) -> bytes:
-    return to_bytes(''.join(raw for line in lines for raw in line.raws))
+    """The file. An empty line must not become part of the end of what is above it now: line feed and NUL are one."""
+    raws: List[str] = []
+    for line in lines:
+        first = '\n' if raws and _unit_files.is_one_end(raws[-1], line.raws[0]) else line.raws[0]
+        raws += [first] + line.raws[1:]
+    return to_bytes(''.join(raws))
 
 
 def all_ours(host: Host) -> Dict[str, bytes]:

@@ -55,6 +55,9 @@ Request = NamedTuple('Request', [
     ('kill_allocating_task', Optional[bool]),
 ])
 
+# Levels of lists and dictionaries; what tells of a daemon has four.
+_DEEPEST = 20
+
 
 def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
@@ -165,10 +168,15 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
 
 def _killers(data: Dict[str, Any]) -> Any:
     """What the snapshot tells of them, which is only shown. Raises ConvertError."""
-    try:
-        return shown(data.get('userspace_killers', []))
-    except RecursionError:
-        raise ConvertError('snapshot: userspace_killers is nested too deeply') from None
+    told = data.get('userspace_killers', [])
+    level = [told]
+    for _depth in range(_DEEPEST):
+        level = [inner for one in level if isinstance(one, (dict, list)) for inner in (
+            one.values() if isinstance(one, dict) else one)]
+    # Not left to a RecursionError: how deep Python itself goes differs by version, and what prints it goes less deep.
+    if level:
+        raise ConvertError('snapshot: userspace_killers is nested too deeply')
+    return shown(told)
 
 
 def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:

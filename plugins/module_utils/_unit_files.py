@@ -98,6 +98,13 @@ def logical_lines(data: bytes) -> List[Logical]:
     return found + ([Logical(number, joined.strip(_BLANK), raws)] if raws else [])
 
 
+def is_one_end(above: str, below: str) -> bool:
+    """Whether an empty line, put below this one, would only be more of its end."""
+    end = above[len(above.rstrip(_ENDS)):]
+    match = _LINE.match(end + below[:1])
+    return bool(end) and match is not None and match.end() > len(end)
+
+
 def parse(data: bytes) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand."""
     found: List[Assignment] = []

@@ -170,3 +170,12 @@ def test_a_mount_called_like_two_lines(machine, line):
 def test_a_name_that_is_no_text(machine, process):
     with pytest.raises(_convert.ConvertError, match='is no text'):
         machine.run(process=process, score_adj=5)
+
+
+@pytest.mark.parametrize('data', [
+    b'\0 Made\n', b'#x\r\n\r\0', b'a\\\\\r', b'a\\\r', b'a\\\n# b\r', b'[Service]\nOOMScoreAdjust=1\n\r\0\n', b'x\0'])
+def test_odd_ends_of_lines_in_a_drop_in(data):
+    """What follows our line does not become part of its end, and an end is not added again and again."""
+    edited = _drop_in.edit(data, {_unit_files.SCORE_ADJ: 7})
+    assert _unit_files.settings_of(edited)[_unit_files.SCORE_ADJ].value == 7
+    assert _drop_in.edit(edited, {_unit_files.SCORE_ADJ: 7}) == edited

@@ -81,11 +81,12 @@ def test_whatever_is_written_into_a_snapshot_can_be_printed(machine):
         result = run(None, snapshot=snapshot, cgroup=evil)
         assert [text for text in texts(result) if not text.isprintable()] == []
         assert result['outcome'] == ('unknown' if unknown else 'kill')
-    deep = []
-    for _level in range(3000):
-        deep = [deep]
-    with pytest.raises(ConvertError, match='userspace_killers is nested too deeply'):
-        run(None, snapshot=dict(snapshot, userspace_killers=deep))
+    for depth in (30, 3000):
+        deep = []
+        for _level in range(depth):
+            deep = [deep]
+        with pytest.raises(ConvertError, match='userspace_killers is nested too deeply'):
+            run(None, snapshot=dict(snapshot, userspace_killers=deep))
 
 
 def texts(value):
