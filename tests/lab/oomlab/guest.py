@@ -92,7 +92,8 @@ class KeptRunner:
 
     def leave(self) -> None:
         """End the connection alone."""
-        self._stream.close()
+        with contextlib.suppress(OSError):  # what could not be sent is flushed again, and may be in vain again
+            self._stream.close()
         self._socket.close()
 
 
