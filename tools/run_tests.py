@@ -123,7 +123,8 @@ def lab(flavour: str | None = None) -> results.Tally:
 
 STAGES: dict[str, Callable[[], results.Tally]] = {
     'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=900),
-    'package': lambda: pytest('package', 'tests/package', '-v', limit_s=900),
+    # What a file of them makes once, only one worker uses.
+    'package': lambda: pytest('package', 'tests/package', '-v', '-n', '2', '--dist', 'loadfile', limit_s=900),
     'quick-lint': lambda: lint(QUICK_LINT),
     'lint': lambda: lint({**QUICK_LINT, 'shellcheck': shellcheck(), **FULL_LINT}),
     'sanity': sanity.run,
