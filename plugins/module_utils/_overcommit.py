@@ -156,10 +156,8 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
     if memory is None:
         raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
     limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
-    if wanted.percent is not None and situation.is_for_another(request):
-        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
-                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
-                      'a part of its own RAM, or give kbytes or a size.' % (wanted.percent, limit_kb))
+    if situation.is_for_another(request):
+        _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
     if limit_kb > _MOST_KB:
         raise ConvertError('commit_limit: %d kB is out of range; it must be %d kB or less' % (limit_kb, _MOST_KB))
     kbytes = limit_kb - memory.swap_total_kb
@@ -179,6 +177,18 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
     kept = [pair for keep, pair in keeps if keep and pair[1]]
     pair = kept[0] if kept else (0, kbytes)
     return pair, pair
+
+
+def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
+    """Where an image is made: neither a part of the memory seen there nor its swap may go into the number."""
+    if wanted.percent is not None:
+        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
+                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
+                      'a part of its own RAM, or give kbytes.' % (wanted.percent, limit_kb))
+    if swap_kb:
+        raise Refusal('commit_limit: %d kB was asked for, from which the swap of this machine (SwapTotal %d kB) would '
+                      'be taken, but this is a container or a chroot (runtime: false), and another machine boots it. '
+                      'Give kbytes, to which the kernel adds the swap of that machine, or ratio.' % (limit_kb, swap_kb))
 
 
 def _pair_of(state: _knobs.State) -> Pair:

@@ -40,8 +40,9 @@ options:
         (V(90%)).
       - Written as C(vm.overcommit_kbytes), less the swap there is now. Nothing changes while the CommitLimit is
         within 0.1 % of it.
-      - A percentage is refused with O(runtime=false) in a container or a chroot, since the RAM and swap seen there are
-        not those of the machine that boots the image. O(ratio) is a part of that machine's own RAM.
+      - With O(runtime=false) in a container or a chroot a percentage is refused, and a size where there is swap, since
+        the RAM and swap seen there are not those of the machine that boots the image. O(ratio) is a part of that
+        machine's own RAM, and O(kbytes) does not depend on its swap.
       - Swap that appears only after this task, or later at boot than the sysctls (zram, a swap file mounted
         late), comes on top.
     type: raw

@@ -572,6 +572,17 @@ def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(mach
     assert run(machine, 'overcommit', commit_limit='90%', persistent=False, force=True)['changed']
 
 
+def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tmp_path):
+    machine = Machine(tmp_path, swap_kb=1024**2)
+    machine.put('/run/systemd/container', 'lxc\n')
+    before = machine.tree()
+    for check in (True, False):
+        with pytest.raises(Refusal, match=r'commit_limit: 3145728 kB .*SwapTotal 1048576 kB.*Give kbytes'):
+            run(machine, 'overcommit', check=check, commit_limit='3G', runtime=False, force=True)
+    assert machine.tree() == before
+    assert run(machine, 'overcommit', runtime=False, kbytes=3 * 1024**2)['changed']
+
+
 def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
     machine.put(_originals.FILE, '{"vm.admin_reserve_kbytes": 77}')
