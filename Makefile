@@ -13,7 +13,7 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (most of an hour)
+test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (about 40 minutes)
 	@$(TESTS) unit package integration sanity+lint bench-quick lab+molecule
 
 quick: ## unit tests and quick lint, in a minute

@@ -72,6 +72,7 @@ def results(ansible):
     return json.loads((ansible.folder / 'results.json').read_text())
 
 
+@pytest.mark.long
 def test_a_play_with_group_defaults(ansible):
     """Every option meant for the group is taken by every member, and the second run is unchanged."""
     defaults = {

@@ -138,6 +138,7 @@ def test_an_editor_at_the_same_time_loses_nothing_that_we_saw(fresh, edit):
     assert fresh.run('ls -A /etc/sysctl.d | grep oomkit-', check=False).stdout == ''
 
 
+@pytest.mark.long
 def test_daemon_reload_at_the_same_time(fresh):
     with family(fresh):
         with meanwhile(fresh, 'systemctl daemon-reload'):
@@ -147,6 +148,7 @@ def test_daemon_reload_at_the_same_time(fresh):
         assert not good(fresh.module('oom_score_adj', name='family', score_adj=101))['changed']
 
 
+@pytest.mark.long
 def test_a_service_that_restarts_in_the_middle(fresh):
     with family(fresh):
         with meanwhile(fresh, 'systemctl restart family'):

@@ -63,19 +63,26 @@ def book(folder, *blocks):
     (folder / 'play.yml').write_text(yaml.safe_dump(plays, sort_keys=False))
 
 
-def is_example(block):
-    return block.file.startswith('plugins/')
+def yaml_of(*places):
+    """The blocks of these files and folders."""
+    return [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if block.file.startswith(places)]
 
 
-def test_yaml(hosts):
-    """Those of README and docs."""
-    play(hosts, [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if not is_example(block)], 15)
+def test_first_things(hosts):
+    """What a newcomer copies first: those of README and of the start page."""
+    play(hosts, yaml_of('README.md', 'docs/index.md'), 4)
+
+
+@pytest.mark.long
+def test_guides(hosts):
+    """Those of the other guides and of the role."""
+    play(hosts, [block for block in yaml_of('docs/', 'roles/') if block.file != 'docs/index.md'], 15)
 
 
 @pytest.mark.long
 def test_examples(hosts):
     """Those of the plugins' own documentation."""
-    play(hosts, [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if is_example(block)], 7)
+    play(hosts, yaml_of('plugins/'), 7)
     # The last of them take everything back.
     assert hosts.machine.run('ls /etc/sysctl.d | grep -c oomkit', check=False).stdout.strip() == '0'
 
@@ -92,20 +99,31 @@ def play(hosts, blocks, at_least):
 
 
 def test_commands(hosts):
+    """Those of README and the recipes."""
+    assert commands(hosts, 'README.md', 'docs/recipes.md') > 5
+
+
+@pytest.mark.long
+def test_commands_of_guides(hosts):
+    assert commands(hosts, 'docs/roll_out.md', 'docs/moving.md', 'docs/oom_policy.md') > 4
+
+
+def commands(hosts, *files):
+    """How many different commands of these files ran, in order."""
     variables, = [block for block in code_blocks.blocks()
                   if block.file == 'docs/roll_out.md' and block.language == 'yaml']
     (hosts.folder / 'group_vars').mkdir()
     (hosts.folder / 'group_vars' / 'databases.yml').write_text(variables.text)
-    blocks = code_blocks.run_in(code_blocks.LAB, 'console')
+    blocks = [block for block in code_blocks.run_in(code_blocks.LAB, 'console') if block.file in files]
     ran = set()
     for block in blocks:
-        variables, commands = code_blocks.environment_and_commands(block)
-        for words in commands:
+        variables, lines = code_blocks.environment_and_commands(block)
+        for words in lines:
             if tuple(words) not in ran:
                 told = hosts(*words, **variables)
                 assert 'SUCCESS' in told or 'CHANGED' in told or 'failed=0' in told, (block.place, told)
             ran.add(tuple(words))
-    assert len(ran) > 8
+    return len(ran)
 
 
 def test_moving_ends_in_the_same_state(hosts):

@@ -253,6 +253,7 @@ def test_a_reset_before_the_confirmation_comes_up_as_it_was(fresh):
     nothing_is_left(fresh)
 
 
+@pytest.mark.long
 def test_an_orderly_reboot_does_not_wait_for_it(fresh):
     waits(fresh.module('overcommit', **dict(WISH, confirm_within=3600)))
     seconds = fresh.reboot()

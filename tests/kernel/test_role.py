@@ -80,6 +80,7 @@ def fleet(fresh, tmp_path):
     return Fleet(fresh, tmp_path)
 
 
+@pytest.mark.long
 def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
     """One more when a tightening is confirmed. Planned, done, done again, taken back."""
     before = fleet.state()
@@ -110,6 +111,7 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
     assert fleet.state() == before
 
 
+@pytest.mark.long
 def test_a_protected_service_among_the_victims_ends_the_play_before_anything_is_changed(fleet):
     """And where it is not among them, one module execution more is all."""
     before = fleet.state()

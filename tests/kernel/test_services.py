@@ -46,6 +46,7 @@ def warnings(result):
 WISH = {'services': [{'name': 'family', 'score_adj': -500}, {'name': 'plain', 'score_adj': 500}]}
 
 
+@pytest.mark.long
 def test_live_at_restart_and_at_boot_and_back(fresh):
     """The whole life of two services: same processes, no restart, unchanged ever after, and nothing left."""
     install(fresh, 'family', 'plain')
