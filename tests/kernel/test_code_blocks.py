@@ -63,26 +63,32 @@ def book(folder, *blocks):
     (folder / 'play.yml').write_text(yaml.safe_dump(plays, sort_keys=False))
 
 
-def yaml_of(*places):
-    """The blocks of these files and folders."""
-    return [block for block in code_blocks.run_in(code_blocks.LAB, 'yaml') if block.file.startswith(places)]
+def part_of(file):
+    """Every block belongs to exactly one part: what a newcomer copies first, the plugins' own examples, or the rest."""
+    if file in ('README.md', 'docs/index.md', 'docs/recipes.md'):
+        return 'first'
+    return 'plugins' if file.startswith('plugins/') else 'guides'
+
+
+def blocks_of(part, language):
+    return [block for block in code_blocks.run_in(code_blocks.LAB, language) if part_of(block.file) == part]
 
 
 def test_first_things(hosts):
-    """What a newcomer copies first: those of README and of the start page."""
-    play(hosts, yaml_of('README.md', 'docs/index.md'), 4)
+    """Those of README and of the start page."""
+    play(hosts, blocks_of('first', 'yaml'), 4)
 
 
 @pytest.mark.long
 def test_guides(hosts):
     """Those of the other guides and of the role."""
-    play(hosts, [block for block in yaml_of('docs/', 'roles/') if block.file != 'docs/index.md'], 15)
+    play(hosts, blocks_of('guides', 'yaml'), 15)
 
 
 @pytest.mark.long
 def test_examples(hosts):
     """Those of the plugins' own documentation."""
-    play(hosts, yaml_of('plugins/'), 7)
+    play(hosts, blocks_of('plugins', 'yaml'), 7)
     # The last of them take everything back.
     assert hosts.machine.run('ls /etc/sysctl.d | grep -c oomkit', check=False).stdout.strip() == '0'
 
@@ -100,21 +106,20 @@ def play(hosts, blocks, at_least):
 
 def test_commands(hosts):
     """Those of README and the recipes."""
-    assert commands(hosts, 'README.md', 'docs/recipes.md') > 5
+    assert commands(hosts, blocks_of('first', 'console')) > 5
 
 
 @pytest.mark.long
 def test_commands_of_guides(hosts):
-    assert commands(hosts, 'docs/roll_out.md', 'docs/moving.md', 'docs/oom_policy.md') > 4
+    assert commands(hosts, blocks_of('guides', 'console')) > 4
 
 
-def commands(hosts, *files):
-    """How many different commands of these files ran, in order."""
+def commands(hosts, blocks):
+    """How many different commands of these ran, in order."""
     variables, = [block for block in code_blocks.blocks()
                   if block.file == 'docs/roll_out.md' and block.language == 'yaml']
     (hosts.folder / 'group_vars').mkdir()
     (hosts.folder / 'group_vars' / 'databases.yml').write_text(variables.text)
-    blocks = [block for block in code_blocks.run_in(code_blocks.LAB, 'console') if block.file in files]
     ran = set()
     for block in blocks:
         variables, lines = code_blocks.environment_and_commands(block)
