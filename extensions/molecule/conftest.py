@@ -22,14 +22,14 @@ def pytest_configure(config):
 
 
 class Machine:
-    """The lab machine as the tests look at it. What shared/state.py tells is asked for once in a file of tests."""
+    """The lab machine as the tests look at it. What common/state.py tells is asked for once in a file of tests."""
 
     def __init__(self, host):
         self.host = host
         self._told = {}
 
     def now(self):
-        """What shared/state.py tells."""
+        """What common/state.py tells."""
         return self._tell(f'python3 {HOME}/state.py')
 
     def prepared(self):
@@ -76,7 +76,7 @@ class Machine:
         return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
 
     def said(self, when):
-        """The role's result, as shared/tasks/say.yml kept it: ``planned``, ``changed`` or ``unchanged``."""
+        """The role's result, as common/tasks/say.yml kept it: ``planned``, ``changed`` or ``unchanged``."""
         return json.loads(Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY'], when + '.json').read_text(encoding='utf-8'))
 
     def scores(self, unit):
