@@ -80,9 +80,9 @@ class Host(object):
         return self.walk(path)[0]
 
     def walk(self, path: str) -> Tuple[str, List[str]]:
-        """(The path after all links, each folder that was looked into on the way there.) As L(real) otherwise."""
+        """(The path after all links, each folder looked into and each link followed on the way.) As L(real) else."""
         done = []  # type: List[str]
-        folders = []  # type: List[str]
+        passed = []  # type: List[str]
         todo = [part for part in path.split('/') if part][::-1]
         links = 0
         while todo:
@@ -93,19 +93,20 @@ class Host(object):
                 done = done[:-1]
                 continue
             folder = '/' + '/'.join(done)
-            if folder not in folders:
-                folders.append(folder)
+            if folder not in passed:
+                passed.append(folder)
             target = self._readlink('/' + '/'.join(done + [part]))
             if target is None:
                 done.append(part)
                 continue
+            passed.append('/' + '/'.join(done + [part]))
             links += 1
             if links > _MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith('/'):
                 done = []
             todo.extend([piece for piece in target.split('/') if piece][::-1])
-        return '/' + '/'.join(done), folders
+        return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
         try:
@@ -164,6 +165,19 @@ class Host(object):
             if exc.errno in ABSENT:
                 return None
             raise
+
+    def look(self, path: str) -> Optional[os.stat_result]:
+        """lstat(2) of what has this name, be it a link; None where nothing has it."""
+        try:
+            return os.lstat(self._named(path))
+        except OSError as exc:
+            if exc.errno in ABSENT:
+                return None
+            raise
+
+    def _named(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        return self._join('%s/%s' % (self.real(folder).rstrip('/'), name))
 
     def exists(self, path: str) -> bool:
         """Whether the path, followed, leads to something."""

@@ -99,15 +99,6 @@ class WritableHost(Host):
         before, after = _TEMPORARY.split('%s')
         return name.startswith(before) and name.endswith(after)
 
-    def look(self, path: str) -> Optional[os.stat_result]:
-        """lstat(2) of what has this name, be it a link; None where nothing has it."""
-        try:
-            return os.lstat(self._named(path))
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return None
-            raise
-
     def make_empty(self, path: str) -> None:
         """An empty file, or the one that is there."""
         os.close(os.open(self._named(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
@@ -119,10 +110,6 @@ class WritableHost(Host):
         except OSError as exc:
             if exc.errno not in ABSENT:
                 raise
-
-    def _named(self, path: str) -> str:
-        folder, name = os.path.split(path)
-        return self._join('%s/%s' % (self.real(folder).rstrip('/'), name))
 
     def copy_file(self, source: str, path: str) -> None:
         """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What others could change is not written to; and how files come to be, and what is left of them."""
 
+import errno
 import os
+import struct
 
 import pytest
 
@@ -85,6 +87,48 @@ def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
     (tmp_path / OURS[1:]).unlink()
     (tmp_path / OURS[1:]).symlink_to('/open/by')
     refused(host, '/open')
+
+
+def give(path, tag, who, rights=7):
+    """An access control list as setfacl makes one: the group's bits of the mode are its mask then."""
+    entries = [(1, 7, -1), (4, 5, -1), (16, 7, -1), (32, 5, -1), (tag, rights, who)]
+    data = struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *entry) for entry in sorted(entries))
+    try:
+        os.setxattr(path, 'system.posix_acl_access', data)
+    except OSError as exc:
+        if exc.errno != errno.ENOTSUP:
+            raise
+        pytest.skip(f'the file system of {path} has no access control lists')
+
+
+@pytest.mark.parametrize('place', ['etc/sysctl.d', 'etc', OURS[1:]])
+@pytest.mark.parametrize('tag, who', [(2, 65534), (8, 65534)])
+def test_who_is_in_an_access_control_list_is_somebody_else(host, tmp_path, place, tag, who):
+    (tmp_path / OURS[1:]).write_text('')
+    give(tmp_path / place, tag, who, rights=5)
+    _trust.check(host, [OURS])
+    give(tmp_path / place, tag, who)
+    refused(host, '/' + place, 'getfacl')
+    (tmp_path / place).chmod(0o755)  # the cure: without the mask's right nobody named has it
+    _trust.check(host, [OURS])
+
+
+def test_root_in_an_access_control_list_is_no_danger(host, tmp_path):
+    give(tmp_path / 'etc/sysctl.d', 2, 0)
+    _trust.check(host, [OURS])
+
+
+def test_a_link_that_a_user_made_in_a_sticky_folder_is_not_followed(host, tmp_path):
+    if os.geteuid():
+        pytest.skip('only root can give a link to somebody, and this is user %d' % os.geteuid())
+    (tmp_path / 'etc/shadow').write_text('root:*\n')
+    (tmp_path / 'tmp').mkdir()
+    (tmp_path / 'tmp').chmod(0o1777)
+    (tmp_path / OURS[1:]).symlink_to('/tmp/conf')
+    (tmp_path / 'tmp/conf').symlink_to('/etc/shadow')
+    _trust.check(host, [OURS])
+    os.chown(tmp_path / 'tmp/conf', 65534, 65534, follow_symlinks=False)
+    refused(host, '/tmp/conf (on the way to ' + OURS, 'owner 65534', 'chown -h')
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
