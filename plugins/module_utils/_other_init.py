@@ -8,10 +8,11 @@ Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (
 Base (/run/NAME.pid).
 """
 
+import errno
 import re
 from typing import Any, Dict, List, Optional, Set
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _pid_file, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
@@ -26,6 +27,10 @@ _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
                '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
+# What the owner of a service can make of his PID file: a link to itself, no end, a file system of his own.
+_NO_FILE = (errno.ELOOP, errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.ENOTCONN)
+_MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
+_INIT = 1  # what descends from it is the whole machine
 
 
 class TreeGroup(Group):
@@ -68,7 +73,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
         if wish.oom_policy is not None:
             raise Refusal('%s: oom_policy is a setting of systemd, and the init here is %s. Leave it out.'
                           % (name, situation.init))
-        pid = main_pid(situation.host, name)
+        pid = _main_pid(plan, name)
         if not pid and not any(situation.host.exists(path % name) for path in _SCRIPTS):
             missing.append(wish)
         else:
@@ -76,7 +81,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
     if plan.request.exclusive:
         for name in sorted(_all_ours(situation) - seen):
             wish = Wish(name, name + _unit_names.SERVICE, None, None, None)
-            plan.services.append(_service(plan, wish, name, main_pid(situation.host, name), listed=False))
+            plan.services.append(_service(plan, wish, name, _main_pid(plan, name), listed=False))
     _plan_record(plan)
     return missing
 
@@ -207,15 +212,42 @@ def _say(plan: Any, service: Service, lost: str) -> None:
 
 # ------------------------------------------------------------------------ processes
 
-def main_pid(host: Host, name: str) -> int:
-    """The main process of a service, from what its supervisor or the service itself has written down; 0 for none."""
+def _main_pid(plan: Any, name: str) -> int:
+    doubts: List[str] = []
+    pid = main_pid(plan.situation.host, name, doubts)
+    if not pid:
+        plan.warnings += doubts
+    return pid
+
+
+def main_pid(host: Host, name: str, doubts: List[str]) -> int:
+    """The main process of a service, from what its supervisor or the service itself has written down; 0 for none.
+
+    Whoever owns a service may write anything there, so what he wrote can only mean a process of his own. What was found
+    and is not believed is told in ``doubts``.
+    """
     paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name)
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
+        pid = _written(host, path)
+        if pid <= _INIT:
+            continue
+        doubt = _pid_file.doubt(host, path, pid)
+        if doubt is None:
+            return pid
+        doubts.append('%s: %s' % (name, doubt))
+    return _by_name(host, name, doubts)
+
+
+def _written(host: Host, path: str) -> int:
+    """The living process whose number a file holds; 0 for none."""
+    try:
         text = (host.read_text(path) or '').strip()
-        if re.match(r'[0-9]{1,10}\Z', text) and host.exists('/proc/%s/stat' % text):
-            return int(text)
-    return _by_name(host, name)
+    except OSError as exc:
+        if exc.errno in _NO_FILE:
+            return 0
+        raise
+    return int(text) if re.match(r'[0-9]{1,10}\Z', text) and host.exists('/proc/%s/stat' % text) else 0
 
 
 def _openrc_pid_files(host: Host, name: str) -> List[str]:
@@ -224,14 +256,24 @@ def _openrc_pid_files(host: Host, name: str) -> List[str]:
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
-def _by_name(host: Host, name: str) -> int:
-    """The process of that name whose parent has another name; 0 unless there is exactly one."""
+def _by_name(host: Host, name: str, doubts: List[str]) -> int:
+    """The process of that name whose parent has another name; 0 unless there is exactly one.
+
+    Anybody may call a program so: those of users who log in do not count.
+    """
     named = {}
     for entry in host.names('/proc'):
-        if entry.isdigit():
+        seen = None
+        if entry.isdigit() and int(entry) > _INIT:
             with Held(host, int(entry)) as held:
                 seen = held.look()
-            if seen is not None and seen.name == name.encode('utf-8', 'surrogateescape')[:15]:
+        if seen is not None and seen.name == name.encode('utf-8', 'surrogateescape')[:15]:
+            uid = _pid_file.real_uid(host, seen.pid)
+            if uid is not None and uid <= _MOST_SYSTEM_UID:
                 named[seen.pid] = seen.parent
+            elif not doubts:
+                doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '
+                              'account. Name it by the option process, or have a PID file in a folder of root\'s'
+                              % (name, seen.pid, uid))
     tops = [pid for pid, parent in named.items() if parent not in named]
     return tops[0] if len(tops) == 1 else 0

@@ -24,6 +24,12 @@ def parse_effective_uid(status: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
+def parse_real_uid(status: bytes) -> Optional[int]:
+    """The real user ID of /proc/PID/status, which stays that of the user who started a set-user-ID program."""
+    match = re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
+    return int(match.group(1)) if match else None
+
+
 class Proc(object):
     """/proc read through one descriptor of it. Closes with C(with)."""
 

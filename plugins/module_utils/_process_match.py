@@ -13,11 +13,13 @@ import re
 import warnings
 from typing import Any, Callable, Dict, Iterable, List
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _pid_file
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
@@ -30,7 +32,7 @@ Matches = Callable[[Held], bool]
 def group_of(host: Host, process: Dict[str, Any]) -> MatchGroup:
     """The processes that the option ``process`` names, without this module and what it descends from.
 
-    Raises ConvertError.
+    Raises ConvertError, and Refusal.
     """
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1:
@@ -72,6 +74,9 @@ def _pid(host: Host, name: str, value: Any) -> int:
     pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
     if data is not None and (pid is None or not 0 <= pid <= _PID_MAX):
         raise ConvertError('process.pidfile: %s does not begin with a process number' % value)
+    doubt = _pid_file.doubt(host, value, pid) if pid and host.exists('/proc/%d' % pid) else None
+    if doubt is not None:
+        raise Refusal('process.pidfile: %s. Nothing was changed.' % doubt)
     return pid or 0
 
 

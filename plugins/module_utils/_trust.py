@@ -74,14 +74,14 @@ def _is_others(host: Host, path: str, info: os.stat_result, sticky: bool) -> boo
 
 
 def _is_strange(host: Host, link: str, info: os.stat_result) -> bool:
-    """Whether a link is that of a user who may make links there, such as in /tmp (proc_sys_fs(5): protected_symlinks)."""
+    """Whether a link is of a user who may make links there, such as in /tmp (proc_sys_fs(5): protected_symlinks)."""
     folder = os.path.dirname(link)
     around = host.look(folder)
     return around is not None and info.st_uid not in (0, os.geteuid()) and _is_others(host, folder, around, False)
 
 
 def _is_shared(path: str) -> bool:
-    """Whether an access control list lets another user or group write, as far as the mode of the group does (acl(5))."""
+    """Whether an access control list lets another user or group write, where the mode lets the group (acl(5))."""
     try:
         entries = os.getxattr(path, 'system.posix_acl_access')[4:]
     except OSError as exc:

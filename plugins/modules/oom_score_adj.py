@@ -69,7 +69,8 @@ options:
         description: The process number.
         type: raw
       pidfile:
-        description: A file that begins with the process number.
+        description:
+          - A file that begins with the process number. Where a user can write it, it has to be a process of that user.
         type: path
       comm:
         description: The name as C(ps -o comm) shows it, of 15 bytes at most, because the kernel cuts it there.
@@ -187,6 +188,9 @@ notes:
   - With OpenRC the next start is set by C(SSD_OOM_SCORE_ADJ) in C(/etc/conf.d/SERVICE), where the script of the
     service is one of openrc-run. With other inits only running processes are set. The next start of the service loses
     that, and a warning says so.
+  - Without systemd a service is found by the process number that its supervisor keeps, by its PID file, or by the only
+    process of its name. A PID file in a folder of a user names processes of that user only, and by name the processes
+    of users who log in (above 999) do not count.
   - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
   - What is set on running processes and stands in no unit file is recorded in C(/run/oomkit) until the next boot.
 seealso:

@@ -3,6 +3,7 @@
 """Module oom_score_adj on a machine on disk."""
 
 import errno
+import os
 
 import pytest
 from services_machine import ETC, ServiceMachine
@@ -248,6 +249,87 @@ def test_another_init_is_set_live(tmp_path):
     assert [machine.adj(pid) for pid in (50, 51)] == [0, 0]
     with pytest.raises(Refusal, match='setting of systemd'):
         machine.run(name='crond', oom_policy='kill')
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A machine without systemd, and a service whose owner, user 999, has the folder of its PID file."""
+    if os.geteuid():
+        pytest.skip('only root can give a folder away, and this is user %d' % os.geteuid())
+    machine = ServiceMachine(tmp_path, init='other')
+    machine.put('/etc/init.d/redis', '#!/bin/sh\n')
+    machine.process(50, name='sshd')
+    machine.process(51, parent=50, name='bash', uid=1000)
+    machine.process(60, name='redis-server', uid=999)
+    machine.process(61, parent=60, name='job', uid=999)
+    machine.put('/run/redis/redis.pid', '60\n')
+    for path in ('run/redis', 'run/redis/redis.pid'):
+        os.chown(tmp_path / path, 999, 999)
+    return machine
+
+
+def scores(machine):
+    return [machine.adj(pid) for pid in (1, 50, 51, 60, 61)]
+
+
+def test_a_pid_file_of_the_service_names_a_process_of_the_service(redis):
+    assert redis.run(name='redis', score_adj=-5)['warnings'][0].startswith('redis: only its running processes')
+    assert scores(redis) == [0, 0, 0, -5, -5]
+    redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=9)
+    assert scores(redis) == [0, 0, 0, 9, -5]
+
+
+@pytest.mark.parametrize('pid', [1, 50, 51])
+def test_a_pid_file_of_the_service_cannot_name_anything_else(redis, pid):
+    redis.put('/run/redis/redis.pid', f'{pid}\n')
+    result = redis.run(name='redis', score_adj=500)
+    assert scores(redis) == [0] * 5 and not result['changed']
+    assert pid == 1 or f'names process {pid}, which is not followed' in result['warnings'][0]
+    with pytest.raises(Refusal, match=f'names process {pid}, which is not followed.*Nothing was changed'):
+        redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)
+
+
+@pytest.mark.parametrize('mode', [0o777, 0o1777])
+def test_a_pid_file_where_anybody_writes_is_nobodys(redis, tmp_path, mode):
+    (tmp_path / 'run/redis').chmod(mode)
+    redis.run(name='redis', score_adj=500)
+    assert scores(redis) == [0] * 5
+
+
+def test_a_link_to_the_pid_file_of_another_service_is_not_followed(redis, tmp_path):
+    redis.put('/run/mysqld/mysqld.pid', '50\n')
+    redis.process(50, name='mysqld', uid=998)
+    for path in ('run/mysqld', 'run/mysqld/mysqld.pid'):
+        os.chown(tmp_path / path, 998, 998)
+    redis.run(name='mysqld', score_adj=3)
+    assert redis.adj(50) == 3
+    (tmp_path / 'run/redis/redis.pid').unlink()
+    (tmp_path / 'run/redis/redis.pid').symlink_to('/run/mysqld/mysqld.pid')
+    redis.run(name='redis', score_adj=500)
+    assert scores(redis) == [0, 3, 3, 0, 0]  # 51 is a child of 50
+
+
+def a_loop(path):
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize('make', [
+    a_loop, os.mkfifo, os.mkdir, lambda path: path.write_bytes(b'1' * (1 << 24) + b'x')],
+    ids=['loop', 'pipe', 'folder', 'no end'])  # fmt: skip
+def test_what_is_no_pid_file_keeps_no_other_service_waiting(redis, tmp_path, make):
+    (tmp_path / 'run/redis/redis.pid').unlink()
+    make(tmp_path / 'run/redis/redis.pid')
+    redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
+    assert scores(redis) == [0, -7, -7, 0, 0]
+
+
+def test_a_name_alone_is_not_enough_for_the_process_of_a_user(redis):
+    redis.put('/etc/init.d/cron', '#!/bin/sh\n')
+    redis.process(70, parent=51, name='cron', uid=1000)
+    assert 'of user 1000' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
+    redis.process(71, name='cron')
+    redis.run(name='cron', score_adj=-7)
+    assert (redis.adj(70), redis.adj(71)) == (0, -7)
 
 
 class Killed(BaseException):
