@@ -46,17 +46,17 @@ class Group(object):
 
 
 class UnitGroup(Group):
-    """The processes below the cgroup of a unit."""
+    """The processes below the cgroup of a unit. ``unseen``: see L(pids_below)."""
 
-    def __init__(self, host: Host, cgroup: str) -> None:
-        self.host = host
+    def __init__(self, host: Host, cgroup: str, unseen: Optional[List[str]] = None) -> None:
+        self.host, self._unseen = host, unseen
         self.cgroup = cgroup
         self.folder = cgroup_folder(host, cgroup)
         self._patience_s = _SETUP_S  # for all looks together: anybody can give himself such a name
 
     def pids(self) -> List[int]:
         """See Group."""
-        return pids_below(self.host, self.folder) if self.folder else []
+        return pids_below(self.host, self.folder, self._unseen) if self.folder else []
 
     def look(self, host: Host) -> List[Seen]:
         """See Group. Waits, within reason, for a process that systemd has forked and not set up yet.
@@ -82,7 +82,13 @@ class UnitGroup(Group):
     def holds(self, held: Held) -> bool:
         """See Group."""
         prefix = to_bytes(self.cgroup)
-        for line in (held.read('cgroup') or b'').split(b'\n'):
+        try:
+            data = held.read('cgroup') or b''
+        except OSError as exc:
+            if exc.errno != errno.ENAMETOOLONG:
+                raise
+            data = b''  # it went where nobody can look
+        for line in data.split(b'\n'):
             path = line.split(b':', 2)[-1]
             if path == prefix or path.startswith(prefix + b'/'):
                 return True
@@ -111,8 +117,12 @@ class MatchGroup(Group):
         return self._matches(held)
 
 
-def pids_below(host: Host, folder: str) -> List[int]:
-    """The processes of a cgroup and of all below it. 0 stands for those of which this PID namespace has no number."""
+def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
+    """The processes of a cgroup and of all below it. 0 stands for those of which this PID namespace has no number.
+
+    Whoever may make cgroups below his own can nest them deeper than a path may be long. Such folders are added to
+    ``unseen``, where that is given. Raises OSError.
+    """
     found: List[int] = []
     folders = [folder]
     while folders:
@@ -121,6 +131,9 @@ def pids_below(host: Host, folder: str) -> List[int]:
             told = (host.read_bytes(folder + '/cgroup.procs') or b'').split()
             found += [pid for pid in map(to_number, told) if pid is not None]
         except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG and unseen is not None:
+                unseen.append(folder)
+                continue
             if exc.errno not in _NO_LIST:
                 raise
         folders += [folder + '/' + name for name in host.folders(folder)]

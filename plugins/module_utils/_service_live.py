@@ -188,7 +188,12 @@ def _observe(plan: LivePlan) -> None:
             service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
         service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
-        service.running = [one for one in (_running(situation, state) for state in service.states) if one.processes]
+        unseen: List[str] = []
+        service.running = [one for one in (_running(situation, state, unseen) for state in service.states)
+                           if one.processes]
+        if unseen:
+            service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
+                                 'left alone' % service.name)
 
 
 def _is_recorded(situation: Situation, name: str) -> bool:
@@ -196,8 +201,8 @@ def _is_recorded(situation: Situation, name: str) -> bool:
     return any(name in (unit, _unit_names.template_of(unit)) for unit in _adj_record.names_of(situation.record))
 
 
-def _running(situation: Situation, state: State) -> Running:
-    group = UnitGroup(situation.host, state.get('ControlGroup', ''))
+def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
+    group = UnitGroup(situation.host, state.get('ControlGroup', ''), unseen)
     main_pid = state.get('MainPID', '')
     return Running(state['Id'], group, group.look(situation.host), int(main_pid) if main_pid.isdigit() else 0, state)
 

@@ -129,6 +129,17 @@ def test_protected_services(machine):
     assert [(one['how'], one['certain']) for one in found] == [('collateral', True)]
 
 
+def test_a_user_cannot_call_a_unit_of_his_own_as_a_protected_one(machine):
+    machine.process(NOBODY + 90, uid=1000, rss_kb=8000000)
+    theirs = '/user.slice/user-1000.slice/user@1000.service/app.slice/%s.service'
+    machine.put(f'/proc/{NOBODY + 90}/cgroup', f'0::{theirs % "a"}\n')
+    assert victims(run(machine, kills=1)) == [[90]]
+    assert run(machine, kills=1, protect=['a'])['violations'] == []
+    snapshot = run(machine, kills=4)['snapshot']
+    assert victims(run(None, kills=1, snapshot=snapshot, score_adj=[{'service': 'a', 'value': -1000}])) == [[90]]
+    assert run(machine, kills=1, protect=['user@1000'])['violations'][0]['pid'] == NOBODY + 90
+
+
 def test_a_cgroup_at_its_own_limit(machine):
     machine.put('/sys/fs/cgroup/system.slice/a.service/memory.max', '500000000\n')
     assert victims(run(machine, cgroup='/system.slice/a.service')) == [[10]]

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The processes of a unit, and for which of them a look waits."""
 
+import errno
+import os
+
 import pytest
 from services_machine import ServiceMachine
 
@@ -36,3 +39,33 @@ def test_one_that_systemd_sets_up_is_waited_for_once_only(waits):
     {'name': '(x', 'start': 100 * TICKS}, {'name': '(x', 'start': 998 * TICKS, 'parent': 7}, {'name': 'x'}])
 def test_one_that_only_calls_itself_so_is_not(waits, about):
     assert waits(**about) == 0
+
+
+def test_cgroups_nested_deeper_than_a_path_are_left_alone_and_told(tmp_path):
+    machine = ServiceMachine(tmp_path)
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    fd = os.open(tmp_path / 'sys/fs/cgroup/system.slice/a.service', os.O_RDONLY)
+    for _depth in range(20):
+        os.mkdir('x' * 250, dir_fd=fd)
+        inner = os.open('x' * 250, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    result = machine.run(name='a', score_adj=-7)
+    assert machine.adj(10) == -7 and any('deeper than a path' in note for note in result['services'][0]['notes'])
+    assert not machine.run(name='a', score_adj=-7)['changed']
+    with pytest.raises(OSError) as told:
+        _groups.UnitGroup(machine, '/system.slice/a.service').pids()
+    assert told.value.errno == errno.ENAMETOOLONG
+
+
+class Hidden:
+    """A process that went into a cgroup whose name is longer than the kernel tells."""
+
+    def read(self, name):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
+
+
+def test_who_goes_where_nobody_can_look_is_no_member(tmp_path):
+    assert not _groups.UnitGroup(ServiceMachine(tmp_path), '/system.slice/a.service').holds(Hidden())
