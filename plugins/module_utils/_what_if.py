@@ -9,7 +9,7 @@ Of this machine: what the module oom_score_adj would set. Of a snapshot: all pro
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _process_match, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _process_match
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
