@@ -25,7 +25,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Wish,
     patterns_of,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import State
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError, State
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import (
     MISSING,
     OOM_POLICY,
@@ -179,7 +179,10 @@ def _observe(plan: LivePlan) -> None:
     patterns = dict((service.name, patterns_of(service, situation.files)) for service in plan.services)
     states = situation.manager.show(sorted(set(one for names in patterns.values() for one in names)))
     by_id = dict((state['Id'], state) for state in states)
+    known = set(name for state in states for name in state.get('Names', state['Id']).split(' '))
     for service in plan.services:
+        if not _unit_names.is_template(service.name) and service.name not in known:
+            raise ManagerError('systemctl show failed: it told nothing of %s' % service.name)
         if _unit_names.is_template(service.name):
             names = [name for name in sorted(by_id) if _unit_names.template_of(name) == service.name]
         else:
