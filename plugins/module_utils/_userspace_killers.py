@@ -21,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 # What is measured.
@@ -31,6 +32,8 @@ TERM, KILL, WARNING = 'SIGTERM', 'SIGKILL', 'warning'
 
 _CAP_KILL = 1 << 5  # capabilities(7): may signal processes of all users
 _MAX_CONFIG_BYTES = 1 << 20
+_MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; getopt takes the square of it
+_MAX_NUMBER = 40  # characters: the time that an expression for numbers takes grows with their square
 _MAX_SHOWN = 200
 _MAX_KB = 1 << 62
 
@@ -88,20 +91,31 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
 
 def _check_rights(processes: Processes, pid: int) -> None:
     """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
-    uid = processes.effective_uid(pid)
+    status = processes.read('%d/status' % pid) or b''
+    uid = parse_effective_uid(status)
     if uid is None:
         raise Unknown('it has ended, or may not be looked at')
-    held = re.search(br'^CapEff:\s+([0-9a-fA-F]+)$', processes.read('%d/status' % pid) or b'', re.MULTILINE)
-    if uid != 0 and not (held and int(held.group(1), 16) & _CAP_KILL):
-        raise Unknown('it runs as user %d, not root, and without CAP_KILL: it can only kill processes of that user, '
-                      'and anybody may call a program so' % uid)
+    if uid != 0 and not _may_kill(processes, pid, status):
+        raise Unknown('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill '
+                      'processes of that user, and anybody may call a program so' % uid)
+
+
+def _may_kill(processes: Processes, pid: int, status: bytes) -> bool:
+    """Whether it holds CAP_KILL here: in a user namespace of his own anybody holds everything.
+
+    Told by the map of users, which differs there, since only who has rights here may make it the same. Unlike the link
+    ns/user, everybody may read it. It is read after the status: nobody comes back out of a namespace.
+    """
+    held = re.search(br'^CapEff:\s+([0-9a-fA-F]+)$', status, re.MULTILINE)
+    return (held is not None and bool(int(held.group(1), 16) & _CAP_KILL)
+            and processes.read('%d/uid_map' % pid) == processes.read('self/uid_map'))
 
 
 def _arguments(processes: Processes, pid: int) -> List[str]:
     """The command line, the program first."""
-    data = processes.read('%d/cmdline' % pid)
-    if not data:
-        raise Unknown('its command line cannot be read')
+    data = processes.read('%d/cmdline' % pid, _MAX_ARGUMENT_BYTES + 1)
+    if not data or len(data) > _MAX_ARGUMENT_BYTES:
+        raise Unknown('its command line cannot be read, or is too long')
     return to_text(data[:-1] if data.endswith(b'\0') else data).split('\0')
 
 
@@ -241,7 +255,7 @@ def _pair(name: str, options: Dict[str, str]) -> Optional[Pair]:
 
 def _c_number(text: str) -> Optional[float]:
     """As strtod(3) reads it, where nothing is nought; hexadecimal, which nobody writes, is left out."""
-    match = _C_NUMBER.match(text)
+    match = _C_NUMBER.match(text) if len(text) <= _MAX_NUMBER else None
     if match is None:
         return None if text else 0.0
     number = float(match.group(1))
@@ -535,7 +549,7 @@ def _switch(settings: Dict[str, str], key: str) -> bool:
 
 def _nohang_number(settings: Dict[str, str], key: str, suffix: str = '') -> float:
     value = _setting(settings, key)
-    match = _PYTHON_NUMBER.match(value[:len(value) - len(suffix)])
+    match = _PYTHON_NUMBER.match(value[:len(value) - len(suffix)]) if len(value) <= _MAX_NUMBER else None
     number = float(match.group(1)) if match and value.endswith(suffix) else math.inf
     if number > _MAX_KB / 1024:
         raise Unknown('its configuration file says %s = %s' % (key, _short(value)))

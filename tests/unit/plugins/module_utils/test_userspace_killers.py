@@ -7,6 +7,7 @@ What earlyoom makes of its arguments was seen in what earlyoom 1.7 of Debian 12 
 
 import json
 import os
+import time
 
 import machine
 import pytest
@@ -49,14 +50,15 @@ def box(tmp_path):
     return machine.Machine(tmp_path, ram_kb=TOTALS.memory_kb, swap_kb=TOTALS.swap_kb)
 
 
-def runs(box, name, *arguments, uid=0, capabilities=None, pid=PID, program=None):
-    """A process of that name."""
+def runs(box, name, *arguments, uid=0, capabilities=None, pid=PID, program=None, users=None):
+    """A process of that name; ``users`` is the map of a user namespace of its own."""
     box.put('/proc/%d/comm' % pid, name + '\n')
     box.put('/proc/%d/cgroup' % pid, '0::/system.slice/%s.service\n' % name)
     status = 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\n' % (name, uid, uid, uid, uid)
     if capabilities is not None:
         status += 'CapEff:\t%016x\n' % capabilities
     box.put('/proc/%d/status' % pid, status)
+    box.put('/proc/%d/uid_map' % pid, users or box.get('/proc/self/uid_map'))
     words = [os.fsencode(word) for word in (program or ['/usr/bin/' + name])] + [os.fsencode(one) for one in arguments]
     box.put('/proc/%d/cmdline' % pid, b'\0'.join(words + [b'']))
 
@@ -102,6 +104,31 @@ def test_debians_earlyoom_is_an_ordinary_user_that_may_kill(box):
     assert len(texts(look(box, 'earlyoom'))) == 2
 
 
+# By unshare(2), and as newuidmap(1) makes it.
+@pytest.mark.parametrize('users', ['         0       1000          1\n',
+                                   '         0       1000          1\n         1     100000      65536\n'])
+@pytest.mark.parametrize('name', ['earlyoom', 'systemd-oomd', 'nohang'])
+def test_in_a_user_namespace_of_his_own_anybody_holds_all_capabilities(box, name, users):
+    runs(box, name, '-m', '99,99', uid=1000, capabilities=(1 << 41) - 1, users=users)
+    fact = look(box, name)
+    assert fact['thresholds'] == [] and 'without CAP_KILL in our user namespace' in fact['reason']
+
+
+def test_in_a_container_its_own_user_namespace_counts(box):
+    box.put('/proc/self/uid_map', '         0     100000      65536\n')
+    runs(box, 'earlyoom', uid=998, capabilities=1 << 5)
+    assert len(texts(look(box, 'earlyoom'))) == 2
+    runs(box, 'earlyoom', uid=998, capabilities=1 << 5, users='         0        998          1\n')
+    assert 'user 998' in look(box, 'earlyoom')['reason']
+
+
+def test_a_kernel_without_user_namespaces(box):
+    runs(box, 'earlyoom', uid=998, capabilities=1 << 5)
+    for who in ('self', '40'):
+        (box.base / 'proc' / who / 'uid_map').unlink()
+    assert len(texts(look(box, 'earlyoom'))) == 2
+
+
 @pytest.mark.parametrize('capabilities', [None, 0, 1 << 14])
 @pytest.mark.parametrize('name', ['earlyoom', 'systemd-oomd', 'nohang'])
 def test_anybody_may_call_a_program_so(box, name, capabilities):
@@ -119,7 +146,24 @@ def test_a_process_that_has_ended(box, name):
 def test_a_process_without_a_command_line(box):
     runs(box, 'earlyoom')
     box.put('/proc/40/cmdline', b'')
-    assert look(box, 'earlyoom')['reason'] == 'its command line cannot be read'
+    assert look(box, 'earlyoom')['reason'] == 'its command line cannot be read, or is too long'
+
+
+def seconds(work):
+    """How long the processor works on it, and not on what else the machine does."""
+    start = time.process_time()
+    with pytest.raises(killers.Unknown):
+        work()
+    return time.process_time() - start
+
+
+def test_endless_words_keep_nobody_waiting(box):
+    digits = '1' * 20_000 + 'x'
+    settings = dict(killers.nohang_settings(NOHANG), hard_threshold_min_mem=digits + ' %')
+    assert seconds(lambda: limits(['-m', digits])) < 1
+    assert seconds(lambda: killers.nohang_thresholds(settings, NOHANG_CONF)) < 1
+    runs(box, 'earlyoom', *['-g'] * 20_000)
+    assert look(box, 'earlyoom')['reason'] == 'its command line cannot be read, or is too long'
 
 
 # ---------------------------------------------------------------------- earlyoom
