@@ -92,9 +92,12 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
 def _check_rights(processes: Processes, pid: int) -> None:
     """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
     status = processes.read('%d/status' % pid) or b''
-    uid = parse_effective_uid(status)
-    if uid is None:
+    uid, owner = parse_effective_uid(status), re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
+    if uid is None or owner is None:
         raise Unknown('it has ended, or may not be looked at')
+    if int(owner.group(1)) != uid:
+        raise Unknown('user %s runs it with the rights of user %d, as su is run, and anybody may call a link to such '
+                      'a program so' % (to_text(owner.group(1)), uid))
     if uid != 0 and not _may_kill(processes, pid, status):
         raise Unknown('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill '
                       'processes of that user, and anybody may call a program so' % uid)

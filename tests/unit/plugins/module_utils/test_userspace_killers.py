@@ -114,6 +114,14 @@ def test_in_a_user_namespace_of_his_own_anybody_holds_all_capabilities(box, name
     assert fact['thresholds'] == [] and 'without CAP_KILL in our user namespace' in fact['reason']
 
 
+@pytest.mark.parametrize('name', ['earlyoom', 'systemd-oomd', 'nohang'])
+def test_a_link_to_su_is_none(box, name):
+    runs(box, name, '-p', '-s', '50,40', capabilities=(1 << 41) - 1)
+    box.put('/proc/40/status', box.get('/proc/40/status').replace('Uid:\t0\t', 'Uid:\t1000\t'))
+    fact = look(box, name)
+    assert fact['thresholds'] == [] and 'user 1000 runs it with the rights of user 0' in fact['reason']
+
+
 def test_in_a_container_its_own_user_namespace_counts(box):
     box.put('/proc/self/uid_map', '         0     100000      65536\n')
     runs(box, 'earlyoom', uid=998, capabilities=1 << 5)
