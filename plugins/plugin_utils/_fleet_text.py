@@ -75,11 +75,19 @@ def lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
     return [*result, '', *textwrap.wrap(fleet.counts().summary(), width, subsequent_indent=_GAP)]
 
 
+def _width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    try:
+        return get_text_width(text)
+    except OSError:  # the C library may know fewer characters than Python, which took them for printable
+        return len(text)
+
+
 def cut(text: str, width: int) -> str:
     """The text in at most ``width`` columns of a terminal."""
-    if get_text_width(text) <= width:
+    if _width(text) <= width:
         return text
-    while text and get_text_width(text) > width - 1:
+    while text and _width(text) > width - 1:
         text = text[:-1]
     return text + '…'
 
@@ -139,7 +147,7 @@ def _table(records: list[Record], width: int, paint: Paint) -> list[str]:
     """A heading, and a line for each host."""
     columns = list(_COLUMNS)
     cells = {column: [column.cell(record) for record in records] for column in columns}
-    wide = {column: max(get_text_width(text) for text in (column.title, *(cell.text for cell in cells[column])))
+    wide = {column: max(_width(text) for text in (column.title, *(cell.text for cell in cells[column])))
             for column in columns}
     widths = _fit(columns, wide, width)
     heads = {column: _Cell(column.title, HEADING) for column in widths}
@@ -170,12 +178,12 @@ def _total(widths: t.Iterable[int]) -> int:
 def _shown(cell: _Cell, column: _Column, width: int, paint: Paint) -> str:
     """Padded first and painted then: colours take no room."""
     text = cut(cell.text, width)
-    blanks = ' ' * (width - get_text_width(text))
+    blanks = ' ' * (width - _width(text))
     painted = paint(text, cell.look) if text else text
     return blanks + painted if column.right else painted + blanks
 
 
 def _silent_line(record: Record, width: int, paint: Paint) -> str:
     head = '%s  %s' % (cut(record.host, max(12, width // 3)), record.status)
-    rest = cut(record.message, max(0, width - get_text_width(head) - 2)) if record.message else ''
+    rest = cut(record.message, max(0, width - _width(head) - 2)) if record.message else ''
     return paint(head, ALARM) + (': ' + rest if rest else '')

@@ -58,6 +58,23 @@ def test_fits(width, hostile):
         assert line.isprintable()
 
 
+def test_letters_that_only_python_knows_take_no_host_away(monkeypatch):
+    """Python 3.13 has U+0CF3 for a letter, glibc 2.36 does not have it; here a letter that each Python knows."""
+    def width(text):
+        if text and set(text) <= {'\u6f22'}:
+            raise OSError('get_text_width could not calculate text width of %r' % text)
+        return get_text_width(text)
+
+    fleet = fleet_of(3)
+    fleet.take_facts('\u6f22' * 3, {'candidates': [{'name': '\u6f22' * 50}]})
+    fleet.lose('\u6f22' * 70, UNREACHABLE, '\u6f22' * 200)
+    monkeypatch.setattr(_fleet_text, 'get_text_width', width)
+    shown = table(fleet, 200)
+    for name, _kind in fleet_facts.host_names(3):
+        assert any(name in line for line in shown)
+    assert sum('\u6f22' in line for line in shown) == 2 and all(len(line) <= 200 for line in shown)
+
+
 def test_shows_all_there_is_to_know_where_there_is_room():
     shown = table(fleet_of(40), _fleet_text.UNLIMITED)
     assert re.split(r'\s{2,}', shown[0].strip()) == ['HOST', 'USED', 'LIMIT', 'OVERCOMMIT', 'WHEN OUT', 'NEXT VICTIM',
