@@ -14,6 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 
 FORMAT = 1
 _COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
+_LARGEST = 2 ** 63  # no kernel counts so far; Python shows only some thousand digits, and a product has more
 
 # Where memory runs out.
 Domain = NamedTuple('Domain', [
@@ -147,4 +148,6 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
 def _check(value: Any, kind: Type[Any], place: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise ConvertError('snapshot: %s must be of type %s, and is %s' % (place, kind.__name__, brief(value)))
+    if kind is int and abs(value) >= _LARGEST:
+        raise ConvertError('snapshot: %s must be smaller, and is %s' % (place, brief(value)))
     return harmless(value) if isinstance(value, str) else value

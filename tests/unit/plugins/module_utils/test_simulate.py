@@ -292,6 +292,25 @@ def test_what_is_no_snapshot_is_refused_by_the_place(change, text):
         _snapshot.from_json([])
 
 
+@pytest.mark.parametrize('name, number, text', [
+    ('page_kb', 2 ** 63, 'settings.page_kb must be smaller, and is 922'),
+    ('total_pages', -2 ** 63, 'settings.total_pages must be smaller'), ('total_pages', 1e9, 'must be of type int'),
+    ('page_kb', float('inf'), 'must be of type int'), ('panic_on_oom', float('nan'), 'must be of type int'),
+])
+def test_a_number_that_no_kernel_counts_to_is_refused(name, number, text):
+    """A product of two had more digits than Python shows: the result was a traceback."""
+    data = _snapshot.to_json(snapshot(process(10, 5)))
+    data['processes'][0]['freed_pages'] = 2 ** 63 - 1
+    _snapshot.from_json(data)
+    data['settings'][name] = number
+    with pytest.raises(ConvertError, match=text):
+        _snapshot.from_json(data)
+    data['settings'].update(_snapshot.to_json(snapshot())['settings'], page_kb=10 ** 4000)
+    data['processes'][0]['freed_pages'] = 10 ** 4000
+    with pytest.raises(ConvertError, match=r'processes\[0\].freed_pages must be smaller'):
+        _snapshot.from_json(data)
+
+
 @pytest.mark.parametrize('name', ['memory_pages', 'error_pages', 'freed_pages'])
 def test_a_process_that_holds_less_than_nothing_is_refused(name):
     """With an error below 0 nobody was the worst, and the simulation had nobody to choose."""
