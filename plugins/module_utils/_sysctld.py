@@ -38,6 +38,8 @@ _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system')
 _PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sysctl')
 _BLANK = ' \t\n\r'
 _GLOB = re.compile(r'[*?\[]')
+_BRACKETS = re.compile(r'(\[[!^]?)(\]?[^]]*\])')
+_RANGE = re.compile('(.)-([^]])', re.DOTALL)
 
 
 def loader_of(host: Host) -> Loader:
@@ -172,4 +174,10 @@ def matches(pattern: str, key: str) -> bool:
     """glob(7): a star does not cross a slash."""
     pieces, parts = pattern.split('/'), key.split('/')
     return len(pieces) == len(parts) and all(
-        fnmatch.fnmatchcase(part, piece.replace('[^', '[!')) for piece, part in zip(pieces, parts))
+        fnmatch.fnmatchcase(part, _as_python_has_it(piece)) for piece, part in zip(pieces, parts))
+
+
+def _as_python_has_it(piece: str) -> str:
+    """With ! for ^, and for a range such as z-a one that nothing is in: Python up to 3.9 raises re.error for it."""
+    return _BRACKETS.sub(lambda found: found.group(1).replace('^', '!') + _RANGE.sub(
+        lambda ends: ends.group() if ends.group(1) <= ends.group(2) else '\0-\0', found.group(2)), piece)

@@ -11,6 +11,12 @@ import pythons
 CORE = 'ansible-core>=2.16.0,<2.17'
 COMPILE = 'import sys; [compile(open(p, "rb").read(), p, "exec") for p in sys.argv[1:]]; print(len(sys.argv) - 1)'
 IMPORT = 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(len(sys.argv) - 1)'
+# fnmatch of Python up to 3.9 takes no range from z to a.
+RANGES = """
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctld import matches
+patterns = ('[z-a]*', '[!z-a]*', '[^z-a]*', '[z-ab]*', '[z-a-b]')
+print([''.join(key for key in 'abz-' if matches(pattern, key)) for pattern in patterns])
+"""
 
 
 @pytest.fixture(scope='module')
@@ -51,6 +57,11 @@ def test_imports(command, python36, core216, target_files, checkout):
     ansible, = core216.parent.glob('lib/python3.*/site-packages')
     path = '%s:%s' % (checkout / '.cache' / 'collections', ansible)
     assert command(python36, '-c', IMPORT, *names, PYTHONPATH=path).stdout.strip() == str(len(names))
+
+
+def test_ranges_of_globs(command, python36, checkout):
+    shown = command(python36, '-c', RANGES, PYTHONPATH=checkout / '.cache' / 'collections').stdout
+    assert shown.strip() == "['', 'abz-', 'abz-', 'b', 'b-']"
 
 
 @pytest.mark.parametrize(('module', 'options'), [

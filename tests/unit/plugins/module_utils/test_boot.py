@@ -1,5 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import fnmatch
+import re
+
 import pytest
 from machine import Machine
 
@@ -119,6 +122,32 @@ def test_spellings(machine, line):
 )
 def test_what_sets_nothing(machine, line):
     machine.put('/etc/sysctl.d/x.conf', line + '\n')
+    assert boot(machine).values[MEMORY] == 0
+
+
+# What fnmatch(3) of glibc 2.36 answers. tests/package has a Python 3.6 answer the same.
+RANGES = [
+    ('[z-a]*', ''), ('[!z-a]*', 'abz-'), ('[^z-a]*', 'abz-'), ('[z-ab]', 'b'), ('[z-a-b]', 'b-'), ('[a-z-b]', 'abz-'),
+    ('[]-a]', 'a'), ('[a-]', 'a-'), ('[z-a', ''), ('[!]z-a]', 'abz-'), ('[a-b-z-a]', 'ab-'),
+]
+
+
+@pytest.mark.parametrize('pattern, matched', RANGES)
+def test_a_range_from_z_to_a_has_nobody(monkeypatch, pattern, matched):
+    def of_python_36(name, wanted):
+        """It took what stands in brackets as it is, and raised re.error."""
+        for held in re.findall(r'\[!?(\]?[^]]*)\]', wanted):
+            re.compile('[%s]' % held)
+        return of_this_python(name, wanted)
+
+    of_this_python = fnmatch.fnmatchcase
+    assert ''.join(key for key in 'abz-' if _sysctld.matches(pattern, key)) == matched
+    monkeypatch.setattr(fnmatch, 'fnmatchcase', of_python_36)
+    assert ''.join(key for key in 'abz-' if _sysctld.matches(pattern, key)) == matched
+
+
+def test_a_line_with_a_range_from_z_to_a_sets_nothing(machine):
+    machine.put('/etc/sysctl.d/a.conf', 'vm.[z-a]* = 1\n')
     assert boot(machine).values[MEMORY] == 0
 
 
