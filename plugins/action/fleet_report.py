@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import cache_loader
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import NO_FACTS
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish, screen_lines
@@ -22,6 +23,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import 
 # A cache keeps all that it ever read: a fresh one after so many hosts keeps the memory of the run small.
 _CHUNK = 200
 _MISSING = 'no facts in the cache: run oomkit.linux.oom_facts on it, or see fact_caching_timeout'
+_DAMAGED = 'its facts in the cache cannot be read (%s): remove them, and run oomkit.linux.oom_facts on it'
 
 
 class ActionModule(ActionBase):
@@ -56,12 +58,15 @@ class ActionModule(ActionBase):
 def _fleet(hosts: list[str], wish: Wish) -> Fleet:
     """What the cache knows of the hosts. Raises ReportError."""
     fleet = Fleet(wish.candidates)
-    for host, facts in _cached(hosts):
-        oom = facts.get('oom')
-        if isinstance(oom, Mapping):
-            fleet.take_facts(host, oom)
+    broken = []
+    for host, oom, error in _cached(hosts):
+        if oom is None:
+            fleet.lose(host, NO_FACTS, _DAMAGED % error if error else _MISSING)
+            broken += [error] if error else []
         else:
-            fleet.lose(host, NO_FACTS, _MISSING)
+            fleet.take_facts(host, oom)
+    if broken and len(broken) == len(hosts):  # no damaged record, but a server that is down: spare the last report
+        raise ReportError('The fact cache could not be read for any host: %s.' % harmless(broken[0]).rstrip('.'))
     return fleet
 
 
@@ -77,8 +82,8 @@ def _check(hosts: list[str]) -> None:
             raise ReportError('hosts: %s cannot be the name of a host.' % brief(host))
 
 
-def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
-    """Each host with its facts; none where the cache has none. Raises ReportError."""
+def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
+    """Each host with its facts or None, and why these could not be read. Raises ReportError."""
     _check(hosts)
     for start in range(0, len(hosts), _CHUNK):
         cache = cache_loader.get(C.CACHE_PLUGIN)
@@ -87,9 +92,17 @@ def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping]]:
                               'such as to ansible.builtin.jsonfile with fact_caching_connection = FOLDER, and run '
                               'oomkit.linux.oom_facts on the hosts once.' % C.CACHE_PLUGIN)
         for host in hosts[start:start + _CHUNK]:
-            try:
-                # Some versions warn of what is not there when it is asked for at once.
-                facts = cache.get(host) if cache.contains(host) else None
-            except KeyError:
-                facts = None
-            yield host, facts if isinstance(facts, Mapping) else {}
+            yield host, *_facts(cache, host)
+
+
+def _facts(cache: t.Any, host: str) -> tuple[Mapping | None, str]:
+    """What the cache has of one host, and the error where it could not be read."""
+    try:
+        # Some versions warn of what is not there when it is asked for at once.
+        facts = cache.get(host) if cache.contains(host) else None
+    except KeyError:
+        facts = None
+    except Exception as exc:  # one damaged record must not cost the others
+        return None, str(exc) or type(exc).__name__
+    oom = facts.get('oom') if isinstance(facts, Mapping) else None
+    return oom if isinstance(oom, Mapping) else None, ''

@@ -201,6 +201,21 @@ def test_from_the_cache_without_touching_the_hosts(command, inventory, tmp_path)
     assert '1 host: 1 ok;' in limited.stdout and len(records(tmp_path / 'x.jsonl')) == 3
 
 
+def test_damaged_records_cost_the_facts_of_their_own_hosts_only(command, inventory, tmp_path):
+    damage = {'list': b'[1, 2]', 'nul': b'\0\0', 'deep': b'[' * 100_000}
+    command('ansible', 'all', '-i', inventory(fine=LOCAL, **dict.fromkeys(damage, LOCAL)), '-m', FACTS, cwd=tmp_path,
+            **cached(tmp_path / 'cache'))
+    for host, data in damage.items():
+        path, = (tmp_path / 'cache').glob('*' + host)
+        path.write_bytes(data)
+    report = {'oomkit.linux.fleet_report': {'hosts': ['fine', *damage], 'html': '', 'json_lines': 'x.jsonl'}}
+    command('ansible-playbook', '-i', 'localhost,', play(tmp_path, report, connection='local'), cwd=tmp_path,
+            **cached(tmp_path / 'cache'))
+    told = records(tmp_path / 'x.jsonl')
+    assert {name: one['status'] for name, one in told.items()} == {'fine': 'ok', **dict.fromkeys(damage, 'no_facts')}
+    assert 'its facts in the cache cannot be read' in told['nul']['message']
+
+
 def test_without_a_cache_it_says_what_to_do(command, inventory, tmp_path):
     done = command('ansible-playbook', '-i', inventory(a=DEAD), 'oomkit.linux.report', cwd=tmp_path, check=False)
     assert done.returncode and 'Set fact_caching in ansible.cfg' in ' '.join(done.stdout.split()), done.stdout

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import threading
 
 import fleet_facts
 import pytest
+from ansible.errors import AnsibleError
 
 from ansible_collections.oomkit.linux.plugins.action import fleet_report as action
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
@@ -134,6 +136,46 @@ def test_what_is_no_name_of_a_host_is_refused(host):
     with pytest.raises(ReportError, match='hosts: .* cannot be the name of a host') as caught:
         list(action._cached(['fine', host]))
     assert str(caught.value).isprintable()
+
+
+class Cache:
+    """A fact cache; what is an exception is raised when it is read."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def contains(self, host):
+        return host in self.kept
+
+    def get(self, host):
+        if isinstance(self.kept[host], Exception):
+            raise self.kept[host]
+        return self.kept[host]
+
+
+@pytest.mark.parametrize('damage, reason', [
+    (AnsibleError('The cache file x was corrupt'), r'cannot be read \(The cache file x was corrupt\): remove them'),
+    (TypeError('list indices\n'), 'cannot be read'), (RecursionError(), r'cannot be read \(RecursionError\)'),
+    (KeyError('h1'), 'no facts in the cache'), ([1, 2], 'no facts in the cache'), ({}, 'no facts in the cache'),
+    ({'oom': [1]}, 'no facts in the cache'), (None, 'no facts in the cache'),
+])
+def test_a_damaged_record_costs_the_facts_of_its_own_host_only(monkeypatch, damage, reason):
+    name, kind = fleet_facts.host_names(1)[0]
+    kept = {'h1': damage, name: {'oom': fleet_facts.facts(name, kind)}}
+    monkeypatch.setattr(action.cache_loader, 'get', lambda _name: Cache(kept))
+    monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
+    told = {one['host']: one for one in map(json.loads, json_lines(action._fleet(['h1', name, 'h3'], wish())))}
+    assert {host: one['status'] for host, one in told.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
+    assert re.search(reason, told['h1']['message']) and told['h1']['message'].isprintable()
+
+
+def test_a_cache_that_is_down_is_an_error_and_no_empty_report(monkeypatch):
+    down = Cache(dict.fromkeys('ab', OSError('it is\x1b down.')))
+    monkeypatch.setattr(action.cache_loader, 'get', lambda _name: down)
+    monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
+    with pytest.raises(ReportError, match=r'^The fact cache could not be read for any host: it is\\x1b down\.$'):
+        action._fleet(['a', 'b'], wish())
+    assert len(action._fleet([], wish())) == 0
 
 
 @pytest.mark.parametrize('values', [{'rows': -1}, {'candidates': -1}, {'candidates': 101}])
