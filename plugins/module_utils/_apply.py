@@ -52,7 +52,7 @@ def _apply(plan: Plan, undo: Undo) -> List[str]:
     _check_boot(plan)
     if plan.request.absent:
         _put_record(plan, undo)
-    _litter.clear(host, plan.litter)
+    plan.warnings += _litter.clear_after_others(host, plan.litter)
     return backups
 
 
@@ -63,7 +63,9 @@ def _put_record(plan: Plan, undo: Undo) -> None:
         data = _originals.dump(plan.record_after) if plan.record_after else None
         put(host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:
-            undo.add(_originals.FOLDER, lambda: host.make_folder(_originals.FOLDER))
+            kept = host.attributes(_originals.FOLDER)
+            if kept is not None:
+                undo.add(_originals.FOLDER, lambda: host.make_folder_again(_originals.FOLDER, kept))
             host.remove_folder(_originals.FOLDER)
 
 

@@ -14,6 +14,7 @@ import stat
 from typing import List
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
@@ -30,7 +31,7 @@ def of_folder(host: WritableHost, folder: str) -> List[str]:
     """The same, and the folder, which is ours alone, where nothing else is in it."""
     files = in_folder(host, folder)
     with contextlib.suppress(OSError):
-        if host.exists(folder) and len(host.names(folder)) == len(files):
+        if _is_folder(host, folder) and len(host.names(folder)) == len(files):
             return files + [folder]
     return files
 
@@ -42,8 +43,18 @@ def of_drop_ins(host: WritableHost) -> List[str]:
     for name in host.names(_unit_files.ETC) if marks else ():
         folder = '%s/%s' % (_unit_files.ETC, name)
         if name.endswith('.d') and mark_of(host, folder) in marks:
-            found += in_folder(host, folder) + [folder]
+            found += [path for place in _places(host, folder) for path in in_folder(host, place)] + [folder]
     return found + marks
+
+
+def _places(host: WritableHost, folder: str) -> List[str]:
+    """The folder, and those that links in it lead to: a file is written where it lies."""
+    found = set([folder])
+    for name in host.names(folder):
+        with contextlib.suppress(OSError):  # a link in circles
+            if host.link_target('%s/%s' % (folder, name)) is not None:
+                found.add(os.path.dirname(host.real('%s/%s' % (folder, name))))
+    return sorted(found)
 
 
 def mark_of(host: WritableHost, folder: str) -> str:
@@ -63,13 +74,29 @@ def mark(host: WritableHost, folder: str, undo: Undo) -> str:
 
 
 def clear(host: WritableHost, paths: List[str]) -> None:
-    """Remove these files, and these folders as far as nothing is in them."""
+    """Remove these files, and these folders as far as nothing is in them. A link is somebody's own, and stays."""
     for path in paths:
         info = host.look(path)
         if info is not None and stat.S_ISDIR(info.st_mode):
             host.remove_folder(path)
-        elif info is not None:
+        elif info is not None and stat.S_ISREG(info.st_mode):
             host.remove_name(path)
+
+
+def clear_after_others(host: WritableHost, paths: List[str]) -> List[str]:
+    """The same for what an earlier run left, which is no reason to fail where it cannot be removed: the warnings."""
+    try:
+        clear(host, paths)
+    except OSError as exc:
+        return ['What an earlier run left, because it was killed, could not be removed (%s). The next run tries again.'
+                % explain(exc)]
+    return []
+
+
+def _is_folder(host: WritableHost, path: str) -> bool:
+    """Not a link to one, which is somebody's own."""
+    info = host.look(path)
+    return info is not None and stat.S_ISDIR(info.st_mode)
 
 
 def _is_ours(host: WritableHost, path: str) -> bool:

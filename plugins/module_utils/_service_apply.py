@@ -59,7 +59,10 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     _check_boot(plan)
     put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
     emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
-    _clear(host, emptied + plan.litter + marks, undo)
+    _clear(host, emptied, undo)
+    plan.warnings += _litter.clear_after_others(host, plan.litter)
+    # By the mark of an earlier run the next one finds what could not be cleared away now.
+    _clear(host, [mark for mark in marks if mark not in plan.litter], undo)
     return backups
 
 
@@ -132,7 +135,7 @@ def _clear(host: WritableHost, paths: List[str], undo: Undo) -> None:
     """
     for path in paths:
         info = host.look(path)
-        kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None
+        kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
         if kept is not None:
             undo.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
         _litter.clear(host, [path])

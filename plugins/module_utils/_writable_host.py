@@ -19,6 +19,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import ABSENT, 
 # An ACL is none of these: who may read a file must not depend on whether it was ever replaced.
 _NONE_HERE = (errno.ENOTSUP, errno.ENODATA)
 _OF_POLICY = ('security.', 'trusted.')
+# A folder's default list gives these to whatever is made in it (acl(5)).
+_INHERITED = ('system.posix_acl_access', 'system.posix_acl_default')
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 _TEMPORARY = '.oomkit-%s~'  # with another end than .conf: procps before 4.0 reads names that begin with a dot too
 
@@ -79,9 +81,8 @@ class WritableHost(Host):
                 _give_attributes(stream.fileno(), attributes or self.attributes(path), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        except BaseException as exc:
+            _take_away(temporary, exc)
             raise
         _sync_folder(folder)
 
@@ -150,6 +151,7 @@ class WritableHost(Host):
                 if not self.exists(folder):
                     os.mkdir(self._join(folder), mode)
                     made.append(folder)
+                    os.chmod(self._join(folder), mode)  # whatever the umask is
         except BaseException:
             for folder in reversed(made):
                 with contextlib.suppress(OSError):
@@ -168,7 +170,9 @@ class WritableHost(Host):
                 os.close(fd)
 
     def remove_folder(self, path: str) -> None:
-        """Remove a directory if it is there and empty."""
+        """Remove a directory if it is there and empty. What a link leads to is somebody's own, and stays."""
+        if self.link_target(path) is not None:
+            return
         try:
             os.rmdir(self._join(self.real(path)))
         except OSError as exc:
@@ -184,6 +188,15 @@ def _new_file(path: str) -> int:
     except FileExistsError:
         os.unlink(path)
         return os.open(path, flags, 0o600)
+
+
+def _take_away(temporary: str, cause: BaseException) -> None:
+    """Remove the file after an error, which says where that cannot be done (chattr +a)."""
+    try:
+        os.unlink(temporary)
+    except OSError:
+        if isinstance(cause, OSError) and cause.strerror:
+            cause.strerror += '; %s is left, and could not be removed either' % temporary
 
 
 def _attributes(path: str) -> Optional[Attributes]:
@@ -202,6 +215,9 @@ def _give_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> No
         os.fchmod(fd, mode)
         return
     os.fchown(fd, attributes.uid, attributes.gid)
+    for name in _INHERITED:
+        if name not in attributes.extended:
+            _remove_attribute(fd, name)
     os.fchmod(fd, attributes.mode)
     for name, value in attributes.extended.items():
         try:
@@ -209,6 +225,14 @@ def _give_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> No
         except OSError as exc:
             if not _kept_to_itself(name, exc):
                 raise
+
+
+def _remove_attribute(fd: int, name: str) -> None:
+    try:
+        os.removexattr(fd, name)
+    except OSError as exc:
+        if exc.errno not in _NONE_HERE:
+            raise
 
 
 def _extended(path: str) -> Dict[str, bytes]:

@@ -3,7 +3,9 @@
 """A run that is killed at any call that makes, renames or removes something leaves nothing once all was taken back."""
 
 import contextlib
+import errno
 import os
+import stat
 
 import pytest
 from machine import OURS, Machine, run
@@ -137,3 +139,95 @@ def test_check_mode_clears_nothing_away(tmp_path):
     assert other.get(other.temporary_of(OURS)) == 'half'
     run(other, 'overcommit', state='absent')
     assert other.get(other.temporary_of(OURS)) is None
+
+
+def test_a_link_is_somebody_s_own_and_stays(tmp_path):
+    machine, act = services(tmp_path, 'systemd')
+    machine.put('/srv/dropins/50-theirs.conf', '[Service]\nMemoryMax=1G\n')
+    folder = tmp_path / 'etc/systemd/system/a.service.d'
+    folder.symlink_to('/srv/dropins')
+    locked(machine, act, name='a', score_adj=-5)
+    machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
+    locked(machine, act, name='a', score_adj=-6)
+    assert machine.get('/srv/dropins/90-oomkit.conf') and not locked(machine, act, name='a', score_adj=-6)['changed']
+    locked(machine, act, name='a', state='absent')
+    assert folder.is_symlink() and os.listdir(tmp_path / 'srv/dropins') == ['50-theirs.conf']
+    assert not locked(machine, act, name='a', state='absent')['changed']
+
+
+def test_a_record_behind_a_link_is_kept(tmp_path):
+    machine, act = sysctls(tmp_path, '')
+    (tmp_path / 'srv/data').mkdir(parents=True)
+    (tmp_path / 'var/lib').mkdir(parents=True, exist_ok=True)
+    (tmp_path / 'var/lib/oomkit').symlink_to('/srv/data')
+    for _time in range(2):
+        locked(machine, act, **SYSCTLS)
+        assert os.listdir(tmp_path / 'srv/data') == ['originals.json']
+        machine.show()
+    locked(machine, act, state='absent')
+    assert os.listdir(tmp_path / 'srv/data') == [] and (tmp_path / 'var/lib/oomkit').is_symlink()
+    assert not locked(machine, act, state='absent')['changed']
+
+
+def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
+    machine, act = services(tmp_path, 'systemd')
+    machine.put('/etc/cm/zz.conf', '[Service]\n')
+    machine.put('/etc/cm/.oomkit-zz.conf~', 'half')
+    (tmp_path / 'etc/systemd/system/a.service.d').mkdir()
+    (tmp_path / 'etc/systemd/system/a.service.d/zz.conf').symlink_to('/etc/cm/zz.conf')
+    (tmp_path / 'etc/systemd/system/a.service.d/loop.conf').symlink_to('loop.conf')
+    machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')
+    locked(machine, act, state='absent', exclusive=True)
+    assert machine.get('/etc/cm/.oomkit-zz.conf~') is None and machine.get('/etc/cm/zz.conf') == '[Service]\n'
+
+
+@pytest.mark.parametrize('make, wish, litter', [
+    (sysctls, dict(SYSCTLS, persistent=False), '/etc/sysctl.d/.oomkit-99-oomkit.conf~'),
+    (services, {'name': 'a', 'score_adj': -5, 'persistent': False}, '/etc/systemd/system/.oomkit-a.service.d~')])
+def test_what_an_earlier_run_left_on_a_disk_that_is_read_only_now_is_no_reason_to_fail(
+        tmp_path, monkeypatch, make, wish, litter):
+    machine, act = make(tmp_path, 'systemd')
+    machine.put(litter, '')
+    unlink = os.unlink
+
+    def read_only(path, *args, **options):
+        if '/etc/' in path:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        unlink(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'unlink', read_only)
+        result = locked(machine, act, **wish)
+        assert 'What an earlier run left' in result['warnings'][0] and 'Read-only' in result['warnings'][0]
+        machine.show()
+        assert not locked(machine, act, **wish)['changed']
+    locked(machine, act, **wish)
+    assert machine.get(litter) is None
+
+
+def test_a_temporary_file_that_stays_after_an_error_is_named(tmp_path, monkeypatch):
+    """As with chattr +a of the folder: files can be made there, and neither renamed nor removed."""
+    machine, act = sysctls(tmp_path, '')
+
+    def refuse(path, *_args):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'rename', refuse)
+        patched.setattr(os, 'unlink', refuse)
+        with pytest.raises(_undo.ApplyError, match=r'\.oomkit-[^ ]*~ is left, and could not be removed either'):
+            act(**SYSCTLS)
+
+
+@pytest.mark.parametrize('umask', [0o077, 0o002, 0])
+def test_the_umask_decides_about_no_folder_of_ours(tmp_path, umask):
+    machine, act = services(tmp_path, 'systemd')
+    other, overcommit = sysctls(tmp_path / 'other', '')
+    before = os.umask(umask)
+    try:
+        locked(machine, act, name='a', score_adj=-5)
+        overcommit(**SYSCTLS)
+    finally:
+        os.umask(before)
+    made = [machine.base / 'etc/systemd/system/a.service.d', other.base / 'var/lib/oomkit']
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o755, 0o755]

@@ -14,6 +14,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import sys
 from collections import Counter
 
@@ -132,7 +133,7 @@ def state(machine):
                 found[name] = os.readlink(path)
                 continue
             info = path.stat()
-            extended = {one: os.getxattr(path, one) for one in os.listxattr(path) if one.startswith('user.')}
+            extended = {one: os.getxattr(path, one) for one in os.listxattr(path) if not one.startswith('security.')}
             content = path.read_bytes() if path.is_file() else None
             found[name] = (info.st_mode, info.st_uid, info.st_gid, extended, content)
     return found
@@ -167,6 +168,16 @@ def own(machine, path):
         assert exc.errno in (errno.ENOTSUP, errno.EPERM)
 
 
+def give_list(machine, folder):
+    """A default access control list, as far as this file system has any: what is made there is user 1234's to read."""
+    entries = [(1, 7, -1), (2, 5, 1234), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    data = struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *entry) for entry in entries)
+    try:
+        os.setxattr(machine.base / folder.lstrip('/'), 'system.posix_acl_default', data)
+    except OSError as exc:
+        assert exc.errno in (errno.ENOTSUP, errno.EPERM)
+
+
 def sysctl_machine(root):
     machine = Machine(root, **{'vm.overcommit_memory': 1, 'vm.overcommit_ratio': 70, 'kernel.panic': 5})
     machine.put('/etc/sysctl.d/50-theirs.conf', '# theirs\nvm.overcommit_memory = 1\n')
@@ -176,8 +187,19 @@ def sysctl_machine(root):
     return machine
 
 
+def listed_machine(root):
+    """A folder whose access control list would open to a user what is not his to see."""
+    machine = sysctl_machine(root)
+    give_list(machine, '/etc/sysctl.d')
+    return machine
+
+
 def linked_machine(root):
     machine = sysctl_machine(root)
+    machine.put('/srv/data/.keep', '')
+    (machine.base / 'srv/data/.keep').unlink()
+    (machine.base / 'var/lib').mkdir(parents=True, exist_ok=True)
+    (machine.base / 'var/lib/oomkit').symlink_to('/srv/data')
     machine.put('/srv/config/oom.conf', '# mine\n')
     own(machine, '/srv/config/oom.conf')
     (machine.base / OURS.lstrip('/')).symlink_to('/srv/config/oom.conf')
@@ -206,6 +228,18 @@ def service_machine(root, init='systemd'):
     machine.put(f'{ETC}/b.service.d/zz.conf', '[Service]\n# last\nOOMScoreAdjust=8\n')
     for path in ('', '/theirs.conf', '/zz.conf'):
         own(machine, f'{ETC}/b.service.d{path}')
+    return machine
+
+
+def linked_service_machine(root):
+    """Folders and files of drop-ins that are links, as GNU stow makes them."""
+    machine = service_machine(root)
+    machine.put('/srv/dropins/a/50-theirs.conf', '[Service]\nMemoryMax=1G\n')
+    own(machine, '/srv/dropins/a')
+    (machine.base / f'{ETC}/a.service.d'.lstrip('/')).symlink_to('/srv/dropins/a')
+    machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=6\n')
+    own(machine, '/etc/cm/zz.conf')
+    (machine.base / f'{ETC}/b.service.d/zzz.conf'.lstrip('/')).symlink_to('/etc/cm/zz.conf')
     return machine
 
 
@@ -239,6 +273,8 @@ CASES = {
     'overcommit, absent': (sysctl_machine, overcommit, STRICT, ABSENT, ABSENT),
     'overcommit through a link': (linked_machine, overcommit, None, STRICT, ABSENT),
     'overcommit through a link, absent': (linked_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit, with an access control list': (listed_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit, with an access control list, absent': (listed_machine, overcommit, STRICT, ABSENT, ABSENT),
     'overcommit, from kbytes to ratio': (sysctl_machine, overcommit, STRICT,
                                          {'ratio': 90, 'conflicts': 'take_over'}, ABSENT),
     'overcommit, run time only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
@@ -248,6 +284,9 @@ CASES = {
     'services': (service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
     'services, absent': (service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
                          {'state': 'absent', 'exclusive': True}),
+    'services through links': (linked_service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
+    'services through links, absent': (linked_service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
+                                       {'state': 'absent', 'exclusive': True}),
     'instances': (service_machine, services, None, INSTANCES, {'name': 'foo@', 'state': 'absent'}),
     'instances, absent': (service_machine, services, INSTANCES, {'name': 'foo@', 'state': 'absent'},
                           {'name': 'foo@', 'state': 'absent'}),
@@ -341,7 +380,9 @@ class Trial:
             return ['taken back twice: %r' % said]
         # A copy of what was theirs stays, and what they did to files of ours since.
         found = {path: value for path, value in state(self.machine).items() if not path.endswith('.oomkit-TIME~')}
-        return ['taken back: ' + one for one in differences(found, self.untouched, but=(ETC[1:] + '/a.service.d',))]
+        theirs = ETC[1:] + '/a.service.d'
+        but = () if theirs in self.untouched else (theirs,)
+        return ['taken back: ' + one for one in differences(found, self.untouched, but)]
 
 
 def message_faults(exc):
