@@ -31,12 +31,13 @@ def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) ->
     found: Dict[str, str] = {}
     for folder in loader.folders:
         for name in _names(host, folder, overlay or {}):
-            if name not in found and _counts(host, loader, folder + '/' + name):
+            if name not in found and _counts(loader, name):
                 found[name] = folder + '/' + name
     files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
     if loader.last_file:
         files.append(loader.last_file)
-    return files
+    # Folders and links that lead in circles only take their names away from files of weaker folders.
+    return [path for path in files if host.opens(path)]
 
 
 def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
@@ -51,13 +52,9 @@ def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
     return sorted(names)
 
 
-def _counts(host: Host, loader: Loader, path: str) -> bool:
+def _counts(loader: Loader, name: str) -> bool:
     """Whether a directory entry takes part at all, be it only as a mask for its name."""
-    name = path.rsplit('/', 1)[1]
-    if not name.endswith('.conf') or (loader.replaces and name.startswith('.')):
-        return False
-    info = host.stat(path)
-    return info is None or not stat.S_ISDIR(info.st_mode)
+    return name.endswith('.conf') and not (loader.replaces and name.startswith('.'))
 
 
 def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:

@@ -143,7 +143,7 @@ class Host(object):
             with naming(path):
                 return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         except OSError as exc:
-            if exc.errno in ABSENT:
+            if exc.errno in ABSENT or exc.errno == errno.ELOOP:
                 return []
             raise
 
@@ -182,6 +182,16 @@ class Host(object):
     def exists(self, path: str) -> bool:
         """Whether the path, followed, leads to something."""
         return self.stat(path) is not None
+
+    def opens(self, path: str) -> bool:
+        """Whether a file could be read there, be it missing: not so a folder, nor links that lead in circles."""
+        try:
+            info = self.stat(path)
+        except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                return False
+            raise
+        return info is None or not stat.S_ISDIR(info.st_mode)
 
     def link_target(self, path: str) -> Optional[str]:
         """What the last part of the path says as a symbolic link, None when it is none. Raises OSError."""

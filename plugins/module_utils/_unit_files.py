@@ -164,10 +164,10 @@ class UnitFiles(object):
         return self._listings[folder]
 
     def read(self, path: str) -> bytes:
-        """The file's content, empty when it is not there."""
+        """The file's content, empty when it is not there, or when nothing can be: systemd goes on without it."""
         if path in self.overlay:
             return self.overlay[path] or b''
-        return self.host.read_bytes(path) or b''
+        return (self.host.read_bytes(path) or b'') if self.host.opens(path) else b''
 
     # ------------------------------------------------------------------ units
 
@@ -192,7 +192,7 @@ class UnitFiles(object):
         template = _unit_names.template_of(unit)
         for name in [unit] + ([template] if template else []):
             for folder in self._search:
-                if name in self._names(folder):
+                if name in self._names(folder) and self.host.opens(folder + '/' + name):
                     return folder + '/' + name
         return None
 
@@ -292,7 +292,8 @@ class UnitFiles(object):
 
     def _manager_files(self) -> List[str]:
         """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
-        mains = [folder + '/system.conf' for folder in _MANAGER_FOLDERS if self.host.exists(folder + '/system.conf')]
+        mains = [path for path in (folder + '/system.conf' for folder in _MANAGER_FOLDERS)
+                 if not self.host.opens(path) or self.host.exists(path)]
         found: Dict[str, str] = {}
         for folder in _MANAGER_FOLDERS:
             for name in self._names(folder + '/system.conf.d'):

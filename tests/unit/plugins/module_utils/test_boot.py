@@ -4,7 +4,7 @@ import fnmatch
 import re
 
 import pytest
-from machine import Machine
+from machine import Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
@@ -218,3 +218,20 @@ def test_odd_files_do_not_stop_it(machine):
     machine.put('/etc/sysctl.d/.d.conf', 'vm.overcommit_memory=2\n')
     machine.put('/etc/sysctl.d/e.conf~', 'vm.overcommit_memory=2\n')
     assert boot(machine).values[MEMORY] == 1
+
+
+@pytest.mark.parametrize('init', ['systemd', 'other'])
+@pytest.mark.parametrize('make', [lambda path: path.mkdir(), lambda path: path.symlink_to(path.name)],
+                         ids=['folder', 'circle'])
+def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
+    """As systemd-sysctl 252 and sysctl of procps 4.0.2 have it."""
+    machine = Machine(tmp_path, init=init)
+    machine.put('/usr/lib/sysctl.d/50-a.conf', 'vm.overcommit_memory=1\n')
+    machine.put('/usr/lib/sysctl.d/60-b.conf', 'vm.overcommit_ratio=60\n')
+    for path in ('etc/sysctl.d/50-a.conf', 'etc/sysctl.conf'):
+        make(machine.base / path)
+    assert (boot(machine).values[MEMORY], boot(machine).values[RATIO]) == (0, 60)
+    run(machine, 'overcommit', ratio=70)
+    assert boot(machine).values[RATIO] == 70
+    run(machine, 'overcommit', state='absent')
+    assert boot(machine).values[RATIO] == 60

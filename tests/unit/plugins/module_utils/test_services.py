@@ -157,6 +157,33 @@ def test_only_files_below_etc_are_taken_over(machine):
         machine.run(name='a', score_adj=-5, conflicts='take_over')
 
 
+def folder_or_circle(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.startswith('loop'):
+        path.symlink_to(path.name)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize('path', [
+    'a.service.d/old.conf', 'a.service.d/loop.conf', '../system.conf.d/old.conf', '../system.conf.d/loop.conf',
+    '../system.conf', 'bar.service.d/90-oomkit.conf', 'loop.service.d', 'loop.service', 'bar.service', 'a.service'])
+def test_what_systemd_passes_over_keeps_nobody_from_his_wish(machine, path):
+    place = machine.base / ETC[1:] / path
+    folder_or_circle(place)
+    (place.parent / (place.name + '.d')).mkdir(exist_ok=True)
+    result = machine.run(name='a', score_adj=-5)
+    assert result['services'][0]['boot']['score_adj'] == -5
+    machine.run(name='a', state='absent')
+    machine.run(state='absent', exclusive=True)
+
+
+def test_a_folder_in_the_place_of_our_own_file_is_told(machine):
+    folder_or_circle(machine.base / DROP_IN[1:])
+    with pytest.raises(IsADirectoryError):
+        machine.run(name='a', score_adj=-5)
+
+
 def test_boot_only_is_remembered_for_those_that_run(machine):
     machine.run(name='a', score_adj=-5, runtime=False)
     record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))

@@ -177,3 +177,11 @@ def test_a_line_has_the_number_that_an_editor_shows():
     lines = _unit_files.logical_lines(b'a\rb\nc\\\nd\ne')
     assert [(line.number, line.text) for line in lines] == [(1, 'a'), (1, 'b'), (2, 'c d'), (4, 'e')]
     assert ''.join(raw for line in lines for raw in line.raws) == 'a\rb\nc\\\nd\ne'
+
+
+def test_a_folder_or_a_circle_takes_a_name_of_a_drop_in_away_but_not_a_units(machine):
+    put(machine, 'a.service', 1, LIB)
+    put(machine, 'a.service.d/50-x.conf', 3, LIB)
+    for path in ('a.service', 'a.service.d/50-x.conf'):
+        (machine.base / ETC[1:] / path).mkdir(parents=True)
+    assert settings(machine, 'a.service')[SCORE_ADJ] == (1, LIB + '/a.service', 2)
