@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our drop-in of a unit, UNIT.d/90-oomkit.conf: made, edited and known again by its first line."""
 
+import itertools
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
@@ -27,8 +28,9 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
-    keep = [line for line in _lines(data) if _key(line) not in wanted]
-    if '[Service]' not in [line.text for line in keep]:
+    keep = [line for line in _lines(data) if _unit_files.key_of(line) not in wanted]
+    read = itertools.takewhile(lambda line: not _unit_files.ends_file(line), keep)
+    if '[Service]' not in [line.text for line in read]:
         rest = [line for line in keep if not _is_header(line)]
         keep = [_line(HEADER), _line('[Service]')] + rest
     place = [line.text for line in keep].index('[Service]') + 1
@@ -38,7 +40,8 @@ def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
 
 def without_ours(data: bytes) -> Optional[bytes]:
     """The drop-in without our settings: what somebody added to it, or None when that is nothing."""
-    rest = [line for line in _lines(data) if _key(line) not in _unit_files.SETTINGS and not _is_header(line)]
+    rest = [line for line in _lines(data)
+            if _unit_files.key_of(line) not in _unit_files.SETTINGS and not _is_header(line)]
     if not any(line.text and line.text != '[Service]' for line in rest):
         return None
     return _joined(rest)
@@ -62,10 +65,6 @@ def _line(text: str) -> Logical:
 
 def _is_header(line: Logical) -> bool:
     return line.raws[0].startswith(_MARK)
-
-
-def _key(line: Logical) -> str:
-    return line.text.partition('=')[0].strip(' \t\n\r') if '=' in line.text else ''
 
 
 def _joined(lines: List[Logical]) -> bytes:

@@ -39,7 +39,8 @@ _NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
 _ENDS = '\n\r\0'
 _LINE = re.compile('([^%(ends)s]*)(?:(?:\n\r?|\r\n?)\0?|\0)|([^%(ends)s]+)\\Z' % {'ends': _ENDS})
 _BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
-_BOM = b'\xef\xbb\xbf'
+_BOM = '\ufeff'
+_LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
 # ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
 Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
@@ -78,14 +79,26 @@ def parse_policy(text: str) -> Optional[str]:
 _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
+def physical_lines(data: bytes) -> List[str]:
+    """Lines with what ends them, where systemd ends them."""
+    return [match.group() for match in _LINE.finditer(to_text(data))]
+
+
 def logical_lines(data: bytes) -> List[Logical]:
     """Lines as systemd joins them: one that ends in a backslash goes on in the next, comments in between left out."""
+    return join_lines(physical_lines(data))
+
+
+def join_lines(lines: List[str]) -> List[Logical]:
+    """The same of lines that are cut already."""
     found: List[Logical] = []
     joined, raws = '', []  # type: Tuple[str, List[str]]
     number = 1
-    for match in _LINE.finditer(to_text(data)):
-        raws.append(match.group())
-        text = match.group(1) or match.group(2) or ''
+    for raw in lines:
+        text = raw.rstrip(_ENDS)
+        if text.startswith(_BOM) and not found and not raws:
+            text = text[1:]
+        raws.append(raw)
         if text.lstrip(_BLANK)[:1] in ('#', ';'):
             goes_on = joined != ''
         else:
@@ -105,16 +118,39 @@ def is_one_end(above: str, below: str) -> bool:
     return bool(end) and match is not None and match.end() > len(end)
 
 
+def ends_file(line: Logical) -> bool:
+    """Whether systemd reads nothing from here on: the line is no text, half a header, or too long."""
+    return (not _is_text(line.text) or (line.text.startswith('[') and not line.text.endswith(']'))
+            or len(to_bytes(line.text)) > _LONG_LINE_BYTES
+            or any(len(to_bytes(raw.rstrip(_ENDS))) >= _LONG_LINE_BYTES for raw in line.raws))
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is UTF-8 to systemd (unichar_is_valid() in src/basic/utf8.c); what is none stands as surrogates."""
+    return len(text.encode('ascii', 'ignore')) == len(text) or not any(
+        0xd800 <= code <= 0xdfff or 0xfdd0 <= code <= 0xfdef or code & 0xfffe == 0xfffe for code in map(ord, text))
+
+
+def key_of(line: Logical) -> str:
+    """The setting that the line assigns, empty for none."""
+    return line.text.partition('=')[0].strip(_BLANK) if '=' in line.text else ''
+
+
 def parse(data: bytes) -> List[Assignment]:
-    """The assignments of a unit file in order. Never fails: systemd skips what it does not understand."""
+    """The assignments of a unit file in order. Never fails: systemd skips what it does not understand.
+
+    Of a file that it cannot read on (L(ends_file)) it takes what stands above.
+    """
     found: List[Assignment] = []
     section = ''
-    for line in logical_lines(data[len(_BOM):] if data.startswith(_BOM) else data):
+    for line in logical_lines(data):
+        if ends_file(line):
+            break
         if line.text.startswith('['):
-            section = line.text[1:-1] if line.text.endswith(']') else ''
+            section = line.text[1:-1]
         elif '=' in line.text:
-            key, _equals, value = line.text.partition('=')
-            found.append(Assignment(section, key.strip(_BLANK), value.strip(_BLANK), line.number))
+            value = line.text.partition('=')[2].strip(_BLANK)
+            found.append(Assignment(section, key_of(line), value, line.number))
     return found
 
 
@@ -242,7 +278,7 @@ class UnitFiles(object):
         found: Dict[str, str] = {}
         for folder in self._drop_in_folders(unit):
             for name in self._names(folder):
-                if name.endswith('.conf'):
+                if _is_read(name):
                     found.setdefault(name, folder + '/' + name)
         return [found[name] for name in sorted(found, key=to_bytes)]
 
@@ -286,6 +322,8 @@ class UnitFiles(object):
             for one in parse(self.read(path)):
                 if one.section == 'Manager' and one.key == 'DefaultOOMScoreAdjust':
                     cause = _assigned(cause, one._replace(key=SCORE_ADJ), path)
+            if not self.host.opens(path) or any(map(ends_file, logical_lines(self.read(path)))):
+                break  # what comes after a file that it cannot read on is not read either (config_parse_many())
         if cause.value is not None:
             return cause
         return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
@@ -297,9 +335,14 @@ class UnitFiles(object):
         found: Dict[str, str] = {}
         for folder in _MANAGER_FOLDERS:
             for name in self._names(folder + '/system.conf.d'):
-                if name.endswith('.conf'):
+                if _is_read(name):
                     found.setdefault(name, folder + '/system.conf.d/' + name)
         return mains[:1] + [found[name] for name in sorted(found, key=to_bytes)]
+
+
+def _is_read(name: str) -> bool:
+    """Whether a file of this name is a drop-in: hidden ones are not."""
+    return name.endswith('.conf') and not name.startswith('.')
 
 
 def _assigned(before: Cause, one: Assignment, path: str) -> Cause:

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files
 
 NEW = (_drop_in.HEADER + '\n[Service]\nOOMScoreAdjust=-5\n').encode()
 
@@ -32,3 +34,15 @@ def test_lines_of_others_keep_their_ends():
     assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
     hidden = NEW + b'# note\rOOMScoreAdjust=8\n'
     assert _drop_in.edit(hidden, {'OOMScoreAdjust': 7}) == NEW.replace(b'-5', b'7') + b'# note\r'
+
+
+@pytest.mark.parametrize('bad', [b'X=\xff\n', b'[Servi\n', b'X=' + b'a' * (1 << 20) + b'\n'],
+                         ids=['bytes', 'header', 'long'])
+@pytest.mark.parametrize('place', [1, 2, 3])
+def test_ours_is_read_whatever_somebody_adds(bad, place):
+    lines = NEW.splitlines(True)
+    mine = b''.join(lines[:place] + [bad] + lines[place:])
+    edited = _drop_in.edit(mine, {'OOMScoreAdjust': 7})
+    assert _unit_files.settings_of(edited)['OOMScoreAdjust'].value == 7
+    assert bad in edited and _drop_in.is_ours(edited) and _drop_in.edit(edited, {'OOMScoreAdjust': 7}) == edited
+    assert bad in _drop_in.without_ours(edited)

@@ -157,6 +157,13 @@ def test_only_files_below_etc_are_taken_over(machine):
         machine.run(name='a', score_adj=-5, conflicts='take_over')
 
 
+def test_what_a_hidden_file_says_is_set_on_nobody(machine):
+    machine.run(name='a', score_adj=-5)
+    machine.put(ETC + '/a.service.d/.old.conf', '[Service]\nOOMScoreAdjust=700\n')
+    machine.run(name='a', state='absent')
+    assert [machine.adj(pid) for pid in (10, 11)] == [0, 0]
+
+
 def folder_or_circle(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.startswith('loop'):

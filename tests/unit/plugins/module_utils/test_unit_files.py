@@ -179,6 +179,50 @@ def test_a_line_has_the_number_that_an_editor_shows():
     assert ''.join(raw for line in lines for raw in line.raws) == 'a\rb\nc\\\nd\ne'
 
 
+MB = 1 << 20
+# The same of lines after which systemd 252 reads no more of the file, and of some after which it does.
+CUT = [
+    (b'OOMScoreAdjust=5\nX=\xff\nOOMScoreAdjust=8', 5), (b'OOMScoreAdjust=5\n[Servi\n[Service]\nOOMScoreAdjust=8', 5),
+    (b'X=\xff\nOOMScoreAdjust=8', None), (b'# \xff\nOOMScoreAdjust=8', 8), (b'X=\\\n# \xff\ny\nOOMScoreAdjust=8', 8),
+    (b'X=\\\ny\xff\nOOMScoreAdjust=8', None), (b'X=\xc3\\\n\xa4\nOOMScoreAdjust=8', None),
+    (b'X=\xef\xbf\xbe\nOOMScoreAdjust=8', None), (b'X=\xef\xb7\x90\nOOMScoreAdjust=8', None),
+    (b'X=\xc3\xa4 \xf0\x9d\x9f\x98\nOOMScoreAdjust=8', 8), (b'[\n[Service]\nOOMScoreAdjust=8', None),
+    (b'[]\n[Service]\nOOMScoreAdjust=8', 8),
+    (b'X=' + b'a' * (MB - 3) + b'\nOOMScoreAdjust=8', 8), (b'X=' + b'a' * (MB - 2) + b'\nOOMScoreAdjust=8', None),
+    (b'#' + b'a' * MB + b'\nOOMScoreAdjust=8', None), (b'X=' + b'\xc3\xa4' * (MB // 2) + b'\nOOMScoreAdjust=8', None),
+    (b'X=' + b'a' * 600000 + b'\\\n' + b'a' * (MB - 600003) + b'\nOOMScoreAdjust=8', 8),
+    (b'X=' + b'a' * 600000 + b'\\\n' + b'a' * (MB - 600002) + b'\nOOMScoreAdjust=8', None),
+]
+
+
+@pytest.mark.parametrize(('text', 'value'), CUT, ids=range(len(CUT)))
+def test_systemd_does_not_read_a_file_to_its_end(text, value):
+    assert _unit_files.settings_of(b'[Service]\n' + text)[SCORE_ADJ].value == value
+
+
+def test_hidden_files_are_no_drop_ins(machine):
+    put(machine, 'a.service', 1, LIB)
+    put(machine, 'a.service.d/.old.conf', 2)
+    assert settings(machine, 'a.service')[SCORE_ADJ].value == 1
+    machine.put('/etc/systemd/system.conf.d/.old.conf', '[Manager]\nDefaultOOMScoreAdjust=60\n')
+    assert UnitFiles(machine).default_score_adj().value == 0
+
+
+@pytest.mark.parametrize('make', [
+    lambda path: path.mkdir(), lambda path: path.symlink_to(path.name), lambda path: path.write_bytes(b'X=\xff\n')],
+    ids=['folder', 'circle', 'no text'])
+def test_a_file_of_the_manager_that_cannot_be_read_ends_the_reading(machine, make):
+    """As systemd 252 has it; of a unit's drop-ins it reads the others."""
+    for folder, key in (('/etc/systemd/system.conf.d', '[Manager]\nDefaultOOMScoreAdjust'),
+                        (ETC + '/a.service.d', '[Service]\nOOMScoreAdjust')):
+        for name, value in (('1', 5), ('3', 6)):
+            path = machine.put('%s/%s.conf' % (folder, name), '%s=%d\n' % (key, value))
+        make(path.with_name('2.conf'))
+    machine.unit('a.service')
+    assert UnitFiles(machine).default_score_adj().value == 5
+    assert settings(machine, 'a.service')[SCORE_ADJ].value == 6
+
+
 def test_a_folder_or_a_circle_takes_a_name_of_a_drop_in_away_but_not_a_units(machine):
     put(machine, 'a.service', 1, LIB)
     put(machine, 'a.service.d/50-x.conf', 3, LIB)
