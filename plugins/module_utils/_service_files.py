@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plan the drop-ins: edit ours, see which line of which file would win at the next start, and settle conflicts."""
 
+import itertools
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files, _unit_names
@@ -14,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Serv
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Overlay, Unit, UnitFiles
 
-# Each round takes a line out of a file, so that this is never reached.
+# Each round takes a line out of a file, and no sensible file has so many.
 _MAX_ROUNDS = 1000
 
 Conflict = NamedTuple('Conflict', [('unit', str), ('setting', str), ('wanted', Any), ('boot', Any),
@@ -57,7 +58,7 @@ def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
 def _draft_removal(plan: Any, service: Service, overlay: Overlay) -> None:
     """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service):
-        overlay[path] = to_bytes(_restored(to_text(plan.situation.files.read(path))))
+        overlay[path] = _restored(plan.situation.files.read(path))
     data = plan.situation.ours.get(service.name)
     if data is not None:
         overlay[_drop_in.path_of(service.name)] = _drop_in.without_ours(data)
@@ -73,6 +74,8 @@ def _settle(plan: Any, overlay: Overlay) -> None:
         if not found or plan.request.conflicts != 'take_over':
             break
         _take_over(plan, found[0], files, overlay)
+    else:
+        raise Refusal('Nothing was changed. conflicts: take_over found no end: %s' % _text(found[0]))
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
     if found and plan.request.conflicts == 'fail':
         raise Refusal('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename '
@@ -120,9 +123,7 @@ def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, overlay: Overlay
     if not path.startswith('/etc/'):
         raise Refusal('Nothing was changed. %s. Only files below /etc are changed by conflicts: take_over: put a '
                       'file of the same name below %s, or use conflicts: warn.' % (_text(conflict), _unit_files.ETC))
-    lines = to_text(files.read(conflict.file)).split('\n')
-    lines[conflict.line - 1] = MARKER + lines[conflict.line - 1]
-    overlay[conflict.file] = to_bytes('\n'.join(lines))
+    overlay[conflict.file] = _commented_out(files.read(conflict.file), conflict)
     if conflict.file not in plan.taken_over:
         plan.taken_over.append(conflict.file)
 
@@ -132,15 +133,27 @@ def _taken_files(plan: Any, service: Service) -> List[str]:
     found = []
     for unit in _units_of(plan, service):
         for path in plan.situation.files.drop_ins(unit):
-            text = to_text(plan.situation.files.read(path))
-            if path.startswith('/etc/') and path not in found and _restored(text) != text:
+            data = plan.situation.files.read(path)
+            if path.startswith('/etc/') and path not in found and _restored(data) != data:
                 found.append(path)
     return found
 
 
-def _restored(text: str) -> str:
-    return '\n'.join(line[len(MARKER):] if _is_taken(line) else line for line in text.split('\n'))
+def _commented_out(data: bytes, conflict: Conflict) -> bytes:
+    """The winning line, and those that continue it, as comments. What an editor shows as one may be several."""
+    taken = (conflict.line, conflict.setting)
+    return to_bytes(''.join((MARKER if (line.number, _unit_files.key_of(line)) == taken else '') + raw
+                            for line in _unit_files.logical_lines(data) for raw in line.raws))
 
 
-def _is_taken(line: str) -> bool:
-    return line.startswith(MARKER) and line[len(MARKER):].partition('=')[0].strip() in _unit_files.SETTINGS
+def _restored(data: bytes) -> bytes:
+    """What L(_commented_out) took is alive again."""
+    result: List[str] = []
+    lines = _unit_files.physical_lines(data) if to_bytes(MARKER) in data else [to_text(data)]
+    for marked, group in itertools.groupby(lines, key=lambda raw: raw.startswith(MARKER)):
+        for line in _unit_files.join_lines([raw[len(MARKER):] for raw in group]) if marked else ():
+            taken = _unit_files.key_of(line) in _unit_files.SETTINGS
+            result += [raw if taken else MARKER + raw for raw in line.raws]
+        if not marked:
+            result += group
+    return to_bytes(''.join(result))

@@ -13,6 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _held,
     _live,
     _service_apply,
+    _service_files,
     _service_guard,
     _undo,
 )
@@ -20,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
 
+MARKER = _undo.MARKER.encode()
 DROP_IN = ETC + '/a.service.d/90-oomkit.conf'
 
 
@@ -155,6 +157,40 @@ def test_only_files_below_etc_are_taken_over(machine):
     machine.put('/usr/lib/systemd/system/a.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=4\n')
     with pytest.raises(Refusal, match='Only files below /etc'):
         machine.run(name='a', score_adj=-5, conflicts='take_over')
+
+
+THEIRS = ETC + '/a.service.d/95-x.conf'
+TAKEN = [
+    b'[Service]\nNice=1\rOOMScoreAdjust=5\n', b'[Service]\nNice=1\0OOMScoreAdjust=5\n',
+    b'[Service]\n\rOOMScoreAdjust=5\n', b'[Service]\rOOMScoreAdjust=5\n', b'[Service]\nOOMScoreAdjust \\\n=5\n',
+    b'[Service]\nOOMScoreAdjust=\\\n# c\n\\\n5\\', b'\xef\xbb\xbf[Service]\rOOMScoreAdjust=4\rOOMScoreAdjust=5\r\n',
+    b'[Service]\nOOMPolicy=stop\rOOMScoreAdjust=5', b'[Service]\nOOMScoreAdjust=5\nX=\xff\nOOMScoreAdjust=-5\n',
+    b'# oomkit.linux: \n# oomkit.linux: \r[Service]\nOOMScoreAdjust=5\n',
+]
+
+
+@pytest.mark.parametrize('body', TAKEN)
+def test_what_is_one_line_to_an_editor_and_several_to_systemd_is_taken_over_and_comes_back(machine, body):
+    path = machine.put(THEIRS, body)
+    result = machine.run(name='a', score_adj=-5, conflicts='take_over')
+    assert result['services'][0]['boot']['score_adj'] == -5 and path.read_bytes().replace(MARKER, b'') == body.replace(
+        MARKER, b'')
+    assert b'Nice' not in body or b'\nNice' in path.read_bytes()
+    assert not machine.run(name='a', score_adj=-5)['changed']
+    machine.run(name='a', state='absent')
+    assert path.read_bytes() == body
+    assert not machine.run(name='a', state='absent')['changed']
+
+
+def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
+    path = machine.put(THEIRS, '[Service]\n' + 'OOMScoreAdjust=5\n' * 11)
+    before = everything(machine)
+    with monkeypatch.context() as patched, pytest.raises(Refusal, match='no end: .*95-x.conf line 2 sets'):
+        patched.setattr(_service_files, '_MAX_ROUNDS', 11)
+        machine.run(name='a', score_adj=-5, conflicts='take_over')
+    assert everything(machine) == before
+    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    assert path.read_bytes().count(MARKER) == 11
 
 
 def test_what_a_hidden_file_says_is_set_on_nobody(machine):
