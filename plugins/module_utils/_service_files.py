@@ -129,14 +129,23 @@ def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, overlay: Overlay
 
 
 def _taken_files(plan: Any, service: Service) -> List[str]:
-    """Drop-ins of the unit in which a line of ours stands commented out."""
-    found = []
+    """Drop-ins of the unit in which a line of ours stands commented out, but for those that another unit needs so."""
+    files, found = plan.situation.files, []  # type: Tuple[UnitFiles, List[str]]
+    keeping = set(plan.situation.ours) - set(one.name for one in plan.services if one.remove)
     for unit in _units_of(plan, service):
-        for path in plan.situation.files.drop_ins(unit):
-            data = plan.situation.files.read(path)
-            if path.startswith('/etc/') and path not in found and _restored(data) != data:
+        for path in files.drop_ins(unit) if _unit_names.template_of(unit.name) not in keeping else ():
+            data = files.read(path)
+            if path not in found and _restored(data) != data and plan.situation.host.real(path).startswith('/etc/'):
                 found.append(path)
-    return found
+    return [path for path in found if not any(_needs(plan, name, path) for name in keeping)]
+
+
+def _needs(plan: Any, name: str, path: str) -> bool:
+    """Whether our drop-in of the unit would lose a setting to the lines that were taken out of the file."""
+    files = plan.situation.files
+    unit, own = files.find(name), _unit_files.settings_of(plan.situation.ours[name])
+    now, then = [one.settings(unit) for one in (files, files.with_overlay({path: _restored(files.read(path))}))]
+    return any(own[key].value is not None and now[key].value != then[key].value for key in _unit_files.SETTINGS)
 
 
 def _commented_out(data: bytes, conflict: Conflict) -> bytes:

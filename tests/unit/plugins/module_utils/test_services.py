@@ -193,6 +193,53 @@ def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     assert path.read_bytes().count(MARKER) == 11
 
 
+def test_what_another_service_needs_taken_over_stays_so(machine):
+    machine.unit('b.service')
+    shared = machine.put(ETC + '/service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    before = machine.tree()
+    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    taken = shared.read_bytes()
+    assert not machine.run(name='b', state='absent')['changed']
+    machine.run(name='b', score_adj=-6)
+    machine.run(services=[{'name': 'a', 'score_adj': -5}], exclusive=True)
+    assert shared.read_bytes() == taken and not machine.exists(ETC + '/b.service.d')
+    machine.run(name='b', score_adj=-6)
+    machine.run(name='a', state='absent')
+    assert shared.read_bytes() == taken
+    machine.run(state='absent', exclusive=True)
+    assert {path: data for path, data in machine.tree().items() if not path.endswith('~')} == before
+
+
+def test_what_another_service_does_not_set_comes_back_without_it(machine):
+    machine.unit('b.service')
+    shared = machine.put(ETC + '/service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    machine.run(name='b', oom_policy='kill')
+    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', state='absent')
+    assert shared.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
+
+
+def test_what_a_template_needs_taken_over_stays_when_an_instance_is_taken_back(machine):
+    machine.unit('p@.service')
+    machine.process(20, unit='p@x.service')
+    theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    machine.run(name='p@', score_adj=-5, conflicts='take_over')
+    assert not machine.run(name='p@x', state='absent')['changed'] and MARKER in theirs.read_bytes()
+    machine.run(name='p@', state='absent')
+    assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
+
+
+@pytest.mark.parametrize('folder', [ETC, '/usr/lib/systemd/system'])
+def test_a_link_to_a_file_below_etc_is_taken_over_and_comes_back(machine, folder):
+    theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    link = machine.put(folder + '/a.service.d/y', '').with_name('95-x.conf')
+    link.symlink_to('/etc/a/x.conf')
+    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    assert MARKER in theirs.read_bytes()
+    machine.run(name='a', state='absent')
+    assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n' and link.is_symlink()
+
+
 def test_what_a_hidden_file_says_is_set_on_nobody(machine):
     machine.run(name='a', score_adj=-5)
     machine.put(ETC + '/a.service.d/.old.conf', '[Service]\nOOMScoreAdjust=700\n')
