@@ -8,12 +8,14 @@ Under strict overcommit nothing can be started any more once too much is committ
 anything: what the undo needs is opened and prepared before the first write.
 """
 
+import contextlib
 import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import ProcFile, WritableHost
@@ -21,15 +23,20 @@ from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import
 _RUNTIME = 'the sysctls at run time'
 
 
-def apply_plan(plan: Plan, last: Optional[Callable[[], None]] = None) -> List[str]:
+def apply_plan(plan: Plan, last: Optional[Callable[[Undo], None]] = None) -> List[str]:
     """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
 
-    ``last`` is called when all is done; what it raises puts everything back too.
+    ``last`` is called when all is done, with the way back; what it raises puts everything back too. It decides: a
+    record that then cannot be forgotten stays until the next run.
     """
-    with undone_on_failure() as undo:
-        backups = _apply(plan, undo)
-        if last is not None:
-            last()
+    with undone_on_failure(Refusal) as undo:
+        backups = apply_within(plan, undo)
+        if last is None:
+            _forget_record(plan, undo)
+        else:
+            last(undo)
+            with contextlib.suppress(OSError, MemoryError, ApplyError):
+                _forget_record(plan, undo)
         return backups
 
 
@@ -40,7 +47,8 @@ def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
         last()
 
 
-def _apply(plan: Plan, undo: Undo) -> List[str]:
+def apply_within(plan: Plan, undo: Undo) -> List[str]:
+    """The same as a part of something larger, and without forgetting what to go back to."""
     host = plan.situation.host
     if not plan.request.absent:
         _put_record(plan, undo)
@@ -50,10 +58,13 @@ def _apply(plan: Plan, undo: Undo) -> List[str]:
     for path, (before, after) in sorted(plan.files.items()):
         put(host, path, before, after, undo)
     _check_boot(plan)
-    if plan.request.absent:
-        _put_record(plan, undo)
     plan.warnings += _litter.clear_after_others(host, plan.litter)
     return backups
+
+
+def _forget_record(plan: Plan, undo: Undo) -> None:
+    if plan.request.absent:
+        _put_record(plan, undo)
 
 
 def _put_record(plan: Plan, undo: Undo) -> None:
@@ -97,7 +108,7 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
     finally:
         for proc_file in opened.values():
             proc_file.close()
-    undo.replace_last(_RUNTIME, lambda: _write_again(host, back))
+    undo.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
 
 
 def _able() -> Dict[str, int]:

@@ -22,16 +22,23 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _litter,
     _originals,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime
+from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime, apply_within
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, Amount, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, sysctl_path, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import (
+    Plan,
+    Policy,
+    Request,
+    Situation,
+    make_plan,
+    writes_between,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import PolicyOf, request_of, result_of
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 # The options of the modules whose changes at run time can be confirmed.
@@ -298,7 +305,7 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
         return Outcome(plan, [], _confirmation(PENDING, pending.within_s, pending,
                                                'check mode: this call would confirm it'))
 
-    def last() -> None:
+    def last(_undo: Undo) -> None:
         if not _end(host, pending):
             raise ApplyError('the confirmation came too late: the watchdog has just put run time back')
     backups = apply_plan(plan, last)
@@ -314,15 +321,27 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
     backups: List[str] = []
-    won: List[bool] = []
+
+    def last(undo: Undo) -> None:
+        if not _end(host, pending):
+            # The watchdog was faster, and may have written over what was written here: once more, knowing what was
+            # known. What fails now must not bring back a change that nothing watches any more.
+            plan.runtime_back = _as_put_back(plan, pending)
+            again = make_plan(Situation(host, plan.situation.originals), request, policy)
+            backups.extend(apply_within(again, undo))
     if not request.check_mode:
-        backups += apply_plan(plan, lambda: won.append(_end(host, pending)))
-    if False in won:
-        # The watchdog was faster, and may have written over what was written here: once more, knowing what was known.
-        again = make_plan(Situation(host, plan.situation.originals), request, policy)
-        backups += apply_plan(again) if again.to_do else []
+        backups += apply_plan(plan, last)
     return Outcome(plan, backups, _confirmation(
         NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation'))
+
+
+def _as_put_back(plan: Plan, pending: Pending) -> _knobs.State:
+    """What the watchdog makes of the run time that the plan found."""
+    from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import put_back, steps_of
+    state = dict(plan.runtime_before)
+    put_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
+             lambda step: _knobs.write(state, step.key, str(step.value)))
+    return state
 
 
 # -------------------------------------------------------------------------- helpers

@@ -117,6 +117,7 @@ class Plan(object):
         self.record_after = situation.originals
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
+        self.runtime_back = self.runtime_before  # what a failure goes back to
         self.boot = situation.boot(request)
         self.boot_before = dict((key, self.boot.values.get(key)) for key in policy.keys)
         self.boot_after = dict(self.boot_before)
@@ -146,8 +147,8 @@ class Plan(object):
 
     def writes_back(self) -> List[Write]:
         """The writes that undo L(writes), in a safe order."""
-        back = _writes_between(self.runtime_after, self.runtime_before)
-        return self.policy.order(back, self.runtime_after, self.runtime_before, self.situation)
+        back = writes_between(self.runtime_after, self.runtime_back)
+        return self.policy.order(back, self.runtime_after, self.runtime_back, self.situation)
 
 
 def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
@@ -174,7 +175,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
         asked.update({} if request.absent else target)
         _check_known(situation, target)
         plan.runtime_after.update(target)
-        plan.writes = policy.order(_writes_between(plan.runtime_before, plan.runtime_after),
+        plan.writes = policy.order(writes_between(plan.runtime_before, plan.runtime_after),
                                    plan.runtime_before, plan.runtime_after, situation)
     _plan_record(plan)
     plan.litter = _plan_litter(situation, request)
@@ -213,7 +214,7 @@ def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
 
 # --------------------------------------------------------------------- run time
 
-def _writes_between(before: _knobs.State, after: _knobs.State) -> List[Write]:
+def writes_between(before: _knobs.State, after: _knobs.State) -> List[Write]:
     """The writes that lead from one state to the other; one of ratio and kbytes stands for both."""
     pair = (_knobs.RATIO, _knobs.KBYTES)
     writes = [(key, int(after[key] or 0)) for key in before

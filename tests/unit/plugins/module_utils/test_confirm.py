@@ -16,6 +16,7 @@ import pytest
 from machine import OURS, FakeProcFile, Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _apply,
     _confirm,
     _confirm_state,
     _host,
@@ -672,9 +673,10 @@ def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
     nothing_is_left(machine)
 
 
-def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
-    """It read a value before, and wrote it after the run did."""
+def faster_watchdog(machine, patch):
+    """It read a value before, and writes it after the run that takes the change back did."""
     go(machine, admin_reserve_kbytes=9000)
+    files = machine.get(OURS), machine.get(_originals.FILE)
     _result, pending = wait(machine, admin_reserve_kbytes=10000)
     real = _confirm._end
 
@@ -684,10 +686,90 @@ def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
         machine.kernel_write(ADMIN_RESERVE, '9000')
         return real(host, which)
 
-    monkeypatch.setattr(_confirm, '_end', late)
-    go(machine, state='absent')
+    patch.setattr(_confirm, '_end', late)
+    return files
+
+
+def all_is_taken_back(machine):
     assert machine.state[ADMIN_RESERVE] == 8192 and machine.state[MEMORY] == 0
     assert machine.get(_originals.FILE) is None and machine.get(OURS) is None
+    assert not go(machine, state='absent')['changed']
+
+
+def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
+    faster_watchdog(machine, monkeypatch)
+    go(machine, state='absent')
+    all_is_taken_back(machine)
+
+
+@pytest.mark.parametrize('error', [OSError(errno.EIO, 'Input/output error'), Refusal('Refused.')])
+def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_done(machine, monkeypatch, error):
+    def failing(*_args):
+        raise error
+
+    with monkeypatch.context() as patch:
+        files = faster_watchdog(machine, patch)
+        late = _confirm._end
+
+        def then_fail(*args):
+            won = late(*args)
+            owner, name = (_confirm, 'make_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
+            patch.setattr(owner, name, failing)
+            return won
+
+        patch.setattr(_confirm, '_end', then_fail)
+        with pytest.raises(ApplyError, match='(Input|Refused).*Everything was put back'):
+            go(machine, state='absent')
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (0, 50, 9000)
+    assert (machine.get(OURS), machine.get(_originals.FILE)) == files and machine.waiting() == []
+    assert go(machine, state='absent')['changed']
+    all_is_taken_back(machine)
+
+
+def killed_when(machine, act, patched):
+    """A run that is killed where ``patched`` changes it to."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            patched()
+            act()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    machine.reload()
+
+
+def test_killed_when_the_faster_watchdog_is_done_it_goes_on_in_the_next_run(machine, monkeypatch):
+    with monkeypatch.context() as patch:
+        faster_watchdog(machine, patch)
+        killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
+            _confirm, '_as_put_back', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
+    assert machine.state[ADMIN_RESERVE] == 9000
+    go(machine, state='absent')
+    all_is_taken_back(machine)
+
+
+def test_killed_while_it_confirms_absent_it_goes_on_in_the_next_run(machine):
+    go(machine, admin_reserve_kbytes=9000)
+    _result, pending = wait(machine, mode=None, ratio=None, state='absent')
+    machine.connect()
+    killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
+        _confirm, '_end', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
+    os.kill(pending.pid, signal.SIGTERM)
+    machine.ended(pending)
+    assert machine.state[ADMIN_RESERVE] == 9000
+    go(machine, state='absent')
+    all_is_taken_back(machine)
+
+
+def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch):
+    go(machine, admin_reserve_kbytes=9000)
+    wait(machine, admin_reserve_kbytes=10000)
+    fails(monkeypatch, 'unlink', lambda path: path.endswith(_originals.FILE))
+    go(machine, state='absent')
+    assert machine.get(_originals.FILE) is not None
+    assert not go(machine, state='absent')['changed']
+    all_is_taken_back(machine)
 
 
 def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkeypatch):
