@@ -37,7 +37,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._plan import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import PolicyOf, request_of, result_of
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import (
+    PolicyOf,
+    add_backups,
+    request_of,
+    result_of,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
@@ -54,8 +59,8 @@ _LOOK_S = 0.01
 
 Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
 
-# What a run did: the plan, backups of foreign files, and what the module returns as C(confirmation).
-Outcome = NamedTuple('Outcome', [('plan', Plan), ('backups', List[str]), ('confirmation', Dict[str, Any])])
+# What a run does: the plan, and what the module returns.
+Outcome = NamedTuple('Outcome', [('plan', Plan), ('result', Dict[str, Any])])
 
 
 def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
@@ -64,10 +69,7 @@ def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values:
 
     Raises ConvertError, Refusal, ApplyError, OSError.
     """
-    outcome = carry_out(host, request_of(params, values, check_mode), policy_of(params), asked_of(params))
-    result = result_of(outcome.plan, outcome.backups)
-    result['changed'] = result['changed'] or outcome.confirmation['state'] == CONFIRMED
-    return dict(result, confirmation=outcome.confirmation)
+    return carry_out(host, request_of(params, values, check_mode), policy_of(params), asked_of(params)).result
 
 
 def asked_of(params: Dict[str, Any]) -> Asked:
@@ -108,6 +110,7 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
         _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
     waiting = _settled(host)
     stale = [pending for pending in waiting if not _confirm_state.is_watched(host, pending)]
+    warnings = [_GONE % _confirm_state.describe(pending) for pending in stale]
     watched = [pending for pending in waiting if pending not in stale]
     if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
@@ -116,8 +119,13 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
         return carry_out(host, request, policy, asked)
     else:
         outcome = _from_the_start(host, request, policy, asked, waiting)
+    outcome.plan.warnings.extend(warnings)
     _forget(host, stale, outcome)
     return outcome
+
+
+_GONE = ('a change at run time (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '
+         'more. This run took what it found as it is')
 
 
 def _settled(host: WritableHost) -> List[Pending]:
@@ -157,14 +165,12 @@ def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
 
     It is not where a change waits again, because after that one is put back they are what there is to know.
     """
+    if outcome.result['confirmation']['state'] == PENDING or outcome.plan.request.check_mode:
+        return
     for pending in stale:
-        outcome.plan.warnings.append(
-            'a change at run time (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back '
-            'any more. This run took what it found as it is' % _confirm_state.describe(pending))
-        if outcome.confirmation['state'] != PENDING and not outcome.plan.request.check_mode:
-            # All is done. One that cannot be removed is told again the next time.
-            with contextlib.suppress(OSError, MemoryError):
-                _confirm_state.claim(host, pending.name)
+        # All is done. One that cannot be removed is told again the next time.
+        with contextlib.suppress(OSError, MemoryError):
+            _confirm_state.claim(host, pending.name)
 
 
 # ------------------------------------------------------------------- nothing waits
@@ -177,9 +183,11 @@ def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked:
     plan = make_plan(Situation(host, unconfirmed), request, policy)
     why = _why_not_needed(plan, asked)
     if why is None:
-        return Outcome(plan, [], _start(plan, asked))
-    backups = apply_plan(plan) if plan.to_do and not request.check_mode else []
-    return Outcome(plan, backups, _confirmation(NOT_NEEDED, asked.within_s, reason=why))
+        return _start(plan, asked)
+    outcome = _outcome(plan, NOT_NEEDED, asked.within_s, reason=why)
+    if plan.to_do and not request.check_mode:
+        add_backups(outcome.result, apply_plan(plan))
+    return outcome
 
 
 def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
@@ -193,17 +201,20 @@ def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
     return None
 
 
-def _start(plan: Plan, asked: Asked) -> Dict[str, Any]:
+def _start(plan: Plan, asked: Asked) -> Outcome:
     """Write run time only, with a watchdog that puts it back."""
     if plan.request.check_mode:
-        return _confirmation(PENDING, asked.within_s, reason='check mode: nothing was started')
+        return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
     # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
     from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import WatchdogError, start, steps_of
     host = plan.situation.host
     pending = _new(plan, asked)
+    outcome = _outcome(plan, PENDING, asked.within_s, pending,
+                       'confirm it by the same call over a new connection, or run time is put back')
     steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)
     try:
         pending, warnings = start(host, pending, steps)
+        plan.warnings.extend(warnings)
         _check_alone(host, pending)
         apply_runtime(plan, lambda: _check_watched(host, pending))
     except WatchdogError as exc:
@@ -212,9 +223,7 @@ def _start(plan: Plan, asked: Asked) -> Dict[str, Any]:
     except BaseException:
         _give_up(host, pending)
         raise
-    plan.warnings.extend(warnings)
-    return _confirmation(PENDING, asked.within_s, pending,
-                         'confirm it by the same call over a new connection, or run time is put back')
+    return outcome
 
 
 def _new(plan: Plan, asked: Asked) -> Pending:
@@ -285,10 +294,9 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
             'of this module back at once by state: absent.'
             % (_confirm_state.until(pending), _confirm_state.describe(pending)))
     if is_same(pending.connection, connection(host)):
-        return Outcome(Plan(Situation(host), request, policy), [], _confirmation(
-            PENDING, pending.within_s, pending,
-            'this call came over the connection that made the change, which proves nothing: connect anew '
-            '(meta: reset_connection) and make it again'))
+        return _outcome(Plan(Situation(host), request, policy), PENDING, pending.within_s, pending,
+                        'this call came over the connection that made the change, which proves nothing: connect anew '
+                        '(meta: reset_connection) and make it again')
     return _confirm(host, request, policy, pending)
 
 
@@ -302,14 +310,14 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
             'still as the change left it is put back at %s. Make the call again after that.' % (
                 _text(plan.runtime_before, plan), _text(plan.runtime_after, plan), _confirm_state.until(pending)))
     if request.check_mode:
-        return Outcome(plan, [], _confirmation(PENDING, pending.within_s, pending,
-                                               'check mode: this call would confirm it'))
+        return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
+    outcome = _outcome(plan, CONFIRMED, pending.within_s)
 
     def last(_undo: Undo) -> None:
         if not _end(host, pending):
             raise ApplyError('the confirmation came too late: the watchdog has just put run time back')
-    backups = apply_plan(plan, last)
-    return Outcome(plan, backups, _confirmation(CONFIRMED, pending.within_s))
+    add_backups(outcome.result, apply_plan(plan, last))
+    return outcome
 
 
 def _text(state: _knobs.State, plan: Plan) -> str:
@@ -320,6 +328,7 @@ def _text(state: _knobs.State, plan: Plan) -> str:
 def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
+    outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
     backups: List[str] = []
 
     def last(undo: Undo) -> None:
@@ -330,9 +339,8 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
             again = make_plan(Situation(host, plan.situation.originals), request, policy)
             backups.extend(apply_within(again, undo))
     if not request.check_mode:
-        backups += apply_plan(plan, last)
-    return Outcome(plan, backups, _confirmation(
-        NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation'))
+        add_backups(outcome.result, apply_plan(plan, last) + backups)
+    return outcome
 
 
 def _as_put_back(plan: Plan, pending: Pending) -> _knobs.State:
@@ -358,7 +366,11 @@ def _runtime(host: WritableHost, pending: Pending) -> _knobs.State:
     return dict((key, _knobs.parse_value(host.read_text(sysctl_path(key)))) for key in pending.after)
 
 
-def _confirmation(state: str, within_s: int, pending: Optional[Pending] = None,
-                  reason: Optional[str] = None) -> Dict[str, Any]:
-    return {'state': state, 'within_s': within_s, 'reason': reason,
-            'until': None if pending is None else _confirm_state.until(pending)}
+def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,
+             reason: Optional[str] = None) -> Outcome:
+    """Made before anything is done: nothing that fails in it may come after. Only warnings are added, and backups."""
+    result = result_of(plan, [])
+    result['changed'] = result['changed'] or state == CONFIRMED
+    result['confirmation'] = {'state': state, 'within_s': within_s, 'reason': reason,
+                              'until': None if pending is None else _confirm_state.until(pending)}
+    return Outcome(plan, result)

@@ -772,6 +772,33 @@ def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch
     all_is_taken_back(machine)
 
 
+@pytest.mark.parametrize('waits, wish', [
+    (False, dict(WISH, confirm_within=0)), (False, WISH), (True, WISH), (True, {'state': 'absent'})])
+def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeypatch, waits, wish):
+    """Otherwise the run would say that nothing was changed."""
+    def none(*_args):
+        raise MemoryError
+
+    if waits:
+        wait(machine)
+        machine.connect()
+    before, state = machine.tree(), dict(machine.state)
+    monkeypatch.setattr(_confirm, 'result_of', none)
+    with pytest.raises(MemoryError):
+        go(machine, **wish)
+    machine.reload()
+    assert machine.tree() == before and machine.state == state and len(machine.waiting()) == int(waits)
+
+
+def test_no_memory_to_tell_of_a_killed_watchdog_comes_before_anything_is_done(machine, monkeypatch):
+    _result, pending = wait(machine)
+    kill_watchdog(machine, pending)
+    fails(monkeypatch, 'describe', lambda _pending: True, owner=_confirm_state)
+    with pytest.raises(OSError, match='Input'):
+        go(machine, mode='always')
+    assert machine.get(OURS) is None and machine.state[MEMORY] == 2
+
+
 def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkeypatch):
     me, real = os.getpid(), os.rename
     with monkeypatch.context() as patch:
