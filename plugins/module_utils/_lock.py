@@ -16,6 +16,7 @@ import time
 from typing import Iterator, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, naming
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
@@ -24,14 +25,18 @@ WAIT_S = 60.0
 _LOOK_S = 0.05
 # Whoever may not make the lock may not write what it guards. Root may, unless it is an image that is mounted read-only.
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
+# What a folder, a socket, a link, a pipe or a device in the file's place gives, and a folder that was deleted.
+_IN_THE_WAY = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
 
 
 @contextlib.contextmanager
 def held(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Alone from here on. Raises Refusal when somebody else is for too long, OSError."""
+    """Alone from here on. Raises Refusal when somebody else is, or something is in the way, for too long; OSError."""
     try:
         made, fd = _taken(host, wait_s)
     except OSError as exc:
+        if exc.errno in _IN_THE_WAY:
+            raise Refusal(_NO_FILE % explain(exc)) from exc
         if exc.errno != errno.EROFS and (exc.errno not in _FORBIDDEN or os.geteuid() == 0):
             raise
         made, fd = [], -1
@@ -51,7 +56,11 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
             made += [folder for folder in host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE) if folder not in made]
             fd = host.open_private(FILE)
         except (FileNotFoundError, FileExistsError):
-            continue  # whoever had it is removing it just now
+            if time.monotonic() > end_s:
+                _remove(host, made)
+                raise
+            time.sleep(_LOOK_S)  # whoever had it is removing it just now
+            continue
         except BaseException:
             _remove(host, made)
             raise
@@ -102,6 +111,8 @@ def _holder(fd: int) -> str:
 
 _BUSY = ('Another run of this collection (PID %s) is changing this machine, and has not ended within %d s. Nothing was '
          'changed. Try again when it has ended.')
+_NO_FILE = ('%s. Nothing was changed. One run at a time changes a machine, and the lock for that is a file. Remove, or '
+            'umount, what is in its place.')
 
 
 def _release(host: WritableHost, made: List[str], fd: int) -> None:

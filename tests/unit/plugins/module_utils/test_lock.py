@@ -5,6 +5,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -128,11 +129,42 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     real = WritableHost.locate
     try:
         WritableHost.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
-        with pytest.raises(OSError, match='symbolic'), _lock.held(host):
+        with pytest.raises(Refusal, match='symbolic.*Remove'), _lock.held(host):
             pass
     finally:
         WritableHost.locate = real
     assert (tmp_path / 'target').read_text() == 'x'
+
+
+def a_socket(path, monkeypatch):
+    monkeypatch.chdir(path.parent)  # the name of a socket is short
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+
+
+@pytest.mark.parametrize('make', [
+    lambda path, _patch: path.mkdir(), lambda path, _patch: os.mkfifo(path), a_socket])
+def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, monkeypatch, make):
+    (tmp_path / 'run/oomkit').mkdir()
+    make(tmp_path / 'run/oomkit/lock', monkeypatch)
+    with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), _lock.held(host):
+        raise AssertionError('it was not taken')
+
+
+@pytest.mark.parametrize('error', [FileNotFoundError(2, 'No such file or directory', _lock.FILE),
+                                   FileExistsError(17, 'File exists', RUN_FOLDER)])
+def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypatch, error):
+    """As a bind mount can be one: it is there, and nothing can be made in it."""
+    tries = []
+
+    def deleted(_path):
+        tries.append(1)
+        assert len(tries) < 100
+        raise error
+    monkeypatch.setattr(host, 'open_private', deleted)
+    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed.*umount'), _lock.held(host, 0.3):
+        raise AssertionError('it was not taken')
+    assert len(tries) > 1 and left(host) == ['/run']
 
 
 @pytest.mark.parametrize('call', ['flock', 'ftruncate', 'pwrite', 'fstat'])
