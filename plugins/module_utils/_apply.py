@@ -9,6 +9,7 @@ anything: what the undo needs is opened and prepared before the first write.
 """
 
 import contextlib
+import errno
 import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
@@ -161,9 +162,13 @@ def _check_startable(able: Dict[str, int]) -> None:
     """Whoever could start a program before must still be able to."""
     for who, error in probe().items():
         if error and not able.get(who):
-            raise ApplyError('with the new limit %s cannot start a program any more (%s): Committed_AS is too near '
-                             'to CommitLimit. Raise the ratio, kbytes or commit_limit, or lower the reserves'
-                             % (who, os.strerror(error)))
+            raise ApplyError((_LIMIT if error == errno.ENOMEM else _OTHER_CAUSE) % (who, os.strerror(error)))
+
+
+_LIMIT = ('with the new limit %s cannot start a program any more (%s): Committed_AS is too near to CommitLimit. Raise '
+          'the ratio, kbytes or commit_limit, or lower the reserves')
+_OTHER_CAUSE = ('right after the change %s could not start a program (%s), and not for lack of memory. Remove the '
+                'cause, such as too many processes (pids.max, TasksMax, ulimit -u), and run the task again')
 
 
 # ------------------------------------------------------------------------ files

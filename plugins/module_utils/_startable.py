@@ -10,6 +10,7 @@ CAP_SYS_ADMIN may use up admin_reserve_kbytes on top (``__vm_enough_memory``, mm
 
 import errno
 import os
+import time
 from typing import Dict
 
 ROOT = 'root'
@@ -17,6 +18,12 @@ OTHERS = 'a user without CAP_SYS_ADMIN'
 
 _NOBODY = 65534
 _PROGRAMS = ('/bin/true', '/usr/bin/true')
+# Says nothing of memory, and may pass: there are too many processes just now (pids.max), or a signal came.
+_PASSING = (errno.EAGAIN, errno.EINTR)
+_WAIT_S = 0.2
+# What ends a child that finds no memory, besides ENOMEM: execve(2) answers E2BIG where the new stack cannot grow for
+# its arguments (get_arg_page, fs/exec.c), and the dynamic loader ends with 127 where it can map no library.
+_NO_MEMORY = (errno.E2BIG, 127)
 
 
 def probe() -> Dict[str, int]:
@@ -25,6 +32,14 @@ def probe() -> Dict[str, int]:
 
 
 def _start(unprivileged: bool) -> int:
+    error = _start_once(unprivileged)
+    if error in _PASSING:
+        time.sleep(_WAIT_S)
+        error = _start_once(unprivileged)
+    return error
+
+
+def _start_once(unprivileged: bool) -> int:
     try:
         pid = os.fork()
     except OSError as exc:
@@ -37,7 +52,9 @@ def _start(unprivileged: bool) -> int:
 def _answer(pid: int) -> int:
     """The child's errno; a child killed within execve(2) ran out of memory past the point of no return."""
     _pid, status = os.waitpid(pid, 0)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else errno.ENOMEM
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) not in _NO_MEMORY:
+        return os.WEXITSTATUS(status)
+    return errno.ENOMEM
 
 
 def _child(unprivileged: bool) -> None:
