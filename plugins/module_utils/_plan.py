@@ -234,13 +234,16 @@ def _check_known(situation: Situation, target: Dict[str, int]) -> None:
                           'configuration only.' % (key, value, sysctl_path(key)))
 
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+
+
 def _check_writable(situation: Situation, request: Request, policy: Policy) -> None:
     """Refuse where these sysctls cannot, or should not, be set from here."""
     inside = ' (container: %s)' % situation.container if situation.container else ''
     refused = situation.host.write_refusal(sysctl_path(policy.keys[0]))
     owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
              'only the boot configuration (image builds, chroots)' % policy.keys[0])
-    if refused == errno.EROFS or (refused in (errno.EACCES, errno.EPERM) and os.geteuid() == 0):
+    if refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0):
         raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
             policy.keys[0], os.strerror(refused), inside, owner), CONTAINER)
     if situation.container and not request.force:
@@ -249,9 +252,12 @@ def _check_writable(situation: Situation, request: Request, policy: Policy) -> N
     if refused == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
                       'boot configuration.' % sysctl_path(policy.keys[0]))
-    if refused is not None and not request.check_mode:
+    if refused is None or request.check_mode:
+        return
+    if refused in _FORBIDDEN:
         raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
             sysctl_path(policy.keys[0]), os.strerror(refused)))
+    raise OSError(refused, os.strerror(refused), sysctl_path(policy.keys[0]))
 
 
 def _runtime_of_boot(plan: Plan, outcome: _boot.Outcome) -> Dict[str, int]:

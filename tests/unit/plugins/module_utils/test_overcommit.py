@@ -478,6 +478,18 @@ def test_a_lack_of_memory_that_has_another_name(monkeypatch, execv):
     assert set(_startable.probe().values()) == {errno.ENOMEM}
 
 
+@pytest.mark.parametrize('error, uid, told', [
+    (errno.ENOMEM, 0, OSError), (errno.EMFILE, 0, OSError), (errno.EIO, 1000, OSError), (errno.EACCES, 1000, Refusal)])
+def test_only_who_may_not_write_is_told_to_become_root(machine, monkeypatch, error, uid, told):
+    monkeypatch.setattr(Machine, 'write_refusal', lambda _machine, _path: error)
+    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    with pytest.raises(told) as caught:
+        run(machine, 'overcommit', mode='never', ratio=90)
+    assert ('become' in str(caught.value)) is (told is Refusal)
+    assert '/proc/sys/vm/overcommit' in str(caught.value) and os.strerror(error) in str(caught.value)
+    run(machine, 'overcommit', check=True, mode='never', ratio=90)
+
+
 def test_a_second_take_over_needs_no_second_copy_of_the_same_text(machine):
     theirs = '/etc/sysctl.d/zz.conf'
     machine.put(theirs, 'vm.overcommit_ratio = 70\n')
