@@ -98,11 +98,14 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
 
 
 def _units_of(plan: Any, service: Service) -> List[Unit]:
-    """The unit, and of a template the instances that run or are enabled."""
+    """The unit, and of a template the instances that run or are enabled; where it is taken back, those that did, too.
+    """
     if not _unit_names.is_template(service.name):
         return [service.unit]
     names = set(state['Id'] for state in service.states)
     names.update(plan.situation.files.enabled_instances(service.name.partition('@')[0]))
+    if service.remove:
+        names.update(plan.situation.files.instances_with_drop_ins(service.name))
     return [service.unit] + [service.unit._replace(name=name) for name in sorted(names)]
 
 

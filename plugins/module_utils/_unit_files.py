@@ -10,7 +10,7 @@ Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in 
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
@@ -253,6 +253,12 @@ class UnitFiles(object):
         return sorted(set(name for folder in self._search for name in self._names(folder)
                           if name.endswith(_unit_names.SERVICE)))
 
+    def instances_with_drop_ins(self, template: str) -> List[str]:
+        """Instances of the template that have drop-ins for themselves, be it by another name, whether they run or not.
+        """
+        return sorted(set(name for name in (self.find(one).name for one in self._with_drop_ins())
+                          if _unit_names.template_of(name) == template))
+
     def enabled_instances(self, prefix: str) -> List[str]:
         """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
         found = set()
@@ -295,13 +301,15 @@ class UnitFiles(object):
         """By unit, its aliases that have drop-ins of their own: those count for it as well."""
         if self._aliases is None:
             self._aliases = {}
-            with_drop_ins = set(name[:-len('.d')] for base in self._search for name in self._names(base)
-                                if name.endswith('.service.d'))
-            for name in sorted(with_drop_ins):
+            for name in sorted(self._with_drop_ins()):
                 real = self.find(name).name
                 if real != name:
                     self._aliases.setdefault(real, []).append(name)
         return self._aliases
+
+    def _with_drop_ins(self) -> Set[str]:
+        return set(name[:-len('.d')] for base in self._search for name in self._names(base)
+                   if name.endswith('.service.d'))
 
     def _planned(self, folder: str) -> bool:
         return any(path.startswith(folder + '/') and data is not None for path, data in self.overlay.items())

@@ -4,6 +4,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 from services_machine import ETC, ServiceMachine
@@ -226,6 +227,43 @@ def test_what_a_template_needs_taken_over_stays_when_an_instance_is_taken_back(m
     machine.run(name='p@', score_adj=-5, conflicts='take_over')
     assert not machine.run(name='p@x', state='absent')['changed'] and MARKER in theirs.read_bytes()
     machine.run(name='p@', state='absent')
+    assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
+
+
+def stop(machine, pid, unit):
+    machine.end(pid)
+    shutil.rmtree(machine.base / 'sys/fs/cgroup/system.slice' / unit)
+
+
+@pytest.mark.parametrize('folder', [ETC + '/p@x.service.d', '/etc/systemd/system.control/p@x.service.d',
+                                    ETC + '/q.service.d', '/usr/lib/systemd/system/p@x.service.d'])
+@pytest.mark.parametrize('gone', [False, True])
+def test_what_was_taken_over_of_an_instance_comes_back_when_it_has_stopped(machine, folder, gone):
+    machine.unit('p@.service')
+    (machine.base / ETC[1:]).mkdir(parents=True, exist_ok=True)
+    (machine.base / ETC[1:] / 'q.service').symlink_to('p@x.service')
+    machine.process(20, unit='p@x.service')
+    theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    machine.put(folder + '/y', '').with_name('95-x.conf').symlink_to('/etc/a/x.conf')
+    machine.run(name='p@', score_adj=-5, conflicts='take_over')
+    assert MARKER in theirs.read_bytes()
+    stop(machine, 20, 'p@x.service')
+    if gone:
+        (machine.base / 'usr/lib/systemd/system/p@.service').unlink()
+    assert machine.run(state='absent', exclusive=True)['changed']
+    assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
+    assert not machine.run(name='p@', state='absent')['changed']
+
+
+def test_what_an_instance_that_stopped_needs_taken_over_stays_so(machine):
+    machine.unit('p@.service')
+    machine.process(20, unit='p@x.service')
+    theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
+    machine.run(services=[{'name': 'p@', 'score_adj': -5}, {'name': 'p@x', 'score_adj': -6}], conflicts='take_over')
+    stop(machine, 20, 'p@x.service')
+    machine.run(name='p@', state='absent')
+    assert MARKER in theirs.read_bytes()
+    machine.run(name='p@x', state='absent')
     assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
 
 
