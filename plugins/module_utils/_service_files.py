@@ -5,14 +5,14 @@
 """Plan the drop-ins: edit ours, see which line of which file would win at the next start, and settle conflicts."""
 
 import itertools
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files, _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER, Files
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Overlay, Unit, UnitFiles
 
 # Each round takes a line out of a file, and no sensible file has so many.
@@ -22,31 +22,73 @@ Conflict = NamedTuple('Conflict', [('unit', str), ('setting', str), ('wanted', A
                                    ('file', Optional[str]), ('line', Optional[int])])
 
 
+class _Draft(object):
+    """Files as they will be. One that links give several names is one: what is planned for it counts for all of them.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._names: Dict[str, str] = {}
+        self.overlay: Overlay = {}
+
+    def put(self, path: str, data: Optional[bytes]) -> None:
+        """Plan this content for the file."""
+        real = self._host.real(path)
+        self.overlay[real] = data
+        if path == real or real not in self._names:
+            self._names[real] = path
+
+    def changes(self) -> Files:
+        """What differs from what is there, each file by the first of its names, or by that which is no link."""
+        found = ((self._names[real], data) for real, data in self.overlay.items())
+        pairs = [(path, (self._host.read_bytes(path), data)) for path, data in found]
+        return dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+
+
 def plan_files(plan: Any) -> UnitFiles:
     """Fill the plan's files, conflicts and what is taken over; the unit files as they will be. Raises Refusal."""
-    overlay: Overlay = {}
+    host = plan.situation.host
+    draft = _Draft(host)
+    _join(plan)
+    keeping = _keeping(plan)
     for service in plan.services:
         if service.transient and not service.remove:
             continue
         if service.remove:
-            _draft_removal(plan, service, overlay)
+            _draft_removal(plan, service, draft, keeping)
         else:
-            _draft_settings(plan, service, overlay)
-    _settle(plan, overlay)
-    host = plan.situation.host
-    pairs = [(path, (host.read_bytes(path), data)) for path, data in overlay.items()]
-    plan.files = dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
-    return plan.situation.files.with_overlay(overlay)
+            _draft_settings(plan, service, draft)
+    taken = _settle(plan, draft)
+    plan.files = draft.changes()
+    plan.taken_over = [path for path in plan.files if host.real(path) in taken]
+    return plan.situation.files.with_overlay(draft.overlay)
 
 
-def _draft_settings(plan: Any, service: Service, overlay: Overlay) -> None:
+def _join(plan: Any) -> None:
+    """Services of which links make our drop-ins one file get the same: what is asked for counts for all of them."""
+    real, listed = plan.situation.host.real, {}  # type: Any, Dict[str, Service]
+    for service in plan.services:
+        if service.remove or service.transient:
+            continue
+        path = real(_drop_in.path_of(service.name))
+        other = listed.setdefault(path, service)
+        if other.wanted() != service.wanted():
+            raise Refusal('The drop-ins of %s and %s are one file, as links lead from both to %s, and different '
+                          'settings are asked for. Nothing was changed. Ask for the same ones for both, or replace '
+                          'the link of one of them by a folder of its own.'
+                          % (other.wish.asked, service.wish.asked, harmless(path)))
+    plan.services = [one for one in plan.services if not one.remove or one.name not in plan.situation.ours
+                     or real(_drop_in.path_of(one.name)) not in listed]
+
+
+def _draft_settings(plan: Any, service: Service, draft: _Draft) -> None:
     path = _drop_in.path_of(service.name)
     data = plan.situation.host.read_bytes(path)
     if data is not None and not _drop_in.is_ours(data):
         raise Refusal('%s is there and was not made by this collection (its first line does not say so). Nothing was '
                       'changed. Move it to another name, or remove it.' % path)
     if data is None or not _says(data, service.wanted()):
-        overlay[path] = _drop_in.edit(data, service.wanted())
+        draft.put(path, _drop_in.edit(data, service.wanted()))
 
 
 def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
@@ -55,25 +97,29 @@ def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
     return all(causes[key].value == value for key, value in wanted.items())
 
 
-def _draft_removal(plan: Any, service: Service, overlay: Overlay) -> None:
+def _draft_removal(plan: Any, service: Service, draft: _Draft, keeping: List[str]) -> None:
     """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
-    for path in _taken_files(plan, service):
-        overlay[path] = _restored(plan.situation.files.read(path))
+    for path in _taken_files(plan, service, keeping):
+        draft.put(path, _restored(plan.situation.files.read(path)))
     data = plan.situation.ours.get(service.name)
     if data is not None:
-        overlay[_drop_in.path_of(service.name)] = _drop_in.without_ours(data)
+        draft.put(_drop_in.path_of(service.name), _drop_in.without_ours(data))
 
 
 # -------------------------------------------------------------------- conflicts
 
-def _settle(plan: Any, overlay: Overlay) -> None:
-    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal."""
+def _settle(plan: Any, draft: _Draft) -> Set[str]:
+    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal.
+
+    Where the files lie of which lines were taken over.
+    """
+    taken: Set[str] = set()
     for _round in range(_MAX_ROUNDS):
-        files = plan.situation.files.with_overlay(overlay)
+        files = plan.situation.files.with_overlay(draft.overlay)
         found = [conflict for service in plan.services for conflict in _conflicts(plan, service, files)]
         if not found or plan.request.conflicts != 'take_over':
             break
-        _take_over(plan, found[0], files, overlay)
+        taken.add(_take_over(plan, found[0], files, draft))
     else:
         raise Refusal('Nothing was changed. conflicts: take_over found no end: %s' % _text(found[0]))
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
@@ -82,6 +128,7 @@ def _settle(plan: Any, overlay: Overlay) -> None:
                       'them, or use conflicts: take_over (comments the lines out) or warn.'
                       % '. '.join(_text(conflict) for conflict in found))
     plan.warnings += [_text(conflict) for conflict in found]
+    return taken
 
 
 def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
@@ -120,21 +167,19 @@ def _text(conflict: Conflict) -> str:
         'nothing (a reset)' if conflict.boot is None else conflict.boot, conflict.wanted)
 
 
-def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, overlay: Overlay) -> None:
-    """Turn the winning line into a comment."""
+def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -> str:
+    """Turn the winning line into a comment; where its file lies."""
     path = plan.situation.host.real(conflict.file or '/')
     if not path.startswith('/etc/'):
         raise Refusal('Nothing was changed. %s. Only files below /etc are changed by conflicts: take_over: put a '
                       'file of the same name below %s, or use conflicts: warn.' % (_text(conflict), _unit_files.ETC))
-    overlay[conflict.file] = _commented_out(files.read(conflict.file), conflict)
-    if conflict.file not in plan.taken_over:
-        plan.taken_over.append(conflict.file)
+    draft.put(conflict.file or '', _commented_out(files.read(path), conflict))
+    return path
 
 
-def _taken_files(plan: Any, service: Service) -> List[str]:
-    """Drop-ins of the unit in which a line of ours stands commented out, but for those that another unit needs so."""
+def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
+    """Drop-ins of the unit in which a line of ours stands commented out, but for those that one of others needs so."""
     files, found = plan.situation.files, []  # type: Tuple[UnitFiles, List[str]]
-    keeping = set(plan.situation.ours) - set(one.name for one in plan.services if one.remove)
     for unit in _units_of(plan, service):
         for path in files.drop_ins(unit) if _unit_names.template_of(unit.name) not in keeping else ():
             data = files.read(path)
@@ -143,12 +188,21 @@ def _taken_files(plan: Any, service: Service) -> List[str]:
     return [path for path in found if not any(_needs(plan, name, path) for name in keeping)]
 
 
+def _keeping(plan: Any) -> List[str]:
+    """The units whose drop-ins of ours stay. One that links make the same as a drop-in that goes is gone with it."""
+    real, ours = plan.situation.host.real, plan.situation.ours
+    gone = set(real(_drop_in.path_of(one.name)) for one in plan.services if one.remove and one.name in ours)
+    return [name for name in ours if real(_drop_in.path_of(name)) not in gone]
+
+
 def _needs(plan: Any, name: str, path: str) -> bool:
     """Whether our drop-in of the unit would lose a setting to the lines that were taken out of the file."""
     files = plan.situation.files
-    unit, own = files.find(name), _unit_files.settings_of(plan.situation.ours[name])
-    now, then = [one.settings(unit) for one in (files, files.with_overlay({path: _restored(files.read(path))}))]
-    return any(own[key].value is not None and now[key].value != then[key].value for key in _unit_files.SETTINGS)
+    then = files.with_overlay({plan.situation.host.real(path): _restored(files.read(path))})
+    own = _unit_files.settings_of(plan.situation.ours[name])
+    return any(own[key].value is not None and files.settings(unit)[key].value != then.settings(unit)[key].value
+               for unit in map(files.find, [name] + files.instances_with_drop_ins(name))
+               for key in _unit_files.SETTINGS)
 
 
 def _commented_out(data: bytes, conflict: Conflict) -> bytes:

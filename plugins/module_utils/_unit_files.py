@@ -8,6 +8,7 @@ Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in 
 ``config_parse`` in src/shared/conf-parser.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
 """
 
+import errno
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Set
@@ -55,7 +56,8 @@ Unit = NamedTuple('Unit', [
 ])
 LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
 
-# Contents of files as they will be, by path; None for a file that will be gone.
+# Contents of files as they will be, None for one that will be gone, by the path after all links: a file may have
+# several names.
 Overlay = Dict[str, Optional[bytes]]
 UNSET = Cause(None, None, None)
 
@@ -179,6 +181,7 @@ class UnitFiles(object):
         self.host = host
         self.overlay = overlay or {}
         self._listings: Dict[str, List[str]] = {}
+        self._reals: Dict[str, str] = {}
         self._search = _without_twins(host, SEARCH)
         self._aliases: Optional[Dict[str, List[str]]] = None
         self._drop_ins: Dict[str, List[str]] = {}
@@ -190,20 +193,32 @@ class UnitFiles(object):
     def _names(self, folder: str) -> List[str]:
         if folder not in self._listings:
             names = set(self.host.names(folder))
+            real = self._real(folder) if self.overlay else folder
             for path, data in self.overlay.items():
                 parent, _slash, name = path.rpartition('/')
-                if parent == folder and data is not None:
+                if parent == real and data is not None:
                     names.add(name)
-                elif parent == folder:
+                elif parent == real:
                     names.discard(name)
             self._listings[folder] = sorted(names, key=to_bytes)
         return self._listings[folder]
 
     def read(self, path: str) -> bytes:
         """The file's content, empty when it is not there, or when nothing can be: systemd goes on without it."""
-        if path in self.overlay:
-            return self.overlay[path] or b''
+        if self.overlay and self._real(path) in self.overlay:
+            return self.overlay[self._real(path)] or b''
         return (self.host.read_bytes(path) or b'') if self.host.opens(path) else b''
+
+    def _real(self, path: str) -> str:
+        """The path after all links; as it is where they lead in circles."""
+        if path not in self._reals:
+            try:
+                self._reals[path] = self.host.real(path)
+            except OSError as exc:
+                if exc.errno != errno.ELOOP:
+                    raise
+                self._reals[path] = path
+        return self._reals[path]
 
     # ------------------------------------------------------------------ units
 
@@ -256,7 +271,8 @@ class UnitFiles(object):
     def instances_with_drop_ins(self, template: str) -> List[str]:
         """Instances of the template that have drop-ins for themselves, be it by another name, whether they run or not.
         """
-        return sorted(set(name for name in (self.find(one).name for one in self._with_drop_ins())
+        names = self._with_drop_ins() if _unit_names.is_template(template) else ()
+        return sorted(set(name for name in (self.find(one).name for one in names)
                           if _unit_names.template_of(name) == template))
 
     def enabled_instances(self, prefix: str) -> List[str]:
@@ -293,7 +309,7 @@ class UnitFiles(object):
         for name in [unit.name] + self._other_names().get(unit.name, []):
             for base in self._search:
                 folders += [base + '/' + one + '.d' for one in _unit_names.drop_in_names(name)
-                            if one + '.d' in self._names(base) or self._planned(base + '/' + one + '.d')]
+                            if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
         # The weakest of all: what counts for every service.
         return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
 
@@ -311,8 +327,9 @@ class UnitFiles(object):
         return set(name[:-len('.d')] for base in self._search for name in self._names(base)
                    if name.endswith('.service.d'))
 
-    def _planned(self, folder: str) -> bool:
-        return any(path.startswith(folder + '/') and data is not None for path, data in self.overlay.items())
+    def _planned(self, base: str, folder: str) -> bool:
+        start = '%s/%s/' % (self._real(base), folder) if self.overlay else ''
+        return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
 
     def settings(self, unit: Unit) -> Dict[str, Cause]:
         """What the next start of the unit gives, for each of SETTINGS, and the line that causes it."""

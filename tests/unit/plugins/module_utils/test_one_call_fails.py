@@ -243,6 +243,21 @@ def linked_service_machine(root):
     return machine
 
 
+def sharing_service_machine(root):
+    """Services that have a file, and two that have all their drop-ins, in common: links lead from each to it."""
+    machine = service_machine(root)
+    machine.unit('c.service')
+    machine.process(130, unit='c.service')
+    machine.put('/srv/dropins/50-theirs.conf', '[Service]\nOOMScoreAdjust=5\n')
+    machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=6\n')
+    own(machine, '/etc/cm/zz.conf')
+    for link, target in ((f'{ETC}/a.service.d', '/srv/dropins'), (f'{ETC}/c.service.d', '/srv/dropins'),
+                         (f'{ETC}/b.service.d/zzz.conf', '/etc/cm/zz.conf'),
+                         ('/srv/dropins/zzz.conf', '/etc/cm/zz.conf')):
+        (machine.base / link.lstrip('/')).symlink_to(target)
+    return machine
+
+
 def openrc_machine(root):
     machine = service_machine(root, init='openrc')
     shutil.rmtree(machine.base / 'usr/lib/systemd')
@@ -264,6 +279,8 @@ def services(machine, **params):
 STRICT = {'mode': 'never', 'kbytes': 3000000, 'admin_reserve_kbytes': 9000, 'conflicts': 'take_over'}
 BOTH = {'services': [{'name': 'a', 'score_adj': -5, 'oom_policy': 'kill'}, {'name': 'b', 'score_adj': 9}],
         'conflicts': 'take_over'}
+SHARED = {'services': BOTH['services'] + [{'name': 'c', 'score_adj': -5, 'oom_policy': 'kill'}],
+          'conflicts': 'take_over'}
 INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
 PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
 ABSENT = {'state': 'absent'}
@@ -287,6 +304,11 @@ CASES = {
     'services through links': (linked_service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
     'services through links, absent': (linked_service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
                                        {'state': 'absent', 'exclusive': True}),
+    'services that share files': (sharing_service_machine, services, None, SHARED,
+                                  {'state': 'absent', 'exclusive': True}),
+    'services that share files, absent': (sharing_service_machine, services, SHARED,
+                                          {'state': 'absent', 'exclusive': True},
+                                          {'state': 'absent', 'exclusive': True}),
     'instances': (service_machine, services, None, INSTANCES, {'name': 'foo@', 'state': 'absent'}),
     'instances, absent': (service_machine, services, INSTANCES, {'name': 'foo@', 'state': 'absent'},
                           {'name': 'foo@', 'state': 'absent'}),

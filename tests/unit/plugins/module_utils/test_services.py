@@ -278,6 +278,99 @@ def test_a_link_to_a_file_below_etc_is_taken_over_and_comes_back(machine, folder
     assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n' and link.is_symlink()
 
 
+def link(machine, path, target):
+    path = machine.base / path.lstrip('/')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+@pytest.fixture
+def pair(machine):
+    machine.unit('b.service')
+    machine.process(20, unit='b.service')
+    return machine
+
+
+SET_BOTH = [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}]
+ALL_BACK = {'state': 'absent', 'exclusive': True}
+
+
+def without_copies(machine):
+    return {path: data for path, data in machine.tree().items() if not path.endswith('~')}
+
+
+@pytest.mark.parametrize('place', ['/etc/cm/zz.conf', ETC + '/a.service.d/zz.conf', ETC + '/b.service.d/zz.conf'])
+@pytest.mark.parametrize('at_once', [True, False])
+def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, at_once):
+    shared = pair.put(place, '[Service]\nOOMScoreAdjust=7\nOOMScoreAdjust=8\n')
+    for name in 'ab':
+        if place != f'{ETC}/{name}.service.d/zz.conf':
+            link(pair, f'{ETC}/{name}.service.d/zz.conf', place)
+    before = without_copies(pair)
+    for services in [SET_BOTH] if at_once else [[one] for one in SET_BOTH]:
+        result = pair.run(services=services, conflicts='take_over')
+    assert shared.read_bytes().count(MARKER) == 2 and result['services'][-1]['boot']['score_adj'] == 9
+    assert not pair.run(services=SET_BOTH)['changed']
+    if at_once:
+        copy, = result['backup_files']
+        named = {one['before_header'] for one in result['diff'] if 'zz.conf' in one['before_header']}
+        assert len(named) == 1 and copy.startswith(ETC) and named.pop() + '.oomkit-' in copy
+    pair.run(name='a', state='absent')
+    assert shared.read_bytes().count(MARKER) == 2 and not pair.run(services=SET_BOTH[1:])['changed']
+    pair.run(services=SET_BOTH)
+    pair.run(**ALL_BACK)
+    assert without_copies(pair) == before and not pair.run(**ALL_BACK)['changed']
+
+
+def share_folder(machine, place):
+    machine.put(place + '/zz.conf', '[Service]\nOOMScoreAdjust=7\n')
+    for name in 'ab':
+        if place != f'{ETC}/{name}.service.d':
+            link(machine, f'{ETC}/{name}.service.d', place)
+
+
+@pytest.mark.parametrize('place', ['/etc/cm', ETC + '/a.service.d', ETC + '/b.service.d'])
+def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else(pair, place):
+    share_folder(pair, place)
+    before = everything(pair)
+    with pytest.raises(Refusal, match=f'drop-ins of a and b are one file.* to {place}/90-oomkit.conf.*Nothing was'):
+        pair.run(services=SET_BOTH, conflicts='take_over')
+    with pytest.raises(Refusal, match='are one file'):
+        pair.run(services=[{'name': 'a', 'oom_policy': 'kill'}, SET_BOTH[1]], conflicts='take_over')
+    assert everything(pair) == before
+    same = [{'name': 'a', 'score_adj': 9}, {'name': 'b', 'score_adj': 9}]
+    assert pair.run(services=same, conflicts='take_over')['changed']
+    assert pair.get(place + '/90-oomkit.conf').count('OOMScoreAdjust=9') == 1
+    assert not pair.run(services=same, exclusive=True)['changed']
+    pair.run(**ALL_BACK)
+    assert without_copies(pair) == before[0] and not pair.run(**ALL_BACK)['changed']
+
+
+def test_a_drop_in_that_is_another_services_too_stays_with_exclusive_and_goes_once(pair):
+    share_folder(pair, '/etc/cm')
+    before = everything(pair)
+    assert pair.run(services=SET_BOTH[1:], exclusive=True, conflicts='take_over')['changed']
+    again = pair.run(services=SET_BOTH[1:], exclusive=True)
+    assert not again['changed'] and [one['name'] for one in again['services']] == ['b']
+    pair.run(name='b', state='absent')
+    assert without_copies(pair) == before[0]
+
+
+def test_what_a_template_needs_of_an_instance_that_stopped_stays_taken_over_where_another_has_the_file_too(machine):
+    machine.unit('p@.service')
+    machine.process(20, unit='p@x.service')
+    theirs = machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=5\n')
+    for name in ('a', 'p@x'):
+        link(machine, f'{ETC}/{name}.service.d/zz.conf', '/etc/cm/zz.conf')
+    wish = [{'name': 'a', 'score_adj': -5}, {'name': 'p@', 'score_adj': -6}]
+    machine.run(services=wish, conflicts='take_over')
+    stop(machine, 20, 'p@x.service')
+    machine.run(name='a', state='absent')
+    assert MARKER in theirs.read_bytes()
+    machine.run(name='p@', state='absent')
+    assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
+
+
 def test_what_a_hidden_file_says_is_set_on_nobody(machine):
     machine.run(name='a', score_adj=-5)
     machine.put(ETC + '/a.service.d/.old.conf', '[Service]\nOOMScoreAdjust=700\n')
