@@ -46,6 +46,8 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
         _remember(host, target, undo)
     if plan.reload:
         undo.add('daemon-reload', manager.reload)
+    # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
+    _write_groups(plan, [service for service in plan.services if service.hides_policy], undo)
     backups = [backup(host, path, undo) for path in plan.taken_over]
     for path, (before, after) in sorted(plan.files.items(), key=_place):
         put(host, path, before, after, undo)
@@ -53,9 +55,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
         manager.reload()
     for target in plan.targets:
         set_live(host, target, undo)
-    for one in plan.running():
-        if one.oom_group is not None:
-            _write(host, one.oom_group, undo)
+    _write_groups(plan, plan.services, undo)
     _check_boot(plan)
     put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
     emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
@@ -101,9 +101,8 @@ def _of_unit(one: Any, remove: bool, is_other_init: bool) -> _adj_record.Record:
         record = record._replace(units={one.unit: tuple(values)})
         if remove and is_other_init:
             record = record._replace(originals={one.target.label: one.target.wanted})
-    if one.oom_group is not None:
-        value = one.oom_group.after if remove else one.oom_group.before
-        record = record._replace(groups={one.unit: value})
+    if one.oom_group is not None and one.oom_group.original is not None:
+        record = record._replace(groups={one.unit: one.oom_group.original})
     return record
 
 
@@ -139,6 +138,13 @@ def _clear(host: WritableHost, paths: List[str], undo: Undo) -> None:
         if kept is not None:
             undo.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
         _litter.clear(host, [path])
+
+
+def _write_groups(plan: Any, services: Iterable[Any], undo: Undo) -> None:
+    for service in services:
+        for one in service.running:
+            if one.oom_group is not None:
+                _write(plan.situation.host, one.oom_group, undo)
 
 
 def _write(host: WritableHost, change: OomGroup, undo: Undo) -> None:

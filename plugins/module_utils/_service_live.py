@@ -162,8 +162,13 @@ def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
                    if _unit_names.template_of(unit) not in known)
     for name in sorted(recorded.union(situation.ours)):
         if name not in listed:
-            unit = situation.files.find(name)._replace(name=name)
-            plan.services.append(Service(Wish(name, name, None, None, None), unit, True, listed=False))
+            plan.services.append(unlisted(situation, name))
+
+
+def unlisted(situation: Situation, name: str) -> Service:
+    """What takes back all of ours that this unit has."""
+    unit = situation.files.find(name)._replace(name=name)
+    return Service(Wish(name, name, None, None, None), unit, True, listed=False)
 
 
 # ---------------------------------------------------------------------- observe
@@ -214,12 +219,15 @@ def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
 
 def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
     """Decide what becomes of the running processes of a service, with the unit files as they will be."""
-    if service.remove and not service.owned:
-        return
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        before, after = plan.situation.files.settings(unit), files_after.settings(unit)
-        if _overruled(service, one.unit, after[SCORE_ADJ].file):
+        before = one.boot_before = plan.situation.files.settings(unit)
+        after = one.boot_after = files_after.settings(unit)
+        if not plan.request.runtime or (service.remove and not service.owned):
+            continue
+        own = _drop_in.path_of(one.unit)
+        one.is_own = one.unit != service.name and _drop_in.is_ours(files_after.read(own))
+        if one.is_own and after[SCORE_ADJ].file == own:
             service.notes.append('%s has a drop-in of its own and follows that' % one.unit)
             continue
         wanted = service.wish.score_adj
@@ -227,12 +235,8 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
             wanted = plan.situation.default.value if after[SCORE_ADJ].value is None else after[SCORE_ADJ].value
         if wanted is not None:
             _aim(plan, service, one, wanted, before[SCORE_ADJ].value)
-        one.oom_group = _oom_group(plan, service, one, before[OOM_POLICY].value, after[OOM_POLICY].value)
-
-
-def _overruled(service: Service, unit: str, file: Optional[str]) -> bool:
-    """Whether an instance of a template has a drop-in of ours for itself alone."""
-    return unit != service.name and file == _drop_in.path_of(unit)
+        # The whole drop-in of the template does not count for it, since both have the same name.
+        one.oom_group = None if one.is_own else _oom_group(plan, service, one)
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
@@ -261,10 +265,9 @@ def _number(text: Optional[str]) -> Optional[int]:
     return None if text is None else parse_score_adj(text)
 
 
-def _oom_group(plan: LivePlan, service: Service, one: Running, before: Optional[str],
-               after: Optional[str]) -> Optional[OomGroup]:
+def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGroup]:
     """What to write to memory.oom.group: systemd sets it at a start only (``unit_apply_oom_group``... cgroup.c)."""
-    wanted = _group_wanted(plan, service, one, before, after)
+    wanted = _group_wanted(plan, service, one)
     folder = getattr(one.group, 'folder', None)
     if wanted is None or folder is None:
         return None
@@ -275,15 +278,19 @@ def _oom_group(plan: LivePlan, service: Service, one: Running, before: Optional[
                              'without it')
         return None
     found = to_number(text) or 0
-    return OomGroup(path, found, wanted) if found != wanted else None
+    original = wanted if service.remove else found
+    return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None
 
 
-def _group_wanted(plan: LivePlan, service: Service, one: Running, before: Optional[str],
-                  after: Optional[str]) -> Optional[int]:
-    """What memory.oom.group is to be, None for what it is."""
-    if not service.remove:
-        return None if service.wish.oom_policy is None else int(service.wish.oom_policy == 'kill')
+def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[int]:
+    """What memory.oom.group is to be, None for what it is.
+
+    The first drop-in for one instance hides that of its template. A policy which only that had is then taken back.
+    """
+    if service.wish.oom_policy is not None and not service.remove:
+        return int(service.wish.oom_policy == 'kill')
     recorded = plan.situation.record.groups.get(one.unit)
-    if after is None and recorded is not None:
-        return recorded
+    before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value
+    if recorded is not None and (after is None or not service.remove):
+        return recorded if service.remove else None  # what was set until the restart stays
     return int(after == 'kill') if before != after or recorded is not None else None

@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
 from ansible_collections.oomkit.linux.plugins.module_utils._service_files import plan_files
-from ansible_collections.oomkit.linux.plugins.module_utils._service_live import LivePlan, find, plan_live
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import LivePlan, find, plan_live, unlisted
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Request,
     Running,
@@ -79,8 +79,8 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     for service in plan.services:
         service.boot_before = situation.files.settings(service.unit)
         service.boot_after = files_after.settings(service.unit)
-        if request.runtime:
-            plan_live(plan, service, files_after)
+        plan_live(plan, service, files_after)
+        _see_originals(plan, service)
         _note(plan, service)
     plan.stale = situation.manager is not None and _is_stale(plan)
     # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
@@ -94,6 +94,27 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
 
 def _is_stale(plan: Plan) -> bool:
     return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services for state in service.states)
+
+
+def _see_originals(plan: Plan, service: Service) -> None:
+    """Where memory.oom.group is what a file of ours says, that is not what to go back to."""
+    for one in service.running:
+        if one.oom_group is not None and one.oom_group.original is not None and _is_told_by_us(plan, one):
+            one.oom_group = one.oom_group._replace(original=_group_without_us(plan, one))
+
+
+def _is_told_by_us(plan: Plan, one: Running) -> bool:
+    file = one.boot_before[OOM_POLICY].file
+    return file is not None and _drop_in.is_ours(plan.situation.files.read(file))
+
+
+def _group_without_us(plan: Plan, one: Running) -> int:
+    """memory.oom.group as the unit would start with, had we never been here."""
+    without = Plan(plan.situation, plan.request)
+    without.services = [unlisted(plan.situation, name)
+                        for name in (one.unit, _unit_names.template_of(one.unit)) if name is not None]
+    files = plan_files(without)
+    return int(files.settings(without.services[0].unit)[OOM_POLICY].value == 'kill')
 
 
 # ------------------------------------------------------------------------ notes
@@ -157,15 +178,15 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
     """memory.oom.group from before us, of units that run on with another and whose files do not tell."""
     running = dict((one.unit, one) for one in service.running)
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
-    if not plan.request.runtime:
-        return kept
-    told = service.boot_after[OOM_POLICY].value
     for unit, one in running.items():
-        is_back = service.remove and one.target is not None  # an instance with a drop-in of its own has none here
-        if is_back or (told is not None and told == service.wish.oom_policy):
+        told = one.boot_after[OOM_POLICY].value
+        if not plan.request.runtime:
+            if told != one.boot_before[OOM_POLICY].value and _is_told_by_us(plan, one):
+                kept.setdefault(unit, _group_without_us(plan, one))
+        elif not one.is_own and (service.remove or (told is not None and told == service.wish.oom_policy)):
             kept.pop(unit, None)
-        elif one.oom_group is not None:
-            kept.setdefault(unit, one.oom_group.before)
+        elif one.oom_group is not None and one.oom_group.original is not None:
+            kept.setdefault(unit, one.oom_group.original)
     return kept
 
 
@@ -174,14 +195,12 @@ def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     known = list(plan.situation.record.units.get(unit, ()))
     if not running:
         return []
-    target = running[0].target
+    target, before, after = running[0].target, running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
+    default = plan.situation.default.value
     if target is None or target.scope == MAIN:
-        value = service.boot_before[SCORE_ADJ].value
         now = _adj_record.now_ticks(plan.situation.host)
-        old = Given(plan.situation.default.value if value is None else value, now)
-        if service.boot_before[SCORE_ADJ].value == service.boot_after[SCORE_ADJ].value:
+        old = Given(default if before.value is None else before.value, now)
+        if before.value == after.value:
             return known
         return known + ([] if old.value in [given.value for given in known] else [old])
-    after = service.boot_after[SCORE_ADJ].value
-    after = plan.situation.default.value if after is None else after
-    return [] if target.wanted == after else [Given(target.wanted, None)]
+    return [] if target.wanted == (default if after.value is None else after.value) else [Given(target.wanted, None)]

@@ -47,6 +47,9 @@ class Running(object):
         self.to_change: List[Seen] = []
         self.left_alone: List[LeftAlone] = []
         self.oom_group: Optional[OomGroup] = None
+        self.boot_before: Causes = {}
+        self.boot_after: Causes = {}
+        self.is_own = False  # an instance that is seen as one of its template, and has a drop-in of ours for itself
         self.before: Optional[int] = self.leader().score_adj if processes else None
         self.after = self.before
 
@@ -55,7 +58,12 @@ class Running(object):
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
 
 
-OomGroup = NamedTuple('OomGroup', [('path', str), ('before', int), ('after', int)])
+OomGroup = NamedTuple('OomGroup', [
+    ('path', str),
+    ('before', int),
+    ('after', int),
+    ('original', Optional[int]),  # what to go back to; None where it is what the files say
+])
 
 
 class Service(object):
@@ -82,6 +90,11 @@ class Service(object):
     def gone(self) -> bool:
         """Whether the unit is not there any more, and only something of ours is left of it."""
         return self.unit.state != _unit_files.LOADED and self.unit.state != _unit_files.MASKED
+
+    @property
+    def hides_policy(self) -> bool:
+        """Whether a policy changes without being asked for: only where the drop-in of a template is hidden by ours."""
+        return not self.remove and self.wish.oom_policy is None
 
     def wanted(self) -> Dict[str, Any]:
         """The settings of the unit file that are asked for."""

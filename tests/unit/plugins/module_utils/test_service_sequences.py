@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wishes about services one after the other, killed runs and restarts among them: in the end all is as it was.
+
+memory.oom.group stands in no process and is set by systemd at a start only, so that a value which stays behind is
+noticed when a whole service is killed.
+"""
+
+import contextlib
+import os
+
+import pytest
+from services_machine import ETC, FakeFile, ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _held, _undo
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
+
+NOTHING = {'state': 'absent', 'exclusive': True}
+PIDS = {'a.service': (100, 101), 'b.service': (110,), 'foo@1.service': (120,), 'foo@2.service': (121,)}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.fixture(autouse=True)
+def no_disk(monkeypatch):
+    monkeypatch.setattr(os, 'fsync', lambda _fd: None)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return made(tmp_path / 'machine')
+
+
+def made(root):
+    """Services of which some have settings of somebody else."""
+    machine = ServiceMachine(root)
+    for name in ('a.service', 'b.service', 'foo@.service'):
+        machine.unit(name)
+    machine.put(f'{ETC}/b.service.d/zz.conf', '[Service]\nOOMScoreAdjust=8\nOOMPolicy=kill\n')
+    machine.put(f'{ETC}/foo@2.service.d/zz.conf', '[Service]\nOOMScoreAdjust=7\n')
+    for unit, pids in PIDS.items():
+        for pid in pids:
+            machine.process(pid, parent=1 if pid == pids[0] else pids[0], unit=unit)
+        restart(machine, unit)
+    return machine
+
+
+def restart(machine, unit):
+    """What systemd sets at a start."""
+    files = UnitFiles(machine)
+    causes = files.settings(files.find(unit)._replace(name=unit))
+    for pid in PIDS[unit]:
+        machine.put(f'/proc/{pid}/oom_score_adj', '%d\n' % (causes[SCORE_ADJ].value or 0))
+    machine.put(group_file(unit), '%d\n' % (causes[OOM_POLICY].value == 'kill'))
+
+
+def group_file(unit):
+    return f'/sys/fs/cgroup/system.slice/{unit}/memory.oom.group'
+
+
+def group(machine, unit='a.service'):
+    return int(machine.get(group_file(unit)))
+
+
+def everything(machine):
+    """All that a run can change, but for copies of files of others."""
+    paths = [path for top in ('etc', 'run/oomkit') for path in (machine.base / top).rglob('*')
+             if not path.name.endswith('~')]
+    paths += [*machine.base.glob('proc/*/oom_score_adj'), *machine.base.glob('sys/fs/cgroup/*/*/memory.oom.group')]
+    return {str(path.relative_to(machine.base)): path.read_text() if path.is_file() else None for path in paths}
+
+
+def dying(real, left):
+    def die(*args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return real(*args, **options)
+    return die
+
+
+def killed_at(count, machine, monkeypatch, wish):
+    """Whether the run was killed before this change; as after SIGKILL nothing is done any more."""
+    left = [count]
+    with monkeypatch.context() as patched:
+        for owner, name in ((os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (ServiceMachine, 'reload'),
+                            (_held.Held, 'write_score_adj'), (FakeFile, 'write')):
+            patched.setattr(owner, name, dying(getattr(owner, name), left))
+        patched.setattr(_undo.Undo, 'run', lambda _undo: None)
+        with contextlib.suppress(Killed):
+            machine.run(**wish)
+    return left[0] < 0
+
+
+def run(machine, **wish):
+    """The next run would change nothing."""
+    result = machine.run(**wish)
+    again = machine.run(**wish)
+    assert not again['changed'], (wish, again['diff'])
+    return result
+
+
+# --------------------------------------------------------------------- one thing
+
+
+@pytest.mark.parametrize('other', [{'oom_policy': 'continue'}, {'oom_policy': 'stop', 'persistent': False},
+                                   {'state': 'absent'}, {'score_adj': 5}])
+@pytest.mark.parametrize('name', ['a', 'b'])
+def test_a_policy_of_ours_is_never_what_was_before(machine, monkeypatch, name, other):
+    """The next run may be killed, and the one after it want anything."""
+    before = everything(machine)
+    first = {'name': name, 'oom_policy': 'kill' if name == 'a' else 'continue', 'conflicts': 'take_over'}
+    for count in range(100):
+        run(machine, **first)
+        was_killed = killed_at(count, machine, monkeypatch, dict(other, name=name, conflicts='take_over'))
+        for last in ({'name': name, 'state': 'absent'}, NOTHING):
+            run(machine, **last)
+            assert everything(machine) == before, (count, last)
+        if not was_killed:
+            break
+    assert not was_killed
+
+
+def test_a_policy_of_ours_that_waits_for_the_restart_is_taken_back(machine):
+    machine.run(name='a', oom_policy='kill')
+    machine.run(name='a', state='absent', runtime=False)
+    assert group(machine) == 1
+    run(machine, name='a', state='absent')
+    assert group(machine) == 0 and not machine.exists(RUN_FOLDER)
+
+
+def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(machine, monkeypatch):
+    before, instance = everything(machine), {'name': 'foo@1', 'score_adj': 5}
+    template = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill', 'conflicts': 'take_over'}
+    for count in range(100):
+        run(machine, **template)
+        was_killed = killed_at(count, machine, monkeypatch, instance)
+        run(machine, **instance)
+        assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (0, 1), count
+        run(machine, **NOTHING)
+        assert everything(machine) == before, count
+        if not was_killed:
+            break
+    assert not was_killed
+
+
+def test_a_policy_of_the_template_is_not_set_on_an_instance_that_has_another(machine):
+    run(machine, name='foo@1', oom_policy='stop')
+    run(machine, name='foo@', oom_policy='kill')
+    assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (0, 1)
+
+
+def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
+    run(machine, name='foo@', score_adj=-5, conflicts='take_over')
+    run(machine, name='foo@', state='absent')
+    assert machine.adj(121) == 7 and not machine.exists(RUN_FOLDER)
