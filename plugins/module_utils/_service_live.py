@@ -125,6 +125,7 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
         else:
             plan.services.append(service)
     _settle_missing(plan, missing)
+    _set_apart(dict((service.name, service) for service in plan.services if not service.remove))
     _add_unlisted(plan, by_name)
 
 
@@ -149,6 +150,17 @@ def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
                       % ', '.join(texts['fail']))
     if 'warn' in texts:
         plan.warnings.append(text % ', '.join(texts['warn']))
+
+
+def _set_apart(asked: Dict[str, Service]) -> None:
+    """An instance that is listed beside its template stands for itself, and is like that where it says nothing."""
+    for name, service in asked.items():
+        template = asked.get(_unit_names.template_of(name) or '')
+        if template is not None:
+            template.apart.add(name)
+            service.wish = service.wish._replace(**dict(
+                (key, getattr(template.wish, key)) for key in ('score_adj', 'oom_policy')
+                if getattr(service.wish, key) is None))
 
 
 def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
@@ -189,7 +201,8 @@ def _observe(plan: LivePlan) -> None:
         if not _unit_names.is_template(service.name) and service.name not in known:
             raise ManagerError('systemctl show failed: it told nothing of %s' % service.name)
         if _unit_names.is_template(service.name):
-            names = [name for name in sorted(by_id) if _unit_names.template_of(name) == service.name]
+            names = [name for name in sorted(by_id)
+                     if _unit_names.template_of(name) == service.name and name not in service.apart]
         else:
             names = [service.name] if service.name in by_id else []
             template = _unit_names.umbrella_of(service.name)

@@ -170,8 +170,9 @@ def _plan_record(plan: Plan) -> None:
 def _units_of(plan: Plan, service: Service) -> Set[str]:
     """The service's units as the record may name them: those that run, and instances that did."""
     recorded = _adj_record.names_of(plan.situation.record)
-    return set([one.unit for one in service.running] + [service.name]
-               + [unit for unit in recorded if _unit_names.template_of(unit) == service.name])
+    units = set([one.unit for one in service.running] + [service.name]
+                + [unit for unit in recorded if _unit_names.template_of(unit) == service.name])
+    return units - service.apart
 
 
 def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:

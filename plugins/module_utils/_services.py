@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is asked of services, and the machine as it was found: units, drop-ins, running instances."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
@@ -72,6 +72,7 @@ class Service(object):
     def __init__(self, wish: Wish, unit: Unit, remove: bool, listed: bool = True) -> None:
         self.wish, self.unit, self.remove, self.listed = wish, unit, remove, listed
         self.transient = False
+        self.apart: Set[str] = set()  # instances of it that are asked for by themselves
         self.owned = False  # whether anything of ours is there that can be taken back
         self.running: List[Running] = []
         self.related: List[str] = []

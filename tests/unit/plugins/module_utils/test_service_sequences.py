@@ -18,6 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OO
 
 NOTHING = {'state': 'absent', 'exclusive': True}
 PIDS = {'a.service': (100, 101), 'b.service': (110,), 'foo@1.service': (120,), 'foo@2.service': (121,)}
+OWN = f'{ETC}/foo@1.service.d/90-oomkit.conf'
 
 
 class Killed(BaseException):
@@ -145,6 +146,18 @@ def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(
         if not was_killed:
             break
     assert not was_killed
+
+
+def test_where_it_is_listed_beside_its_template_it_keeps_that(machine):
+    before = everything(machine)
+    for more in ({}, {'persistent': False}):
+        run(machine, conflicts='take_over', **more, services=[
+            {'name': 'foo@1', 'score_adj': 5}, {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}])
+        assert (machine.adj(120), machine.adj(121)) == (5, -300)
+        assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (1, 1)
+        assert ('OOMPolicy=kill\n' in (machine.get(OWN) or '')) == (not more)
+        run(machine, **NOTHING)
+        assert everything(machine) == before
 
 
 def test_a_policy_of_the_template_is_not_set_on_an_instance_that_has_another(machine):
