@@ -11,12 +11,14 @@ started with): a negative value there protects every process of every user.
 import re
 from typing import Any, Dict, List, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import UNSET
 
 NEVER_KILLED = -1000
 _LOGIN = re.compile(r'((sshd?|dropbear)(@.*)?|(serial-|container-)?getty@.*|console-getty|autovt@.*)\.service\Z')
@@ -30,11 +32,46 @@ def guard(plan: Any) -> None:
     for service in plan.services:
         if not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0:
             _guard_login(plan, service)
+        _warn_of_hiding(plan, service)
     if plan.orphans:
         plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
                              'exclusive: true, or state: absent with their names, removes them'
                              % ', '.join(harmless(path) for path in plan.orphans))
     _guard_consumers(plan)
+
+
+def guard_instances(plan: Any) -> None:
+    """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
+    kept = set(plan.situation.ours) - set(service.name for service in plan.services if service.remove)
+    hidden = [text for service in plan.services if service.wanted() and not service.transient
+              for name in sorted(kept - service.apart) if _unit_names.template_of(name) == service.name
+              for text in _hidden(plan, service, name)]
+    if hidden and plan.request.conflicts != 'warn':
+        raise Refusal('Nothing was changed, because drop-ins of this collection for single instances would win at the '
+                      'next start. %s. Name the instance and its template in one call (services): then it takes from '
+                      'the template what it does not say. Or take its own drop-in back by state: absent.'
+                      % '. '.join(hidden))
+    plan.warnings += hidden
+
+
+def _hidden(plan: Any, service: Service, name: str) -> List[str]:
+    """Of an instance that runs or is enabled."""
+    files = plan.situation.files
+    if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
+        return []
+    causes = files.settings(service.unit._replace(name=name))
+    return ['%s does not set %s and hides the drop-in of %s' % (harmless(_drop_in.path_of(name)), key, service.name)
+            for key in sorted(service.wanted()) if causes[key] == UNSET]
+
+
+def _warn_of_hiding(plan: Any, service: Service) -> None:
+    """The first drop-in for one instance hides all of its template's."""
+    lost = [key for key, cause in sorted(service.boot_before.items())
+            if cause.value is not None and service.boot_after[key] == UNSET]
+    if lost and not service.remove:
+        plan.warnings.append('The drop-in of %s hides that of its template, so that %s of the template does not count '
+                             'for it any more. Name both in one call (services): then it takes from the template what '
+                             'it does not say' % (service.name, ' and '.join(lost)))
 
 
 def _guard_login(plan: Any, service: Service) -> None:

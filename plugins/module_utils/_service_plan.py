@@ -75,6 +75,8 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         return plan
     plan.orphans = [_drop_in.path_of(name) for name in sorted(situation.ours)
                     if situation.files.find(name).state == MISSING]
+    if request.persistent:
+        _service_guard.guard_instances(plan)
     files_after = plan_files(plan) if request.persistent else situation.files
     for service in plan.services:
         service.boot_before = situation.files.settings(service.unit)

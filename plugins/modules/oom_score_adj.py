@@ -40,6 +40,8 @@ options:
   services:
     description:
       - Many services in one call.
+      - An instance that is listed beside its template takes from that what it does not say itself. In a call without
+        the template its drop-in hides all that the template's says, with a warning.
     type: list
     elements: dict
     suboptions:

@@ -3,19 +3,24 @@
 """Wishes about services one after the other, killed runs and restarts among them: in the end all is as it was.
 
 memory.oom.group stands in no process and is set by systemd at a start only, so that a value which stays behind is
-noticed when a whole service is killed.
+noticed when a whole service is killed. OOMKIT_SEQUENCES is the number of random sequences, and OOMKIT_FAULTS_SEED
+chooses others.
 """
 
 import contextlib
 import os
+import random
 
 import pytest
 from services_machine import ETC, FakeFile, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _held, _undo
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
 
+SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '40'))
+SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
 NOTHING = {'state': 'absent', 'exclusive': True}
 PIDS = {'a.service': (100, 101), 'b.service': (110,), 'foo@1.service': (120,), 'foo@2.service': (121,)}
 OWN = f'{ETC}/foo@1.service.d/90-oomkit.conf'
@@ -139,13 +144,15 @@ def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(
     for count in range(100):
         run(machine, **template)
         was_killed = killed_at(count, machine, monkeypatch, instance)
-        run(machine, **instance)
+        warnings = run(machine, **instance)['warnings']
         assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (0, 1), count
+        assert not warnings or 'OOMPolicy of the template does not count' in warnings[0]
         run(machine, **NOTHING)
         assert everything(machine) == before, count
         if not was_killed:
             break
-    assert not was_killed
+    run(machine, **template)
+    assert 'hides that of its template' in machine.run(**instance)['warnings'][0]
 
 
 def test_where_it_is_listed_beside_its_template_it_keeps_that(machine):
@@ -166,7 +173,67 @@ def test_a_policy_of_the_template_is_not_set_on_an_instance_that_has_another(mac
     assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (0, 1)
 
 
+def test_an_instance_that_hides_what_is_asked_for_its_template_is_named(machine):
+    run(machine, name='foo@1', score_adj=5)
+    wish, text = {'name': 'foo@', 'oom_policy': 'kill'}, f'{OWN} does not set OOMPolicy and hides the drop-in of foo@'
+    for conflicts in ('fail', 'take_over'):
+        with pytest.raises(Refusal, match=text):
+            machine.run(conflicts=conflicts, **wish)
+    assert text in ' '.join(machine.run(conflicts='warn', check=True, **wish)['warnings'])
+    run(machine, services=[{'name': 'foo@1', 'score_adj': 5}, wish])
+    run(machine, **wish)
+
+
 def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
     run(machine, name='foo@', score_adj=-5, conflicts='take_over')
     run(machine, name='foo@', state='absent')
     assert machine.adj(121) == 7 and not machine.exists(RUN_FOLDER)
+
+
+# ------------------------------------------------------------------ many of them
+
+
+def any_wish(dice):
+    names = dice.sample(['a', 'b', 'foo@', 'foo@1'], dice.choice([1, 1, 2]))
+    wish = {'services': [any_service(dice, name) for name in names], 'conflicts': 'take_over'}
+    if dice.random() < 0.25:
+        wish = {'name': names[0], 'state': 'absent'}
+    if dice.random() < 0.2:
+        wish['exclusive'] = True
+    if dice.random() < 0.3:
+        wish[dice.choice(['persistent', 'runtime'])] = False
+    return wish
+
+
+def any_service(dice, name):
+    values = {'score_adj': dice.choice([-300, 5, 9]), 'oom_policy': dice.choice(['kill', 'kill', 'continue', 'stop'])}
+    keys = dice.choice([['score_adj'], ['oom_policy'], ['score_adj', 'oom_policy']])
+    return {'name': name, **{key: values[key] for key in keys}}
+
+
+def step(machine, monkeypatch, dice):
+    """One of what may happen; as text, for whoever reads of a failure."""
+    kind, wish = dice.random(), any_wish(dice)
+    if kind < 0.15:
+        unit = dice.choice(sorted(PIDS))
+        restart(machine, unit)
+        return 'restart of ' + unit
+    try:
+        if kind < 0.45:
+            return 'killed: %r, %r' % (wish, killed_at(dice.randrange(12), machine, monkeypatch, wish))
+        run(machine, **wish)
+    except Refusal as exc:
+        assert 'hides the drop-in of foo@' in str(exc)
+        return 'refused: %r' % wish
+    return 'run: %r' % wish
+
+
+def test_after_any_wishes_all_can_be_taken_back(tmp_path, monkeypatch):
+    for number in range(SEQUENCES):
+        dice = random.Random('%s %d' % (SEED, number))
+        machine = made(tmp_path / str(number))
+        before = everything(machine)
+        steps = [step(machine, monkeypatch, dice) for _step in range(dice.choice([1, 2, 2, 3, 4]))]
+        run(machine, **NOTHING)
+        after = everything(machine)
+        assert after == before, '\n'.join([str(number), *steps])
