@@ -21,7 +21,9 @@ SECONDS = float(os.environ.get('OOMKIT_FUZZ_S', '3600'))
 EXAMPLES = os.environ.get('OOMKIT_FUZZ_EXAMPLES', '2000')
 # Of each wish, calls that fail on machines on disk.
 FAULTS = '100'
-FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/test_one_call_fails.py')
+SEQUENCES = '400'
+FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/test_one_call_fails.py',
+           'tests/unit/plugins/module_utils/test_service_sequences.py')
 ROUND_LIMIT_S = 3600
 
 
@@ -34,7 +36,7 @@ def rounds(counts: Path) -> int:
         pytest = [commands.BIN / 'python', '-m', 'pytest', '-q', '-n', '2']
         code = commands.run([*pytest, *FUZZERS, '--hypothesis-seed=%d' % seed], ROUND_LIMIT_S, env={
             **commands.environment(), 'OOMKIT_FUZZ_EXAMPLES': EXAMPLES, 'OOMKIT_FUZZ_COUNT': str(counts),
-            'OOMKIT_DISK_FAULTS': FAULTS, 'OOMKIT_FAULTS_SEED': str(seed)})
+            'OOMKIT_DISK_FAULTS': FAULTS, 'OOMKIT_SEQUENCES': SEQUENCES, 'OOMKIT_FAULTS_SEED': str(seed)})
         made = sum(map(int, counts.read_text(encoding='ascii').split()))
         print('seed %d: %d inputs in %d s so far, %s' % (
             seed, made, time.monotonic() - begin, 'A FINDING' if code else 'no finding'), flush=True)

@@ -346,7 +346,7 @@ class Trial:
                     own(machine, path)
         self.machine, self.memory = machine, dict(machine.state)
         shutil.copytree(self.base, tmp_path / 'kept', symlinks=True)
-        self.kept, self.before = tmp_path / 'kept', state(machine)
+        self.kept, self.left, self.before = tmp_path / 'kept', tmp_path / 'left', state(machine)
         _how, result, self.calls = self.run()
         self.after = state(machine)
         assert result['changed'] and differences(self.after, self.before)
@@ -370,7 +370,20 @@ class Trial:
             told += message_faults(said) + differences(state(self.machine), self.before, but=self.locks(calls, number))
         elif how == 'done':
             told += differences(state(self.machine), self.after, but=self.locks(calls, number))
+        if how == 'killed' and not told:
+            told += self.taken_back_at_once()
         return how, told + (self.next_ones(how) if not told else [])
+
+    def taken_back_at_once(self):
+        """A killed run need not be completed first; what it left is there again for the next ones."""
+        shutil.rmtree(self.left, ignore_errors=True)
+        shutil.copytree(self.base, self.left, symlinks=True)
+        memory = dict(self.machine.state)
+        told = self.taken_back()
+        shutil.rmtree(self.base)
+        shutil.copytree(self.left, self.base, symlinks=True)
+        self.machine.state = memory
+        return ['at once ' + one for one in told]
 
     def between(self, found):
         """What a killed run may leave: every file and value old or new, and never stricter than both."""
