@@ -13,7 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER, Files
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Overlay, Unit, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, UNSET, Overlay, Unit, UnitFiles
 
 # Each round takes a line out of a file, and no sensible file has so many.
 _MAX_ROUNDS = 1000
@@ -139,7 +139,9 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
         causes = files.settings(unit)
         for key, value in sorted(service.wanted().items()):
             cause = causes[key]
-            if cause.value != value and not _is_own(cause.file, unit):
+            # An instance of ours that hides what its template gives is told elsewhere.
+            hidden = cause == UNSET and unit.name != service.name and unit.name in plan.situation.ours
+            if cause.value != value and not hidden and not _is_own(cause.file, unit):
                 found.setdefault((cause.file, cause.line), Conflict(unit.name, key, value, *cause))
     return list(found.values())
 
