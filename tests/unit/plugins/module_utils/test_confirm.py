@@ -850,7 +850,7 @@ def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
     me = os.getpid()
     monkeypatch.setattr(_watchdog, '_RETRIES', 2)
     fails(monkeypatch, 'kernel_write', lambda *_args: os.getpid() != me, errno.EINVAL, times=1000, owner=machine)
-    _result, pending = wait(machine, admin_reserve_kbytes=9000, confirm_within=1)
+    _result, pending = wait(machine, admin_reserve_kbytes=9000, confirm_within=3)
     machine.ended(pending)
     assert 'NOT put back' in machine.get(LOG) and machine.state[ADMIN_RESERVE] == 9000
     assert 'its watchdog is gone' in go(machine, state='absent')['warnings'][0]
