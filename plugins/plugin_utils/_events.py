@@ -160,26 +160,35 @@ class Told:
 async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], bytes] = os.read
                          ) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
     """The kills that records of /dev/kmsg tell of, as they come; closes ``fd``."""
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
     told = Told(_plain(socket.gethostname()))
     try:
         if not replay:
             with contextlib.suppress(OSError):
                 os.lseek(fd, 0, os.SEEK_END)
-        loop.add_reader(fd, ready.set)
         while True:
-            # Cleared first: what comes while we read is in the log for the next read.
-            ready.clear()
             events, paused = _read_some(fd, told, read)
             if events:
                 yield events
             if paused:
-                await ready.wait()
+                await _readable(fd)
             else:
                 await asyncio.sleep(0)  # a rulebook has other sources, and whoever may write to the log may flood it
     finally:
-        loop.remove_reader(fd)
         os.close(fd)
+
+
+async def _readable(fd: int) -> None:
+    """Wait until there is something to read.
+
+    The loop looks at the descriptor no longer than that: it would come back at once, again and again, for as long as a
+    record is unread, and a rulebook that carries out an action takes none.
+    """
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
 
 
 def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tuple[list[dict[str, t.Any]], bool]:

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,36 @@ def test_a_flooded_log_does_not_keep_others_from_running(flood):
         ours.close()
 
     asyncio.run(asyncio.wait_for(scene(), 10))
+
+
+def test_kills_that_nobody_takes_cost_no_time_of_the_processor():
+    """ansible-rulebook takes one event, and the next one when the action is done: a playbook takes minutes."""
+
+    async def scene():
+        kernel, queue = Kernel(), asyncio.Queue(1)
+
+        async def fill():
+            async for events in kernel._following:
+                for event in events:
+                    await queue.put(event['pid'])
+
+        filling = asyncio.ensure_future(fill())
+        await asyncio.sleep(0.05)  # it waits for the first one
+        kernel.write(*(record for pid in range(1, 6) for record in records(pid)))
+        await asyncio.sleep(0.05)
+        began_s = time.process_time()
+        await asyncio.sleep(0.5)
+        spent_s = time.process_time() - began_s
+        got = [await asyncio.wait_for(queue.get(), 2) for _kill in range(5)]
+        kernel.write(*records(6))
+        got.append(await asyncio.wait_for(queue.get(), 2))
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+        await kernel.end()
+        return got, spent_s
+
+    got, spent_s = asyncio.run(scene())
+    assert got == [1, 2, 3, 4, 5, 6] and spent_s < 0.1
 
 
 def test_a_file_is_followed_over_rotation(tmp_path):
