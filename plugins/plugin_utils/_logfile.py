@@ -153,5 +153,6 @@ class LogFile:
         self._old = kept
         while self._old and (len(self._old) > _MOST_OLD or in_use and self._clock() - self._old[0][1] > QUIET_S):
             tail, _read_s = self._old.pop(0)
-            yield tail.unfinished()
-            tail.close()
+            lines = tail.unfinished()
+            tail.close()  # first: whoever takes the lines may never come back
+            yield lines

@@ -305,6 +305,24 @@ def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
     assert open_files(tmp_path) == []
 
 
+def test_a_renamed_file_that_is_let_go_is_closed_also_where_nobody_reads_on(tmp_path):
+    """The rulebook may be ended while it has the last line of it."""
+    path, clock = tmp_path / 'kern.log', Clock()
+    append(path, b'')
+    log = LogFile(str(path), False, clock)
+    append(path, b'half a line')
+    assert list(log.chunks()) == [[]]
+    path.rename(tmp_path / 'kern.log.1')
+    append(path, b'new\n')
+    assert list(log.chunks()) == [[b'new']]
+    clock.now_s += _logfile.QUIET_S + 1
+    reading = log.chunks()
+    assert next(reading) == [b'half a line']
+    reading.close()
+    log.close()
+    assert open_files(tmp_path) == []
+
+
 def test_many_rotations_leave_few_files_open(tmp_path):
     path, hosts, told = tmp_path / 'kern.log', Hosts(), []
     log = LogFile(str(path), False)
