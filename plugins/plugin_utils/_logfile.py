@@ -127,9 +127,11 @@ class LogFile:
         try:
             status = os.stat(self._path)
             if self._tail is not None and (status.st_dev, status.st_ino) == self._tail.inode:
+                self._refused_since_s = None
                 return
             tail = _Tail(self._path)
         except FileNotFoundError:
+            self._refused_since_s = None
             return
         except PermissionError:
             self._refused_since_s = self._refused_since_s or self._clock()

@@ -323,6 +323,37 @@ def test_a_renamed_file_that_is_let_go_is_closed_also_where_nobody_reads_on(tmp_
     assert open_files(tmp_path) == []
 
 
+@pytest.mark.parametrize('meanwhile', ['the old one is back', 'there is none'])
+def test_what_was_refused_once_is_waited_for_anew_after_something_else_was_there(tmp_path, monkeypatch, meanwhile):
+    path, aside, hosts, clock = tmp_path / 'kern.log', tmp_path / 'aside', Hosts(), Clock()
+    append(path, b'')
+    log = LogFile(str(path), False, clock)
+    real = os.open
+
+    def guarded(name, *more):
+        if name == str(path):
+            raise PermissionError(13, 'Permission denied')
+        return real(name, *more)
+
+    monkeypatch.setattr(_logfile.os, 'open', guarded)
+    path.rename(aside)
+    path.touch()
+    assert pids(hosts, log) == []
+    path.unlink()
+    if meanwhile == 'the old one is back':
+        aside.rename(path)
+    assert pids(hosts, log) == []
+    clock.now_s += 3600
+    path.unlink(missing_ok=True)
+    (tmp_path / 'held').touch()  # so that the new file is no old one's number again
+    path.touch()
+    assert pids(hosts, log) == []
+    clock.now_s += _logfile.PATIENCE_S + 1
+    with pytest.raises(LogError, match='Permission denied'):
+        pids(hosts, log)
+    log.close()
+
+
 def test_many_rotations_leave_few_files_open(tmp_path):
     path, hosts, told = tmp_path / 'kern.log', Hosts(), []
     log = LogFile(str(path), False)
