@@ -73,8 +73,8 @@ class _Tail:
             yield [line for line in lines if len(line) <= LONGEST_LINE_BYTES]
 
     def unfinished(self) -> list[bytes]:
-        """The last line where nothing will end it any more."""
-        return [self._rest] if self._rest else []
+        """The last line where nothing will end it any more; none where this is the end of one that is too long."""
+        return [self._rest] if self._rest and not self._too_long else []
 
 
 class LogFile:

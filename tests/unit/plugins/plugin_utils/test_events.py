@@ -354,6 +354,23 @@ def test_what_was_refused_once_is_waited_for_anew_after_something_else_was_there
     log.close()
 
 
+def test_the_end_of_a_line_that_is_too_long_is_no_line(tmp_path):
+    """Of a line that nobody ends before the file is renamed, that end may look like the kernel's."""
+    path, hosts, clock = tmp_path / 'kern.log', Hosts(), Clock()
+    log = LogFile(str(path), True, clock)
+    *first, last = lines(1).rstrip(b'\n').split(b'\n')
+    append(path, b'\n'.join([*first, b'x' * (_logfile.LONGEST_LINE_BYTES + 1)]))
+    assert pids(hosts, log) == []
+    append(path, last)
+    assert pids(hosts, log) == []
+    path.rename(tmp_path / 'kern.log.1')
+    append(path, b'x\n')
+    assert pids(hosts, log) == []
+    clock.now_s += _logfile.QUIET_S + 1
+    assert pids(hosts, log) == [] and open_files(tmp_path) == ['kern.log']
+    log.close()
+
+
 def test_many_rotations_leave_few_files_open(tmp_path):
     path, hosts, told = tmp_path / 'kern.log', Hosts(), []
     log = LogFile(str(path), False)
