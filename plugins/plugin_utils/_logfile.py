@@ -148,6 +148,7 @@ class LogFile:
         in_use = self._tail is not None and not self._tail.is_empty()
         kept = []
         for tail, read_s in self._old:
+            self._cut = tail.begin_anew_if_cut() or self._cut
             for lines in tail.chunks():
                 read_s = self._clock()
                 yield lines

@@ -371,6 +371,20 @@ def test_the_end_of_a_line_that_is_too_long_is_no_line(tmp_path):
     log.close()
 
 
+def test_a_renamed_file_that_is_cut_is_read_from_its_start(tmp_path):
+    path, old, hosts = tmp_path / 'kern.log', tmp_path / 'kern.log.1', Hosts()
+    append(path, b'')
+    log = LogFile(str(path), False)
+    append(path, lines(1) + lines(2))
+    assert pids(hosts, log) == [1, 2]
+    path.rename(old)
+    append(path, b'')
+    assert pids(hosts, log) == [] and not log.was_cut()
+    old.write_bytes(lines(3))
+    assert pids(hosts, log) == [3] and log.was_cut()
+    log.close()
+
+
 def test_many_rotations_leave_few_files_open(tmp_path):
     path, hosts, told = tmp_path / 'kern.log', Hosts(), []
     log = LogFile(str(path), False)
