@@ -419,11 +419,24 @@ def _move(host: WritableHost, path: str) -> str:
 
 
 def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
-    """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5)."""
-    found = []
+    """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5).
+
+    Where one is mounted several times, that is the mount that shows most of it: a bind mount of a single cgroup would
+    lead right back into that.
+    """
+    best: Dict[str, Tuple[Tuple[int, int], str, str]] = {}
     for line in mountinfo.split('\n'):
         left, _dash, right = line.partition(' - ')
         fields, kind = left.split(' '), right.partition(' ')[0]
-        if kind in ('cgroup', 'cgroup2') and len(fields) > 4:
-            found.append((kind, re.sub(r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), fields[4])))
-    return found
+        if kind not in ('cgroup', 'cgroup2') or len(fields) <= 4:
+            continue
+        device, root, path = fields[2:5]
+        if device not in best or _depth(root) < best[device][0]:
+            best[device] = (_depth(root), kind, re.sub(
+                r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), path))
+    return [(kind, path) for _depth_of_it, kind, path in best.values()]
+
+
+def _depth(root: str) -> Tuple[int, int]:
+    """How far below the top the root of a mount is. What lies above a cgroup namespace looks like C(/../..) in it."""
+    return len([name for name in root.split('/') if name not in ('', '..')]), len(root)

@@ -112,6 +112,29 @@ def test_mounts():
     assert cgroup_mounts('x\n\n1 - cgroup\n') == []
 
 
+# Somebody's bind mount of one cgroup; mountinfo(5) has its root in the fourth field.
+BOUND = '50 22 %s %s /mnt rw - %s cgroup rw\n'
+
+
+@pytest.mark.parametrize('mounts, device, kind', [(V2, '0:26', 'cgroup2'), (HYBRID, '0:28', 'cgroup')])
+@pytest.mark.parametrize('root', ['/user.slice/x', '/x', '/'])
+def test_of_a_hierarchy_that_is_mounted_twice_the_whole_one_counts(mounts, device, kind, root):
+    bound = BOUND % (device, root, kind)
+    assert cgroup_mounts(mounts + bound) == cgroup_mounts(mounts)
+    if root != '/':
+        assert sorted(cgroup_mounts(bound + mounts)) == sorted(cgroup_mounts(mounts))
+
+
+def test_above_a_namespace_counts_more_than_a_part_of_it_and_its_root_most():
+    above, part = V2.replace(' / ', ' /../.. '), BOUND % ('0:26', '/x', 'cgroup2')
+    assert cgroup_mounts(part + above) == cgroup_mounts(V2)
+    assert cgroup_mounts(above + BOUND % ('0:26', '/', 'cgroup2')) == [('cgroup2', '/mnt')]
+
+
+def test_another_hierarchy_is_another_one():
+    assert cgroup_mounts(V2 + BOUND % ('0:27', '/user.slice/x', 'cgroup2'))[1] == ('cgroup2', '/mnt')
+
+
 def cgroup_tree(root, mountinfo, groups):
     (root / 'proc/self').mkdir(parents=True)
     (root / 'proc/self/mountinfo').write_text(mountinfo)
@@ -129,6 +152,14 @@ def test_every_hierarchy_is_left(tmp_path):
     groups = ['sys/fs/cgroup/unified', 'sys/fs/cgroup/systemd', 'sys/fs/cgroup/cpu,cpuacct']
     assert _watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, groups)) == []
     assert [inside(tmp_path, group) for group in groups] == ['%d\n' % os.getpid()] * 3
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_a_bind_mount_of_the_login_leads_nobody_back_into_it(tmp_path, first):
+    bound = BOUND % ('0:26', '/user.slice/x', 'cgroup2')
+    host = cgroup_tree(tmp_path, bound + V2 if first else V2 + bound, ['sys/fs/cgroup', 'mnt'])
+    assert _watchdog.leave_cgroups(host) == []
+    assert inside(tmp_path, 'sys/fs/cgroup') == '%d\n' % os.getpid() and inside(tmp_path, 'mnt') == ''
 
 
 def test_where_the_root_is_closed_init_scope_serves(tmp_path):
