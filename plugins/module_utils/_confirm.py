@@ -107,7 +107,7 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
         # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
-        _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
+        _litter.clear(host, _litter.in_folder(host, RUN_FOLDER) + _confirm_state.left_over(host))
     waiting = _settled(host)
     stale = [pending for pending in waiting if not _confirm_state.is_watched(host, pending)]
     warnings = [_GONE % _confirm_state.describe(pending) for pending in stale]

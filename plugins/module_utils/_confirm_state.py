@@ -21,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._connection import Co
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
+WATCHDOG = 'oomkit-watchdog'  # the process's name: 15 bytes, the most that the kernel keeps
 _PREFIX, _PUTTING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _LATEST_S = 1e10  # centuries
@@ -99,15 +100,19 @@ def find_all(host: WritableHost) -> List[Pending]:
 
     Empty for users who may not look. Root may, so that an error is none of those.
     """
-    try:
-        files = _files(host)
-    except OSError as exc:
-        if exc.errno in _DENIED and os.geteuid() != 0:
-            return []
-        raise
-    found = [parse(name, data) for name, data in files.items()]
+    found = [parse(name, data) for name, data in _seen(host).items()]
     this_boot = boot_id(host)
     return [pending for pending in found if pending is not None and pending.boot == this_boot]
+
+
+def _seen(host: WritableHost) -> Dict[str, Optional[bytes]]:
+    """As L(_files), and none for users who may not look."""
+    try:
+        return _files(host)
+    except OSError as exc:
+        if exc.errno in _DENIED and os.geteuid() != 0:
+            return {}
+        raise
 
 
 def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
@@ -119,6 +124,29 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
         if None not in files.values():
             break
     return files
+
+
+def left_over(host: WritableHost) -> List[str]:
+    """The files of no change any more: those of another boot, where /run outlives one, and damaged ones.
+
+    None while any watchdog lives: it takes a file that is gone for its confirmation, and what this version cannot read
+    may be what another one has written.
+    """
+    this_boot = boot_id(host)
+    found = [(name, parse(name, data)) for name, data in _seen(host).items() if data is not None]
+    names = [name for name, pending in found if pending is None or this_boot and pending.boot != this_boot]
+    if not names or _is_any_watched(host):
+        return []
+    return ['%s/%s' % (RUN_FOLDER, name) for name in names]
+
+
+def _is_any_watched(host: WritableHost) -> bool:
+    """Whether any watchdog lives, or that cannot be told."""
+    try:
+        found = [process(host, pid) for pid in host.names('/proc') if pid.isdigit()]
+    except OSError:
+        return True
+    return any(one is not None and one.name == WATCHDOG for one in found)
 
 
 def is_watched(host: WritableHost, pending: Pending) -> bool:

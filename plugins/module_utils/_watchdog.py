@@ -29,6 +29,7 @@ except ImportError:  # left out of some small installations
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
+    WATCHDOG,
     Pending,
     boot_time_s,
     claim,
@@ -48,7 +49,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import (
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
-NAME = 'oomkit-watchdog'  # 15 bytes, the most that the kernel keeps
 _START_S = 30             # forking is slow on a machine that swaps
 _SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
 _RETRY_S = 0.2
@@ -255,7 +255,7 @@ class _Watchdog(object):
         _leave_files(writer)
         os.chdir('/')
         os.umask(0o077)
-        _set_own(host, 'comm', NAME.encode('ascii'))
+        _set_own(host, 'comm', WATCHDOG.encode('ascii'))
         _set_own(host, 'oom_score_adj', b'-1000')
         self.warnings = leave_cgroups(host)
         self.host, self.steps = host, steps

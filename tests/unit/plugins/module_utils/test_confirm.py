@@ -402,6 +402,46 @@ def test_a_damaged_state_file_counts_for_nothing(machine, text):
     assert go(machine, check=True, **WISH)['confirmation']['state'] == 'pending'
 
 
+NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
+
+
+@pytest.mark.parametrize('text', ['', '{', '[]', None])
+@pytest.mark.parametrize('name', ['overcommit-x', 'restoring-overcommit-x'])
+@pytest.mark.parametrize('params', [dict(mode='heuristic'), dict(state='absent'), WISH])
+def test_the_file_of_another_boot_or_a_damaged_one_is_cleared_away(machine, text, name, params):
+    """Where /run outlives a boot nobody else would ever do it."""
+    pending = _confirm_state.Pending(
+        name, 'b0', 40077, 9, 3.0, 9, 'x', _confirm_state.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
+    machine.put('/run/oomkit/' + name, _confirm_state.dump(pending) if text is None else text)
+    machine.put('/proc/40077/stat', NO_WATCHDOG)
+    go(machine, check=True, **params)
+    assert machine.get('/run/oomkit/' + name) is not None
+    go(machine, **params)
+    assert machine.get('/run/oomkit/' + name) is None
+
+
+@pytest.mark.parametrize('text', ['{', '{"of": "a later version"}', '{"boot": "b0"}'])
+def test_no_file_is_cleared_away_that_may_be_a_living_watchdogs(machine, monkeypatch, text):
+    """It would take that for the confirmation."""
+    machine.put('/run/oomkit/overcommit-x', text)
+    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG))
+    go(machine, mode='always')
+    assert machine.get('/run/oomkit/overcommit-x') == text
+    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG).replace(' S ', ' Z '))
+    fails(monkeypatch, 'names', lambda path: path == '/proc', errno.ENOMEM, owner=machine)
+    go(machine, mode='always')
+    assert machine.get('/run/oomkit/overcommit-x') == text
+    go(machine, mode='always')
+    assert machine.get('/run/oomkit/overcommit-x') is None
+
+
+def test_of_this_boot_nothing_is_cleared_away_where_the_kernel_names_no_boot(machine):
+    _result, pending = wait(machine)
+    machine.put('/proc/sys/kernel/random/boot_id', '')
+    assert _confirm_state.left_over(machine) == []
+    kill_watchdog(machine, pending)
+
+
 # --------------------------------------------------------------------------- failures
 
 
