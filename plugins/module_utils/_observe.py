@@ -161,9 +161,13 @@ class Observer(object):
     def _unknown(self) -> Optional[str]:
         """Why not all processes that count can be seen."""
         if self._cgroup is not None:
-            if 0 in self._pids_in(self._cgroup):
+            pids = self._pids_in(self._cgroup)
+            if 0 in pids:
                 return 'the cgroup holds processes of other PID namespaces, which are not seen here'
-            return self._hidden
+            # Its list of processes is anybody's to read, so that what is still in it and could not be looked at is
+            # there. What is hidden elsewhere does not matter.
+            hidden = sum(pid in self._seen and self._seen[pid] is None for pid in pids)
+            return self._hidden or (_census.unseen(self._host, hidden) if hidden else None)
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
                     'candidates as well; ask on the host, or for one cgroup')

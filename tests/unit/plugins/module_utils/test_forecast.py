@@ -185,6 +185,22 @@ def test_what_is_not_seen_is_unknown(machine):
     assert run(machine, cgroup='/system.slice/a.service')['outcome'] == 'unknown'
 
 
+@pytest.mark.parametrize('hidepid', [1, 2])
+def test_a_process_that_is_hidden_may_be_the_victim_of_its_cgroup(machine, hidepid):
+    cgroup = '/system.slice/a.service'
+    machine.put(f'/sys/fs/cgroup{cgroup}/memory.max', '500000000\n')
+    for pid in (1, NOBODY + 12):
+        (machine.base / f'proc/{pid}').rename(machine.base / f'proc/hidden-{pid}')
+    assert victims(run(machine, cgroup=cgroup, kills=1)) == [[10]]  # all in this one is seen
+    (machine.base / f'proc/{NOBODY + 10}').rename(machine.base / f'proc/hidden-{NOBODY + 10}')
+    if hidepid == 1:  # they are listed, but nothing of them may be read
+        (machine.base / f'proc/{NOBODY + 10}').mkdir()
+    result = run(machine, cgroup=cgroup, protect=['a'])
+    assert (result['outcome'], result['violations']) == ('unknown', [])
+    assert result['reason'].startswith('1 processes may not be read (hidepid')
+    assert run(None, snapshot=result['snapshot'])['outcome'] == 'unknown'
+
+
 ZONES = """Node 0, zone      DMA
   per-node stats
       nr_inactive_anon 5
