@@ -26,23 +26,18 @@ def runtime_value(host: Host, key: str) -> Optional[int]:
     return _knobs.parse_value(host.read_text(sysctl_path(key)))
 
 
-def boot_facts(host: Host) -> Tuple[Dict[str, Any], List[Dict[str, Any]], List[str]]:
-    """(by key: value, file, line; list of key, runtime, boot, file where they differ; warnings).
+def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], str]:
+    """(by key: value, file, line; list of key, runtime, boot, file where they differ; why no file counts at boot).
 
-    A value of None is one that the kernel computes at boot from the memory free then; it is no drift.
+    A value of None is one that the kernel computes at boot from the memory free then; it is no drift. A key that the
+    kernel does not show now is in neither. Raises OSError for a file that cannot be read.
     """
     loader = _sysctld.loader_of(host)
-    try:
-        outcome = _boot.simulate(host, loader, _originals.load(host))
-    except OSError as exc:
-        return {}, [], ['boot: %s could not be read (%s), so what the next boot sets is unknown'
-                        % (exc.filename, exc.strerror)]
-    runtime = runtime_values(host)
+    outcome = _boot.simulate(host, loader, _originals.load(host))
     boot = dict((key, _boot_fact(outcome, key)) for key in _knobs.ALL_KEYS if runtime[key] is not None)
     drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
              for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
-    warnings = ['boot: %s, so no file below sysctl.d counts at boot' % loader.reason] if loader.reason else []
-    return boot, drift, warnings
+    return boot, drift, loader.reason
 
 
 def _boot_fact(outcome: _boot.Outcome, key: str) -> Dict[str, Any]:

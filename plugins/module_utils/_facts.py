@@ -144,9 +144,16 @@ class _Look(object):
         found = self.once('named', lambda: self.processes().named(known))
         return [pair for pair in found if pair[1] in names.values()]
 
-    def boot(self) -> Any:
-        """(boot, drift, warnings) of the next boot."""
-        return self.once('boot', lambda: _boot_facts.boot_facts(self.host))
+    def boot(self, key: str) -> Any:
+        """See L(_boot_facts.boot_facts). Raises Unknown."""
+        runtime = self.sysctls(key, list(_knobs.ALL_KEYS))
+        if not any(value is not None for value in runtime.values()):
+            raise Unknown('without any sysctl now, what the next boot changes is unknown')
+        try:
+            return self.once('boot', lambda: _boot_facts.boot_facts(self.host, runtime))
+        except OSError as exc:
+            raise Unknown('%s could not be read (%s), so what the next boot sets is unknown'
+                          % (exc.filename, exc.strerror)) from exc
 
     def census(self, key: str) -> _candidates.Candidates:
         """All processes; says what of them cannot be seen. Raises Unknown."""
@@ -268,14 +275,14 @@ def _pressure(look: _Look) -> Dict[str, Any]:
 
 
 def _boot(look: _Look) -> Dict[str, Any]:
-    boot, _drift, warnings = look.boot()
-    for text in warnings:
-        look.warn('boot', text.partition('boot: ')[2] or text)
+    boot, _drift, masked = look.boot('boot')
+    if masked:
+        look.warn('boot', '%s, so no file below sysctl.d counts at boot' % masked)
     return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
 
 
 def _drift(look: _Look) -> List[Dict[str, Any]]:
-    return [_with_harmless_file(fact) for fact in look.boot()[1]]
+    return [_with_harmless_file(fact) for fact in look.boot('drift')[1]]
 
 
 def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:

@@ -113,7 +113,7 @@ EXAMPLES = r'''
 - name: Show it
   ansible.builtin.debug:
     msg: "{{ item.key }} is {{ item.runtime }} now, and {{ item.file or 'the kernel' }} makes it {{ item.boot }}"
-  loop: "{{ ansible_facts.oom.drift }}"
+  loop: "{{ ansible_facts.oom.drift | default([], true) }}"
 '''
 
 RETURN = r'''

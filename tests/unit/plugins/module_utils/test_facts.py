@@ -4,6 +4,7 @@
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import shutil
@@ -162,6 +163,35 @@ def test_boot_and_drift(box):
         {'key': 'vm.overcommit_memory', 'runtime': 0, 'boot': 2, 'file': '/etc/sysctl.d/50-x.conf'}]
 
 
+@pytest.mark.parametrize('subset', [['boot'], ['drift'], ['boot', 'drift']])
+def test_a_file_of_root_alone_leaves_the_next_boot_unknown_and_not_without_drift(box, monkeypatch, subset):
+    box.put('/etc/sysctl.d/99-x.conf', 'vm.overcommit_memory = 1\n')
+    read_text = box.read_text
+
+    def read(path):
+        if path == '/etc/sysctl.d/99-x.conf':
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return read_text(path)
+
+    monkeypatch.setattr(box, 'read_text', read)
+    assert gather(box, 'warnings', *subset) == {**dict.fromkeys(subset), 'warnings': [
+        '%s: /etc/sysctl.d/99-x.conf could not be read (Permission denied), so what the next boot sets is unknown' % key
+        for key in subset]}
+
+
+@pytest.mark.parametrize('key', ['boot', 'drift'])
+def test_a_key_that_is_not_shown_is_neither_without_drift_nor_left_out_in_silence(box, tmp_path, key):
+    box.put('/etc/sysctl.d/50-x.conf', 'vm.overcommit_memory = 2\nvm.panic_on_oom = 1\n')
+    (tmp_path / 'proc/sys/vm/overcommit_memory').unlink()
+    facts = gather(box, key, 'warnings')
+    assert 'vm.panic_on_oom' in str(facts[key]) and 'overcommit_memory' not in str(facts[key])
+    assert facts['warnings'] == [key + ': this kernel does not show vm.overcommit_memory']
+    shutil.rmtree(tmp_path / 'proc/sys')
+    facts = gather(box, key, 'warnings')
+    assert facts[key] is None
+    assert facts['warnings'][0].startswith(key + ': this kernel does not show vm.overcommit_memory, ')
+
+
 def test_enforcers(box):
     """Found in the same look at all names as the killers in user space."""
     add_process(box, 70, 666, name=b'kubelet')
@@ -195,7 +225,7 @@ def test_a_hostile_file_name_is_harmless(box):
 def test_a_machine_that_shows_nothing_fails_nowhere(bare):
     facts = gather(bare)
     assert list(facts) == list(_facts.KEYS)
-    for key in ('commit', 'memory', 'candidates', 'unkillable', 'pressure'):
+    for key in ('commit', 'memory', 'candidates', 'unkillable', 'pressure', 'boot', 'drift'):
         assert facts[key] is None
         assert [text for text in facts['warnings'] if text.startswith(key + ': ')], key
     assert set(facts['overcommit'].values()) == set(facts['panic'].values()) == {None}
