@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid, parse_real_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 # What is measured.
@@ -92,12 +92,12 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
 def _check_rights(processes: Processes, pid: int) -> None:
     """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
     status = processes.read('%d/status' % pid) or b''
-    uid, owner = parse_effective_uid(status), re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
+    uid, owner = parse_effective_uid(status), parse_real_uid(status)
     if uid is None or owner is None:
         raise Unknown('it has ended, or may not be looked at')
-    if int(owner.group(1)) != uid:
-        raise Unknown('user %s runs it with the rights of user %d, as su is run, and anybody may call a link to such '
-                      'a program so' % (to_text(owner.group(1)), uid))
+    if owner != uid:
+        raise Unknown('user %d runs it with the rights of user %d, as su is run, and anybody may call a link to such '
+                      'a program so' % (owner, uid))
     if uid != 0 and not _may_kill(processes, pid, status):
         raise Unknown('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill '
                       'processes of that user, and anybody may call a program so' % uid)
