@@ -90,7 +90,7 @@ class Candidates(Census):
 def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """The facts of key C(userspace_killers): daemons that kill before the kernel has to.
 
-    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.
+    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) finds them.
     """
     facts = []
     for pid, name in running:

@@ -49,11 +49,11 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None) -> List[Enforced]:
     """What the programs found running set, by key. Never raises: what may not be read is as if it were not there.
 
-    ``running`` are the processes of NAMES as L(Proc.named) gives them, where the caller has looked already.
+    ``running`` are the processes of NAMES as L(Proc.named) finds them, where the caller has looked already.
     """
     try:
         with Proc(host) as processes:
-            return _enforced(host, processes, processes.named(NAMES) if running is None else running)
+            return _enforced(host, processes, processes.named(NAMES).found if running is None else running)
     except OSError:
         return []
 

@@ -136,12 +136,14 @@ class _Look(object):
             self._processes = Processes(self.host)
         return self._processes
 
-    def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
-        """(pid, name) of the processes of these names, out of one look at the names of all."""
+    def named(self, key: str, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
+        """(pid, name) of the processes of these names, out of one look at the names of all; says what cannot be seen.
+        """
         known: Dict[bytes, str] = {}
         for some in (_census.KILLERS, _enforcers.NAMES):
             known.update(some)
-        found = self.once('named', lambda: self.processes().named(known))
+        found, denied = self.once('named', lambda: self.processes().named(known))
+        self.warn_unseen(key, denied)
         return [pair for pair in found if pair[1] in names.values()]
 
     def boot(self, key: str) -> Any:
@@ -160,12 +162,13 @@ class _Look(object):
         census = self.once('census', self._census)
         if census is None:
             raise Unknown('how much memory the kernel counts with cannot be read')
-        reason = _census.unseen(self.host, census.denied)
-        if reason:
-            self.warn(key, reason)
-        if self.environment()['pid_namespace'] == 'nested':
-            self.warn(key, 'only the processes of this PID namespace are seen, not those of the rest of the machine')
+        self.warn_unseen(key, census.denied)
         return census
+
+    def warn_unseen(self, key: str, denied: int) -> None:
+        """Tell which processes cannot be seen; ``denied`` of those that are listed may not be read."""
+        for reason in _census.gaps(self.host, denied):
+            self.warn(key, reason)
 
     def _census(self) -> Optional[_candidates.Candidates]:
         total_pages = _sysinfo.total_pages(self.host)
@@ -290,16 +293,13 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    return _candidates.userspace_killers(look.processes(), look.named(_census.KILLERS))
+    return _candidates.userspace_killers(look.processes(), look.named('userspace_killers', _census.KILLERS))
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
-    reason = _census.unseen(look.host, 0)
-    if reason:
-        look.warn('enforcers', reason)
     return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
              'file': None if one.file is None else harmless(one.file)}
-            for one in _enforcers.enforced(look.host, look.named(_enforcers.NAMES))]
+            for one in _enforcers.enforced(look.host, look.named('enforcers', _enforcers.NAMES))]
 
 
 def _environment_facts(look: _Look) -> Dict[str, Any]:

@@ -152,7 +152,7 @@ def _unit(process: Process) -> Optional[str]:
 
 def _notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:
     """What limits the forecast, for the user to read."""
-    found = []
+    found = list(snapshot.notes)
     pids = [one.process.pid for kill in forecast.kills for one in kill.victims]
     if any(pid in snapshot.ties and not snapshot.ties[pid].sharers_known for pid in pids):
         found.append('whether other processes use the memory of a victim may not be seen here (kcmp); become root')

@@ -149,7 +149,9 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
     except Unreadable as exc:
         raise Refusal('No forecast is possible: %s.' % exc) from exc
     snapshot, forecasts = _forecast.observed(observer, request.kills, [what_if])
-    killers = _userspace_killers.thresholds(host, processes, processes.named(_census.KILLERS))
+    running = processes.named(_census.KILLERS)
+    killers = _userspace_killers.thresholds(host, processes, running.found)
+    snapshot.notes.extend('userspace_killers: ' + reason for reason in _census.gaps(host, running.denied))
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

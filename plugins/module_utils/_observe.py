@@ -140,7 +140,7 @@ class Observer(object):
         return Snapshot(
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
             left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
-            left_out_pages=self._left_out_pages, unknown=self._unknown())
+            left_out_pages=self._left_out_pages, unknown=self._unknown(), notes=[])
 
     def _with_error(self, process: Process) -> Process:
         """With the error of the counter of swapped pages, of which there is no second reading."""

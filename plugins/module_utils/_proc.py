@@ -9,13 +9,20 @@ A process may end at any moment: every read answers None then.
 """
 
 import contextlib
+import errno
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 CHUNK_BYTES = 4096
+DENIED = (errno.EPERM, errno.EACCES)
+
+Named = NamedTuple('Named', [
+    ('found', List[Tuple[int, str]]),  # (pid, name), by PID
+    ('denied', int),                   # processes that are seen but may not be read
+])
 
 
 def parse_effective_uid(status: bytes) -> Optional[int]:
@@ -44,16 +51,18 @@ class Proc(object):
         if isinstance(error, OSError) and not isinstance(error.filename, (str, bytes)):
             error.filename = '/proc'  # what is called for each process names none, for speed
 
-    def named(self, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
-        """(pid, name) of the processes whose comm is one of ``names``, by PID."""
+    def named(self, names: Dict[bytes, str]) -> Named:
+        """The processes whose comm is one of ``names``."""
         proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
         found = []
+        denied = 0
         for name in os.listdir(proc_fd):
             if not name.isdigit():
                 continue
             try:
                 fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
-            except OSError:
+            except OSError as exc:
+                denied += exc.errno in DENIED
                 continue
             try:
                 comm = read(fd, 64)
@@ -62,7 +71,7 @@ class Proc(object):
             close(fd)
             if comm in names:
                 found.append((int(name), names[comm]))
-        return sorted(found)
+        return Named(sorted(found), denied)
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
         """A file below /proc, at most so much of it; None when it is gone or may not be read."""

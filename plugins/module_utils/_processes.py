@@ -8,16 +8,14 @@ Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs
 A process may end at any moment: every read answers None then.
 """
 
-import errno
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, Proc
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, DENIED, Proc
 
-_DENIED = (errno.EPERM, errno.EACCES)
 # Units that hold processes. A systemd inside a container names its own below the container's.
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
 _USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
@@ -130,7 +128,7 @@ class Processes(Proc):
             try:
                 fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
             except OSError as exc:
-                denied += exc.errno in _DENIED
+                denied += exc.errno in DENIED
                 continue
             try:
                 found.append((int(read(fd, 32)), int(name)))

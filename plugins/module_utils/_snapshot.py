@@ -72,6 +72,7 @@ Snapshot = NamedTuple('Snapshot', [
     ('left_out', int),                   # processes that were not looked at closely
     ('left_out_pages', Optional[int]),   # the highest badness that one of those can have; None without any
     ('unknown', Optional[str]),          # why the processes cannot all be seen
+    ('notes', List[str]),                # what else could not be seen
 ])
 
 
@@ -86,6 +87,7 @@ def to_json(snapshot: Snapshot) -> Dict[str, Any]:
         'left_out': snapshot.left_out,
         'left_out_pages': snapshot.left_out_pages,
         'unknown': snapshot.unknown,
+        'notes': snapshot.notes,
     }
 
 
@@ -105,7 +107,8 @@ def from_json(data: Any) -> Snapshot:
         raise ConvertError('snapshot: total_pages and page_kb must be positive')
     return Snapshot(
         settings, domain, dict((one.pid, one) for one in processes), dict(ties), _field(data, 'left_out', int, ''),
-        _field(data, 'left_out_pages', Optional[int], ''), _field(data, 'unknown', Optional[str], ''))
+        _field(data, 'left_out_pages', Optional[int], ''), _field(data, 'unknown', Optional[str], ''),
+        _field(data, 'notes', List[str], ''))
 
 
 def _process(data: Any, where: str) -> Process:
@@ -135,11 +138,8 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
     value = data[name]
     if wanted == Optional[List[int]] and value is None:
         return None
-    if wanted in (List[int], Optional[List[int]]):
-        _check(value, list, place)
-        for item in value:
-            _check(item, int, place)
-        return list(value)
+    if wanted in (List[int], Optional[List[int]], List[str]):
+        return [_check(item, str if wanted == List[str] else int, place) for item in _check(value, list, place)]
     kinds = {Optional[int]: (int, True), Optional[str]: (str, True)}
     kind, optional = kinds.get(wanted, (wanted, False))
     return None if value is None and optional else _check(value, kind, place)

@@ -69,7 +69,7 @@ class Unknown(Exception):
 def thresholds(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """For each daemon its name, pid and unit, when it acts, and C(reason) where that is not known. Never raises.
 
-    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) gives them.
+    ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) finds them.
     """
     return [_fact(host, processes, pid, name) for pid, name in running]
 

@@ -35,4 +35,4 @@ def snapshot(*processes, company=None, cgroup=None, limit_pages=None, **other):
         settings=_snapshot.Settings(**settings),
         domain=_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled, nodes),
         processes={one.pid: one for one in processes}, ties=known,
-        **dict(dict(left_out=0, left_out_pages=None, unknown=None), **other))
+        **dict(dict(left_out=0, left_out_pages=None, unknown=None, notes=[]), **other))

@@ -209,10 +209,34 @@ def test_enforcers(box):
     assert facts['warnings'] == []
 
 
-def test_enforcers_may_hide(box, tmp_path):
-    shutil.rmtree(tmp_path / 'proc/1')
-    facts = gather(box, 'enforcers', 'warnings')
-    assert facts['enforcers'] == [] and facts['warnings'][0].startswith('enforcers: /proc shows only own processes')
+@pytest.mark.parametrize('key, name', [('enforcers', b'kubelet'), ('userspace_killers', b'nohang')])
+@pytest.mark.parametrize('how, said', [
+    ('hidepid=1', '1 processes may not be read'), ('hidepid=2', '/proc shows only own processes'),
+    ('a PID namespace', 'only the processes of this PID namespace are seen')])
+def test_a_program_that_sets_or_kills_may_hide(box, tmp_path, monkeypatch, how, said, key, name):
+    (tmp_path / 'proc/43/comm').write_bytes(name + b'\n')
+    seen = gather(box, key, 'warnings')
+    assert seen[key] and seen['warnings'] == []
+    if how == 'hidepid=1':
+        monkeypatch.setattr(os, 'open', denying('43/comm'))
+    else:
+        (tmp_path / 'proc/43').rename(tmp_path / 'proc/elsewhere')
+        if how == 'hidepid=2':
+            (tmp_path / 'proc/1').rename(tmp_path / 'proc/elsewhere-1')
+        else:
+            box.put('/proc/self/status', 'NSpid:\t50\t5\n')
+    facts = gather(box, key, 'warnings')
+    assert facts[key] == [] and len(facts['warnings']) == 1
+    assert facts['warnings'][0].startswith('%s: %s' % (key, said))
+
+
+def denying(part):
+    """os.open as one who may not read that file has it."""
+    def answer(path, *more, call=os.open, **other):
+        if str(path).endswith(part):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        return call(path, *more, **other)
+    return answer
 
 
 def test_a_hostile_file_name_is_harmless(box):

@@ -201,6 +201,18 @@ def test_a_process_that_is_hidden_may_be_the_victim_of_its_cgroup(machine, hidep
     assert run(None, snapshot=result['snapshot'])['outcome'] == 'unknown'
 
 
+def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
+    """As in a container, asked for its own cgroup."""
+    machine.put('/sys/fs/cgroup/system.slice/a.service/memory.max', '500000000\n')
+    seen = run(machine, cgroup='/system.slice/a.service')['notes']
+    machine.put('/proc/self/status', 'NSpid:\t5\t1\n')
+    result = run(machine, cgroup='/system.slice/a.service')
+    assert (result['outcome'], result['userspace_killers']) == ('kill', [])
+    assert [note for note in result['notes'] if note not in seen] == [
+        'userspace_killers: only the processes of this PID namespace are seen, not those of the rest of the machine']
+    assert run(None, snapshot=result['snapshot'])['notes'] == result['notes']
+
+
 ZONES = """Node 0, zone      DMA
   per-node stats
       nr_inactive_anon 5

@@ -114,7 +114,7 @@ def test_scan_of_a_tree(tree):
         assert processes.terms(2) is None
         assert processes.name(77) == b'name77'
         assert processes.name(100) is None
-        assert processes.named({b'name77\n': 'seventy-seven'}) == [(77, 'seventy-seven')]
+        assert processes.named({b'name77\n': 'seventy-seven'}) == ([(77, 'seventy-seven')], 0)
     assert _sysinfo.total_pages(Host(str(tree))) == 5000000 // page_kb
 
 
