@@ -17,7 +17,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
 from ansible_collections.oomkit.linux.plugins.module_utils._service_files import plan_files
-from ansible_collections.oomkit.linux.plugins.module_utils._service_live import LivePlan, find, plan_live, unlisted
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import (
+    LivePlan,
+    find,
+    is_asked_alone,
+    plan_live,
+    unlisted,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Request,
     Running,
@@ -164,6 +170,8 @@ def _plan_record(plan: Plan) -> None:
     record = plan.situation.record
     for service in plan.services:
         for unit in _units_of(plan, service):
+            if is_asked_alone(plan, service, unit, 'score_adj'):
+                continue
             record = _adj_record.with_unit(record, unit, _values_to_keep(plan, service, unit))
         record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
     plan.record_after = record
@@ -182,6 +190,8 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
     running = dict((one.unit, one) for one in service.running)
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
     for unit, one in running.items():
+        if is_asked_alone(plan, service, unit, 'oom_policy'):
+            continue
         told = one.boot_after[OOM_POLICY].value
         if not plan.request.runtime:
             if told != one.boot_before[OOM_POLICY].value and _is_told_by_us(plan, one):
