@@ -22,7 +22,7 @@ def packed(files, links):
     with tarfile.open(fileobj=buffer, mode='w') as tar:
         for path, text in files.items():
             entry = tarfile.TarInfo(path.lstrip('/'))
-            data = text.encode()
+            data = text.encode('utf-8', 'surrogateescape')
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
         for path, target in links.items():

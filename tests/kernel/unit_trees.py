@@ -6,8 +6,13 @@ FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd
 VALUES = ('-100', '0x10', '010', '+5', ' 7 ', '1001', 'abc', '', '-0x10', '"8"', '1 # c', '500', '-1000', '0',
           '08', '1.5')  # fmt: skip
 POLICIES = ('kill', 'stop', 'continue', '', 'Kill', 'kill x')
-FILES = ('10-a.conf', '50-b.conf', '50-c.conf', '90-oomkit.conf', '99-z.conf', '9.conf', 'x.txt', 'Z.conf')
+FILES = ('10-a.conf', '50-b.conf', '50-c.conf', '90-oomkit.conf', '99-z.conf', '9.conf', 'x.txt', 'Z.conf',
+         '.90-hidden.conf')  # fmt: skip
 FORMS = ('{}={}', '{} = {}', '  {}={}', '{}\t=\t{}', '#{}={}', ';{}={}', '{}=\\\n  {}', '{}=\\\n# no\n{}')
+# With some of these systemd reads a drop-in no further, and does not load a unit at all whose own file has them. A byte
+# that is no UTF-8 stands as a surrogate.
+ODD = ('Environment=X=\udcff', 'OOMScoreAdjust=3\udcff', '# \udcff', '[Servi', '[Service] ', 'Nice=\uffff',
+       'Nice=\ufdd0', 'no equals', 'Nice=1\rOOMScoreAdjust=77', 'Nice=1\0OOMScoreAdjust=78')  # fmt: skip
 
 
 def unit_names(number):
@@ -22,12 +27,13 @@ def unit_names(number):
     return f'r{number}.service', [f'r{number}.service', f'alias{number}.service']
 
 
-def assignment(rng):
+def assignment(rng, odd=0.0):
     """Some lines of a unit file."""
     lines = []
     for _line in range(rng.randint(1, 3)):
         key, values = rng.choice([('OOMScoreAdjust', VALUES), ('OOMPolicy', POLICIES)])
         value = rng.choice(values)
+        lines += [rng.choice(ODD)] if rng.random() < odd else []
         lines.append(rng.choice(FORMS).format(key, value))
     return '\n'.join(lines) + rng.choice(['\n', ''])
 
@@ -50,6 +56,13 @@ def tree(rng, number):
         if rng.random() < 0.1:
             links[path] = '/dev/null'
             files.pop(path, None)
-        elif path not in links:
-            files[path] = section(rng) + assignment(rng)
+        elif rng.random() < 0.04:
+            links[path] = path.rpartition('/')[2]  # in circles
+            files.pop(path, None)
+        elif rng.random() < 0.04:
+            files[path + '/folder'] = ''
+            files.pop(path, None)
+            links.pop(path, None)
+        elif path not in links and path + '/folder' not in files:
+            files[path] = section(rng) + assignment(rng, odd=0.1)
     return name, files, links
