@@ -44,13 +44,13 @@ MOST_BYTES = 60_000
 CEILINGS = {
     # confirm_within: the watchdog and the change that waits take 20,000 bytes, which no other module has.
     # What writes also carries the lock, the look at who else could write there, the way back of files, folders and
-    # attributes, and the end of a run with every name made harmless: 18,000.
+    # attributes, and the end of a run with every name made harmless: 15,000 and more.
     'overcommit': 102_000,
     'panic_on_oom': 79_500,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is
     # assumed 25,000 (OpenRC's are 5,000 of these), and the settings of earlyoom, systemd-oomd and nohang 10,000.
     'oom_forecast_info': 116_000,
-    # The same forecast, and 62,000 bytes to plan, set and undo: unit files, drop-ins and running processes.
+    # The same forecast, and 55,000 bytes and more to plan, set and undo: unit files, drop-ins and running processes.
     'oom_score_adj': 131_000,
 }
 
