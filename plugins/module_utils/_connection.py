@@ -9,14 +9,18 @@ new login would fail. Sources: proc_pid_stat(5); audit session IDs as in proc_pi
 """
 
 import re
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 # They serve one connection with one process, which all commands sent over that connection descend from. OpenSSH has
 # called it sshd-session since 9.8; the listening sshd is never the nearest ancestor.
 _SERVERS = ('sshd', 'sshd-session', 'dropbear', 'tinysshd')
 _UNSET_SESSION = 2 ** 32 - 1
+# What Ansible runs a task with C(async) by, in the command line of that process.
+_ASYNC = re.compile(br'(?:^|[/\0])(?:AnsiballZ_)?async_wrapper(?:\.py)?(?:\0|$)')
+_MOST_ANCESTORS = 1000
 
 Connection = NamedTuple('Connection', [
     ('server', Optional[List[int]]),  # PID and start time of the process that serves the login, None for none
@@ -53,21 +57,45 @@ def process(host: Host, pid: str) -> Optional[Process]:
 
 
 def connection(host: Host) -> Connection:
-    """The connection that this process came by. Raises OSError rather than to take it for another one."""
-    return Connection(_server(host), _session(host))
+    """The connection that this process came by.
+
+    Raises OSError rather than to take it for another one, and Refusal where C(async) has cut it off from its own.
+    """
+    ancestors = _ancestors(host)
+    server = _server(ancestors)
+    if server is None and _is_async(host, ancestors):
+        raise Refusal(_CUT_OFF)
+    return Connection(server, _session(host))
 
 
-def _server(host: Host) -> Optional[List[int]]:
-    """The nearest ancestor that serves remote logins: sudo and su in between do not matter."""
+_CUT_OFF = ('confirm_within: a task with async leaves the connection that it came by, so that nothing tells whether it '
+            'is a new one. Nothing was changed. Run the task without async, or with confirm_within: 0.')
+
+
+def _ancestors(host: Host) -> List[Tuple[int, Process]]:
+    """From the parent upwards, with their PIDs."""
+    ancestors: List[Tuple[int, Process]] = []
     found = process(host, 'self')
-    seen = 0
     # A PID namespace ends at parent 0. Parents that die while we look lead to init, never in circles.
-    while found is not None and found.parent > 0 and seen < 1000:
-        pid, seen = found.parent, seen + 1
+    while found is not None and found.parent > 0 and len(ancestors) < _MOST_ANCESTORS:
+        pid = found.parent
         found = process(host, str(pid))
-        if found is not None and found.name in _SERVERS:
+        if found is not None:
+            ancestors.append((pid, found))
+    return ancestors
+
+
+def _server(ancestors: List[Tuple[int, Process]]) -> Optional[List[int]]:
+    """The nearest ancestor that serves remote logins: sudo and su in between do not matter."""
+    for pid, found in ancestors:
+        if found.name in _SERVERS:
             return [pid, found.started]
     return None
+
+
+def _is_async(host: Host, ancestors: List[Tuple[int, Process]]) -> bool:
+    """Whether one of them is what Ansible runs tasks in the background by. Raises OSError."""
+    return any(_ASYNC.search(host.read_bytes('/proc/%d/cmdline' % pid) or b'') for pid, _found in ancestors)
 
 
 def _session(host: Host) -> Optional[int]:
@@ -79,7 +107,7 @@ def is_same(one: Connection, other: Connection) -> bool:
     """Whether both calls came by the same login.
 
     Where neither came by a remote login (ansible-pull, connection local, docker exec) every call counts as a new one.
-    A task with C(async) has left its ancestors: the audit session tells whose it was.
+    What has left its ancestors (nohup and setsid in a script) is told by the audit session.
     """
     if one.server is not None and other.server is not None:
         return one.server == other.server

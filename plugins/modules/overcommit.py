@@ -73,7 +73,9 @@ options:
       - The same call over the connection that made the change confirms nothing and changes nothing. A connection is
         the ssh daemon's process among the ancestors, so C(ControlPersist) and C(become) by sudo or su do not make a
         new one. Where no ssh daemon is among them (ansible-pull, C(connection=local), C(docker exec),
-        C(become_method=machinectl), tasks with C(async)), every call counts as a new connection.
+        C(become_method=machinectl)), every call counts as a new connection.
+      - A task with C(async) is cut off from its connection. Where a change would have to be confirmed, or be the
+        confirmation, it is refused.
       - While a change waits, a call with another wish is refused. O(state=absent) is carried out at once, and takes
         back what waits.
       - What somebody else has set at run time meanwhile is left as it is, and said in the log. Then the change can not

@@ -223,6 +223,26 @@ def test_the_connection_that_made_the_change_confirms_nothing(machine):
         assert result['after'] == result['before'] and machine.tree() == tree
 
 
+def test_a_task_in_the_background_neither_makes_nor_confirms_a_change(machine):
+    """Two of them over one connection would confirm each other. Where nothing has to be confirmed they may run."""
+    login = machine.login
+    machine.put('/proc/4009/stat', '4009 (python3) S 1 %s9 0\n' % ('0 ' * 17))
+    machine.put('/proc/4009/cmdline', '/usr/bin/python3\0/root/async_wrapper.py\0j1\0')
+    machine.login, before = 4009, machine.tree()
+    with pytest.raises(Refusal, match='async'):
+        go(machine, **WISH)
+    assert machine.tree() == before and machine.log == []
+    machine.login = login
+    _result, pending = wait(machine)
+    machine.login = 4009
+    with pytest.raises(Refusal, match='async'):
+        go(machine, **WISH)
+    assert machine.waiting() == [pending] and machine.get(OURS) is None
+    assert go(machine, state='absent')['confirmation']['state'] == 'not_needed'
+    machine.reload()
+    assert go(machine, mode='always')['changed']
+
+
 def test_check_mode_confirms_nothing(machine):
     wait(machine)
     machine.connect()

@@ -15,6 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._connection import (
     process,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 FIRST, SECOND, NONE = Connection([70, 100], 5), Connection([71, 200], 6), Connection(None, None)
 
@@ -77,6 +78,35 @@ def test_what_cannot_be_read_is_not_taken_for_another_connection(tmp_path, monke
         connection(host)
 
 
+ASYNC = b'/usr/bin/python3\0/root/.ansible/tmp/x/%s\0j12.9\00060\0/root/.ansible/tmp/x/AnsiballZ_overcommit.py\0_\0'
+
+
+@pytest.mark.parametrize('name', [b'async_wrapper.py', b'AnsiballZ_async_wrapper.py', b'async_wrapper'])
+@pytest.mark.parametrize('level', [99, 98])
+def test_a_task_in_the_background_has_no_connection_that_can_be_told(tmp_path, name, level):
+    """Two of them over one connection would each look like a new one, and confirm each other."""
+    host = tree(tmp_path, [('python3', 9), ('python3', 8), ('python3', 7), ('systemd', 1)], 12)
+    assert connection(host) == Connection(None, 12)
+    (tmp_path / ('proc/%d/cmdline' % level)).write_bytes(ASYNC % name)
+    with pytest.raises(Refusal, match='async.*Nothing was changed'):
+        connection(host)
+
+
+@pytest.mark.parametrize('cmdline', [
+    b'', b'vi\0/root/my_async_wrapper.py\0', b'vi\0/root/async_wrapper.pyc\0', b'/async_wrapper.py/x\0',
+    b'x async_wrapper\0'])
+def test_what_only_looks_like_a_task_in_the_background(tmp_path, cmdline):
+    host = tree(tmp_path, [('python3', 9), ('sh', 8), ('systemd', 1)])
+    (tmp_path / 'proc/99/cmdline').write_bytes(cmdline)
+    assert connection(host) == NONE
+
+
+def test_where_the_login_is_found_it_counts(tmp_path):
+    host = tree(tmp_path, [('python3', 9), ('python3', 8), ('sshd', 7)], 12)
+    (tmp_path / 'proc/99/cmdline').write_bytes(ASYNC % b'async_wrapper.py')
+    assert connection(host) == Connection([98, 7], 12)
+
+
 def test_a_process_below_a_loop_of_parents_does_not_hang(tmp_path):
     host = tree(tmp_path, [('python3', 9), ('sh', 8)])
     (tmp_path / 'proc/99/stat').write_text(stat(99, 'sh', 99, 8))
@@ -90,7 +120,7 @@ def test_a_process_below_a_loop_of_parents_does_not_hang(tmp_path):
         (FIRST, SECOND, False),
         (FIRST, FIRST._replace(session=9), True),  # su opens a session of its own
         (FIRST, Connection([70, 101], 5), False),  # the number again, for a later process
-        (FIRST, Connection(None, 5), True),  # async has left its ancestors
+        (FIRST, Connection(None, 5), True),  # a daemon has left its ancestors
         (Connection(None, 5), FIRST, True),
         (FIRST, Connection(None, 6), False),
         (FIRST, NONE, False),

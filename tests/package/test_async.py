@@ -1,0 +1,25 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""That a task with async is known as one, by what this version of Ansible really runs it with."""
+
+import sys
+
+import collection
+import pytest
+
+LOOK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.oomkit.linux.plugins.module_utils import _connection
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+print('async is', _connection._is_async(Host(), _connection._ancestors(Host())))
+"""
+
+
+@pytest.mark.parametrize('background, told', [(['-B', '60', '-P', '1'], True), ([], False)])
+def test_a_task_with_async_is_known_as_one(command, tmp_path, background, told):
+    (tmp_path / 'look.py').write_text(LOOK)
+    done = command('ansible', 'localhost', '-i', 'localhost,', '-c', 'local', '-m', 'command', *background, '-a',
+                   f'{sys.executable} {tmp_path}/look.py {collection.root()}', '-e',
+                   'ansible_python_interpreter={{ ansible_playbook_python }}', '-o')  # fmt: skip
+    assert f'async is {told}' in done.stdout, done.stdout
