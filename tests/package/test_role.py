@@ -146,6 +146,21 @@ def test_bad_variables_end_the_play(play, wish, message):
     assert message in play(wish, expect=2)[1]
 
 
+@pytest.mark.parametrize('state, promised', [('pending', True), ('not_needed', False)])
+def test_only_what_waits_is_said_to_be_put_back(command, checkout, tmp_path, state, promised):
+    """Where the watchdog was killed nothing waits any more."""
+    check = load(checkout, 'tasks/confirm.yml')[-1]
+    found = {'confirmation': {'state': state, 'reason': 'the reason'}}
+    variables = {**load(checkout, 'vars/main.yml'), '__oom_policy_r_overcommit': found, 'oom_policy_confirm_within': 60}
+    book = [{'hosts': 'localhost', 'gather_facts': False, 'vars': variables, 'tasks': [check]}]
+    (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
+    done = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', tmp_path / 'play.yml', check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2 and 'could not be confirmed: the reason' in said
+    assert ('within 60 s, the host puts its old values back' in said) is promised
+    assert ('It holds all the same' in said) is not promised
+
+
 @pytest.mark.parametrize('name', ['audit', 'apply', 'rollback', 'demo'])
 def test_playbooks_are_found_by_their_full_name(command, name):
     command('ansible-playbook', '-i', 'localhost,', '--syntax-check', f'oomkit.linux.{name}')
