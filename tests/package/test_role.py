@@ -33,15 +33,16 @@ SHOW = {'ansible.builtin.debug': {'msg': {'result': '{{ oom_policy_result }}', '
 def play(command, tmp_path):
     """Plays the role on this machine in check mode: the tasks that ran, and what was printed."""
 
-    def run(*inclusions, expect=0, show=None):
+    def run(*inclusions, expect=0, show=None, **variables):
         role = {'name': 'oomkit.linux.oom_policy', 'public': True}
-        tasks = [*({'ansible.builtin.include_role': role, 'vars': wish} for wish in inclusions), show or SHOW]
+        tasks = [*({'ansible.builtin.include_role': role, 'vars': wish, 'tags': 'always'} for wish in inclusions),
+                 show or SHOW]
         book = [{'hosts': 'all', 'gather_facts': False, 'connection': 'local', 'tasks': tasks}]
         (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
         python = json.dumps({'ansible_python_interpreter': sys.executable})
         log = tmp_path / 'tasks.log'
         done = command('ansible-playbook', '-i', 'localhost,', '--check', tmp_path / 'play.yml', '-e', python,
-                       check=False, **task_log.variables(log))  # fmt: skip
+                       check=False, **task_log.variables(log), **variables)  # fmt: skip
         assert done.returncode == expect, done.stdout + done.stderr
         return task_log.read(log), done.stdout + done.stderr
 
@@ -146,6 +147,39 @@ def test_bad_variables_end_the_play(play, wish, message):
     assert message in play(wish, expect=2)[1]
 
 
+@pytest.mark.parametrize('wrong, message', [
+    ({'oom_policy_panic': 'kil'}, 'oom_policy_panic: kil is not one of'),
+    ({'oom_policy_panic': False}, 'oom_policy_panic: False is not one of'),  # YAML's off
+    ({'oom_policy_reboot_after': 2 ** 31}, 'oom_policy_reboot_after: 2147483648 is no whole number'),
+    ({'oom_policy_reboot_after': 5.0}, 'oom_policy_reboot_after: 5.0 is no whole number'),
+    ({'oom_policy_forecast': 101}, 'oom_policy_forecast: 101 is no whole number'),
+    ({'oom_policy_top': -1}, 'oom_policy_top: -1 is no whole number'),
+    ({'oom_policy_services': 'name=foo'}, 'oom_policy_services: a list is wanted'),
+    ({'oom_policy_services': ['name=foo']}, 'oom_policy_services: a list is wanted'),
+    ({'oom_policy_services': [{'name': 'a', 'score_adj': 5000}, {'name': 'b', 'score_adj': True}, {'name': 'c'}]},
+     'score_adj 5000, True is no whole number'),
+])  # fmt: skip
+@pytest.mark.parametrize('tag', [{}, {'ANSIBLE_RUN_TAGS': 'oom_policy_overcommit'}], ids=['all', 'a tag'])
+def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, wrong, message, tag):
+    tasks, said = play({'oom_policy_overcommit_mode': 'always', **wrong}, expect=2, **tag)
+    assert message in said and 'Nothing was changed.' in said
+    assert task_log.on_the_host(tasks) == []
+
+
+@pytest.mark.parametrize('wish', [
+    {'oom_policy_panic': '0', 'oom_policy_reboot_after': ' 7 ', 'oom_policy_top': '3', 'oom_policy_forecast': '0'},
+    {'oom_policy_panic': ' panic_always ', 'oom_policy_reboot_after': '-1'},
+    {'oom_policy_panic': '{{ omit }}', 'oom_policy_reboot_after': -2 ** 31},
+    {'oom_policy_services': [{'name': 'not-here', 'score_adj': '-1000', 'missing': 'ignore'},
+                             {'name': 'nor-this', 'score_adj': None, 'oom_policy': 'stop', 'missing': 'ignore'},
+                             {'name': 'or', 'score_adj': '{{ omit }}', 'oom_policy': 'kill', 'missing': 'ignore'}]},
+    {'oom_policy_services': "{{ [{'name': 'not-here', 'score_adj': 5, 'missing': 'ignore'}] }}"},
+    {'oom_policy_state': 'absent', 'oom_policy_panic': 'kil', 'oom_policy_services': 'name=foo'},
+])  # fmt: skip
+def test_what_the_modules_take_the_role_takes(play, wish):
+    play({'oom_policy_persistent': False, 'oom_policy_force': True, **wish})
+
+
 @pytest.mark.parametrize('state, promised', [('pending', True), ('not_needed', False)])
 def test_only_what_waits_is_said_to_be_put_back(command, checkout, tmp_path, state, promised):
     """Where the watchdog was killed nothing waits any more."""
@@ -211,7 +245,7 @@ def test_the_audit_of_a_host(command, tmp_path):
 
 @pytest.mark.parametrize('name', ['apply', 'rollback'])
 @pytest.mark.parametrize('trouble, status', [
-    ('oom_policy_top=-1', 'failed'),
+    ('oom_policy_min_headroom=x', 'failed'),
     ('ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1', 'unreachable'),
 ])  # fmt: skip
 def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, status):
@@ -220,7 +254,8 @@ def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, s
     (tmp_path / 'hosts').write_text('\n'.join(hosts))
     for batches in ([1], [2, 1]):
         log = tmp_path / f'{len(batches)}.log'
-        variables = {'ansible_python_interpreter': sys.executable, 'oom_serial': batches}
+        variables = {'ansible_python_interpreter': sys.executable, 'oom_serial': batches,
+                     'oom_policy_overcommit_mode': 'always'}
         done = command('ansible-playbook', '-i', tmp_path / 'hosts', '-c', 'local', '--check', '-e',
                        json.dumps(variables), f'oomkit.linux.{name}', check=False,
                        **task_log.variables(log))  # fmt: skip
