@@ -90,6 +90,9 @@ class Observer(object):
         self._left_out_pages: Optional[int] = None
         self._wanted = 0
         self._units: Dict[str, State] = {}
+        self._no_cgroups = _environment.cgroup_version(host) is None
+        # Units and cgroups of which is not known what goes down with a victim, by the reason.
+        self._untold: Dict[str, Set[str]] = {}
 
     # ------------------------------------------------------------------- rounds
 
@@ -140,7 +143,9 @@ class Observer(object):
         return Snapshot(
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
             left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
-            left_out_pages=self._left_out_pages, unknown=self._unknown(), notes=[])
+            left_out_pages=self._left_out_pages, unknown=self._unknown(), notes=[
+                'what else of %s goes down with a victim is not known: %s' % (', '.join(sorted(names)), reason)
+                for reason, names in sorted(self._untold.items())])
 
     def _with_error(self, process: Process) -> Process:
         """With the error of the counter of swapped pages, of which there is no second reading."""
@@ -273,6 +278,8 @@ class Observer(object):
         children = self._processes.children(pid)
         sharers = self._sharers(process, children)
         cgroup = self._cgroups.get(pid)
+        if self._no_cgroups and cgroup not in (None, '/'):
+            self._untold.setdefault('no cgroups are mounted here', set()).add(harmless(cgroup or ''))
         group = _memcg.group_of(self._tree, cgroup, self._cgroup) if cgroup else None
         members = [one for one in self._tree.pids(group) if one not in (0, 1)] if group else []
         unit_members = self._unit_members(process)
@@ -309,8 +316,9 @@ class Observer(object):
             return
         try:
             states = self._manager.show(missing)
-        except ManagerError:
+        except ManagerError as exc:
             states = []
+            self._untold.setdefault(str(exc), set()).update(map(harmless, missing))
         found = dict((state['Id'], state) for state in states)
         self._units.update((unit, found.get(unit, {})) for unit in missing)
 

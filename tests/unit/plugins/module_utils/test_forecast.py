@@ -5,6 +5,7 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 from services_machine import ServiceMachine
@@ -13,6 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _for
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_holding
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 
 NOBODY = 2 ** 22 - 100  # PIDs of the machine on disk are hardly ever in use on this one, which kcmp asks about
 
@@ -211,6 +213,33 @@ def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
     assert [note for note in result['notes'] if note not in seen] == [
         'userspace_killers: only the processes of this PID namespace are seen, not those of the rest of the machine']
     assert run(None, snapshot=result['snapshot'])['notes'] == result['notes']
+
+
+def test_a_systemd_that_does_not_answer_is_told_instead_of_leaving_a_victim_alone(machine):
+    def fail(*_args, **_options):
+        return 1, b'', b'Failed to connect to bus\n'
+
+    def notes(result):
+        return [note for note in result['notes'] if note.startswith('what')]
+
+    result = run(machine, kills=2)
+    assert victims(result) == [[12], [10]] and result['kill_order'][1]['collateral'] and notes(result) == []
+    params = {**dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy',
+                               'kill_allocating_task')), 'kills': 2}
+    result = _forecast_module.run(params, machine, Manager(fail))
+    assert victims(result) == [[12], [10]] and not result['kill_order'][1]['collateral']
+    assert notes(result) == ['what else of a.service, b.service goes down with a victim is not known: systemctl show '
+                             'failed: Failed to connect to bus']
+    assert run(None, snapshot=result['snapshot'], kills=2)['notes'] == result['notes']
+
+
+def test_where_no_cgroups_are_mounted_that_is_told(machine):
+    machine.put('/proc/self/mountinfo', '')
+    shutil.rmtree(machine.base / 'sys/fs/cgroup')
+    result = run(machine, kills=1)
+    assert victims(result) == [[12]]
+    assert ('what else of /system.slice/b.service goes down with a victim is not known: no cgroups are mounted here'
+            in result['notes'])
 
 
 ZONES = """Node 0, zone      DMA
