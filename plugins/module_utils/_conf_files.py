@@ -68,6 +68,17 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
     return host.read_text(path) or ''
 
 
+def told(host: Host, path: str, denied: List[str]) -> str:
+    """The text of a file; empty where there is none or it cannot be read, and noted in ``denied`` if it may not be."""
+    try:
+        return host.read_text(path) or ''
+    except PermissionError:
+        denied.append(path)
+    except OSError:
+        pass
+    return ''
+
+
 def split_lines(text: str) -> List[str]:
     """The physical lines with their ends, as an editor counts them."""
     return re.findall(r'[^\n]*\n|[^\n]+\Z', text)

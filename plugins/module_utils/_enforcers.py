@@ -12,6 +12,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
@@ -25,7 +26,7 @@ Enforced = NamedTuple('Enforced', [
     ('value_text', str),     # as the program has it; for tuned also >N and <N, which only raise or lower
     ('by', str),
     ('file', Optional[str]),  # where it can be changed; None where the program cannot be told another value
-    ('how', str),
+    ('how', Optional[str]),  # one of those above; None where what tells it may not be read
 ])
 
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
@@ -46,24 +47,28 @@ _KDUMP_PROGRAMS = ('/usr/sbin/kdump-config', '/sbin/kdump-config')
 _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
 
 
-def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None) -> List[Enforced]:
-    """What the programs found running set, by key. Never raises: what may not be read is as if it were not there.
+def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
+             denied: Optional[List[str]] = None) -> List[Enforced]:
+    """What the programs found running set, by key. Never raises.
 
+    What cannot be read is as if it were not there. Files that may not be are added to ``denied``, where that is given.
     ``running`` are the processes of NAMES as L(Proc.named) finds them, where the caller has looked already.
     """
     try:
         with Proc(host) as processes:
-            return _enforced(host, processes, processes.named(NAMES).found if running is None else running)
+            return _enforced(host, processes, processes.named(NAMES).found if running is None else running,
+                             [] if denied is None else denied)
     except OSError:
         return []
 
 
-def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]]) -> List[Enforced]:
-    found = _kdump_tools(host)
+def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
+    found = _kdump_tools(host, denied)
     for pid, name in running:
         # Anybody may call a process kubelet; only root's can set a sysctl.
         if processes.effective_uid(pid) == 0:
-            found += _tuned_sysctls(host) if name == 'tuned' else _kubelet(host, name, _arguments(processes, pid))
+            found += (_tuned_sysctls(host, denied) if name == 'tuned' else
+                      _kubelet(host, name, _arguments(processes, pid), denied))
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
 
 
@@ -73,16 +78,17 @@ def _arguments(processes: Proc, pid: int) -> List[str]:
     return to_text(processes.read('%d/cmdline' % pid) or b'').split('\0')
 
 
-def _kubelet(host: Host, name: str, arguments: List[str]) -> List[Enforced]:
+def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
     """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
-    protects, where = _protects('\n'.join(arguments)), None
+    protects, where, known = _protects('\n'.join(arguments)), None, len(denied)
     for path in _config_files(name, arguments) if protects is None else []:
-        protects, where = _protects(_read(host, path)), path
+        protects, where = _protects(told(host, path, denied)), path
         if protects is not None:
             break
     if protects:
         return [Enforced(key, value, name, where, REQUIRES) for key, value in _KUBELET_VALUES]
-    return [Enforced(key, value, name, None, SETS) for key, value in _KUBELET_VALUES]
+    how = SETS if len(denied) == known else None
+    return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
 
 
 def _config_files(name: str, arguments: List[str]) -> List[str]:
@@ -101,38 +107,31 @@ def _protects(text: str) -> Optional[bool]:
 
 # ------------------------------------------------------------- tuned, kdump-tools
 
-def _tuned_sysctls(host: Host) -> List[Enforced]:
+def _tuned_sysctls(host: Host, denied: List[str]) -> List[Enforced]:
     # Here and not at the top: with the standard library's configparser it would be a tenth of what every module that
     # looks for such programs takes to start, and few machines run TuneD.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned
-    settings = dict((key, value) for key, value in _tuned.sysctls(host).items() if key in _knobs.KNOBS)
-    yields = _tuned.reapplies(host)
-    overridden = _tuned.reapplied(host) if settings and yields else set()
-    return [Enforced(key, setting.value, 'tuned', setting.file, YIELDS if yields else SETS)
+    settings = dict((key, value) for key, value in _tuned.sysctls(host, denied).items() if key in _knobs.KNOBS)
+    yields = _tuned.reapplies(host, denied)
+    how = None if _tuned.MAIN_CONF in denied else YIELDS if yields else SETS
+    overridden = _tuned.reapplied(host, denied) if settings and yields else set()
+    return [Enforced(key, setting.value, 'tuned', setting.file, how)
             for key, setting in settings.items()
             # Writing the one of ratio and kbytes erases the other.
             if key not in overridden and (_knobs.KNOBS[key].twin or key) not in overridden]
 
 
-def _kdump_tools(host: Host) -> List[Enforced]:
+def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     """What kdump-tools sets when it loads the crash kernel, if it has loaded it and is of a release that does so."""
-    if _read(host, '/sys/kernel/kexec_crash_loaded').strip() != '1':
+    if told(host, '/sys/kernel/kexec_crash_loaded', denied).strip() != '1':
         return []
     variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
-        _read(host, _KDUMP_DEFAULTS)))
-    if not any(re.search(r'\bKDUMP_SYSCTL\b', _read(host, program)) for program in _KDUMP_PROGRAMS):
+        told(host, _KDUMP_DEFAULTS, denied)))
+    if not any(re.search(r'\bKDUMP_SYSCTL\b', told(host, program, denied)) for program in _KDUMP_PROGRAMS):
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
             if key in _knobs.KNOBS]
-
-
-def _read(host: Host, path: str) -> str:
-    """The text; empty where there is none or it may not be read."""
-    try:
-        return host.read_text(path) or ''
-    except OSError:
-        return ''
 
 
 # ----------------------------------------------------------------- what it means
@@ -169,6 +168,9 @@ def _message(one: Enforced, key: str, value: int) -> str:
         return ('%s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on this machine.'
                 % (asked, text, ' in ' + where if where else '', text))
     sets = '%s sets %s to %s whenever it starts' % (asked, 'it' if key == one.key else one.key, text)
+    if where is None and one.how is None:
+        return ('%s sets it to %s whenever it starts, or does not start with another value: its configuration may not '
+                'be read. Ask for %s on this machine.' % (asked, text, text))
     if where is None:
         return '%s, and cannot be told another value. Ask for %s on this machine.' % (sets, text)
     erases = '' if key == one.key else ', which erases %s' % key

@@ -297,9 +297,12 @@ def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
+    denied: List[str] = []
+    found = _enforcers.enforced(look.host, look.named('enforcers', _enforcers.NAMES), denied)
+    for path in denied:
+        look.warn('enforcers', '%s may not be read, so what it would tell is missing' % path)
     return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
-             'file': None if one.file is None else harmless(one.file)}
-            for one in _enforcers.enforced(look.host, look.named('enforcers', _enforcers.NAMES))]
+             'file': None if one.file is None else harmless(one.file)} for one in found]
 
 
 def _environment_facts(look: _Look) -> Dict[str, Any]:

@@ -5,7 +5,8 @@
 """What TuneD's active profile sets by its sysctl plugin, read and merged as TuneD itself does.
 
 Sources: tuned/profiles/loader.py, locator.py, merger.py, unit.py and variables.py, tuned/plugins/plugin_sysctl.py,
-tuned/consts.py. Nothing here knows our own keys, and nothing raises: a profile that cannot be read is passed over.
+tuned/consts.py. Nothing here knows our own keys, and nothing raises: a profile that cannot be read is passed over,
+and noted in ``denied`` if it may not be.
 """
 
 import configparser
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from typing import Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files
+from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 MAIN_CONF = '/etc/tuned/tuned-main.conf'
@@ -42,19 +44,19 @@ _Unit = NamedTuple('_Unit', [
 ])
 
 
-def sysctls(host: Host) -> Dict[str, Setting]:
+def sysctls(host: Host, denied: List[str]) -> Dict[str, Setting]:
     """By key, such as ``vm.overcommit_memory``, what the active profile sets it to."""
-    loader = _Loader(host)
-    loader.load(_active_profiles(host))
+    loader = _Loader(host, denied)
+    loader.load([name for path in _ACTIVE for name in told(host, path, denied).split()])
     return loader.sysctls()
 
 
-def reapplies(host: Host) -> bool:
+def reapplies(host: Host, denied: List[str]) -> bool:
     """Whether TuneD lets /run/sysctl.d, /etc/sysctl.d and /etc/sysctl.conf win over its own values."""
-    return _main_conf(host).get('reapply_sysctl', '1').lower() in ('1', 'yes', 'true', 'on')
+    return _main_conf(host, denied).get('reapply_sysctl', '1').lower() in ('1', 'yes', 'true', 'on')
 
 
-def reapplied(host: Host) -> Set[str]:
+def reapplied(host: Host, denied: List[str]) -> Set[str]:
     """The keys that these files set. TuneD takes them by their dotted names only, with no globs and no dashes."""
     keys: Set[str] = set()
     try:
@@ -63,18 +65,16 @@ def reapplied(host: Host) -> Set[str]:
                 key, equals, _value = line.strip().partition('=')
                 if equals:
                     keys.add(key.strip())
+    except PermissionError as exc:
+        denied.append(exc.filename)
     except OSError:
         pass
     return keys
 
 
-def _active_profiles(host: Host) -> List[str]:
-    return [name for path in _ACTIVE for name in _read(host, path).split()]
-
-
-def _main_conf(host: Host) -> Dict[str, str]:
+def _main_conf(host: Host, denied: List[str]) -> Dict[str, str]:
     """The global configuration, which has no sections."""
-    return _sections('[main]\n' + _read(host, MAIN_CONF)).get('main', {})
+    return _sections('[main]\n' + told(host, MAIN_CONF, denied)).get('main', {})
 
 
 def _sections(text: str) -> Dict[str, Dict[str, str]]:
@@ -89,28 +89,23 @@ def _sections(text: str) -> Dict[str, Dict[str, str]]:
     return OrderedDict((name, OrderedDict(config[name])) for name in config.sections())
 
 
-def _is_there(host: Host, path: str) -> bool:
+def _is_there(host: Host, path: str, denied: List[str]) -> bool:
     try:
         return host.exists(path)
+    except PermissionError:
+        denied.append(path)
     except OSError:
-        return False
-
-
-def _read(host: Host, path: str) -> str:
-    """The text; empty where there is none or it may not be read."""
-    try:
-        return host.read_text(path) or ''
-    except OSError:
-        return ''
+        pass
+    return False
 
 
 class _Loader(object):
     """Profiles merged one by one, those that are included first."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        told = [name.strip() for name in _main_conf(host).get('profile_dirs', '').split(',') if name.strip()]
-        self._folders = tuple(reversed(told)) or _FOLDERS
+    def __init__(self, host: Host, denied: List[str]) -> None:
+        self._host, self._denied = host, denied
+        folders = _main_conf(host, denied).get('profile_dirs', '').split(',')
+        self._folders = tuple(name.strip() for name in reversed(folders) if name.strip()) or _FOLDERS
         self._seen: Set[str] = set()
         self._variables: Dict[str, str] = {}
         self._units: Dict[str, _Unit] = OrderedDict()
@@ -122,7 +117,7 @@ class _Loader(object):
             if path is None:
                 continue
             self._seen.add(path)
-            sections = _sections(_read(self._host, path))
+            sections = _sections(told(self._host, path, self._denied))
             variables = sections.pop('variables', {})
             self._take_variables(variables, os.path.dirname(path))
             include = self._expand(sections.pop('main', {}).get('include', ''))
@@ -138,7 +133,7 @@ class _Loader(object):
         name = os.path.basename(name[1:] if name.startswith('-') else name)  # the dash: only if there is one
         for folder in self._folders:
             path = '%s/%s/tuned.conf' % (folder, name)
-            if path not in self._seen and _is_there(self._host, path):
+            if path not in self._seen and _is_there(self._host, path, self._denied):
                 return path
         return None
 
@@ -150,7 +145,8 @@ class _Loader(object):
                 self._variables[name] = self._expand(value)
 
     def _include_variables(self, path: str) -> None:
-        for variables in _sections('[top]\n' + _read(self._host, os.path.normpath(path))).values():
+        text = told(self._host, os.path.normpath(path), self._denied)
+        for variables in _sections('[top]\n' + text).values():
             for name, value in variables.items():
                 self._variables[name] = self._expand(_unquoted(value))
 

@@ -250,10 +250,11 @@ ansible_facts:
               with its active profile, and kdump-tools.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
               C(/etc/sysctl.conf) would have the last word; or V(requires) where the program sets nothing but does not
-              start with another value.
+              start with another value. It is C(null) where the file that tells may not be read.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
-            - C(file) is where it can be changed, C(null) where the program cannot be told another value.
+            - C(file) is where it can be changed, C(null) where the program cannot be told another value or C(how) is
+              not known.
           type: list
           elements: dict
           sample:

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that set our sysctls by themselves: machines on disk with a kubelet, TuneD or kdump-tools."""
 
+import errno
+import os
+
 import machine
 import pytest
 
@@ -134,6 +137,61 @@ def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(box):
     assert found(box, 'sets') == KUBELET
 
 
+def denying(box, monkeypatch, *paths):
+    """The machine as one who may not read these has it."""
+    def wrap(call):
+        def answer(path, *more):
+            if path in paths:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return call(path, *more)
+        return answer
+    for name in ('read_text', 'exists'):
+        monkeypatch.setattr(box, name, wrap(getattr(box, name)))
+
+
+@pytest.mark.parametrize('name, path', [('kubelet', '/var/lib/kubelet/config.yaml'),
+                                        ('k3s-server', '/etc/rancher/k3s/config.yaml')])
+def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, monkeypatch, name, path):
+    runs(box, name)
+    box.put(path, 'protectKernelDefaults: true\n')
+    assert found(box, 'requires') == KUBELET
+    denying(box, monkeypatch, path)
+    denied = []
+    result = _enforcers.enforced(box, denied=denied)
+    assert {(one.how, one.file) for one in result} == {(None, None)} and denied == [path]
+    message, = _enforcers.contradictions(result, {MEMORY: 2}, True)
+    assert 'its configuration may not be read' in message and 'cannot be told' not in message
+
+
+def test_arguments_tell_without_a_configuration_that_may_not_be_read(box, monkeypatch):
+    runs(box, 'kubelet', arguments=['--protect-kernel-defaults=false'])
+    denying(box, monkeypatch, '/var/lib/kubelet/config.yaml')
+    denied = []
+    assert {one.how for one in _enforcers.enforced(box, denied=denied)} == {'sets'} and denied == []
+
+
+@pytest.mark.parametrize('path, left', [
+    ('/etc/tuned/tuned-main.conf', [('1', None)]), ('/etc/tuned/active_profile', []), (PROFILE, []),
+    ('/etc/sysctl.d/50-x.conf', [('1', 'yields')])])
+def test_files_of_tuned_that_may_not_be_read_are_told(box, monkeypatch, path, left):
+    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n', main='reapply_sysctl = 1\n')
+    box.put('/etc/sysctl.d/50-x.conf', 'vm.overcommit_ratio = 5\n')
+    denying(box, monkeypatch, path)
+    denied = []
+    result = [(one.value_text, one.how) for one in _enforcers.enforced(box, denied=denied)]
+    assert result == left and set(denied) == {path}
+
+
+def test_a_file_of_kdump_tools_that_may_not_be_read_is_told(box, monkeypatch):
+    box.put('/sys/kernel/kexec_crash_loaded', '1\n')
+    box.put('/etc/default/kdump-tools', 'KDUMP_SYSCTL="vm.panic_on_oom=1"\n')
+    box.put('/usr/sbin/kdump-config', 'sysctl $KDUMP_SYSCTL\n')
+    assert found(box) == [(PANIC_ON_OOM, '1')]
+    denying(box, monkeypatch, '/etc/default/kdump-tools')
+    denied = []
+    assert _enforcers.enforced(box, denied=denied) == [] and denied == ['/etc/default/kdump-tools']
+
+
 # ------------------------------------------------------------------------ tuned
 
 @pytest.mark.parametrize('text, value', [
@@ -245,7 +303,7 @@ def test_a_profile_that_cannot_be_read_is_passed_over(box):
 def test_every_key_of_ours_is_found_in_a_profile(box):
     tuned(box, '[sysctl]\n' + ''.join('%s=1\n' % key for key in ALL_KEYS))
     assert [one.key for one in _enforcers.enforced(box)] == list(ALL_KEYS)
-    assert set(_tuned.sysctls(box)) == set(ALL_KEYS)
+    assert set(_tuned.sysctls(box, [])) == set(ALL_KEYS)
 
 
 # ------------------------------------------------------------------ kdump-tools
@@ -337,4 +395,4 @@ def test_profiles_without_end_are_read_no_further(box):
 def test_variables_that_double_do_not_fill_the_memory(box):
     doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(20))
     tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v20}\n' % doubled)
-    assert len(_tuned.sysctls(box)['vm.panic_on_oom'].value) == 4096
+    assert len(_tuned.sysctls(box, [])['vm.panic_on_oom'].value) == 4096

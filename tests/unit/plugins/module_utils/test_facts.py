@@ -230,6 +230,16 @@ def test_a_program_that_sets_or_kills_may_hide(box, tmp_path, monkeypatch, how, 
     assert facts['warnings'][0].startswith('%s: %s' % (key, said))
 
 
+def test_a_configuration_of_root_alone_is_a_warning(box, monkeypatch):
+    add_process(box, 70, 666, name=b'kubelet')
+    box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: true\n')
+    monkeypatch.setattr(os, 'open', denying('kubelet/config.yaml'))
+    facts = gather(box, 'enforcers', 'warnings')
+    assert {(one['how'], one['file']) for one in facts['enforcers']} == {(None, None)}
+    assert facts['warnings'] == [
+        'enforcers: /var/lib/kubelet/config.yaml may not be read, so what it would tell is missing']
+
+
 def denying(part):
     """os.open as one who may not read that file has it."""
     def answer(path, *more, call=os.open, **other):
