@@ -12,12 +12,14 @@ matched from their start, and the name in brackets is taken up to the last thing
 import errno
 import os
 import re
+import stat
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
+_KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
 _MOST_RECORDS = 1000000
 RECENT = 20
 
@@ -162,8 +164,12 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
 
     Records that were overwritten while reading are left out (EPIPE).
     """
-    fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
+        info = os.fstat(fd)
+        # In containers /dev/null, a terminal or a pipe may stand in its place, and would tell of no kills.
+        if host.root == '/' and not (stat.S_ISCHR(info.st_mode) and info.st_rdev == _KMSG_NUMBER):
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
         for _count in range(_MOST_RECORDS):
             try:
                 record = os.read(fd, _RECORD_BYTES)

@@ -140,6 +140,19 @@ def test_a_log_that_is_not_there_is_an_error_of_the_system(tmp_path):
     assert caught.value.errno == errno.ENOENT
 
 
+@pytest.mark.parametrize('place', ['/dev/null', '/dev/zero', 'a pipe', 'a file'])
+def test_what_stands_in_the_place_of_the_log_is_no_log(tmp_path, place):
+    """As in containers, where /dev/kmsg is bound to something else: nothing was killed would be a guess."""
+    path = str(tmp_path / 'kmsg') if ' ' in place else place
+    if place == 'a pipe':
+        os.mkfifo(path)
+    elif place == 'a file':
+        (tmp_path / 'kmsg').write_bytes(GLOBAL[0])
+    with pytest.raises(OSError) as caught:
+        list(_kills.read_records(Host(), path))
+    assert caught.value.errno == errno.ENODEV
+
+
 @pytest.mark.parametrize('text, total', [('pgfault 1\noom_kill 7\nx 1\n', 7), ('drop_oom_kill 3\n', None), ('', None)])
 def test_total(text, total):
     assert _kills.total(text) == total
