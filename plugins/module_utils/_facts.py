@@ -191,13 +191,16 @@ def _overcommit(look: _Look) -> Dict[str, Any]:
 
 
 def _commit_facts(look: _Look) -> Dict[str, Any]:
-    memory, values = look.memory(), look.runtime()
+    memory = look.memory()
+    reserves = [_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE]
+    values = look.sysctls('commit', reserves + [_knobs.MEMORY])
     limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
     headroom_kb = used_percent = None
     if limit_kb is None or committed_kb is None:
         look.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
     else:
-        headroom_kb = limit_kb - _commit.reserves_kb(values) - committed_kb
+        if all(values[key] is not None for key in reserves):
+            headroom_kb = limit_kb - _commit.reserves_kb(values) - committed_kb
         used_percent = round(100.0 * committed_kb / limit_kb, 1) if limit_kb else None
     mode = values[_knobs.MEMORY]
     return {

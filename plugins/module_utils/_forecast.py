@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import (
+    DEADLOCK,
+    KILL,
     UNKNOWN,
     Fellow,
     Forecast,
@@ -62,7 +64,10 @@ def replayed(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Forecast:
 # ------------------------------------------------------------------------- told
 
 def describe(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> Dict[str, Any]:
-    """The forecast as a module returns it. ``protect`` are names of services, with or without their suffix."""
+    """The forecast as a module returns it, of the snapshot with the settings that it assumes.
+
+    ``protect`` are names of services, with or without their suffix.
+    """
     return {
         'outcome': forecast.outcome,
         'reason': forecast.reason,
@@ -159,6 +164,11 @@ def _notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:
     if forecast.unlooked - set(snapshot.ties):
         found.append('what goes down together with process %s is not known'
                      % ', '.join(str(pid) for pid in sorted(forecast.unlooked - set(snapshot.ties))))
-    if snapshot.settings.scale is None and forecast.kills:
+    settings = snapshot.settings
+    unread = [key for key, value in (('vm.panic_on_oom', settings.panic_on_oom),
+                                     ('vm.oom_kill_allocating_task', settings.kill_allocating_task)) if value is None]
+    if unread and forecast.outcome in (KILL, DEADLOCK):
+        found.append('%s cannot be read here: 0 is assumed' % ', '.join(unread))
+    if settings.scale is None and forecast.kills:
         found.append('which scale this kernel\'s oom_score has could not be told, so that it was not used as a check')
     return found

@@ -34,7 +34,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._observe import Obser
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
-from ansible_collections.oomkit.linux.plugins.module_utils._simulate import WhatIf
+from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, WhatIf, assumed
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 from ansible_collections.oomkit.linux.plugins.module_utils._what_if import (
     Assumption,
@@ -186,5 +186,5 @@ def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
 
 
 def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any]) -> Dict[str, Any]:
-    result = _forecast.describe(snapshot, forecast, request.protect)
+    result = _forecast.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, request.protect)
     return dict(result, changed=False, userspace_killers=data['userspace_killers'], snapshot=data)

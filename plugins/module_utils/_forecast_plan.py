@@ -62,13 +62,15 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
             observer = Observer(host, processes, None, manager)
             after = _simulate.NOTHING._replace(
                 score_adj=score_adj, panic_on_oom=asked.panic_on_oom, kill_allocating_task=asked.kill_allocating_task)
-            snapshot, forecasts = _forecast.observed(observer, asked.kills, [_simulate.NOTHING, after])
+            what_ifs = [_simulate.NOTHING, after]
+            snapshot, forecasts = _forecast.observed(observer, asked.kills, what_ifs)
     except (Unreadable, OSError) as exc:
         if asked.protect:
             raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. '
                           'Nothing was changed.' % (exc, ', '.join(asked.protect))) from exc
         return {'forecast_before': None, 'forecast_after': None}
-    told = [_forecast.describe(snapshot, forecast, asked.protect) for forecast in forecasts]
+    told = [_forecast.describe(_simulate.assumed(snapshot, what_if), forecast, asked.protect)
+            for what_if, forecast in zip(what_ifs, forecasts)]
     _check(host, asked, told[1])
     return {'forecast_before': told[0], 'forecast_after': told[1]}
 

@@ -157,11 +157,15 @@ class Observer(object):
         return self._domain if self._cgroup is None else self._domain._replace(cgroup=harmless(self._cgroup))
 
     def _settings(self) -> Settings:
+        asker = self._sysctl('vm.oom_kill_allocating_task')
         return Settings(_sysinfo.page_kb(), self._total_pages, self._census.kernel.scale,
-                        self._sysctl('vm.panic_on_oom'), bool(self._sysctl('vm.oom_kill_allocating_task')))
+                        self._sysctl('vm.panic_on_oom'), None if asker is None else bool(asker))
 
-    def _sysctl(self, key: str) -> int:
-        return to_number(self._host.read_text(sysctl_path(key))) or 0
+    def _sysctl(self, key: str) -> Optional[int]:
+        try:
+            return to_number(self._host.read_text(sysctl_path(key)))
+        except OSError:
+            return None
 
     def _unknown(self) -> Optional[str]:
         """Why not all processes that count can be seen."""

@@ -77,19 +77,21 @@ Forecast = NamedTuple('Forecast', [
 
 def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forecast:
     """The next ``kills`` kills, fewer where the machine panics or nobody is left."""
-    snapshot = snapshot._replace(settings=_assumed_settings(snapshot.settings, what_if))
+    snapshot = assumed(snapshot, what_if)
     outcome, reason = _without_choice(snapshot, what_if)
     if outcome is not None:
         return Forecast(outcome, reason, [], set(), False)
     return _Simulation(snapshot, what_if).run(kills)
 
 
-def _assumed_settings(settings: Settings, what_if: WhatIf) -> Settings:
+def assumed(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
+    """The snapshot with the settings that are assumed."""
+    settings = snapshot.settings
     if what_if.panic_on_oom is not None:
         settings = settings._replace(panic_on_oom=what_if.panic_on_oom)
     if what_if.kill_allocating_task is not None:
         settings = settings._replace(kill_allocating_task=what_if.kill_allocating_task)
-    return settings
+    return snapshot._replace(settings=settings)
 
 
 def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:

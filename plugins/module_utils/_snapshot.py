@@ -29,8 +29,8 @@ Settings = NamedTuple('Settings', [
     ('page_kb', int),
     ('total_pages', int),  # RAM and swap: what oom_score is measured against, in a cgroup too
     ('scale', Optional[str]),
-    ('panic_on_oom', int),
-    ('kill_allocating_task', bool),
+    ('panic_on_oom', Optional[int]),            # None where it cannot be read, here and in the next line
+    ('kill_allocating_task', Optional[bool]),
 ])
 
 # Why a process is never chosen, besides an oom_score_adj of -1000.
@@ -140,7 +140,7 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
         return None
     if wanted in (List[int], Optional[List[int]], List[str]):
         return [_check(item, str if wanted == List[str] else int, place) for item in _check(value, list, place)]
-    kinds = {Optional[int]: (int, True), Optional[str]: (str, True)}
+    kinds = {Optional[int]: (int, True), Optional[str]: (str, True), Optional[bool]: (bool, True)}
     kind, optional = kinds.get(wanted, (wanted, False))
     return None if value is None and optional else _check(value, kind, place)
 

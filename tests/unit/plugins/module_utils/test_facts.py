@@ -97,6 +97,13 @@ def test_commit(box, mode, name, enforced):
         'used_percent': round(100 * 200000 / limit_kb, 1), 'enforced': enforced}
 
 
+def test_without_the_reserves_the_headroom_is_not_known(box, tmp_path):
+    (tmp_path / 'proc/sys/vm/user_reserve_kbytes').unlink()
+    facts = gather(box, 'commit', 'warnings')
+    assert facts['commit']['headroom_kb'] is None and facts['commit']['used_percent'] > 0
+    assert facts['warnings'] == ['commit: this kernel does not show vm.user_reserve_kbytes']
+
+
 def test_a_limit_of_nothing_has_no_percentage(box):
     box.put('/proc/meminfo', 'MemTotal: 1000 kB\nMemAvailable: 1 kB\nCommitLimit: 0 kB\nCommitted_AS: 5 kB\n')
     assert gather(box, 'commit')['commit']['used_percent'] is None

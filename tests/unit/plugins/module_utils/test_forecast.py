@@ -242,6 +242,25 @@ def test_where_no_cgroups_are_mounted_that_is_told(machine):
             in result['notes'])
 
 
+def test_what_the_kernel_does_first_is_an_assumption_where_it_cannot_be_read(machine):
+    def assumption(result):
+        return [note for note in result['notes'] if 'is assumed' in note]
+
+    assert assumption(run(machine)) == []
+    shutil.rmtree(machine.base / 'proc/sys/vm')
+    result = run(machine, kills=2)
+    settings = result['snapshot']['settings']
+    assert (result['outcome'], settings['panic_on_oom'], settings['kill_allocating_task']) == ('kill', None, None)
+    both = ['vm.panic_on_oom, vm.oom_kill_allocating_task cannot be read here: 0 is assumed']
+    assert assumption(result) == assumption(run(None, kills=2, snapshot=result['snapshot'])) == both
+    assert assumption(run(machine, policy='kill')) == [
+        'vm.oom_kill_allocating_task cannot be read here: 0 is assumed']
+    assert assumption(run(machine, policy='kill', kill_allocating_task=False)) == []
+    assert run(machine, policy='panic')['outcome'] == 'panic'
+    planned = machine.run(check=True, name='a', score_adj=300)
+    assert assumption(planned['forecast_before']) == assumption(planned['forecast_after']) == both
+
+
 ZONES = """Node 0, zone      DMA
   per-node stats
       nr_inactive_anon 5
