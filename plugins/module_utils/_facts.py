@@ -252,8 +252,7 @@ def _kill_facts(look: _Look) -> Dict[str, Any]:
     except OSError as exc:
         look.warn('kills', 'the kernel log cannot be read (%s), so recent kills are unknown' % exc.strerror)
         return {'total': total, 'recent': None}
-    # The log's clock stands still while the machine sleeps, and so does CLOCK_MONOTONIC.
-    boot_time_s = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    boot_time_s = _kills.log_start_s(look.host)
     return {'total': total,
             'recent': [_kills.kill_fact(kill, boot_time_s, _candidates.iso_time, harmless) for kill in kills]}
 

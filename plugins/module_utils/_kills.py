@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import stat
+import time
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -190,6 +191,17 @@ def total(vmstat: str) -> Optional[int]:
     """oom_kill of /proc/vmstat: kills since boot; None on kernels before 4.13."""
     match = re.search(r'^oom_kill ([0-9]{1,20})$', vmstat, re.MULTILINE)
     return int(match.group(1)) if match else None
+
+
+def log_start_s(host: Host) -> float:
+    """When the log's clock began, in seconds since 1970: it stands still while the machine sleeps.
+
+    So does CLOCK_MONOTONIC, which in a time namespace is set by an offset (time_namespaces(7)), other than the log's.
+    """
+    offset = re.search(r'^monotonic +(-?[0-9]{1,20}) +([0-9]{1,9})$',
+                       host.read_text('/proc/self/timens_offsets') or '', re.MULTILINE)
+    offset_s = int(offset.group(1)) + int(offset.group(2)) / 1e9 if offset else 0
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + offset_s
 
 
 def kill_fact(kill: Kill, boot_time_s: float, when: Any, text: Any) -> Dict[str, Any]:

@@ -284,6 +284,23 @@ def test_pressure_that_is_switched_off_is_null_with_the_reason(box, tmp_path):
     assert facts['warnings'][0].startswith('pressure: ') and 'psi=1' in facts['warnings'][0]
 
 
+def test_kills_are_told_by_the_clock_of_the_log_not_by_that_of_a_time_namespace(box, tmp_path):
+    """A pipe without a writer's data answers as /dev/kmsg at its end does."""
+    os.mkfifo(tmp_path / 'dev/kmsg')
+    writer = os.open(tmp_path / 'dev/kmsg', os.O_RDWR | os.O_NONBLOCK)
+    moments = []
+    try:
+        for ahead_s in (0, 1000000):
+            box.put('/proc/self/timens_offsets', 'monotonic  %10d         0\n' % ahead_s)
+            os.write(writer, b'3,1,5000000,-;Out of memory: Killed process 412 (x) total-vm:1kB, anon-rss:1kB, '
+                             b'file-rss:0kB, shmem-rss:0kB\n')
+            kill, = gather(box, 'kills')['kills']['recent']
+            moments.append(datetime.datetime.fromisoformat(kill['when'].replace('Z', '+00:00')))
+    finally:
+        os.close(writer)
+    assert abs((moments[1] - moments[0]).total_seconds() - 1000000) < 5
+
+
 @pytest.mark.parametrize('subset, expected', [
     (['all'], set(_facts.KEYS)),
     ([], set(_facts.KEYS)),

@@ -4,6 +4,7 @@
 
 import errno
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -138,6 +139,19 @@ def test_a_log_that_is_not_there_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError) as caught:
         list(_kills.read_records(Host(str(tmp_path))))
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize('offsets, ahead_s', [
+    (None, 0), ('monotonic           0         0\nboottime            0         0\n', 0),
+    ('monotonic     1000000 500000000\nboottime      2000000         0\n', 1000000.5),
+    ('monotonic         -50         0\nboottime            0         0\n', -50),
+    ('monotonic ' + '9' * 5000 + ' 0\n', 0)])
+def test_a_time_namespace_does_not_move_the_kills(tmp_path, offsets, ahead_s):
+    if offsets is not None:
+        (tmp_path / 'proc/self').mkdir(parents=True)
+        (tmp_path / 'proc/self/timens_offsets').write_text(offsets)
+    expected = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + ahead_s
+    assert abs(_kills.log_start_s(Host(str(tmp_path))) - expected) < 5
 
 
 @pytest.mark.parametrize('place', ['/dev/null', '/dev/zero', 'a pipe', 'a file'])
