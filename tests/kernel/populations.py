@@ -38,6 +38,8 @@ PR_SET_NAME = 15
 MCL_CURRENT, MCL_ONFAULT = 1, 4
 MADV_PAGEOUT = 21
 NEVER = '-1000'
+# An emulated machine, busy beside others, may take a minute for each GB.
+EATING_S = 150
 OPTIONS = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
 SHAPES = ('plain', 'plain', 'plain', 'threads', 'headless', 'tree', 'shared', 'sharer', 'swapped')
 HELD = []  # the memory of a process of a population
@@ -305,11 +307,14 @@ def started_ticks(pid):
     return 0 if ours or fields[20] == '0' else int(fields[19])
 
 
-def settle(population, before, limit_s=10):
+def settle(population, before, limit_s=30):
     """Wait until a kill is over: the log has it, and whoever dies is dead."""
     end = time.monotonic() + limit_s
     while kills_so_far() == before and time.monotonic() < end:
         time.sleep(0.01)
+    # Counted first, told afterwards (mm/oom_kill.c, __oom_kill_process): an emulated machine is slow in between.
+    while kills_so_far() > before and not told(log()) and time.monotonic() < end:
+        time.sleep(0.05)
     dead, since = population.dead(), time.monotonic()
     while time.monotonic() < min(end, since + 0.08):
         time.sleep(0.01)
@@ -396,7 +401,7 @@ def exhaustion(rng):
         eater = os.fork()
         if eater == 0:
             eat(before)
-        settle(population, before, 60)
+        settle(population, before, EATING_S)
         os.kill(eater, signal.SIGKILL)
         text = log()
         return judged(population, expected, [told(text)[:1]], [text], alone=True)

@@ -121,7 +121,7 @@ def grow_in_cgroup(population):
     if eater == 0:
         write(ROOT + '/c/cgroup.procs', os.getpid())
         populations.eat(before)
-    settle(population, before, 20)
+    settle(population, before, populations.EATING_S)
     os.kill(eater, signal.SIGKILL)
     os.waitpid(eater, 0)
 
@@ -233,7 +233,7 @@ def allocating_task():
         expected = forecast(kills=1, growing={'pid': eater, 'size': '1G'})
         populations.clear_log()
         os.write(writer, b'1')
-        settle(population, before, 60)
+        settle(population, before, populations.EATING_S)
         killed = told(log())[:1]
         return dict(told_by(names, expected, killed, population.dead()), unasked=unasked)
     finally:
