@@ -246,7 +246,7 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
         wanted = service.wish.score_adj
         if service.remove:
             wanted = plan.situation.default.value if after[SCORE_ADJ].value is None else after[SCORE_ADJ].value
-        if wanted is not None and not is_asked_alone(plan, service, one.unit, 'score_adj'):
+        if wanted is not None and not is_asked_beside(plan, service, one.unit, 'score_adj'):
             _aim(plan, service, one, wanted, before[SCORE_ADJ].value)
         # The whole drop-in of the template does not count for it, since both have the same name.
         one.oom_group = None if one.is_own else _oom_group(plan, service, one)
@@ -295,9 +295,10 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
     return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None
 
 
-def is_asked_alone(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
-    """Whether this of an instance is asked for by itself, in the call in which what its template has goes."""
-    return service.remove and any(other.name == unit and not other.remove and getattr(other.wish, key) is not None
+def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
+    """Whether what goes here is set in the same call: of an instance by itself, or by its template instead."""
+    names = (unit, _unit_names.template_of(unit) if unit == service.name else unit)
+    return service.remove and any(other.name in names and not other.remove and getattr(other.wish, key) is not None
                                   for other in plan.services)
 
 
@@ -308,7 +309,7 @@ def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[in
     """
     if service.wish.oom_policy is not None and not service.remove:
         return int(service.wish.oom_policy == 'kill')
-    if is_asked_alone(plan, service, one.unit, 'oom_policy'):
+    if is_asked_beside(plan, service, one.unit, 'oom_policy'):
         return None
     recorded = plan.situation.record.groups.get(one.unit)
     before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value

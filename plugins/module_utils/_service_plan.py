@@ -20,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_files import
 from ansible_collections.oomkit.linux.plugins.module_utils._service_live import (
     LivePlan,
     find,
-    is_asked_alone,
+    is_asked_beside,
     plan_live,
     unlisted,
 )
@@ -170,7 +170,7 @@ def _plan_record(plan: Plan) -> None:
     record = plan.situation.record
     for service in plan.services:
         for unit in _units_of(plan, service):
-            if is_asked_alone(plan, service, unit, 'score_adj'):
+            if is_asked_beside(plan, service, unit, 'score_adj'):
                 continue
             record = _adj_record.with_unit(record, unit, _values_to_keep(plan, service, unit))
         record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
@@ -190,7 +190,7 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
     running = dict((one.unit, one) for one in service.running)
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
     for unit, one in running.items():
-        if is_asked_alone(plan, service, unit, 'oom_policy'):
+        if is_asked_beside(plan, service, unit, 'oom_policy'):
             continue
         told = one.boot_after[OOM_POLICY].value
         if not plan.request.runtime:

@@ -195,6 +195,19 @@ def test_an_instance_that_is_asked_for_while_its_template_goes_can_be_taken_back
     assert everything(machine) == before
 
 
+@pytest.mark.parametrize('more', [{}, {'persistent': False}, {'runtime': False}])
+@pytest.mark.parametrize('alone', [{'score_adj': 5}, {'oom_policy': 'kill'}, {'score_adj': 5, 'oom_policy': 'stop'}])
+@pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'},
+                                      {'score_adj': -300, 'oom_policy': 'kill'}])
+def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back(machine, template, alone, more):
+    before = everything(machine)
+    run(machine, name='foo@1', conflicts='take_over', **alone)
+    run(machine, name='foo@', conflicts='take_over', exclusive=True, **template, **more)
+    run(machine, name='foo@1', state='absent')
+    run(machine, **NOTHING)
+    assert everything(machine) == before
+
+
 def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
     run(machine, name='foo@', score_adj=-5, conflicts='take_over')
     run(machine, name='foo@', state='absent')
