@@ -8,6 +8,7 @@ import re
 import time
 
 import pytest
+from test_sysctls import good
 
 # NAME-IN-HEX MEGABYTES ADJ KIND FILE: a process that holds memory, and says so in a file when it does. The first thread
 # of a "headless" one ends.
@@ -86,6 +87,19 @@ def test_facts_of_the_classic_machine_are_those_of_meminfo(big_machine, mode, ra
     assert abs(facts['commit']['committed_kb'] - told['Committed_AS']) < 100_000
     assert abs(facts['memory']['available_kb'] - told['MemAvailable']) < 100_000
     assert (facts['overcommit']['mode_name'], facts['overcommit']['ratio']) == (mode, ratio)
+
+
+def test_the_classic_example(big_machine):
+    """4 GB and no swap: half the memory at ratio 50, all of it at 100, in one call each."""
+    big_machine.restore('fresh')
+    total_kb = meminfo(big_machine)['MemTotal']
+    for ratio in (50, 100):
+        good(big_machine.module('overcommit', mode='never', ratio=ratio))
+        assert abs(meminfo(big_machine)['CommitLimit'] - total_kb * ratio // 100) <= 4
+        facts, now = gather(big_machine), meminfo(big_machine)
+        assert (facts['commit']['limit_kb'], facts['memory']['total_kb'], facts['memory']['swap_total_kb']) == (
+            now['CommitLimit'], now['MemTotal'], 0)
+        assert facts['overcommit']['ratio'] == ratio and facts['commit']['enforced'] and facts['drift'] == []
 
 
 def test_everything_is_told_to_root(fresh):

@@ -39,7 +39,7 @@ def campaign(machine, cases, injections, timeout_s=28800):
 @pytest.mark.parametrize('case', WISHES, ids=[case['name'] for case in WISHES])
 def test_nothing_is_half_done_whatever_fails(fresh, case):
     # A daemon-reload takes longer than all the rest.
-    wanted = INJECTIONS // 2 if case.get('units') and not SHORT else INJECTIONS
+    wanted = INJECTIONS // 2 if case.get('units') else INJECTIONS
     violations, (told,) = campaign(fresh, [case], wanted)
     assert told['injections'] >= min(wanted or told['calls'], told['calls'])
     assert violations == []

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change after change on a machine that is out of memory all the time: one processor, swap full, the kernel killing.
 
-OOMKIT_SOAK is the number of changes, 7 by default, and 1,000 on Debian 13 in ``make lab-matrix``.
+OOMKIT_SOAK is the number of changes, 5 by default, and 1,000 on Debian 13 in ``make lab-matrix``.
 """
 
 import json
@@ -19,7 +19,7 @@ from conftest import started
 from test_at_once import family, values
 from test_sysctls import good
 
-CHANGES = int(os.environ.get('OOMKIT_SOAK', '7'))
+CHANGES = int(os.environ.get('OOMKIT_SOAK', '5'))
 HOG = Path(__file__).with_name('soak') / 'hog.py'
 LEFT = ('find /etc /run /var/lib -xdev -name ".oomkit-*" -o -name "*.oomkit-*~" -o -path "/run/oomkit*" '
         '-o -path "/var/lib/oomkit*" -o -name "*oomkit*.conf"')

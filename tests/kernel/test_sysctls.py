@@ -102,28 +102,6 @@ def test_undo_holds_after_a_reboot(fresh):
     assert fresh.sysctl('vm.overcommit_memory') == fresh.sysctl('vm.panic_on_oom') == 0 and ours(fresh) is None
 
 
-def test_the_classic_example(big_machine):
-    """4 GB and no swap: half the memory at ratio 50, all of it at 100, in one call each."""
-    big_machine.restore('fresh')
-
-    def meminfo():
-        lines = big_machine.run('cat /proc/meminfo').stdout.splitlines()
-        return {name: int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
-
-    total_kb = meminfo()['MemTotal']
-    for ratio in (50, 100):
-        good(big_machine.module('overcommit', mode='never', ratio=ratio))
-        assert abs(meminfo()['CommitLimit'] - total_kb * ratio // 100) <= 4
-        facts = big_machine.module('oom_facts')['ansible_facts']['oom']
-        now = meminfo()
-        assert (facts['commit']['limit_kb'], facts['memory']['total_kb'], facts['memory']['swap_total_kb']) == (
-            now['CommitLimit'],
-            now['MemTotal'],
-            0,
-        )
-        assert facts['overcommit']['ratio'] == ratio and facts['commit']['enforced'] and facts['drift'] == []
-
-
 def test_commit_limit_is_what_was_asked_for(fresh):
     fresh.run('fallocate -l 200M /swap && chmod 600 /swap && mkswap /swap && swapon /swap')
     for limit, within_kb in (('900M', 4), ('95%', 4)):
@@ -213,7 +191,7 @@ def test_an_unprivileged_user_is_told_to_become_root(fresh):
 def test_random_wishes_converge_from_random_states(fresh):
     """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
     rng = random.Random(7)
-    for number in range(20 if os.environ.get('OOMKIT_LONG') else 8):
+    for number in range(20 if os.environ.get('OOMKIT_LONG') else 5):
         fresh.run(
             f'echo {rng.choice((0, 1))} > /proc/sys/vm/overcommit_memory; '
             + rng.choice(
