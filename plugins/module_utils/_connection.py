@@ -69,7 +69,7 @@ def connection(host: Host) -> Connection:
 
 
 _CUT_OFF = ('confirm_within: a task with async leaves the connection that it came by, so that nothing tells whether it '
-            'is a new one. Nothing was changed. Run the task without async, or with confirm_within: 0.')
+            'is a new one. Nothing was changed. Run the task without async.')
 
 
 def _ancestors(host: Host) -> List[Tuple[int, Process]]:
@@ -94,8 +94,11 @@ def _server(ancestors: List[Tuple[int, Process]]) -> Optional[List[int]]:
 
 
 def _is_async(host: Host, ancestors: List[Tuple[int, Process]]) -> bool:
-    """Whether one of them is what Ansible runs tasks in the background by. Raises OSError."""
-    return any(_ASYNC.search(host.read_bytes('/proc/%d/cmdline' % pid) or b'') for pid, _found in ancestors)
+    """Whether the parent is what Ansible runs tasks in the background by. Raises OSError.
+
+    One further up has started something of its own, such as ansible-pull, whose tasks are no such tasks.
+    """
+    return any(_ASYNC.search(host.read_bytes('/proc/%d/cmdline' % pid) or b'') for pid, _found in ancestors[:1])
 
 
 def _session(host: Host) -> Optional[int]:

@@ -297,9 +297,17 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
 
 def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
     """Whether what goes here is set in the same call: of an instance by itself, or by its template instead."""
-    names = (unit, _unit_names.template_of(unit) if unit == service.name else unit)
+    follows = unit == service.name and not _keeps_own(plan, unit, key)
+    names = (unit, _unit_names.template_of(unit) if follows else unit)
     return service.remove and any(other.name in names and not other.remove and getattr(other.wish, key) is not None
                                   for other in plan.services)
+
+
+def _keeps_own(plan: LivePlan, unit: str, key: str) -> bool:
+    """Whether a drop-in of ours for an instance alone stays, and has the last word over its template's."""
+    own, files = _drop_in.path_of(unit), plan.situation.files
+    return not plan.request.persistent and _drop_in.is_ours(files.read(own)) and (
+        key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 
 
 def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[int]:

@@ -12,7 +12,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.oomkit.linux.plugins.module_utils import _connection
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-print('async is', _connection._is_async(Host(), _connection._ancestors(Host())))
+# From the module upwards, which is the parent here.
+print('async is', _connection._is_async(Host(), _connection._ancestors(Host())[1:]))
 """
 
 

@@ -82,12 +82,11 @@ ASYNC = b'/usr/bin/python3\0/root/.ansible/tmp/x/%s\0j12.9\00060\0/root/.ansible
 
 
 @pytest.mark.parametrize('name', [b'async_wrapper.py', b'AnsiballZ_async_wrapper.py', b'async_wrapper'])
-@pytest.mark.parametrize('level', [99, 98])
-def test_a_task_in_the_background_has_no_connection_that_can_be_told(tmp_path, name, level):
+def test_a_task_in_the_background_has_no_connection_that_can_be_told(tmp_path, name):
     """Two of them over one connection would each look like a new one, and confirm each other."""
     host = tree(tmp_path, [('python3', 9), ('python3', 8), ('python3', 7), ('systemd', 1)], 12)
     assert connection(host) == Connection(None, 12)
-    (tmp_path / ('proc/%d/cmdline' % level)).write_bytes(ASYNC % name)
+    (tmp_path / 'proc/99/cmdline').write_bytes(ASYNC % name)
     with pytest.raises(Refusal, match='async.*Nothing was changed'):
         connection(host)
 
@@ -98,6 +97,13 @@ def test_a_task_in_the_background_has_no_connection_that_can_be_told(tmp_path, n
 def test_what_only_looks_like_a_task_in_the_background(tmp_path, cmdline):
     host = tree(tmp_path, [('python3', 9), ('sh', 8), ('systemd', 1)])
     (tmp_path / 'proc/99/cmdline').write_bytes(cmdline)
+    assert connection(host) == NONE
+
+
+def test_what_a_task_in_the_background_starts_is_none_itself(tmp_path):
+    """Such as ansible-pull, each task of which counts as a connection of its own."""
+    host = tree(tmp_path, [('ansible-pull', 9), ('python3', 8), ('systemd', 1)])
+    (tmp_path / 'proc/98/cmdline').write_bytes(ASYNC % b'async_wrapper.py')
     assert connection(host) == NONE
 
 

@@ -208,6 +208,14 @@ def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back
     assert everything(machine) == before
 
 
+@pytest.mark.parametrize('policy', [{}, {'oom_policy': 'stop'}])
+def test_an_instance_that_keeps_its_drop_in_goes_back_to_that_while_its_template_is_asked_for(machine, policy):
+    run(machine, name='foo@1', score_adj=5, oom_policy='kill', conflicts='take_over')
+    run(machine, name='foo@1', score_adj=7, oom_policy='stop', persistent=False, conflicts='take_over')
+    run(machine, name='foo@', score_adj=-300, exclusive=True, persistent=False, conflicts='take_over', **policy)
+    assert (machine.adj(120), group(machine, 'foo@1.service')) == (5, 1)
+
+
 def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
     run(machine, name='foo@', score_adj=-5, conflicts='take_over')
     run(machine, name='foo@', state='absent')
