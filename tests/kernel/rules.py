@@ -254,6 +254,7 @@ RULES = {
 
 def main():
     populations.be_out_of_reach()
+    populations.keep_memory_as_it_is()
     for name in sys.argv[1:] or RULES:
         print(json.dumps(dict(RULES[name](), rule=name)), flush=True)
     populations.remove_cgroups()

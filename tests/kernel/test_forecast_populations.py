@@ -44,7 +44,7 @@ def test_the_kernel_kills_whom_the_forecast_says(two):
     wrong = [row for row in rows if row['numbers'] or verdicts([row])['wrong']]
     for row in wrong:
         print(json.dumps(row))
-    assert not wrong, 'wrong: ' + ', '.join(f'{row["kind"]} {row["seed"]}' for row in wrong)
+    assert not wrong, 'wrong: ' + ', '.join(f'{row["kind"]} {row["seed"]} {row["numbers"]}' for row in wrong)
     assert all(sum(row['compared'] for row in rows if row['kind'] == kind) for kind in {row['kind'] for row in rows})
     apart, ambiguous = clear_cases(rows)
     assert ambiguous <= 0.05 * apart, f'{ambiguous} of {apart} are ambiguous although more than 1 MB apart'
