@@ -11,6 +11,8 @@ import pytest
 import task_log
 import yaml
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _convert, _unit_names
+
 CHECKOUT = Path(__file__).parents[2]
 ROLE = 'roles/oom_policy'
 PROFILES = ('database', 'cache', 'kubernetes_node', 'java', 'desktop')
@@ -158,6 +160,12 @@ def test_bad_variables_end_the_play(play, wish, message):
     ({'oom_policy_services': ['name=foo']}, 'oom_policy_services: a list is wanted'),
     ({'oom_policy_services': [{'name': 'a', 'score_adj': 5000}, {'name': 'b', 'score_adj': True}, {'name': 'c'}]},
      'score_adj 5000, True is no whole number'),
+    ({'oom_policy_services': [{'name': '../x', 'score_adj': 5}, {'name': 'a', 'score_adj': 5}]},
+     'oom_policy_services: ../x cannot be the name of a service'),
+    ({'oom_policy_services': [{'name': 'a', 'score_adj': None, 'oom_policy': '{{ omit }}'},
+                              {'name': 'b', 'oom_policy': 'stop'}]}, 'oom_policy_services: nothing is asked for a;'),
+    ({'oom_policy_services': [{'name': 'a', 'score_adj': 5}, {'name': 'a.service', 'score_adj': 5}]},
+     'oom_policy_services: the same service is listed twice in a, a.service.'),
 ])  # fmt: skip
 @pytest.mark.parametrize('tag', [{}, {'ANSIBLE_RUN_TAGS': 'oom_policy_overcommit'}], ids=['all', 'a tag'])
 def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, wrong, message, tag):
@@ -179,6 +187,24 @@ def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, 
 ])  # fmt: skip
 def test_what_the_modules_take_the_role_takes(play, wish):
     play({'oom_policy_persistent': False, 'oom_policy_force': True, **wish})
+
+
+def test_the_role_refuses_the_names_that_the_module_refuses(play):
+    names = ['a', 'A-b_c:d.e@f\\x2d', 'a@', 'a@b@c', 'a.service', 'a.b', 'a.service.service', '-a', '1', 'x' * 247,
+             'x' * 247 + '.service', 'x' * 248, 'x' * 248 + '.service', '', '.', '..', '...', '.service', '..service',
+             '...service', '.service.service', '@', '@a', '@.service', '/a', 'a/../b', 'a b', 'a%i', 'a\n', 'a\n.service',
+             'a.service\n', 'a\x1b', 'ä', '{a}', 'a.socket', 'a.slice', 'a.scope', 'a.Socket', 'socket', 'a.swap.service',
+             'a.automount', 'a.mount', 'a.device', 'a.target', 'a.path', 'a.timer', '.timer']  # fmt: skip
+    wish = {'oom_policy_services': [{'name': name} for name in names]}
+    show = {'ansible.builtin.debug': {'msg': {'wrong': '{{ __oom_policy_wrong_units }}'}}, 'vars': wish}
+    assert task_log.last_message(play({}, show=show)[0])['wrong'] == [name for name in names if not is_unit(name)]
+
+
+def is_unit(name):
+    try:
+        return bool(_unit_names.to_unit('name', name))
+    except _convert.ConvertError:
+        return False
 
 
 @pytest.mark.parametrize('state, promised', [('pending', True), ('not_needed', False)])
