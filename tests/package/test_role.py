@@ -191,10 +191,11 @@ def test_what_the_modules_take_the_role_takes(play, wish):
 
 def test_the_role_refuses_the_names_that_the_module_refuses(play):
     names = ['a', 'A-b_c:d.e@f\\x2d', 'a@', 'a@b@c', 'a.service', 'a.b', 'a.service.service', '-a', '1', 'x' * 247,
-             'x' * 247 + '.service', 'x' * 248, 'x' * 248 + '.service', '', '.', '..', '...', '.service', '..service',
-             '...service', '.service.service', '@', '@a', '@.service', '/a', 'a/../b', 'a b', 'a%i', 'a\n', 'a\n.service',
-             'a.service\n', 'a\x1b', 'ä', '{a}', 'a.socket', 'a.slice', 'a.scope', 'a.Socket', 'socket', 'a.swap.service',
-             'a.automount', 'a.mount', 'a.device', 'a.target', 'a.path', 'a.timer', '.timer']  # fmt: skip
+             'x' * 247 + '.service', 'x' * 248, 'x' * 248 + '.service', '', '.', '..', '...', '.service',
+             '..service', '...service', '.service.service', '@', '@a', '@.service', '/a', 'a/../b', 'a b', 'a%i',
+             'a\n', 'a\n.service', 'a.service\n', 'a\x1b', 'ä', '{a}', 'a.socket', 'a.slice', 'a.scope', 'a.Socket',
+             'socket', 'a.swap.service', 'a.automount', 'a.mount', 'a.device', 'a.target', 'a.path', 'a.timer',
+             '.timer']  # fmt: skip
     wish = {'oom_policy_services': [{'name': name} for name in names]}
     show = {'ansible.builtin.debug': {'msg': {'wrong': '{{ __oom_policy_wrong_units }}'}}, 'vars': wish}
     assert task_log.last_message(play({}, show=show)[0])['wrong'] == [name for name in names if not is_unit(name)]
