@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
-from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write, values_after_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
@@ -177,7 +177,7 @@ def _check_boot(plan: Plan) -> None:
     """The files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    found = plan.situation.boot(plan.request).values
+    found = plan.situation.host.call(values_after_boot, plan.situation, plan.request)
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
             raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'

@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _access,
     _boot_facts,
     _candidates,
     _census,
@@ -61,6 +62,8 @@ def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
         if key in request.subset and key != 'warnings':
             facts[key] = look.fact(key)
     look.close()
+    for reason in _access.current.file_reasons():
+        look.warn('files', reason)
     if 'warnings' in request.subset:
         facts['warnings'] = look.warnings
     return facts

@@ -11,9 +11,9 @@ import errno
 import os
 import re
 import time
-from typing import Callable, Iterable, List, Optional
+from typing import Callable, Iterable, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
@@ -35,7 +35,7 @@ class Group(object):
         raise NotImplementedError
 
     def look(self, host: Host) -> List[Seen]:
-        """All of them, each looked at through a descriptor of its own."""
+        """All of them, each looked at through a descriptor of its own. Raises OSError."""
         found = []
         for pid in self.pids():
             with Held(host, pid) as held:
@@ -43,6 +43,26 @@ class Group(object):
             if seen is not None:
                 found.append(seen)
         return found
+
+
+def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
+    """A look at a group by L(Host.call): the group as it is afterwards, and its processes. Raises OSError."""
+    return group, group.look(host)
+
+
+class OneProcess(Group):
+    """Just this process, and none that has its number later."""
+
+    def __init__(self, one: Seen) -> None:
+        self._one = one
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return [self._one.pid]
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return is_same(self._one, held.look())
 
 
 class UnitGroup(Group):

@@ -12,7 +12,9 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
+
+from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
@@ -64,8 +66,19 @@ class Host(object):
     Reads answer ``None`` (or an empty list) for what is not there and raise OSError for anything else, EACCES included.
     """
 
+    # The process that reads what others control, see L(_helper.Helper); without one this process reads it.
+    helper = None  # type: Any
+
     def __init__(self, root: str = '/') -> None:
         self.root = os.path.abspath(root)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a function that reads what others control, called in the helper where there is one."""
+        return function(*args) if self.helper is None else self.helper.call(function, *args)
+
+    def unread(self) -> List[str]:
+        """What could not be read because it does not answer, a sentence each."""
+        return [] if self.helper is None else self.helper.reasons()
 
     # ------------------------------------------------------------------ names
 
@@ -110,7 +123,8 @@ class Host(object):
 
     def _readlink(self, path: str) -> Optional[str]:
         try:
-            return os.readlink(self._join(path))
+            with Reading(path):
+                return os.readlink(self._join(path))
         except OSError as exc:
             if exc.errno in ABSENT or exc.errno == errno.EINVAL:
                 return None
@@ -125,7 +139,7 @@ class Host(object):
     def read_bytes(self, path: str) -> Optional[bytes]:
         """The whole file, or None when there is none. Raises OSError, also for one that is too long (EFBIG)."""
         try:
-            with naming(path):
+            with naming(path), Reading(path):
                 return _content(self.locate(path))
         except OSError as exc:
             if exc.errno in ABSENT:
@@ -140,7 +154,7 @@ class Host(object):
     def names(self, path: str) -> List[str]:
         """The names in a directory, sorted by bytes; empty when there is no such directory."""
         try:
-            with naming(path):
+            with naming(path), Reading(path):
                 return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         except OSError as exc:
             if exc.errno in ABSENT or exc.errno == errno.ELOOP:
@@ -150,7 +164,7 @@ class Host(object):
     def folders(self, path: str) -> List[str]:
         """The names of the directories in a directory, links left out; empty when there is no such directory."""
         try:
-            with naming(path), os.scandir(self.locate(path)) as entries:
+            with naming(path), Reading(path), os.scandir(self.locate(path)) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError as exc:
             if exc.errno in ABSENT:
@@ -160,7 +174,8 @@ class Host(object):
     def stat(self, path: str) -> Optional[os.stat_result]:
         """stat(2) of what the path leads to, or None when that is not there."""
         try:
-            return os.stat(self.locate(path))
+            with Reading(path):
+                return os.stat(self.locate(path))
         except OSError as exc:
             if exc.errno in ABSENT:
                 return None
@@ -169,7 +184,8 @@ class Host(object):
     def look(self, path: str) -> Optional[os.stat_result]:
         """lstat(2) of what has this name, be it a link; None where nothing has it."""
         try:
-            return os.lstat(self._named(path))
+            with Reading(path):
+                return os.lstat(self._named(path))
         except OSError as exc:
             if exc.errno in ABSENT:
                 return None

@@ -53,8 +53,14 @@ def explain(exc: BaseException) -> str:
     return reason
 
 
+class InternalError(Exception):
+    """An exception that nobody foresaw, in another process of ours; the text is what L(mistake) says there."""
+
+
 def mistake(exc: BaseException) -> str:
     """What to say of an exception that nobody foresaw, without a full stop."""
+    if isinstance(exc, InternalError):
+        return str(exc)
     file, line = '', 0
     place = exc.__traceback__
     while place is not None:

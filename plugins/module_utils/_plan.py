@@ -187,6 +187,16 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     return plan
 
 
+def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[_knobs.State] = None) -> Plan:
+    """The plan for this machine as it is now, for L(Host.call). Raises Refusal and OSError."""
+    return make_plan(Situation(host, unconfirmed), request, policy)
+
+
+def values_after_boot(situation: Situation, request: Request) -> _knobs.State:
+    """The sysctls that the files give at the next boot, for L(Host.call). Raises OSError."""
+    return situation.boot(request).values
+
+
 def _plan_litter(situation: Situation, request: Request) -> List[str]:
     """What a killed run has left beside our file, or beside another one of the boot that it was to change."""
     host = situation.host

@@ -14,6 +14,7 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 CHUNK_BYTES = 4096
@@ -53,12 +54,13 @@ class Proc(object):
 
     def named(self, names: Dict[bytes, str]) -> Named:
         """The processes whose comm is one of ``names``."""
-        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, _access.current
         found = []
         denied = 0
         for name in os.listdir(proc_fd):
-            if not name.isdigit():
+            if not name.isdigit() or not access.allows(name):
                 continue
+            access.note(name + '/comm')
             try:
                 fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -71,10 +73,17 @@ class Proc(object):
             close(fd)
             if comm in names:
                 found.append((int(name), names[comm]))
+        access.clear()
         return Named(sorted(found), denied)
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
         """A file below /proc, at most so much of it; None when it is gone or may not be read."""
+        if not _access.current.allows(path.partition('/')[0]):
+            return None
+        with _access.Reading(path):
+            return self._read(path, limit_bytes)
+
+    def _read(self, path: str, limit_bytes: int) -> Optional[bytes]:
         try:
             fd = os.open(path, os.O_RDONLY, dir_fd=self.fd)
         except OSError:

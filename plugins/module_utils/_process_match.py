@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List
 from ansible_collections.oomkit.linux.plugins.module_utils import _pid_file
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -45,15 +45,6 @@ def group_of(host: Host, process: Dict[str, Any]) -> MatchGroup:
         return MatchGroup(lambda: [pid] if pid else [], _has_memory, never)
     rule = _RULES[name](process[name])
     return MatchGroup(lambda: _all_pids(host), lambda held: _has_memory(held) and rule(held), never)
-
-
-def group_of_one(one: Seen) -> MatchGroup:
-    """Just this process, and none that has its number later."""
-    def matches(held: Held) -> bool:
-        seen = held.look()
-        return seen is not None and seen.start_ticks == one.start_ticks
-
-    return MatchGroup(lambda: [one.pid], matches, ())
 
 
 def _all_pids(host: Host) -> Iterable[int]:

@@ -170,12 +170,17 @@ def _check_boot(plan: Any) -> None:
     """The unit files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    files = _unit_files.UnitFiles(plan.situation.host)
-    for service in plan.services:
-        for key, cause in _settings(plan, service, files).items():
+    for service, found in zip(plan.services, plan.situation.host.call(_settings_of_all, plan)):
+        for key, cause in found.items():
             if cause.value != service.boot_after[key].value:
                 raise ApplyError('%s of %s would be %s at the next start instead of %s: a unit file changed meanwhile'
                                  % (key, service.name, cause.value, service.boot_after[key].value))
+
+
+def _settings_of_all(plan: Any) -> List[Causes]:
+    """What the unit files give each service of the plan now, for L(Host.call)."""
+    files = _unit_files.UnitFiles(plan.situation.host)
+    return [_settings(plan, service, files) for service in plan.services]
 
 
 def _settings(plan: Any, service: Any, files: _unit_files.UnitFiles) -> Causes:

@@ -16,6 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import OneProcess, look
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
@@ -46,14 +47,18 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     asked = asked_of(params)
     if params['process'] is not None:
         return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
-    try:
-        plan = make_plan(Situation(host, manager), request, wishes)
-    except ManagerError as exc:
-        raise Refusal('%s. Nothing was changed.' % exc) from exc
-    forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
+    plan = host.call(_plan, host, manager, request, wishes)
+    forecasts = host.call(before_and_after, host, plan.situation.manager, asked, plan.score_adj())
     result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
               else result_of(plan, []))
     return dict(result, **forecasts)
+
+
+def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wishes: List[Wish]) -> Plan:
+    try:
+        return make_plan(Situation(host, manager), request, wishes)
+    except ManagerError as exc:
+        raise Refusal('%s. Nothing was changed.' % exc) from exc
 
 
 # ---------------------------------------------------------------------- options
@@ -120,14 +125,14 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
     group = _process_match.group_of(host, params['process'])
     label = _process_match.describe(params['process'])
-    found = group.look(host)
+    group, found = host.call(look, group, host)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
-    forecasts = before_and_after(host, manager, asked, planned)
+    forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
         warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
@@ -167,7 +172,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, _process_match.group_of_one(one), record.processes[(one.pid, one.start_ticks)], ALL)
+    return [Target(label, OneProcess(one), record.processes[(one.pid, one.start_ticks)], ALL)
             for one in changes]
 
 

@@ -303,7 +303,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import Request, chosen_keys, oom_facts
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 
 
 def main() -> None:
@@ -321,7 +323,13 @@ def main() -> None:
                           to_integer('top', module.params['top'], minimum=0), module.params['cmdline'])
     except ConvertError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(ansible_facts={'oom': oom_facts(Host(), request)})
+    host = Host()
+    try:
+        host.helper = Helper({'host': host})
+        facts = host.call(oom_facts, host, request)
+    except OSError as exc:
+        module.fail_json(msg=explain(exc))
+    module.exit_json(ansible_facts={'oom': facts})
 
 
 if __name__ == '__main__':

@@ -295,6 +295,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
@@ -314,8 +316,10 @@ def main() -> None:
         policy=dict(type='raw'),
         kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
+    host, manager = Host(), Manager(module.run_command)
     try:
-        result = run(module.params, manager=Manager(module.run_command))
+        host.helper = Helper({'host': host, 'manager': manager})
+        result = run(module.params, host, manager)
     except (ConvertError, Refusal, ManagerError) as exc:
         module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:
