@@ -67,7 +67,7 @@ class Host(object):
     """
 
     # The process that reads what others control, see L(_helper.Helper); without one this process reads it.
-    helper = None  # type: Any
+    helper: Any = None
 
     def __init__(self, root: str = '/') -> None:
         self.root = os.path.abspath(root)

@@ -123,7 +123,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
-    group = _process_match.group_of(host, params['process'])
+    group = host.call(_process_match.group_of, host, params['process'])
     label = _process_match.describe(params['process'])
     group, found = host.call(look, group, host)
     warnings = _nothing_found(label, request) if not found else []

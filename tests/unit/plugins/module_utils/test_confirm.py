@@ -773,7 +773,7 @@ def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_do
 
         def then_fail(*args):
             won = late(*args)
-            owner, name = (_confirm, 'make_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
+            owner, name = (_confirm, 'look_and_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
             patch.setattr(owner, name, failing)
             return won
 
