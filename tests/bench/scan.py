@@ -4,7 +4,8 @@
 
 Side by side, in turn, in one run: a C program that opens, reads and closes only /proc/PID/oom_score of each process
 (the floor), the module's own scan (scores, ten candidates with all their details, those at -1000, in a helper process
-that is forked for it), and ps sorted by oom. The times are the best of all rounds: what others do on the machine only ever makes a round slower.
+that is forked for it), and ps sorted by oom. The times are the best of all rounds: what others do on the machine only
+ever makes a round slower.
 
 Two cases are measured. "usual": a dozen processes are larger than the idle ones, as on a server, and the ten candidates
 are among them: the targets hold for this case. "one score": ten candidates are wanted out of the idle ones too. A step
