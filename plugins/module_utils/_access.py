@@ -22,6 +22,8 @@ _MOST_BYTES = 2000
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]+)\s+([0-9]+)\s+([0-9]+)', re.MULTILINE)
 _NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
+# Noted in the place of a path, while a directory service may be asked.
+USER_DATABASE = 'the user database'
 
 # Whose processes are read.
 ALL, TRUSTED, NONE = 'all', 'trusted', 'none'

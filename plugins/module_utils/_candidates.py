@@ -11,6 +11,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils._access import USER_DATABASE, Reading
 from ansible_collections.oomkit.linux.plugins.module_utils._census import Census
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -102,6 +103,7 @@ def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> L
 def _user_name(uid: int) -> Optional[str]:
     """The user's name; may ask a directory service, and is therefore asked for the few candidates only."""
     try:
-        return harmless(pwd.getpwuid(uid).pw_name)
-    except KeyError:
+        with Reading(USER_DATABASE):
+            return harmless(pwd.getpwuid(uid).pw_name)
+    except (KeyError, OSError):
         return None
