@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
 # How often something was noted, and the length of the path that follows; 0 while nothing is being read.
@@ -28,17 +28,21 @@ USER_DATABASE = 'the user database'
 # Whose processes are read.
 ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 
+# What needs the right to trace a process waits for locks that the process may hold; kcmp stands for kcmp(2).
+TRACED = ('cmdline', 'environ', 'kcmp')
+
 # A read that did not return.
 Stall = NamedTuple('Stall', [
     ('path', str),
-    ('pid', int),  # 0 for a file outside of /proc
+    ('pid', int),   # 0 for a file outside of /proc
+    ('name', str),  # the last part of the path
 ])
 
 
 def stall_of(path: str) -> Stall:
     """The stall of a read of this path, below / or below /proc."""
     match = _PID.match(path)
-    return Stall(path, int(match.group(1)) if match else 0)
+    return Stall(path, int(match.group(1)) if match else 0, path.rpartition('/')[2])
 
 
 def noted(board: Any) -> Tuple[int, str]:
@@ -62,16 +66,16 @@ class Access(object):
     def clear(self) -> None:
         """The read has returned."""
 
-    def allows(self, pid: Any) -> bool:
-        """Whether files of this process may be read."""
+    def allows(self, pid: Any, name: str = '') -> bool:
+        """Whether files of this process may be read, and the one of this name."""
         return True
 
     def reasons(self) -> List[str]:
         """Why some processes are not read, a sentence each."""
         return []
 
-    def file_reasons(self) -> List[str]:
-        """Why some files outside of /proc are not read, a sentence each."""
+    def notes(self) -> List[str]:
+        """What else is not read, a sentence each: folders, and the traced part of processes."""
         return []
 
     @property
@@ -88,15 +92,15 @@ class Limited(Access):
         """``proc`` is where /proc lies; ``why`` is the reason for any other ``whose`` than ALL, which has none."""
         self._proc, self._board, self._whose, self._why = proc, board, whose, why
         self._count = 0
-        self._pids: Dict[int, Optional[int]] = dict((stall.pid, None) for stall in stalls if stall.pid)
-        self._folders = [_folder_of(stall.path) for stall in stalls if not stall.pid]
-        self._users: Set[int] = set()
         self._own = frozenset((0, os.geteuid()))
-        # Where it is this file that did not answer, its user is unknown.
-        for pid in set(self._pids) - set(stall.pid for stall in stalls if stall.path.endswith('/status')):
-            uids = self._uids(pid)
-            self._pids[pid] = next((uid for uid in uids if uid not in self._own), None)
-            self._users.update(uid for uid in uids if uid not in self._own)
+        self._folders = [_folder_of(stall.path) for stall in stalls if not stall.pid]
+        self._silent = self._with_users(stall for stall in stalls if stall.pid and stall.name not in TRACED)
+        self._traced = self._with_users(stall for stall in stalls if stall.pid and stall.name in TRACED)
+
+    def _with_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
+        """By PID its user IDs, without those that are trusted; none where this is what did not answer."""
+        return dict((stall.pid, set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._own)
+                    for stall in stalls)
 
     def note(self, path: str) -> None:
         """See Access."""
@@ -114,30 +118,29 @@ class Limited(Access):
             self._count += 1
             _HEAD.pack_into(self._board, 0, self._count, 0)
 
-    def allows(self, pid: Any) -> bool:
+    def allows(self, pid: Any, name: str = '') -> bool:
         """See Access."""
-        if self._whose == ALL and not self._pids:
+        traced = bool(self._traced) and name in TRACED
+        if not (traced or self._silent or self._whose != ALL) or not str(pid).isdigit():  # self
             return True
-        if not str(pid).isdigit():  # self
-            return True
-        if int(pid) in self._pids or self._whose == NONE:
+        if int(pid) in self._silent or self._whose == NONE or traced and int(pid) in self._traced:
             return False
         uids = self._uids(int(pid))
         if self._whose == TRUSTED:
             return bool(uids) and self._own.issuperset(uids)
-        return not self._users.intersection(uids)
+        return not (_is_of(uids, self._silent) or traced and _is_of(uids, self._traced))
 
     def reasons(self) -> List[str]:
         """See Access."""
-        found = []
-        for pid, user in sorted(self._pids.items(), key=lambda item: item[0]):
-            others = '' if user is None else ', nor is any other process of user %d' % user
-            found.append('process %d does not answer and is not read%s' % (pid, others))
+        found = ['no file of process %d is read, since it does not answer%s' % (pid, _others(users))
+                 for pid, users in sorted(self._silent.items())]
         return found + ([self._why] if self._why else [])
 
-    def file_reasons(self) -> List[str]:
+    def notes(self) -> List[str]:
         """See Access."""
-        return ['%s does not answer and is not read' % folder for folder in sorted(set(self._folders))]
+        return (['%s does not answer and is not read' % folder for folder in sorted(set(self._folders))]
+                + ['the command line and the memory map of process %d are not read, since it does not answer%s'
+                   % (pid, _others(users)) for pid, users in sorted(self._traced.items())])
 
     @property
     def restriction(self) -> str:
@@ -157,6 +160,14 @@ class Limited(Access):
             return ()
         finally:
             self.clear()
+
+
+def _is_of(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
+    return any(users.intersection(uids) for users in known.values())
+
+
+def _others(users: Set[int]) -> str:
+    return ', nor of any other process of user %s' % ', '.join(map(str, sorted(users))) if users else ''
 
 
 def _folder_of(path: str) -> str:

@@ -62,8 +62,8 @@ def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
         if key in request.subset and key != 'warnings':
             facts[key] = look.fact(key)
     look.close()
-    for reason in _access.current.file_reasons():
-        look.warn('files', reason)
+    for reason in _access.current.notes():
+        look.warn('unread', reason)
     if 'warnings' in request.subset:
         facts['warnings'] = look.warnings
     return facts

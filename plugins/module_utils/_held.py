@@ -61,7 +61,7 @@ class Held(object):
 
     def read(self, name: str) -> Optional[bytes]:
         """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
-        if self._fd is None:
+        if self._fd is None or not _access.current.allows(self.pid, name):
             return None
         try:
             with _access.Reading('/proc/%d/%s' % (self.pid, name)):

@@ -223,7 +223,7 @@ def _answer(function: Callable[..., Any], args: Tuple[Any, ...], shared: Dict[st
 
 
 def _unread() -> List[str]:
-    return _access.current.reasons() + _access.current.file_reasons()
+    return _access.current.reasons() + _access.current.notes()
 
 
 def _is_expected(exc: Exception) -> bool:

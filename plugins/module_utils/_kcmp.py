@@ -28,7 +28,7 @@ def share_memory(pid: int, other: int) -> Optional[bool]:
     number = _NUMBERS.get(os.uname().machine)
     if ctypes is None or number is None:
         return None
-    if not (_access.current.allows(pid) and _access.current.allows(other)):
+    if not all(_access.current.allows(one, 'kcmp') for one in (pid, other)):
         return None
     try:
         with _access.Reading('%d/kcmp' % other):

@@ -78,7 +78,8 @@ class Proc(object):
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
         """A file below /proc, at most so much of it; None when it is gone or may not be read."""
-        if not _access.current.allows(path.partition('/')[0]):
+        pid, _slash, name = path.partition('/')
+        if not _access.current.allows(pid, name):
             return None
         with _access.Reading(path):
             return self._read(path, limit_bytes)

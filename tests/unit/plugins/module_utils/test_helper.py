@@ -44,10 +44,10 @@ def block(box, path):
     os.mkfifo(target)
 
 
-def gather(box):
+def gather(box, request=REQUEST):
     """The facts, and the seconds that they took."""
     start = time.monotonic()
-    facts = box.call(_facts.oom_facts, box, REQUEST)
+    facts = box.call(_facts.oom_facts, box, request)
     return facts, time.monotonic() - start
 
 
@@ -60,8 +60,16 @@ def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name
     block(box, '/proc/41/' + name)
     facts, seconds = gather(box)
     assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # which alone tells the user
-    assert any('process 41 does not answer' in text for text in facts['warnings'])
+    assert any('process 41 is read, since it does not answer' in text for text in facts['warnings'])
     assert seconds < 5
+
+
+def test_a_command_line_that_does_not_answer_costs_command_lines_only(box):
+    block(box, '/proc/41/cmdline')
+    facts, _seconds = gather(box, REQUEST._replace(cmdline=True))
+    assert {one['pid'] for one in facts['candidates'] if one['cmdline'] is None} == {41, 42}
+    assert pids(facts) == {40, 41, 42, 43, 44, 45}
+    assert any('command line and the memory map of process 41' in text for text in facts['warnings'])
 
 
 def test_one_of_roots_costs_no_other_of_roots(box):
@@ -95,7 +103,7 @@ def test_a_forecast_is_unknown_and_says_of_which_process(box):
     block(box, '/proc/41/stat')
     result = _forecast_module.run(FORECAST, box)
     assert result['outcome'] == 'unknown'
-    assert 'process 41 does not answer' in result['reason']
+    assert 'process 41 is read, since it does not answer' in result['reason']
 
 
 def test_a_folder_that_does_not_answer_is_named_and_the_rest_is_read(box):
