@@ -125,7 +125,10 @@ class Helper(object):
 
     def _has_ended(self) -> bool:
         """Whether it is gone; its number may be used again from then on."""
-        if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
+        try:
+            if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
+                self._child = 0
+        except ChildProcessError:  # where SIGCHLD is ignored
             self._child = 0
         return not self._child
 

@@ -162,7 +162,7 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
 def _put_originals(host: WritableHost, changes: List[Seen], undo: Undo) -> None:
     """Those that are about to be set: the rule may match more of them than when it was decided."""
     data = _adj_record.read(host)
-    put_record(host, data, _with_originals(host, _adj_record.parse(data), changes), undo)
+    put_record(host, data, host.call(_with_originals, host, _adj_record.parse(data), changes), undo)
 
 
 _NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'

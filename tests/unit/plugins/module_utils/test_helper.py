@@ -236,6 +236,16 @@ def test_one_that_is_killed_is_followed_by_another(box, tmp_path):
     assert box.call(kill_myself_once, str(tmp_path / 'once')) == 'done'
 
 
+def test_it_works_where_nobody_may_wait_for_children(box):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as whoever starts the module may have it
+    try:
+        with pytest.raises(OSError, match='killed twice'):
+            box.call(kill_myself, box)
+        assert box.call(len, 'abc') == 3
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_two_that_are_killed_are_an_error(box):
     with pytest.raises(OSError, match='killed twice'):
         box.call(kill_myself, box)
