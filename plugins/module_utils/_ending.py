@@ -33,6 +33,8 @@ def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any
         module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
     except Exception as exc:
         module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+    if not module._diff:
+        result.pop('diff', None)
     result = shown(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19

@@ -21,6 +21,7 @@ class Module:
     """What of AnsibleModule an ending needs."""
 
     check_mode = True
+    _diff = True
 
     def __init__(self):
         self.warnings = []
@@ -87,6 +88,15 @@ def test_messages_can_be_printed(error):
     with pytest.raises(Failed) as caught:
         _ending.end_with(Module(), fail)
     assert caught.value.args[0]['msg'].isprintable()
+
+
+def test_a_diff_is_returned_in_diff_mode_only():
+    """Registered results, logs and other programs hold none otherwise."""
+    for mode in (False, True):
+        module = Module()
+        module._diff = mode
+        _ending.end_with(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
+        assert module.result == dict({'changed': True}, **({'diff': [{'before': 'a\n'}]} if mode else {}))
 
 
 def test_the_content_of_files_keeps_its_lines():

@@ -418,7 +418,7 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
 def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine, monkeypatch):
     from ansible_collections.oomkit.linux.plugins.module_utils import _sysctl_module
 
-    def out_of_memory(_files):
+    def out_of_memory(_host, _files):
         raise MemoryError
 
     monkeypatch.setattr(_sysctl_module, 'describe_files', out_of_memory)
