@@ -12,7 +12,7 @@ import sys
 from ansible_collections.oomkit.linux.plugins.module_utils import _spawn_probe
 
 PROGRAMS = [('/bin/true', 'true')]
-ATTEMPTS = 5
+ATTEMPTS = 3
 MEMORY, KBYTES, ADMIN_RESERVE, USER_RESERVE = ['/proc/sys/vm/' + name for name in (
     'overcommit_memory', 'overcommit_kbytes', 'admin_reserve_kbytes', 'user_reserve_kbytes')]
 
@@ -26,7 +26,7 @@ def start():
     """Whether fork and execve work for this process."""
     try:
         pid = os.fork()
-    except OSError:
+    except (OSError, MemoryError):
         return False
     if pid == 0:
         try:
@@ -43,12 +43,15 @@ class User:
         asked, self.ask = os.pipe()
         self.answer, answers = os.pipe()
         if os.fork() == 0:
+            os.close(self.ask)
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
             while os.read(asked, 1):
                 os.write(answers, b'1' if start() else b'0')
             os._exit(0)
+        os.close(asked)
+        os.close(answers)  # so that the end of that process is seen
 
     def start(self):
         os.write(self.ask, b'?')
