@@ -41,6 +41,8 @@ def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any
     except Exception as exc:
         module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
     result['warnings'] += host.unread()
+    if not module._diff:
+        result.pop('diff', None)
     result = shown(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19

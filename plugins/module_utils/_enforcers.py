@@ -40,6 +40,12 @@ _CONFIGS = {
     'k3s': ('/etc/rancher/k3s/config.yaml', '/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service'),
     'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
 }
+# These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
+# word of a command line, and command lines are secrets.
+_KNOWN_CONFIGS = tuple(path for paths in _CONFIGS.values() for path in paths) + (
+    '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
+    '/etc/kubernetes/kubelet-config.yaml')
+_NAMED = 'the file that an argument of %s names'
 _PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
                        re.MULTILINE)
 _KDUMP_DEFAULTS = '/etc/default/kdump-tools'
@@ -80,14 +86,17 @@ def _arguments(processes: Proc, pid: int) -> List[str]:
 
 def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
     """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
-    protects, where, known = _protects('\n'.join(arguments)), None, len(denied)
+    protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
     for path in _config_files(name, arguments) if protects is None else []:
-        protects, where = _protects(told(host, path, denied)), path
+        unread = []  # type: List[str]
+        known = path if path in _KNOWN_CONFIGS else None
+        protects, where = _protects(told(host, path, unread)), known
+        denied += [known or _NAMED % name] if unread else []
         if protects is not None:
             break
     if protects:
         return [Enforced(key, value, name, where, REQUIRES) for key, value in _KUBELET_VALUES]
-    how = SETS if len(denied) == known else None
+    how = SETS if len(denied) == denied_before else None
     return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
 
 

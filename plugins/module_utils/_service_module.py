@@ -15,6 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._file_diff import describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import OneProcess, look
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
@@ -31,7 +32,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
 from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
@@ -49,9 +50,10 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
         return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, wishes)
     forecasts = host.call(before_and_after, host, plan.situation.manager, asked, plan.score_adj())
+    diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
     result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
               else result_of(plan, []))
-    return dict(result, **forecasts)
+    return dict(result, diff=diff, **forecasts)
 
 
 def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wishes: List[Wish]) -> Plan:
@@ -211,19 +213,23 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
 
 # ----------------------------------------------------------------------- result
 
-def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
-    """What the module returns, and its warnings. The diff holds configured values only, so that check and run agree."""
+def diff_of(plan: Plan) -> List[Dict[str, str]]:
+    """The changes, without process numbers, so that check mode and the real run agree."""
     diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)), [one.target.wanted])
             for one in plan.running() if one.target is not None and one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
+    return diff + describe_files(plan.situation.host, plan.files)
+
+
+def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
+    """What the module returns besides the diff, and its warnings."""
     result = {
         'changed': plan.changed,
         'services': [_describe(plan, service) for service in plan.services],
         'conflicts': [dict(conflict, file=_harmless_or_none(conflict['file'])) for conflict in plan.conflicts],
         'orphans': [harmless(path) for path in plan.orphans],
         'warnings': plan.warnings,
-        'diff': diff + describe_files(plan.files),
     }
     if backups:
         result['backup_files'] = backups

@@ -102,7 +102,24 @@ def test_a_kubelet_with_a_configuration_elsewhere(box, arguments):
     runs(box, 'kubelet', arguments=arguments)
     box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: false\n')
     box.put('/srv/k.yaml', 'protectKernelDefaults: true\n')
-    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', '/srv/k.yaml')}
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', None)}
+
+
+@pytest.mark.parametrize('text', ['protectKernelDefaults: true\n', 'protectKernelDefaults: false\n', None])
+def test_a_path_that_an_argument_names_is_not_told(box, text):
+    """Command lines are secrets. Paths that Kubernetes distributions use are known."""
+    runs(box, 'kubelet', arguments=['--config=/srv/hunter2.yaml'])
+    if text:
+        box.put('/srv/hunter2.yaml', text)
+    else:
+        box.put('/srv/other', '')
+        (box.base / 'srv/hunter2.yaml').symlink_to('hunter2.yaml')
+    denied = []
+    found_there = _enforcers.enforced(box, denied=denied)
+    assert 'hunter2' not in repr((found_there, denied, _enforcers.contradictions(found_there, {MEMORY: 2}, True)))
+    runs(box, 'kubelet', arguments=['--config=/etc/kubernetes/kubelet/config.json'])
+    box.put('/etc/kubernetes/kubelet/config.json', '{"protectKernelDefaults": true}')
+    assert {one.file for one in _enforcers.enforced(box)} == {'/etc/kubernetes/kubelet/config.json'}
 
 
 @pytest.mark.parametrize('arguments, how', [
