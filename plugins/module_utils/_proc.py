@@ -31,10 +31,10 @@ def parse_effective_uid(status: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-def parse_real_uid(status: bytes) -> Optional[int]:
-    """The real user ID of /proc/PID/status, which stays that of the user who started a set-user-ID program."""
-    match = re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
+def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
+    """The real, effective and saved user ID of /proc/PID/status: they differ in set-user-ID programs."""
+    match = re.search(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', status, re.MULTILINE)
+    return (int(match.group(1)), int(match.group(2)), int(match.group(3))) if match else None
 
 
 class Proc(object):
