@@ -13,14 +13,14 @@ import errno
 import os
 import re
 import struct
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
 # How often something was noted, and the length of the path that follows; 0 while nothing is being read.
 _HEAD = struct.Struct('QH')
 _MOST_BYTES = 2000
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
-_UIDS = re.compile(br'^Uid:\s+([0-9]+)\s+([0-9]+)\s+([0-9]+)', re.MULTILINE)
+_UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
 _NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
 # Noted in the place of a path, while a directory service may be asked.
 USER_DATABASE = 'the user database'
@@ -29,7 +29,7 @@ USER_DATABASE = 'the user database'
 ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 
 # What needs the right to trace a process waits for locks that the process may hold; kcmp stands for kcmp(2).
-TRACED = ('cmdline', 'environ', 'kcmp')
+TRACED = ('cmdline', 'environ', 'exe', 'kcmp', 'ns')
 
 # A read that did not return.
 Stall = NamedTuple('Stall', [
@@ -51,10 +51,10 @@ def noted(board: Any) -> Tuple[int, str]:
     return count, bytes(board[_HEAD.size:_HEAD.size + length]).decode('utf-8', 'surrogateescape')
 
 
-def parse_uids(status: bytes) -> Tuple[int, ...]:
-    """Real, effective and saved user ID of /proc/PID/status, as this user namespace numbers them; empty for none."""
+def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
+    """The real, effective and saved user ID of /proc/PID/status: they differ in set-user-ID programs."""
     match = _UIDS.search(status)
-    return tuple(int(group) for group in match.groups()) if match else ()
+    return (int(match.group(1)), int(match.group(2)), int(match.group(3))) if match else None
 
 
 class Access(object):
@@ -153,7 +153,7 @@ class Limited(Access):
         try:
             fd = os.open('%s/%d/status' % (self._proc, pid), os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return parse_uids(os.read(fd, 4096))
+                return parse_uids(os.read(fd, 4096)) or ()
             finally:
                 os.close(fd)
         except OSError:

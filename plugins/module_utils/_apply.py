@@ -12,7 +12,7 @@ import contextlib
 import errno
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write, values_after_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -81,6 +81,7 @@ def _put_record(plan: Plan, undo: Undo) -> None:
     host = plan.situation.host
     if plan.record_changes:
         data = _originals.dump(plan.record_after) if plan.record_after else None
+        _trust.check_record_again(host, _originals.FILE)
         put(host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:
             kept = host.attributes(_originals.FOLDER)

@@ -19,6 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _kills,
     _knobs,
     _meminfo,
+    _originals,
     _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, POLICIES, ConvertError
@@ -284,6 +285,9 @@ def _pressure(look: _Look) -> Dict[str, Any]:
 
 def _boot(look: _Look) -> Dict[str, Any]:
     boot, _drift, masked = look.boot('boot')
+    doubt = _originals.doubt(look.host)
+    if doubt is not None:
+        look.warn('boot', '%s, so what it says of values from before the first change does not count' % doubt)
     if masked:
         look.warn('boot', '%s, so no file below sysctl.d counts at boot' % masked)
     return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
@@ -298,7 +302,11 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    return _candidates.userspace_killers(look.processes(), look.named('userspace_killers', _census.KILLERS))
+    running = look.named('userspace_killers', _census.KILLERS)
+    facts, doubts = _candidates.userspace_killers(look.processes(), running)
+    for doubt in doubts:
+        look.warn('userspace_killers', doubt)
+    return facts
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:

@@ -8,7 +8,6 @@ Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (
 Base (/run/NAME.pid).
 """
 
-import errno
 import re
 from typing import Any, Dict, Iterator, List, Optional, Set
 
@@ -16,9 +15,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _pid_
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify, is_same
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Wish
 
@@ -27,8 +26,6 @@ _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
                '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
-# What the owner of a service can make of his PID file: a link to itself, no end, a file system of his own.
-_NO_FILE = (errno.ELOOP, errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.ENOTCONN)
 _MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _INIT = 1  # what descends from it is the whole machine
 
@@ -241,10 +238,14 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
     Whoever owns a service may write anything there, so what he wrote can only mean a process of his own. What was found
     and is not believed is told in ``doubts``.
     """
-    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name)
+    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name, doubts)
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
-        pid = _written(host, path)
+        try:
+            pid = _pid_file.read(host, path) or 0
+        except _pid_file.PidFileError as exc:
+            doubts.append('%s: %s' % (name, exc))
+            continue
         seen = identify(host, pid) if pid > _INIT else None
         if seen is None:
             continue
@@ -256,20 +257,14 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
     return _by_name(host, name, doubts)
 
 
-def _written(host: Host, path: str) -> int:
-    """The living process whose number a file holds; 0 for none."""
+def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
+    """What start-stop-daemon has noted; a note that cannot be read is one of the doubts."""
+    folder, texts = '%s/%s' % (_DAEMONS, name), []
     try:
-        text = (host.read_text(path) or '').strip()
+        for entry in host.names(folder):
+            texts.append(to_text(host.read_named_file(folder + '/' + entry) or b''))
     except OSError as exc:
-        if exc.errno in _NO_FILE:
-            return 0
-        raise
-    return int(text) if re.match(r'[0-9]{1,10}\Z', text) and host.exists('/proc/%s/stat' % text) else 0
-
-
-def _openrc_pid_files(host: Host, name: str) -> List[str]:
-    folder = '%s/%s' % (_DAEMONS, name)
-    texts = [host.read_text(folder + '/' + entry) or '' for entry in host.names(folder)]
+        doubts.append('%s: what OpenRC has noted of its daemons cannot be read: %s' % (name, explain(exc)))
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
@@ -282,12 +277,12 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
     for seen in _all(host):
         if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
             continue
-        uid = _pid_file.real_uid(host, seen.pid)
+        uid = _pid_file.user_of(host, seen.pid)
         if uid is not None and uid <= _MOST_SYSTEM_UID and is_same(seen, identify(host, seen.pid)):
             named[seen.pid] = seen
         elif not doubts:
             doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '
                           'account. Name it by the option process, or have a PID file in a folder of root\'s'
-                          % (name, seen.pid, uid))
+                          % (name, seen.pid, 'unknown' if uid is None else uid))
     tops = [one for one in named.values() if one.parent not in named]
     return tops[0] if len(tops) == 1 else None

@@ -58,7 +58,7 @@ class Situation(object):
         self.memory = read_memory(host)
         # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
         self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
-        self.originals_data = host.read_bytes(_originals.FILE)
+        self.originals_data = _originals.read(host)
         self.recorded = _originals.parse(self.originals_data)
         self.originals = dict(unconfirmed or {}, **self.recorded)
         self.container = container(host)

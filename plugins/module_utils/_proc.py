@@ -32,12 +32,6 @@ def parse_effective_uid(status: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-def parse_real_uid(status: bytes) -> Optional[int]:
-    """The real user ID of /proc/PID/status, which stays that of the user who started a set-user-ID program."""
-    match = re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
-
-
 class Proc(object):
     """/proc read through one descriptor of it. Closes with C(with)."""
 
@@ -101,6 +95,16 @@ class Proc(object):
             with contextlib.suppress(OSError):  # close(2) closes whatever it says
                 os.close(fd)
         return data[:limit_bytes]
+
+    def stat(self, pid: str, name: str) -> Optional[os.stat_result]:
+        """stat(2) of what a link of a process leads to; None where that may not be seen."""
+        if not _access.current.allows(pid, name.partition('/')[0]):
+            return None
+        try:
+            with _access.Reading('%s/%s' % (pid, name.partition('/')[0])):
+                return os.stat('%s/%s' % (pid, name), dir_fd=self.fd)
+        except OSError:
+            return None
 
     def effective_uid(self, pid: int) -> Optional[int]:
         """The user that the process acts as."""

@@ -60,11 +60,10 @@ def _pid(host: Host, name: str, value: Any) -> int:
     """The process number that is meant; 0 when the file names none."""
     if name == 'pid':
         return to_integer('process.pid', value, 1, _PID_MAX)
-    data = host.read_bytes(value)
-    first = ((data or b'').split() or [b''])[0]
-    pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
-    if data is not None and (pid is None or not 0 <= pid <= _PID_MAX):
-        raise ConvertError('process.pidfile: %s does not begin with a process number' % value)
+    try:
+        pid = _pid_file.read(host, value)
+    except _pid_file.PidFileError as exc:
+        raise ConvertError('process.pidfile: %s' % exc) from exc
     doubt = _pid_file.doubt(host, value, pid) if pid and host.exists('/proc/%d' % pid) else None
     if doubt is not None:
         raise Refusal('process.pidfile: %s. Nothing was changed.' % doubt)

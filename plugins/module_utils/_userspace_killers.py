@@ -18,11 +18,10 @@ import re
 import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid, parse_real_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 # What is measured.
@@ -31,7 +30,6 @@ USED_ZRAM, MEMORY_PRESSURE = 'used_zram', 'memory_pressure'
 # What the daemon does.
 TERM, KILL, WARNING = 'SIGTERM', 'SIGKILL', 'warning'
 
-_CAP_KILL = 1 << 5  # capabilities(7): may signal processes of all users
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; getopt takes the square of it
 _MAX_NUMBER = 40  # characters: the time that an expression for numbers takes grows with their square
@@ -79,7 +77,9 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
     unit = processes.cgroup_and_unit(pid)[1]
     found, reason = Found([], False, []), None
     try:
-        _check_rights(processes, pid)
+        doubt = _credentials.doubt_oom_daemon(processes, pid)
+        if doubt is not None:
+            raise Unknown(doubt)
         found = _DAEMONS[name](host, _arguments(processes, pid))
     except Unknown as exc:
         reason = harmless(str(exc))
@@ -89,31 +89,6 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
     return {'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit), 'dry_run': found.dry_run,
             'thresholds': [_shown(one) for one in found.thresholds], 'notes': [harmless(note) for note in found.notes],
             'reason': reason}
-
-
-def _check_rights(processes: Processes, pid: int) -> None:
-    """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
-    status = processes.read('%d/status' % pid) or b''
-    uid, owner = parse_effective_uid(status), parse_real_uid(status)
-    if uid is None or owner is None:
-        raise Unknown('it has ended, or may not be looked at')
-    if owner != uid:
-        raise Unknown('user %d runs it with the rights of user %d, as su is run, and anybody may call a link to such '
-                      'a program so' % (owner, uid))
-    if uid != 0 and not _may_kill(processes, pid, status):
-        raise Unknown('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill '
-                      'processes of that user, and anybody may call a program so' % uid)
-
-
-def _may_kill(processes: Processes, pid: int, status: bytes) -> bool:
-    """Whether it holds CAP_KILL here: in a user namespace of his own anybody holds everything.
-
-    Told by the map of users, which differs there, since only who has rights here may make it the same. Unlike the link
-    ns/user, everybody may read it. It is read after the status: nobody comes back out of a namespace.
-    """
-    held = re.search(br'^CapEff:\s+([0-9a-fA-F]+)$', status, re.MULTILINE)
-    return (held is not None and bool(int(held.group(1), 16) & _CAP_KILL)
-            and processes.read('%d/uid_map' % pid) == processes.read('self/uid_map'))
 
 
 def _arguments(processes: Processes, pid: int) -> List[str]:
@@ -493,10 +468,10 @@ _NOHANG_STEPS = (('warning', WARNING), ('soft', TERM), ('hard', KILL))
 def _nohang(host: Host, arguments: List[str]) -> Found:
     """What its configuration file says. It has no defaults: a setting that is missing keeps it from starting."""
     path = nohang_config_path(arguments)
-    info = host.stat(path)
-    if info is None or info.st_size > _MAX_CONFIG_BYTES:
+    data = host.read_named_file(path)
+    if data is None or len(data) > _MAX_CONFIG_BYTES:
         raise Unknown('its configuration file is not there, or too long')
-    text = _conf_files.read_file(host, path)
+    text = to_text(data)
     notes = _no_swap(_totals(host))
     if any(line.startswith(_SOFT_ACTION) for line in text.split('\n')):
         notes.append('for some processes it runs a command instead of SIGTERM (%s... in its configuration)'

@@ -25,6 +25,7 @@ def runs(box, name, pid=40, uid=0, arguments=()):
     """A process of that name."""
     box.put('/proc/%d/comm' % pid, name + '\n')
     box.put('/proc/%d/status' % pid, 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\n' % (name, uid, uid, uid, uid))
+    box.put('/proc/%d/uid_map' % pid, box.get('/proc/self/uid_map'))
     box.put('/proc/%d/cmdline' % pid, '\0'.join(['/usr/bin/' + name, *arguments, '']))
 
 
@@ -162,7 +163,7 @@ def denying(box, monkeypatch, *paths):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
             return call(path, *more)
         return answer
-    for name in ('read_text', 'exists'):
+    for name in ('read_text', 'read_named_file', 'exists'):
         monkeypatch.setattr(box, name, wrap(getattr(box, name)))
 
 

@@ -669,6 +669,7 @@ def test_a_program_that_sets_its_own_value_again_is_told(tmp_path):
     machine.put('/proc/77/comm', 'kubelet\n')
     machine.put('/proc/77/status', 'Name:\tkubelet\nUid:\t0\t0\t0\t0\n')
     machine.put('/proc/77/cmdline', '/usr/bin/kubelet\0')
+    machine.put('/proc/77/uid_map', machine.get('/proc/self/uid_map'))
     assert 'kubelet sets it to 1' in run(machine, 'overcommit', mode='heuristic')['warnings'][0]
     assert run(machine, 'overcommit', mode='always')['warnings'] == []
     assert 'kernel.panic: 30' in run(machine, 'panic_on_oom', policy='kill', reboot_after=30)['warnings'][0]

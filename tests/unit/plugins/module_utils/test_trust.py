@@ -126,9 +126,11 @@ def test_a_link_that_a_user_made_in_a_sticky_folder_is_not_followed(host, tmp_pa
     (tmp_path / 'tmp').chmod(0o1777)
     (tmp_path / OURS[1:]).symlink_to('/tmp/conf')
     (tmp_path / 'tmp/conf').symlink_to('/etc/shadow')
-    _trust.check(host, [OURS])
     os.chown(tmp_path / 'tmp/conf', 65534, 65534, follow_symlinks=False)
     refused(host, '/tmp/conf (on the way to ' + OURS, 'owner 65534', 'chown -h')
+    # Root's own too: whoever has a link of root's in a folder of his can move or link it there.
+    os.chown(tmp_path / 'tmp/conf', 0, 0, follow_symlinks=False)
+    refused(host, '/tmp (on the way to ' + OURS, 'mode 1777', "folder of root's")
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
