@@ -104,7 +104,7 @@ def others_may_read(host: Host, path: str) -> bool:
     """Whether every user may read the file, by mode and access control lists, its folders included."""
     try:
         real, passed = host.walk(path)
-        folders = [folder for folder in passed if folder != '/' and not _is_link(host, folder)]
+        folders = [folder for folder in passed if folder != real and not _is_link(host, folder)]
         return _allows(host, real, stat.S_IROTH) and all(_allows(host, folder, stat.S_IXOTH) for folder in folders)
     except OSError:
         return False

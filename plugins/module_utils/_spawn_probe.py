@@ -256,7 +256,7 @@ def _ways() -> List[_Way]:
 
 
 def _without_capabilities() -> Optional[_Way]:
-    """Keep uid 0, and give up capabilities; None for a Python without ctypes. Raises OSError.
+    """Keep uid 0, and give up capabilities; None where that cannot be prepared, such as in a Python without ctypes.
 
     With an empty bounding set execve(2) gives none to uid 0 (capabilities(7)). Who lacks CAP_SETPCAP cannot empty it,
     and with no_new_privs execve(2) gives none either (cap_bprm_creds_from_file, security/commoncap.c).
@@ -266,12 +266,15 @@ def _without_capabilities() -> Optional[_Way]:
         import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
         prctl, capset, capget = libc.prctl, libc.capset, libc.capget
+        # Effective, permitted and inheritable: the low words, then the high ones.
+        header, now = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+        if capget(header, now):
+            return None
     except (ImportError, OSError, AttributeError):
         return None
     number_of = [ctypes.c_ulong(number) for number in range(_MOST_CAPABILITIES)]
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    # Effective, permitted and inheritable: the low words, then the high ones.
-    now, none = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    lower, none = (ctypes.c_uint32 * 6)(*now), (ctypes.c_uint32 * 6)()
+    lower[0] &= ~_CAP_SYS_ADMIN
 
     def check(answer: int) -> None:
         if answer:
@@ -286,9 +289,6 @@ def _without_capabilities() -> Optional[_Way]:
                 break
         check(capset(header, none))
 
-    check(capget(header, now))
-    lower = (ctypes.c_uint32 * 6)(*now)
-    lower[0] &= ~_CAP_SYS_ADMIN
     return _Way(lambda: check(capset(header, lower)), lambda: check(capset(header, now)), drop)
 
 

@@ -253,8 +253,8 @@ ansible_facts:
               start with another value. It is C(null) where the file that tells may not be read.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
-            - C(file) is where it can be changed, C(null) where the program cannot be told another value or C(how) is
-              not known.
+            - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where
+              C(how) is not known, and where only a command line names the file.
           type: list
           elements: dict
           sample:

@@ -263,6 +263,7 @@ userspace_killers:
     - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done,
       in the control groups of C(units) only (C(null) for the whole machine). C(text) says the same in words.
     - With C(dry_run) it never acts. C(reason) says why the thresholds are not known, and C(notes) what else counts.
+      They name options and no other words of a command line.
   returned: success
   type: list
   elements: dict

@@ -180,7 +180,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - The diff holds configured values and files, and no process numbers.
+      - The diff holds configured values and lines of files, and no process numbers.
   idempotent:
     support: full
 notes:

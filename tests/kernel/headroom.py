@@ -63,22 +63,30 @@ def committed_kb():
         return next(int(line.split()[1]) for line in file if line.startswith('Committed_AS'))
 
 
+def limit(headroom_kb):
+    """So much above what is committed. Writing the mode adds up what each processor counts for itself (from 5.9 on)."""
+    write(KBYTES, committed_kb() + headroom_kb)
+    write(MEMORY, 2)
+
+
+def probe(who):
+    return _spawn_probe.probe(PROGRAMS)[who] == _spawn_probe.STARTED
+
+
 def main(reserve_kb, last_kb, step_kb):
+    probe(_spawn_probe.ROOT)  # loads what it needs, so that the user's process has the same size
     user, found = User(), []
+    starters = {'user': user.start, 'root': start, 'probe_others': lambda: probe(_spawn_probe.OTHERS),
+                'probe_root': lambda: probe(_spawn_probe.ROOT)}
     write(USER_RESERVE, 0)
     write(ADMIN_RESERVE, reserve_kb)
-    _spawn_probe.probe(PROGRAMS)
     try:
         for headroom_kb in range(0, last_kb, step_kb):
-            counts = {'user': 0, 'probe_others': 0, 'root': 0, 'probe_root': 0}
+            counts = dict.fromkeys(starters, 0)
             for _attempt in range(ATTEMPTS):
-                write(KBYTES, committed_kb() + headroom_kb)
-                write(MEMORY, 2)
-                outcomes = _spawn_probe.probe(PROGRAMS)
-                counts['user'] += user.start()
-                counts['root'] += start()
-                counts['probe_others'] += outcomes[_spawn_probe.OTHERS] == _spawn_probe.STARTED
-                counts['probe_root'] += outcomes[_spawn_probe.ROOT] == _spawn_probe.STARTED
+                for who, starter in starters.items():
+                    limit(headroom_kb)
+                    counts[who] += starter()
             found.append(dict(counts, headroom_kb=headroom_kb))
     finally:
         write(MEMORY, 0)

@@ -90,6 +90,16 @@ def test_messages_can_be_printed(error):
     assert caught.value.args[0]['msg'].isprintable()
 
 
+def test_an_exception_that_nobody_foresaw_is_told_without_its_text():
+    """It can quote a line of a file that others may not read."""
+    def fail(_host):
+        int('hunter2')
+
+    with pytest.raises(Failed) as caught:
+        _ending.end_with(Module(), fail)
+    assert 'ValueError in test_ending.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
+
+
 def test_a_diff_is_returned_in_diff_mode_only():
     """Registered results, logs and other programs hold none otherwise."""
     for mode in (False, True):

@@ -197,7 +197,7 @@ def test_errors_come_back_as_they_are(box):
     with pytest.raises(PermissionError) as denied:
         box.call(fail, box)
     assert denied.value.filename == '/x'
-    with pytest.raises(InternalError, match=r'KeyError .* in test_helper.py line'):
+    with pytest.raises(InternalError, match=r'KeyError in test_helper.py line'):
         box.call(break_down, box)
 
 
