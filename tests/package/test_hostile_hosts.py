@@ -69,8 +69,9 @@ class Controller:
             self._add(folder, 'facts-' + kind, {name: with_facts(answer, facts) for name, answer in honest.items()})
             self._add(folder, 'both-' + kind, {name: with_facts(answer, facts) for name, answer in lying.items()})
             self._add(folder, 'text-' + kind, lying)
-            self._add(folder, 'cached-' + kind, honest)
-            self.cached['cached-' + kind] = dict(facts, oom=lying['oom_facts']['ansible_facts']['oom'])
+            if kind != 'typed':  # Ansible refuses such an answer, so that it is in no cache
+                self._add(folder, 'cached-' + kind, honest)
+                self.cached['cached-' + kind] = dict(facts, oom=lying['oom_facts']['ansible_facts']['oom'])
         functions = {name: 'x' for name in hostile.FUNCTIONS}
         self._add(folder, 'functions', {name: with_facts(answer, functions) for name, answer in honest.items()})
         (folder / 'hosts.yml').write_text(yaml.safe_dump({'all': {'hosts': self.hosts}}))
