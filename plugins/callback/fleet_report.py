@@ -96,8 +96,8 @@ options:
     vars:
       - name: fleet_report_candidates
 notes:
-  - Variables count when they are given on the command line or for a play, not for single hosts. A host's facts never count.
-  - They count for a play in which a module of this collection or the role takes part.
+  - Variables count when they are given on the command line or for a play, not for single hosts. Facts never count.
+  - Those of a play count if a module of this collection or the role takes part in it.
   - In a folder that others can write to, a link and a file of somebody else are not written to.
 seealso:
   - module: oomkit.linux.fleet_report

@@ -4,7 +4,6 @@
 and the action against interpreters that answer hostile JSON and against a fact cache that holds it, on the oldest and
 the newest ansible-core."""
 
-import csv
 import json
 import subprocess
 from pathlib import Path
