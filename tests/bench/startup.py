@@ -67,9 +67,9 @@ UNKNOWN_OPTION = 'oomkit_bench_no_such_option'
 # --------------------------------------------------------------------- what is sent
 
 def modules() -> list[str]:
-    """The names of our modules. One with an action plugin is done on the controller, and never sent."""
+    """The names of our modules that are sent to hosts: those that import code of ours."""
     return sorted(path.stem for path in (PLUGINS / 'modules').glob('*.py')
-                  if not (PLUGINS / 'action' / path.name).exists())
+                  if 'plugins.module_utils.' in path.read_text(encoding='utf-8'))
 
 
 def build(folder: Path) -> dict[str, Path]:
