@@ -11,6 +11,8 @@ from oomlab.guest import HOME
 from test_sysctls import failed, good
 
 RESERVE_KB, LAST_KB, STEP_KB = 40_000, 90_000, 2_000
+# Each processor counts up to 1/256 of the memory for itself (mm_compute_batch, mm/mm_init.c): 4 MB on this machine.
+ERROR_KB = 4_096 + STEP_KB
 # User 65534 stops, or ends, whatever it may. kill(-1) leaves out the process itself.
 FLOOD = """\
 import os, signal
@@ -24,6 +26,7 @@ while True:
 
 
 def test_the_probe_fails_exactly_when_a_user_cannot_start_a_program(fresh):
+    """As exactly as the kernel counts."""
     fresh.write_file('/root/headroom.py', (Path(__file__).parent / 'headroom.py').read_bytes())
     fresh.module('oom_facts')  # brings the collection over
     done = fresh.run(f'PYTHONPATH={HOME} python3 /root/headroom.py {RESERVE_KB} {LAST_KB} {STEP_KB}', timeout=300)
@@ -36,9 +39,9 @@ def test_the_probe_fails_exactly_when_a_user_cannot_start_a_program(fresh):
         return lines[len(works) - works[::-1].index(False)]['headroom_kb']
     least = {who: least_kb(who) for who in ('user', 'probe_others', 'root', 'probe_root')}
     print('headroom in kB from which on a program starts:', json.dumps(least))
-    assert abs(least['probe_others'] - least['user']) <= STEP_KB, least
-    assert abs(least['probe_root'] - least['root']) <= STEP_KB, least
-    assert abs(least['user'] - least['root'] - RESERVE_KB) <= STEP_KB, least
+    assert abs(least['probe_others'] - least['user']) <= ERROR_KB, least
+    assert abs(least['probe_root'] - least['root']) <= ERROR_KB, least
+    assert abs(least['user'] - least['root'] - RESERVE_KB) <= ERROR_KB, least
 
 
 @pytest.fixture(params=['SIGSTOP', 'SIGKILL'])

@@ -105,13 +105,16 @@ def test_the_child_has_a_session_of_its_own_and_default_signals(program, tmp_pat
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        script = f'cat /proc/$$/status /proc/$$/stat >> {tmp_path}/seen'
+        # Without a child, for which the shell blocks signals.
+        script = (f'for file in status stat; do while read -r line; do echo "$line" >> {tmp_path}/seen; '
+                  'done < /proc/$$/$file; done')
         assert set(_spawn_probe.probe(program(script)).values()) == {STARTED}
     finally:
         signal.signal(signal.SIGHUP, old)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     lines = (tmp_path / 'seen').read_text().split('\n')
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(('SigBlk', 'SigIgn'))]
+    # The C library keeps signals 32 and 33 to itself, whatever they were when Python started.
+    masks = [int(line.split()[1], 16) & 0x7fffffff for line in lines if line.startswith(('SigBlk', 'SigIgn'))]
     assert masks == [0] * 4
     sessions = [int(line.rpartition(')')[2].split()[3]) for line in lines if 'program)' in line]
     assert len(sessions) == 2 and os.getsid(0) not in sessions
