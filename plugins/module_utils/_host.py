@@ -153,7 +153,7 @@ class Host(object):
             with naming(path):
                 real, passed = self.walk(path)
                 if any(_is_below(one, _KERNEL_FOLDERS) for one in [real] + passed):
-                    raise OSError(errno.EINVAL, _NOT_STORED % 'proc or sysfs')
+                    raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
                 return _named_content(self.locate(path))
         except OSError as exc:
             if exc.errno in ABSENT:
@@ -274,7 +274,7 @@ def _content(path: str) -> bytes:
     try:
         info = os.fstat(found)
         if info.st_dev in _kernel_devices():
-            raise OSError(errno.EINVAL, _NOT_STORED % 'proc or sysfs')
+            raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
         return b'' if not _has_content(info) else _read_same(found, info, path)
     finally:
         os.close(found)
