@@ -137,7 +137,8 @@ class Host(object):
         try:
             with naming(path):
                 place = self.locate(path)
-                return _kernel_content(place) if _is_below(path, _KERNEL_FOLDERS) else _content(place)
+                ours = _is_below(path, _KERNEL_FOLDERS) and '..' not in path.split('/')
+                return _kernel_content(place) if ours else _content(place)
         except OSError as exc:
             if exc.errno in ABSENT:
                 return None

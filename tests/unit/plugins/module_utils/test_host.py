@@ -120,6 +120,15 @@ def test_a_name_of_the_kernels_that_somebody_else_gives_is_refused(path):
         HOST.read_named_file(path)
 
 
+def test_a_name_with_dots_is_none_that_leads_out_of_the_kernels_folders(tmp_path):
+    """A cgroup above our namespace is shown with dots in its path."""
+    os.mkfifo(tmp_path / 'memory.max')
+    assert HOST.read_bytes('/proc/..%s/memory.max' % tmp_path) == b''
+    (tmp_path / 'x').symlink_to('/proc/version')
+    with pytest.raises(OSError, match='Not a stored file'):
+        HOST.read_bytes('/sys/..%s/x' % tmp_path)
+
+
 def test_our_own_names_of_files_of_the_kernel_go_on_working():
     assert HOST.read_bytes('/proc/version').startswith(b'Linux')
     assert HOST.read_bytes('/proc/self/stat') and HOST.read_bytes('/proc/nothing') is None
