@@ -151,7 +151,8 @@ class Host(object):
         try:
             with naming(path), Reading(path):
                 place = self.locate(path)
-                return _kernel_content(place) if _is_below(path, _KERNEL_FOLDERS) else _content(place)
+                ours = _is_below(path, _KERNEL_FOLDERS) and '..' not in path.split('/')
+                return _kernel_content(place) if ours else _content(place)
         except OSError as exc:
             if exc.errno in ABSENT:
                 return None
@@ -167,7 +168,7 @@ class Host(object):
             with naming(path):
                 real, passed = self.walk(path)
                 if any(_is_below(one, _KERNEL_FOLDERS) for one in [real] + passed):
-                    raise OSError(errno.EINVAL, _NOT_STORED % 'proc or sysfs')
+                    raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
                 with Reading(path):
                     return _named_content(self.locate(path))
         except OSError as exc:
@@ -291,7 +292,7 @@ def _content(path: str) -> bytes:
     try:
         info = os.fstat(found)
         if info.st_dev in _kernel_devices():
-            raise OSError(errno.EINVAL, _NOT_STORED % 'proc or sysfs')
+            raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
         return b'' if not _has_content(info) else _read_same(found, info, path)
     finally:
         os.close(found)
