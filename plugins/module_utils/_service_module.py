@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _litter,
+    _process_guard,
     _process_match,
     _unit_files,
     _unit_names,
@@ -118,14 +119,16 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
-    group = _process_match.group_of(host, params['process'])
+    everything = _process_match.group_of(host, params['process'])
     label = _process_match.describe(params['process'])
-    found = group.look(host)
+    values = _process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
+    found, group = everything.look(host), _process_guard.guarded(everything, values)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    warnings += _process_guard.guard(host, found, changes, values)
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
     forecasts = before_and_after(host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
