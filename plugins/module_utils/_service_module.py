@@ -4,11 +4,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module oom_score_adj: its options checked, the plan made and carried out, the result."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _litter,
+    _process_guard,
     _process_match,
     _unit_files,
     _unit_names,
@@ -17,7 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._file_diff import describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
-from ansible_collections.oomkit.linux.plugins.module_utils._groups import OneProcess, look
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, TheseProcesses
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
@@ -125,14 +126,15 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
-    group = host.call(_process_match.group_of, host, params['process'])
     label = _process_match.describe(params['process'])
-    group, found = host.call(look, group, host)
+    values = _process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
+    group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    warnings += host.call(_process_guard.guard, host, found, changes, values)
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
@@ -144,6 +146,12 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
                          list(alive) if wanted is None else [])
     return result
+
+
+def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
+    """The processes that the option names, and the group of those that may be set, for L(Host.call)."""
+    everything = _process_match.group_of(host, process)
+    return _process_guard.guarded(everything, asked), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
@@ -174,7 +182,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, OneProcess(one), record.processes[(one.pid, one.start_ticks)], ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)], ALL)
             for one in changes]
 
 

@@ -62,9 +62,14 @@ options:
         choices: [fail, warn, ignore]
   process:
     description:
-      - Running processes that are no service, chosen by exactly one of the suboptions. They are set live only, all
-        that match.
+      - Running processes that are no service, chosen by exactly one of the suboptions, or by O(process.comm) or
+        O(process.cmdline_regex) together with O(process.user). They are set live only, all that match.
       - The module itself and the processes it descends from never match, nor do kernel threads.
+      - Anybody may give a program any name and any arguments. A negative O(score_adj) for a process of a user who logs
+        in is refused, unless O(process.user) or O(force=true) asks for it. Users who log in have a user ID above 999,
+        without C(nobody) and those of C(DynamicUser=), or are told by the cgroup of their login.
+      - A process from which login sessions inherit their value, such as sshd, is refused at -1000 without
+        O(force=true). Other negative values are warned of.
     type: dict
     suboptions:
       pid:
@@ -80,9 +85,10 @@ options:
       cmdline_regex:
         description:
           - A Python regular expression that is searched for in the command line, with blanks between the arguments.
+          - Only the first 4096 bytes of the command line are searched. The expression has at most 1024 bytes.
         type: str
       user:
-        description: The effective user, by name or number.
+        description: The real and the effective user, by name or number.
         type: str
   state:
     description:
@@ -257,6 +263,14 @@ EXAMPLES = r'''
     process:
       user: nobody
     score_adj: 800
+    missing: ignore
+
+- name: Protect cron, and no program of other users that has its name
+  oomkit.linux.oom_score_adj:
+    process:
+      comm: cron
+      user: root
+    score_adj: -500
     missing: ignore
 
 - name: Take one service back

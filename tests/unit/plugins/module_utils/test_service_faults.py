@@ -345,7 +345,7 @@ def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monke
 def test_a_process_that_has_the_number_of_a_recorded_one_is_left_alone(machine):
     machine.process(40, start=77)
     (seen,) = _process_match.group_of(machine, {'pid': 40}).look(machine)
-    group = _groups.OneProcess(seen)
+    group = _groups.TheseProcesses([seen])
     assert group.look(machine) == [seen]
     machine.end(40)
     machine.process(40, start=999)
