@@ -11,7 +11,6 @@ A process may end at any moment: every read answers None then.
 import contextlib
 import errno
 import os
-import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _access
@@ -24,12 +23,6 @@ Named = NamedTuple('Named', [
     ('found', List[Tuple[int, str]]),  # (pid, name), by PID
     ('denied', int),                   # processes that are seen but may not be read
 ])
-
-
-def parse_effective_uid(status: bytes) -> Optional[int]:
-    """The effective user ID of /proc/PID/status."""
-    match = re.search(br'^Uid:\s+[0-9]{1,10}\s+([0-9]{1,10})\s', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
 
 
 class Proc(object):
@@ -108,4 +101,5 @@ class Proc(object):
 
     def effective_uid(self, pid: int) -> Optional[int]:
         """The user that the process acts as."""
-        return parse_effective_uid(self.read('%d/status' % pid) or b'')
+        uids = _access.parse_uids(self.read('%d/status' % pid) or b'')
+        return uids[1] if uids else None

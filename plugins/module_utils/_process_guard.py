@@ -11,6 +11,7 @@ _service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs 
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
@@ -31,7 +32,6 @@ _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'login', b
                 b'systemd', b'systemd-logind', b'(sd-pam)')
 _OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(_OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
-_UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})$', re.MULTILINE)
 _MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
@@ -60,8 +60,7 @@ def login_uid(held: Held) -> Optional[int]:
 
     Any of its user IDs counts, and its login: sudo and su set them all, and a link to them may have any name.
     """
-    match = _UIDS.search(held.read('status') or b'')
-    uids = [int(uid) for uid in match.groups()] if match else []
+    uids = list(parse_uids(held.read('status') or b'') or ())
     uids += [int(match.group(1)) for match in map(_OF_USER.match, _cgroups(held)) if match]
     return next((uid for uid in uids if _logs_in(uid)), None)
 

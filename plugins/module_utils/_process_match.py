@@ -14,12 +14,11 @@ import warnings
 from typing import Any, Callable, Dict, List, NamedTuple, Pattern, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _pid_file
-from ansible_collections.oomkit.linux.plugins.module_utils._access import USER_DATABASE, Reading
+from ansible_collections.oomkit.linux.plugins.module_utils._access import USER_DATABASE, Reading, parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, MatchGroup, TheseProcesses
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors, identify, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid, parse_real_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
@@ -65,8 +64,7 @@ class OfUser(NamedTuple('OfUser', [('uid', int)])):
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
-        status = held.read('status') or b''
-        return parse_effective_uid(status) == self.uid == parse_real_uid(status)
+        return set(parse_uids(held.read('status') or b'') or ()) == {self.uid}
 
 
 class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
