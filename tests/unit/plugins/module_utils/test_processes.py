@@ -34,7 +34,7 @@ def test_memory(status, memory_kb):
 
 
 def test_user():
-    assert _access.parse_uids(STATUS) == (990, 990, 990)
+    assert _access.parse_uids(STATUS) == (0, 990, 990)
     assert _access.parse_uids(b'') is None
 
 
