@@ -19,7 +19,6 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / 'playbooks').glob('*.yml'))
 CORES = [next(iter(matrix.CORES)), next(core for core in reversed(matrix.CORES) if matrix.core_environment(core))]
-ALL_HOSTS = {'demo': ['-e', 'demo_hosts=all']}
 # What a run may write where it is started.
 EXPECTED = {'oom-fleet-report.html', 'x.csv'}
 FILL_CACHE = '''
@@ -67,9 +66,8 @@ class Controller:
         for kind, attack in hostile.attacks(self.bait).items():
             facts = {name: attack(name) for name in names}
             lying = hostile.replaced(honest, attack)
-            # Facts with the answer of each module, which is else honest, or hostile too; and facts of an earlier run.
+            # Facts with the answer of each module, which is else honest; hostile texts in it; facts of an earlier run.
             self._add(folder, 'facts-' + kind, {name: with_facts(answer, facts) for name, answer in honest.items()})
-            self._add(folder, 'both-' + kind, {name: with_facts(answer, facts) for name, answer in lying.items()})
             self._add(folder, 'text-' + kind, lying)
             if kind != 'typed':  # Ansible refuses such an answer, so that it is in no cache
                 self._add(folder, 'cached-' + kind, honest)
@@ -147,7 +145,11 @@ def check(controller, said):
 
 @pytest.mark.parametrize('playbook', PLAYBOOKS)
 def test_playbooks(controller, playbook):
-    check(controller, controller.play('oomkit.linux.' + playbook, *ALL_HOSTS.get(playbook, [])))
+    words = ['-e', 'demo_hosts=all'] if playbook == 'demo' else []
+    if playbook in ('apply', 'rollback'):  # the first host that is refused ends them
+        check(controller, controller.play('oomkit.linux.' + playbook, '--limit', 'cached-*:known-own'))
+        words = ['--limit', 'all:!cached-*:!known-own']
+    check(controller, controller.play('oomkit.linux.' + playbook, *words))
 
 
 def test_the_report_of_one_host(controller):
@@ -163,10 +165,10 @@ def test_the_report_of_one_host(controller):
 def test_the_role(controller):
     """In a play of a user. What Ansible says of wrong arguments before the first task of a role is not ours."""
     (controller.work.parent / 'play.yml').write_text(yaml.safe_dump([{
-        'hosts': 'all:!cached-*:!known-*', 'gather_facts': False, 'tasks': [
+        'hosts': 'text-*:facts-*', 'gather_facts': False, 'tasks': [
             {'ansible.builtin.include_role': {'name': 'oomkit.linux.oom_policy'},
              'vars': {'oom_policy_overcommit_mode': 'always', 'oom_policy_panic': 'kill'}},
             {'ansible.builtin.debug': {'var': 'oom_policy_result'}}]}]))
     said = controller.play(controller.work.parent / 'play.yml')
     check(controller, said)
-    assert len(re.findall('The host answered with facts that this module does not return', said)) > 20
+    assert len(re.findall('FAILED! .*The host answered with facts that this module does not return', said)) >= 4

@@ -316,3 +316,17 @@ def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, s
         modules = [task['status'] for task in task_log.read(log) if task['action'].startswith('oomkit.linux.')]
         assert modules.count(status) == 1 and 'ok' in modules
         assert not re.search(r'(ok|changed|included): .*never', done.stdout), done.stdout
+
+
+def test_a_host_cannot_pretend_that_it_got_to_its_end(command, tmp_path):
+    """By a fact that is called as the result of the role, or as the name of another host."""
+    liar = tmp_path / 'liar'
+    liar.write_text("""#!/bin/sh\necho '{"ansible_facts": {"oom_policy_result": {"changed": true}}}'\n""")
+    liar.chmod(0o755)
+    (tmp_path / 'hosts').write_text('liar ansible_python_interpreter=%s\nnever\n' % liar)
+    stop = {'ansible.builtin.import_tasks': str(CHECKOUT / 'playbooks/tasks/stop.yml')}
+    (tmp_path / 'play.yml').write_text(yaml.safe_dump([{
+        'hosts': 'all', 'gather_facts': False, 'serial': 1, 'connection': 'local',
+        'tasks': [stop, {'ansible.builtin.ping': {}}]}]))
+    done = command('ansible-playbook', '-i', tmp_path / 'hosts', tmp_path / 'play.yml', check=False)
+    assert done.returncode == 2 and 'it did not get to its end on liar.' in ' '.join(done.stdout.split()), done.stdout
