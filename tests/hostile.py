@@ -39,34 +39,63 @@ _TEMPLATE = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}{{ 1000003 * 3 }}"
 
 def variables(checkout: Path) -> set[str]:
     """All names of variables that the collection reads or sets."""
+    found = set(OF_ANSIBLE) | set_by_role(checkout)
+    for folder in ('roles', 'playbooks'):
+        for path in (checkout / folder).rglob('*.yml'):
+            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            found |= set(_set(content)) | set(_used(content))
+    for path in (checkout / 'playbooks' / 'templates').iterdir():
+        found |= _undeclared(path.read_text(encoding='utf-8'))
+    return found | set(of_callbacks(checkout))
+
+
+def exposed(checkout: Path) -> set[str]:
+    """The variables that a fact could set: what is used, and given by nothing that outranks facts."""
+    given: set[str] = set(yaml.safe_load((checkout / 'roles/oom_policy/vars/main.yml').read_text(encoding='utf-8')))
+    for folder in ('roles', 'playbooks'):
+        for path in (checkout / folder).rglob('*.yml'):
+            given |= set(_set(yaml.safe_load(path.read_text(encoding='utf-8'))))
+    return (variables(checkout) - given - FUNCTIONS - set(OF_ANSIBLE)) | set(of_callbacks(checkout))
+
+
+def set_by_role(checkout: Path) -> set[str]:
+    """The role's interface and its inner variables."""
     role = checkout / 'roles' / 'oom_policy'
-    found = set(OF_ANSIBLE)
+    found: set[str] = set()
     for part in ('defaults', 'vars'):
         found |= set(yaml.safe_load((role / part / 'main.yml').read_text(encoding='utf-8')))
     specs = yaml.safe_load((role / 'meta' / 'argument_specs.yml').read_text(encoding='utf-8'))
     found |= {name for entry in specs['argument_specs'].values() for name in entry['options']}
-    for path in (*role.rglob('*.yml'), *(checkout / 'playbooks').rglob('*.yml')):
-        found |= set(_named(yaml.safe_load(path.read_text(encoding='utf-8'))))
-    for path in (checkout / 'playbooks' / 'templates').iterdir():
-        found |= _undeclared(path.read_text(encoding='utf-8'))
-    return found | set(_of_callbacks(checkout))
+    for path in (role / 'tasks').glob('*.yml'):
+        found |= set(_set(yaml.safe_load(path.read_text(encoding='utf-8'))))
+    return found
 
 
-def _named(node: Any) -> Iterator[str]:
-    """The variables of tasks and plays: set, registered, and used in templates and expressions."""
+def _set(node: Any) -> Iterator[str]:
+    """The variables that tasks and plays set or register."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ('vars', 'ansible.builtin.set_fact') and isinstance(value, dict):
                 yield from value
             if key in ('register', 'loop_var', 'index_var') and isinstance(value, str):
                 yield value
+            yield from _set(value)
+    elif isinstance(node, list):
+        for one in node:
+            yield from _set(one)
+
+
+def _used(node: Any) -> Iterator[str]:
+    """The variables in templates and expressions of tasks and plays."""
+    if isinstance(node, dict):
+        for key, value in node.items():
             if key in _EXPRESSIONS:
                 for one in value if isinstance(value, list) else [value]:
                     yield from _undeclared('{{ %s }}' % one)
-            yield from _named(value)
+            yield from _used(value)
     elif isinstance(node, list):
         for one in node:
-            yield from _named(one)
+            yield from _used(one)
     elif isinstance(node, str):
         yield from _undeclared(node)
 
@@ -85,7 +114,7 @@ def _undeclared(text: str) -> set[str]:
     return jinja2.meta.find_undeclared_variables(environment.parse(text))
 
 
-def _of_callbacks(checkout: Path) -> Iterator[str]:
+def of_callbacks(checkout: Path) -> Iterator[str]:
     """The variables by which the callbacks' options can be given."""
     for path in (checkout / 'plugins' / 'callback').glob('*.py'):
         plugin = importlib.import_module('ansible_collections.oomkit.linux.plugins.callback.' + path.stem)
@@ -95,12 +124,17 @@ def _of_callbacks(checkout: Path) -> Iterator[str]:
 
 # ---------------------------------------------------------------------- the values
 
-def attacks(bait: Path, profiles: Path) -> dict[str, Callable[[str], Any]]:
+def relative(bait: Path) -> str:
+    """A path from whatever folder to a file that is there, also with .yml behind it."""
+    return '../' * 40 + os.fspath(bait / 'secret').lstrip('/')
+
+
+def attacks(bait: Path) -> dict[str, Callable[[str], Any]]:
     """For each kind of attack, what a variable of some name holds. All paths lead into the folder ``bait``."""
     return {
         'template': lambda name: _TEMPLATE % (bait / ('rendered-' + name)),
         'absolute': lambda name: str(bait / ('written-' + name)),
-        'relative': lambda _name: os.path.relpath(bait / 'secret', profiles),
+        'relative': lambda _name: relative(bait),
         'steering': lambda name: STEERING + name,
         # ansible-core 2.19 and later make objects of such a mapping; a trusted text would be rendered.
         'typed': lambda name: {'__ansible_type': '_AnsibleTaggedStr', 'tags': [{'__ansible_type': 'TrustedAsTemplate'}],

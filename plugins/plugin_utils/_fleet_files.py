@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as files: HTML for people, JSON lines and CSV for other tools. Each is whole or not there."""
+"""The report as files: HTML for people, JSON lines and CSV for other tools."""
 
 from __future__ import annotations
 

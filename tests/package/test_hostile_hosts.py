@@ -5,10 +5,12 @@ and the action against interpreters that answer hostile JSON and against a fact 
 the newest ansible-core."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import commands
+import fleet_facts
 import hostile
 import matrix
 import pytest
@@ -18,7 +20,7 @@ CHECKOUT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / 'playbooks').glob('*.yml'))
 CORES = [next(iter(matrix.CORES)), next(core for core in reversed(matrix.CORES) if matrix.core_environment(core))]
 # What a run may write where it is started.
-EXPECTED = {'oom-fleet-report.html'}
+EXPECTED = {'oom-fleet-report.html', 'x.csv'}
 FILL_CACHE = '''
 import json, sys
 from ansible.plugins.loader import cache_loader, init_plugin_loader
@@ -61,16 +63,26 @@ class Controller:
             (self.bait / name).write_text('oom_policy_panic: panic\n')
         self.hosts, self.cached = {}, {}
         honest = hostile.answers(CHECKOUT)
-        for kind, attack in hostile.attacks(self.bait, CHECKOUT / 'roles/oom_policy/profiles').items():
+        for kind, attack in hostile.attacks(self.bait).items():
             facts = {name: attack(name) for name in names}
             lying = hostile.replaced(honest, attack)
-            # Facts with the answer of each module, which is else honest, or hostile too; and facts of an earlier run.
+            # Facts with the answer of each module, which is else honest; hostile texts in it; facts of an earlier run.
             self._add(folder, 'facts-' + kind, {name: with_facts(answer, facts) for name, answer in honest.items()})
-            self._add(folder, 'both-' + kind, {name: with_facts(answer, facts) for name, answer in lying.items()})
             self._add(folder, 'text-' + kind, lying)
             if kind != 'typed':  # Ansible refuses such an answer, so that it is in no cache
                 self._add(folder, 'cached-' + kind, honest)
                 self.cached['cached-' + kind] = dict(facts, oom=lying['oom_facts']['ansible_facts']['oom'])
+        # One fact alone, because one that ends a task early would hide what another one does.
+        for name in hostile.exposed(CHECKOUT):
+            fact = {name: hostile.relative(self.bait)}
+            self._add(folder, 'alone-' + name, {module: with_facts(answer, fact) for module, answer in honest.items()})
+        for name in hostile.of_callbacks(CHECKOUT):
+            self._add(folder, 'known-' + name, honest)
+            self.cached['known-' + name] = {name: hostile.relative(self.bait), 'oom': fleet_facts.facts('h', 'db')}
+        # Of Ansible's own variables some end the run of a module before it begins.
+        own = {name: hostile.STEERING for name in names - set(hostile.OF_ANSIBLE)}
+        self._add(folder, 'known-own', honest)
+        self.cached['known-own'] = dict(own, oom=hostile.replaced(fleet_facts.facts('h', 'db'), lambda _name: 'x'))
         functions = {name: 'x' for name in hostile.FUNCTIONS}
         self._add(folder, 'functions', {name: with_facts(answer, functions) for name, answer in honest.items()})
         (folder / 'hosts.yml').write_text(yaml.safe_dump({'all': {'hosts': self.hosts}}))
@@ -121,13 +133,42 @@ def is_harmless(text):
     return all(char.isprintable() or char == '\n' for char in text)
 
 
-@pytest.mark.parametrize('playbook', PLAYBOOKS)
-def test_playbooks(controller, playbook):
-    words = ['-e', 'demo_hosts=all'] if playbook == 'demo' else []
-    said = controller.play('oomkit.linux.' + playbook, *words)
+def check(controller, said):
+    """Nothing was rendered or failed by a mistake, and nothing that was printed or written steers a terminal."""
     assert 'PLAY RECAP' in said, said
     assert hostile.PRODUCT not in said and 'Traceback' not in said
     lines = [line for line in said.splitlines() if not is_harmless(line)]
     assert not lines, lines
     for path in controller.work.iterdir():
         assert is_harmless(path.read_text(encoding='utf-8')), path
+
+
+@pytest.mark.parametrize('playbook', PLAYBOOKS)
+def test_playbooks(controller, playbook):
+    words = ['-e', 'demo_hosts=all'] if playbook == 'demo' else []
+    if playbook in ('apply', 'rollback'):  # the first host that is refused ends them
+        check(controller, controller.play('oomkit.linux.' + playbook, '--limit', 'cached-*:known-own'))
+        words = ['--limit', 'all:!cached-*:!known-own']
+    check(controller, controller.play('oomkit.linux.' + playbook, *words))
+
+
+def test_the_report_of_one_host(controller):
+    """It runs for one host of a play only, the first one."""
+    (controller.work.parent / 'play.yml').write_text(yaml.safe_dump([
+        {'ansible.builtin.import_playbook': 'oomkit.linux.report', 'vars': {'oom_hosts': host}}
+        for host in controller.cached]))
+    said = controller.play(controller.work.parent / 'play.yml', '-e', 'fleet_report_csv=x.csv')
+    check(controller, said)
+    assert len(re.findall('1 host: 1 ok;', said)) == len(controller.cached)
+
+
+def test_the_role(controller):
+    """In a play of a user. What Ansible says of wrong arguments before the first task of a role is not ours."""
+    (controller.work.parent / 'play.yml').write_text(yaml.safe_dump([{
+        'hosts': 'text-*:facts-*', 'gather_facts': False, 'tasks': [
+            {'ansible.builtin.include_role': {'name': 'oomkit.linux.oom_policy'},
+             'vars': {'oom_policy_overcommit_mode': 'always', 'oom_policy_panic': 'kill'}},
+            {'ansible.builtin.debug': {'var': 'oom_policy_result'}}]}]))
+    said = controller.play(controller.work.parent / 'play.yml')
+    check(controller, said)
+    assert len(re.findall('FAILED! .*The host answered with facts that this module does not return', said)) >= 4
