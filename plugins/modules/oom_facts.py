@@ -271,6 +271,8 @@ ansible_facts:
         userspace_killers:
           description:
             - earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by their own rules.
+            - They run as root, or as services of the system that hold C(CAP_KILL). Processes that only have such a name
+              are left out, with a warning.
           type: list
           elements: dict
           sample:

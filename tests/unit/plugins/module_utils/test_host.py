@@ -45,7 +45,10 @@ def a_socket(path):
 def a_device(path):
     """/dev/ptmx: each open makes a terminal below /dev/pts, so that it shows whether it was opened."""
     need_root()
-    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
+    except PermissionError:
+        pytest.skip('no devices can be made here (CAP_MKNOD)')
 
 
 def a_link_to(make):

@@ -574,7 +574,10 @@ def a_socket(path):
 
 
 def a_device(path):
-    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
+    except PermissionError:
+        pytest.skip('no devices can be made here (CAP_MKNOD)')
 
 
 def a_link(target):
