@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in the guest: processes of an unprivileged user that nobody can look at without waiting for ever.
+
+``stuck.py KIND COUNT [nodump] [subuids]`` prints a JSON list of the PIDs once they are stuck, and stays. It needs no
+privilege: a FUSE mount in a user namespace of its own leaves reads unanswered.
+
+fault: a thread waits in a page fault with mmap_lock held, another one waits for that lock to write.
+exec: the process waits in execve(2) for the program's first page.
+vfork: a child that shares the memory of a stuck one waits in execve(2) with exec_update_lock held.
+argv: the page that holds the arguments is one of the file system.
+``subuids`` gives each process a uid of its own. Root has to start it: it writes the map that newuidmap(1) would write.
+"""
+
+import ctypes
+import json
+import os
+import select
+import sys
+import tempfile
+import threading
+import time
+
+import fuse
+
+CLONE_VM, CLONE_NEWNS, CLONE_NEWUSER = 0x100, 0x20000, 0x10000000
+PROT_READ, MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MADV_RANDOM = 1, 1, 2, 0x10, 0x20, 1
+PR_SET_DUMPABLE = 4
+USER, FIRST_SUBUID, SUBUIDS = 1000, 100000, 1000
+AT_ONCE, SETTLE_S = 5, fuse.LATE_S + 1
+
+LIBC = fuse.LIBC
+LIBC.mmap.restype = ctypes.c_void_p
+LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+LIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+LIBC.memcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+
+
+def write(path, text):
+    with open(path, 'w') as stream:
+        stream.write(text)
+
+
+def enter_namespaces():
+    """A user and a mount namespace of our own, in which we are root."""
+    uid, gid = os.getuid(), os.getgid()
+    fuse.call('unshare', CLONE_NEWUSER | CLONE_NEWNS)
+    write('/proc/self/setgroups', 'deny')
+    write('/proc/self/uid_map', '0 %d 1' % uid)
+    write('/proc/self/gid_map', '0 %d 1' % gid)
+
+
+def enter_with_subuids():
+    """The same, with many uids: root's part is done by a parent that stays root. The child goes on as the user."""
+    ask, asked = os.pipe()
+    go, gone = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.read(ask, 1)
+        for name in ('uid_map', 'gid_map'):
+            write('/proc/%d/%s' % (pid, name), '0 %d 1\n1 %d %d' % (USER, FIRST_SUBUID, SUBUIDS))
+        os.write(gone, b'x')
+        os._exit(os.waitpid(pid, 0)[1] != 0)
+    os.setgroups([])
+    os.setgid(USER)
+    os.setuid(USER)
+    LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    fuse.call('unshare', CLONE_NEWUSER | CLONE_NEWNS)
+    os.write(asked, b'x')
+    os.read(go, 1)
+
+
+def map_file(path, address=0, flags=MAP_SHARED):
+    fd = os.open(path, os.O_RDONLY)
+    found = LIBC.mmap(address or None, fuse.PAGE, PROT_READ, flags, fd, 0)
+    if found is None or found == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), 'mmap')
+    LIBC.madvise(found, fuse.PAGE, MADV_RANDOM)
+    return found
+
+
+def fault(path, ready):
+    """Never returns."""
+    page, buffer = map_file(path), ctypes.create_string_buffer(1)
+    threading.Thread(target=LIBC.memcpy, args=(buffer, page, 1)).start()
+    time.sleep(1)
+    ready()
+    LIBC.mmap(None, fuse.PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+
+
+def wait_in_exec(path, ready):
+    """Never returns."""
+    ready()
+    os.execv(path, [path])
+
+
+def vfork(path, ready):
+    """Never returns. The child's exec_mmap() takes exec_update_lock, and then mmap_lock of the memory that it leaves."""
+    arguments = (ctypes.c_char_p * 2)(b'true', None)
+    spawn = [ctypes.byref(ctypes.c_int()), os.fsencode(path + fuse.LATE), None, None, arguments, arguments]
+    threading.Thread(target=LIBC.posix_spawn, args=spawn).start()
+    time.sleep(0.5)
+    children = []
+    for tid in os.listdir('/proc/self/task'):
+        with open('/proc/self/task/%s/children' % tid) as stream:
+            children += stream.read().split()
+    fault(path, lambda: ready(int(children[0])))
+
+
+def argv(path, ready):
+    """Never returns. Started once more with arguments of many pages, the second of which is replaced."""
+    ready()
+    os.execv(sys.executable, [sys.executable, *sys.argv, path + '\n' + 'x' * (1 << 16)])
+
+
+def replace_argv():
+    """The second life of L(argv)."""
+    path = sys.argv[-1].partition('\n')[0]
+    with open('/proc/self/stat') as stat:
+        start = int(stat.read().rpartition(')')[2].split()[45])
+    map_file(path, (start // fuse.PAGE + 2) * fuse.PAGE, MAP_PRIVATE | MAP_FIXED)
+    time.sleep(1e6)
+
+
+KINDS = {'fault': fault, 'exec': wait_in_exec, 'vfork': vfork, 'argv': argv}
+
+
+def victim(kind, path, words, number, out):
+    """In the child: never returns."""
+    if 'subuids' in words:
+        os.setgid(number + 1)
+        os.setuid(number + 1)
+    LIBC.prctl(PR_SET_DUMPABLE, int('nodump' not in words), 0, 0, 0)
+    os.set_inheritable(out, False)
+    write('/proc/self/comm', 'stuck')
+    KINDS[kind](path, lambda pid=0: os.write(out, b'%d\n' % (pid or os.getpid())))
+
+
+def main():
+    if len(sys.argv[-1]) >= 1 << 15:
+        replace_argv()
+    kind, count, words = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    enter_with_subuids() if 'subuids' in words else enter_namespaces()
+    folder = tempfile.mkdtemp()
+    server = fuse.Server(folder, hang=[fuse.READ], options=',allow_other')
+    told, out = os.pipe()
+    text, started, settled = b'', 0, None
+    while True:
+        ready = text.count(b'\n')
+        if started < count and started < ready + AT_ONCE:
+            if os.fork() == 0:
+                victim(kind, '%s/%d' % (folder, started), words, started, out)
+            started += 1
+        if ready == count and settled is None:
+            settled = time.monotonic() + SETTLE_S
+        elif settled and time.monotonic() > settled:
+            print(json.dumps([int(pid) for pid in text.split()]), flush=True)
+            settled = float('inf')
+        server.answer_late()
+        found = select.select([server.fd, told], [], [], 0.1)[0]
+        if server.fd in found:
+            server.serve_one()
+        if told in found:
+            text += os.read(told, 4096)
+
+
+main()
