@@ -35,20 +35,22 @@ def call(name, *arguments):
 
 
 class Server:
-    """A mount and its unanswered requests."""
+    """A mount and its unanswered requests. Where ``slow_s`` is set, they fail after so many seconds."""
 
-    def __init__(self, folder, hang=(), content=b'', names=(), options=''):
-        """Mount on ``folder``. ``hang`` are the requests without an answer; ``names`` is what a listing shows.
+    slow_s = 0
+
+    def __init__(self, folder, hang=(), content=b'', names=(), options='', owner=None):
+        """Mount on ``folder`` as the file system of ``owner``, by default of ourselves. ``hang`` are the requests without an answer; ``names`` is what a listing shows.
 
         A page fault drops mmap_lock for the first read of a page and holds it for the second (filemap_fault), so
         the first read of each file fails.
         """
         self.hang, self.content, self.names = frozenset(hang), content, names
-        self.hung = collections.Counter()
+        self.hung = collections.Counter()  # how many of each request were left without an answer
         self._reads = collections.Counter()
         self._nodes, self._late_nodes, self._late = {}, set(), []
         self.fd = os.open('/dev/fuse', os.O_RDWR | os.O_CLOEXEC)
-        data = 'fd=%d,rootmode=40000,user_id=%d,group_id=%d%s' % (self.fd, os.geteuid(), os.getegid(), options)
+        data = 'fd=%d,rootmode=40000,user_id=%d,group_id=%d%s' % (self.fd, owner or os.geteuid(), owner or os.getegid(), options)
         LIBC.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
         call('mount', b'attack', os.fsencode(folder), b'fuse', 0, data.encode())
 
@@ -60,7 +62,7 @@ class Server:
         if number in FORGETS or number == INTERRUPT:
             return
         if number == READ and node in self._late_nodes:
-            self._late.append((time.monotonic() + LATE_S, unique))
+            self._late.append((time.monotonic() + LATE_S, unique, 0, _SCRIPT))
             return
         if number == READ and self.hang >= {READ}:
             self._reads[node] += 1
@@ -69,14 +71,18 @@ class Server:
                 return
         if number in self.hang:
             self.hung[number] += 1
+            if self.slow_s:
+                self._late.append((time.monotonic() + self.slow_s, unique, errno.EIO, b''))
             return
         error, reply = self._reply(number, node, body)
         self._answer(unique, error, reply)
 
     def answer_late(self):
         """Answer what is due."""
-        while self._late and self._late[0][0] < time.monotonic():
-            self._answer(self._late.pop(0)[1], 0, _SCRIPT)
+        due = [one for one in self._late if one[0] < time.monotonic()]
+        for one in due:
+            self._late.remove(one)
+            self._answer(*one[1:])
 
     def _answer(self, unique, error, reply=b''):
         os.write(self.fd, struct.pack('=IiQ', 16 + len(reply), -error, unique) + reply)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 
 PID = int(sys.argv[1])
 WAIT_S = 2
@@ -77,15 +78,15 @@ def wait(pid):
 
 
 for one in FILES:
-    look(one, lambda: read(one))
+    look(one, partial(read, one))
 for one in ('stat', 'status', 'comm', 'children'):
-    look('task/TID/' + one, lambda: thread(one))
+    look('task/TID/' + one, partial(thread, one))
 for one in LINKS:
-    look('readlink ' + one, lambda: os.readlink('/proc/%d/%s' % (PID, one)))
+    look('readlink ' + one, partial(os.readlink, '/proc/%d/%s' % (PID, one)))
 for one in LINKS:
-    look('stat of ' + one, lambda: os.stat('/proc/%d/%s' % (PID, one)))
+    look('stat of ' + one, partial(os.stat, '/proc/%d/%s' % (PID, one)))
 for one in FOLDERS:
-    look('list ' + one, lambda: os.listdir('/proc/%d/%s' % (PID, one)))
+    look('list ' + one, partial(os.listdir, '/proc/%d/%s' % (PID, one)))
 look('open /proc/PID', lambda: os.close(os.open('/proc/%d' % PID, os.O_RDONLY)))
 look('pidfd_open', lambda: os.close(os.pidfd_open(PID)))
 look('kill 0', lambda: os.kill(PID, 0))

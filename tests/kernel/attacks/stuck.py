@@ -5,9 +5,10 @@
 ``stuck.py KIND COUNT [nodump] [subuids]`` prints a JSON list of the PIDs once they are stuck, and stays. It needs no
 privilege: a FUSE mount in a user namespace of its own leaves reads unanswered.
 
+slow: page faults, one after the other, take 3.5 s each, and a thread waits for mmap_lock all the time.
 fault: a thread waits in a page fault with mmap_lock held, another one waits for that lock to write.
 exec: the process waits in execve(2) for the program's first page.
-vfork: a child that shares the memory of a stuck one waits in execve(2) with exec_update_lock held.
+shared: a child that shares the memory of a stuck one waits in execve(2) with exec_update_lock held.
 argv: the page that holds the arguments is one of the file system.
 ``subuids`` gives each process a uid of its own. Root has to start it: it writes the map that newuidmap(1) would write.
 """
@@ -16,6 +17,8 @@ import ctypes
 import json
 import os
 import select
+import signal
+import struct
 import sys
 import tempfile
 import threading
@@ -24,10 +27,16 @@ import time
 import fuse
 
 CLONE_VM, CLONE_NEWNS, CLONE_NEWUSER = 0x100, 0x20000, 0x10000000
-PROT_READ, MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MADV_RANDOM = 1, 1, 2, 0x10, 0x20, 1
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MADV_RANDOM = 1, 2, 0x10, 0x20, 1
 PR_SET_DUMPABLE = 4
 USER, FIRST_SUBUID, SUBUIDS = 1000, 100000, 1000
 AT_ONCE, SETTLE_S = 5, fuse.LATE_S + 1
+SLOW_S = 3.5
+SCORE_ADJ = 500  # the first to be chosen, so that a forecast looks closely
+
+# x86-64: execve(rdi, rsi, NULL), and an invalid instruction.
+EXECVE = b'\x48\xbf%s\x48\xbe%s\x31\xd2\xb8\x3b\0\0\0\x0f\x05\x0f\x0b'
 
 LIBC = fuse.LIBC
 LIBC.mmap.restype = ctypes.c_void_p
@@ -88,23 +97,39 @@ def fault(path, ready):
     LIBC.mmap(None, fuse.PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
 
 
+def slow(path, ready):
+    """Never returns. The page is the buffer of write(2), so that a fault that fails is EFAULT and no signal."""
+    page, (_source, sink) = map_file(path), os.pipe()
+    LIBC.write.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+
+    def again():
+        while True:
+            LIBC.write(sink, page, 1)
+    threading.Thread(target=again).start()
+    time.sleep(1)
+    ready()
+    while True:
+        LIBC.mmap(None, fuse.PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        time.sleep(0.01)
+
+
 def wait_in_exec(path, ready):
     """Never returns."""
     ready()
     os.execv(path, [path])
 
 
-def vfork(path, ready):
+def exec_shared(path, ready):
     """Never returns. The child's exec_mmap() takes exec_update_lock, and then mmap_lock of the memory that it leaves."""
-    arguments = (ctypes.c_char_p * 2)(b'true', None)
-    spawn = [ctypes.byref(ctypes.c_int()), os.fsencode(path + fuse.LATE), None, None, arguments, arguments]
-    threading.Thread(target=LIBC.posix_spawn, args=spawn).start()
-    time.sleep(0.5)
-    children = []
-    for tid in os.listdir('/proc/self/task'):
-        with open('/proc/self/task/%s/children' % tid) as stream:
-            children += stream.read().split()
-    fault(path, lambda: ready(int(children[0])))
+    program, arguments = ctypes.c_char_p(os.fsencode(path + fuse.LATE)), (ctypes.c_char_p * 2)(b'true', None)
+    code = EXECVE % (struct.pack('Q', ctypes.cast(program, ctypes.c_void_p).value),
+                     struct.pack('Q', ctypes.addressof(arguments)))
+    page = LIBC.mmap(None, fuse.PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    ctypes.memmove(page, code, len(code))
+    stack = ctypes.create_string_buffer(1 << 16)
+    top = (ctypes.addressof(stack) + len(stack)) & ~15
+    child = LIBC.clone(ctypes.c_void_p(page), ctypes.c_void_p(top), CLONE_VM | signal.SIGCHLD, None)
+    fault(path, lambda: ready(child))
 
 
 def argv(path, ready):
@@ -122,7 +147,7 @@ def replace_argv():
     time.sleep(1e6)
 
 
-KINDS = {'fault': fault, 'exec': wait_in_exec, 'vfork': vfork, 'argv': argv}
+KINDS = {'slow': slow, 'fault': fault, 'exec': wait_in_exec, 'shared': exec_shared, 'argv': argv}
 
 
 def victim(kind, path, words, number, out):
@@ -133,6 +158,7 @@ def victim(kind, path, words, number, out):
     LIBC.prctl(PR_SET_DUMPABLE, int('nodump' not in words), 0, 0, 0)
     os.set_inheritable(out, False)
     write('/proc/self/comm', 'stuck')
+    write('/proc/self/oom_score_adj', str(SCORE_ADJ))
     KINDS[kind](path, lambda pid=0: os.write(out, b'%d\n' % (pid or os.getpid())))
 
 
@@ -143,6 +169,7 @@ def main():
     enter_with_subuids() if 'subuids' in words else enter_namespaces()
     folder = tempfile.mkdtemp()
     server = fuse.Server(folder, hang=[fuse.READ], options=',allow_other')
+    server.slow_s = SLOW_S if kind == 'slow' else 0
     told, out = os.pipe()
     text, started, settled = b'', 0, None
     while True:
