@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an unprivileged user does on a real kernel to keep a module of root waiting, or to have it open a file."""
+"""What an unprivileged user does on a real kernel to keep a module of root waiting."""
 
 import json
 import subprocess
@@ -152,56 +152,6 @@ def mount(machine, folder, hang, *names):
                 f'for i in $(seq 100); do grep -q " {folder} fuse" /proc/mounts && exit 0; sleep 0.1; done; exit 1')
 
 
-# ------------------------------------------------------------------------- opened by root
-
-def trap(machine, path):
-    """A pipe whose writer notes that somebody has opened it to read."""
-    machine.run(f'mkfifo {path} && chown tester {path}; setsid sh -c "exec 3>{path}; touch /srv/opened" '
-                '>/dev/null 2>&1 </dev/null &')
-
-
-def opened(machine):
-    return machine.run('sleep 0.3; ls /srv/opened', check=False).returncode == 0
-
-
-def test_a_trap_springs(fresh):
-    trap(fresh, '/home/tester/trap')
-    assert not opened(fresh)
-    fresh.run('timeout 1 cat /home/tester/trap', check=False)
-    assert opened(fresh)
-
-
-@pytest.mark.parametrize('program', ['kubelet', 'k3s-server', 'kubelite'])
-def test_nobody_chooses_what_root_opens_by_a_name_for_his_program(attacked, program):
-    """A link to a set-uid program: its effective uid is 0, its arguments are the user's."""
-    trap(attacked, '/home/tester/trap')
-    attacked.run(f'ln -s /usr/bin/su /home/tester/{program}; setsid {AS_USER} sh -c "sleep 1000000 | '
-                 f'/home/tester/{program} root -- --config=/home/tester/trap" >/dev/null 2>&1 </dev/null & sleep 2')
-    comms = attacked.run('cat /proc/[0-9]*/comm').stdout.split()
-    assert program in comms
-    facts = good(in_time(attacked, 'oom_facts'))['ansible_facts']['oom']
-    assert facts['enforcers'] == [] and not opened(attacked)
-    good(in_time(attacked, 'overcommit', mode='never', ratio=300))
-    assert not opened(attacked)
-
-
-def test_a_pid_file_is_no_way_to_have_a_file_opened(attacked):
-    trap(attacked, '/run/trap.pid')
-    attacked.run('mkdir -p /etc/init.d; touch /etc/init.d/trap')
-    in_time(attacked, 'oom_score_adj', process={'pidfile': '/run/trap.pid'}, score_adj=5)
-    in_time(attacked, 'oom_score_adj', HIDE_SYSTEMD, name='trap', score_adj=5)
-    assert not opened(attacked)
-
-
-@pytest.mark.parametrize('folder', ['/var/lib/oomkit', '/run/oomkit'])
-def test_a_folder_of_ours_that_a_user_owns_is_refused(fresh, folder):
-    fresh.run(f'mkdir {folder} && chown tester {folder}')
-    for module, params in (('overcommit', {'ratio': 60}), ('oom_score_adj', {'name': 'cron', 'score_adj': 5})):
-        answer = in_time(fresh, module, **params)
-        assert fresh.run(f'ls {folder}').stdout == '' and fresh.sysctl('vm.overcommit_ratio') == 50, answer
-        assert answer['failed'] and (folder in answer['msg'] or module == 'oom_score_adj'), answer
-
-
 # --------------------------------------------------------------------------------- sizes
 
 def test_a_service_of_nested_processes(attacked):
@@ -213,3 +163,31 @@ def test_a_service_of_nested_processes(attacked):
     good(in_time(attacked, 'oom_facts'))
     answer = good(in_time(attacked, 'oom_score_adj', HIDE_SYSTEMD, name='nested', score_adj=300))
     assert answer['changed']
+
+
+DEEP = r"""
+import os, sys, time
+os.chdir('/sys/fs/cgroup/system.slice/plain.service')
+for name in ['a\rb.service', '\u00fc\u6f22', 'x' * 200, 'ssh.service', *(500 * ['d'])]:
+    os.mkdir(name)
+    os.chdir(name)
+pid = os.fork()
+if pid == 0:
+    os.close(1)
+    time.sleep(1e6)
+with open('cgroup.procs', 'w') as procs:
+    procs.write(str(pid))
+print(pid)
+"""
+
+
+def test_cgroups_that_are_deep_and_oddly_named(fresh):
+    install(fresh, 'plain')
+    fresh.write_file('/srv/deep.py', DEEP.encode())
+    pid = int(fresh.run('python3 /srv/deep.py 2>/dev/null </dev/null').stdout)
+    facts = good(in_time(fresh, 'oom_facts', top=0))['ansible_facts']['oom']
+    (found,) = [one for one in facts['candidates'] if one['pid'] == pid]
+    assert found['unit'] == 'plain.service' and '\r' not in json.dumps(facts)
+    assert good(in_time(fresh, 'oom_forecast_info'))['outcome'] in ('kill', 'unknown')
+    good(in_time(fresh, 'oom_score_adj', name='plain', score_adj=-100))
+    assert fresh.run(f'cat /proc/{pid}/oom_score_adj').stdout == '-100\n'

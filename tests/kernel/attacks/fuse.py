@@ -40,8 +40,10 @@ class Server:
     slow_s = 0
 
     def __init__(self, folder, hang=(), content=b'', names=(), options='', owner=None):
-        """Mount on ``folder`` as the file system of ``owner``, by default of ourselves. ``hang`` are the requests without an answer; ``names`` is what a listing shows.
+        """Mount on ``folder``.
 
+        ``hang`` are the requests without an answer, ``names`` is what a listing shows, ``owner`` is the user who
+        serves it, by default the one of this process.
         A page fault drops mmap_lock for the first read of a page and holds it for the second (filemap_fault), so
         the first read of each file fails.
         """
@@ -50,7 +52,8 @@ class Server:
         self._reads = collections.Counter()
         self._nodes, self._late_nodes, self._late = {}, set(), []
         self.fd = os.open('/dev/fuse', os.O_RDWR | os.O_CLOEXEC)
-        data = 'fd=%d,rootmode=40000,user_id=%d,group_id=%d%s' % (self.fd, owner or os.geteuid(), owner or os.getegid(), options)
+        data = 'fd=%d,rootmode=40000,user_id=%d,group_id=%d%s' % (
+            self.fd, owner or os.geteuid(), owner or os.getegid(), options)
         LIBC.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
         call('mount', b'attack', os.fsencode(folder), b'fuse', 0, data.encode())
 

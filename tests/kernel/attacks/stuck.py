@@ -5,7 +5,7 @@
 ``stuck.py KIND COUNT [nodump] [subuids]`` prints a JSON list of the PIDs once they are stuck, and stays. It needs no
 privilege: a FUSE mount in a user namespace of its own leaves reads unanswered.
 
-slow: page faults, one after the other, take 3.5 s each, and a thread waits for mmap_lock all the time.
+slow: one page fault after the other holds mmap_lock for 3.5 s.
 fault: a thread waits in a page fault with mmap_lock held, another one waits for that lock to write.
 exec: the process waits in execve(2) for the program's first page.
 shared: a child that shares the memory of a stuck one waits in execve(2) with exec_update_lock held.
@@ -120,7 +120,7 @@ def wait_in_exec(path, ready):
 
 
 def exec_shared(path, ready):
-    """Never returns. The child's exec_mmap() takes exec_update_lock, and then mmap_lock of the memory that it leaves."""
+    """Never returns. The child's exec_mmap() holds exec_update_lock and waits for mmap_lock of the memory it leaves."""
     program, arguments = ctypes.c_char_p(os.fsencode(path + fuse.LATE)), (ctypes.c_char_p * 2)(b'true', None)
     code = EXECVE % (struct.pack('Q', ctypes.cast(program, ctypes.c_void_p).value),
                      struct.pack('Q', ctypes.addressof(arguments)))
