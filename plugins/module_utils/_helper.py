@@ -24,7 +24,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError, mistake
 
-DEADLINE_S = 4.0
+DEADLINE_S = 4.0  # for one read
+# For all reads that take longer than a poll; from then on one may take so long only. A user can let each of a hundred
+# reads return just before the deadline.
+BUDGET_S, LEAST_S = 12.0, 0.5
 # Reads that did not return: after so many only trusted processes are read, then none, then the run ends.
 _UNTIL_TRUSTED, _UNTIL_NONE, _UNTIL_END = 2, 4, 6
 _LOST = 2  # times that a helper may end by itself, such as by the OOM killer
@@ -52,6 +55,7 @@ class Helper(object):
         self._board: Any = None
         self._fork_error: Optional[str] = None
         self._unread: List[str] = []
+        self._waited_s = 0.0
         self._start()
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -187,10 +191,12 @@ class Helper(object):
         poll.register(fd, event)
         seen, since = _access.noted(self._board), time.monotonic()
         while not poll.poll(_POLL_MS):
-            now = _access.noted(self._board)
-            if now != seen or not now[1]:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > DEADLINE_S:
+            found, now = _access.noted(self._board), time.monotonic()
+            if found != seen or not found[1]:
+                seen, since = found, now
+                continue
+            self._waited_s += _POLL_MS / 1000.0
+            if now - since > (DEADLINE_S if self._waited_s < BUDGET_S else LEAST_S):
                 return False
         return True
 

@@ -13,7 +13,7 @@ import machine
 import pytest
 from test_facts import add_process
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _helper
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _facts, _forecast_module, _helper
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
@@ -126,6 +126,27 @@ def test_a_file_that_does_not_answer_is_not_read_again(box):
         box.call(stuck_read, box)
     assert caught.value.errno == errno.ETIMEDOUT
     assert box.unread() == ['/run/daemon does not answer and is not read']
+
+
+def slow_reads(pids):
+    """Reads that each return just before the deadline."""
+    done = 0
+    for pid in pids:
+        if _access.current.allows(pid):
+            with _access.Reading('/proc/%d/stat' % pid):
+                time.sleep(0.4)
+            done += 1
+    return done
+
+
+def test_slow_reads_have_a_limit_together(box, monkeypatch):
+    monkeypatch.setattr(_helper, 'BUDGET_S', 1.0)
+    monkeypatch.setattr(_helper, 'LEAST_S', 0.1)
+    for pid in range(100, 130):
+        add_process(box, pid, 0, uid=pid)
+    start = time.monotonic()
+    assert box.call(slow_reads, list(range(100, 130))) < 4
+    assert time.monotonic() - start < 6
 
 
 def work_for_long(box):
