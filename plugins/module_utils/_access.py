@@ -13,12 +13,16 @@ import errno
 import os
 import re
 import struct
+import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
-# How often something was noted, and the length of the path that follows; 0 while nothing is being read.
-_HEAD = struct.Struct('QH')
+# How often something was noted, the length of the path that follows (0 while nothing is being read), and the seconds
+# of all slow reads so far.
+_HEAD = struct.Struct('QHd')
 _MOST_BYTES = 2000
+# A read takes a few microseconds. A user who makes each of thousands take longer loses the rest.
+SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
 _NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
@@ -47,8 +51,13 @@ def stall_of(path: str) -> Stall:
 
 def noted(board: Any) -> Tuple[int, str]:
     """(How often something was noted, the path that is being read, empty for none.)"""
-    count, length = _HEAD.unpack_from(board)
+    count, length, _slow_s = _HEAD.unpack_from(board)
     return count, bytes(board[_HEAD.size:_HEAD.size + length]).decode('utf-8', 'surrogateescape')
+
+
+def slow_s(board: Any) -> float:
+    """The seconds of all slow reads so far."""
+    return float(_HEAD.unpack_from(board)[2])
 
 
 def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
@@ -88,10 +97,13 @@ class Limited(Access):
     """Notes on a board what is read, and leaves out what did not answer."""
 
     def __init__(self, proc: str, stalls: Sequence[Stall] = (), whose: str = ALL, why: str = '',
-                 board: Any = None) -> None:
-        """``proc`` is where /proc lies; ``why`` is the reason for any other ``whose`` than ALL, which has none."""
+                 board: Any = None, slow_s: float = 0) -> None:
+        """``proc`` is where /proc lies; ``why`` is the reason for any other ``whose`` than ALL, which has none.
+
+        ``slow_s`` are the seconds of slow reads before.
+        """
         self._proc, self._board, self._whose, self._why = proc, board, whose, why
-        self._count = 0
+        self._count, self._slow_s, self._path, self._since = 0, slow_s, '', 0.0
         self._own = frozenset((0, os.geteuid()))
         self._folders = [_folder_of(stall.path) for stall in stalls if not stall.pid]
         self._silent = self._with_users(stall for stall in stalls if stall.pid and stall.name not in TRACED)
@@ -106,17 +118,36 @@ class Limited(Access):
         """See Access."""
         if self._folders and any((path + '/').startswith(folder + '/') for folder in self._folders):
             raise OSError(errno.ETIMEDOUT, _NO_ANSWER, path)
-        if self._board is not None:
-            data = path.encode('utf-8', 'surrogateescape')[:_MOST_BYTES]
-            self._count += 1
-            self._board[_HEAD.size:_HEAD.size + len(data)] = data
-            _HEAD.pack_into(self._board, 0, self._count, len(data))
+        if self._board is None:
+            return
+        now = time.monotonic()
+        if self._path:
+            self._has_taken(now - self._since)
+        data = path.encode('utf-8', 'surrogateescape')[:_MOST_BYTES]
+        self._count, self._path, self._since = self._count + 1, path, now
+        self._board[_HEAD.size:_HEAD.size + len(data)] = data
+        _HEAD.pack_into(self._board, 0, self._count, len(data), self._slow_s)
 
     def clear(self) -> None:
         """See Access."""
-        if self._board is not None:
-            self._count += 1
-            _HEAD.pack_into(self._board, 0, self._count, 0)
+        if self._board is None:
+            return
+        self._count += 1
+        _HEAD.pack_into(self._board, 0, self._count, 0, self._slow_s)
+        if self._path:
+            self._has_taken(time.monotonic() - self._since)
+
+    def _has_taken(self, seconds: float) -> None:
+        """The last read has. One too many that is slow costs its process and its user the rest."""
+        path, self._path = self._path, ''
+        if seconds < SLOW_S:
+            return
+        self._slow_s += seconds
+        stall = stall_of(path)
+        if self._slow_s > MOST_SLOW_S and stall.pid and stall.name != 'status':
+            users = self._with_users([stall])[stall.pid]
+            if users:
+                self._silent[stall.pid] = users
 
     def allows(self, pid: Any, name: str = '') -> bool:
         """See Access."""

@@ -55,7 +55,7 @@ class Helper(object):
         self._board: Any = None
         self._fork_error: Optional[str] = None
         self._unread: List[str] = []
-        self._waited_s = 0.0
+        self._waited_s = self._slow_s = 0.0
         self._start()
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -80,6 +80,7 @@ class Helper(object):
                     return value
                 raise value
             path = '' if self._has_ended() else _access.noted(self._board)[1]
+            self._slow_s = _access.slow_s(self._board)
             self.close()
             if path:
                 self._stalls.append(_access.stall_of(path))
@@ -155,7 +156,7 @@ class Helper(object):
         if self._fork_error:
             whose, why = _access.TRUSTED, 'no helper process could be started (%s)' % self._fork_error
         proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
-        return _access.Limited(proc, self._stalls, whose, reason, board)
+        return _access.Limited(proc, self._stalls, whose, reason, board, self._slow_s)
 
     def _check_patience(self) -> None:
         if len(self._stalls) >= _UNTIL_END:

@@ -4,6 +4,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,13 +129,13 @@ def test_a_file_that_does_not_answer_is_not_read_again(box):
     assert box.unread() == ['/run/daemon does not answer and is not read']
 
 
-def slow_reads(pids):
+def slow_reads(pids, seconds):
     """Reads that each return just before the deadline."""
     done = 0
     for pid in pids:
         if _access.current.allows(pid):
             with _access.Reading('/proc/%d/stat' % pid):
-                time.sleep(0.4)
+                time.sleep(seconds)
             done += 1
     return done
 
@@ -145,8 +146,17 @@ def test_slow_reads_have_a_limit_together(box, monkeypatch):
     for pid in range(100, 130):
         add_process(box, pid, 0, uid=pid)
     start = time.monotonic()
-    assert box.call(slow_reads, list(range(100, 130))) < 4
+    assert box.call(slow_reads, list(range(100, 130)), 0.4) < 4
     assert time.monotonic() - start < 6
+
+
+def test_reads_that_are_a_little_slow_cost_their_user_the_rest(box, monkeypatch):
+    monkeypatch.setattr(_access, 'MOST_SLOW_S', 0.2)
+    box.helper = _helper.Helper({'host': box})
+    for pid in range(100, 200):
+        add_process(box, pid, 0, uid=1000 if pid < 180 else 0)
+    assert 20 < box.call(slow_reads, list(range(100, 200)), 0.01) <= 50
+    assert any(re.search('process 1[0-9][0-9] .* of any other process of user 1000', text) for text in box.unread())
 
 
 def work_for_long(box):
