@@ -35,9 +35,13 @@ def call(name, *arguments):
 
 
 class Server:
-    """A mount and its unanswered requests. Where ``slow_s`` is set, they fail after so many seconds."""
+    """A mount and its unanswered requests.
 
-    slow_s = 0
+    Where ``slow_s`` is set, they fail after so many seconds. Where ``faults`` is set, every other read fails at once:
+    a page fault drops mmap_lock for its first read of a page and holds it for the second (filemap_fault).
+    """
+
+    slow_s, faults = 0, False
 
     def __init__(self, folder, hang=(), content=b'', names=(), options='', owner=None):
         """Mount on ``folder``.
@@ -67,9 +71,9 @@ class Server:
         if number == READ and node in self._late_nodes:
             self._late.append((time.monotonic() + LATE_S, unique, 0, _SCRIPT))
             return
-        if number == READ and self.hang >= {READ}:
+        if number == READ and self.faults:
             self._reads[node] += 1
-            if self._reads[node] == 1:
+            if self._reads[node] % 2:
                 self._answer(unique, errno.EIO)
                 return
         if number in self.hang:
