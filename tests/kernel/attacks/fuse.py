@@ -48,8 +48,6 @@ class Server:
 
         ``hang`` are the requests without an answer, ``names`` is what a listing shows, ``owner`` is the user who
         serves it, by default the one of this process.
-        A page fault drops mmap_lock for the first read of a page and holds it for the second (filemap_fault), so
-        the first read of each file fails.
         """
         self.hang, self.content, self.names = frozenset(hang), content, names
         self.hung = collections.Counter()  # how many of each request were left without an answer
