@@ -33,6 +33,8 @@ NOT_MESSAGES = {
     '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.': 'in files',
     '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.': 'in files',
     'run time': 'heading of a diff',
+    '… (others may not read it: settings of this collection only)': 'heading of a diff',
+    '[… unchanged lines]': 'in a diff',
     'When memory runs out': 'heading of the page',
     'OOM FLEET REPORT': 'heading on the terminal',
     '… host…: …; …; overcommit …; … killed since boot': 'counts of the fleet report',

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``make demo``: plays playbooks/demo.yml on this machine and shows its report, in colour on a terminal."""
 
-import json
 import os
 import re
 import subprocess
@@ -22,15 +21,18 @@ COLOURS = (
 )
 
 
-def play(report: Path) -> subprocess.CompletedProcess:
-    """Run the playbook as a user would, its own output kept for the case of a failure."""
-    command = ['ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e', json.dumps({'demo_report': str(report)}),
-               '-e', 'ansible_python_interpreter={{ ansible_playbook_python }}', PLAYBOOK]
+def play(folder: Path) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """Run the playbook as a user would: its own output, for the case of a failure, and the lines of its report."""
+    import task_log
+    log = folder / 'tasks.log'
+    command = ['ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e',
+               'ansible_python_interpreter={{ ansible_playbook_python }}', PLAYBOOK]
     # Ansible's own files too: some accounts have no home that they could write to.
-    own = dict.fromkeys(('ANSIBLE_HOME', 'ANSIBLE_LOCAL_TEMP', 'ANSIBLE_REMOTE_TEMP'), str(report.parent))
-    return subprocess.run(command, cwd=commands.CHECKOUT, env=dict(commands.environment(), **own),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S,
-                          check=False)
+    own = dict.fromkeys(('ANSIBLE_HOME', 'ANSIBLE_LOCAL_TEMP', 'ANSIBLE_REMOTE_TEMP'), str(folder))
+    env = {**commands.environment(), **own, **task_log.variables(log)}
+    played = subprocess.run(command, cwd=commands.CHECKOUT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+    return played, [] if played.returncode else task_log.last_message(task_log.read(log))
 
 
 def harmless(text: str) -> str:
@@ -50,14 +52,12 @@ def main() -> int:
     """Play and show; the exit code of ansible-playbook."""
     print('Asking this machine: ansible-playbook -i localhost, -c local %s\n' % PLAYBOOK, flush=True)
     with tempfile.TemporaryDirectory(prefix='oomkit-demo-') as folder:
-        report = Path(folder) / 'report.txt'
-        played = play(report)
-        if played.returncode or not report.exists():
+        played, lines = play(Path(folder))
+        if not lines:
             print(harmless(played.stdout.decode(errors='replace')))
             return played.returncode or 1
-        lines = harmless(report.read_text(encoding='utf-8')).splitlines()
     colour = sys.stdout.isatty() and not os.environ.get('NO_COLOR')
-    print('\n'.join(coloured(line) if colour else line for line in lines))
+    print('\n'.join(coloured(line) if colour else line for line in map(harmless, lines)))
     return 0
 
 

@@ -96,7 +96,9 @@ options:
     vars:
       - name: fleet_report_candidates
 notes:
-  - Variables count when they are given on the command line or for a play, not for single hosts.
+  - Variables count when they are given on the command line or for a play, not for single hosts. Facts never count.
+  - Those of a play count if a module of this collection or the role takes part in it.
+  - In a folder that others can write to, a link and a file of somebody else are not written to.
 seealso:
   - module: oomkit.linux.fleet_report
 author:
@@ -115,6 +117,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import 
 
 _OPTIONS = ('html', 'json_lines', 'csv', 'title', 'rows', 'candidates')
 _FACTS = 'oomkit.linux.oom_facts'
+_SET_FACT = ('ansible.builtin.set_fact', 'ansible.legacy.set_fact', 'set_fact')
 # A run with one of these is ours.
 _MODULES = {_FACTS, 'oomkit.linux.oom_forecast_info', 'oomkit.linux.oom_score_adj', 'oomkit.linux.overcommit',
             'oomkit.linux.panic_on_oom'}
@@ -132,19 +135,17 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self._fleet: Fleet | None = None
         self._ours = False
+        self._given: dict[str, t.Any] = {}  # by the play that runs
 
     # -------------------------------------------------------------------- events
 
     def v2_playbook_on_play_start(self, play):
-        """Take the options that are given as variables, in which templates may stand."""
+        """Take the options that are given as variables, in which templates may stand. Facts of hosts are none."""
         manager = play.get_variable_manager()
         known = manager.get_vars(play=play)
         names = ['fleet_report_' + option for option in _OPTIONS]
-        given = {name: known[name] for name in names if name in known}
-        if given:
-            given = {name: Templar(loader=play.get_loader(), variables=known).template(value)
-                     for name, value in given.items()}
-            self.set_options(var_options=given)
+        self._given = {name: Templar(loader=play.get_loader(), variables=known).template(known[name])
+                       for name in names if name in known}
 
     def v2_runner_on_ok(self, result):
         """Facts, or what the role sets at its end."""
@@ -153,11 +154,11 @@ class CallbackModule(CallbackBase):
         facts = facts if isinstance(facts, Mapping) else {}
         action = _action(result)
         if action in _MODULES:
-            self._ours = True
+            self._is_ours()
         if action == _FACTS and 'results' not in told:
             self._take_facts(_host(result), facts)
-        elif 'oom_policy_result' in facts:
-            self._ours = True
+        elif action in _SET_FACT and 'oom_policy_result' in facts:  # a module can answer anything
+            self._is_ours()
             self._collected().take_policy(_host(result), facts['oom_policy_result'])
 
     def v2_runner_item_on_ok(self, result):
@@ -201,6 +202,14 @@ class CallbackModule(CallbackBase):
 
     # ------------------------------------------------------------------- the fleet
 
+    def _is_ours(self) -> None:
+        """The run is one of this collection, and the options of this play count."""
+        self._ours = True
+        if self._given:
+            self.set_options(var_options=self._given)
+            self._given = {}
+            self._collected().candidates = self._most_candidates()
+
     def _wish(self) -> Wish:
         """The options. Raises ReportError."""
         return Wish(**{option: self.get_option(option) for option in _OPTIONS})
@@ -208,8 +217,11 @@ class CallbackModule(CallbackBase):
     def _collected(self) -> Fleet:
         """The hosts so far. How much of each is kept is known when the first one comes."""
         if self._fleet is None:
-            self._fleet = Fleet(max(0, self.get_option('candidates')))
+            self._fleet = Fleet(self._most_candidates())
         return self._fleet
+
+    def _most_candidates(self) -> int:
+        return max(0, self.get_option('candidates'))
 
     def _take_facts(self, host: str, facts: Mapping) -> None:
         if isinstance(facts.get('oom'), Mapping):
@@ -218,13 +230,14 @@ class CallbackModule(CallbackBase):
             self._without_facts(host, 'the task told no facts, as with no_log')
 
     def _without_facts(self, host: str, reason: str) -> None:
-        self._ours = True
+        self._is_ours()
         if not self._collected().record(host).seen:
             self._collected().lose(host, NO_FACTS, reason)
 
     def _lose(self, result: t.Any, status: str, message: t.Any) -> None:
-        self._ours = self._ours or _action(result) in _MODULES
-        self._collected().lose(_of(result, 'host').get_name(), status, str(message))
+        if _action(result) in _MODULES:
+            self._is_ours()
+        self._collected().lose(_of(result, 'host').get_name(), status, message if isinstance(message, str) else '?')
 
 
 def _of(result: t.Any, name: str) -> t.Any:

@@ -13,6 +13,7 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
@@ -43,9 +44,12 @@ def parse(data: Optional[bytes]) -> Record:
 
 
 def read(host: Host) -> Optional[bytes]:
-    """The file's content, None where there is none or it may not be read: root only sees it. Raises OSError."""
+    """The file's content, None where there is none or it may not be read: root only sees it.
+
+    Raises Refusal where others than root could have written it, and OSError.
+    """
     try:
-        return host.read_bytes(FILE)
+        return _trust.read_record(host, FILE)
     except PermissionError:
         if os.geteuid() == 0:
             raise  # to go on without would be to forget what is in it

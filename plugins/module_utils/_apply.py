@@ -10,14 +10,22 @@ anything: what the undo needs is opened and prepared before the first write.
 
 import contextlib
 import errno
-import os
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _litter, _originals, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
-from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Write, values_after_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._startable import probe
+from ansible_collections.oomkit.linux.plugins.module_utils._spawn_probe import (
+    ERRNO,
+    NO_ANSWER,
+    PRIVILEGED,
+    SIGNAL,
+    STARTED,
+    Outcome,
+    describe,
+    probe,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError, Undo, backup, put, undone_on_failure
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import ProcFile, WritableHost
 
@@ -73,6 +81,7 @@ def _put_record(plan: Plan, undo: Undo) -> None:
     host = plan.situation.host
     if plan.record_changes:
         data = _originals.dump(plan.record_after) if plan.record_after else None
+        _trust.check_record_again(host, _originals.FILE)
         put(host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:
             kept = host.attributes(_originals.FOLDER)
@@ -87,7 +96,7 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
     """Write the sysctls, read them back, and see that the machine can still start programs."""
     host = plan.situation.host
     strict = plan.runtime_after.get(_knobs.MEMORY) == 2
-    able = _able() if strict else {}
+    before = _probe_before() if strict else {}
     back = plan.writes_back()
     opened = {}  # type: Dict[str, ProcFile]
     try:
@@ -101,7 +110,7 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
             done.add(_slot(key))
         _read_back(plan, host)
         if strict:
-            _check_startable(able)
+            plan.warnings += _check_spawns(before)
     except BaseException:
         # The way back needs the files that are open here.
         undo.run()
@@ -112,10 +121,15 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
     undo.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
 
 
-def _able() -> Dict[str, int]:
-    """Who can start programs as things are; whoever cannot is asked twice, since that excuses the new limit."""
-    able = probe()
-    return probe() if any(able.values()) else able
+def _probe_before() -> Dict[str, Outcome]:
+    """Who can start programs before the change. A failure excuses the new limit, so it is looked at twice."""
+    before = probe()
+    return probe() if any(map(_may_excuse, before.values())) else before
+
+
+def _may_excuse(outcome: Outcome) -> bool:
+    """Whether this outcome, found before the change, is no reason to undo it. Without an answer nothing is known."""
+    return outcome != STARTED and outcome.kind not in (SIGNAL, NO_ANSWER)
 
 
 def _slot(key: str) -> str:
@@ -158,17 +172,31 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
                              % (key, found, wanted))
 
 
-def _check_startable(able: Dict[str, int]) -> None:
-    """Whoever could start a program before must still be able to."""
-    for who, error in probe().items():
-        if error and not able.get(who):
-            raise ApplyError((_LIMIT if error == errno.ENOMEM else _OTHER_CAUSE) % (who, os.strerror(error)))
+def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
+    """Programs must still start: raises ApplyError, or returns warnings.
+
+    Only the very same failure before the change excuses one after it.
+    """
+    warnings = []  # type: List[str]
+    for who, outcome in probe().items():
+        if outcome == STARTED:
+            continue
+        if not _may_excuse(outcome) or outcome != before.get(who):
+            text = _UNCLEAR if outcome.kind != ERRNO else _LIMIT if outcome.number == errno.ENOMEM else _OTHER_CAUSE
+            raise ApplyError(text % (who, describe(outcome)))
+        if outcome.kind == PRIVILEGED:
+            warnings.append(_NOT_TRIED % (who, describe(outcome)))
+    return warnings
 
 
+_NOT_TRIED = ('it was not tried whether %s can still start programs, because this module may not give up its rights '
+              '(%s)')
 _LIMIT = ('with the new limit %s cannot start a program any more (%s): Committed_AS is too near to CommitLimit. Raise '
           'the ratio, kbytes or commit_limit, or lower the reserves')
 _OTHER_CAUSE = ('right after the change %s could not start a program (%s), and not for lack of memory. Remove the '
                 'cause, such as too many processes (pids.max, TasksMax, ulimit -u), and run the task again')
+_UNCLEAR = ('right after the change a program did not start as it should for %s (%s), so that the new limit is not '
+            'proven. Run the task again; if this comes back, raise the limit')
 
 
 # ------------------------------------------------------------------------ files
@@ -177,7 +205,7 @@ def _check_boot(plan: Plan) -> None:
     """The files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    found = plan.situation.boot(plan.request).values
+    found = plan.situation.host.call(values_after_boot, plan.situation, plan.request)
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
             raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'

@@ -10,7 +10,8 @@ import re
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _credentials, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils._access import USER_DATABASE, Reading
 from ansible_collections.oomkit.linux.plugins.module_utils._census import Census
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -87,21 +88,28 @@ class Candidates(Census):
         return facts
 
 
-def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
-    """The facts of key C(userspace_killers): daemons that kill before the kernel has to.
+def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
+    """The facts of key C(userspace_killers), daemons that kill before the kernel has to; why others are none of these.
 
     ``running`` are the processes of L(_census.KILLERS) as L(Proc.named) finds them.
     """
     facts = []
+    doubts: Dict[str, List[str]] = {}
     for pid, name in running:
+        doubt = _credentials.doubt_oom_daemon(processes, pid)
+        if doubt is not None:
+            doubts.setdefault(name, []).append('process %d: %s' % (pid, doubt))
+            continue
         unit = processes.cgroup_and_unit(pid)[1]
         facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit)})
-    return facts
+    return facts, ['%d processes called %s are not counted; %s' % (len(found), name, found[0])
+                   for name, found in sorted(doubts.items())]
 
 
 def _user_name(uid: int) -> Optional[str]:
     """The user's name; may ask a directory service, and is therefore asked for the few candidates only."""
     try:
-        return harmless(pwd.getpwuid(uid).pw_name)
-    except KeyError:
+        with Reading(USER_DATABASE):
+            return harmless(pwd.getpwuid(uid).pw_name)
+    except (KeyError, OSError):
         return None

@@ -7,7 +7,7 @@
 import os
 from typing import List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _environment
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _badness, _environment
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
@@ -66,6 +66,9 @@ class Census(object):
 
 def unseen(host: Host, denied: int) -> Optional[str]:
     """Why some processes of this PID namespace cannot be seen, None when all are."""
+    unread = _access.current.reasons()
+    if unread:
+        return ', and '.join(unread)
     if denied:
         return '%d processes may not be read (hidepid or a security module), so the list is incomplete' % denied
     if not host.exists('/proc/1'):

@@ -69,9 +69,12 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
 
 
 def told(host: Host, path: str, denied: List[str]) -> str:
-    """The text of a file; empty where there is none or it cannot be read, and noted in ``denied`` if it may not be."""
+    """The text of a file of another program, by a path that its configuration or its arguments may name.
+
+    Empty where there is none or it cannot be read, and noted in ``denied`` if it may not be.
+    """
     try:
-        return host.read_text(path) or ''
+        return to_text(host.read_named_file(path) or b'')
     except PermissionError:
         denied.append(path)
     except OSError:

@@ -32,7 +32,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._plan import (
     Policy,
     Request,
     Situation,
-    make_plan,
+    look_and_plan,
     writes_between,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -180,7 +180,7 @@ def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked:
     unconfirmed: _knobs.State = {}
     for pending in left:
         unconfirmed.update(_unconfirmed(host, request, pending))
-    plan = make_plan(Situation(host, unconfirmed), request, policy)
+    plan = host.call(look_and_plan, host, request, policy, unconfirmed)
     why = _why_not_needed(plan, asked)
     if why is None:
         return _start(plan, asked)
@@ -302,7 +302,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
 
 def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """Write what is left, the files; the last step decides between this call and the watchdog."""
-    plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, request, pending))
     if plan.writes:
         raise Refusal(
             'Not confirmed, because run time is not what this change made of it: %s now, and %s is wanted. Somebody '
@@ -327,7 +327,7 @@ def _text(state: _knobs.State, plan: Plan) -> str:
 
 def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
-    plan = make_plan(Situation(host, _unconfirmed(host, request, pending)), request, policy)
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, request, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
     backups: List[str] = []
 
@@ -336,7 +336,7 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
             # The watchdog was faster, and may have written over what was written here: once more, knowing what was
             # known. What fails now must not bring back a change that nothing watches any more.
             plan.runtime_back = _as_put_back(plan, pending)
-            again = make_plan(Situation(host, plan.situation.originals), request, policy)
+            again = host.call(look_and_plan, host, request, policy, plan.situation.originals)
             backups.extend(apply_within(again, undo))
     if not request.check_mode:
         add_backups(outcome.result, apply_plan(plan, last) + backups)

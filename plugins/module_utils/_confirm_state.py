@@ -11,12 +11,13 @@ one he knows. Under the other name it says that run time is being put back, unti
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import Connection, process
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
@@ -120,7 +121,7 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
         names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _PUTTING_BACK))]
-        files = dict((name, host.read_bytes(RUN_FOLDER + '/' + name)) for name in names)
+        files = dict((name, _trust.read_record(host, RUN_FOLDER + '/' + name)) for name in names)
         if None not in files.values():
             break
     return files
@@ -129,24 +130,26 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
 def left_over(host: WritableHost) -> List[str]:
     """The files of no change any more: those of another boot, where /run outlives one, and damaged ones.
 
-    None while any watchdog lives: it takes a file that is gone for its confirmation, and what this version cannot read
-    may be what another one has written.
+    Without that of a watchdog that lives: it takes a file that is gone for its confirmation, and what this version
+    cannot read may be what another one has written.
     """
     this_boot = boot_id(host)
     found = [(name, parse(name, data)) for name, data in _seen(host).items() if data is not None]
     names = [name for name, pending in found if pending is None or this_boot and pending.boot != this_boot]
-    if not names or _is_any_watched(host):
-        return []
-    return ['%s/%s' % (RUN_FOLDER, name) for name in names]
+    return ['%s/%s' % (RUN_FOLDER, name) for name in names if not _is_locked(host, name)]
 
 
-def _is_any_watched(host: WritableHost) -> bool:
-    """Whether any watchdog lives, or that cannot be told."""
+def _is_locked(host: WritableHost, name: str) -> bool:
+    """Whether a watchdog that lives holds the file, or that cannot be told. Only root can open it, so only root can."""
     try:
-        found = [process(host, pid) for pid in host.names('/proc') if pid.isdigit()]
-    except OSError:
-        return True
-    return any(one is not None and one.name == WATCHDOG for one in found)
+        fd = os.open(_locate(host, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(fd)
+    except OSError as exc:
+        return exc.errno != errno.ENOENT
+    return False
 
 
 def is_watched(host: WritableHost, pending: Pending) -> bool:

@@ -5,12 +5,13 @@
 """How a module that changes something runs and ends: one at a time, and every failure is a message."""
 
 import signal
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._shown import shown
@@ -18,12 +19,18 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyErr
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 
-def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]]) -> None:
-    """Do the work, alone unless it only looks, and exit with its result. Does not return."""
+def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
+             shared: Optional[Dict[str, Any]] = None) -> None:
+    """Do the work, alone unless it only looks, and exit with its result. Does not return.
+
+    ``shared`` are objects besides the host that the helper process has too, see L(Helper).
+    """
     # Whoever started this may have ignored it, and then nobody learns how the programs that we start have ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    host = WritableHost()
     try:
-        result = _done(WritableHost(), module.check_mode, work)
+        host.helper = Helper(dict(shared or {}, host=host))
+        result = _done(host, module.check_mode, work)
     except Refusal as exc:
         module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
@@ -33,6 +40,9 @@ def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any
         module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
     except Exception as exc:
         module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+    result['warnings'] += host.unread()
+    if not module._diff:
+        result.pop('diff', None)
     result = shown(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19

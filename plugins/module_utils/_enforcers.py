@@ -11,7 +11,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _credentials, _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -40,6 +40,12 @@ _CONFIGS = {
     'k3s': ('/etc/rancher/k3s/config.yaml', '/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service'),
     'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
 }
+# These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
+# word of a command line, and command lines are secrets.
+_KNOWN_CONFIGS = tuple(path for paths in _CONFIGS.values() for path in paths) + (
+    '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
+    '/etc/kubernetes/kubelet-config.yaml')
+_NAMED = 'the file that an argument of %s names'
 _PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
                        re.MULTILINE)
 _KDUMP_DEFAULTS = '/etc/default/kdump-tools'
@@ -65,8 +71,7 @@ def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
 def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
     found = _kdump_tools(host, denied)
     for pid, name in running:
-        # Anybody may call a process kubelet; only root's can set a sysctl.
-        if processes.effective_uid(pid) == 0:
+        if _credentials.doubt_root(processes, pid) is None:
             found += (_tuned_sysctls(host, denied) if name == 'tuned' else
                       _kubelet(host, name, _arguments(processes, pid), denied))
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
@@ -80,14 +85,17 @@ def _arguments(processes: Proc, pid: int) -> List[str]:
 
 def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
     """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
-    protects, where, known = _protects('\n'.join(arguments)), None, len(denied)
+    protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
     for path in _config_files(name, arguments) if protects is None else []:
-        protects, where = _protects(told(host, path, denied)), path
+        unread = []  # type: List[str]
+        known = path if path in _KNOWN_CONFIGS else None
+        protects, where = _protects(told(host, path, unread)), known
+        denied += [known or _NAMED % name] if unread else []
         if protects is not None:
             break
     if protects:
         return [Enforced(key, value, name, where, REQUIRES) for key, value in _KUBELET_VALUES]
-    how = SETS if len(denied) == known else None
+    how = SETS if len(denied) == denied_before else None
     return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
 
 
@@ -123,7 +131,7 @@ def _tuned_sysctls(host: Host, denied: List[str]) -> List[Enforced]:
 
 def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     """What kdump-tools sets when it loads the crash kernel, if it has loaded it and is of a release that does so."""
-    if told(host, '/sys/kernel/kexec_crash_loaded', denied).strip() != '1':
+    if not _is_crash_kernel_loaded(host, denied):
         return []
     variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
         told(host, _KDUMP_DEFAULTS, denied)))
@@ -132,6 +140,17 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
             if key in _knobs.KNOBS]
+
+
+def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
+    path = '/sys/kernel/kexec_crash_loaded'
+    try:
+        return (host.read_text(path) or '').strip() == '1'
+    except PermissionError:
+        denied.append(path)
+    except OSError:
+        pass
+    return False
 
 
 # ----------------------------------------------------------------- what it means

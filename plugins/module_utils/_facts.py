@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _access,
     _boot_facts,
     _candidates,
     _census,
@@ -18,6 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _kills,
     _knobs,
     _meminfo,
+    _originals,
     _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, POLICIES, ConvertError
@@ -61,6 +63,8 @@ def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
         if key in request.subset and key != 'warnings':
             facts[key] = look.fact(key)
     look.close()
+    for reason in _access.current.notes():
+        look.warn('unread', reason)
     if 'warnings' in request.subset:
         facts['warnings'] = look.warnings
     return facts
@@ -281,6 +285,9 @@ def _pressure(look: _Look) -> Dict[str, Any]:
 
 def _boot(look: _Look) -> Dict[str, Any]:
     boot, _drift, masked = look.boot('boot')
+    doubt = _originals.doubt(look.host)
+    if doubt is not None:
+        look.warn('boot', '%s, so what it says of values from before the first change does not count' % doubt)
     if masked:
         look.warn('boot', '%s, so no file below sysctl.d counts at boot' % masked)
     return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
@@ -295,7 +302,11 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    return _candidates.userspace_killers(look.processes(), look.named('userspace_killers', _census.KILLERS))
+    running = look.named('userspace_killers', _census.KILLERS)
+    facts, doubts = _candidates.userspace_killers(look.processes(), running)
+    for doubt in doubts:
+        look.warn('userspace_killers', doubt)
+    return facts
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:

@@ -7,6 +7,7 @@
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _access,
     _census,
     _forecast,
     _process_match,
@@ -65,8 +66,7 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
     host = host or Host()
-    with Processes(host) as processes:
-        return _live(request, host, processes, manager if init(host) == 'systemd' else None)
+    return host.call(_live, request, host, manager if init(host) == 'systemd' else None)
 
 
 # ---------------------------------------------------------------------- options
@@ -142,7 +142,12 @@ def _pages(size: Any) -> int:
 
 # ---------------------------------------------------------------------- answers
 
-def _live(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
+def _live(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
+    with Processes(host) as processes:
+        return _forecast_now(request, host, processes, manager)
+
+
+def _forecast_now(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
     what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
         observer = Observer(host, processes, request.cgroup, manager, request.nodes)
@@ -152,6 +157,7 @@ def _live(request: Request, host: Host, processes: Processes, manager: Optional[
     running = processes.named(_census.KILLERS)
     killers = _userspace_killers.thresholds(host, processes, running.found)
     snapshot.notes.extend('userspace_killers: ' + reason for reason in _census.gaps(host, running.denied))
+    snapshot.notes.extend(_access.current.notes())
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

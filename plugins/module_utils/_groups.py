@@ -11,9 +11,9 @@ import errno
 import os
 import re
 import time
-from typing import Callable, Iterable, List, Optional
+from typing import Any, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
@@ -35,7 +35,7 @@ class Group(object):
         raise NotImplementedError
 
     def look(self, host: Host) -> List[Seen]:
-        """All of them, each looked at through a descriptor of its own."""
+        """All of them, each looked at through a descriptor of its own. Raises OSError."""
         found = []
         for pid in self.pids():
             with Held(host, pid) as held:
@@ -43,6 +43,27 @@ class Group(object):
             if seen is not None:
                 found.append(seen)
         return found
+
+
+def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
+    """A look at a group by L(Host.call): the group as it is afterwards, and its processes. Raises OSError."""
+    return group, group.look(host)
+
+
+class TheseProcesses(Group):
+    """Just these processes, whoever gets their numbers later."""
+
+    def __init__(self, processes: List[Seen]) -> None:
+        self._processes = processes
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return [one.pid for one in self._processes]
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        seen = held.look()
+        return any(is_same(one, seen) for one in self._processes)
 
 
 class UnitGroup(Group):
@@ -102,19 +123,19 @@ def _is_young(host: Host, one: Seen) -> bool:
 
 
 class MatchGroup(Group):
-    """The processes that a rule matches."""
+    """All processes that a rule matches, but for this one and those that it descends from."""
 
-    def __init__(self, candidates: Callable[[], Iterable[int]], matches: Callable[[Held], bool],
-                 never: Iterable[int]) -> None:
-        self._candidates, self._matches, self._never = candidates, matches, frozenset(never)
+    def __init__(self, host: Host, rule: Any) -> None:
+        self._host, self._rule = host, rule
 
     def pids(self) -> List[int]:
         """See Group."""
-        return sorted(pid for pid in self._candidates() if pid not in self._never)
+        never = set(ancestors(self._host, os.getpid()))
+        return sorted(set(int(name) for name in self._host.names('/proc') if name.isdigit()) - never)
 
     def holds(self, held: Held) -> bool:
         """See Group."""
-        return self._matches(held)
+        return bool(self._rule.matches(held))
 
 
 def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:

@@ -5,19 +5,24 @@
 """One process held by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
 
 A PID may be used again between a scan and a write. The descriptor names the process and not the number: once the
-process is gone every use of it answers ESRCH (fs/proc/base.c).
+process is gone every use of it answers ESRCH (fs/proc/base.c). From one descriptor to the next a process is known by
+its PID and start time: L(Held.look) answers only once the clock tick in which the process started is over, and whatever
+gets its number later starts in a later tick.
 """
 
 import contextlib
 import errno
 import os
-from typing import Any, List, NamedTuple, Optional
+import time
+from typing import Any, List, NamedTuple, Optional, Set
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_start_ticks
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536
+_CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
 Seen = NamedTuple('Seen', [
     ('pid', int),
@@ -34,9 +39,14 @@ class Held(object):
     def __init__(self, host: Host, pid: int) -> None:
         """Raises OSError for what keeps a living process from being opened."""
         self.pid = pid
+        self._is_real = host.root == '/'
         self._fd: Optional[int] = None
+        if not _access.current.allows(pid):
+            return
+        path = '/proc/%d' % pid
         try:
-            self._fd = os.open(host.locate('/proc/%d' % pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with _access.Reading(path):
+                self._fd = os.open(host.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as exc:
             if exc.errno not in _GONE:
                 raise
@@ -51,21 +61,32 @@ class Held(object):
 
     def read(self, name: str) -> Optional[bytes]:
         """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
-        if self._fd is None:
+        if self._fd is None or not _access.current.allows(self.pid, name):
             return None
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
-            try:
-                return os.read(fd, _CHUNK_BYTES)
-            finally:
-                os.close(fd)
+            with _access.Reading('/proc/%d/%s' % (self.pid, name)):
+                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+                try:
+                    return os.read(fd, _CHUNK_BYTES)
+                finally:
+                    os.close(fd)
         except OSError as exc:
             if exc.errno in _GONE:
                 return None
             raise self._named(exc, name) from exc
 
     def look(self) -> Optional[Seen]:
-        """Who it is and its present value; None when it is gone or dead."""
+        """Who it is and its present value; None when it is gone or dead. Waits a clock tick for one that just started.
+        """
+        seen = self._look()
+        if seen is not None and self._is_real:
+            wait_s = (seen.start_ticks + 1) / os.sysconf('SC_CLK_TCK') - time.clock_gettime(_CLOCK_BOOTTIME)
+            if wait_s > 0:
+                time.sleep(wait_s)
+                seen = self._look()
+        return seen
+
+    def _look(self) -> Optional[Seen]:
         stat, text = self.read('stat'), self.read('oom_score_adj')
         if not stat or not text:
             return None
@@ -106,9 +127,21 @@ class Held(object):
 def ancestors(host: Host, pid: int) -> List[int]:
     """The process itself and all it descends from, up to PID 1 or to where it cannot be seen."""
     line: List[int] = []
-    while pid > 0 and pid not in line:
+    known: Set[int] = set()
+    while pid > 0 and pid not in known:
         line.append(pid)
-        with Held(host, pid) as held:
-            seen = held.look()
+        known.add(pid)
+        seen = identify(host, pid)
         pid = seen.parent if seen is not None else 0
     return line
+
+
+def identify(host: Host, pid: int) -> Optional[Seen]:
+    """The process that has this number now; None for none. Raises OSError."""
+    with Held(host, pid) as held:
+        return held.look()
+
+
+def is_same(one: Optional[Seen], other: Optional[Seen]) -> bool:
+    """Whether both are one process, which still ran at the second look."""
+    return one is not None and other is not None and (one.pid, one.start_ticks) == (other.pid, other.start_ticks)

@@ -10,6 +10,8 @@ C libraries have no function for it, so it is called by its number. It needs the
 import os
 from typing import Optional
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
+
 try:
     import ctypes
 except ImportError:  # a Python built without libffi
@@ -26,9 +28,16 @@ def share_memory(pid: int, other: int) -> Optional[bool]:
     number = _NUMBERS.get(os.uname().machine)
     if ctypes is None or number is None:
         return None
+    if not all(_access.current.allows(one, 'kcmp') for one in (pid, other)):
+        return None
     try:
-        answer = ctypes.CDLL(None).syscall(ctypes.c_long(number), ctypes.c_long(pid), ctypes.c_long(other),
-                                           ctypes.c_long(_KCMP_VM), ctypes.c_ulong(0), ctypes.c_ulong(0))
+        with _access.Reading('%d/kcmp' % other):
+            answer = _compare(number, pid, other)
     except (OSError, AttributeError):
         return None
     return None if answer < 0 else answer == 0
+
+
+def _compare(number: int, pid: int, other: int) -> int:
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), ctypes.c_long(pid), ctypes.c_long(other),
+                                         ctypes.c_long(_KCMP_VM), ctypes.c_ulong(0), ctypes.c_ulong(0)))

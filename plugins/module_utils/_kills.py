@@ -15,29 +15,41 @@ import re
 import stat
 import time
 from collections import deque
-from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Deque, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Pattern, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
 _KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
 _MOST_RECORDS = 1000000
+_MOST_PID_DIGITS = 10
 RECENT = 20
 
-_INTERESTING = (b'oom-kill:', b'Kill', b'killed')
-_DIGITS = re.compile(br'[0-9]{1,20}\Z')
-_ESCAPE = re.compile(br'\\x([0-9a-fA-F]{2})')
-_SUMMARY = re.compile(
-    br'oom-kill:constraint=CONSTRAINT_([A-Z_]+),.*?,task_memcg=(.*),pid=([0-9]{1,10}),uid=[0-9]+\Z', re.DOTALL)
+_WORD = b'ill'  # in each message of a kill: Kill, Killed, killed, oom-kill
+# A message has at most 1024 bytes (PRINTKRB_RECORD_MAX and, before 5.10, LOG_LINE_MAX in kernel/printk), each of which
+# may be written as an escape of four.
+_MESSAGE_BYTES = 1024
+LONGEST_MESSAGE_BYTES = 4 * _MESSAGE_BYTES
+# Reasons whose kill is still to come: the kernel tells one, and then its kill.
+_MOST_REASONS = 20
+_RECORD = re.compile(br'([0-9]{1,20}),[^,;]*,([0-9]{1,20}),[^;]*;([^\n]*)')
+_HEX = re.compile(br'\\x([0-9a-f]{2})')  # lower case: print_dev_kmsg(), kernel/printk/printk.c
+_HEX_BYTES = dict((b'%02x' % code, bytes([code])) for code in range(256))
+# The time of each of these expressions is linear: no two parts of one can take the same bytes. A name, which may hold
+# anything, has at most 15 bytes (TASK_COMM_LEN), perhaps as escapes, and ends where the rest follows for the last time.
+_SUMMARY = b'oom-kill:constraint=CONSTRAINT_'
+_CONSTRAINT = re.compile(br'[A-Z_]{1,40}(?=,)')
 _KILLED = re.compile(
-    br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]+\))?: )?'
-    br'Killed process ([0-9]{1,10}) \((.*)\)(?:, UID [0-9]+)?,? '
-    br'total-vm:[0-9]+kB, anon-rss:([0-9]{1,18})kB, file-rss:([0-9]{1,18})kB(?:, shmem-rss:([0-9]{1,18})kB)?'
-    br'(?:, UID:[0-9]+)?(?: pgtables:[0-9]+(?:kB)?)?(?: oom_score_adj:(-?[0-9]{1,5}))?', re.DOTALL)
+    br'(?:(Out of memory|Memory cgroup out of memory)(?: \([a-z_]{1,40}\))?: )?'
+    br'Killed process ([0-9]{1,10}) \((.{0,60})\)(?=[ ,])(?:, UID [0-9]{1,20})?,? '
+    br'total-vm:[0-9]{1,20}kB, anon-rss:([0-9]{1,18})kB, file-rss:([0-9]{1,18})kB(?:, shmem-rss:([0-9]{1,18})kB)?'
+    br'(?:, UID:[0-9]{1,20})?(?: pgtables:[0-9]{1,20}(?:kB)?)?(?: oom_score_adj:(-?[0-9]{1,5}))?', re.DOTALL)
 _CHOSEN_OLD = re.compile(
-    br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]{1,10}) \((.*)\) score [0-9]+ ', re.DOTALL)
+    br'(Out of memory|Memory cgroup out of memory): Kill process ([0-9]{1,10}) \((.{0,60})\) score [0-9]{1,20} ',
+    re.DOTALL)
 _TASK_OLD = re.compile(br'Task in (.*) killed as a result of limit of ', re.DOTALL)
 _GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.group set\Z', re.DOTALL)
+STARTS = (_SUMMARY, b'Out of memory', b'Memory cgroup out of memory', b'Killed process ', b'Task in ', b'Tasks in ')
 
 Kill = NamedTuple('Kill', [
     ('since_boot_us', int),
@@ -55,14 +67,17 @@ def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
 
     The kernel never lets a program write with its own facility, 0.
     """
-    head, separator, rest = record.partition(b';')
-    fields = head.split(b',')
-    if not separator or len(fields) < 4 or not _DIGITS.match(fields[0]) or not _DIGITS.match(fields[2]):
+    match = _RECORD.match(record)
+    if match is None or int(match.group(1)) >> 3:
         return None
-    if int(fields[0]) >> 3:
-        return None
-    message = rest.partition(b'\n')[0]
-    return int(fields[2]), _ESCAPE.sub(lambda match: bytes([int(match.group(1), 16)]), message)
+    return int(match.group(2)), unescape(match.group(3))
+
+
+def unescape(text: bytes, escape: Pattern[bytes] = _HEX, meant: Mapping[bytes, bytes] = _HEX_BYTES) -> bytes:
+    """The text with the bytes that its escapes stand for. Written for speed: no call of Python for each of them."""
+    parts = escape.split(text)
+    parts[1::2] = map(meant.__getitem__, parts[1::2])
+    return b''.join(parts)
 
 
 # Why a process was chosen, told before it is killed.
@@ -78,26 +93,44 @@ class KillParser(object):
 
     def __init__(self, keep: int = RECENT) -> None:
         self.kills: Deque[Kill] = deque(maxlen=keep)
-        self._reasons: Deque[Reason] = deque(maxlen=keep)
+        self._reasons: Deque[Reason] = deque(maxlen=min(keep, _MOST_REASONS))
+        self._summaries: Deque[bytes] = deque(maxlen=_MOST_REASONS)  # read when something follows them
         self._constraint = 'memcg'
         self._task_cgroup = b''
         self._group: Optional[Tuple[str, bytes]] = None
 
     def feed(self, since_boot_us: int, message: bytes) -> None:
-        """One message."""
-        for pattern, take in ((_SUMMARY, self._summary), (_CHOSEN_OLD, self._chosen_old), (_TASK_OLD, self._task_old),
-                              (_GROUP, self._is_group)):
+        """One message. The time is linear in its length, and one that is too long for the kernel's is none."""
+        if not message.startswith(STARTS) or len(message) > _MESSAGE_BYTES:
+            return
+        if message.startswith(_SUMMARY):
+            self._summaries.append(message)
+            return
+        while self._summaries:
+            self._summary(self._summaries.popleft())
+        if b'total-vm:' in message:
+            match = _KILLED.match(message)
+            if match is not None:
+                self._killed(since_boot_us, *match.groups())
+            return
+        for pattern, take in ((_CHOSEN_OLD, self._chosen_old), (_TASK_OLD, self._task_old), (_GROUP, self._is_group)):
             match = pattern.match(message)
             if match is not None:
                 take(*match.groups())
                 return
-        match = _KILLED.match(message)
-        if match is not None:
-            self._killed(since_boot_us, *match.groups())
 
-    def _summary(self, constraint: bytes, cgroup_and_task: bytes, pid: bytes) -> None:
+    def _summary(self, message: bytes) -> None:
+        """``oom-kill:constraint=CONSTRAINT_MEMCG,...,task_memcg=CGROUP,task=NAME,pid=PID,uid=UID``."""
+        constraint = _CONSTRAINT.match(message, len(_SUMMARY))
+        before, _mark, uid = message.rpartition(b',uid=')
+        about, _mark, pid = before.rpartition(b',pid=')
+        if constraint is None or not uid.isdigit() or not pid.isdigit() or len(pid) > _MOST_PID_DIGITS:
+            return
+        _others, mark, cgroup_and_task = about[constraint.end() + 1:].partition(b',task_memcg=')
+        if not mark:
+            return
         self._group = None
-        self._constraint = constraint.decode('ascii').lower()
+        self._constraint = constraint.group().decode('ascii').lower()
         self._reasons.append(Reason(int(pid), self._constraint, cgroup_and_task))
 
     def _chosen_old(self, kind: bytes, pid: bytes, name: bytes) -> None:
@@ -131,6 +164,8 @@ class KillParser(object):
 
         Where its first thread has ended, the kill is told with the number of another thread, and only the name agrees.
         """
+        if not self._reasons:
+            return None
         for same in (lambda reason: reason.pid == pid,
                      lambda reason: reason.cgroup_and_task.endswith(b',task=' + name) and self._group is None):
             for reason in reversed(self._reasons):
@@ -152,7 +187,7 @@ def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[Kill]:
     """The last ``keep`` kills that these records of /dev/kmsg tell of, oldest first."""
     parser = KillParser(keep)
     for record in records:
-        if not any(word in record for word in _INTERESTING):
+        if _WORD not in record:
             continue
         parsed = parse_record(record)
         if parsed is not None:

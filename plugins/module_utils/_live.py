@@ -12,8 +12,8 @@ import errno
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, look
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import LeftAlone, Split, split
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -74,7 +74,7 @@ class Target(object):
         """Set the value until nobody is left to be set. Raises LiveError."""
         end = time.monotonic() + _LIMIT_S
         while True:
-            processes = self.group.look(host)
+            processes = self._look(host)
             if self._had_it is None:
                 self._had_it = self._with_it(processes)
             left = self.to_change(processes)
@@ -86,6 +86,10 @@ class Target(object):
             for one in left:
                 self._set(host, one, self.wanted)
 
+    def _look(self, host: Host) -> List[Seen]:
+        self.group, processes = host.call(look, self.group, host)
+        return processes
+
     def _check_time(self, end: float, value: int, left: List[Seen]) -> None:
         if time.monotonic() > end:
             raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
@@ -93,28 +97,22 @@ class Target(object):
 
     def _set(self, host: Host, one: Seen, value: int) -> None:
         """Write through the descriptor of just this process, if it is still as it was seen."""
+        was_changed = one.pid in self.changed
+        # Before the write, which may be done and fail all the same: the way back looks at the present value.
+        self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
         try:
-            with Held(host, one.pid) as held:
-                now = held.look() if self.group.holds(held) else None
-                if now is None or now.start_ticks != one.start_ticks or now.score_adj != one.score_adj:
-                    return
-                was_changed = one.pid in self.changed
-                # Before the write, which may be done and fail all the same: the way back looks at the present value.
-                self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
-                if not held.write_score_adj(value) and not was_changed:
-                    del self.changed[one.pid]
+            written = host.call(write_score_adj, host, one, value, self.group)
         except OSError as exc:
             raise LiveError(_explain(self.label, one, value, exc)) from exc
+        if not written and not was_changed:
+            del self.changed[one.pid]
 
     def undo(self, host: Host) -> None:
         """Put back what was changed, and what was born or started since with the value. Raises OSError, LiveError."""
         if self._had_it is None:
             return  # nothing was looked at yet
         for pid, (start_ticks, value) in self.changed.items():
-            with Held(host, pid) as held:
-                now = held.look()
-                if now is not None and now.start_ticks == start_ticks and now.score_adj == self.wanted:
-                    held.write_score_adj(value)
+            host.call(write_score_adj, host, Seen(pid, 0, start_ticks, b'', self.wanted), value)
         before = self._before()
         end = time.monotonic() + _LIMIT_S
         while before is not None and before != self.wanted:
@@ -137,11 +135,23 @@ class Target(object):
 
     def _born(self, host: Host) -> List[Seen]:
         """Those that have the value now and did not have it before, nor set it themselves."""
-        processes = self.group.look(host)
+        processes = self._look(host)
         if self.scope == INHERITED:
             processes = self.sort(processes).inherited
         return [one for one in processes
                 if one.score_adj == self.wanted and (one.pid, one.start_ticks) not in (self._had_it or ())]
+
+
+def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = None) -> bool:
+    """Set a process that is as it was seen, through its descriptor; False where it is gone, or another one by now.
+
+    Raises OSError.
+    """
+    with Held(host, one.pid) as held:
+        now = held.look() if group is None or group.holds(held) else None
+        if now is None or not is_same(now, one) or now.score_adj != one.score_adj:
+            return False
+        return held.write_score_adj(value)
 
 
 def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:

@@ -15,6 +15,7 @@ import os
 import time
 from typing import Iterator, List, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE, naming
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -54,6 +55,7 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
     while True:
         try:
             made += [folder for folder in host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE) if folder not in made]
+            _check_folder(host)
             fd = host.open_private(FILE)
         except (FileNotFoundError, FileExistsError):
             if time.monotonic() > end_s:
@@ -75,6 +77,13 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
             raise
         os.close(fd)
         time.sleep(_LOOK_S)
+
+
+def _check_folder(host: WritableHost) -> None:
+    """Raises Refusal where another user could hold the lock, or put something in its place."""
+    danger = _trust.unsafe(host, FILE)
+    if danger is not None:
+        _trust.refuse(FILE, *danger)
 
 
 def _give_up(host: WritableHost, made: List[str], fd: int) -> None:

@@ -76,6 +76,8 @@ class Tree(object):
 
     def _values(self, cgroup: str) -> Dict[str, str]:
         folder = self.folder_of(cgroup)
+        if folder is None:
+            return {}
         names = (('memory.max', 'memory.swap.max') if self.version == 2 else
                  ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.swappiness', 'memory.oom_control'))
         texts = [(name, self._host.read_text('%s/%s' % (folder, name))) for name in names]

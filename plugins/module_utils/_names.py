@@ -9,7 +9,6 @@ from typing import Union
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
 
-_MOST_SAID = 300
 _FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is no UTF-8, as a lone surrogate
 
 
@@ -53,11 +52,20 @@ def explain(exc: BaseException) -> str:
     return reason
 
 
+class InternalError(Exception):
+    """An exception that nobody foresaw, in another process of ours; the text is what L(mistake) says there."""
+
+
 def mistake(exc: BaseException) -> str:
-    """What to say of an exception that nobody foresaw, without a full stop."""
+    """What to say of an exception that nobody foresaw, without a full stop.
+
+    Not its text, which can quote what was read from a file or a command line.
+    """
+    if isinstance(exc, InternalError):
+        return str(exc)
     file, line = '', 0
     place = exc.__traceback__
     while place is not None:
         file, line, place = place.tb_frame.f_code.co_filename, place.tb_lineno, place.tb_next
-    return 'this is a mistake in the collection, please report it: %s (%s) in %s line %d' % (
-        type(exc).__name__, harmless(str(exc))[:_MOST_SAID], os.path.basename(file), line)
+    return 'this is a mistake in the collection, please report it: %s in %s line %d' % (
+        type(exc).__name__, os.path.basename(file), line)

@@ -11,8 +11,9 @@ nothing on the machine tells their old value any more.
 import json
 from typing import Dict, Iterable, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 FOLDER = '/var/lib/oomkit'
 FILE = FOLDER + '/originals.json'
@@ -32,11 +33,24 @@ def parse(data: Optional[bytes]) -> Dict[str, int]:
 
 
 def load(host: Host) -> Dict[str, int]:
-    """The recorded values of this machine; empty where they may not be read."""
+    """The recorded values of this machine; empty where they may not be read, or are not root's alone."""
     try:
-        return parse(host.read_bytes(FILE))
-    except OSError:
+        return parse(read(host))
+    except (OSError, Refusal):
         return {}
+
+
+def read(host: Host) -> Optional[bytes]:
+    """The file's content, None where there is none. Raises Refusal where others could have written it, and OSError."""
+    return _trust.read_record(host, FILE)
+
+
+def doubt(host: Host) -> Optional[str]:
+    """Why the record is not believed; None where it is, is not there, or may not be read."""
+    try:
+        return _trust.doubt_record(host, FILE)
+    except OSError:
+        return None
 
 
 def dump(originals: Dict[str, int]) -> bytes:

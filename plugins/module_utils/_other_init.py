@@ -8,17 +8,16 @@ Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (
 Base (/run/NAME.pid).
 """
 
-import errno
 import re
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _pid_file, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify, is_same
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Wish
 
@@ -27,38 +26,49 @@ _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
                '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
-# What the owner of a service can make of his PID file: a link to itself, no end, a file system of his own.
-_NO_FILE = (errno.ELOOP, errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.ENOTCONN)
 _MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _INIT = 1  # what descends from it is the whole machine
 
 
 class TreeGroup(Group):
-    """A process and all that descends from it."""
+    """A process and all that descends from it. The top is this one process, whoever gets its number later."""
 
-    def __init__(self, host: Host, top_pid: int) -> None:
-        self.host, self.top_pid = host, top_pid
+    def __init__(self, host: Host, top: Seen) -> None:
+        self.host, self.top = host, top
 
     def pids(self) -> List[int]:
         """See Group."""
-        children: Dict[int, List[int]] = {}
-        for name in self.host.names('/proc'):
-            if name.isdigit():
-                with Held(self.host, int(name)) as held:
-                    seen = held.look()
-                if seen is not None:
-                    children.setdefault(seen.parent, []).append(seen.pid)
-        found, todo = [], [self.top_pid]
+        return sorted(one.pid for one in self.look(self.host))
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group. One look at all processes, however deep they are nested.
+
+        Of a process that ended meanwhile the children are left out: they descend from init now, and its number may have
+        been another process's when they were looked at.
+        """
+        children: Dict[int, List[Seen]] = {}
+        for seen in _all(host):
+            children.setdefault(seen.parent, []).append(seen)
+        top = identify(host, self.top.pid)
+        found, todo = [], [top] if top is not None and is_same(top, self.top) else []  # type: List[Seen], List[Seen]
         while todo:
-            pid = todo.pop()
-            found.append(pid)
-            todo += children.get(pid, [])
-        return sorted(set(found))
+            one = todo.pop()
+            found.append(one)
+            born = children.pop(one.pid, [])
+            if born and is_same(one, identify(host, one.pid)):
+                todo += born
+        return sorted(found)
 
     def holds(self, held: Held) -> bool:
-        """See Group."""
-        seen = held.look()
-        return seen is not None and (held.pid == self.top_pid or self.top_pid in ancestors(self.host, seen.parent))
+        """See Group: who descends from the top stays its descendant, and is known by its start time."""
+        return True
+
+
+def _all(host: Host) -> Iterator[Seen]:
+    for name in host.names('/proc'):
+        seen = identify(host, int(name)) if name.isdigit() else None
+        if seen is not None:
+            yield seen
 
 
 def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
@@ -73,15 +83,15 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
         if wish.oom_policy is not None:
             raise Refusal('%s: oom_policy is a setting of systemd, and the init here is %s. Leave it out.'
                           % (name, situation.init))
-        pid = _main_pid(plan, name)
-        if not pid and not any(situation.host.exists(path % name) for path in _SCRIPTS):
+        main = _main_process(plan, name)
+        if main is None and not any(situation.host.exists(path % name) for path in _SCRIPTS):
             missing.append(wish)
         else:
-            plan.services.append(_service(plan, wish, name, pid))
+            plan.services.append(_service(plan, wish, name, main))
     if plan.request.exclusive:
         for name in sorted(_all_ours(situation) - seen):
             wish = Wish(name, name + _unit_names.SERVICE, None, None, None)
-            plan.services.append(_service(plan, wish, name, _main_pid(plan, name), listed=False))
+            plan.services.append(_service(plan, wish, name, _main_process(plan, name), listed=False))
     _plan_record(plan)
     return missing
 
@@ -96,20 +106,22 @@ def _is_configured(situation: Any, name: str) -> bool:
     return situation.init == 'openrc' and _openrc.is_ours(situation.host.read_bytes(_openrc.path_of(name)))
 
 
-def _service(plan: Any, wish: Wish, name: str, pid: int, listed: bool = True) -> Service:
+def _service(plan: Any, wish: Wish, name: str, main: Optional[Seen], listed: bool = True) -> Service:
     unit = _unit_files.Unit(wish.unit, _unit_files.LOADED, None)
     service = Service(wish, unit, plan.request.absent or not listed, listed)
     service.owned = name in _all_ours(plan.situation)
-    group = TreeGroup(plan.situation.host, pid)
-    processes = group.look(plan.situation.host) if pid else []
+    if main is None:
+        return service
+    group = TreeGroup(plan.situation.host, main)
+    processes = group.look(plan.situation.host)
     if not processes:
         return service
-    one = Running(wish.unit, group, processes, pid, {})
+    one = Running(wish.unit, group, processes, main.pid, {})
     service.running = [one]
     wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
     if wanted is not None and plan.request.runtime:
         given = (Given(one.leader().score_adj, None),) + plan.situation.record.units.get(wish.unit, ())
-        one.target = Target(name, group, wanted, plan.request.scope, given, pid, one.processes)
+        one.target = Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes)
         one.to_change = one.target.to_change(one.processes)
         one.left_alone = one.target.left_alone(one.processes)
         one.after = wanted if one.leader() in one.to_change else one.before
@@ -212,68 +224,65 @@ def _say(plan: Any, service: Service, lost: str) -> None:
 
 # ------------------------------------------------------------------------ processes
 
-def _main_pid(plan: Any, name: str) -> int:
+def _main_process(plan: Any, name: str) -> Optional[Seen]:
     doubts: List[str] = []
-    pid = main_pid(plan.situation.host, name, doubts)
-    if not pid:
+    main = main_process(plan.situation.host, name, doubts)
+    if main is None:
         plan.warnings += doubts
-    return pid
+    return main
 
 
-def main_pid(host: Host, name: str, doubts: List[str]) -> int:
-    """The main process of a service, from what its supervisor or the service itself has written down; 0 for none.
+def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+    """The main process of a service, from what its supervisor or the service itself has written down; None for none.
 
     Whoever owns a service may write anything there, so what he wrote can only mean a process of his own. What was found
     and is not believed is told in ``doubts``.
     """
-    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name)
+    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name, doubts)
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
-        pid = _written(host, path)
-        if pid <= _INIT:
+        try:
+            pid = _pid_file.read(host, path) or 0
+        except _pid_file.PidFileError as exc:
+            doubts.append('%s: %s' % (name, exc))
+            continue
+        seen = identify(host, pid) if pid > _INIT else None
+        if seen is None:
             continue
         doubt = _pid_file.doubt(host, path, pid)
-        if doubt is None:
-            return pid
-        doubts.append('%s: %s' % (name, doubt))
+        if doubt is not None:
+            doubts.append('%s: %s' % (name, doubt))
+        elif is_same(seen, identify(host, pid)):  # so that what was asked meanwhile was asked of this one
+            return seen
     return _by_name(host, name, doubts)
 
 
-def _written(host: Host, path: str) -> int:
-    """The living process whose number a file holds; 0 for none."""
+def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
+    """What start-stop-daemon has noted; a note that cannot be read is one of the doubts."""
+    folder, texts = '%s/%s' % (_DAEMONS, name), []
     try:
-        text = (host.read_text(path) or '').strip()
+        for entry in host.names(folder):
+            texts.append(to_text(host.read_named_file(folder + '/' + entry) or b''))
     except OSError as exc:
-        if exc.errno in _NO_FILE:
-            return 0
-        raise
-    return int(text) if re.match(r'[0-9]{1,10}\Z', text) and host.exists('/proc/%s/stat' % text) else 0
-
-
-def _openrc_pid_files(host: Host, name: str) -> List[str]:
-    folder = '%s/%s' % (_DAEMONS, name)
-    texts = [host.read_text(folder + '/' + entry) or '' for entry in host.names(folder)]
+        doubts.append('%s: what OpenRC has noted of its daemons cannot be read: %s' % (name, explain(exc)))
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
-def _by_name(host: Host, name: str, doubts: List[str]) -> int:
-    """The process of that name whose parent has another name; 0 unless there is exactly one.
+def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+    """The process of that name whose parent has another name; None unless there is exactly one.
 
     Anybody may call a program so: those of users who log in do not count.
     """
-    named = {}
-    for entry in host.names('/proc'):
-        seen = None
-        if entry.isdigit() and int(entry) > _INIT:
-            with Held(host, int(entry)) as held:
-                seen = held.look()
-        if seen is not None and seen.name == name.encode('utf-8', 'surrogateescape')[:15]:
-            uid = _pid_file.real_uid(host, seen.pid)
-            if uid is not None and uid <= _MOST_SYSTEM_UID:
-                named[seen.pid] = seen.parent
-            elif not doubts:
-                doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '
-                              'account. Name it by the option process, or have a PID file in a folder of root\'s'
-                              % (name, seen.pid, uid))
-    tops = [pid for pid, parent in named.items() if parent not in named]
-    return tops[0] if len(tops) == 1 else 0
+    named: Dict[int, Seen] = {}
+    for seen in _all(host):
+        if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
+            continue
+        uid = _pid_file.user_of(host, seen.pid)
+        if uid is not None and uid <= _MOST_SYSTEM_UID and is_same(seen, identify(host, seen.pid)):
+            named[seen.pid] = seen
+        elif not doubts:
+            doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '
+                          'account. Name it by the option process, or have a PID file in a folder of root\'s'
+                          % (name, seen.pid, 'unknown' if uid is None else uid))
+    tops = [one for one in named.values() if one.parent not in named]
+    return tops[0] if len(tops) == 1 else None

@@ -58,7 +58,7 @@ class Situation(object):
         self.memory = read_memory(host)
         # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
         self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
-        self.originals_data = host.read_bytes(_originals.FILE)
+        self.originals_data = _originals.read(host)
         self.recorded = _originals.parse(self.originals_data)
         self.originals = dict(unconfirmed or {}, **self.recorded)
         self.container = container(host)
@@ -185,6 +185,16 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
         found = _enforcers.enforced(situation.host)
         plan.warnings += _enforcers.contradictions(found, _said(asked), request.persistent)
     return plan
+
+
+def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[_knobs.State] = None) -> Plan:
+    """The plan for this machine as it is now, for L(Host.call). Raises Refusal and OSError."""
+    return make_plan(Situation(host, unconfirmed), request, policy)
+
+
+def values_after_boot(situation: Situation, request: Request) -> _knobs.State:
+    """The sysctls that the files give at the next boot, for L(Host.call). Raises OSError."""
+    return situation.boot(request).values
 
 
 def _plan_litter(situation: Situation, request: Request) -> List[str]:

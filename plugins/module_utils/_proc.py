@@ -11,9 +11,9 @@ A process may end at any moment: every read answers None then.
 import contextlib
 import errno
 import os
-import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 CHUNK_BYTES = 4096
@@ -23,18 +23,6 @@ Named = NamedTuple('Named', [
     ('found', List[Tuple[int, str]]),  # (pid, name), by PID
     ('denied', int),                   # processes that are seen but may not be read
 ])
-
-
-def parse_effective_uid(status: bytes) -> Optional[int]:
-    """The effective user ID of /proc/PID/status."""
-    match = re.search(br'^Uid:\s+[0-9]{1,10}\s+([0-9]{1,10})\s', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
-
-
-def parse_real_uid(status: bytes) -> Optional[int]:
-    """The real user ID of /proc/PID/status, which stays that of the user who started a set-user-ID program."""
-    match = re.search(br'^Uid:\s+([0-9]{1,10})\s', status, re.MULTILINE)
-    return int(match.group(1)) if match else None
 
 
 class Proc(object):
@@ -53,12 +41,13 @@ class Proc(object):
 
     def named(self, names: Dict[bytes, str]) -> Named:
         """The processes whose comm is one of ``names``."""
-        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, _access.current
         found = []
         denied = 0
         for name in os.listdir(proc_fd):
-            if not name.isdigit():
+            if not name.isdigit() or not access.allows(name):
                 continue
+            access.note(name + '/comm')
             try:
                 fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -71,10 +60,18 @@ class Proc(object):
             close(fd)
             if comm in names:
                 found.append((int(name), names[comm]))
+        access.clear()
         return Named(sorted(found), denied)
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
         """A file below /proc, at most so much of it; None when it is gone or may not be read."""
+        pid, _slash, name = path.partition('/')
+        if not _access.current.allows(pid, name):
+            return None
+        with _access.Reading(path):
+            return self._read(path, limit_bytes)
+
+    def _read(self, path: str, limit_bytes: int) -> Optional[bytes]:
         try:
             fd = os.open(path, os.O_RDONLY, dir_fd=self.fd)
         except OSError:
@@ -92,6 +89,17 @@ class Proc(object):
                 os.close(fd)
         return data[:limit_bytes]
 
+    def stat(self, pid: str, name: str) -> Optional[os.stat_result]:
+        """stat(2) of what a link of a process leads to; None where that may not be seen."""
+        if not _access.current.allows(pid, name.partition('/')[0]):
+            return None
+        try:
+            with _access.Reading('%s/%s' % (pid, name.partition('/')[0])):
+                return os.stat('%s/%s' % (pid, name), dir_fd=self.fd)
+        except OSError:
+            return None
+
     def effective_uid(self, pid: int) -> Optional[int]:
         """The user that the process acts as."""
-        return parse_effective_uid(self.read('%d/status' % pid) or b'')
+        uids = _access.parse_uids(self.read('%d/status' % pid) or b'')
+        return uids[1] if uids else None

@@ -11,73 +11,127 @@ import os
 import pwd
 import re
 import warnings
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Callable, Dict, List, NamedTuple, Pattern, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _pid_file
+from ansible_collections.oomkit.linux.plugins.module_utils._access import USER_DATABASE, Reading, parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._groups import MatchGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, MatchGroup, TheseProcesses
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors, identify, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
+_WITH_USER = ('comm', 'cmdline_regex')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
 _MOST_SHOWN = 100
 _PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
+# Whoever starts a program chooses its arguments, and an expression may take the square of their length, or worse.
+_CMDLINE_BYTES = 4096
+_MOST_PATTERN_BYTES = 1024
 
-Matches = Callable[[Held], bool]
+
+# ------------------------------------------------------------------- rules, which can be sent to another process
+
+class HasMemory(NamedTuple('HasMemory', [])):
+    """Kernel threads have no memory and no value that counts."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return b'\nVmRSS:' in (held.read('status') or b'')
 
 
-def group_of(host: Host, process: Dict[str, Any]) -> MatchGroup:
+class HasName(NamedTuple('HasName', [('name', bytes)])):
+    """Processes of this name, which may end with a line end of its own."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return (held.read('comm') or b'')[:-1] == self.name
+
+
+class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
+    """Processes in the beginning of whose command line the expression is found."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        cmdline = (held.read('cmdline') or b'')[:_CMDLINE_BYTES]
+        with Reading('/proc/%d/cmdline' % held.pid):  # which has a deadline
+            return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
+
+
+class OfUser(NamedTuple('OfUser', [('uid', int)])):
+    """Processes that this user started and that act as this user: not those of others that are run set-user-ID."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return set(parse_uids(held.read('status') or b'') or ()) == {self.uid}
+
+
+class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
+    """Processes that each of the rules matches, asked in turn."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return all(rule.matches(held) for rule in self.rules)
+
+
+class Restricted(Group):
+    """Those processes of a group that a rule matches."""
+
+    def __init__(self, group: Group, rule: Any) -> None:
+        self._group, self._rule = group, rule
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return self._group.pids()
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return self._group.holds(held) and self._rule.matches(held)
+
+
+# ------------------------------------------------------------------------------------------------ groups
+
+def group_of(host: Host, process: Dict[str, Any]) -> Group:
     """The processes that the option ``process`` names, without this module and what it descends from.
 
     Raises ConvertError, and Refusal.
     """
-    given = [name for name in SELECTORS if process.get(name) is not None]
-    if len(given) != 1:
-        raise ConvertError('process: give exactly one of %s; found %s'
-                           % (', '.join(SELECTORS), ', '.join(given) or 'none of them'))
-    name = given[0]
-    never = ancestors(host, os.getpid())
+    name, *others = _given(process)
     if name in ('pid', 'pidfile'):
-        pid = _pid(host, name, process[name])
-        return MatchGroup(lambda: [pid] if pid else [], _has_memory, never)
-    rule = _RULES[name](process[name])
-    return MatchGroup(lambda: _all_pids(host), lambda held: _has_memory(held) and rule(held), never)
+        return Restricted(_the_one(host, name, process[name]), HasMemory())
+    rules = tuple(_RULES[one](process[one]) for one in [name] + others)
+    return MatchGroup(host, AllOf(rules + (HasMemory(),)))
 
 
-def group_of_one(one: Seen) -> MatchGroup:
-    """Just this process, and none that has its number later."""
-    def matches(held: Held) -> bool:
-        seen = held.look()
-        return seen is not None and seen.start_ticks == one.start_ticks
-
-    return MatchGroup(lambda: [one.pid], matches, ())
-
-
-def _all_pids(host: Host) -> Iterable[int]:
-    return [int(name) for name in host.names('/proc') if name.isdigit()]
-
-
-def _has_memory(held: Held) -> bool:
-    """Kernel threads have no memory and no value that counts."""
-    return b'\nVmRSS:' in (held.read('status') or b'')
-
-
-def _pid(host: Host, name: str, value: Any) -> int:
-    """The process number that is meant; 0 when the file names none."""
-    if name == 'pid':
-        return to_integer('process.pid', value, 1, _PID_MAX)
-    data = host.read_bytes(value)
-    first = ((data or b'').split() or [b''])[0]
-    pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
-    if data is not None and (pid is None or not 0 <= pid <= _PID_MAX):
-        raise ConvertError('process.pidfile: %s does not begin with a process number' % value)
-    doubt = _pid_file.doubt(host, value, pid) if pid and host.exists('/proc/%d' % pid) else None
+def _the_one(host: Host, name: str, value: Any) -> Group:
+    """The process that has the number now, whoever gets it later; none where it has none."""
+    pid = to_integer('process.pid', value, 1, _PID_MAX) if name == 'pid' else _written(host, value)
+    seen = identify(host, pid) if pid and pid not in ancestors(host, os.getpid()) else None
+    if seen is None:
+        return TheseProcesses([])
+    doubt = _pid_file.doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
         raise Refusal('process.pidfile: %s. Nothing was changed.' % doubt)
-    return pid or 0
+    # What was asked meanwhile was asked of this one only if it is still there.
+    return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
+
+
+def _written(host: Host, path: str) -> int:
+    """The number that a PID file begins with; 0 where there is no file."""
+    try:
+        return _pid_file.read(host, path) or 0
+    except _pid_file.PidFileError as exc:
+        raise ConvertError('process.pidfile: %s' % exc) from exc
+
+
+def _given(process: Dict[str, Any]) -> List[str]:
+    """The selectors that are given: one, or one and the user. Raises ConvertError."""
+    given = [name for name in SELECTORS if process.get(name) is not None]
+    if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
+        raise ConvertError('process: give exactly one of %s, or user together with comm or cmdline_regex; found %s'
+                           % (', '.join(SELECTORS), ', '.join(given) or 'none of them'))
+    return given
 
 
 def _bytes(option: str, value: str) -> bytes:
@@ -87,24 +141,28 @@ def _bytes(option: str, value: str) -> bytes:
         raise ConvertError('process.%s: %r is no text' % (option, value)) from None
 
 
-def _comm_rule(value: str) -> Matches:
+def _comm_rule(value: str) -> HasName:
     wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
-        raise ConvertError('process.comm: %r has %d bytes, and the kernel keeps the first %d only, so nothing could '
-                           'match; give those, or use cmdline_regex' % (value, len(wanted), COMM_BYTES))
-    return lambda held: (held.read('comm') or b'')[:-1] == wanted  # a name may end with a line end of its own
+        raise ConvertError('process.comm: %s has %d bytes, and the kernel keeps the first %d only, so nothing could '
+                           'match; give those, or use cmdline_regex' % (_cut(value), len(wanted), COMM_BYTES))
+    return HasName(wanted)
 
 
-def _cmdline_rule(value: str) -> Matches:
+def _cmdline_rule(value: str) -> HasCmdline:
+    text = _bytes('cmdline_regex', value)
+    if len(text) > _MOST_PATTERN_BYTES:
+        raise ConvertError('process.cmdline_regex: %s has %d bytes, and an expression that long takes too much time; '
+                           'give at most %d' % (_cut(value), len(text), _MOST_PATTERN_BYTES))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of what another version of Python may read differently
-            pattern = re.compile(_bytes('cmdline_regex', value))
+            pattern = re.compile(text)
     except (re.error, ValueError, OverflowError, RecursionError) as exc:
         raise ConvertError('process.cmdline_regex: %s is no regular expression: %s' % (_cut(value), exc)) from exc
     if not value:
         raise ConvertError('process.cmdline_regex: an empty expression matches everything')
-    return lambda held: bool(pattern.search((held.read('cmdline') or b'').rstrip(b'\0').replace(b'\0', b' ')))
+    return HasCmdline(pattern)
 
 
 def _cut(value: str) -> str:
@@ -112,18 +170,18 @@ def _cut(value: str) -> str:
     return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 
-def _user_rule(value: str) -> Matches:
+def _user_rule(value: str) -> OfUser:
     try:
-        uid = int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid
+        with Reading(USER_DATABASE):
+            return OfUser(int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid)
     except (KeyError, ValueError) as exc:
-        raise ConvertError('process.user: there is no user %r on this machine' % value) from exc
-    return lambda held: parse_effective_uid(held.read('status') or b'') == uid
+        raise ConvertError('process.user: there is no user %s on this machine' % _cut(value)) from exc
 
 
-_RULES: Dict[str, Callable[[str], Matches]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
+_RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
 
 
 def describe(process: Dict[str, Any]) -> str:
     """The selection as text, for messages."""
-    names: List[str] = [name for name in SELECTORS if process.get(name) is not None]
-    return 'process %s %s' % (names[0], process[names[0]]) if names else 'process'
+    given = [name for name in SELECTORS if process.get(name) is not None]
+    return 'process ' + ' '.join('%s %s' % (name, process[name]) for name in given) if given else 'process'

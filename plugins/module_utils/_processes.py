@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, DENIED, Proc
@@ -119,12 +120,13 @@ class Processes(Proc):
 
     def scores(self) -> Scores:
         """oom_score of all processes. Written for speed: three system calls and little else for each."""
-        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, _access.current
         found = []
         denied = 0
         for name in os.listdir(proc_fd):
-            if not name.isdigit():
+            if not name.isdigit() or not access.allows(name):
                 continue
+            access.note(name + '/oom_score')
             try:
                 fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -135,6 +137,7 @@ class Processes(Proc):
             except (OSError, ValueError):
                 pass  # it ended between the two calls
             close(fd)
+        access.clear()
         return Scores(found, denied)
 
     def score(self, pid: Any) -> Optional[int]:
@@ -154,11 +157,13 @@ class Processes(Proc):
 
     def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
         """(memory, pid) of those that have some. Written for speed, as L(scores)."""
-        proc_fd, open_file, read, close = self.fd, os.open, os.read, os.close
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, _access.current
         found = []
         for pid in pids:
+            path = '%d/status' % pid
+            access.note(path)
             try:
-                fd = open_file('%d/status' % pid, 0, dir_fd=proc_fd)
+                fd = open_file(path, 0, dir_fd=proc_fd)
             except OSError:
                 continue
             try:
@@ -171,6 +176,7 @@ class Processes(Proc):
             memory = self._memory(pid, status)
             if memory is not None:
                 found.append((memory, pid))
+        access.clear()
         return found
 
     def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _litter, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _litter, _trust, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
@@ -57,7 +57,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
         set_live(host, target, undo)
     _write_groups(plan, plan.services, undo)
     _check_boot(plan)
-    put_record(host, host.read_bytes(_adj_record.FILE), plan.record_after, undo)
+    put_record(host, _adj_record.read(host), plan.record_after, undo)
     emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
     _clear(host, emptied, undo)
     plan.warnings += _litter.clear_after_others(host, plan.litter)
@@ -111,6 +111,7 @@ def put_record(host: WritableHost, before: Any, record: _adj_record.Record, undo
     data = _adj_record.dump(record)
     if data == before:
         return
+    _trust.check_record_again(host, _adj_record.FILE)
     put(host, _adj_record.FILE, before, data, undo, _adj_record.FILE_MODE, RUN_FOLDER_MODE)
     if data is None:
         undo.add(RUN_FOLDER, lambda: host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE))
@@ -170,12 +171,17 @@ def _check_boot(plan: Any) -> None:
     """The unit files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    files = _unit_files.UnitFiles(plan.situation.host)
-    for service in plan.services:
-        for key, cause in _settings(plan, service, files).items():
+    for service, found in zip(plan.services, plan.situation.host.call(_settings_of_all, plan)):
+        for key, cause in found.items():
             if cause.value != service.boot_after[key].value:
                 raise ApplyError('%s of %s would be %s at the next start instead of %s: a unit file changed meanwhile'
                                  % (key, service.name, cause.value, service.boot_after[key].value))
+
+
+def _settings_of_all(plan: Any) -> List[Causes]:
+    """What the unit files give each service of the plan now, for L(Host.call)."""
+    files = _unit_files.UnitFiles(plan.situation.host)
+    return [_settings(plan, service, files) for service in plan.services]
 
 
 def _settings(plan: Any, service: Any, files: _unit_files.UnitFiles) -> Causes:

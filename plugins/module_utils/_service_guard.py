@@ -9,7 +9,7 @@ started with): a negative value there protects every process of every user.
 """
 
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Serv
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import UNSET
 
 NEVER_KILLED = -1000
-_LOGIN = re.compile(r'((sshd?|dropbear)(@.*)?|(serial-|container-)?getty@.*|console-getty|autovt@.*)\.service\Z')
+LOGIN = re.compile(r'((sshd?|dropbear)(@.*)?|(serial-|container-)?getty@.*|console-getty|autovt@.*)\.service\Z')
 
 # Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
 _BIG_PART = 0.5
@@ -76,7 +76,7 @@ def _warn_of_hiding(plan: Any, service: Service) -> None:
 
 def _guard_login(plan: Any, service: Service) -> None:
     value, name = service.wish.score_adj, service.wish.asked
-    if not _LOGIN.match(service.name):
+    if not LOGIN.match(service.name):
         return
     if value == NEVER_KILLED and not plan.request.force:
         raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
@@ -89,16 +89,22 @@ def _guard_login(plan: Any, service: Service) -> None:
 
 def _guard_consumers(plan: Any) -> None:
     """Warn when the processes that hold most of the memory would all be exempt from being killed."""
-    exempt = set(process.pid for target, one in _exempting(plan) for process in one.to_change)
+    plan.warnings += warn_of_consumers(
+        plan.situation.host, set(process.pid for target, one in _exempting(plan) for process in one.to_change))
+
+
+def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
+    """A warning when these processes, which are to be exempt, leave nobody who holds much memory."""
     if not exempt:
-        return
-    held_kb = _memory_by_pid(plan.situation.host)
+        return []
+    held_kb = _memory_by_pid(host)
     adj = dict((pid, NEVER_KILLED if pid in exempt else value) for pid, (_kb, value) in held_kb.items())
     big = big_consumers(dict((pid, memory_kb) for pid, (memory_kb, _adj) in held_kb.items()))
-    if big and all(adj[pid] == NEVER_KILLED for pid in big):
-        plan.warnings.append('With this, none of the processes that hold most of the memory can be killed any more '
-                             '(%d of them, with %d kB): running out of memory then kills much else without getting any '
-                             'free, and ends in a panic' % (len(big), sum(held_kb[pid][0] for pid in big)))
+    if not big or any(adj[pid] != NEVER_KILLED for pid in big):
+        return []
+    return ['With this, none of the processes that hold most of the memory can be killed any more (%d of them, with %d '
+            'kB): running out of memory then kills much else without getting any free, and ends in a panic'
+            % (len(big), sum(held_kb[pid][0] for pid in big))]
 
 
 def _exempting(plan: Any) -> List[Tuple[Any, Any]]:

@@ -10,7 +10,7 @@ This much of a plan a forecast needs as well, which only assumes values and writ
 import difflib
 from typing import Any, Dict, Iterable, List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _adj_record, _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
@@ -35,6 +35,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import (
     UnitFiles,
     parse_score_adj,
 )
+
+_MOST_NAMED = 10
 
 
 class LivePlan(object):
@@ -210,11 +212,24 @@ def _observe(plan: LivePlan) -> None:
         service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
-        service.running = [one for one in (_running(situation, state, unseen) for state in service.states)
-                           if one.processes]
+        looked = [_running(situation, state, unseen) for state in service.states]
+        _note_unread(service, looked)
+        service.running = [one for one in looked if one.processes]
         if unseen:
             service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
                                  'left alone' % service.name)
+
+
+def _note_unread(service: Service, looked: List[Running]) -> None:
+    """Say which processes of the service could not be looked at. Raises Refusal where that is for want of a helper."""
+    service.unread = [pid for one in looked for pid in one.group.pids() if pid and not _access.current.allows(pid)]
+    if service.unread and _access.current.restriction:
+        raise Refusal('%s: %s. Nothing was changed. Try again when that is mended.'
+                      % (service.name, _access.current.restriction))
+    if service.unread:
+        service.notes.append('%d of its processes do not answer, or are of a user of whom another one does not, and '
+                             'are not set: %s' % (len(service.unread),
+                                                  ', '.join(map(str, service.unread[:_MOST_NAMED]))))
 
 
 def _is_recorded(situation: Situation, name: str) -> bool:

@@ -4,18 +4,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module oom_score_adj: its options checked, the plan made and carried out, the result."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
     _litter,
+    _process_guard,
     _process_match,
     _unit_files,
     _unit_names,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
+from ansible_collections.oomkit.linux.plugins.module_utils._file_diff import describe_files
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_plan import Asked, asked_of, before_and_after
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, TheseProcesses
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
@@ -30,7 +33,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import
 from ansible_collections.oomkit.linux.plugins.module_utils._service_plan import Plan, make_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, Request, Service, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo, describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import Undo
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
@@ -46,14 +49,19 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     asked = asked_of(params)
     if params['process'] is not None:
         return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
-    try:
-        plan = make_plan(Situation(host, manager), request, wishes)
-    except ManagerError as exc:
-        raise Refusal('%s. Nothing was changed.' % exc) from exc
-    forecasts = before_and_after(host, plan.situation.manager, asked, plan.score_adj())
+    plan = host.call(_plan, host, manager, request, wishes)
+    forecasts = host.call(before_and_after, host, plan.situation.manager, asked, plan.score_adj())
+    diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
     result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
               else result_of(plan, []))
-    return dict(result, **forecasts)
+    return dict(result, diff=diff, **forecasts)
+
+
+def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wishes: List[Wish]) -> Plan:
+    try:
+        return make_plan(Situation(host, manager), request, wishes)
+    except ManagerError as exc:
+        raise Refusal('%s. Nothing was changed.' % exc) from exc
 
 
 # ---------------------------------------------------------------------- options
@@ -118,16 +126,17 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
-    group = _process_match.group_of(host, params['process'])
     label = _process_match.describe(params['process'])
-    found = group.look(host)
+    values = _process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
+    group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
     goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    warnings += host.call(_process_guard.guard, host, found, changes, values)
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
-    forecasts = before_and_after(host, manager, asked, planned)
+    forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
         warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
@@ -137,6 +146,12 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
                          list(alive) if wanted is None else [])
     return result
+
+
+def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
+    """The processes that the option names, and the group of those that may be set, for L(Host.call)."""
+    everything = _process_match.group_of(host, process)
+    return _process_guard.guarded(everything, asked), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
@@ -157,7 +172,7 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
 def _put_originals(host: WritableHost, changes: List[Seen], undo: Undo) -> None:
     """Those that are about to be set: the rule may match more of them than when it was decided."""
     data = _adj_record.read(host)
-    put_record(host, data, _with_originals(host, _adj_record.parse(data), changes), undo)
+    put_record(host, data, host.call(_with_originals, host, _adj_record.parse(data), changes), undo)
 
 
 _NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
@@ -167,7 +182,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, _process_match.group_of_one(one), record.processes[(one.pid, one.start_ticks)], ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)], ALL)
             for one in changes]
 
 
@@ -206,19 +221,23 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
 
 # ----------------------------------------------------------------------- result
 
-def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
-    """What the module returns, and its warnings. The diff holds configured values only, so that check and run agree."""
+def diff_of(plan: Plan) -> List[Dict[str, str]]:
+    """The changes, without process numbers, so that check mode and the real run agree."""
     diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)), [one.target.wanted])
             for one in plan.running() if one.target is not None and one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
+    return diff + describe_files(plan.situation.host, plan.files)
+
+
+def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
+    """What the module returns besides the diff, and its warnings."""
     result = {
         'changed': plan.changed,
         'services': [_describe(plan, service) for service in plan.services],
         'conflicts': [dict(conflict, file=_harmless_or_none(conflict['file'])) for conflict in plan.conflicts],
         'orphans': [harmless(path) for path in plan.orphans],
         'warnings': plan.warnings,
-        'diff': diff + describe_files(plan.files),
     }
     if backups:
         result['backup_files'] = backups

@@ -137,7 +137,7 @@ def _note(plan: Plan, service: Service) -> None:
                              'because the unit ends with its processes' % name)
     if plan.situation.manager is None or service.remove:
         return
-    if not service.running:
+    if not service.running and not service.unread:
         _note_stopped(plan, service)
     elif any(left.process == one.leader() for one in service.running for left in one.left_alone):
         service.notes.append('the main process of %s sets its own value: what is asked for counts for it and for what '

@@ -76,6 +76,7 @@ class Service(object):
         self.owned = False  # whether anything of ours is there that can be taken back
         self.running: List[Running] = []
         self.related: List[str] = []
+        self.unread: List[int] = []  # processes that could not be looked at
         self.states: List[State] = []
         self.boot_before: Causes = {}
         self.boot_after: Causes = {}

@@ -14,8 +14,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._action_group import 
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._ending import end_with
-from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, Situation, make_plan
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._file_diff import describe_files
+from ansible_collections.oomkit.linux.plugins.module_utils._plan import Plan, Policy, Request, look_and_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 PolicyOf = Callable[[Dict[str, Any]], Policy]
@@ -38,7 +38,7 @@ def run_at_once(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf,
                 check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
     request, policy = request_of(params, values, check_mode), policy_of(params)
-    plan = make_plan(Situation(host), request, policy)
+    plan = host.call(look_and_plan, host, request, policy)
     result = result_of(plan, [])  # before anything is done: nothing that fails in it may come after
     if plan.to_do and not check_mode:
         add_backups(result, apply_plan(plan))
@@ -66,10 +66,11 @@ def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Reque
 def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
     """What the module returns, and its warnings.
 
-    The diff holds configured values and files only, so that check and run agree.
+    The diff holds configured values and files only, so that check mode and the real run agree. L(_ending) returns it
+    in diff mode only.
     """
     keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
-    diff = describe_files(plan.files)
+    diff = describe_files(plan.situation.host, plan.files)
     if plan.writes:
         diff.insert(0, {
             'before_header': 'run time', 'after_header': 'run time',

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import struct
-from typing import Iterable, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -34,50 +34,90 @@ def check(host: Host, paths: Iterable[str]) -> None:
             raise Refusal('%s leads to %s, which is no file. Nothing was changed. Remove it, or the link to it.'
                           % (harmless(path), harmless(real)))
         if danger is not None:
-            _refuse(path, *danger)
+            refuse(path, *danger)
 
 
 def unsafe(host: Host, path: str) -> Optional[Danger]:
     """What others than root can change, of the file and all that is passed on the way to it, whatever comes first."""
-    real, passed = host.walk(path)
-    last = os.path.dirname(real)
-    for found in passed:
-        info = host.look(found)
-        # In a sticky folder (/tmp) nobody can replace what is somebody else's, so that it may lie on the way.
-        if info is not None and stat.S_ISDIR(info.st_mode) and _is_others(host, found, info, sticky=found != last):
-            return found, info
-        if info is not None and stat.S_ISLNK(info.st_mode) and _is_strange(host, found, info):
-            return found, info
-    info = host.look(real)
-    if info is not None and stat.S_ISREG(info.st_mode) and _is_others(host, real, info, sticky=False):
-        return real, info
-    return None
+    return next(_dangers(host, path), None)
 
 
 def owner_of(host: Host, path: str) -> Optional[int]:
-    """Who decides what the file holds: 0 where only root can, else the one user who can, None for anybody."""
+    """Who decides what the file holds: 0 where only root can, else the one user who can, None for several users."""
+    owners = set()
+    for _found, info in _dangers(host, path):
+        if info.st_uid == 0 or info.st_mode & stat.S_IWOTH:
+            return None
+        owners.add(info.st_uid)
+    return owners.pop() if len(owners) == 1 else None if owners else 0
+
+
+def read_record(host: Host, path: str) -> Optional[bytes]:
+    """One of our own records, None where there is none. Raises Refusal for one that is not root's alone; OSError."""
+    check_record(host, path)
+    return host.read_bytes(path)
+
+
+def check_record(host: Host, path: str) -> None:
+    """Raises Refusal where others than root could have written the record, or put a file or a link in its place."""
+    doubt = doubt_record(host, path)
+    if doubt is not None:
+        raise Refusal('%s. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
+                      'root:root, chmod go-w).' % doubt)
+
+
+def check_record_again(host: Host, path: str) -> None:
+    """The same right before it is written, as an error (OSError) that has the run rolled back."""
+    doubt = doubt_record(host, path)
+    if doubt is not None:
+        raise OSError(errno.EINVAL, doubt)
+
+
+def doubt_record(host: Host, path: str) -> Optional[str]:
+    """Why a record of ours, or its folder, is not believed; None where it is, or is not there. Raises OSError."""
     danger = unsafe(host, path)
-    if danger is None:
-        return 0
-    info = danger[1]
-    return None if info.st_mode & stat.S_IWOTH else info.st_uid or None
+    if danger is not None:
+        return '%s, which leads to the record %s, %s' % (harmless(danger[0]), harmless(path), _why(danger[1]))
+    info = host.stat(path)
+    if info is not None and not stat.S_ISREG(info.st_mode):
+        return 'the record %s is not a regular file' % harmless(path)
+    return None
 
 
-def _is_others(host: Host, path: str, info: os.stat_result, sticky: bool) -> bool:
+def _dangers(host: Host, path: str) -> Iterator[Danger]:
+    real, passed = host.walk(path)
+    for name in passed:
+        folder = os.path.dirname(name)
+        around, info = host.look(folder), host.look(name)
+        if around is None or not stat.S_ISDIR(around.st_mode) or not _is_others(host, folder, around):
+            continue
+        if not _is_sticky(around):
+            yield folder, around
+        elif info is None or info.st_uid in (0, os.geteuid()) and not stat.S_ISDIR(info.st_mode):
+            # Anybody can make what is not there yet, and move there a link or a file of root's from a folder of his.
+            yield folder, around
+        elif info.st_uid not in (0, os.geteuid()):
+            yield name, info
+        # A folder of root's nobody else can replace, or have put there: it may lie on the way (/tmp).
+    info = host.look(real)
+    if info is not None and stat.S_ISREG(info.st_mode) and _is_others(host, real, info):
+        yield real, info
+
+
+def _is_sticky(info: os.stat_result) -> bool:
+    """Whether nobody but its owner and root can rename or remove what somebody else has in the folder."""
+    return bool(info.st_mode & stat.S_ISVTX) and info.st_uid in (0, os.geteuid())
+
+
+def _is_others(host: Host, path: str, info: os.stat_result) -> bool:
+    """Whether others than root can write to it. (A sticky folder too: they can make names in it.)"""
     if info.st_uid not in (0, os.geteuid()):
         return True
     others = info.st_mode & stat.S_IWOTH
     if info.st_mode & stat.S_IWGRP:
         # A group of the owner's own is no danger, as where new files are for it to write (umask 002).
         others = others or info.st_gid not in (0, info.st_uid) or _is_shared(host.locate(path))
-    return bool(others) and not (sticky and info.st_mode & stat.S_ISVTX)
-
-
-def _is_strange(host: Host, link: str, info: os.stat_result) -> bool:
-    """Whether a link is of a user who may make links there, such as in /tmp (proc_sys_fs(5): protected_symlinks)."""
-    folder = os.path.dirname(link)
-    around = host.look(folder)
-    return around is not None and info.st_uid not in (0, os.geteuid()) and _is_others(host, folder, around, False)
+    return bool(others)
 
 
 def _is_shared(path: str) -> bool:
@@ -92,9 +132,17 @@ def _is_shared(path: str) -> bool:
                for tag, rights, who in struct.iter_unpack('<HHI', entries))
 
 
-def _refuse(path: str, found: str, info: os.stat_result) -> None:
+def _why(info: os.stat_result) -> str:
+    return 'can be written by others than root (owner %d, group %d, mode %04o)' % (
+        info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode))
+
+
+def refuse(path: str, found: str, info: os.stat_result) -> None:
+    """Raises Refusal for what L(unsafe) has found on the way to the path."""
     where = '' if found == path else ' (on the way to %s)' % harmless(path)
-    raise Refusal('%s%s can be written by others than root (owner %d, group %d, mode %04o), who could put anything '
-                  'there. Nothing was changed. See what it holds, and its access list (getfacl); then give it to root '
-                  '(chown -h root:root, chmod go-w).'
-                  % (harmless(found), where, info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)))
+    if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
+        raise Refusal('%s%s %s, who can make there what is not there yet. Nothing was changed. Keep the file, or what '
+                      'the link leads to, in a folder of root\'s.' % (harmless(found), where, _why(info)))
+    raise Refusal('%s%s %s, who could put anything there. Nothing was changed. See what it holds, and its access list '
+                  '(getfacl); then give it to root (chown -h root:root, chmod go-w).'
+                  % (harmless(found), where, _why(info)))

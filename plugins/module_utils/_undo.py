@@ -11,7 +11,6 @@ import stat
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import Attributes, WritableHost
 
@@ -138,10 +137,3 @@ def backup(host: WritableHost, path: str, undo: Undo) -> str:
 def _holds(host: WritableHost, path: str, data: Optional[bytes]) -> bool:
     info = host.look(path)
     return info is not None and stat.S_ISREG(info.st_mode) and host.read_bytes(path) == data
-
-
-def describe_files(files: Files) -> List[Dict[str, str]]:
-    """Files as Ansible diffs. L(_shown) makes names and contents harmless."""
-    return [{'before_header': path, 'after_header': path,
-             'before': to_text(before or b''), 'after': to_text(after or b'')}
-            for path, (before, after) in sorted(files.items())]

@@ -10,6 +10,7 @@ All read their settings when they start: a file that was edited since then is to
 this machine, also for a daemon that runs in a container.
 """
 
+import errno
 import getopt
 import math
 import os
@@ -17,11 +18,10 @@ import re
 import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_effective_uid, parse_real_uid
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 # What is measured.
@@ -30,7 +30,6 @@ USED_ZRAM, MEMORY_PRESSURE = 'used_zram', 'memory_pressure'
 # What the daemon does.
 TERM, KILL, WARNING = 'SIGTERM', 'SIGKILL', 'warning'
 
-_CAP_KILL = 1 << 5  # capabilities(7): may signal processes of all users
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; getopt takes the square of it
 _MAX_NUMBER = 40  # characters: the time that an expression for numbers takes grows with their square
@@ -78,40 +77,18 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
     unit = processes.cgroup_and_unit(pid)[1]
     found, reason = Found([], False, []), None
     try:
-        _check_rights(processes, pid)
+        doubt = _credentials.doubt_oom_daemon(processes, pid)
+        if doubt is not None:
+            raise Unknown(doubt)
         found = _DAEMONS[name](host, _arguments(processes, pid))
     except Unknown as exc:
         reason = harmless(str(exc))
     except OSError as exc:
-        reason = harmless('its settings cannot be read: %s' % exc)
+        # Without the path, which may be a word of its command line.
+        reason = 'its settings cannot be read: %s' % os.strerror(exc.errno or errno.EIO)
     return {'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit), 'dry_run': found.dry_run,
             'thresholds': [_shown(one) for one in found.thresholds], 'notes': [harmless(note) for note in found.notes],
             'reason': reason}
-
-
-def _check_rights(processes: Processes, pid: int) -> None:
-    """Anybody may call a program so. The real ones are root's or, as their units have it, hold CAP_KILL."""
-    status = processes.read('%d/status' % pid) or b''
-    uid, owner = parse_effective_uid(status), parse_real_uid(status)
-    if uid is None or owner is None:
-        raise Unknown('it has ended, or may not be looked at')
-    if owner != uid:
-        raise Unknown('user %d runs it with the rights of user %d, as su is run, and anybody may call a link to such '
-                      'a program so' % (owner, uid))
-    if uid != 0 and not _may_kill(processes, pid, status):
-        raise Unknown('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill '
-                      'processes of that user, and anybody may call a program so' % uid)
-
-
-def _may_kill(processes: Processes, pid: int, status: bytes) -> bool:
-    """Whether it holds CAP_KILL here: in a user namespace of his own anybody holds everything.
-
-    Told by the map of users, which differs there, since only who has rights here may make it the same. Unlike the link
-    ns/user, everybody may read it. It is read after the status: nobody comes back out of a namespace.
-    """
-    held = re.search(br'^CapEff:\s+([0-9a-fA-F]+)$', status, re.MULTILINE)
-    return (held is not None and bool(int(held.group(1), 16) & _CAP_KILL)
-            and processes.read('%d/uid_map' % pid) == processes.read('self/uid_map'))
 
 
 def _arguments(processes: Processes, pid: int) -> List[str]:
@@ -182,9 +159,9 @@ _DEFAULT_PERCENT = (10.0, 5.0)
 _MOST_PERCENT = {'-m': 99.0, '-s': 100.0}
 _C_NUMBER = re.compile(r'[ \t\n\v\f\r]*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\Z')
 _CHOICES = (
-    ('--prefer', 'it prefers to kill processes whose name matches %s'),
-    ('--avoid', 'it avoids killing processes whose name matches %s'),
-    ('--ignore', 'it never kills processes whose name matches %s'),
+    ('--prefer', 'it prefers to kill processes whose name matches its option --prefer'),
+    ('--avoid', 'it avoids killing processes whose name matches its option --avoid'),
+    ('--ignore', 'it never kills processes whose name matches its option --ignore'),
 )
 _SWITCHES = (
     ('--dryrun', '--dryrun: it never kills'),
@@ -199,8 +176,8 @@ Pair = Tuple[float, float]  # the limits for SIGTERM and for SIGKILL
 def _earlyoom(host: Host, arguments: List[str]) -> Found:
     """What its arguments say; /etc/default/earlyoom has counted already."""
     options, totals = earlyoom_options(arguments[1:]), _totals(host)
-    notes = _no_swap(totals) + [text % _short(options[name]) for name, text in _CHOICES if name in options]
-    notes += [text for name, text in _SWITCHES if name in options]
+    # Which options, and never their words: command lines are secrets.
+    notes = _no_swap(totals) + [text for name, text in _CHOICES + _SWITCHES if name in options]
     return Found(earlyoom_thresholds(options, totals), '--dryrun' in options, notes)
 
 
@@ -208,10 +185,10 @@ def earlyoom_options(arguments: List[str]) -> Dict[str, str]:
     """The options by their names, of those given twice the last; raises Unknown for what earlyoom would refuse."""
     try:
         options, rest = getopt.gnu_getopt(arguments, _SHORT_OPTIONS, _LONG_OPTIONS)
-    except getopt.GetoptError as exc:
-        raise Unknown('its arguments are not understood: %s' % _short(str(exc))) from None
+    except getopt.GetoptError:
+        raise Unknown('its arguments are not understood: an unknown option, or one that lacks its value') from None
     if rest:
-        raise Unknown('its arguments are not understood: %s is no option' % _short(rest[0]))
+        raise Unknown('its arguments are not understood: a word that is not an option')
     return dict(options)
 
 
@@ -251,7 +228,7 @@ def _pair(name: str, options: Dict[str, str]) -> Optional[Pair]:
     numbers = [_c_number(word) for word in words]
     values = [number for number in numbers if number is not None and 0 <= number <= most]
     if len(values) != len(words) or len(words) > 2 or not any(values):
-        raise Unknown('its arguments are not understood: %s %s' % (name, _short(options[name])))
+        raise Unknown('its arguments are not understood: the value of %s' % name)
     term, kill = (values + [values[0] / 2])[:2]
     return max(term, kill), kill
 
@@ -479,6 +456,9 @@ def _pressure(conf: Dict[str, Setting], settings: Dict[str, Setting]) -> Tuple[f
 # ------------------------------------------------------------------------ nohang
 
 _NOHANG_CONF = '/etc/nohang/nohang.conf'
+# The files of its own units. Any other one is a word of its command line, and is not named.
+_NOHANG_KNOWN = tuple(folder + '/etc/nohang/' + name
+                      for folder in ('', '/usr/local') for name in ('nohang.conf', 'nohang-desktop.conf'))
 _NOHANG_CONFIG_OPTIONS = ('-c', '--config')
 _SOFT_ACTION = '@SOFT_ACTION_RE_'
 _PYTHON_NUMBER = re.compile(r'\s*(\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*\Z')
@@ -488,15 +468,15 @@ _NOHANG_STEPS = (('warning', WARNING), ('soft', TERM), ('hard', KILL))
 def _nohang(host: Host, arguments: List[str]) -> Found:
     """What its configuration file says. It has no defaults: a setting that is missing keeps it from starting."""
     path = nohang_config_path(arguments)
-    info = host.stat(path)
-    if info is None or info.st_size > _MAX_CONFIG_BYTES:
-        raise Unknown('its configuration file %s is not there, or too long' % _short(path))
-    text = _conf_files.read_file(host, path)
+    data = host.read_named_file(path)
+    if data is None or len(data) > _MAX_CONFIG_BYTES:
+        raise Unknown('its configuration file is not there, or too long')
+    text = to_text(data)
     notes = _no_swap(_totals(host))
     if any(line.startswith(_SOFT_ACTION) for line in text.split('\n')):
         notes.append('for some processes it runs a command instead of SIGTERM (%s... in its configuration)'
                      % _SOFT_ACTION)
-    return Found(nohang_thresholds(nohang_settings(text), path), False, notes)
+    return Found(nohang_thresholds(nohang_settings(text), path if path in _NOHANG_KNOWN else None), False, notes)
 
 
 def nohang_config_path(arguments: List[str]) -> str:
@@ -507,7 +487,7 @@ def nohang_config_path(arguments: List[str]) -> str:
         if arguments[number] in _NOHANG_CONFIG_OPTIONS:
             path = ''.join(arguments[number + 1:number + 2])
     if not path.startswith('/'):
-        raise Unknown('its configuration file is told as %s, below a folder that is not known' % _short(path or '""'))
+        raise Unknown('its configuration file has no absolute path')
     return path
 
 
@@ -517,7 +497,7 @@ def nohang_settings(text: str) -> Dict[str, str]:
     return dict((key.strip(), value.strip()) for key, _equals, value in pairs)
 
 
-def nohang_thresholds(settings: Dict[str, str], path: str) -> List[Threshold]:
+def nohang_thresholds(settings: Dict[str, str], path: Optional[str]) -> List[Threshold]:
     """Low memory with low swap; where they are switched on, low memory with much zram, and with lasting pressure."""
     zram = _switch(settings, 'zram_checking_enabled')
     pressure = _switch(settings, 'psi_checking_enabled')
@@ -546,7 +526,7 @@ def _setting(settings: Dict[str, str], key: str) -> str:
 def _switch(settings: Dict[str, str], key: str) -> bool:
     value = _setting(settings, key)
     if value not in ('True', 'False'):
-        raise Unknown('its configuration file says %s = %s' % (key, _short(value)))
+        raise Unknown('its configuration file has a value for %s that is not understood' % key)
     return value == 'True'
 
 
@@ -555,7 +535,7 @@ def _nohang_number(settings: Dict[str, str], key: str, suffix: str = '') -> floa
     match = _PYTHON_NUMBER.match(value[:len(value) - len(suffix)]) if len(value) <= _MAX_NUMBER else None
     number = float(match.group(1)) if match and value.endswith(suffix) else math.inf
     if number > _MAX_KB / 1024:
-        raise Unknown('its configuration file says %s = %s' % (key, _short(value)))
+        raise Unknown('its configuration file has a value for %s that is not understood' % key)
     return number
 
 

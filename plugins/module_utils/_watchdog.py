@@ -13,6 +13,7 @@ SIGTERM makes it decide at once: it puts back, unless its state file is gone, wh
 """
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -27,7 +28,7 @@ try:
 except ImportError:  # left out of some small installations
     ctypes = None
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
     WATCHDOG,
     Pending,
@@ -147,6 +148,7 @@ def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pend
     """
     host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
     try:
+        _trust.check_record(host, '%s/%s' % (RUN_FOLDER, pending.name))
         answer = _asked(host, pending, steps)
         if 'error' in answer:
             raise WatchdogError(answer['error'])
@@ -285,6 +287,8 @@ class _Watchdog(object):
         made = self.host.locate(self.host.temporary_of(path))
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
+            # Held until this process ends, whatever ends it: by that the next run sees whether it lives.
+            fcntl.flock(self._state, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(self._state, dump(self.pending))
             os.rename(made, self.host.locate(path))
         except BaseException:

@@ -114,8 +114,9 @@ class WritableHost(Host):
 
     def copy_file(self, source: str, path: str) -> None:
         """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""
-        with naming(source), open(self.locate(source), 'rb') as stream:
-            data = stream.read()
+        data = self.read_bytes(source)
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
         self.replace_file(path, data, attributes=self.attributes(source), named_after=source)
 
     def open_private(self, path: str) -> int:

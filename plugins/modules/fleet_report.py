@@ -58,6 +58,8 @@ attributes:
   idempotent:
     support: full
 notes:
+  - In a folder that others can write to, a link and a file of somebody else are refused. Give no path that comes from
+    facts of a host.
   - Facts that are older than C(fact_caching_timeout) are not in the cache any more. Their hosts are listed as without
     facts.
   - The role P(oomkit.linux.oom_policy#role) leaves its facts there too, but not what it did.

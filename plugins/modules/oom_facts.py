@@ -253,8 +253,8 @@ ansible_facts:
               start with another value. It is C(null) where the file that tells may not be read.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
-            - C(file) is where it can be changed, C(null) where the program cannot be told another value or C(how) is
-              not known.
+            - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where
+              C(how) is not known, and where only a command line names the file.
           type: list
           elements: dict
           sample:
@@ -271,6 +271,8 @@ ansible_facts:
         userspace_killers:
           description:
             - earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by their own rules.
+            - They run as root, or as services of the system that hold C(CAP_KILL). Processes that only have such a name
+              are left out, with a warning.
           type: list
           elements: dict
           sample:
@@ -303,7 +305,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import Request, chosen_keys, oom_facts
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 
 
 def main() -> None:
@@ -321,7 +325,13 @@ def main() -> None:
                           to_integer('top', module.params['top'], minimum=0), module.params['cmdline'])
     except ConvertError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(ansible_facts={'oom': oom_facts(Host(), request)})
+    host = Host()
+    try:
+        host.helper = Helper({'host': host})
+        facts = host.call(oom_facts, host, request)
+    except OSError as exc:
+        module.fail_json(msg=explain(exc))
+    module.exit_json(ansible_facts={'oom': facts})
 
 
 if __name__ == '__main__':

@@ -263,6 +263,7 @@ userspace_killers:
     - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done,
       in the control groups of C(units) only (C(null) for the whole machine). C(text) says the same in words.
     - With C(dry_run) it never acts. C(reason) says why the thresholds are not known, and C(notes) what else counts.
+      They name options and no other words of a command line.
   returned: success
   type: list
   elements: dict
@@ -295,6 +296,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
@@ -314,8 +317,10 @@ def main() -> None:
         policy=dict(type='raw'),
         kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
+    host, manager = Host(), Manager(module.run_command)
     try:
-        result = run(module.params, manager=Manager(module.run_command))
+        host.helper = Helper({'host': host, 'manager': manager})
+        result = run(module.params, host, manager)
     except (ConvertError, Refusal, ManagerError) as exc:
         module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:

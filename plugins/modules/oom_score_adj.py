@@ -62,9 +62,14 @@ options:
         choices: [fail, warn, ignore]
   process:
     description:
-      - Running processes that are no service, chosen by exactly one of the suboptions. They are set live only, all
-        that match.
+      - Running processes that are no service, chosen by exactly one of the suboptions, or by O(process.comm) or
+        O(process.cmdline_regex) together with O(process.user). They are set live only, all that match.
       - The module itself and the processes it descends from never match, nor do kernel threads.
+      - Anybody may give a program any name and any arguments. A negative O(score_adj) for a process of a user who logs
+        in is refused, unless O(process.user) or O(force=true) asks for it. Users who log in have a user ID above 999,
+        without C(nobody) and those of C(DynamicUser=), or are told by the cgroup of their login.
+      - A process from which login sessions inherit their value, such as sshd, is refused at -1000 without
+        O(force=true). Other negative values are warned of.
     type: dict
     suboptions:
       pid:
@@ -80,9 +85,10 @@ options:
       cmdline_regex:
         description:
           - A Python regular expression that is searched for in the command line, with blanks between the arguments.
+          - Only the first 4096 bytes of the command line are searched. The expression has at most 1024 bytes.
         type: str
       user:
-        description: The effective user, by name or number.
+        description: The real and the effective user, by name or number.
         type: str
   state:
     description:
@@ -180,7 +186,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - The diff holds configured values and files, and no process numbers.
+      - The diff holds configured values and lines of files, and no process numbers.
   idempotent:
     support: full
 notes:
@@ -257,6 +263,14 @@ EXAMPLES = r'''
     process:
       user: nobody
     score_adj: 800
+    missing: ignore
+
+- name: Protect cron, and no program of other users that has its name
+  oomkit.linux.oom_score_adj:
+    process:
+      comm: cron
+      user: root
+    score_adj: -500
     missing: ignore
 
 - name: Take one service back
@@ -428,6 +442,13 @@ refusal:
   returned: failure, when it is a refusal
   type: str
   sample: other
+diff:
+  description:
+    - What changes, as before and after; of a file the lines that change, with three lines around them.
+    - Of a file that others may not read, by mode, access control list or folder, only settings of this collection.
+  returned: in diff mode
+  type: list
+  elements: dict
 '''
 
 from ansible.module_utils.basic import AnsibleModule
@@ -454,7 +475,8 @@ def main() -> None:
         forecast=dict(type='raw', default=5), protect=dict(type='list', elements='str'),
         forecast_assuming=dict(type='dict', options=dict(
             policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
-    end_with(module, lambda host: run(module.params, module.check_mode, host, Manager(module.run_command)))
+    manager = Manager(module.run_command)
+    end_with(module, lambda host: run(module.params, module.check_mode, host, manager), {'manager': manager})
 
 
 if __name__ == '__main__':

@@ -142,6 +142,13 @@ refusal:
   returned: failure, when it is a refusal
   type: str
   sample: container
+diff:
+  description:
+    - What changes, as before and after; of a file the lines that change, with three lines around them.
+    - Of a file that others may not read, by mode, access control list or folder, only settings of this collection.
+  returned: in diff mode
+  type: list
+  elements: dict
 '''
 
 from ansible_collections.oomkit.linux.plugins.module_utils._panic import VALUES, policy_of

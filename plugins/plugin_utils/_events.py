@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import socket
@@ -23,9 +24,17 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._kills import Kill, KillParser, kill_fact, parse_record
+from ansible_collections.oomkit.linux.plugins.module_utils._kills import (
+    LONGEST_MESSAGE_BYTES,
+    STARTS,
+    Kill,
+    KillParser,
+    kill_fact,
+    parse_record,
+    unescape,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import NO_LOG, LogError, LogFile
+from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import LONGEST_LINE_BYTES, NO_LOG, LogError, LogFile
 
 KMSG = '/dev/kmsg'
 _KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
@@ -34,10 +43,19 @@ _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer E
 _MOST_HOSTS = 1000  # of a central log, each with a parser of its own
 _PENDING = 200  # kills that are told but not chosen yet, per host
 # The tag right after the host is the kernel's; a stamp is "Nov 23 10:00:00" or ISO 8601.
-_LINE = re.compile(
-    br'(?:<[0-9]+>)?(?P<stamp>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+) (?P<host>\S+) '
-    br'kernel: (?:\[ *[0-9]+\.[0-9]+\] )?(?P<message>.*)\Z', re.DOTALL)
-_ESCAPED = re.compile(br'#([0-7]{3})')  # rsyslog's way to write control characters
+_HEAD = (br'(?:<[0-9]{1,4}>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^\s]{1,40}) '
+         br'([^\s]{1,255}) kernel: (?:\[ *[0-9]{1,12}\.[0-9]{1,9}\] )?')
+_LINE = re.compile(_HEAD + br'(.*)\Z', re.DOTALL)
+# A line that can be a kill, or tell why there is one. In a file with lines of others such are rare, and this looks at
+# each line once and for all, so that Python has no work with the rest.
+_KERNEL_LINE = re.compile(
+    br'\n(?=[<A-Z0-9][0-9a-z])' + _HEAD +
+    br'((?:oom-kill:constraint=CONSTRAINT_[A-Z_]+,[^\n]*,uid=|Tasks? in [^\n]* killed |'
+    br'(?:(?:Out of memory|Memory cgroup out of memory)(?: \([a-z_]{1,40}\))?: )?'
+    br'Kill(?:ed)? process [0-9]{1,10} \([^\n]{0,60}\)(?=[ ,])(?:, UID [0-9]{1,20})?,? '
+    br'(?:total-vm:[0-9]{1,20}kB, anon|score ))[^\n]*)')
+_OCTAL = re.compile(br'#([0-3][0-7]{2})')  # rsyslog writes control characters so
+_OCTAL_BYTES = {b'%03o' % code: bytes([code]) for code in range(256)}
 _ISO = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
 
 
@@ -145,6 +163,9 @@ class Told:
     def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
         """One message; the events that it completes."""
         self._parser.feed(since_boot_us, message)
+        return self._events(when) if self._parser.kills else []
+
+    def _events(self, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
         events = []
         while self._parser.kills:
             kill = self._parser.kills.popleft()
@@ -217,6 +238,7 @@ def _since_boot(kill: Kill) -> str:
     return _utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
 
 
+@functools.lru_cache(maxsize=16)
 def _utc(seconds: float) -> str:
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
 
@@ -228,12 +250,12 @@ async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], No
     """The kills that lines of a log tell of, over its rotation, as often as the wish says."""
     log = None
     try:
-        log, hosts = LogFile(wish.path, wish.replay), Hosts()
+        log, hosts = LogFile(wish.path, wish.replay, select=kernel_lines), Hosts()
         while True:
             for lines in log.chunks():
                 if log.was_cut():
                     hosts.lose()
-                events = [event for line in lines for event in hosts.feed(line)]
+                events = [event for line in lines for event in hosts.take(*line)]
                 if events:
                     yield events
                 await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
@@ -260,16 +282,26 @@ class Hosts:
 
     def feed(self, line: bytes) -> list[dict[str, t.Any]]:
         """One line; the events that it completes. A line that is not the kernel's is passed over."""
-        match = _LINE.match(line)
-        if match is None:
+        match = _LINE.match(line) if len(line) <= LONGEST_LINE_BYTES else None
+        return [] if match is None else self.take(*match.groups())
+
+    def take(self, stamp: bytes, host: bytes, message: bytes) -> list[dict[str, t.Any]]:
+        """The same of a line that is in its parts."""
+        if len(message) > LONGEST_MESSAGE_BYTES or not message.startswith(STARTS):
             return []
-        host = match['host']
-        told = self._told.pop(host, None) or Told(_plain(host), self._lost)
-        self._told[host] = told
-        if len(self._told) > _MOST_HOSTS:
-            self._told.popitem(last=False)
-        message = _ESCAPED.sub(lambda octal: bytes([int(octal[1], 8) & 255]), match['message'])
-        return told.feed(0, message, when=lambda _kill: _stamp(match['stamp']))
+        told = self._told.get(host)
+        if told is None:
+            told = self._told[host] = Told(_plain(host), self._lost)
+            if len(self._told) > _MOST_HOSTS:
+                self._told.popitem(last=False)
+        else:
+            self._told.move_to_end(host)
+        return told.feed(0, unescape(message, _OCTAL, _OCTAL_BYTES), lambda _kill: _stamp(stamp))
+
+
+def kernel_lines(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """(stamp, host, message) of those lines of a block that can tell of a kill."""
+    return _KERNEL_LINE.findall(b'\n' + block)
 
 
 def _stamp(stamp: bytes) -> str:
@@ -279,4 +311,4 @@ def _stamp(stamp: bytes) -> str:
         with contextlib.suppress(ValueError, OverflowError):
             when = datetime.fromisoformat(text.replace('Z', '+00:00'))
             return when.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
-    return _utc(time.time())
+    return _utc(int(time.time()))

@@ -2,19 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as files: HTML for people, JSON lines and CSV for other tools. Each is whole or not there."""
+"""The report as files: HTML for people, JSON lines and CSV for other tools."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import filecmp
 import json
-import os
-import stat
-import tempfile
 import typing as t
+import unicodedata
 
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import (
     LEVEL_NAMES,
     Fleet,
@@ -24,9 +21,12 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import (
     victim_group,
 )
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import Record, plain
+from ansible_collections.oomkit.linux.plugins.plugin_utils._report_file import write
 
-# What makes a spreadsheet take a text for a formula.
-_FORMULA = ('=', '+', '-', '@')
+# What makes a spreadsheet take a text for a formula, where a cell may begin, and what may stand before it in a cell.
+_FORMULA = ('=', '+', '-', '@', '\N{MINUS SIGN}')
+_SEPARATORS = ',;|\t\r\n'
+_QUOTES = '"\''
 CSV_COLUMNS = (
     'host', 'status', 'message', 'level', 'problems', 'gathered_at', 'mode', 'enforced', 'limit_kb', 'committed_kb',
     'headroom_kb', 'used_percent', 'memory_total_kb', 'memory_available_kb', 'swap_total_kb', 'swap_free_kb',
@@ -55,12 +55,12 @@ def csv_rows(fleet: Fleet) -> t.Iterator[list[t.Any]]:
 
 def write_text(path: str, pieces: t.Iterable[str]) -> bool:
     """Write a file, replacing the one that is there in one step; whether it is another one now. Raises OSError."""
-    return _write(path, lambda file: file.writelines(pieces))
+    return write(path, lambda file: file.writelines(pieces))
 
 
 def write_csv(path: str, rows: t.Iterable[list[t.Any]]) -> bool:
     """Write a CSV file in the same way. Raises OSError."""
-    return _write(path, lambda file: csv.writer(file, lineterminator='\n').writerows(rows))
+    return write(path, lambda file: csv.writer(file, lineterminator='\n').writerows(rows))
 
 
 def _all(fleet: Fleet) -> list[Record]:
@@ -75,40 +75,25 @@ def _judgement(record: Record) -> dict[str, t.Any]:
 
 
 def _cell(value: t.Any) -> t.Any:
-    """A text that a spreadsheet would run is quoted, as OWASP advises; a number stays one."""
+    """A text that no spreadsheet takes for a formula, whichever separator it goes by; a number stays one."""
     if value is None:
         return ''
     if isinstance(value, bool):
         return str(value).lower()
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return _without_formula(harmless(value)) if isinstance(value, str) else value
 
 
-def _write(path: str, fill: t.Callable[[t.TextIO], None]) -> bool:
-    """A pipe or a terminal is written to as it is; a link stays, and what it names is replaced."""
-    place = os.path.realpath(os.path.expanduser(path))
-    if os.path.exists(place) and not stat.S_ISREG(os.stat(place).st_mode):
-        with open(place, 'w', encoding='utf-8', newline='') as file:
-            fill(file)
-        return True
-    handle, name = tempfile.mkstemp(prefix='.fleet-report-', dir=os.path.dirname(place))
-    try:
-        with open(handle, 'w', encoding='utf-8', newline='') as file:
-            os.fchmod(file.fileno(), _mode(place))
-            fill(file)
-        if os.path.exists(place) and filecmp.cmp(name, place, shallow=False):
-            os.unlink(name)
-            return False
-        os.replace(name, place)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return True
+def _without_formula(text: str) -> str:
+    """The text with an apostrophe before what could start a formula.
 
-
-def _mode(place: str) -> int:
-    """The permissions that an existing file has, and those of any new file else."""
-    with contextlib.suppress(FileNotFoundError):
-        return stat.S_IMODE(os.stat(place).st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    A spreadsheet that goes by another separator than the comma begins a cell in the middle of a text, and may leave
+    out blanks and quotes at its beginning. Characters such as the wide equals sign count too.
+    Source: OWASP, CSV Injection.
+    """
+    found, starts = [], True
+    for char in text:
+        if starts and unicodedata.normalize('NFKC', char)[:1] in _FORMULA:
+            found.append("'")
+        starts = char in _SEPARATORS or starts and (char.isspace() or char in _QUOTES)
+        found.append(char)
+    return ''.join(found)

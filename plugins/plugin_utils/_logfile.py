@@ -27,16 +27,25 @@ class LogError(Exception):
     """Why the file cannot be followed (any more)."""
 
 
+Select = t.Callable[[bytes], list[t.Any]]  # what is wanted of whole lines
+
+
+def split(block: bytes) -> list[bytes]:
+    """All lines that are not too long."""
+    return [line for line in block.split(b'\n')[:-1] if len(line) <= LONGEST_LINE_BYTES]
+
+
 class _Tail:
     """One open file: what is added to it, in whole lines."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, select: Select) -> None:
         """Raises OSError, and LogError for what is no file: it might answer for ever, or never."""
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise LogError(NO_LOG)
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._rest = b''
         self._too_long = False
+        self._select = select
         status = os.fstat(self._fd)
         self.inode = status.st_dev, status.st_ino
 
@@ -58,37 +67,40 @@ class _Tail:
         self._rest, self._too_long = b'', False
         return True
 
-    def chunks(self) -> t.Iterator[list[bytes]]:
+    def chunks(self) -> t.Iterator[list[t.Any]]:
         """The lines of a piece of what was added, piece by piece. Raises OSError."""
         while True:
             chunk = os.read(self._fd, _CHUNK_BYTES)
             if not chunk:
                 return
-            *lines, self._rest = (self._rest + chunk).split(b'\n')
-            if lines and self._too_long:
-                del lines[0]
+            whole, end, rest = chunk.rpartition(b'\n')
+            block = self._rest + whole + end if end else b''
+            self._rest = rest if end else self._rest + chunk
+            if end and self._too_long:
+                block = block[block.index(b'\n') + 1:]
                 self._too_long = False
             if len(self._rest) > LONGEST_LINE_BYTES:
                 self._rest, self._too_long = b'', True
-            yield [line for line in lines if len(line) <= LONGEST_LINE_BYTES]
+            yield self._select(block)
 
-    def unfinished(self) -> list[bytes]:
+    def unfinished(self) -> list[t.Any]:
         """The last line where nothing will end it any more; none where this is the end of one that is too long."""
-        return [self._rest] if self._rest and not self._too_long else []
+        return self._select(self._rest + b'\n') if self._rest and not self._too_long else []
 
 
 class LogFile:
     """The lines that are added to what is at a path, in order, whatever happens to it."""
 
-    def __init__(self, path: str, replay: bool, clock: t.Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: str, replay: bool, clock: t.Callable[[], float] = time.monotonic,
+                 select: Select = split) -> None:
         """Begins at the end of what is there, or with ``replay`` at its start. Raises LogError."""
-        self._path, self._clock = path, clock
+        self._path, self._clock, self._select = path, clock, select
         self._old: list[tuple[_Tail, float]] = []  # with the time when something was read of it the last time
         self._tail: _Tail | None = None
         self._refused_since_s: float | None = None
         self._cut = False
         try:
-            self._tail = _Tail(path)
+            self._tail = _Tail(path, select)
             if not replay:
                 self._tail.skip()
         except FileNotFoundError:
@@ -110,7 +122,7 @@ class LogFile:
         cut, self._cut = self._cut, False
         return cut
 
-    def chunks(self) -> t.Iterator[list[bytes]]:
+    def chunks(self) -> t.Iterator[list[t.Any]]:
         """What was added since the last time, a list of lines for each piece of the file. Raises LogError."""
         try:
             self._look()
@@ -129,7 +141,7 @@ class LogFile:
             if self._tail is not None and (status.st_dev, status.st_ino) == self._tail.inode:
                 self._refused_since_s = None
                 return
-            tail = _Tail(self._path)
+            tail = _Tail(self._path, self._select)
         except FileNotFoundError:
             self._refused_since_s = None
             return
@@ -143,7 +155,7 @@ class LogFile:
             self._old.append((self._tail, self._clock()))
         self._tail = tail
 
-    def _of_old(self) -> t.Iterator[list[bytes]]:
+    def _of_old(self) -> t.Iterator[list[t.Any]]:
         """What is still added to renamed files. They are let go when the new one is in use and they are quiet."""
         in_use = self._tail is not None and not self._tail.is_empty()
         kept = []

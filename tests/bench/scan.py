@@ -3,8 +3,9 @@
 """How fast oom_facts finds the most likely victims among ten thousand processes, and oom_forecast_info the next ones.
 
 Side by side, in turn, in one run: a C program that opens, reads and closes only /proc/PID/oom_score of each process
-(the floor), the module's own scan (scores, ten candidates with all their details, those at -1000), and ps sorted by
-oom. The times are the best of all rounds: what others do on the machine only ever makes a round slower.
+(the floor), the module's own scan (scores, ten candidates with all their details, those at -1000, in a helper process
+that is forked for it), and ps sorted by oom. The times are the best of all rounds: what others do on the machine only
+ever makes a round slower.
 
 Two cases are measured. "usual": a dozen processes are larger than the idle ones, as on a server, and the ten candidates
 are among them: the targets hold for this case. "one score": ten candidates are wanted out of the idle ones too. A step
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -43,6 +45,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E40
     _environment,
     _facts,
     _forecast_module,
+    _helper,
     _sysinfo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host  # noqa: E402
@@ -111,16 +114,32 @@ def beyond_the_crowd() -> int:
     return sum(count for score, count in scores.items() if score > crowded)
 
 
-def scan_ms(top: int) -> float:
-    """What the module does for its keys candidates and unkillable."""
-    begin = time.perf_counter()
+@contextlib.contextmanager
+def helped(**shared: object) -> Iterator[Host]:
+    """A host as the modules have it: a helper process, forked first, reads the processes."""
     host = Host()
+    host.helper = _helper.Helper({'host': host, **shared})
+    try:
+        yield host
+    finally:
+        host.helper.close()
+
+
+def scan(host: Host, top: int) -> list[dict]:
+    """The keys candidates and unkillable, in the helper."""
     with Processes(host) as processes:
         census = _candidates.Candidates(host, processes, _sysinfo.total_pages(host),
                                         _environment.pid_namespace(host) == 'init')
-        candidates = census.candidates(top, False)
         census.unkillable()
-    elapsed_ms = (time.perf_counter() - begin) * 1000
+        return census.candidates(top, False)
+
+
+def scan_ms(top: int) -> float:
+    """What the module does for its keys candidates and unkillable."""
+    begin = time.perf_counter()
+    with helped() as host:
+        candidates = host.call(scan, host, top)
+        elapsed_ms = (time.perf_counter() - begin) * 1000
     if len(candidates) < min(top, CANDIDATES):
         sys.exit('The scan found only %d candidates.' % len(candidates))
     return elapsed_ms
@@ -129,16 +148,23 @@ def scan_ms(top: int) -> float:
 def killers_ms() -> float:
     """What the module does for its key userspace_killers: the name of every process."""
     begin = time.perf_counter()
-    with Processes(Host()) as processes:
-        _candidates.userspace_killers(processes, processes.named(_census.KILLERS).found)
-    return (time.perf_counter() - begin) * 1000
+    with helped() as host:
+        host.call(killers, host)
+        return (time.perf_counter() - begin) * 1000
+
+
+def killers(host: Host) -> list[dict]:
+    """The key userspace_killers, in the helper."""
+    with Processes(host) as processes:
+        return _candidates.userspace_killers(processes, processes.named(_census.KILLERS).found)
 
 
 def facts_ms() -> float:
     """All that the module oom_facts does without options."""
     begin = time.perf_counter()
-    _facts.oom_facts(Host(), _facts.Request(_facts.chosen_keys(['all']), CANDIDATES, False))
-    return (time.perf_counter() - begin) * 1000
+    with helped() as host:
+        host.call(_facts.oom_facts, host, _facts.Request(_facts.chosen_keys(['all']), CANDIDATES, False))
+        return (time.perf_counter() - begin) * 1000
 
 
 def run_command(args: list[str], **_options: object) -> tuple[int, bytes, bytes]:
@@ -150,9 +176,11 @@ def run_command(args: list[str], **_options: object) -> tuple[int, bytes, bytes]
 def forecast_ms() -> float:
     """All that the module oom_forecast_info does without options."""
     names = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
+    manager = Manager(run_command)
     begin = time.perf_counter()
-    result = _forecast_module.run(dict(dict.fromkeys(names), kills=5), manager=Manager(run_command))
-    elapsed_ms = (time.perf_counter() - begin) * 1000
+    with helped(manager=manager) as host:
+        result = _forecast_module.run(dict(dict.fromkeys(names), kills=5), host, manager)
+        elapsed_ms = (time.perf_counter() - begin) * 1000
     if result['outcome'] != 'kill' or len(result['kill_order']) < 5:
         sys.exit('The forecast says %s (%s).' % (result['outcome'], result['reason']))
     return elapsed_ms

@@ -109,7 +109,7 @@ with _held.Held(host, first) as held:
     seen = held.look()
     again(first)
     wrote, read = held.write_score_adj(99), held.read('stat')
-group = _groups.MatchGroup(lambda: [first], lambda held: True, [])
+group = _groups.TheseProcesses([seen])
 target = _live.Target('x', group, 98)
 target._set(host, seen, 98)
 print(json.dumps([wrote, read, target.changed, int(open('/proc/%d/oom_score_adj' % first).read())]))

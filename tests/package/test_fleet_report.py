@@ -148,6 +148,25 @@ def test_the_role(command, inventory, tmp_path):
     assert one['gathered_at'] and one['victim']
 
 
+def test_only_the_role_says_what_the_role_did(command, inventory, tmp_path):
+    """Any module of a host that was taken over can return a fact of that name."""
+    liar = tmp_path / 'liar'
+    liar.write_text("""#!/bin/sh\necho '{"ansible_facts": {"oom_policy_result": {"changed": true}}}'\n""")
+    liar.chmod(0o755)
+    hosts = inventory(liar=dict(LOCAL, ansible_python_interpreter=str(liar)), honest=LOCAL)
+    done = command('ansible', 'liar', '-i', hosts, '-m', 'ansible.builtin.ping', cwd=tmp_path, **ENABLED)
+    assert 'OOM FLEET' not in done.stdout and not (tmp_path / 'oom-fleet-report.html').exists()
+
+
+def test_variables_of_a_play_without_our_modules_do_not_count(command, inventory, tmp_path):
+    """The playbook report gives its options as variables of its play, also behind another playbook."""
+    (tmp_path / 'both.yml').write_text(yaml.safe_dump([
+        {'hosts': 'all', 'gather_facts': False, 'tasks': [{FACTS: {}}]},
+        {'hosts': 'all', 'gather_facts': False, 'vars': {'fleet_report_html': 'second.html'}, 'tasks': []}]))
+    command('ansible-playbook', '-i', inventory(a=LOCAL), tmp_path / 'both.yml', cwd=tmp_path, **ENABLED)
+    assert [path.name for path in tmp_path.glob('*.html')] == ['oom-fleet-report.html']
+
+
 # ---------------------------------------------------------------- runner and pull
 
 def test_ansible_runner(command, tmp_path):

@@ -43,6 +43,22 @@ def test_group_defaults_reach_every_member(group, command, tmp_path):
     assert shown.count('+++ after: /etc/sysctl.d/98-group-default.conf') == 2  # of the two that set sysctls
 
 
+def test_a_result_holds_a_diff_in_diff_mode_only(group, command, tmp_path):
+    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'dump_tasks': False},
+              'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
+    options = {'runtime': False, 'force': True, 'conflicts': 'warn'}
+    tasks = []
+    for name in group:
+        for mode in (False, True):
+            tasks += [{'oomkit.linux.' + name: dict(options, **values[name]), 'check_mode': True, 'diff': mode,
+                       'register': 'result'},
+                      {'ansible.builtin.assert': {'that': "('diff' in result) is " + str(mode).lower()}}]
+    (tmp_path / 'play.yml').write_text(json.dumps([{'hosts': 'localhost', 'gather_facts': False, 'tasks': tasks}]))
+    shown = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e',
+                    'ansible_python_interpreter={{ ansible_playbook_python }}', tmp_path / 'play.yml').stdout
+    assert 'ok=%d ' % len(tasks) in shown and 'failed=0' in shown
+
+
 def test_nothing_is_waived(checkout):
     assert not list((checkout / 'tests').glob('sanity/ignore-*.txt'))
     assert not (checkout / '.ansible-lint-ignore').exists()

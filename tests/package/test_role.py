@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import hostile
 import pytest
 import task_log
 import yaml
@@ -35,9 +36,10 @@ SHOW = {'ansible.builtin.debug': {'msg': {'result': '{{ oom_policy_result }}', '
 def play(command, tmp_path):
     """Plays the role on this machine in check mode: the tasks that ran, and what was printed."""
 
-    def run(*inclusions, expect=0, show=None, **variables):
+    def run(*inclusions, expect=0, show=None, before=None, **variables):
         role = {'name': 'oomkit.linux.oom_policy', 'public': True}
-        tasks = [*({'ansible.builtin.include_role': role, 'vars': wish, 'tags': 'always'} for wish in inclusions),
+        tasks = [*([before] if before else []),
+                 *({'ansible.builtin.include_role': role, 'vars': wish, 'tags': 'always'} for wish in inclusions),
                  show or SHOW]
         book = [{'hosts': 'all', 'gather_facts': False, 'connection': 'local', 'tasks': tasks}]
         (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
@@ -89,6 +91,29 @@ def test_every_profile_is_data_and_says_why(checkout, options, name):
 def test_the_profiles_are_those_of_the_argument_spec(checkout, options):
     files = sorted(path.stem for path in (checkout / ROLE / 'profiles').glob('*.yml'))
     assert sorted(options['oom_policy_profile']['choices']) == sorted([*files, 'none']) and files == sorted(PROFILES)
+    assert sorted(load(checkout, 'vars/main.yml')['__oom_policy_profiles']) == files
+
+
+def test_all_variables_of_the_role_are_refused_as_facts(checkout):
+    """tasks/facts.yml goes by how their names begin."""
+    names = hostile.set_by_role(checkout)
+    assert len(names) > 60
+    assert [name for name in names if not re.match('(__)?oom_policy_', name)] == []
+
+
+@pytest.mark.parametrize('name', ['../../../../secret', 'nope', ['java'], 'java.yml/../java', None])
+def test_a_name_that_is_no_profile_is_no_path(play, name):
+    """Where the profile is used, and not only where the arguments are checked."""
+    show = {'ansible.builtin.debug': {'msg': '{{ __oom_policy_settings }}'},
+            'vars': {'oom_policy_profile': name, 'role_path': str(CHECKOUT / ROLE)}}
+    assert 'there is no such profile; take one of' in play({}, show=show, expect=2)[1]
+
+
+@pytest.mark.parametrize('fact', ['oom_policy_panic', 'oom_policy_result', '__oom_policy_r_x', 'inventory_hostname'])
+def test_facts_that_would_be_variables_of_the_role_are_refused_before_its_first_module(play, fact):
+    given = {'ansible.builtin.set_fact': {fact: 'localhost', 'cacheable': True}}
+    tasks, said = play({}, before=given, expect=2)
+    assert 'The facts of this host hold %s,' % fact in said and task_log.on_the_host(tasks) == []
 
 
 def test_without_variables_it_reports_and_changes_nothing(play):
@@ -291,3 +316,17 @@ def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, s
         modules = [task['status'] for task in task_log.read(log) if task['action'].startswith('oomkit.linux.')]
         assert modules.count(status) == 1 and 'ok' in modules
         assert not re.search(r'(ok|changed|included): .*never', done.stdout), done.stdout
+
+
+def test_a_host_cannot_pretend_that_it_got_to_its_end(command, tmp_path):
+    """By a fact that is called as the result of the role, or as the name of another host."""
+    liar = tmp_path / 'liar'
+    liar.write_text("""#!/bin/sh\necho '{"ansible_facts": {"oom_policy_result": {"changed": true}}}'\n""")
+    liar.chmod(0o755)
+    (tmp_path / 'hosts').write_text('liar ansible_python_interpreter=%s\nnever\n' % liar)
+    stop = {'ansible.builtin.import_tasks': str(CHECKOUT / 'playbooks/tasks/stop.yml')}
+    (tmp_path / 'play.yml').write_text(yaml.safe_dump([{
+        'hosts': 'all', 'gather_facts': False, 'serial': 1, 'connection': 'local',
+        'tasks': [stop, {'ansible.builtin.ping': {}}]}]))
+    done = command('ansible-playbook', '-i', tmp_path / 'hosts', tmp_path / 'play.yml', check=False)
+    assert done.returncode == 2 and 'it did not get to its end on liar.' in ' '.join(done.stdout.split()), done.stdout

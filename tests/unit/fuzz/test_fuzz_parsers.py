@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inputs import changed, fuzz, hostile_bytes, hostile_text, values
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _access,
     _adj_record,
     _boot,
     _confirm_state,
@@ -23,7 +24,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _numa,
     _openrc,
     _originals,
-    _proc,
     _processes,
     _snapshot,
     _sysctl_file,
@@ -66,7 +66,7 @@ OF_BYTES = {
     'start': (_processes.parse_start_ticks, STAT),
     'cgroup': (_processes.parse_cgroup, CGROUP),
     'unit of a cgroup': (_processes.unit_of, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
-    'user': (_proc.parse_effective_uid, STATUS),
+    'user': (_access.parse_uids, STATUS),
     'nodes': (_numa.allowed, STATUS),
     'record of the log': (_kills.parse_record, KMSG[0]),
     'originals': (_originals.parse, b'{"vm.overcommit_memory": 1}'),

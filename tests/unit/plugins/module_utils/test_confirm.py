@@ -441,16 +441,25 @@ def test_the_file_of_another_boot_or_a_damaged_one_is_cleared_away(machine, text
 
 
 @pytest.mark.parametrize('text', ['{', '{"of": "a later version"}', '{"boot": "b0"}'])
-def test_no_file_is_cleared_away_that_may_be_a_living_watchdogs(machine, monkeypatch, text):
+def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch, text):
     """It would take that for the confirmation."""
-    machine.put('/run/oomkit/overcommit-x', text)
+    _result, pending = wait(machine)
+    path = '/run/oomkit/' + pending.name
+    machine.put(path, text)  # into the same file, which the watchdog holds
+    go(machine, mode='always')
+    assert machine.get(path) == text
+    kill_watchdog(machine, pending)
+    fails(monkeypatch, 'flock', lambda *_args: True, errno.ENOMEM, owner=_confirm_state.fcntl)
+    go(machine, mode='always')
+    assert machine.get(path) == text  # it could not be told
+    monkeypatch.undo()
+    go(machine, mode='always')
+    assert machine.get(path) is None
+
+
+def test_a_process_of_anybody_called_as_the_watchdog_keeps_nothing_from_being_cleared_away(machine):
+    machine.put('/run/oomkit/overcommit-x', '{')
     machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG))
-    go(machine, mode='always')
-    assert machine.get('/run/oomkit/overcommit-x') == text
-    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG).replace(' S ', ' Z '))
-    fails(monkeypatch, 'names', lambda path: path == '/proc', errno.ENOMEM, owner=machine)
-    go(machine, mode='always')
-    assert machine.get('/run/oomkit/overcommit-x') == text
     go(machine, mode='always')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
@@ -773,7 +782,7 @@ def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_do
 
         def then_fail(*args):
             won = late(*args)
-            owner, name = (_confirm, 'make_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
+            owner, name = (_confirm, 'look_and_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
             patch.setattr(owner, name, failing)
             return won
 

@@ -10,7 +10,7 @@ import signal
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _shown, _startable
+from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _shown, _spawn_probe
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -21,6 +21,7 @@ class Module:
     """What of AnsibleModule an ending needs."""
 
     check_mode = True
+    _diff = True
 
     def __init__(self):
         self.warnings = []
@@ -49,10 +50,10 @@ def test_programs_that_are_started_can_be_asked_how_they_ended():
     """Whoever started the module may have ignored SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
     module, old = Module(), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        _ending.end_with(module, lambda _host: {'warnings': [], 'answers': _startable.probe()})
+        _ending.end_with(module, lambda _host: {'warnings': [], 'answers': _spawn_probe.probe()})
     finally:
         signal.signal(signal.SIGCHLD, old)
-    assert os.geteuid() or set(module.result['answers'].values()) == {0}
+    assert module.result['answers'] == {who: ['started', 0] for who in (_spawn_probe.ROOT, _spawn_probe.OTHERS)}
 
 
 NAMES = ['zz-caf\udce9.conf', 'zz\x1b[2Jevil\n.conf', 'zz\u202e.conf']
@@ -87,6 +88,25 @@ def test_messages_can_be_printed(error):
     with pytest.raises(Failed) as caught:
         _ending.end_with(Module(), fail)
     assert caught.value.args[0]['msg'].isprintable()
+
+
+def test_an_exception_that_nobody_foresaw_is_told_without_its_text():
+    """It can quote a line of a file that others may not read."""
+    def fail(_host):
+        int('hunter2')
+
+    with pytest.raises(Failed) as caught:
+        _ending.end_with(Module(), fail)
+    assert 'ValueError in test_ending.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
+
+
+def test_a_diff_is_returned_in_diff_mode_only():
+    """Registered results, logs and other programs hold none otherwise."""
+    for mode in (False, True):
+        module = Module()
+        module._diff = mode
+        _ending.end_with(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
+        assert module.result == dict({'changed': True}, **({'diff': [{'before': 'a\n'}]} if mode else {}))
 
 
 def test_the_content_of_files_keeps_its_lines():

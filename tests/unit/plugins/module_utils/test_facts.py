@@ -36,6 +36,7 @@ def add_process(box, pid, score, adj=0, rss_kb=4000, name=b'daemon', cgroup=b'0:
     box.put(folder + 'status', STATUS % (uid, uid, uid, uid, rss_kb, 64, 0))
     box.put(folder + 'stat', '%d (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 1 1\n' % (pid, start_ticks))
     box.put(folder + 'comm', name + b'\n')
+    box.put(folder + 'uid_map', box.get('/proc/self/uid_map'))
     box.put(folder + 'cgroup', cgroup)
     box.put(folder + 'cmdline', b'/usr/sbin/daemon\0--password\0se\ncret\0')
 

@@ -4,12 +4,15 @@
 
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _live
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors
+from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _live, _other_init, _service_module
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors, identify
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 
 @pytest.fixture
@@ -87,3 +90,87 @@ def test_a_real_process():
         if child:
             os.kill(child, 9)
             os.waitpid(child, 0)
+
+
+# ------------------------------------------------- from the first look to the last write
+
+def reuse(machine, pid, **other):
+    """The process ends, and its number is another one's."""
+    machine.end(pid)
+    machine.process(pid, start=999, **other)
+
+
+def after_the_plan(monkeypatch, change):
+    """Between the plan of the module and its first write."""
+    before_and_after = _service_module.before_and_after
+
+    def changed(*args):
+        change()
+        return before_and_after(*args)
+
+    monkeypatch.setattr(_service_module, 'before_and_after', changed)
+
+
+@pytest.mark.parametrize('process', [{'pid': 40}, {'pidfile': '/run/x.pid'}])
+def test_the_number_that_was_asked_for_is_that_of_one_process(machine, monkeypatch, process):
+    machine.process(40, uid=1000)
+    machine.put('/run/x.pid', '40\n')
+    after_the_plan(monkeypatch, lambda: reuse(machine, 40))
+    machine.run(process=process, score_adj=500)
+    assert machine.adj(40) == 0
+
+
+def test_a_rule_is_asked_of_the_process_that_is_written_to(machine, monkeypatch):
+    machine.process(40, uid=1000)
+    after_the_plan(monkeypatch, lambda: reuse(machine, 40, uid=0))
+    machine.run(process={'user': '1000'}, score_adj=500)
+    assert machine.adj(40) == 0
+
+
+def test_the_main_process_of_another_init_is_one_process(tmp_path, monkeypatch):
+    machine = ServiceMachine(tmp_path, init='other')
+    machine.process(40, name='daemon')
+    machine.process(41, parent=40, name='daemon')
+    machine.put('/run/daemon.pid', '40\n')
+    after_the_plan(monkeypatch, lambda: (reuse(machine, 40), machine.process(42, parent=40, start=1000)))
+    machine.run(name='daemon', score_adj=500, persistent=False)
+    assert [machine.adj(pid) for pid in (40, 41, 42)] == [0, 0, 0]
+
+
+def test_children_of_a_process_that_ended_meanwhile_are_left_out(machine, monkeypatch):
+    """The number of 41 may have been another process's when 42 was looked at."""
+    for pid, parent in ((40, 1), (41, 40), (42, 41)):
+        machine.process(pid, parent=parent)
+    group = _other_init.TreeGroup(machine, identify(machine, 40))
+    assert [one.pid for one in group.look(machine)] == [40, 41, 42]
+    original = _other_init._all
+
+    def ends_after_the_look(host):
+        yield from original(host)
+        reuse(machine, 41)
+
+    monkeypatch.setattr(_other_init, '_all', ends_after_the_look)
+    assert [one.pid for one in group.look(machine)] == [40, 41]
+
+
+def test_of_processes_nested_deeply_each_is_looked_at_once(machine):
+    for pid in range(100, 700):
+        machine.process(pid, parent=pid - 1 if pid > 100 else 1)
+    seconds = []
+    for top in (500, 100):  # of 200 and of 600
+        start = time.monotonic()
+        found = _other_init.TreeGroup(machine, identify(machine, top)).look(machine)
+        seconds.append(time.monotonic() - start)
+        assert len(found) == 700 - top
+    assert seconds[1] < 4 * seconds[0]
+
+
+def test_a_process_is_looked_at_only_when_the_tick_of_its_start_is_over():
+    """Whatever gets its number later has another start time then."""
+    host, ticks_per_s = Host(), os.sysconf('SC_CLK_TCK')
+    for _round in range(20):
+        with subprocess.Popen(['sleep', '60']) as child:
+            seen = identify(host, child.pid)
+            now_ticks = time.clock_gettime(time.CLOCK_BOOTTIME) * ticks_per_s
+            child.kill()
+        assert now_ticks >= seen.start_ticks + 1

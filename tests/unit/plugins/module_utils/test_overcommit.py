@@ -418,7 +418,7 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
 def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine, monkeypatch):
     from ansible_collections.oomkit.linux.plugins.module_utils import _sysctl_module
 
-    def out_of_memory(_files):
+    def out_of_memory(_host, _files):
         raise MemoryError
 
     monkeypatch.setattr(_sysctl_module, 'describe_files', out_of_memory)
@@ -426,56 +426,6 @@ def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine,
     with pytest.raises(MemoryError):
         run(machine, 'panic_on_oom', policy='panic', reboot_after=9)
     assert machine.state == state and machine.tree() == before
-
-
-def test_a_user_who_cannot_start_programs_for_a_moment_is_asked_again(machine, monkeypatch):
-    """Else it would excuse a limit under which he never can."""
-    from ansible_collections.oomkit.linux.plugins.module_utils import _apply
-    answers = [{'root': 0, 'others': errno.EAGAIN}, {'root': 0, 'others': 0}, {'root': 0, 'others': errno.ENOMEM}]
-    monkeypatch.setattr(_apply, 'probe', lambda: answers.pop(0))
-    with pytest.raises(ApplyError, match='others cannot start a program any more.*Everything was put back'):
-        run(machine, 'overcommit', mode='never', ratio=90)
-
-
-@pytest.mark.parametrize('error', [errno.EAGAIN, errno.EINTR, errno.EIO, errno.ENOMEM])
-def test_only_a_lack_of_memory_is_told_as_one(machine, monkeypatch, error):
-    from ansible_collections.oomkit.linux.plugins.module_utils import _apply
-    answers = [{'root': 0, 'others': 0}, {'root': 0, 'others': error}]
-    monkeypatch.setattr(_apply, 'probe', lambda: answers.pop(0))
-    with pytest.raises(ApplyError, match='others.*%s.*Everything was put back' % os.strerror(error)) as caught:
-        run(machine, 'overcommit', mode='never', ratio=90)
-    assert ('CommitLimit' in str(caught.value)) is (error == errno.ENOMEM)
-    assert ('not for lack of memory' in str(caught.value)) is (error != errno.ENOMEM)
-
-
-@pytest.mark.parametrize('error, times, answer', [
-    (errno.EAGAIN, 1, 0), (errno.EINTR, 1, 0), (errno.EAGAIN, 2, errno.EAGAIN), (errno.EIO, 1, errno.EIO)])
-def test_what_may_pass_is_tried_once_more(monkeypatch, error, times, answer):
-    from ansible_collections.oomkit.linux.plugins.module_utils import _startable
-    real, left, parent = os.fork, [error] * times, os.getpid()
-
-    def fork():
-        if left and os.getpid() == parent:
-            raise OSError(left.pop(), 'no')
-        return real()
-
-    monkeypatch.setattr(os, 'fork', fork)
-    assert _startable.probe()[_startable.ROOT] == answer and not left
-
-
-def loader_without_memory(_program, _arguments):
-    os._exit(127)
-
-
-def arguments_without_memory(_program, _arguments):
-    raise OSError(errno.E2BIG, 'Argument list too long')
-
-
-@pytest.mark.parametrize('execv', [loader_without_memory, arguments_without_memory])
-def test_a_lack_of_memory_that_has_another_name(monkeypatch, execv):
-    from ansible_collections.oomkit.linux.plugins.module_utils import _startable
-    monkeypatch.setattr(os, 'execv', execv)
-    assert set(_startable.probe().values()) == {errno.ENOMEM}
 
 
 @pytest.mark.parametrize('error, uid, told', [
@@ -719,6 +669,7 @@ def test_a_program_that_sets_its_own_value_again_is_told(tmp_path):
     machine.put('/proc/77/comm', 'kubelet\n')
     machine.put('/proc/77/status', 'Name:\tkubelet\nUid:\t0\t0\t0\t0\n')
     machine.put('/proc/77/cmdline', '/usr/bin/kubelet\0')
+    machine.put('/proc/77/uid_map', machine.get('/proc/self/uid_map'))
     assert 'kubelet sets it to 1' in run(machine, 'overcommit', mode='heuristic')['warnings'][0]
     assert run(machine, 'overcommit', mode='always')['warnings'] == []
     assert 'kernel.panic: 30' in run(machine, 'panic_on_oom', policy='kill', reboot_after=30)['warnings'][0]

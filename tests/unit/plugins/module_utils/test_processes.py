@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _proc, _processes, _sysinfo
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _processes, _sysinfo
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
@@ -34,8 +34,8 @@ def test_memory(status, memory_kb):
 
 
 def test_user():
-    assert _proc.parse_effective_uid(STATUS) == 990
-    assert _proc.parse_effective_uid(b'') is None
+    assert _access.parse_uids(STATUS) == (0, 990, 990)
+    assert _access.parse_uids(b'') is None
 
 
 @pytest.mark.parametrize('name', [b'bash', b') R 1 2 3', b'a b', b'\n\x1b[31m', b'\xff('])

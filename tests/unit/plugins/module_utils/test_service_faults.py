@@ -12,6 +12,7 @@ from services_machine import ETC, FakeFile, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
+    _groups,
     _held,
     _host,
     _lock,
@@ -344,7 +345,7 @@ def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monke
 def test_a_process_that_has_the_number_of_a_recorded_one_is_left_alone(machine):
     machine.process(40, start=77)
     (seen,) = _process_match.group_of(machine, {'pid': 40}).look(machine)
-    group = _process_match.group_of_one(seen)
+    group = _groups.TheseProcesses([seen])
     assert group.look(machine) == [seen]
     machine.end(40)
     machine.process(40, start=999)

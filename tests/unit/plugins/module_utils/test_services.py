@@ -5,6 +5,8 @@
 import errno
 import os
 import shutil
+import socket
+import stat
 
 import pytest
 from services_machine import ETC, ServiceMachine
@@ -443,7 +445,7 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
         raise TypeError('a mistake')
 
     monkeypatch.setattr(_service_apply, 'set_live', broken)
-    with pytest.raises(ApplyError, match=r'mistake in the collection.*TypeError \(a mistake\).*put back'):
+    with pytest.raises(ApplyError, match=r'mistake in the collection.*TypeError in .*put back'):
         machine.run(name='a', score_adj=-5)
     assert everything(machine) == before
 
@@ -561,14 +563,116 @@ def a_loop(path):
     path.symlink_to(path.name)
 
 
-@pytest.mark.parametrize('make', [
-    a_loop, os.mkfifo, os.mkdir, lambda path: path.write_bytes(b'1' * (1 << 24) + b'x')],
-    ids=['loop', 'pipe', 'folder', 'no end'])  # fmt: skip
-def test_what_is_no_pid_file_keeps_no_other_service_waiting(redis, tmp_path, make):
-    (tmp_path / 'run/redis/redis.pid').unlink()
-    make(tmp_path / 'run/redis/redis.pid')
-    redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
+def a_socket(path):
+    here = os.getcwd()
+    os.chdir(path.parent)  # the name of a socket is short
+    try:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def a_device(path):
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
+    except PermissionError:
+        pytest.skip('no devices can be made here (CAP_MKNOD)')
+
+
+def a_link(target):
+    return lambda path: path.symlink_to(target)
+
+
+def no_end(path):
+    path.write_bytes(b'1' * (1 << 24) + b'x')
+
+
+NO_PID_FILES = {
+    'loop': (a_loop, 'Too many levels'), 'pipe': (os.mkfifo, 'Not a regular file'),
+    'folder': (os.mkdir, 'Is a directory'),
+    'socket': (a_socket, 'Not a regular file'), 'device': (a_device, 'Not a regular file'),
+    'no end': (no_end, 'File too large'), 'link into /proc': (a_link('/proc/61/stat'), 'Not a stored file'),
+    'a file of /proc': (a_link('/proc/60/comm'), 'Not a stored file'),
+    'long name': (a_link('/' + 'x' * 300), 'File name too long'),
+    'no number': (lambda path: path.write_bytes(b'sixty\n'), 'does not begin with a process number'),
+    'empty': (lambda path: path.write_bytes(b''), 'does not begin with a process number'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('make, why', NO_PID_FILES.values(), ids=NO_PID_FILES)
+def test_what_is_no_pid_file_is_passed_over_with_the_reason(redis, tmp_path, make, why):
+    path = tmp_path / 'run/redis/redis.pid'
+    path.unlink()
+    make(path)
+    result = redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
     assert scores(redis) == [0, -7, -7, 0, 0]
+    assert [one for one in result['warnings'] if one.startswith('redis: ') and why in one]
+    with pytest.raises(ConvertError, match=r'process\.pidfile: .*' + why):
+        redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)
+    assert scores(redis) == [0, -7, -7, 0, 0]
+
+
+def test_a_pid_file_that_leads_nowhere_is_none(redis, tmp_path):
+    (tmp_path / 'run/redis/redis.pid').unlink()
+    (tmp_path / 'run/redis/redis.pid').symlink_to('/run/none')
+    redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
+    with pytest.raises(Refusal, match='matches no process'):
+        redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)
+    assert scores(redis) == [0, -7, -7, 0, 0]
+
+
+@pytest.mark.parametrize('door', ['read_named_file', 'walk'])
+@pytest.mark.parametrize('number', [
+    errno.EACCES, errno.EIO, errno.ENOTCONN, errno.EAGAIN, errno.ESTALE, errno.EOVERFLOW])
+def test_a_pid_file_that_cannot_be_read_is_passed_over_with_the_reason(redis, monkeypatch, door, number):
+    """As a file system or a lease of the owner's can have it."""
+    real = getattr(redis, door)
+
+    def refuse(path):
+        if path == '/run/redis/redis.pid':
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+    monkeypatch.setattr(redis, door, refuse)
+    result = redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
+    assert scores(redis) == [0, -7, -7, 0, 0]
+    assert [one for one in result['warnings'] if 'redis: the PID file cannot be read: ' in one]
+
+
+def test_a_relative_pid_file_is_refused(redis):
+    with pytest.raises(ConvertError, match=r'run/redis\.pid is not an absolute path'):
+        redis.run(process={'pidfile': 'run/redis.pid'}, score_adj=5)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir, a_device, a_link('/proc/60/comm')])
+def test_a_note_of_openrc_that_cannot_be_read_is_passed_over_with_the_reason(redis, tmp_path, make):
+    redis.put('/run/openrc/daemons/redis/001', 'exec=/bin/redis\n')
+    make(tmp_path / 'run/openrc/daemons/redis/002')
+    (tmp_path / 'run/redis/redis.pid').unlink()
+    warnings = redis.run(name='redis', score_adj=5)['warnings']
+    assert [one for one in warnings if 'what OpenRC has noted of its daemons cannot be read' in one]
+
+
+@pytest.mark.parametrize('uids', [(999, 0, 0), (999, 999, 0)])
+def test_a_set_user_id_program_is_no_process_of_the_service(redis, uids):
+    """Its owner can start su and name that."""
+    redis.put('/proc/60/status', 'Name:\tsu\nUid:\t%d\t%d\t%d\t0\nVmRSS:\t 9 kB\n' % uids)
+    redis.run(name='redis', score_adj=500)
+    assert scores(redis) == [0] * 5
+
+
+def test_a_file_that_two_users_can_write_is_nobodys(redis, tmp_path):
+    """The folder is the one's and the file the other's, who could name a process of the first."""
+    os.chown(tmp_path / 'run/redis/redis.pid', 1000, 1000)
+    redis.run(name='redis', score_adj=500)
+    assert scores(redis) == [0] * 5
+
+
+def test_sudo_under_the_name_of_a_service_is_no_service(redis):
+    redis.put('/etc/init.d/cron', '#!/bin/sh\n')
+    redis.process(70, parent=51, name='cron')
+    redis.put('/proc/70/exe', '').chmod(0o4755)
+    assert 'of user unknown' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
 
 
 def test_a_name_alone_is_not_enough_for_the_process_of_a_user(redis):

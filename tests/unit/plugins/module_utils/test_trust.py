@@ -126,9 +126,101 @@ def test_a_link_that_a_user_made_in_a_sticky_folder_is_not_followed(host, tmp_pa
     (tmp_path / 'tmp').chmod(0o1777)
     (tmp_path / OURS[1:]).symlink_to('/tmp/conf')
     (tmp_path / 'tmp/conf').symlink_to('/etc/shadow')
-    _trust.check(host, [OURS])
     os.chown(tmp_path / 'tmp/conf', 65534, 65534, follow_symlinks=False)
     refused(host, '/tmp/conf (on the way to ' + OURS, 'owner 65534', 'chown -h')
+    # Root's own too: whoever has a link of root's in a folder of his can move or link it there.
+    os.chown(tmp_path / 'tmp/conf', 0, 0, follow_symlinks=False)
+    refused(host, '/tmp (on the way to ' + OURS, 'mode 1777', "folder of root's")
+
+
+@pytest.fixture
+def sticky(tmp_path):
+    """A folder as /tmp is one."""
+    if os.geteuid():
+        pytest.skip('only root can give files to somebody, and this is user %d' % os.geteuid())
+    (tmp_path / 'tmp').mkdir()
+    (tmp_path / 'tmp').chmod(0o1777)
+    return tmp_path / 'tmp'
+
+
+LINKED = {
+    'nothing there': lambda tmp: None,
+    'a folder that is not there': lambda tmp: None,
+    'a folder of a user': lambda tmp: give_away(tmp / 'd', os.mkdir),
+    'a link of a user': lambda tmp: give_away(tmp / 'd', lambda path: os.symlink('/etc', path)),
+    'a link of root': lambda tmp: os.symlink('/etc', tmp / 'd'),
+    'a link of root that leads nowhere': lambda tmp: os.symlink('/tmp/e', tmp / 'd'),
+    'a chain of links that leads nowhere': lambda tmp: (os.symlink('e', tmp / 'd'), os.symlink('f', tmp / 'e')),
+    'a hard link to a link of root': lambda tmp: (os.symlink('/etc', tmp.parent / 'own'),
+                                                  os.link(tmp.parent / 'own', tmp / 'd', follow_symlinks=False)),
+    'a pipe of root': lambda tmp: os.mkfifo(tmp / 'd'),
+    'a file of root': lambda tmp: (tmp / 'd').write_text(''),
+}
+
+
+def give_away(path, make):
+    make(path)
+    os.chown(path, 1234, 1234, follow_symlinks=False)
+
+
+@pytest.mark.parametrize('make', LINKED.values(), ids=LINKED)
+@pytest.mark.parametrize('link', ['file', 'folder', 'twice', 'by dots'])
+def test_in_a_sticky_folder_only_a_folder_of_roots_lies_on_the_way(host, tmp_path, sticky, make, link):
+    """Whatever else is there somebody else can have put there, and what is not there yet he can make."""
+    make(sticky)
+    path = OURS
+    if link == 'file':
+        (tmp_path / OURS[1:]).symlink_to('/tmp/d/x.conf')
+    elif link == 'folder':
+        path = '/etc/systemd/system/a.service.d/90-oomkit.conf'
+        (tmp_path / 'etc/systemd/system').mkdir(parents=True)
+        (tmp_path / 'etc/systemd/system/a.service.d').symlink_to('/tmp/d')
+    elif link == 'twice':
+        (tmp_path / 'srv').symlink_to('/tmp/d')
+        (tmp_path / OURS[1:]).symlink_to('/srv/deep/x.conf')
+    else:
+        (tmp_path / OURS[1:]).symlink_to('/tmp/d/../../etc/x.conf')
+    refused(host, '/tmp', 'on the way to ' + path, path=path)
+
+
+@pytest.mark.parametrize('path', ['/tmp/d/x.conf', '/tmp/d/e/x.conf', '/tmp/d/not/there/x.conf'])
+def test_through_a_folder_of_roots_in_a_sticky_one_it_is_fine(host, tmp_path, sticky, path):
+    (sticky / 'd').mkdir(mode=0o755)
+    (sticky / 'd/e').mkdir(mode=0o755)
+    (tmp_path / OURS[1:]).symlink_to(path)
+    _trust.check(host, [OURS])
+    (sticky / 'd').chmod(0o2755)  # what is made there gets the group of the folder, and it may write to nothing
+    _trust.check(host, [OURS])
+    os.chown(sticky / 'd', 1234, 0)
+    refused(host, '/tmp/d', 'owner 1234')
+
+
+def test_a_sticky_folder_of_a_user_is_his(host, tmp_path, sticky):
+    """Its owner can rename and remove whatever is in it."""
+    (sticky / 'd').mkdir(mode=0o755)
+    os.chown(sticky, 1234, 1234)
+    (tmp_path / OURS[1:]).symlink_to('/tmp/d/x.conf')
+    refused(host, '/tmp (on', 'owner 1234')
+
+
+def test_a_file_of_roots_that_a_user_has_a_hard_link_to_stays_as_it_is_for_him(host, tmp_path):
+    """It is replaced, never written into: his name keeps the old content, and nothing has to be refused."""
+    (tmp_path / OURS[1:]).write_text('old')
+    (tmp_path / 'home').mkdir()
+    os.link(tmp_path / OURS[1:], tmp_path / 'home/his')
+    _trust.check(host, [OURS])
+    host.replace_file(OURS, b'new')
+    assert (tmp_path / 'home/his').read_text() == 'old' and (tmp_path / OURS[1:]).read_text() == 'new'
+
+
+@pytest.mark.parametrize('make', [lambda host: host.replace_file(OURS, b'x'), lambda host: host.make_folder(OURS)])
+def test_a_default_access_control_list_lets_nobody_write_to_what_we_make(host, tmp_path, make):
+    folder = tmp_path / 'etc/sysctl.d'
+    give(folder, 2, 65534, rights=5)
+    os.setxattr(folder, 'system.posix_acl_default', struct.pack('<I', 2) + b''.join(
+        struct.pack('<HHi', *entry) for entry in [(1, 7, -1), (2, 7, 65534), (4, 5, -1), (16, 7, -1), (32, 5, -1)]))
+    make(host)
+    _trust.check(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])

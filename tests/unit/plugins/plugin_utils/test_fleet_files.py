@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import threading
+import unicodedata
 
 import fleet_facts
 import pytest
@@ -52,15 +53,34 @@ def test_csv(fleet, tmp_path):
     assert rows[0]['enforced'] in ('true', 'false') and rows[-1]['mode'] == ''
 
 
-@pytest.mark.parametrize('name', ['=cmd()', '+1', '-2+3', '@SUM(1)'])
-def test_csv_holds_no_formula(name):
+@pytest.mark.parametrize('name', [
+    '=cmd()', '+1', '-2+3', '@SUM(1)', '\uff1dcmd()', '\uff0b1', '\uff0d1', '\uff20x', '\u22121', ' =x', '\t=x', '\r=x',
+    '"=x', 'a;=x', 'a; =x', 'a,=x', 'a\t=x', 'a|=x', 'a;"=x', 'a;\'=x', 'a";"=x', 'a\n=x', ';', ';;@x', 'a;\xa0=x'])
+@pytest.mark.parametrize('separator', [',', ';', '\t', '|'])
+def test_csv_holds_no_formula_whatever_the_separator(tmp_path, name, separator):
     fleet = Fleet(5)
     facts = fleet_facts.facts('x', 'batch')
-    facts['candidates'][0].update(name=name)
+    facts['candidates'][0].update(name=name, unit=name)
     facts['commit']['headroom_kb'] = -5
+    facts['warnings'] = [name]
     fleet.take_facts(name, facts)
+    fleet.take_policy(name, {'conflicts': [{'key': name, 'file': name}], 'restart_needed': [name, name]})
+    write_csv(str(tmp_path / 'x'), csv_rows(fleet))
+    text = (tmp_path / 'x').read_text()
+    assert all(char.isprintable() or char == '\n' for char in text)
+    for row in csv.reader(io.StringIO(text), delimiter=separator):
+        for cell in row:
+            start = unicodedata.normalize('NFKC', cell).lstrip(' "').replace('\u2212', '-')[:1]
+            assert start not in ('=', '+', '@') and (start != '-' or cell.partition(',')[0] == '-5'), cell
+
+
+def test_numbers_stay_numbers():
+    fleet = Fleet(5)
+    facts = fleet_facts.facts('x', 'batch')
+    facts['commit']['headroom_kb'] = -5
+    fleet.take_facts('a-1', facts)
     row = dict(zip(CSV_COLUMNS, list(csv_rows(fleet))[1], strict=True))
-    assert (row['host'], row['victim_name'], row['headroom_kb']) == ("'" + name, "'" + name, -5)
+    assert row['headroom_kb'] == -5 and row['host'] == 'a-1'
 
 
 def test_written_in_one_step_and_only_if_it_differs(tmp_path):

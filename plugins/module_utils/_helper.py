@@ -1,0 +1,310 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A helper process that reads what others control: their processes, and files in folders that they may write to.
+
+Such a read may never return, not even for SIGKILL. So it is made in a process that can be abandoned: it is forked
+before anything else, and holds only its two pipes, since Ansible waits for whatever holds the module's output. When a
+read takes too long (_access), the helper is killed and left to the kernel, and another one does the same work without
+that process or folder. Where no helper can be forked, only processes of root and of this user are read.
+"""
+
+import errno
+import io
+import mmap
+import os
+import pickle
+import select
+import signal
+import struct
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
+from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError, mistake
+
+DEADLINE_S = 4.0  # for one read
+# For all reads that take longer than a poll; from then on one may take so long only. A user can let each of a hundred
+# reads return just before the deadline.
+BUDGET_S, LEAST_S = 12.0, 0.5
+# Reads that did not return: after so many only trusted processes are read, then none, then the run ends.
+_UNTIL_TRUSTED, _UNTIL_NONE, _UNTIL_END = 2, 4, 6
+_LOST = 2  # times that a helper may end by itself, such as by the OOM killer
+_POLL_MS = 200
+_PIPE_BYTES = 4096  # PIPE_BUF: a pipe that is ready takes so many at once
+_LENGTH = struct.Struct('Q')
+_CHUNK_BYTES = 1 << 16
+_FOLLOWS = {_access.TRUSTED: 'only processes of root and of this user are read, because %s',
+            _access.NONE: 'no process is read, because %s'}
+
+
+class HelperError(OSError):
+    """Too much did not answer, or the helper was killed again and again."""
+
+
+class Helper(object):
+    """One helper process after the other, as long as this object is used."""
+
+    def __init__(self, shared: Dict[str, Any]) -> None:
+        """``shared`` are objects that both processes have, by name, C(host) among them: they are sent as that name."""
+        self._shared = shared
+        self._stalls: List[_access.Stall] = []
+        self._child = 0
+        self._requests = self._answers = -1
+        self._board: Any = None
+        self._fork_error: Optional[str] = None
+        self._unread: List[str] = []
+        self._waited_s = 0.0
+        self._start()
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a function of a module, called with these arguments in the helper.
+
+        Raises what the function raises, and HelperError.
+        """
+        lost = 0
+        while True:
+            if not self._child:
+                self._start()
+            if not self._child:
+                return self._call_here(function, args)
+            try:
+                answer = self._exchange(_dump((function, args), self._shared))
+            except BaseException:
+                self.close()
+                raise
+            if answer is not None:
+                returned, value, self._unread = _load(answer, self._shared)
+                if returned:
+                    return value
+                raise value
+            path = '' if self._has_ended() else _access.noted(self._board)[1]
+            self.close()
+            if path:
+                self._stalls.append(_access.stall_of(path))
+                self._check_patience()
+                continue
+            lost += 1
+            if lost >= _LOST:
+                raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
+
+    def reasons(self) -> List[str]:
+        """What was not read in the last call, a sentence each."""
+        return self._unread
+
+    def close(self) -> None:
+        """Kill the helper, and do not wait for it: it may be in a read that nothing ends.
+
+        It ends by itself when this process does.
+        """
+        if self._requests < 0:
+            return
+        if self._child and not self._has_ended():
+            os.kill(self._child, signal.SIGKILL)
+            self._has_ended()
+        os.close(self._requests)
+        os.close(self._answers)
+        self._child, self._requests, self._answers = 0, -1, -1
+
+    # ------------------------------------------------------------------ processes
+
+    def _start(self) -> None:
+        """Fork a helper; none where there is no memory for one."""
+        self._board = mmap.mmap(-1, _access.BOARD_BYTES)
+        requests, answers = os.pipe(), os.pipe()
+        try:
+            self._child = os.fork()
+        except OSError as exc:
+            self._fork_error = exc.strerror
+            for fd in requests + answers:
+                os.close(fd)
+            return
+        if not self._child:
+            _serve(requests[0], answers[1], self._shared, lambda: self._access(self._board))
+        os.close(requests[0])
+        os.close(answers[1])
+        os.set_blocking(requests[1], False)
+        self._requests, self._answers, self._fork_error = requests[1], answers[0], None
+
+    def _has_ended(self) -> bool:
+        """Whether it is gone; its number may be used again from then on."""
+        try:
+            if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
+                self._child = 0
+        except ChildProcessError:  # where SIGCHLD is ignored
+            self._child = 0
+        return not self._child
+
+    def _call_here(self, function: Callable[..., Any], args: Tuple[Any, ...]) -> Any:
+        before = _access.use(self._access(None))
+        try:
+            return function(*args)
+        finally:
+            self._unread = _unread()
+            _access.use(before)
+
+    # --------------------------------------------------------------------- stalls
+
+    def _access(self, board: Any) -> _access.Access:
+        whose, why = _access.ALL, ''
+        if len(self._stalls) >= _UNTIL_TRUSTED:
+            whose, why = _access.TRUSTED, '%d of them did not answer' % len(self._stalls)
+        if len(self._stalls) >= _UNTIL_NONE:
+            whose = _access.NONE
+        if self._fork_error:
+            whose, why = _access.TRUSTED, 'no helper process could be started (%s)' % self._fork_error
+        proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
+        return _access.Limited(proc, self._stalls, whose, reason, board)
+
+    def _check_patience(self) -> None:
+        if len(self._stalls) >= _UNTIL_END:
+            raise HelperError(errno.ETIMEDOUT, 'too many processes or files do not answer', self._stalls[-1].path)
+
+    # ------------------------------------------------------------------- exchange
+
+    def _exchange(self, request: bytes) -> Optional[bytes]:
+        """The answer; None where the helper does not answer any more."""
+        left = memoryview(_LENGTH.pack(len(request)) + request)
+        try:
+            while left and self._is_ready(self._requests, select.POLLOUT):
+                left = left[os.write(self._requests, left[:_PIPE_BYTES]):]
+        except BrokenPipeError:
+            return None
+        head = None if left else self._read(_LENGTH.size)
+        return self._read(_LENGTH.unpack(head)[0]) if head else None
+
+    def _read(self, count: int) -> Optional[bytes]:
+        """So many bytes of the answer; None where they do not come."""
+        pieces: List[bytes] = []
+        while count and self._is_ready(self._answers, select.POLLIN):
+            piece = os.read(self._answers, min(count, _CHUNK_BYTES))
+            if not piece:
+                break
+            pieces.append(piece)
+            count -= len(piece)
+        return None if count else b''.join(pieces)
+
+    def _is_ready(self, fd: int, event: int) -> bool:
+        """Wait for the pipe, as long as what the helper reads goes on."""
+        poll = select.poll()
+        poll.register(fd, event)
+        seen, since = _access.noted(self._board), time.monotonic()
+        while not poll.poll(_POLL_MS):
+            found, now = _access.noted(self._board), time.monotonic()
+            if found != seen or not found[1]:
+                seen, since = found, now
+                continue
+            self._waited_s += _POLL_MS / 1000.0
+            if now - since > (DEADLINE_S if self._waited_s < BUDGET_S else LEAST_S):
+                return False
+        return True
+
+
+def _serve(requests: int, answers: int, shared: Dict[str, Any], access: Callable[[], _access.Access]) -> None:
+    """The helper: never returns."""
+    try:
+        keep_only(requests, answers)
+        for one in shared.values():
+            one.helper = None
+        for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE', 'SIGALRM'):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        _access.use(access())
+        while True:
+            head = _read_all(requests, _LENGTH.size)
+            function, args = _load(_read_all(requests, _LENGTH.unpack(head)[0]), shared)
+            _write_all(answers, _answer(function, args, shared))
+    finally:
+        os._exit(0)  # whatever happened: nothing of the parent's is run or flushed twice
+
+
+def _answer(function: Callable[..., Any], args: Tuple[Any, ...], shared: Dict[str, Any]) -> bytes:
+    """(Whether it returned, its result or exception, what was not read) as the parent reads it."""
+    try:
+        returned, value = True, function(*args)
+    except Exception as exc:
+        returned, value = False, exc if _is_expected(exc) else InternalError(mistake(exc))
+    _access.current.clear()
+    try:
+        return _dump((returned, value, _unread()), shared)
+    except Exception as exc:  # what cannot be sent
+        return _dump((False, InternalError(mistake(exc)), []), shared)
+
+
+def _unread() -> List[str]:
+    return _access.current.reasons() + _access.current.notes()
+
+
+def _is_expected(exc: Exception) -> bool:
+    """Whether it is an error of the system, or one that this collection raises on purpose."""
+    return isinstance(exc, (OSError, MemoryError)) or type(exc).__module__.startswith(__name__.rpartition('.')[0])
+
+
+def keep_only(*kept: int) -> None:
+    """Close all descriptors of this process but these; the first three lead to /dev/null."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        if fd not in kept:
+            os.dup2(null, fd)
+    try:
+        found = [int(name) for name in os.listdir('/proc/self/fd')]
+    except OSError:
+        found = list(range(3, 1024))
+    for fd in found:
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it was that of the listing
+
+
+def _read_all(fd: int, count: int) -> bytes:
+    """Raises EOFError when the other end is gone."""
+    pieces = []
+    while count:
+        piece = os.read(fd, min(count, _CHUNK_BYTES))
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        count -= len(piece)
+    return b''.join(pieces)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    left = memoryview(_LENGTH.pack(len(data)) + data)
+    while left:
+        left = left[os.write(fd, left):]
+
+
+class _Pickler(pickle.Pickler):
+    """Sends shared objects as their names."""
+
+    def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
+        super(_Pickler, self).__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._names = dict((id(one), name) for name, one in shared.items())
+
+    def persistent_id(self, obj: Any) -> Optional[str]:
+        """The name of a shared object."""
+        return self._names.get(id(obj))
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds shared objects by their names. What it reads was written by this same program."""
+
+    def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
+        super(_Unpickler, self).__init__(file)
+        self._shared = shared
+
+    def persistent_load(self, pid: str) -> Any:
+        """The object of that name."""
+        return self._shared[pid]
+
+
+def _dump(value: Any, shared: Dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, shared).dump(value)
+    return file.getvalue()
+
+
+def _load(data: bytes, shared: Dict[str, Any]) -> Any:
+    return _Unpickler(io.BytesIO(data), shared).load()

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
+
+Anybody may give a program any name and any arguments, so a name alone says nothing about who is protected. For services
+_service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
+"""
+
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import (
+    LOGIN,
+    NEVER_KILLED,
+    warn_of_consumers,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import unit_of_system
+
+_INIT = 1
+# By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
+_LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'login', b'getty', b'agetty', b'mingetty',
+                b'systemd', b'systemd-logind', b'(sd-pam)')
+_OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
+_SESSION = re.compile(_OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
+_MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
+_DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
+_NOBODY = 65534
+
+Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool), ('force', bool)])
+
+
+class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
+    """Processes that no user who logs in has started or can act in."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return login_uid(held) is None
+
+
+class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
+    """Processes from which no login session inherits its value, as far as the process itself shows."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return not starts_logins(held)
+
+
+def login_uid(held: Held) -> Optional[int]:
+    """The user who logs in and whose the process is; None for system accounts.
+
+    Any of its user IDs counts, and its login: sudo and su set them all, and a link to them may have any name.
+    """
+    uids = list(parse_uids(held.read('status') or b'') or ())
+    uids += [int(match.group(1)) for match in map(_OF_USER.match, _cgroups(held)) if match]
+    return next((uid for uid in uids if _logs_in(uid)), None)
+
+
+def _logs_in(uid: int) -> bool:
+    return uid > _MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
+
+
+def _cgroups(held: Held) -> List[bytes]:
+    """The cgroups of a process, one for each hierarchy."""
+    return [line.split(b':', 2)[-1] for line in (held.read('cgroup') or b'').split(b'\n')]
+
+
+def starts_logins(held: Held) -> bool:
+    """Whether this is known for starting login sessions, by its name or its unit."""
+    if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
+        return True
+    cgroup, unit = parse_cgroup(held.read('cgroup') or b'')
+    if unit is None:
+        return False
+    return bool(LOGIN.match(unit_of_system(to_text(unit), None if cgroup is None else to_text(cgroup)) or ''))
+
+
+def guarded(group: Group, asked: Asked) -> Group:
+    """The group as it may be set: what joins it later is held to the same rules."""
+    rules: List[Any] = []
+    if asked.value < 0 and not asked.force:
+        rules += [] if asked.has_user else [OfSystemAccount()]
+        rules += [StartsNoLogin()] if asked.value == NEVER_KILLED else []
+    return Restricted(group, AllOf(tuple(rules))) if rules else group
+
+
+def guard(host: Host, found: List[Seen], changes: List[Seen], asked: Asked) -> List[str]:
+    """Warnings for a negative value of these processes. Raises Refusal for one that protects users or their logins."""
+    if asked.value >= 0 or not found:
+        return []
+    if not (asked.has_user or asked.force):
+        _refuse_users(host, found, asked)
+    warnings = _guard_logins(host, found, asked)
+    if asked.value == NEVER_KILLED:
+        warnings += warn_of_consumers(host, set(one.pid for one in changes))
+    return warnings
+
+
+def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
+    for one in found:
+        with Held(host, one.pid) as held:
+            uid = login_uid(held)
+        if uid is not None:
+            raise Refusal('Refused: %s at %d. It means process %d (%s) of user %d, who is no system account, and '
+                          'anybody may call a program so. Give user together with comm or cmdline_regex; force: true '
+                          'overrides this. Nothing was changed.'
+                          % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
+
+
+def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
+    login = _first_login(host, found)
+    if login is None:
+        return []
+    who = 'process %d (%s)' % (login.pid, harmless(login.name))
+    if asked.value == NEVER_KILLED and not asked.force:
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
+                      'any user could be killed any more, whatever it leaks. Choose other processes; force: true '
+                      'overrides this. Nothing was changed.' % (harmless(asked.label), who))
+    return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users, '
+            'a leaking one too' % (harmless(asked.label), asked.value, who)]
+
+
+def _first_login(host: Host, found: List[Seen]) -> Optional[Seen]:
+    """The first process that starts login sessions, by what it is or by what it has started."""
+    for one in found:
+        with Held(host, one.pid) as held:
+            if starts_logins(held):
+                return one
+    parents = _parents_of_sessions(host)
+    return next((one for one in found if one.pid in parents), None)
+
+
+def _parents_of_sessions(host: Host) -> Set[int]:
+    """The processes outside of login sessions that sessions descend from."""
+    tree: Dict[int, Tuple[int, bool]] = {}
+    for name in host.names('/proc'):
+        if name.isdigit():
+            with Held(host, int(name)) as held:
+                seen, in_session = held.look(), any(map(_SESSION.match, _cgroups(held)))
+            if seen is not None:
+                tree[seen.pid] = (seen.parent, in_session)
+    found: Set[int] = set()
+    passed: Set[int] = set()
+    for pid, (_parent, in_session) in tree.items():
+        while in_session and pid in tree and pid not in passed:
+            passed.add(pid)
+            if not tree[pid][1]:
+                found.add(pid)
+            pid = tree[pid][0]
+    return found

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host answers to a module, made safe for the controller.
+
+Ansible makes a variable of each fact, whichever module returns it, and facts outrank the inventory. A host that was
+taken over can so choose where the next task connects to, or which file a playbook writes. No module of this collection
+returns other facts than ``oom``, so that an answer with others is refused, and none of it becomes a variable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.utils.unsafe_proxy import wrap_var
+
+from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+
+_FACTS = {'oomkit.linux.oom_facts': 'oom'}
+# Ansible itself adds where it found Python.
+_OF_ANSIBLE = 'discovered_interpreter_'
+# Where the connection goes to, if it is a fact.
+_HOST_NAME = 'inventory_hostname'
+# Texts that have lines. All others are one line.
+_WITH_LINES = ('before', 'after', 'module_stdout', 'module_stderr', 'exception')
+_LINE_END = re.compile('(\r?\n|\t)')
+_MOST_NAMED = 3
+
+
+class HostAction(NormalAction):
+    """Runs a module on the host as Ansible does, and checks its answer."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the module. Raises AnsibleActionFail."""
+        known = (task_vars or {}).get('ansible_facts')
+        if isinstance(known, Mapping) and _HOST_NAME in known:
+            raise AnsibleActionFail(
+                'The facts of this host hold inventory_hostname, which decides where Ansible connects to. Nothing was '
+                'done. Look at the host, and remove its facts from the cache.')
+        name = getattr(self._task, 'resolved_action', None) or self._task.action
+        return checked(super().run(tmp, task_vars), _FACTS.get(name))
+
+
+def checked(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.Any]:
+    """The answer with all texts printable; a failure instead where it holds facts that the module does not return."""
+    facts = result.get('ansible_facts')
+    foreign = _foreign(facts, allowed)
+    if foreign:
+        result = {key: value for key, value in result.items() if key != 'ansible_facts'}
+        result.update(failed=True, msg=(
+            'The host answered with facts that this module does not return (%s). They are not used. Look at the host: '
+            'somebody may have taken it over.' % ', '.join(foreign)))
+    return wrap_var(sanitized(result))
+
+
+def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
+    """The first names of facts that the module does not return."""
+    if facts is None:
+        return []
+    if not isinstance(facts, Mapping):
+        return [type(facts).__name__]
+    found = sorted(brief(str(name)) for name in facts
+                   if name != allowed and not (isinstance(name, str) and name.startswith(_OF_ANSIBLE)))
+    return found[:_MOST_NAMED] + ['...'] * (len(found) > _MOST_NAMED)
+
+
+def sanitized(value: t.Any, lines: bool = False) -> t.Any:
+    """The answer without characters that steer a terminal; ``lines``: a text that keeps its line ends and tabs."""
+    if isinstance(value, str):
+        if not lines:
+            return harmless(value)
+        return ''.join(piece if _LINE_END.fullmatch(piece) else harmless(piece) for piece in _LINE_END.split(value))
+    if isinstance(value, Mapping):
+        return {sanitized(key): sanitized(item, key in _WITH_LINES) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sanitized(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # errors and warnings, from core 2.19 on
+        return dataclasses.replace(value, **{
+            one.name: _sanitized_field(getattr(value, one.name)) for one in dataclasses.fields(value) if one.init})
+    return value
+
+
+def _sanitized_field(value: t.Any) -> t.Any:
+    """A part of an error or warning. Its type is checked when it is made, and a traceback has lines."""
+    made = sanitized(value, lines=True)
+    return tuple(made) if isinstance(value, tuple) else made

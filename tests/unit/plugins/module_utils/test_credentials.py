@@ -1,0 +1,270 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which process is believed to be the program that its name says: on machines on disk, and of this kernel."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+
+import machine
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _candidates,
+    _credentials,
+    _enforcers,
+    _pid_file,
+    _proc,
+    _userspace_killers,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+
+ALL_MAPPED = '         0          0 4294967295\n'
+CAP_KILL = 1 << 5
+SERVICE = '0::/system.slice/x.service\n'
+
+
+@pytest.fixture
+def box(tmp_path):
+    return machine.Machine(tmp_path)
+
+
+def process(box, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVICE, name='kubelet', arguments=()):
+    pid = 40
+    box.put(f'/proc/{pid}/comm', name + '\n')
+    box.put(f'/proc/{pid}/status', 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\nCapEff:\t%016x\n'
+            % (name, *uids, uids[1], capabilities))
+    box.put(f'/proc/{pid}/uid_map', users)
+    box.put(f'/proc/{pid}/cgroup', cgroup)
+    box.put(f'/proc/{pid}/cmdline', '\0'.join(['/usr/bin/' + name, *arguments, '']))
+
+
+def doubts(host, pid=40):
+    """(as root's own program, as an OOM daemon)."""
+    with Processes(host) as processes:
+        return _credentials.doubt_root(processes, pid), _credentials.doubt_oom_daemon(processes, pid)
+
+
+def test_what_root_has_started_is_believed(box):
+    process(box)
+    assert doubts(box) == (None, None)
+
+
+def test_who_is_gone_is_not(box):
+    assert all('it has ended' in doubt for doubt in doubts(box))
+
+
+# Real, effective and saved: as a set-user-ID program starts, has given its rights up for now, or has taken them on.
+@pytest.mark.parametrize('uids', [(1000, 0, 0), (1000, 1000, 0), (0, 1000, 0), (0, 0, 1000), (1000, 0, 1000)])
+def test_a_program_with_the_rights_of_two_users_is_none(box, uids):
+    process(box, uids, capabilities=CAP_KILL)
+    assert all('with the rights of user' in doubt for doubt in doubts(box))
+
+
+# By unshare(2); by newuidmap(1); root's own with all IDs, as PrivateUsers=identity of systemd has it.
+@pytest.mark.parametrize('users', ['0 1000 1\n', '0 1000 1\n1 100000 65536\n', '0 0 65536\n'])
+@pytest.mark.parametrize('uid', [0, 1000])
+def test_in_another_user_namespace_nothing_is_believed(box, users, uid):
+    process(box, (uid,) * 3, users, capabilities=(1 << 41) - 1)
+    assert None not in doubts(box)
+
+
+@pytest.mark.parametrize('same', [True, False])
+def test_the_link_to_the_namespace_decides_where_it_may_be_read(box, same):
+    """Its map of users can look like ours: where we are in a namespace ourselves each is told from its parent."""
+    process(box)
+    for who, target in (('self', 'one'), ('40', 'one' if same else 'other')):
+        (box.base / f'proc/{who}/ns').mkdir()
+        box.put('/proc/' + target, '')
+        (box.base / f'proc/{who}/ns/user').symlink_to(box.base / 'proc' / target)
+    assert (doubts(box) == (None, None)) is same
+
+
+def test_a_set_user_id_program_that_has_all_of_roots_ids_is_none(box):
+    """sudo asks for the password that way, and is started by anybody under any name."""
+    process(box)
+    program = box.put('/proc/40/exe', '')
+    assert doubts(box) == (None, None)
+    program.chmod(0o4755)
+    assert all('set-user-ID, as sudo is' in doubt for doubt in doubts(box))
+
+
+@pytest.mark.parametrize('cgroup', [
+    '0::/system.slice/earlyoom.service', '0::/earlyoom.service', '0::/system.slice/system-a.slice/a@b.service',
+    '0::/ours.slice/earlyoom.service', '12:memory:/x\n1:name=systemd:/system.slice/earlyoom.service\n0::/y'])
+def test_a_system_service_that_may_kill_is_believed(box, cgroup):
+    process(box, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
+    assert doubts(box)[1] is None and 'user 998' in doubts(box)[0]
+
+
+@pytest.mark.parametrize('cgroup', [
+    '0::/user.slice/user-1000.slice/session-1.scope', '0::/user.slice/user-1000.slice/user@1000.service',
+    '0::/user.slice/user-1000.slice/user@1000.service/app.slice/earlyoom.service', '0::/user.slice/earlyoom.service',
+    '0::/system.slice/docker-0123.scope', '0::/docker/0123', '0::/machine.slice/machine-x.scope/payload/a.service',
+    '0::/machine.slice/systemd-nspawn@x.service', '0::/system.slice/app.service/earlyoom.service',
+    '0::/system.slice/app.service/libpod-payload-01', '0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope',
+    '0::/lxc/x/system.slice/earlyoom.service', '0::/../system.slice/earlyoom.service', '0::/', '',
+    '1:name=systemd:/user.slice/x.scope\n0::/system.slice/earlyoom.service', '7:name=mine:/system.slice/a.service'])
+def test_outside_of_system_services_an_ordinary_user_is_not_believed(box, cgroup):
+    process(box, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
+    assert 'which is not that of a system service' in doubts(box)[1]
+
+
+@pytest.mark.parametrize('capabilities', [0, 1 << 4, 1 << 6])
+def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
+    process(box, (998,) * 3, capabilities=capabilities)
+    assert 'without CAP_KILL' in doubts(box)[1]
+
+
+# ------------------------------------------------------------------------- facts and forecast alike
+
+@pytest.mark.parametrize('uids, users', [
+    ((1000, 0, 0), ALL_MAPPED), ((1000,) * 3, ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
+def test_facts_and_forecast_believe_the_same(box, uids, users):
+    process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
+    with Processes(box) as processes:
+        facts, warnings = _candidates.userspace_killers(processes, [(40, 'earlyoom')])
+        (forecast,) = _userspace_killers.thresholds(box, processes, [(40, 'earlyoom')])
+    assert facts == [] and forecast['thresholds'] == []
+    assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]
+
+
+@pytest.mark.parametrize('name', ['kubelet', 'k3s-server', 'kubelite', 'tuned'])
+@pytest.mark.parametrize('uids, users', [((1000, 0, 0), ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
+def test_what_is_not_believed_sets_nothing(box, name, uids, users):
+    box.put('/etc/tuned/active_profile', 'a\n')
+    box.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
+    process(box, uids, users, name=name)
+    assert _enforcers.enforced(box) == []
+    process(box, name=name)
+    assert _enforcers.enforced(box)
+
+
+@pytest.mark.parametrize('words', [['--config=/dev/x'], ['--config', '/proc/kmsg'], ['--config=/srv/pipe'],
+                                   ['--config=/srv/to-proc']])
+def test_of_a_kubelet_that_is_believed_only_a_regular_file_is_read(box, words):
+    process(box, arguments=words)
+    box.put('/proc/kmsg', 'protectKernelDefaults: true\n')
+    (box.base / 'srv').mkdir()
+    os.mkfifo(box.base / 'srv/pipe')
+    os.mkfifo(box.base / 'dev/x')
+    (box.base / 'srv/to-proc').symlink_to('/proc/kmsg')
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('sets', None)}
+
+
+def test_nohangs_configuration_must_be_a_regular_file(box):
+    process(box, name='nohang', arguments=['--config', '/proc/kmsg'])
+    box.put('/proc/kmsg', 'zram_checking_enabled = False\n')
+    with Processes(box) as processes:
+        (fact,) = _userspace_killers.thresholds(box, processes, [(40, 'nohang')])
+    assert 'Not a stored file' in fact['reason']
+
+
+def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
+    process(box, name='tuned')
+    box.put('/proc/kmsg', 'mode=2\n')
+    box.put('/etc/tuned/active_profile', 'a\n')
+    box.put('/etc/tuned/a/tuned.conf', '[variables]\ninclude=/proc/kmsg\n[sysctl]\nvm.overcommit_memory=${mode}\n')
+    assert [one.value_text for one in _enforcers.enforced(box)] == ['${mode}']
+
+
+@pytest.mark.parametrize('uids, user', [((999,) * 3, 999), ((999, 0, 0), None), ((999, 999, 0), None), ((0,) * 3, 0)])
+def test_whose_a_process_is(box, uids, user):
+    process(box, uids)
+    assert _pid_file.user_of(box, 40) == user
+    box.put('/proc/40/exe', '').chmod(0o4755)
+    assert _pid_file.user_of(box, 40) == (user or None)
+
+
+# ------------------------------------------------------------------------- of this kernel
+
+CALLED = textwrap.dedent('''
+    import ctypes, os, sys, time
+    name, uids = sys.argv[1], [int(word) for word in sys.argv[2].split(',')]
+    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
+    if os.geteuid() == 0:
+        os.setresuid(*uids)
+    print('ready', flush=True)
+    time.sleep(600)
+''')
+
+
+@pytest.fixture
+def called():
+    """Start a process of this name with these user IDs, as a set-user-ID program has them."""
+    started = []
+
+    def start(name, uids, *words):
+        if os.geteuid() and set(uids) != {os.geteuid()}:
+            pytest.skip('only root can take other user IDs on, and this is user %d' % os.geteuid())
+        one = subprocess.Popen([sys.executable, '-c', CALLED, name, ','.join(map(str, uids)), *words],
+                               stdout=subprocess.PIPE)
+        started.append(one)
+        assert one.stdout.readline() == b'ready\n'
+        return one.pid
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.parametrize('uids', [(65534, 0, 0), (65534, 65534, 65534)])
+def test_a_kubelet_of_a_user_has_root_open_nothing(called, tmp_path, uids):
+    os.mkfifo(tmp_path / 'pipe')
+    writer = subprocess.Popen([sys.executable, '-c', 'import sys; open(sys.argv[1], "w")', str(tmp_path / 'pipe')])
+    try:
+        pid = called('kubelet', uids, '--config=%s/pipe' % tmp_path)
+        assert (pid, 'kubelet') in _named(_enforcers.NAMES)
+        assert _enforcers.enforced(Host(), [(pid, 'kubelet')]) == []
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(0.5)  # nobody has opened it to read
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def _named(names):
+    with _proc.Proc(Host()) as processes:
+        return processes.named(names).found
+
+
+def test_a_process_of_ours_is_in_our_user_namespace(called):
+    pid = called('kubelet', (os.geteuid(),) * 3)
+    with _proc.Proc(Host()) as processes:
+        assert _credentials._is_in_our_user_namespace(processes, pid)
+
+
+@pytest.mark.parametrize('command', [['unshare', '--user', '--map-root-user']])
+def test_a_process_in_a_user_namespace_of_its_own_is_told(command, called):
+    done = subprocess.run([*command, 'true'], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip('no user namespaces here: %r' % done.stderr)
+    one = subprocess.Popen([*command, sys.executable, '-c', CALLED, 'earlyoom', '0,0,0'], stdout=subprocess.PIPE)
+    try:
+        assert one.stdout.readline() == b'ready\n'
+        assert None not in doubts(Host(), one.pid)
+    finally:
+        one.kill()
+        one.wait()
+
+
+def test_a_real_set_user_id_program_is_told(called, tmp_path):
+    """A copy of Python that is set-user-ID, with root's IDs all over, as sudo has them."""
+    copy = tmp_path / 'python'
+    copy.write_bytes(open(os.path.realpath(sys.executable), 'rb').read())
+    copy.chmod(0o755)
+    one = subprocess.Popen([str(copy), '-c', CALLED, 'kubelet', '0,0,0'], stdout=subprocess.PIPE,
+                           env=dict(os.environ, PYTHONHOME=sys.base_prefix))
+    try:
+        if one.stdout.readline() != b'ready\n':
+            pytest.skip('a copy of this Python does not start')
+        if os.geteuid() == 0:
+            assert doubts(Host(), one.pid) == (None, None)
+        copy.chmod(stat.S_ISUID | 0o755)
+        assert None not in doubts(Host(), one.pid)
+    finally:
+        one.kill()
+        one.wait()

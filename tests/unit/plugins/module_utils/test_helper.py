@@ -1,0 +1,283 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The helper process, and files that block like those of a user's own file system: pipes that nobody writes to."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import machine
+import pytest
+from test_facts import add_process
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _facts, _forecast_module, _helper
+from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
+
+REQUEST = _facts.Request(_facts.chosen_keys(['all']), 0, False)
+FORECAST = dict(kills=2, score_adj=None, protect=None, cgroup=None, nodes=None, growing=None, policy=None,
+                kill_allocating_task=None, snapshot=None)  # fmt: skip
+
+
+@pytest.fixture
+def box(tmp_path, monkeypatch):
+    """A machine on disk whose processes belong to several users."""
+    monkeypatch.setattr(_helper, 'DEADLINE_S', 0.5)
+    one = machine.Machine(tmp_path, ratio=50)
+    one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
+    (tmp_path / 'proc/self/ns').mkdir()
+    os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
+    for pid, uid in ((1, 0), (40, 0), (41, 1000), (42, 1000), (43, 1001), (44, 1002), (45, 1003)):
+        add_process(one, pid, 0 if pid == 1 else 700, rss_kb=200000 + pid, uid=uid)
+    one.helper = _helper.Helper({'host': one})
+    yield one
+    one.helper.close()
+
+
+def block(box, path):
+    """Let reads of this file wait for ever."""
+    target = box.base / path.lstrip('/')
+    target.unlink(missing_ok=True)
+    os.mkfifo(target)
+
+
+def gather(box, request=REQUEST):
+    """The facts, and the seconds that they took."""
+    start = time.monotonic()
+    facts = box.call(_facts.oom_facts, box, request)
+    return facts, time.monotonic() - start
+
+
+def pids(facts):
+    return {one['pid'] for one in facts['candidates']}
+
+
+@pytest.mark.parametrize('name', ['stat', 'status', 'comm', 'cgroup', 'oom_score', 'oom_score_adj'])
+def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name):
+    block(box, '/proc/41/' + name)
+    facts, seconds = gather(box)
+    assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # which alone tells the user
+    assert any('process 41 is read, since it does not answer' in text for text in facts['warnings'])
+    assert seconds < 5
+
+
+def test_a_command_line_that_does_not_answer_costs_command_lines_only(box):
+    block(box, '/proc/41/cmdline')
+    facts, _seconds = gather(box, REQUEST._replace(cmdline=True))
+    assert {one['pid'] for one in facts['candidates'] if one['cmdline'] is None} == {41, 42}
+    assert pids(facts) == {40, 41, 42, 43, 44, 45}
+    assert any('command line and the memory map of process 41' in text for text in facts['warnings'])
+
+
+def test_one_of_roots_costs_no_other_of_roots(box):
+    add_process(box, 46, 700, uid=0)
+    block(box, '/proc/46/stat')
+    facts, _seconds = gather(box)
+    assert pids(facts) == {40, 41, 42, 43, 44, 45}
+
+
+def test_processes_of_many_users_that_do_not_answer_leave_roots(box):
+    for pid in (41, 43, 44, 45):
+        block(box, '/proc/%d/stat' % pid)
+    facts, seconds = gather(box)
+    assert pids(facts) == {40}
+    assert any('only processes of root and of this user are read' in text for text in facts['warnings'])
+    assert seconds < 5
+
+
+def test_it_ends_where_nothing_answers(box):
+    for pid in range(100, 110):
+        add_process(box, pid, 700)
+        block(box, '/proc/%d/stat' % pid)
+    facts, seconds = gather(box)
+    assert facts['candidates'] == []
+    assert any('no process is read' in text for text in facts['warnings'])
+    assert facts['overcommit']['ratio'] == 50
+    assert seconds < 10
+
+
+def test_a_forecast_is_unknown_and_says_of_which_process(box):
+    block(box, '/proc/41/stat')
+    result = _forecast_module.run(FORECAST, box)
+    assert result['outcome'] == 'unknown'
+    assert 'process 41 is read, since it does not answer' in result['reason']
+
+
+def test_a_folder_that_does_not_answer_is_named_and_the_rest_is_read(box):
+    box.put('/usr/lib/sysctl.d/50-a.conf', 'vm.overcommit_ratio = 70\n')
+    block(box, '/etc/sysctl.d/60-b.conf')
+    with open(box.base / 'etc/sysctl.d/60-b.conf', 'rb', opener=lambda path, flags: os.open(path, os.O_RDWR)):
+        facts, _seconds = gather(box)  # a pipe: never waited for, whoever has it open
+    assert facts['boot']['vm.overcommit_ratio']['value'] == 70
+
+
+def stuck_read(box):
+    """Wait in a file outside of /proc."""
+    from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
+    with Reading('/run/daemon/daemon.pid'):
+        time.sleep(60)
+
+
+def test_a_file_that_does_not_answer_is_not_read_again(box):
+    with pytest.raises(OSError, match='does not answer') as caught:
+        box.call(stuck_read, box)
+    assert caught.value.errno == errno.ETIMEDOUT
+    assert box.unread() == ['/run/daemon does not answer and is not read']
+
+
+def slow_reads(pids):
+    """Reads that each return just before the deadline."""
+    done = 0
+    for pid in pids:
+        if _access.current.allows(pid):
+            with _access.Reading('/proc/%d/stat' % pid):
+                time.sleep(0.4)
+            done += 1
+    return done
+
+
+def test_slow_reads_have_a_limit_together(box, monkeypatch):
+    monkeypatch.setattr(_helper, 'BUDGET_S', 1.0)
+    monkeypatch.setattr(_helper, 'LEAST_S', 0.1)
+    for pid in range(100, 130):
+        add_process(box, pid, 0, uid=pid)
+    start = time.monotonic()
+    assert box.call(slow_reads, list(range(100, 130))) < 4
+    assert time.monotonic() - start < 6
+
+
+def work_for_long(box):
+    """Take longer than the deadline without reading anything."""
+    time.sleep(1.5)
+    return os.getpid()
+
+
+def test_work_that_reads_nothing_may_take_its_time(box):
+    assert box.call(work_for_long, box) != os.getpid()
+
+
+# ---------------------------------------------------------------- what it holds
+
+def open_descriptors(box):
+    return {os.readlink('/proc/self/fd/' + name) for name in os.listdir('/proc/self/fd')
+            if os.path.exists('/proc/self/fd/' + name)}
+
+
+def test_it_holds_its_pipes_and_nothing_else(box, tmp_path):
+    with open(tmp_path / 'secret', 'w'):
+        box.helper = _helper.Helper({'host': box})
+        found = box.call(open_descriptors, box)
+    assert all(one == '/dev/null' or one.startswith('pipe:') for one in found)
+    assert len([one for one in found if one.startswith('pipe:')]) == 2
+
+
+def test_nobody_waits_for_a_helper_that_was_abandoned(tmp_path):
+    """Ansible waits until everything that holds the module's output is gone."""
+    os.mkfifo(tmp_path / 'pipe')
+    text = (
+        'import sys; sys.path.insert(0, %r)\n'
+        'import collection; collection.lay()\n'
+        'from ansible_collections.oomkit.linux.plugins.module_utils import _access, _helper\n'
+        'from ansible_collections.oomkit.linux.plugins.module_utils._host import Host\n'
+        'import signal\n'
+        'host = Host()\n'
+        'host.helper = _helper.Helper({"host": host})\n'
+        'host.call(signal.signal, signal.SIGTERM, signal.SIG_IGN)\n'
+        'print(host.helper._child, flush=True)\n'
+        'import os; os._exit(0)\n') % os.path.join(os.path.dirname(__file__), '../../..')  # fmt: skip
+    done = subprocess.run([sys.executable, '-c', text], stdout=subprocess.PIPE, timeout=30, check=True)
+    child = int(done.stdout)
+    for _look in range(100):
+        if not os.path.exists('/proc/%d' % child):
+            return
+        time.sleep(0.05)
+    pytest.fail('the helper outlives the process that it works for')
+
+
+# ------------------------------------------------------------------ what comes back
+
+def refuse(box):
+    raise Refusal('not here', CONTAINER)
+
+
+def fail(box):
+    raise PermissionError(errno.EACCES, 'Permission denied', '/x')
+
+
+def break_down(box):
+    return {}['missing']
+
+
+def test_errors_come_back_as_they_are(box):
+    with pytest.raises(Refusal, match='not here') as caught:
+        box.call(refuse, box)
+    assert caught.value.code == CONTAINER
+    with pytest.raises(PermissionError) as denied:
+        box.call(fail, box)
+    assert denied.value.filename == '/x'
+    with pytest.raises(InternalError, match=r'KeyError in test_helper.py line'):
+        box.call(break_down, box)
+
+
+def large(box):
+    return ['x' * 1000] * 3000
+
+
+def test_large_results_and_questions_pass(box):
+    assert box.call(len, box.call(large, box)) == 3000
+
+
+def give_back(one):
+    return one
+
+
+def test_what_both_share_is_sent_as_its_name(box):
+    assert box.call(give_back, {'host': box})['host'] is box
+
+
+# ------------------------------------------------------------------ when it is killed
+
+def kill_myself(box):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_myself_once(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return 'done'
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_one_that_is_killed_is_followed_by_another(box, tmp_path):
+    (tmp_path / 'once').touch()
+    assert box.call(kill_myself_once, str(tmp_path / 'once')) == 'done'
+
+
+def test_it_works_where_nobody_may_wait_for_children(box):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as whoever starts the module may have it
+    try:
+        with pytest.raises(OSError, match='killed twice'):
+            box.call(kill_myself, box)
+        assert box.call(len, 'abc') == 3
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_two_that_are_killed_are_an_error(box):
+    with pytest.raises(OSError, match='killed twice'):
+        box.call(kill_myself, box)
+
+
+def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, monkeypatch):
+    def no_fork():
+        raise OSError(errno.ENOMEM, 'Cannot allocate memory')
+    monkeypatch.setattr(os, 'fork', no_fork)
+    box.helper = _helper.Helper({'host': box})
+    block(box, '/proc/41/stat')
+    facts, _seconds = gather(box)
+    assert pids(facts) == {40}
+    assert any('no helper process could be started (Cannot allocate memory)' in text for text in facts['warnings'])

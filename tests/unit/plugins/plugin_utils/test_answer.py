@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host answers, before Ansible makes variables of it and shows it."""
+
+import dataclasses
+
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.plugin_utils._answer import checked, sanitized
+
+STEERING = '\x1b[31m\x9b\x7f\u202e\r'
+WORDS = 'The host answered with facts that this module does not return'
+
+
+@pytest.mark.parametrize('facts, allowed', [
+    ({'oom': {}, 'demo_report': '/x'}, 'oom'), ({'oom': {}}, None), ({'inventory_hostname': 'other'}, 'oom'),
+    (['oom'], 'oom'), ('oom', 'oom'), ({'OOM': 1}, 'oom'), ({'discovered': 1}, None),
+])  # fmt: skip
+def test_facts_that_the_module_does_not_return_are_a_failure_and_no_facts(facts, allowed):
+    told = checked({'changed': True, 'ansible_facts': facts}, allowed)
+    assert told['failed'] is True and told['msg'].startswith(WORDS) and 'ansible_facts' not in told
+
+
+@pytest.mark.parametrize('facts, allowed', [
+    ({'oom': {'a': 1}}, 'oom'), ({}, None), ({'discovered_interpreter_python': '/usr/bin/python3'}, None),
+    ({'oom': {}, 'discovered_interpreter_python': '/usr/bin/python3'}, 'oom')])
+def test_facts_of_the_module_stay(facts, allowed):
+    told = checked({'changed': False, 'ansible_facts': facts}, allowed)
+    assert told == {'changed': False, 'ansible_facts': facts}
+
+
+def test_the_message_is_short_and_can_be_printed():
+    told = checked({'ansible_facts': {STEERING + 'x' * 9000 + str(number): 1 for number in range(1000)}}, 'oom')
+    assert told['msg'].isprintable() and len(told['msg']) < 600
+
+
+def test_nothing_in_an_answer_steers_a_terminal():
+    told = sanitized({'msg': STEERING + '\n', STEERING: [STEERING, {'a': (STEERING,)}], 'n': 5, 'b': None})
+    assert told == {'msg': r'\x1b[31m\u009b\x7f\u202e\x0d\x0a', r'\x1b[31m\u009b\x7f\u202e\x0d': [
+        r'\x1b[31m\u009b\x7f\u202e\x0d', {'a': [r'\x1b[31m\u009b\x7f\u202e\x0d']}], 'n': 5, 'b': None}
+
+
+def test_texts_with_lines_keep_them():
+    for key in ('before', 'after', 'module_stderr', 'exception'):
+        assert sanitized({key: 'a\r\n\tb\x1b\n'}) == {key: 'a\r\n\tb\\x1b\n'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """As ansible-core 2.19 and later make it of warnings and errors."""
+
+    msg: str
+    events: tuple = ()
+
+
+def test_errors_and_warnings_of_newer_cores():
+    told = sanitized({'warnings': [Event('a\x1b\nb', (Event('\x9b'),))]})
+    assert told == {'warnings': [Event('a\\x1b\nb', (Event('\\u009b'),))]}
