@@ -35,17 +35,19 @@ def call(name, *arguments):
 
 
 class Server:
-    """A mount and its unanswered requests. Where ``slow_s`` is set, they fail after so many seconds."""
+    """A mount and its unanswered requests.
 
-    slow_s = 0
+    Where ``slow_s`` is set, they fail after so many seconds. Where ``faults`` is set, every other read fails at once:
+    a page fault drops mmap_lock for its first read of a page and holds it for the second (filemap_fault).
+    """
+
+    slow_s, faults = 0, False
 
     def __init__(self, folder, hang=(), content=b'', names=(), options='', owner=None):
         """Mount on ``folder``.
 
         ``hang`` are the requests without an answer, ``names`` is what a listing shows, ``owner`` is the user who
         serves it, by default the one of this process.
-        A page fault drops mmap_lock for the first read of a page and holds it for the second (filemap_fault), so
-        the first read of each file fails.
         """
         self.hang, self.content, self.names = frozenset(hang), content, names
         self.hung = collections.Counter()  # how many of each request were left without an answer
@@ -67,9 +69,9 @@ class Server:
         if number == READ and node in self._late_nodes:
             self._late.append((time.monotonic() + LATE_S, unique, 0, _SCRIPT))
             return
-        if number == READ and self.hang >= {READ}:
+        if number == READ and self.faults:
             self._reads[node] += 1
-            if self._reads[node] == 1:
+            if self._reads[node] % 2:
                 self._answer(unique, errno.EIO)
                 return
         if number in self.hang:

@@ -169,6 +169,7 @@ def main():
     enter_with_subuids() if 'subuids' in words else enter_namespaces()
     folder = tempfile.mkdtemp()
     server = fuse.Server(folder, hang=[fuse.READ], options=',allow_other')
+    server.faults = kind != 'exec'
     server.slow_s = SLOW_S if kind == 'slow' else 0
     told, out = os.pipe()
     text, started, settled = b'', 0, None
