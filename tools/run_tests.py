@@ -28,6 +28,7 @@ BENCH_LIMIT_S = 1500
 # Of the benchmarks, those that make test runs, and how. A policy with 20 services holds what services.py does with 50.
 QUICK_BENCH = {
     'fleet.py': ['--quick'],
+    'hostile.py': ['--quick'],
     'policy.py': ['--quick'],
     'scan.py': ['--quick'],
     'startup.py': ['--rounds', '5'],

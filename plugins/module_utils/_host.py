@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Iterator, List, Optional, Set, Tuple, Union
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
@@ -83,6 +83,7 @@ class Host(object):
         """(The path after all links, each folder looked into and each link followed on the way.) As L(real) else."""
         done = []  # type: List[str]
         passed = []  # type: List[str]
+        folders: Set[str] = set()
         todo = [part for part in path.split('/') if part][::-1]
         links = 0
         while todo:
@@ -93,7 +94,8 @@ class Host(object):
                 done = done[:-1]
                 continue
             folder = '/' + '/'.join(done)
-            if folder not in passed:
+            if folder not in folders:
+                folders.add(folder)
                 passed.append(folder)
             target = self._readlink('/' + '/'.join(done + [part]))
             if target is None:

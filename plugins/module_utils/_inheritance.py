@@ -29,12 +29,13 @@ def split(processes: Iterable[Seen], given: Callable[[Seen], bool]) -> Split:
     by_pid = dict((one.pid, one) for one in processes)
     own = set(pid for pid, one in by_pid.items() if not given(one))
     inherited, left_alone = [], []
+    known: Dict[int, int] = {}
     for pid in sorted(by_pid):
         one = by_pid[pid]
         if pid in own:
             left_alone.append(LeftAlone(one, OWN_VALUE))
             continue
-        source = _own_ancestor(one, by_pid, own)
+        source = _own_ancestor(one, by_pid, own, known)
         if source:
             left_alone.append(LeftAlone(one, OWN_PARENT % source))
         else:
@@ -42,12 +43,20 @@ def split(processes: Iterable[Seen], given: Callable[[Seen], bool]) -> Split:
     return Split(inherited, left_alone)
 
 
-def _own_ancestor(one: Seen, by_pid: Dict[int, Seen], own: Set[int]) -> int:
-    """The nearest ancestor within the unit that set its own value, 0 for none."""
+def _own_ancestor(one: Seen, by_pid: Dict[int, Seen], own: Set[int], known: Dict[int, int]) -> int:
+    """The nearest ancestor within the unit that set its own value, 0 for none. ``known`` are the answers so far."""
+    line: List[int] = []
     seen: Set[int] = set()
-    while one.parent in by_pid and one.parent not in seen:
-        seen.add(one.parent)
+    found = 0
+    while one.pid not in seen:
+        if one.pid in known:
+            found = known[one.pid]
+            break
+        line.append(one.pid)
+        seen.add(one.pid)
         if one.parent in own:
-            return one.parent
-        one = by_pid[one.parent]
-    return 0
+            found = one.parent
+            break
+        one = by_pid.get(one.parent, one)
+    known.update((pid, found) for pid in line)
+    return found

@@ -37,6 +37,7 @@ class Tree(object):
         self._host = host
         self.folder: Optional[str] = None
         self._root = ''
+        self._wholes: Dict[str, bool] = {}  # of cgroups around many processes, which may lie deep
         self.version = 2
         for line in (host.read_text('/proc/self/mountinfo') or '').split('\n'):  # only \n is escaped in names
             fields, _dash, about = line.partition(' - ')
@@ -83,8 +84,11 @@ class Tree(object):
 
     def kills_as_a_whole(self, cgroup: str) -> bool:
         """Whether its own memory.oom.group is set; cgroup v1 has none."""
-        folder = self.folder_of(cgroup) if self.version == 2 else None
-        return bool(folder) and (self._host.read_text('%s/memory.oom.group' % folder) or '0').strip() == '1'
+        if cgroup not in self._wholes:
+            folder = self.folder_of(cgroup) if self.version == 2 else None
+            text = self._host.read_text('%s/memory.oom.group' % folder) if folder else None
+            self._wholes[cgroup] = (text or '').strip() == '1'
+        return self._wholes[cgroup]
 
     def tells_of_kills(self, cgroup: str) -> bool:
         """Whether systemd can see there that the kernel killed: it watches memory.events, which v1 has not."""
@@ -143,5 +147,4 @@ def outwards(cgroup: str, last: Optional[str] = None) -> List[str]:
 
 def group_of(tree: Tree, cgroup: str, domain: Optional[str]) -> Optional[str]:
     """The highest cgroup, up to the one that runs out of memory, that is killed as a whole; None for none."""
-    groups = [outer for outer in outwards(cgroup, domain) if tree.kills_as_a_whole(outer)]
-    return groups[-1] if groups else None
+    return next((outer for outer in reversed(outwards(cgroup, domain)) if tree.kills_as_a_whole(outer)), None)

@@ -200,13 +200,15 @@ class _Simulation(object):
             return victims
         known = dict((one.process.pid, one) for one in self.weighed if one.process.pid not in dead)
         found = list(victims)
+        pids = set(one.process.pid for one in found)
         for one in victims:
             ties = self.snapshot.ties.get(one.process.pid)
             children = [known[pid] for pid in (ties.children if ties else ()) if pid in known]
             children = [child for child in children if child.process.pid not in (ties.sharers if ties else ())]
             if children:
                 best = _overlapping(sorted(children, key=_rank_key(self.snapshot.settings)))
-                found += [child for child in best if child not in found]
+                found += [child for child in best if child.process.pid not in pids]
+                pids.update(child.process.pid for child in best)
         return found
 
     def deaths(self, pid: int) -> Dict[int, str]:

@@ -10,6 +10,7 @@ Two loaders are known: systemd-sysctl (systemd src/sysctl/sysctl.c, sysctl.d(5))
 
 import fnmatch
 import re
+from collections import OrderedDict
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import (
@@ -39,6 +40,7 @@ _PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sysctl')
 _BLANK = ' \t\n\r'
 _GLOB = re.compile(r'[*?\[]')
 _BRACKETS = re.compile(r'(\[[!^]?)(\]?[^]]*\])')
+_LONGEST_PATTERN = 4096  # PATH_MAX
 _RANGE = re.compile('(.)-([^]])', re.DOTALL)
 
 
@@ -157,21 +159,19 @@ def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Se
 
 def _replaced(settings: List[Setting]) -> List[Setting]:
     """systemd's list: an equal value keeps the first one's place, a different one goes to the end."""
-    entries: Dict[str, Setting] = {}
-    order: List[str] = []
+    entries: Dict[str, Setting] = OrderedDict()
     for setting in settings:
         earlier = entries.get(setting.key)
-        if earlier is not None:
-            if earlier.value == setting.value:
-                continue
-            order.remove(setting.key)
-        entries[setting.key] = setting
-        order.append(setting.key)
-    return [entries[key] for key in order]
+        if earlier is None or earlier.value != setting.value:
+            entries.pop(setting.key, None)
+            entries[setting.key] = setting
+    return list(entries.values())
 
 
 def matches(pattern: str, key: str) -> bool:
-    """glob(7): a star does not cross a slash."""
+    """glob(7): a star does not cross a slash. A pattern that is longer than any path matches nothing."""
+    if len(pattern) > _LONGEST_PATTERN:
+        return False
     pieces, parts = pattern.split('/'), key.split('/')
     return len(pieces) == len(parts) and all(
         fnmatch.fnmatchcase(part, _as_python_has_it(piece)) for piece, part in zip(pieces, parts))
@@ -179,5 +179,8 @@ def matches(pattern: str, key: str) -> bool:
 
 def _as_python_has_it(piece: str) -> str:
     """With ! for ^, and for a range such as z-a one that nothing is in: Python up to 3.9 raises re.error for it."""
+    end = piece.rfind(']') + 1
+    # What no bracket ends is none: each of those would be looked for up to the end of the pattern.
+    piece = piece[:end] + piece[end:].replace('[', '[[]')
     return _BRACKETS.sub(lambda found: found.group(1).replace('^', '!') + _RANGE.sub(
         lambda ends: ends.group() if ends.group(1) <= ends.group(2) else '\0-\0', found.group(2)), piece)

@@ -28,6 +28,10 @@ _REAPPLIED = _conf_files.Loader('tuned', ('/run/sysctl.d', '/etc/sysctl.d'), '/e
 
 _VARIABLE = re.compile(r'\$\{(\w+)\}')
 _DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
+_LONGEST_FILE = 1 << 16  # honest ones have some kilobytes
+_MOST_PROFILES = 100
+# configparser takes the square of a run of blanks.
+_TOO_LONG = re.compile(r'[^\n]{4097}|[^\S\n]{257}')
 _LONGEST = 4096  # a value; variables that are made of variables could double it with each
 _UNIT_WORDS = ('type', 'enabled', 'replace', 'devices', 'devices_udev_regex', 'script_pre', 'script_post', 'priority')
 
@@ -78,7 +82,12 @@ def _main_conf(host: Host, denied: List[str]) -> Dict[str, str]:
 
 
 def _sections(text: str) -> Dict[str, Dict[str, str]]:
-    """The text parsed with the settings that TuneD itself uses; nothing where TuneD refuses it too."""
+    """The text parsed with the settings that TuneD itself uses; nothing where TuneD refuses it too.
+
+    Nothing, either, of a text that would take too long and that nobody writes.
+    """
+    if len(text) > _LONGEST_FILE or _TOO_LONG.search(text):
+        return {}
     config = configparser.ConfigParser(delimiters=('=',), inline_comment_prefixes=('#',), strict=False,
                                        interpolation=None)
     config.optionxform = str  # names as they are written
@@ -114,7 +123,7 @@ class _Loader(object):
         """Merge these profiles, and before each the ones that it includes."""
         for name in names:
             path = self._find(name)
-            if path is None:
+            if path is None or len(self._seen) >= _MOST_PROFILES:
                 continue
             self._seen.add(path)
             sections = _sections(told(self._host, path, self._denied))

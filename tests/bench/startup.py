@@ -40,18 +40,19 @@ PLUGINS = commands.CHECKOUT / 'plugins'
 COLLECTION = 'oomkit.linux'
 OURS = 'ansible_collections/oomkit/linux/plugins/'
 
-MOST_BYTES = 60_000
+MOST_BYTES = 61_500
 CEILINGS = {
     # confirm_within: the watchdog and the change that waits take 20,000 bytes, which no other module has.
     # What writes also carries the lock, the look at who else could write there, the way back of files, folders and
     # attributes, and the end of a run with every name made harmless: 15,000 and more.
-    'overcommit': 102_000,
+    'overcommit': 103_500,
     'panic_on_oom': 79_500,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is
     # assumed 25,000 (OpenRC's are 5,000 of these), and the settings of earlyoom, systemd-oomd and nohang 10,000.
-    'oom_forecast_info': 116_000,
+    'oom_forecast_info': 118_000,
+    # The guard of processes took 4,000 of these.
     # The same forecast, and 55,000 bytes and more to plan, set and undo: unit files, drop-ins and running processes.
-    'oom_score_adj': 131_000,
+    'oom_score_adj': 136_500,
 }
 
 EMPTY = 'oomkit_bench_empty'

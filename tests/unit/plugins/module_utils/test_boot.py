@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import fnmatch
 import re
+import time
 
 import pytest
 from machine import Machine, run
@@ -235,3 +236,22 @@ def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
     assert boot(machine).values[RATIO] == 70
     run(machine, 'overcommit', state='absent')
     assert boot(machine).values[RATIO] == 60
+
+
+@pytest.mark.parametrize('text', [
+    ''.join('x%d = 1\nx%d = 2\n' % (number, number) for number in range(20000)), 'vm/%s=1\n' % ('[' * 20000),
+    'vm/%s=1\n' % ('[' * 4000)])
+def test_hostile_files_take_linear_time(text):
+    began_s = time.process_time()
+    settings = list(_sysctld.settings_of('x', text))
+    for loader in (_sysctld.SYSTEMD, _sysctld.PROCPS):
+        _sysctld.writes(loader, settings, ['vm/overcommit_memory'])
+    assert time.process_time() - began_s < 2
+
+
+@pytest.mark.parametrize('pattern, key, answer', [
+    ('vm/[', 'vm/[', True), ('vm/a[b', 'vm/a[b', True), ('vm/[o]*[', 'vm/ox[', True), ('vm/[]]x', 'vm/]x', True),
+    ('vm/[!]]x', 'vm/]x', False), ('vm/[]', 'vm/[]', True), ('vm/[o', 'vm/o', False),
+    ('vm/' + '*' * 5000, 'vm/o', False)])
+def test_a_bracket_that_does_not_end_is_none(pattern, key, answer):
+    assert _sysctld.matches(pattern, key) is answer

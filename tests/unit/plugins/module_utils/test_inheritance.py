@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import time
+
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import split
+from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import OWN_PARENT, split
 
 
 def processes(*rows):
@@ -34,3 +36,12 @@ def test_orphans_are_their_units():
 
 def test_a_circle_of_parents_ends():
     assert followers([(10, 11, 0), (11, 10, 0)], 0)[0] == [10, 11]
+
+
+def test_a_long_chain_takes_linear_time():
+    """Whoever owns a service may nest its processes."""
+    chain = [Seen(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, 4002)]
+    began_s = time.process_time()
+    found = split(chain, lambda one: one.score_adj != 5)
+    assert time.process_time() - began_s < 1
+    assert found.inherited == [] and {left.reason for left in found.left_alone[1:]} == {OWN_PARENT % 2}

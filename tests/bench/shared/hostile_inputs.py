@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts of others at their worst, for each parser, in any size."""
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS), str(TESTS.parent / 'tools')]
+
+import collection  # noqa: E402
+
+collection.lay()
+
+from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
+    _conf_files,
+    _convert,
+    _drop_in,
+    _enforcers,
+    _inheritance,
+    _kills,
+    _knobs,
+    _meminfo,
+    _names,
+    _numa,
+    _openrc,
+    _processes,
+    _sysctl_file,
+    _sysctld,
+    _tuned,
+    _unit_files,
+    _unit_names,
+    _userspace_killers,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen  # noqa: E402
+
+KEY = 'vm.overcommit_memory'
+SYSCTLS = ['vm/overcommit_memory', 'vm/panic_on_oom']
+
+
+def _amount(text: str) -> object:
+    """What an option says, or why that is none."""
+    answers = []
+    for convert in (_convert.to_amount, _convert.to_integer):
+        try:
+            answers.append(convert('x', text))
+        except _convert.ConvertError as exc:
+            answers.append(exc)
+    return answers
+
+
+def _unit_name(text: str) -> object:
+    try:
+        return _unit_names.to_unit('name', text)
+    except _convert.ConvertError as exc:
+        return exc
+
+
+def _writes(text: str) -> object:
+    settings = list(_sysctld.settings_of('x', text))
+    return [_sysctld.writes(loader, settings, SYSCTLS) for loader in (_sysctld.SYSTEMD, _sysctld.PROCPS)]
+
+
+def _chain(count: int) -> list[Seen]:
+    """Processes each of which has the next one as its child."""
+    return [Seen(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, count + 2)]
+
+
+# By name: what makes an input of n characters or lines, what reads it, and n.
+PARSERS = {
+    # ------------------------------------------------------------------- unit files
+    'unit file, lines that go on': (lambda n: b'a\\\n' * n, _unit_files.parse, 20000),
+    'unit file, comments between lines that go on': (lambda n: b'a\\\n#\\\n' * n, _unit_files.parse, 10000),
+    'unit file, comments alone': (lambda n: b'#\\\n' * n, _unit_files.parse, 20000),
+    'unit file, ends of lines': (lambda n: b'\n\r\0' * n, _unit_files.parse, 20000),
+    'unit file, carriage returns': (lambda n: b'\r' * n, _unit_files.parse, 40000),
+    'unit file, backslashes': (lambda n: b'x' + b'\\' * n + b'\n', _unit_files.parse, 40000),
+    'unit file, backslashes on each line': (lambda n: (b'\\' * 100 + b'\n') * (n // 100), _unit_files.parse, 40000),
+    'unit file, blanks': (lambda n: b' ' * n, _unit_files.parse, 40000),
+    'unit file, marks of byte order': (lambda n: b'\xef\xbb\xbf' * n, _unit_files.parse, 40000),
+    'unit file, no UTF-8': (lambda n: b'\xff\n' * n, _unit_files.parse, 20000),
+    'unit file, assignments': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=-5\n' * n, _unit_files.settings_of, 20000),
+    'unit file, a long number': (lambda n: '0' * n, _unit_files.parse_score_adj, 200000),
+    'drop-in of ours, edited': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=1\n\\\n' * n,
+                                lambda data: _drop_in.edit(data, {'OOMScoreAdjust': 3}), 20000),
+    'drop-in of ours, headers': (lambda n: (_drop_in.HEADER + '\n').encode() * n,
+                                 lambda data: _drop_in.edit(data, {'OOMScoreAdjust': 3}), 10000),
+    'drop-in of ours, taken back': (lambda n: b'[Service]\n\r\0' * n, _drop_in.without_ours, 20000),
+    'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', _unit_names.drop_in_names, 250),
+    'name of a unit': (lambda n: 'a' * n, _unit_name, 200000),
+    # ---------------------------------------------------------------------- sysctl.d
+    'sysctl.d, values that change': (lambda n: ''.join('x%d = 1\nx%d = 2\n' % (one, one) for one in range(n)), _writes,
+                                     10000),
+    'sysctl.d, one key': (lambda n: ''.join('a.b%d=%d\n' % (one % 5000, one) for one in range(n)), _writes, 20000),
+    'sysctl.d, globs': (lambda n: 'vm/*%s*=1\n' % ('*o' * (n // 2)), _writes, 1000),
+    'sysctl.d, different globs': (lambda n: ''.join('vm/*o*%d*=1\n' % one for one in range(n)), _writes, 1000),
+    'sysctl.d, brackets': (lambda n: 'vm/%s=1\n' % ('[' * n), _writes, 20000),
+    'sysctl.d, brackets that end': (lambda n: 'vm/%s=1\n' % ('[]-' * n), _writes, 5000),
+    'sysctl.d, ranges': (lambda n: 'vm/[%s]=1\n' % ('z-a' * n), _writes, 2000),
+    'sysctl.d, separators': (lambda n: '/' * n + '=1\n', _writes, 200000),
+    'sysctl.d, dots': (lambda n: '.' * n + '=1\n', _writes, 200000),
+    'sysctl.d, carriage returns': (lambda n: 'a=1\r' * n, _writes, 20000),
+    'sysctl.d, lines': (lambda n: '\n' * n, _writes, 100000),
+    'sysctl.d, comments out and in': (lambda n: '\r' * n + 'x', lambda text: _sysctl_file.restore(
+        _sysctl_file.comment_out(text, 1), [KEY]), 20000),
+    'sysctl.d, blanks after ends': (lambda n: '\r ' * n, lambda text: _sysctl_file.comment_out(text, 1), 20000),
+    'sysctl.d, blanks after one end': (lambda n: '\r' + ' ' * n, lambda text: _sysctl_file.comment_out(text, 1), 20000),
+    'sysctl.d, an edit': (lambda n: 'vm.overcommit_memory%s=1 %s\n' % (' ' * n, '\t' * n),
+                          lambda text: _sysctl_file.edit(text, {KEY: 2}), 50000),
+    'sysctl.d, an edit with ends': (lambda n: 'vm.overcommit_memory=1%s\n' % ('\r' * n),
+                                    lambda text: _sysctl_file.edit(text, {KEY: 2}), 50000),
+    'sysctl.d, an edit of many lines': (lambda n: 'vm.overcommit_memory=1\n' * n,
+                                        lambda text: _sysctl_file.edit(text, {KEY: 2}), 10000),
+    'sysctl, a long number': (lambda n: '1' * n, lambda text: _knobs.parse_written(KEY, text), 200000),
+    'sysctl, blanks': (lambda n: ' ' * n + 'x', lambda text: _knobs.parse_written(KEY, text), 200000),
+    'sysctl, a value': (lambda n: '1' * n, _knobs.parse_value, 5000),
+    'lines of any file': (lambda n: 'x' * n + '\n' * n, _conf_files.split_lines, 100000),
+    # ------------------------------------------------------------------------- OpenRC
+    'OpenRC, blanks': (lambda n: b' ' * n + b'SSD_OOM_SCORE_ADJ', lambda data: _openrc.cause_of('x', data), 100000),
+    'OpenRC, variables': (lambda n: b';SSD_OOM_SCORE_ADJ=' * n, lambda data: _openrc.cause_of('x', data), 20000),
+    'OpenRC, an edit': (lambda n: b'export SSD_OOM_SCORE_ADJ=5  # oomkit.linux\n' * n,
+                        lambda data: _openrc.edit(data, 3), 20000),
+    # -------------------------------------------------------------- programs that set sysctls
+    'kubelet, quotes': (lambda n: 'protectKernelDefaults' * n, _enforcers._protects, 5000),
+    'kubelet, blanks': (lambda n: 'protectKernelDefaults' + ' ' * n, _enforcers._protects, 100000),
+    'kubelet, many words': (lambda n: ('protectKernelDefaults' + ' ' * 100) * n, _enforcers._protects, 1000),
+    'kubelet, a line of words': (lambda n: 'protect ' * n, _enforcers._protects, 20000),
+    'kubelet, lines': (lambda n: '\n' * n, _enforcers._protects, 100000),
+    'kdump-tools, blanks': (lambda n: ' ' * n, _enforcers._SHELL_ASSIGNMENT.findall, 100000),
+    'kdump-tools, exports': (lambda n: 'export ' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
+    'kdump-tools, words': (lambda n: 'a' * n, _enforcers._SHELL_ASSIGNMENT.findall, 100000),
+    'kdump-tools, quotes': (lambda n: 'a="' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
+    'kdump-tools, quotes on lines': (lambda n: 'a="\n' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
+    'TuneD, sections': (lambda n: ''.join('[s%d]\na=1\n' % one for one in range(n)), _tuned._sections, 1000),
+    'TuneD, values that go on': (lambda n: '[a]\nb=1\n' + ' c\n' * n, _tuned._sections, 5000),
+    'TuneD, blanks before a sign': (lambda n: '[a]\n' + ('b%s\n' % (' ' * 255 + 'c')) * n, _tuned._sections, 50),
+    # ------------------------------------------------------------ daemons that kill
+    'systemd, a fraction': (lambda n: '1' * n, _userspace_killers.parse_fraction, 100000),
+    'systemd, a fraction and blanks': (lambda n: '1' + ' ' * n, _userspace_killers.parse_fraction, 100000),
+    'systemd, a span': (lambda n: '1s ' * n, _userspace_killers.parse_span_s, 20000),
+    'systemd, a span of digits': (lambda n: '1' * n, _userspace_killers.parse_span_s, 20000),
+    'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', _userspace_killers.parse_span_s, 20000),
+    'systemd, a span of letters': (lambda n: '1' + 'a' * n, _userspace_killers.parse_span_s, 100000),
+    'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), _userspace_killers.nohang_settings, 100000),
+    # --------------------------------------------------------------------- the kernel
+    'zones without pages': (lambda n: 'Node 0, zone x\n' + 'a\n' * n, _numa.present, 50000),
+    'many zones without pages': (lambda n: 'Node 0, zone x\n' * n, _numa.present, 20000),
+    'zones, blanks': (lambda n: 'Node 0, zone x\n' + ' ' * n + 'present' + ' ' * n, _numa.present, 50000),
+    'zones, blanks in a name': (lambda n: 'Node 0, zone ' + ' ' * n, _numa.present, 50000),
+    'meminfo': (lambda n: 'a' * n, _meminfo.parse_meminfo, 100000),
+    'meminfo, blanks': (lambda n: 'MemTotal:' + ' ' * n + '\n' * n, _meminfo.parse_meminfo, 50000),
+    'status, groups': (lambda n: b'Name:\tx\nGroups:\t' + b'1 ' * n + b'\nVmRSS:\t 1 kB\n', _processes.parse_memory_kb,
+                       100000),
+    'cgroup, hierarchies': (lambda n: b'1:a,b:/x\n' * n, _processes.parse_cgroup, 20000),
+    'cgroup, controllers': (lambda n: b'1:' + b'a,' * n, _processes.parse_cgroup, 50000),
+    'cgroup, depth': (lambda n: b'0::' + b'/a' * n, _processes.parse_cgroup, 20000),
+    'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, _processes.parse_cgroup, 20000),
+    'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, _processes.parse_cgroup, 100000),
+    'cgroup, whose unit': (lambda n: '/user@' * n, lambda text: _unit_names.unit_of_system('a.service', text), 20000),
+    'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, _kills.total, 50000),
+    'a chain of processes': (_chain, lambda seen: _inheritance.split(seen, lambda one: one.score_adj != 5), 500),
+    # ---------------------------------------------------------------------- options
+    'an amount': (lambda n: '1' * n, _amount, 100000),
+    'an amount and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),
+    'a percentage': (lambda n: '1.' + '1' * n + '%', _amount, 100000),
+    'an integer': (lambda n: '1' * n, _amount, 100000),
+    'a name with control characters': (lambda n: b'\x1b' * n, _names.harmless, 50000),
+}
