@@ -158,7 +158,8 @@ def answers(checkout: Path) -> dict[str, dict[str, Any]]:
         source = (checkout / 'plugins' / 'modules' / (name + '.py')).read_text(encoding='utf-8')
         returned = yaml.safe_load(re.search(r"^RETURN = r?'''(.*?)'''", source, re.MULTILINE | re.DOTALL)[1]) or {}
         found[name] = {key: value['sample'] for key, value in returned.items() if 'sample' in value}
-        found[name]['changed'] = False
+        found[name].update(changed=False, warnings=['look out'], diff=[
+            {'before_header': 'run time', 'after_header': 'run time', 'before': 'a = 1\n', 'after': 'a = 2\n'}])
     found['oom_facts']['ansible_facts'] = {'oom': fleet_facts.facts('h', 'db')}
     return found
 

@@ -12,11 +12,13 @@ returns other facts than ``oom``, so that an answer with others is refused, and 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.unsafe_proxy import wrap_var
 
@@ -46,6 +48,19 @@ class HostAction(NormalAction):
                 'done. Look at the host, and remove its facts from the cache.')
         name = getattr(self._task, 'resolved_action', None) or self._task.action
         return checked(super().run(tmp, task_vars), _FACTS.get(name))
+
+    def _parse_returned_data(self, res: dict[str, t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
+        """Newer cores show warnings of the module, and all cores what stands around the answer, as they find it."""
+        return super()._parse_returned_data(dict(res, stdout=printable_output(res['stdout'])), *args, **kwargs)
+
+
+def printable_output(stdout: str) -> str:
+    """What the module printed, without characters that steer a terminal, in JSON's escapes neither."""
+    try:
+        answer, _around = _filter_non_json_lines(stdout, objects_only=True)
+        return json.dumps(sanitized(json.loads(answer)))
+    except (ValueError, RecursionError):  # no answer: Ansible says so, and shows it
+        return sanitized(stdout, lines=True)
 
 
 def checked(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.Any]:

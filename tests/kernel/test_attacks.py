@@ -130,14 +130,6 @@ def test_a_folder_of_settings_that_does_not_answer(attacked, folder, hang, name)
     assert folder in json.dumps(answer), answer
 
 
-def test_drop_ins_that_do_not_answer(attacked):
-    install(attacked, 'family')
-    folder = '/run/systemd/system/family.service.d'
-    mount(attacked, folder, 'read', 'x.conf')
-    answer = in_time(attacked, 'oom_score_adj', name='family', score_adj=5)
-    assert folder in json.dumps(answer), answer
-
-
 def test_a_folder_of_pid_files_that_does_not_answer(attacked):
     attacked.run('mkdir -p /etc/init.d; touch /etc/init.d/trap')
     mount(attacked, '/run/trap', 'lookup', 'trap.pid')

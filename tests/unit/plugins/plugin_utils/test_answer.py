@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._answer import checked, sanitized
+from ansible_collections.oomkit.linux.plugins.plugin_utils._answer import checked, printable_output, sanitized
 
 STEERING = '\x1b[31m\x9b\x7f\u202e\r'
 WORDS = 'The host answered with facts that this module does not return'
@@ -43,6 +43,15 @@ def test_nothing_in_an_answer_steers_a_terminal():
 def test_texts_with_lines_keep_them():
     for key in ('before', 'after', 'module_stderr', 'exception'):
         assert sanitized({key: 'a\r\n\tb\x1b\n'}) == {key: 'a\r\n\tb\\x1b\n'}
+
+
+@pytest.mark.parametrize('printed, told', [
+    ('{"warnings": ["a\\u001b\\u202e"]}', r'{"warnings": ["a\\x1b\\u202e"]}'),
+    ('\x1b]0;before\n{"a": 1}\n\x1b]0;behind\n', '{"a": 1}'),
+    ('no\x1b answer\n', 'no\\x1b answer\n'), ('{"a": ' * 100000, '{"a": ' * 100000),
+], ids=['escapes', 'around it', 'none', 'deep'])
+def test_what_ansible_shows_by_itself_is_printable(printed, told):
+    assert printable_output(printed) == told
 
 
 @dataclasses.dataclass(frozen=True)
