@@ -264,6 +264,8 @@ def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
         for entry in host.names(folder):
             texts.append(to_text(host.read_named_file(folder + '/' + entry) or b''))
     except OSError as exc:
+        if _pid_file.is_fault(host, folder, exc):
+            raise
         doubts.append('%s: what OpenRC has noted of its daemons cannot be read: %s' % (name, explain(exc)))
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which process a PID file may mean: whoever can write one could have root set any process of the machine."""
 
+import errno
 import re
 import stat
 from typing import Optional
@@ -14,6 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 
+_FAULTS = (errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EPERM, errno.EROFS)
 _PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
 
 
@@ -25,12 +27,15 @@ def read(host: Host, path: str) -> Optional[int]:
     """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
 
     The owner of a service can put anything in its place: a device, a pipe, a link into /proc, a file without end.
+    Raises OSError where root alone can write there, and the system fails: what runs is unknown then.
     """
     if not path.startswith('/'):
         raise PidFileError('%s is not an absolute path' % harmless(path))
     try:
         data = host.read_named_file(path)
     except OSError as exc:
+        if is_fault(host, path, exc):
+            raise
         raise PidFileError('the PID file cannot be read: %s' % explain(exc)) from exc
     if data is None:
         return None
@@ -39,6 +44,14 @@ def read(host: Host, path: str) -> Optional[int]:
     if pid is None or pid > _PID_MAX:
         raise PidFileError('%s does not begin with a process number' % harmless(path))
     return pid
+
+
+def is_fault(host: Host, path: str, exc: OSError) -> bool:
+    """Whether the system fails, and nobody has made it so: a file system of a user can answer with any error."""
+    try:
+        return exc.errno in _FAULTS and _trust.owner_of(host, path) == 0
+    except OSError:
+        return False
 
 
 def user_of(host: Host, pid: int) -> Optional[int]:

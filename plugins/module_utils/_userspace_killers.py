@@ -10,7 +10,6 @@ All read their settings when they start: a file that was edited since then is to
 this machine, also for a daemon that runs in a container.
 """
 
-import errno
 import getopt
 import math
 import os
@@ -85,7 +84,7 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
         reason = harmless(str(exc))
     except OSError as exc:
         # Without the path, which may be a word of its command line.
-        reason = 'its settings cannot be read: %s' % os.strerror(exc.errno or errno.EIO)
+        reason = 'its settings cannot be read: %s' % (exc.strerror or type(exc).__name__)
     return {'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit), 'dry_run': found.dry_run,
             'thresholds': [_shown(one) for one in found.thresholds], 'notes': [harmless(note) for note in found.notes],
             'reason': reason}
