@@ -3,7 +3,9 @@
 """oom_score_adj of processes that are no service, and that a number used again is never mistaken."""
 
 import json
+import re
 
+import pytest
 from oomlab.guest import HOME
 from test_sysctls import failed, good
 
@@ -75,18 +77,16 @@ def test_the_module_itself_and_its_ancestors_never_match(fresh):
     assert found and 1 not in found and listener not in found
 
 
-def test_a_number_used_again_is_not_mistaken(fresh):
-    """The process dies between the look and the write, and its number goes to another: that one is not touched."""
-    assert fresh.module('oom_facts', gather_subset=['memory'])['_rc'] == 0  # brings the code over
-    script = r'''
+REUSE = r'''
 import json, os, signal, sys, time
 sys.path.insert(0, HOME)
-from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _held, _live
+from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _held, _live, _other_init, _process_match
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
-def child():
+def child(uid=0):
     pid = os.fork()
     if pid == 0:
+        os.setresuid(uid, uid, uid)
         time.sleep(600)
     return pid
 
@@ -104,16 +104,34 @@ def again(pid):
     raise SystemExit('the number was not given again')
 
 host = Host()
-first = child()
+first = child(UID)
+time.sleep(0.1)
+with open('/run/reuse.pid', 'w') as stream:
+    stream.write('%d' % first)
+group = {
+    'these': lambda: _groups.TheseProcesses([_held.identify(host, first)]),
+    'pid': lambda: _process_match.group_of(host, {'pid': first}),
+    'pidfile': lambda: _process_match.group_of(host, {'pidfile': '/run/reuse.pid'}),
+    'user': lambda: _process_match.group_of(host, {'user': str(UID)}),
+    'tree': lambda: _other_init.TreeGroup(host, _held.identify(host, first)),
+}[KIND]()
+target = _live.Target('x', group, 98)
 with _held.Held(host, first) as held:
-    seen = held.look()
+    seen = [one for one in group.look(host) if one.pid == first]
     again(first)
     wrote, read = held.write_score_adj(99), held.read('stat')
-group = _groups.TheseProcesses([seen])
-target = _live.Target('x', group, 98)
-target._set(host, seen, 98)
+target._set(host, seen[0], 98)
+target.apply(host)
 print(json.dumps([wrote, read, target.changed, int(open('/proc/%d/oom_score_adj' % first).read())]))
 os.kill(first, signal.SIGKILL)
-'''.replace('HOME', repr(HOME))
-    answer = fresh.run('python3 -', data=script).stdout
-    assert json.loads(answer) == [False, None, {}, 0]
+'''
+
+
+@pytest.mark.parametrize('kind', ['these', 'pid', 'pidfile', 'user', 'tree'])
+def test_a_number_used_again_is_not_mistaken(fresh, kind):
+    """The process dies between the look and the write, and root's next process gets its number: that one is not set."""
+    assert fresh.module('oom_facts', gather_subset=['memory'])['_rc'] == 0  # brings the code over
+    uid = 54321 if kind == 'user' else 0
+    values = {'HOME': repr(HOME), 'KIND': repr(kind), 'UID': str(uid)}
+    script = re.sub('HOME|KIND|UID', lambda match: values[match.group()], REUSE)
+    assert json.loads(fresh.run('python3 -', data=script).stdout) == [False, None, {}, 0]
