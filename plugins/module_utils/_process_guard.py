@@ -8,6 +8,7 @@ Anybody may give a program any name and any arguments, so a name alone says noth
 _service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
+import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -66,7 +67,8 @@ def login_uid(held: Held) -> Optional[int]:
 
 
 def _logs_in(uid: int) -> bool:
-    return uid > _MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
+    """Whether this is another user than ours, and no system account."""
+    return uid != os.geteuid() and uid > _MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def _cgroups(held: Held) -> List[bytes]:
