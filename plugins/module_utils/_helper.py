@@ -31,6 +31,7 @@ BUDGET_S, LEAST_S = 12.0, 0.5
 # Reads that did not return: after so many only trusted processes are read, then none, then the run ends.
 _UNTIL_TRUSTED, _UNTIL_NONE, _UNTIL_END = 2, 4, 6
 _LOST = 2  # times that a helper may end by itself, such as by the OOM killer
+_END_S = 1.0  # from the close of its pipes to its end, which waitpid(2) reports
 _POLL_MS = 200
 _PIPE_BYTES = 4096  # PIPE_BUF: a pipe that is ready takes so many at once
 _LENGTH = struct.Struct('Q')
@@ -137,6 +138,12 @@ class Helper(object):
             self._child = 0
         return not self._child
 
+    def _await_end(self) -> None:
+        """Its pipes are closed, so it ends. Until waitpid(2) says so it would look as if a read did not return."""
+        last = time.monotonic() + _END_S
+        while not self._has_ended() and time.monotonic() < last:
+            time.sleep(0.001)
+
     def _call_here(self, function: Callable[..., Any], args: Tuple[Any, ...]) -> Any:
         before = _access.use(self._access(None))
         try:
@@ -171,6 +178,7 @@ class Helper(object):
             while left and self._is_ready(self._requests, select.POLLOUT):
                 left = left[os.write(self._requests, left[:_PIPE_BYTES]):]
         except BrokenPipeError:
+            self._await_end()
             return None
         head = None if left else self._read(_LENGTH.size)
         return self._read(_LENGTH.unpack(head)[0]) if head else None
@@ -181,6 +189,7 @@ class Helper(object):
         while count and self._is_ready(self._answers, select.POLLIN):
             piece = os.read(self._answers, min(count, _CHUNK_BYTES))
             if not piece:
+                self._await_end()
                 break
             pieces.append(piece)
             count -= len(piece)

@@ -9,30 +9,26 @@ _service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs 
 """
 
 import os
-import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
+    OF_USER,
+    cgroups_of,
+    login_processes,
+    starts_logins,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import (
-    LOGIN,
     NEVER_KILLED,
     warn_of_consumers,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import unit_of_system
 
-_INIT = 1
-# By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
-_LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'login', b'getty', b'agetty', b'mingetty',
-                b'systemd', b'systemd-logind', b'(sd-pam)')
-_OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
-_SESSION = re.compile(_OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
 _MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
@@ -62,28 +58,15 @@ def login_uid(held: Held) -> Optional[int]:
     Any of its user IDs counts, and its login: sudo and su set them all, and a link to them may have any name.
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
-    uids += [int(match.group(1)) for match in map(_OF_USER.match, _cgroups(held)) if match]
+    uids += [int(match.group(1)) for match in map(OF_USER.match, cgroups_of(held)) if match]
     return next((uid for uid in uids if _logs_in(uid)), None)
 
 
 def _logs_in(uid: int) -> bool:
     """Whether this is another user than ours, and no system account."""
-    return uid != os.geteuid() and uid > _MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
-
-
-def _cgroups(held: Held) -> List[bytes]:
-    """The cgroups of a process, one for each hierarchy."""
-    return [line.split(b':', 2)[-1] for line in (held.read('cgroup') or b'').split(b'\n')]
-
-
-def starts_logins(held: Held) -> bool:
-    """Whether this is known for starting login sessions, by its name or its unit."""
-    if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
-        return True
-    cgroup, unit = parse_cgroup(held.read('cgroup') or b'')
-    if unit is None:
+    if uid in (os.geteuid(), _NOBODY):
         return False
-    return bool(LOGIN.match(unit_of_system(to_text(unit), None if cgroup is None else to_text(cgroup)) or ''))
+    return uid > _MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def guarded(group: Group, asked: Asked) -> Group:
@@ -119,9 +102,10 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
 
 
 def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
-    login = _first_login(host, found)
-    if login is None:
+    logins = login_processes(host, found)
+    if not logins:
         return []
+    login = logins[0]
     who = 'process %d (%s)' % (login.pid, harmless(login.name))
     if asked.value == NEVER_KILLED and not asked.force:
         raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
@@ -129,33 +113,3 @@ def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
                       'overrides this. Nothing was changed.' % (harmless(asked.label), who))
     return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users, '
             'a leaking one too' % (harmless(asked.label), asked.value, who)]
-
-
-def _first_login(host: Host, found: List[Seen]) -> Optional[Seen]:
-    """The first process that starts login sessions, by what it is or by what it has started."""
-    for one in found:
-        with Held(host, one.pid) as held:
-            if starts_logins(held):
-                return one
-    parents = _parents_of_sessions(host)
-    return next((one for one in found if one.pid in parents), None)
-
-
-def _parents_of_sessions(host: Host) -> Set[int]:
-    """The processes outside of login sessions that sessions descend from."""
-    tree: Dict[int, Tuple[int, bool]] = {}
-    for name in host.names('/proc'):
-        if name.isdigit():
-            with Held(host, int(name)) as held:
-                seen, in_session = held.look(), any(map(_SESSION.match, _cgroups(held)))
-            if seen is not None:
-                tree[seen.pid] = (seen.parent, in_session)
-    found: Set[int] = set()
-    passed: Set[int] = set()
-    for pid, (_parent, in_session) in tree.items():
-        while in_session and pid in tree and pid not in passed:
-            passed.add(pid)
-            if not tree[pid][1]:
-                found.add(pid)
-            pid = tree[pid][0]
-    return found

@@ -8,12 +8,12 @@ A login session inherits its value from the service that started it (sshd gives 
 started with): a negative value there protects every process of every user.
 """
 
-import re
 from typing import Any, Dict, List, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
+from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import is_login_unit, login_processes
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -21,17 +21,16 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Serv
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import UNSET
 
 NEVER_KILLED = -1000
-LOGIN = re.compile(r'((sshd?|dropbear)(@.*)?|(serial-|container-)?getty@.*|console-getty|autovt@.*)\.service\Z')
-
 # Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
 _BIG_PART = 0.5
 
 
 def guard(plan: Any) -> None:
     """Raise Refusal for what locks people out; add warnings to the plan."""
+    login_units = _login_units(plan)
     for service in plan.services:
         if not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0:
-            _guard_login(plan, service)
+            _guard_login(plan, service, login_units)
         _warn_of_hiding(plan, service)
     if plan.orphans:
         plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
@@ -74,9 +73,18 @@ def _warn_of_hiding(plan: Any, service: Service) -> None:
                              'it does not say' % (service.name, ' and '.join(lost)))
 
 
-def _guard_login(plan: Any, service: Service) -> None:
+def _login_units(plan: Any) -> Set[str]:
+    """The services at -1000 whose processes start logins, whatever the services are called."""
+    asked = [(service.name, process) for service in plan.services
+             if not service.remove and service.wish.score_adj == NEVER_KILLED
+             for one in service.running for process in one.processes]
+    logins = login_processes(plan.situation.host, [process for _name, process in asked])
+    return set(name for name, process in asked if process in logins)
+
+
+def _guard_login(plan: Any, service: Service, login_units: Set[str]) -> None:
     value, name = service.wish.score_adj, service.wish.asked
-    if not LOGIN.match(service.name):
+    if not is_login_unit(service.name) and service.name not in login_units:
         return
     if value == NEVER_KILLED and not plan.request.force:
         raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '

@@ -307,7 +307,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import Request, chosen_keys, oom_facts
 from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 
 
 def main() -> None:
@@ -329,8 +329,10 @@ def main() -> None:
     try:
         host.helper = Helper({'host': host})
         facts = host.call(oom_facts, host, request)
-    except OSError as exc:
+    except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
+    except Exception as exc:
+        module.fail_json(msg=mistake(exc))
     module.exit_json(ansible_facts={'oom': facts})
 
 

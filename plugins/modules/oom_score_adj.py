@@ -265,10 +265,10 @@ EXAMPLES = r'''
     score_adj: 800
     missing: ignore
 
-- name: Protect cron, and no program of other users that has its name
+- name: Protect smartd, and no program of other users that has its name
   oomkit.linux.oom_score_adj:
     process:
-      comm: cron
+      comm: smartd
       user: root
     score_adj: -500
     missing: ignore

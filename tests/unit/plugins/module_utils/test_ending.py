@@ -3,6 +3,7 @@
 """How a module runs whoever started it, and what it says at its end whatever the names of files are."""
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -122,3 +123,29 @@ def test_the_content_of_files_keeps_its_lines():
 def test_what_others_than_root_are_told(monkeypatch, file, said):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     assert explain(PermissionError(errno.EACCES, 'denied', file)) == said + '. Run the task as root (become: true)'
+
+
+def no_memory(*_arguments):
+    raise MemoryError
+
+
+def break_down(*_arguments):
+    return int('a secret')
+
+
+@pytest.mark.parametrize('work, message', [
+    (no_memory, 'Python found no memory'),
+    (break_down, 'this is a mistake in the collection, please report it: ValueError in test_ending.py line'),
+])  # fmt: skip
+@pytest.mark.parametrize('name, function', [('oom_facts', 'oom_facts'), ('oom_forecast_info', 'run')])
+def test_what_only_looks_ends_with_a_message_too(monkeypatch, name, function, work, message):
+    """A helper sends back what it has met, and Ansible would show a traceback with its text."""
+    main = importlib.import_module('ansible_collections.oomkit.linux.plugins.modules.' + name)
+    module = Module()
+    module.params = dict(gather_subset=['all'], top=10, cmdline=False)
+    module.run_command = None
+    monkeypatch.setattr(main, 'AnsibleModule', lambda **_options: module)
+    monkeypatch.setattr(main, function, work)
+    with pytest.raises(Failed) as caught:
+        main.main()
+    assert caught.value.args[0]['msg'].startswith(message)

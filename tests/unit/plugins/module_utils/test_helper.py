@@ -277,6 +277,19 @@ def test_it_works_where_nobody_may_wait_for_children(box):
         signal.signal(signal.SIGCHLD, before)
 
 
+def kill_myself_in_a_read(box):
+    with _access.Reading('/proc/45/stat'):
+        kill_myself(box)
+
+
+def test_one_that_is_killed_in_a_read_is_not_taken_for_a_read_that_stalled(box):
+    """The kernel closes its pipes before waitpid(2) reports its end."""
+    for _attempt in range(50):
+        with pytest.raises(OSError, match='killed twice'):
+            box.call(kill_myself_in_a_read, box)
+    assert {40, 41, 42, 43, 44, 45} == pids(gather(box)[0])
+
+
 def test_two_that_are_killed_are_an_error(box):
     with pytest.raises(OSError, match='killed twice'):
         box.call(kill_myself, box)

@@ -26,7 +26,7 @@ def machine(tmp_path):
     machine.process(50, name='sshd', unit='ssh.service')
     machine.process(51, name='bash', parent=50, uid=ALICE)
     machine.put('/proc/51/cgroup', f'0::{SESSION}\n')
-    machine.process(70, name='cron', unit='cron.service', rss_kb=1000000)
+    machine.process(70, name='smartd', unit='smartd.service', rss_kb=1000000)
     return machine
 
 
@@ -125,20 +125,20 @@ def test_what_starts_logins_is_known_by_its_name_and_by_its_unit(machine, name, 
 
 def test_what_has_started_a_login_session_is_known_by_it(machine):
     """Such as a display manager."""
-    machine.process(64, name='gdm3', unit='gdm.service')
-    machine.process(65, name='gdm-worker', parent=64, unit='gdm.service')
+    machine.process(64, name='greeter', unit='kiosk.service')
+    machine.process(65, name='worker', parent=64, unit='kiosk.service')
     machine.run(process={'pid': 64}, score_adj=-1000)
     machine.process(66, name='gnome', parent=65, uid=ALICE)
     machine.put('/proc/66/cgroup', '0::/user.slice/user-1000.slice/user@1000.service/app.slice\n')
     machine.run(process={'pid': 64}, score_adj=0)
-    with pytest.raises(Refusal, match=r'process 64 \(gdm3\)'):
+    with pytest.raises(Refusal, match=r'process 64 \(greeter\)'):
         machine.run(process={'pid': 64}, score_adj=-1000)
     machine.put('/proc/66/cgroup', '0::/docker/x/user.slice/user-1000.slice/session-1.scope\n')  # a container's own
     machine.run(process={'pid': 64}, score_adj=-1000)
 
 
 def test_exempting_all_that_hold_memory_is_warned_of(machine):
-    assert 'can be killed any more' in machine.run(process={'comm': 'cron'}, score_adj=-1000, check=True)['warnings'][0]
+    assert 'can be killed any more' in machine.run(process={'comm': 'smartd'}, score_adj=-1000, check=True)['warnings'][0]
     assert machine.run(process={'comm': 'redis-server'}, score_adj=-1000)['warnings'] == []
 
 

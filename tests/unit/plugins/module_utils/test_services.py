@@ -714,3 +714,36 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
     assert machine.run(**wish)['changed']
     assert {machine.adj(pid) for pid in (50, 51, 52)} == {wish.get('score_adj', 0)}
     assert not machine.run(**wish)['changed']
+
+
+@pytest.mark.parametrize('name', ['user@', 'user@1000', 'sshd-vsock@', 'sshd-unix-local@', 'openssh-server', 'gdm',
+                                  'lightdm', 'display-manager', 'greetd', 'xrdp-sesman', 'cron', 'crond', 'atd',
+                                  'agetty.tty1'])  # fmt: skip
+def test_what_runs_the_programs_of_users_is_not_exempt_without_force(tmp_path, name):
+    machine = ServiceMachine(tmp_path)
+    machine.unit(name.partition('@')[0] + ('@' if '@' in name else '') + '.service')
+    with pytest.raises(Refusal, match='Every new login session inherits'):
+        machine.run(name=name, score_adj=-1000)
+    assert 'every new login session' in machine.run(name=name, score_adj=-500)['warnings'][0]
+
+
+@pytest.mark.parametrize('session', [False, True])
+def test_a_login_server_is_known_whatever_its_unit_is_called(tmp_path, session):
+    machine = ServiceMachine(tmp_path)
+    machine.unit('admin-access.service')
+    machine.process(50, name='loginserver' if session else 'sshd', unit='admin-access.service')
+    if session:
+        machine.process(51, parent=50, name='bash', uid=1000)
+        machine.put('/proc/51/cgroup', '0::/user.slice/user-1000.slice/session-3.scope\n')
+    with pytest.raises(Refusal, match='Every new login session inherits'):
+        machine.run(name='admin-access', score_adj=-1000)
+    assert machine.run(name='admin-access', score_adj=-1000, force=True)['changed']
+
+
+@pytest.mark.parametrize('name', ['user-runtime-dir@', 'ssh-agent', 'sshguard', 'sshd-keygen', 'crontab-check'])
+def test_what_is_only_called_like_a_login_server_may_be_exempt(tmp_path, name):
+    machine = ServiceMachine(tmp_path)
+    machine.unit(name + '.service')
+    machine.process(50, name='x', unit=name.replace('@', '@1') + '.service')
+    machine.process(51, rss_kb=4000)
+    assert machine.run(name=name, score_adj=-1000)['warnings'] == []
