@@ -13,9 +13,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -32,7 +33,6 @@ _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'login', b
                 b'systemd', b'systemd-logind', b'(sd-pam)')
 _OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(_OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
-_MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
 
@@ -66,7 +66,7 @@ def login_uid(held: Held) -> Optional[int]:
 
 
 def _logs_in(uid: int) -> bool:
-    return uid > _MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
+    return uid > MOST_SYSTEM_UID and uid != _NOBODY and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def _cgroups(held: Held) -> List[bytes]:
@@ -142,12 +142,11 @@ def _first_login(host: Host, found: List[Seen]) -> Optional[Seen]:
 def _parents_of_sessions(host: Host) -> Set[int]:
     """The processes outside of login sessions that sessions descend from."""
     tree: Dict[int, Tuple[int, bool]] = {}
-    for name in host.names('/proc'):
-        if name.isdigit():
-            with Held(host, int(name)) as held:
-                seen, in_session = held.look(), any(map(_SESSION.match, _cgroups(held)))
-            if seen is not None:
-                tree[seen.pid] = (seen.parent, in_session)
+    for pid in pids(host):
+        with Held(host, pid) as held:
+            seen, in_session = held.look(), any(map(_SESSION.match, _cgroups(held)))
+        if seen is not None:
+            tree[pid] = (seen.parent, in_session)
     found: Set[int] = set()
     passed: Set[int] = set()
     for pid, (_parent, in_session) in tree.items():
