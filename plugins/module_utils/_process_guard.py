@@ -17,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Se
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_cgroup_paths
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -71,7 +72,7 @@ def _logs_in(uid: int) -> bool:
 
 def _cgroups(held: Held) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy."""
-    return [line.split(b':', 2)[-1] for line in (held.read('cgroup') or b'').split(b'\n')]
+    return list(parse_cgroup_paths(held.read('cgroup') or b'').values())
 
 
 def starts_logins(held: Held) -> bool:
