@@ -98,7 +98,7 @@ class Host(object):
 
     def unread(self) -> List[str]:
         """What could not be read because it does not answer, a sentence each."""
-        return [] if self.helper is None else self.helper.reasons()
+        return [] if self.helper is None else self.helper.unread()
 
     # ------------------------------------------------------------------ names
 

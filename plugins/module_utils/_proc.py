@@ -58,7 +58,7 @@ class Proc(object):
         for name in os.listdir(proc_fd):
             if not name.isdigit() or not access.allows(name):
                 continue
-            access.note(name + '/comm')
+            access.begin(name + '/comm')
             try:
                 fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -71,7 +71,7 @@ class Proc(object):
             close(fd)
             if comm in names:
                 found.append((int(name), names[comm]))
-        access.clear()
+        access.end()
         return Named(sorted(found), denied)
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:

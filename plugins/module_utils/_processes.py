@@ -121,7 +121,7 @@ class Processes(Proc):
         for name in os.listdir(proc_fd):
             if not name.isdigit() or not access.allows(name):
                 continue
-            access.note(name + '/oom_score')
+            access.begin(name + '/oom_score')
             try:
                 fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -132,7 +132,7 @@ class Processes(Proc):
             except (OSError, ValueError):
                 pass  # it ended between the two calls
             close(fd)
-        access.clear()
+        access.end()
         return Scores(found, denied)
 
     def score(self, pid: Any) -> Optional[int]:
@@ -156,7 +156,7 @@ class Processes(Proc):
         found = []
         for pid in pids:
             path = '%d/status' % pid
-            access.note(path)
+            access.begin(path)
             try:
                 fd = open_file(path, 0, dir_fd=proc_fd)
             except OSError:
@@ -171,7 +171,7 @@ class Processes(Proc):
             memory = self._memory(pid, status)
             if memory is not None:
                 found.append((memory, pid))
-        access.clear()
+        access.end()
         return found
 
     def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
