@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is being read right now, and what is not read any more because an earlier read of it did not return.
+"""Which files of other users may be read: those of which an earlier read did not return are skipped.
 
-A user with a file system of his own (FUSE) can leave a read of /proc/PID unanswered, and so can a file server that is
-down. A helper process (_helper) therefore reads, and notes here, in memory that it shares with its parent, what it is
-about to read. Everywhere else L(current) notes nothing and allows everything.
+A user's FUSE file system can block a read of /proc/PID for ever, and so can a file server that is down. Therefore a
+helper process (_helper) makes such reads. It writes the path of each read to memory that it shares with its parent (the
+board). In all other processes L(current) writes nothing and allows everything.
 """
 
 import errno
@@ -17,22 +17,21 @@ import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
-# How often something was noted, the length of the path that follows (0 while nothing is being read), and the seconds
-# of all slow reads so far.
+# The number of reads so far, the length of the path that follows (0 between two reads), the seconds of all slow reads.
 _HEAD = struct.Struct('QHd')
 _MOST_BYTES = 2000
-# A read takes a few microseconds. A user who makes each of thousands take longer loses the rest.
+# A read takes a few microseconds. When slow ones have taken this long, further slow processes and users are skipped.
 SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
 _NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
-# Noted in the place of a path, while a directory service may be asked.
+# Stands for a path during a request to a directory service (nsswitch.conf(5)).
 USER_DATABASE = 'the user database'
 
 # Whose processes are read.
 ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 
-# What needs the right to trace a process waits for locks that the process may hold; kcmp stands for kcmp(2).
+# A read of these checks ptrace(2) access, and waits for locks that the process may hold. kcmp stands for kcmp(2).
 TRACED = ('cmdline', 'environ', 'exe', 'kcmp', 'ns')
 
 # A read that did not return.
@@ -43,78 +42,78 @@ Stall = NamedTuple('Stall', [
 ])
 
 
-def stall_of(path: str) -> Stall:
-    """The stall of a read of this path, below / or below /proc."""
+def parse_stall(path: str) -> Stall:
+    """The stall of a read of this path, which is absolute or relative to /proc."""
     match = _PID.match(path)
     return Stall(path, int(match.group(1)) if match else 0, path.rpartition('/')[2])
 
 
-def noted(board: Any) -> Tuple[int, str]:
-    """(How often something was noted, the path that is being read, empty for none.)"""
+def read_board(board: Any) -> Tuple[int, str]:
+    """(Number of reads so far, path of the read in progress or an empty text.)"""
     count, length, _slow_s = _HEAD.unpack_from(board)
     return count, bytes(board[_HEAD.size:_HEAD.size + length]).decode('utf-8', 'surrogateescape')
 
 
-def slow_s(board: Any) -> float:
+def read_slow_s(board: Any) -> float:
     """The seconds of all slow reads so far."""
     return float(_HEAD.unpack_from(board)[2])
 
 
 def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
-    """The real, effective and saved user ID of /proc/PID/status: they differ in set-user-ID programs."""
+    """Real, effective and saved user ID of /proc/PID/status; they differ in set-user-ID programs."""
     match = _UIDS.search(status)
     return (int(match.group(1)), int(match.group(2)), int(match.group(3))) if match else None
 
 
 class Access(object):
-    """Notes nothing, and allows everything."""
+    """Access to everything, for a process that nobody watches."""
 
-    def note(self, path: str) -> None:
-        """This is about to be read. Raises OSError for a file that is not read any more."""
+    def begin(self, path: str) -> None:
+        """Announce a read. Raises OSError for a file that is skipped."""
 
-    def clear(self) -> None:
-        """The read has returned."""
+    def end(self) -> None:
+        """Report that the read has returned."""
 
     def allows(self, pid: Any, name: str = '') -> bool:
-        """Whether files of this process may be read, and the one of this name."""
+        """Whether this file of the process may be read; without a name, whether any may."""
         return True
 
-    def reasons(self) -> List[str]:
-        """Why some processes are not read, a sentence each."""
+    def unread_processes(self) -> List[str]:
+        """Which processes are skipped and why, as sentences."""
         return []
 
-    def notes(self) -> List[str]:
-        """What else is not read, a sentence each: folders, and the traced part of processes."""
+    def other_unread(self) -> List[str]:
+        """Which folders, and which command lines and memory maps, are skipped and why, as sentences."""
         return []
 
     @property
     def restriction(self) -> str:
-        """Why the processes of all ordinary users are not read; empty where they are."""
+        """Why the processes of all ordinary users are skipped; empty where they are not."""
         return ''
 
 
-class Limited(Access):
-    """Notes on a board what is read, and leaves out what did not answer."""
+class RestrictedAccess(Access):
+    """Access without the files of which an earlier read did not return; writes the path of each read to a board."""
 
     def __init__(self, proc: str, stalls: Sequence[Stall] = (), whose: str = ALL, why: str = '',
                  board: Any = None, slow_s: float = 0) -> None:
-        """``proc`` is where /proc lies; ``why`` is the reason for any other ``whose`` than ALL, which has none.
+        """``proc`` is the path of /proc. ``why`` explains a ``whose`` other than ALL.
 
-        ``slow_s`` are the seconds of slow reads before.
+        ``slow_s`` are the seconds that slow reads of earlier helpers took.
         """
         self._proc, self._board, self._whose, self._why = proc, board, whose, why
         self._count, self._slow_s, self._path, self._since = 0, slow_s, '', 0.0
-        self._own = frozenset((0, os.geteuid()))
-        self._folders = [_folder_of(stall.path) for stall in stalls if not stall.pid]
-        self._silent = self._with_users(stall for stall in stalls if stall.pid and stall.name not in TRACED)
-        self._traced = self._with_users(stall for stall in stalls if stall.pid and stall.name in TRACED)
+        self._trusted = frozenset((0, os.geteuid()))
+        self._folders = [_unread_path(stall.path) for stall in stalls if not stall.pid]
+        self._silent = self._read_users(stall for stall in stalls if stall.pid and stall.name not in TRACED)
+        self._traced = self._read_users(stall for stall in stalls if stall.pid and stall.name in TRACED)
 
-    def _with_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
-        """By PID its user IDs, without those that are trusted; none where this is what did not answer."""
-        return dict((stall.pid, set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._own)
+    def _read_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
+        """The untrusted user IDs of each process, by PID; empty where its status is what did not answer."""
+        return dict((stall.pid, set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._trusted)
                     for stall in stalls)
 
-    def note(self, path: str) -> None:
+    def begin(self, path: str) -> None:
         """See Access."""
         if self._folders and any((path + '/').startswith(folder + '/') for folder in self._folders):
             raise OSError(errno.ETIMEDOUT, _NO_ANSWER, path)
@@ -122,30 +121,30 @@ class Limited(Access):
             return
         now = time.monotonic()
         if self._path:
-            self._has_taken(now - self._since)
+            self._add_duration(now - self._since)
         data = path.encode('utf-8', 'surrogateescape')[:_MOST_BYTES]
         self._count, self._path, self._since = self._count + 1, path, now
         self._board[_HEAD.size:_HEAD.size + len(data)] = data
         _HEAD.pack_into(self._board, 0, self._count, len(data), self._slow_s)
 
-    def clear(self) -> None:
+    def end(self) -> None:
         """See Access."""
         if self._board is None:
             return
         self._count += 1
         _HEAD.pack_into(self._board, 0, self._count, 0, self._slow_s)
         if self._path:
-            self._has_taken(time.monotonic() - self._since)
+            self._add_duration(time.monotonic() - self._since)
 
-    def _has_taken(self, seconds: float) -> None:
-        """The last read has. One too many that is slow costs its process and its user the rest."""
+    def _add_duration(self, seconds: float) -> None:
+        """Count a slow read. Past the limit its process and its user are skipped from now on."""
         path, self._path = self._path, ''
         if seconds < SLOW_S:
             return
         self._slow_s += seconds
-        stall = stall_of(path)
+        stall = parse_stall(path)
         if self._slow_s > MOST_SLOW_S and stall.pid and stall.name != 'status':
-            users = self._with_users([stall])[stall.pid]
+            users = self._read_users([stall])[stall.pid]
             if users:
                 self._silent[stall.pid] = users
 
@@ -158,20 +157,20 @@ class Limited(Access):
             return False
         uids = self._uids(int(pid))
         if self._whose == TRUSTED:
-            return bool(uids) and self._own.issuperset(uids)
-        return not (_is_of(uids, self._silent) or traced and _is_of(uids, self._traced))
+            return bool(uids) and self._trusted.issuperset(uids)
+        return not (_has_user(uids, self._silent) or traced and _has_user(uids, self._traced))
 
-    def reasons(self) -> List[str]:
+    def unread_processes(self) -> List[str]:
         """See Access."""
-        found = ['no file of process %d is read, since it does not answer%s' % (pid, _others(users))
+        found = ['no file of process %d is read, since it does not answer%s' % (pid, _describe_users(users))
                  for pid, users in sorted(self._silent.items())]
         return found + ([self._why] if self._why else [])
 
-    def notes(self) -> List[str]:
+    def other_unread(self) -> List[str]:
         """See Access."""
         return (['%s does not answer and is not read' % folder for folder in sorted(set(self._folders))]
                 + ['the command line and the memory map of process %d are not read, since it does not answer%s'
-                   % (pid, _others(users)) for pid, users in sorted(self._traced.items())])
+                   % (pid, _describe_users(users)) for pid, users in sorted(self._traced.items())])
 
     @property
     def restriction(self) -> str:
@@ -179,8 +178,8 @@ class Limited(Access):
         return self._why
 
     def _uids(self, pid: int) -> Tuple[int, ...]:
-        """Read directly: this file waits for nothing that a user can hold."""
-        self.note('/proc/%d/status' % pid)
+        """Read /proc/PID/status here: it takes no lock that a user can hold."""
+        self.begin('/proc/%d/status' % pid)
         try:
             fd = os.open('%s/%d/status' % (self._proc, pid), os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -190,41 +189,41 @@ class Limited(Access):
         except OSError:
             return ()
         finally:
-            self.clear()
+            self.end()
 
 
-def _is_of(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
+def _has_user(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
     return any(users.intersection(uids) for users in known.values())
 
 
-def _others(users: Set[int]) -> str:
+def _describe_users(users: Set[int]) -> str:
     return ', nor of any other process of user %s' % ', '.join(map(str, sorted(users))) if users else ''
 
 
-def _folder_of(path: str) -> str:
-    """What is not read any more: the folder, where it is none that the whole system uses."""
+def _unread_path(path: str) -> str:
+    """What is skipped: the folder of the path, or the path alone where its folder is / or one level below."""
     folder = os.path.dirname(path)
     return folder if folder.count('/') > 1 else path
 
 
 class Reading(object):
-    """While a file is read, with C(with). Raises OSError for one that is not read any more."""
+    """Context of one read. Raises OSError for a file that is skipped."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def __enter__(self) -> None:
-        current.note(self._path)
+        current.begin(self._path)
 
     def __exit__(self, *_exc: Any) -> None:
-        current.clear()
+        current.end()
 
 
 current = Access()  # type: Access
 
 
-def use(access: Access) -> Access:
-    """Make this the one that counts; the one before."""
+def set_current(access: Access) -> Access:
+    """Replace L(current); returns the previous one."""
     global current
     before, current = current, access
     return before

@@ -66,7 +66,7 @@ class Census(object):
 
 def unseen(host: Host, denied: int) -> Optional[str]:
     """Why some processes of this PID namespace cannot be seen, None when all are."""
-    unread = _access.current.reasons()
+    unread = _access.current.unread_processes()
     if unread:
         return ', and '.join(unread)
     if denied:

@@ -15,7 +15,7 @@ from typing import Optional, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc, parse_cgroup_paths
 
 _CAP_KILL = 1 << 5  # may signal processes of all users
 _CAPABILITIES = re.compile(br'^CapEff:\s+([0-9a-fA-F]{1,16})$', re.MULTILINE)
@@ -77,21 +77,12 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
         return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill processes '
                 'of that user, and anybody may call a program so' % uid)
-    path = _system_cgroup(processes.read('%d/cgroup' % pid) or b'')
+    paths = parse_cgroup_paths(processes.read('%d/cgroup' % pid) or b'')
+    path = paths.get(b'name=systemd', paths.get(b'v2', b''))  # where systemd keeps its units
     if not _SYSTEM_SERVICE.match(path):
         return 'it runs as user %d in the cgroup %s, which is not that of a system service' % (
             uid, harmless(to_text(path)) or 'unknown')
     return None
-
-
-def _system_cgroup(text: bytes) -> bytes:
-    """The path in the hierarchy in which systemd keeps its units: its own of v1, else v2 (proc_pid_cgroup(5))."""
-    paths = {}
-    for line in text.split(b'\n'):
-        number, _colon, rest = line.partition(b':')
-        controllers, _colon, path = rest.partition(b':')
-        paths[b'v2' if number == b'0' and not controllers else controllers] = path
-    return paths.get(b'name=systemd', paths.get(b'v2', b''))
 
 
 def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:

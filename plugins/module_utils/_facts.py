@@ -63,7 +63,7 @@ def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
         if key in request.subset and key != 'warnings':
             facts[key] = look.fact(key)
     look.close()
-    for reason in _access.current.notes():
+    for reason in _access.current.other_unread():
         look.warn('unread', reason)
     if 'warnings' in request.subset:
         facts['warnings'] = look.warnings

@@ -5,17 +5,15 @@
 """Files as Ansible diffs: the lines that change, and of a file that others may not read only our settings.
 
 Results are registered, logged and sent to other programs, and a file can hold passwords.
-Sources: acl(5), include/uapi/linux/posix_acl_xattr.h.
+Source: acl(5).
 """
 
-import errno
 import os
 import re
 import stat
-import struct
 from typing import Dict, Iterator, List, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER, Files
 
@@ -120,10 +118,4 @@ def _allows(host: Host, path: str, right: int) -> bool:
     mode = os.stat(host.locate(path)).st_mode
     if not (mode & right and mode >> 3 & right):
         return False
-    try:
-        entries = os.getxattr(host.locate(path), 'system.posix_acl_access')[4:]
-    except OSError as exc:
-        if exc.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS):
-            return True
-        raise
-    return all(rights & right for tag, rights, _who in struct.iter_unpack('<HHI', entries) if tag != _ACL_USER_OBJ)
+    return all(rights & right for tag, rights, _who in _trust.acl_entries(host.locate(path)) if tag != _ACL_USER_OBJ)

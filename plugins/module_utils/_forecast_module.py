@@ -157,7 +157,7 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
     running = processes.named(_census.KILLERS)
     killers = _userspace_killers.thresholds(host, processes, running.found)
     snapshot.notes.extend('userspace_killers: ' + reason for reason in _census.gaps(host, running.denied))
-    snapshot.notes.extend(_access.current.notes())
+    snapshot.notes.extend(_access.current.other_unread())
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
     return _result(request, snapshot, forecasts[0], data)
 

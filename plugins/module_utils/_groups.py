@@ -13,7 +13,7 @@ import re
 import time
 from typing import Any, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors, is_same
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors, is_same, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
@@ -131,7 +131,7 @@ class MatchGroup(Group):
     def pids(self) -> List[int]:
         """See Group."""
         never = set(ancestors(self._host, os.getpid()))
-        return sorted(set(int(name) for name in self._host.names('/proc') if name.isdigit()) - never)
+        return sorted(set(pids(self._host)) - never)
 
     def holds(self, held: Held) -> bool:
         """See Group."""

@@ -136,6 +136,11 @@ def ancestors(host: Host, pid: int) -> List[int]:
     return line
 
 
+def pids(host: Host) -> List[int]:
+    """The numbers of all processes. Raises OSError."""
+    return [int(name) for name in host.names('/proc') if name.isdigit()]
+
+
 def identify(host: Host, pid: int) -> Optional[Seen]:
     """The process that has this number now; None for none. Raises OSError."""
     with Held(host, pid) as held:

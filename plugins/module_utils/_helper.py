@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A helper process that reads what others control: their processes, and files in folders that they may write to.
+"""A helper process that reads what other users control: their processes, and files in folders that they can write to.
 
-Such a read may never return, not even for SIGKILL. So it is made in a process that can be abandoned: it is forked
-before anything else, and holds only its two pipes, since Ansible waits for whatever holds the module's output. When a
-read takes too long (_access), the helper is killed and left to the kernel, and another one does the same work without
-that process or folder. Where no helper can be forked, only processes of root and of this user are read.
+Such a read may never return, not even after SIGKILL. The module can abandon the helper: it forks it first of all, and
+the helper keeps only its two pipes, because Ansible waits for every process that holds the module's output. When a read
+takes too long (_access), the module kills the helper, does not wait for it, and lets another one do the same work
+without that process or folder. Where fork(2) fails, the module reads processes of root and of its own user only.
 """
 
 import errno
@@ -25,15 +25,15 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError, mistake
 
 DEADLINE_S = 4.0  # for one read
-# For all reads that take longer than a poll; from then on one may take so long only. A user can let each of a hundred
-# reads return just before the deadline.
+# All reads that take longer than a poll may take BUDGET_S together; after that, LEAST_S is the deadline. Otherwise a
+# user could let each of a hundred reads return just before the deadline.
 BUDGET_S, LEAST_S = 12.0, 0.5
-# Reads that did not return: after so many only trusted processes are read, then none, then the run ends.
+# After so many reads that did not return only trusted processes are read, then none, and then the run fails.
 _UNTIL_TRUSTED, _UNTIL_NONE, _UNTIL_END = 2, 4, 6
-_LOST = 2  # times that a helper may end by itself, such as by the OOM killer
+_LOST = 2  # helpers of one call that something else killed, such as the OOM killer, until the run fails
 _END_S = 1.0  # from the close of its pipes to its end, which waitpid(2) reports
 _POLL_MS = 200
-_PIPE_BYTES = 4096  # PIPE_BUF: a pipe that is ready takes so many at once
+_PIPE_BYTES = 4096  # PIPE_BUF: poll(2) reports a pipe as writable when it takes this much
 _LENGTH = struct.Struct('Q')
 _CHUNK_BYTES = 1 << 16
 _FOLLOWS = {_access.TRUSTED: 'only processes of root and of this user are read, because %s',
@@ -41,14 +41,14 @@ _FOLLOWS = {_access.TRUSTED: 'only processes of root and of this user are read, 
 
 
 class HelperError(OSError):
-    """Too much did not answer, or the helper was killed again and again."""
+    """Too many reads did not return, or something killed the helper twice."""
 
 
 class Helper(object):
-    """One helper process after the other, as long as this object is used."""
+    """Calls functions in a helper process, and replaces the process when one of its reads does not return."""
 
     def __init__(self, shared: Dict[str, Any]) -> None:
-        """``shared`` are objects that both processes have, by name, C(host) among them: they are sent as that name."""
+        """``shared`` are objects, by name, that both processes have: only the name is sent. C(host) is one of them."""
         self._shared = shared
         self._stalls: List[_access.Stall] = []
         self._child = 0
@@ -80,25 +80,25 @@ class Helper(object):
                 if returned:
                     return value
                 raise value
-            path = '' if self._has_ended() else _access.noted(self._board)[1]
-            self._slow_s = _access.slow_s(self._board)
+            path = '' if self._has_ended() else _access.read_board(self._board)[1]
+            self._slow_s = _access.read_slow_s(self._board)
             self.close()
             if path:
-                self._stalls.append(_access.stall_of(path))
+                self._stalls.append(_access.parse_stall(path))
                 self._check_patience()
                 continue
             lost += 1
             if lost >= _LOST:
                 raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
 
-    def reasons(self) -> List[str]:
-        """What was not read in the last call, a sentence each."""
+    def unread(self) -> List[str]:
+        """What the last call skipped and why, as sentences."""
         return self._unread
 
     def close(self) -> None:
-        """Kill the helper, and do not wait for it: it may be in a read that nothing ends.
+        """Kill the helper without waiting for it: it may be in a read that nothing ends.
 
-        It ends by itself when this process does.
+        An idle helper also exits when this process does, because its pipe closes.
         """
         if self._requests < 0:
             return
@@ -112,7 +112,7 @@ class Helper(object):
     # ------------------------------------------------------------------ processes
 
     def _start(self) -> None:
-        """Fork a helper; none where there is no memory for one."""
+        """Fork a helper. Where that fails C(_fork_error) says why."""
         self._board = mmap.mmap(-1, _access.BOARD_BYTES)
         requests, answers = os.pipe(), os.pipe()
         try:
@@ -123,14 +123,14 @@ class Helper(object):
                 os.close(fd)
             return
         if not self._child:
-            _serve(requests[0], answers[1], self._shared, lambda: self._access(self._board))
+            _serve(requests[0], answers[1], self._shared, lambda: self._make_access(self._board))
         os.close(requests[0])
         os.close(answers[1])
         os.set_blocking(requests[1], False)
         self._requests, self._answers, self._fork_error = requests[1], answers[0], None
 
     def _has_ended(self) -> bool:
-        """Whether it is gone; its number may be used again from then on."""
+        """Whether the helper has exited. After that the kernel may reuse its PID, so that it is forgotten here."""
         try:
             if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
                 self._child = 0
@@ -145,16 +145,16 @@ class Helper(object):
             time.sleep(0.001)
 
     def _call_here(self, function: Callable[..., Any], args: Tuple[Any, ...]) -> Any:
-        before = _access.use(self._access(None))
+        before = _access.set_current(self._make_access(None))
         try:
             return function(*args)
         finally:
             self._unread = _unread()
-            _access.use(before)
+            _access.set_current(before)
 
     # --------------------------------------------------------------------- stalls
 
-    def _access(self, board: Any) -> _access.Access:
+    def _make_access(self, board: Any) -> _access.Access:
         whose, why = _access.ALL, ''
         if len(self._stalls) >= _UNTIL_TRUSTED:
             whose, why = _access.TRUSTED, '%d of them did not answer' % len(self._stalls)
@@ -163,7 +163,7 @@ class Helper(object):
         if self._fork_error:
             whose, why = _access.TRUSTED, 'no helper process could be started (%s)' % self._fork_error
         proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
-        return _access.Limited(proc, self._stalls, whose, reason, board, self._slow_s)
+        return _access.RestrictedAccess(proc, self._stalls, whose, reason, board, self._slow_s)
 
     def _check_patience(self) -> None:
         if len(self._stalls) >= _UNTIL_END:
@@ -172,7 +172,7 @@ class Helper(object):
     # ------------------------------------------------------------------- exchange
 
     def _exchange(self, request: bytes) -> Optional[bytes]:
-        """The answer; None where the helper does not answer any more."""
+        """Send a request and return the answer; None where the helper does not answer in time."""
         left = memoryview(_LENGTH.pack(len(request)) + request)
         try:
             while left and self._is_ready(self._requests, select.POLLOUT):
@@ -184,7 +184,7 @@ class Helper(object):
         return self._read(_LENGTH.unpack(head)[0]) if head else None
 
     def _read(self, count: int) -> Optional[bytes]:
-        """So many bytes of the answer; None where they do not come."""
+        """Read so many bytes of the answer; None where they do not come in time."""
         pieces: List[bytes] = []
         while count and self._is_ready(self._answers, select.POLLIN):
             piece = os.read(self._answers, min(count, _CHUNK_BYTES))
@@ -196,12 +196,12 @@ class Helper(object):
         return None if count else b''.join(pieces)
 
     def _is_ready(self, fd: int, event: int) -> bool:
-        """Wait for the pipe, as long as what the helper reads goes on."""
+        """Wait for the pipe; False when one read of the helper takes too long."""
         poll = select.poll()
         poll.register(fd, event)
-        seen, since = _access.noted(self._board), time.monotonic()
+        seen, since = _access.read_board(self._board), time.monotonic()
         while not poll.poll(_POLL_MS):
-            found, now = _access.noted(self._board), time.monotonic()
+            found, now = _access.read_board(self._board), time.monotonic()
             if found != seen or not found[1]:
                 seen, since = found, now
                 continue
@@ -212,46 +212,46 @@ class Helper(object):
 
 
 def _serve(requests: int, answers: int, shared: Dict[str, Any], access: Callable[[], _access.Access]) -> None:
-    """The helper: never returns."""
+    """Answer requests in the helper. Never returns."""
     try:
         keep_only(requests, answers)
         for one in shared.values():
             one.helper = None
         for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE', 'SIGALRM'):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
-        _access.use(access())
+        _access.set_current(access())
         while True:
             head = _read_all(requests, _LENGTH.size)
             function, args = _load(_read_all(requests, _LENGTH.unpack(head)[0]), shared)
             _write_all(answers, _answer(function, args, shared))
     finally:
-        os._exit(0)  # whatever happened: nothing of the parent's is run or flushed twice
+        os._exit(0)  # without the parent's exit handlers, and without flushing its buffers twice
 
 
 def _answer(function: Callable[..., Any], args: Tuple[Any, ...], shared: Dict[str, Any]) -> bytes:
-    """(Whether it returned, its result or exception, what was not read) as the parent reads it."""
+    """Pickle (whether the function returned, its result or exception, what was skipped)."""
     try:
         returned, value = True, function(*args)
     except Exception as exc:
         returned, value = False, exc if _is_expected(exc) else InternalError(mistake(exc))
-    _access.current.clear()
+    _access.current.end()
     try:
         return _dump((returned, value, _unread()), shared)
-    except Exception as exc:  # what cannot be sent
+    except Exception as exc:  # a result that cannot be pickled
         return _dump((False, InternalError(mistake(exc)), []), shared)
 
 
 def _unread() -> List[str]:
-    return _access.current.reasons() + _access.current.notes()
+    return _access.current.unread_processes() + _access.current.other_unread()
 
 
 def _is_expected(exc: Exception) -> bool:
-    """Whether it is an error of the system, or one that this collection raises on purpose."""
+    """Whether the system or this collection raises it on purpose."""
     return isinstance(exc, (OSError, MemoryError)) or type(exc).__module__.startswith(__name__.rpartition('.')[0])
 
 
 def keep_only(*kept: int) -> None:
-    """Close all descriptors of this process but these; the first three lead to /dev/null."""
+    """Close all descriptors except these, and open /dev/null as 0, 1 and 2."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         if fd not in kept:
@@ -265,11 +265,11 @@ def keep_only(*kept: int) -> None:
             try:
                 os.close(fd)
             except OSError:
-                pass  # it was that of the listing
+                pass  # the descriptor of the listing itself
 
 
 def _read_all(fd: int, count: int) -> bytes:
-    """Raises EOFError when the other end is gone."""
+    """Read so many bytes. Raises EOFError when the other end is closed."""
     pieces = []
     while count:
         piece = os.read(fd, min(count, _CHUNK_BYTES))
@@ -287,7 +287,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 class _Pickler(pickle.Pickler):
-    """Sends shared objects as their names."""
+    """Pickles shared objects as their names."""
 
     def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
         super(_Pickler, self).__init__(file, pickle.HIGHEST_PROTOCOL)
@@ -299,7 +299,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds shared objects by their names. What it reads was written by this same program."""
+    """Unpickles shared objects from their names. Only this program writes what it reads."""
 
     def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
         super(_Unpickler, self).__init__(file)

@@ -69,6 +69,17 @@ def naming(path: str) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None]:
+    """Suppress the errors of a file that is not there; name the file in all others."""
+    try:
+        with naming(path):
+            yield
+    except OSError as exc:
+        if exc.errno not in absent:
+            raise
+
+
 class Host(object):
     """A machine, seen through the files below ``root``.
 
@@ -87,7 +98,7 @@ class Host(object):
 
     def unread(self) -> List[str]:
         """What could not be read because it does not answer, a sentence each."""
-        return [] if self.helper is None else self.helper.reasons()
+        return [] if self.helper is None else self.helper.unread()
 
     # ------------------------------------------------------------------ names
 
@@ -128,13 +139,9 @@ class Host(object):
         return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
-        try:
-            with Reading(path):
-                return os.readlink(self._join(path))
-        except OSError as exc:
-            if exc.errno in ABSENT or exc.errno == errno.EINVAL:
-                return None
-            raise
+        with _unless_absent(path, ABSENT + (errno.EINVAL,)), Reading(path):
+            return os.readlink(self._join(path))
+        return None
 
     def locate(self, path: str) -> str:
         """Where the file lies for this Python process: below the root, links resolved inside it."""
@@ -148,15 +155,11 @@ class Host(object):
         A name below /proc or /sys must be one that this code has chosen. Any other name may not lead there. For what
         somebody else has named there is L(read_named_file). Raises OSError, also for a file that is too long (EFBIG).
         """
-        try:
-            with naming(path), Reading(path):
-                place = self.locate(path)
-                ours = _is_below(path, _KERNEL_FOLDERS) and '..' not in path.split('/')
-                return _kernel_content(place) if ours else _content(place)
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return None
-            raise
+        with _unless_absent(path), Reading(path):
+            place = self.locate(path)
+            ours = _is_below(path, _KERNEL_FOLDERS) and '..' not in path.split('/')
+            return _kernel_content(place) if ours else _content(place)
+        return None
 
     def read_named_file(self, path: str) -> Optional[bytes]:
         """The whole file at a path that somebody else has named, or can replace; None when there is none.
@@ -164,17 +167,13 @@ class Host(object):
         For paths in arguments, PID files and configuration. Only a regular file is opened, and only on a file system
         that stores files: opening a device, or reading /proc/kmsg, has effects. Raises OSError for anything else.
         """
-        try:
-            with naming(path):
-                real, passed = self.walk(path)
-                if any(_is_below(one, _KERNEL_FOLDERS) for one in [real] + passed):
-                    raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
-                with Reading(path):
-                    return _named_content(self.locate(path))
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return None
-            raise
+        with _unless_absent(path):
+            real, passed = self.walk(path)
+            if any(_is_below(one, _KERNEL_FOLDERS) for one in [real] + passed):
+                raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
+            with Reading(path):
+                return _named_content(self.locate(path))
+        return None
 
     def read_text(self, path: str) -> Optional[str]:
         """The whole file as text (see L(to_text)), or None when there is none."""
@@ -183,43 +182,27 @@ class Host(object):
 
     def names(self, path: str) -> List[str]:
         """The names in a directory, sorted by bytes; empty when there is no such directory."""
-        try:
-            with naming(path), Reading(path):
-                return sorted(os.listdir(self.locate(path)), key=os.fsencode)
-        except OSError as exc:
-            if exc.errno in ABSENT or exc.errno == errno.ELOOP:
-                return []
-            raise
+        with _unless_absent(path, ABSENT + (errno.ELOOP,)), Reading(path):
+            return sorted(os.listdir(self.locate(path)), key=os.fsencode)
+        return []
 
     def folders(self, path: str) -> List[str]:
         """The names of the directories in a directory, links left out; empty when there is no such directory."""
-        try:
-            with naming(path), Reading(path), os.scandir(self.locate(path)) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return []
-            raise
+        with _unless_absent(path), Reading(path), os.scandir(self.locate(path)) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return []
 
     def stat(self, path: str) -> Optional[os.stat_result]:
         """stat(2) of what the path leads to, or None when that is not there."""
-        try:
-            with Reading(path):
-                return os.stat(self.locate(path))
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return None
-            raise
+        with _unless_absent(path), Reading(path):
+            return os.stat(self.locate(path))
+        return None
 
     def look(self, path: str) -> Optional[os.stat_result]:
         """lstat(2) of what has this name, be it a link; None where nothing has it."""
-        try:
-            with Reading(path):
-                return os.lstat(self._named(path))
-        except OSError as exc:
-            if exc.errno in ABSENT:
-                return None
-            raise
+        with _unless_absent(path), Reading(path):
+            return os.lstat(self._named(path))
+        return None
 
     def _named(self, path: str) -> str:
         folder, name = os.path.split(path)

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set
 from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _pid_file, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify, is_same
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify, is_same, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
@@ -26,7 +26,6 @@ _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
                '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
-_MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _INIT = 1  # what descends from it is the whole machine
 
 
@@ -65,8 +64,8 @@ class TreeGroup(Group):
 
 
 def _all(host: Host) -> Iterator[Seen]:
-    for name in host.names('/proc'):
-        seen = identify(host, int(name)) if name.isdigit() else None
+    for pid in pids(host):
+        seen = identify(host, pid)
         if seen is not None:
             yield seen
 
@@ -280,7 +279,9 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
         if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
             continue
         uid = _pid_file.user_of(host, seen.pid)
-        if uid is not None and uid <= _MOST_SYSTEM_UID and is_same(seen, identify(host, seen.pid)):
+        if not is_same(seen, identify(host, seen.pid)):
+            continue
+        if uid is not None and uid <= _pid_file.MOST_SYSTEM_UID:
             named[seen.pid] = seen
         elif not doubts:
             doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '

@@ -16,7 +16,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 
 _FAULTS = (errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EPERM, errno.EROFS)
-_PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
+PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
+MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 
 
 class PidFileError(Exception):
@@ -41,7 +42,7 @@ def read(host: Host, path: str) -> Optional[int]:
         return None
     first = (data.split() or [b''])[0]
     pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
-    if pid is None or pid > _PID_MAX:
+    if pid is None or pid > PID_MAX:
         raise PidFileError('%s does not begin with a process number' % harmless(path))
     return pid
 

@@ -25,6 +25,17 @@ Named = NamedTuple('Named', [
 ])
 
 
+def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
+    """The path of /proc/PID/cgroup by each controller of v1, by C(name=systemd), and by C(v2) (proc_pid_cgroup(5))."""
+    paths = {}
+    for line in text.split(b'\n'):
+        number, _colon, rest = line.partition(b':')
+        controllers, _colon, path = rest.partition(b':')
+        for controller in controllers.split(b','):
+            paths[b'v2' if number == b'0' and not controller else controller] = path
+    return paths
+
+
 class Proc(object):
     """/proc read through one descriptor of it. Closes with C(with)."""
 
@@ -47,7 +58,7 @@ class Proc(object):
         for name in os.listdir(proc_fd):
             if not name.isdigit() or not access.allows(name):
                 continue
-            access.note(name + '/comm')
+            access.begin(name + '/comm')
             try:
                 fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -60,7 +71,7 @@ class Proc(object):
             close(fd)
             if comm in names:
                 found.append((int(name), names[comm]))
-        access.clear()
+        access.end()
         return Named(sorted(found), denied)
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:

@@ -22,6 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
     starts_logins,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import (
@@ -29,7 +30,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import
     warn_of_consumers,
 )
 
-_MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
 
@@ -66,7 +66,7 @@ def _logs_in(uid: int) -> bool:
     """Whether this is another user than ours, and no system account."""
     if uid in (os.geteuid(), _NOBODY):
         return False
-    return uid > _MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
+    return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def guarded(group: Group, asked: Asked) -> Group:

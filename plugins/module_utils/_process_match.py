@@ -25,7 +25,6 @@ SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 _WITH_USER = ('comm', 'cmdline_regex')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
 _MOST_SHOWN = 100
-_PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
 # Whoever starts a program chooses its arguments, and an expression may take the square of their length, or worse.
 _CMDLINE_BYTES = 4096
 _MOST_PATTERN_BYTES = 1024
@@ -106,7 +105,7 @@ def group_of(host: Host, process: Dict[str, Any]) -> Group:
 
 def _the_one(host: Host, name: str, value: Any) -> Group:
     """The process that has the number now, whoever gets it later; none where it has none."""
-    pid = to_integer('process.pid', value, 1, _PID_MAX) if name == 'pid' else _written(host, value)
+    pid = to_integer('process.pid', value, 1, _pid_file.PID_MAX) if name == 'pid' else _written(host, value)
     seen = identify(host, pid) if pid and pid not in ancestors(host, os.getpid()) else None
     if seen is None:
         return TheseProcesses([])

@@ -10,12 +10,12 @@ A process may end at any moment: every read answers None then.
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, DENIED, Proc
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths
 
 # Units that hold processes. A systemd inside a container names its own below the container's.
 _UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
@@ -79,12 +79,7 @@ def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
     The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
     The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
     """
-    paths: Dict[bytes, bytes] = {}
-    for line in text.split(b'\n'):
-        number, _colon, rest = line.partition(b':')
-        controllers, _colon, path = rest.partition(b':')
-        for controller in controllers.split(b','):
-            paths[b'v2' if number == b'0' and not controller else controller] = path
+    paths = parse_cgroup_paths(text)
     cgroup = paths.get(b'memory', paths.get(b'v2', paths.get(b'name=systemd')))
     units = [unit_of(paths[name]) for name in (b'name=systemd', b'v2', b'memory') if name in paths]
     return cgroup, next((unit for unit in units if unit), None)
@@ -126,7 +121,7 @@ class Processes(Proc):
         for name in os.listdir(proc_fd):
             if not name.isdigit() or not access.allows(name):
                 continue
-            access.note(name + '/oom_score')
+            access.begin(name + '/oom_score')
             try:
                 fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
             except OSError as exc:
@@ -137,7 +132,7 @@ class Processes(Proc):
             except (OSError, ValueError):
                 pass  # it ended between the two calls
             close(fd)
-        access.clear()
+        access.end()
         return Scores(found, denied)
 
     def score(self, pid: Any) -> Optional[int]:
@@ -161,7 +156,7 @@ class Processes(Proc):
         found = []
         for pid in pids:
             path = '%d/status' % pid
-            access.note(path)
+            access.begin(path)
             try:
                 fd = open_file(path, 0, dir_fd=proc_fd)
             except OSError:
@@ -176,7 +171,7 @@ class Processes(Proc):
             memory = self._memory(pid, status)
             if memory is not None:
                 found.append((memory, pid))
-        access.clear()
+        access.end()
         return found
 
     def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:

@@ -11,7 +11,7 @@ started with): a negative value there protects every process of every user.
 from typing import Any, Dict, List, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import is_login_unit, login_processes
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -133,12 +133,12 @@ def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
 def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
     """By PID, the memory in kB that killing it would set free, and its oom_score_adj."""
     found = {}
-    for name in host.names('/proc'):
-        if not name.isdigit() or name == '1':
+    for pid in pids(host):
+        if pid == 1:
             continue
-        with Held(host, int(name)) as held:
+        with Held(host, pid) as held:
             memory, text = parse_memory_kb(held.read('status') or b''), held.read('oom_score_adj')
         adj = to_number(text)
         if memory is not None and adj is not None:
-            found[int(name)] = (sum(memory), adj)
+            found[pid] = (sum(memory), adj)
     return found

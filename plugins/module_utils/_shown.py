@@ -20,7 +20,7 @@ def shown(value: Any, lines: bool = False) -> Any:
     ``lines``: a text that has lines, such as the content of a file in a diff. It keeps their ends and its tabs.
     """
     if isinstance(value, str):
-        return ''.join(map(_shown_piece, re.split('(\r?\n|\t)', value))) if lines else harmless(value)
+        return sanitize_lines(value) if lines else harmless(value)
     if isinstance(value, dict):
         return dict((shown(key), shown(item, key in ('before', 'after'))) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -28,5 +28,7 @@ def shown(value: Any, lines: bool = False) -> Any:
     return value
 
 
-def _shown_piece(piece: str) -> str:
-    return piece if piece in ('\r\n', '\n', '\t') else harmless(piece)
+def sanitize_lines(text: str) -> str:
+    """The text without other control characters than its line ends and tabs."""
+    return ''.join(piece if piece in ('\r\n', '\n', '\t') else harmless(piece)
+                   for piece in re.split('(\r?\n|\t)', text))

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import struct
-from typing import Iterable, Iterator, Optional, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refus
 # What somebody else can change, and its lstat(2).
 Danger = Tuple[str, os.stat_result]
 
-_ACL_USER, _ACL_GROUP, _ACL_WRITE = 0x02, 0x08, 0x02
+_ACL_USER, _ACL_GROUP = 0x02, 0x08
 
 
 def check(host: Host, paths: Iterable[str]) -> None:
@@ -122,14 +122,19 @@ def _is_others(host: Host, path: str, info: os.stat_result) -> bool:
 
 def _is_shared(path: str) -> bool:
     """Whether an access control list lets another user or group write, where the mode lets the group (acl(5))."""
+    return any(tag == _ACL_USER and who not in (0, os.geteuid()) or tag == _ACL_GROUP and who != 0
+               for tag, rights, who in acl_entries(path) if rights & stat.S_IWOTH)
+
+
+def acl_entries(path: str) -> List[Tuple[int, int, int]]:
+    """(Tag, rights as S_IRWXO, user or group ID) of each entry of an access control list; none without a list."""
     try:
-        entries = os.getxattr(path, 'system.posix_acl_access')[4:]
+        data = os.getxattr(path, 'system.posix_acl_access')
     except OSError as exc:
         if exc.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS):
-            return False
+            return []
         raise
-    return any(rights & _ACL_WRITE and (tag == _ACL_USER and who not in (0, os.geteuid()) or tag == _ACL_GROUP and who)
-               for tag, rights, who in struct.iter_unpack('<HHI', entries))
+    return list(struct.iter_unpack('<HHI', data[4:]))
 
 
 def _why(info: os.stat_result) -> str:

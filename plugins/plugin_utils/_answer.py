@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import typing as t
 from collections.abc import Mapping
 
@@ -24,6 +23,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._shown import sanitize_lines
 
 _FACTS = {'oomkit.linux.oom_facts': 'oom'}
 # Ansible itself adds where it found Python.
@@ -32,7 +32,6 @@ _OF_ANSIBLE = 'discovered_interpreter_'
 _HOST_NAME = 'inventory_hostname'
 # Texts that have lines. All others are one line.
 _WITH_LINES = ('before', 'after', 'module_stdout', 'module_stderr', 'exception')
-_LINE_END = re.compile('(\r?\n|\t)')
 _MOST_NAMED = 3
 
 
@@ -89,9 +88,7 @@ def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
 def sanitized(value: t.Any, lines: bool = False) -> t.Any:
     """The answer without characters that steer a terminal; ``lines``: a text that keeps its line ends and tabs."""
     if isinstance(value, str):
-        if not lines:
-            return harmless(value)
-        return ''.join(piece if _LINE_END.fullmatch(piece) else harmless(piece) for piece in _LINE_END.split(value))
+        return sanitize_lines(value) if lines else harmless(value)
     if isinstance(value, Mapping):
         return {sanitized(key): sanitized(item, key in _WITH_LINES) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

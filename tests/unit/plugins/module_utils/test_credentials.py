@@ -72,6 +72,17 @@ def test_in_another_user_namespace_nothing_is_believed(box, users, uid):
     assert None not in doubts(box)
 
 
+@pytest.mark.parametrize('users', ['0 100000 65536\n', None])
+def test_in_a_container_and_without_user_namespaces_a_daemon_is_believed(box, users):
+    process(box, (998,) * 3, users or '', capabilities=CAP_KILL)
+    for who in ('self', '40'):
+        if users:
+            box.put(f'/proc/{who}/uid_map', users)
+        else:
+            (box.base / 'proc' / who / 'uid_map').unlink()
+    assert doubts(box)[1] is None
+
+
 @pytest.mark.parametrize('same', [True, False])
 def test_the_link_to_the_namespace_decides_where_it_may_be_read(box, same):
     """Its map of users can look like ours: where we are in a namespace ourselves each is told from its parent."""
@@ -133,7 +144,8 @@ def test_facts_and_forecast_believe_the_same(box, uids, users):
 
 
 @pytest.mark.parametrize('name', ['kubelet', 'k3s-server', 'kubelite', 'tuned'])
-@pytest.mark.parametrize('uids, users', [((1000, 0, 0), ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
+@pytest.mark.parametrize('uids, users', [
+    ((1000, 0, 0), ALL_MAPPED), ((1000,) * 3, ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
 def test_what_is_not_believed_sets_nothing(box, name, uids, users):
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')

@@ -75,13 +75,6 @@ def test_another_name_is_another_program(box, name):
     assert found(box) == []
 
 
-@pytest.mark.parametrize('name', ['kubelet', 'tuned'])
-def test_a_process_of_an_ordinary_user_sets_nothing(box, name):
-    tuned(box, '[sysctl]\nvm.panic_on_oom=1\n')
-    runs(box, name, pid=50, uid=1000)
-    assert found(box) == []
-
-
 @pytest.mark.parametrize('text, protects', [
     ('kind: KubeletConfiguration\nprotectKernelDefaults: true\n', True),
     ('protectKernelDefaults: false\n', False),

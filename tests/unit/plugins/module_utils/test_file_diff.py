@@ -3,14 +3,12 @@
 """What a diff shows of files: lines that change, and nothing else of a file that others may not read."""
 
 import difflib
-import errno
 import json
-import os
-import struct
 
 import pytest
 from machine import OURS, Machine, run
 from services_machine import ETC, ServiceMachine
+from special_files import GROUP, USER, set_acl
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _file_diff
 from ansible_collections.oomkit.linux.plugins.module_utils._drop_in import HEADER as UNIT_HEADER
@@ -31,18 +29,6 @@ def describe(host, path, before, after):
     (one,) = _file_diff.describe_files(host, {path: (before, after)})
     assert one['before_header'] == one['after_header'] and one['before_header'].startswith(path)
     return one['before'], one['after']
-
-
-def restrict(path, tag, rights):
-    """An access control list that gives user or group 1234 these rights, and all others those to read and search."""
-    entries = sorted([(1, 7, -1), (4, 5, -1), (16, 7, -1), (32, 5, -1), (tag, rights, 1234)])
-    data = struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *entry) for entry in entries)
-    try:
-        os.setxattr(path, 'system.posix_acl_access', data)
-    except OSError as exc:
-        if exc.errno != errno.ENOTSUP:
-            raise
-        pytest.skip(f'the file system of {path} has no access control lists')
 
 
 # ------------------------------------------------------------- files that all may read
@@ -107,11 +93,11 @@ def hidden_by_link(machine, path):
 
 
 def hidden_by_acl(machine, path):
-    restrict(machine.base / path[1:], 2, 0)
+    set_acl(machine.base / path[1:], USER, 1234, rights=0)
 
 
 def hidden_by_acl_of_folder(machine, path):
-    restrict((machine.base / path[1:]).parent, 8, 4)
+    set_acl((machine.base / path[1:]).parent, GROUP, 1234, rights=4)
 
 
 HIDDEN = [hidden_by_mode, hidden_from_the_group, hidden_by_folder, hidden_by_folder_above, hidden_by_link,

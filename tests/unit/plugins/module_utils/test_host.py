@@ -5,7 +5,6 @@
 import errno
 import fcntl
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import textwrap
 import time
 
 import pytest
+from special_files import a_device, a_socket
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _host
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -23,32 +23,8 @@ HOST = Host()
 DOORS = [HOST.read_bytes, HOST.read_named_file]
 
 
-def need_root():
-    if os.geteuid():
-        pytest.skip('only root can make devices and mounts, and this is user %d' % os.geteuid())
-
-
 def a_pipe(path):
     os.mkfifo(path)
-
-
-def a_socket(path):
-    here = os.getcwd()
-    os.chdir(path.parent)  # the name of a socket is short
-    try:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(path.name)
-    finally:
-        os.chdir(here)
-
-
-def a_device(path):
-    """/dev/ptmx: each open makes a terminal below /dev/pts, so that it shows whether it was opened."""
-    need_root()
-    try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
-    except PermissionError:
-        pytest.skip('no devices can be made here (CAP_MKNOD)')
 
 
 def a_link_to(make):
@@ -219,7 +195,8 @@ MOUNTED = textwrap.dedent('''
 
 def test_another_procfs_is_one_too(tmp_path):
     """Anybody can mount one in namespaces of his own, where /proc/PID/root shows it to us."""
-    need_root()
+    if os.geteuid():
+        pytest.skip('only root can make mounts, and this is user %d' % os.geteuid())
     path = os.pathsep.join(sys.path)
     done = subprocess.run(['unshare', '--mount', sys.executable, '-c', MOUNTED, str(tmp_path)], capture_output=True,
                           text=True, env=dict(os.environ, PYTHONPATH=path), check=False)

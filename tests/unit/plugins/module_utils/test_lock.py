@@ -5,10 +5,10 @@
 import multiprocessing
 import os
 import signal
-import socket
 import time
 
 import pytest
+from special_files import a_socket
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _lock
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
@@ -136,17 +136,10 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     assert (tmp_path / 'target').read_text() == 'x'
 
 
-def a_socket(path, monkeypatch):
-    monkeypatch.chdir(path.parent)  # the name of a socket is short
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(path.name)
-
-
-@pytest.mark.parametrize('make', [
-    lambda path, _patch: path.mkdir(), lambda path, _patch: os.mkfifo(path), a_socket])
-def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, monkeypatch, make):
+@pytest.mark.parametrize('make', [os.mkdir, os.mkfifo, a_socket])
+def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, make):
     (tmp_path / 'run/oomkit').mkdir()
-    make(tmp_path / 'run/oomkit/lock', monkeypatch)
+    make(tmp_path / 'run/oomkit/lock')
     with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), _lock.held(host):
         raise AssertionError('it was not taken')
 

@@ -5,11 +5,10 @@
 import errno
 import os
 import shutil
-import socket
-import stat
 
 import pytest
 from services_machine import ETC, ServiceMachine
+from special_files import a_device, a_socket
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
@@ -561,23 +560,6 @@ def test_a_link_to_the_pid_file_of_another_service_is_not_followed(redis, tmp_pa
 
 def a_loop(path):
     path.symlink_to(path.name)
-
-
-def a_socket(path):
-    here = os.getcwd()
-    os.chdir(path.parent)  # the name of a socket is short
-    try:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(path.name)
-    finally:
-        os.chdir(here)
-
-
-def a_device(path):
-    try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(5, 2))
-    except PermissionError:
-        pytest.skip('no devices can be made here (CAP_MKNOD)')
 
 
 def a_link(target):

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What others could change is not written to; and how files come to be, and what is left of them."""
 
-import errno
 import os
-import struct
 
 import pytest
+from special_files import GROUP, USER, set_acl
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -89,32 +88,20 @@ def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
     refused(host, '/open')
 
 
-def give(path, tag, who, rights=7):
-    """An access control list as setfacl makes one: the group's bits of the mode are its mask then."""
-    entries = [(1, 7, -1), (4, 5, -1), (16, 7, -1), (32, 5, -1), (tag, rights, who)]
-    data = struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *entry) for entry in sorted(entries))
-    try:
-        os.setxattr(path, 'system.posix_acl_access', data)
-    except OSError as exc:
-        if exc.errno != errno.ENOTSUP:
-            raise
-        pytest.skip(f'the file system of {path} has no access control lists')
-
-
 @pytest.mark.parametrize('place', ['etc/sysctl.d', 'etc', OURS[1:]])
-@pytest.mark.parametrize('tag, who', [(2, 65534), (8, 65534)])
+@pytest.mark.parametrize('tag, who', [(USER, 65534), (GROUP, 65534)])
 def test_who_is_in_an_access_control_list_is_somebody_else(host, tmp_path, place, tag, who):
     (tmp_path / OURS[1:]).write_text('')
-    give(tmp_path / place, tag, who, rights=5)
+    set_acl(tmp_path / place, tag, who, rights=5)
     _trust.check(host, [OURS])
-    give(tmp_path / place, tag, who)
+    set_acl(tmp_path / place, tag, who)
     refused(host, '/' + place, 'getfacl')
     (tmp_path / place).chmod(0o755)  # the cure: without the mask's right nobody named has it
     _trust.check(host, [OURS])
 
 
 def test_root_in_an_access_control_list_is_no_danger(host, tmp_path):
-    give(tmp_path / 'etc/sysctl.d', 2, 0)
+    set_acl(tmp_path / 'etc/sysctl.d', USER, 0)
     _trust.check(host, [OURS])
 
 
@@ -216,9 +203,7 @@ def test_a_file_of_roots_that_a_user_has_a_hard_link_to_stays_as_it_is_for_him(h
 @pytest.mark.parametrize('make', [lambda host: host.replace_file(OURS, b'x'), lambda host: host.make_folder(OURS)])
 def test_a_default_access_control_list_lets_nobody_write_to_what_we_make(host, tmp_path, make):
     folder = tmp_path / 'etc/sysctl.d'
-    give(folder, 2, 65534, rights=5)
-    os.setxattr(folder, 'system.posix_acl_default', struct.pack('<I', 2) + b''.join(
-        struct.pack('<HHi', *entry) for entry in [(1, 7, -1), (2, 7, 65534), (4, 5, -1), (16, 7, -1), (32, 5, -1)]))
+    set_acl(folder, USER, 65534, kind='default')
     make(host)
     _trust.check(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
 
