@@ -149,7 +149,7 @@ def mount(machine, folder, hang, *names):
 def test_a_service_of_nested_processes(attacked):
     """What each process descends from is found in linear time."""
     attacked.run('mkdir -p /etc/init.d /run/nested; touch /etc/init.d/nested; chown tester /run/nested; '
-                 f'{AS_USER} setsid python3 -IS /srv/attacks/nested.py 1600 /run/nested/pid '
+                 f'{AS_USER} setsid python3 -IS /srv/attacks/nested.py 500 /run/nested/pid '
                  '>/dev/null 2>&1 </dev/null &')
     attacked.run('for i in $(seq 300); do test -s /run/nested/pid && exit 0; sleep 0.2; done; exit 1')
     good(in_time(attacked, 'oom_facts'))
