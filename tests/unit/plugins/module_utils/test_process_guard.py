@@ -138,7 +138,8 @@ def test_what_has_started_a_login_session_is_known_by_it(machine):
 
 
 def test_exempting_all_that_hold_memory_is_warned_of(machine):
-    assert 'can be killed any more' in machine.run(process={'comm': 'smartd'}, score_adj=-1000, check=True)['warnings'][0]
+    result = machine.run(process={'comm': 'smartd'}, score_adj=-1000, check=True)
+    assert 'can be killed any more' in result['warnings'][0]
     assert machine.run(process={'comm': 'redis-server'}, score_adj=-1000)['warnings'] == []
 
 
