@@ -304,3 +304,14 @@ def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, mo
     facts, _seconds = gather(box)
     assert pids(facts) == {40}
     assert any('no helper process could be started (Cannot allocate memory)' in text for text in facts['warnings'])
+
+
+# ----------------------------------------------------------------- while a change is made
+
+@pytest.fixture
+def target(box):
+    """Processes 41, 43 and 44, of one user each, that are about to be set."""
+    def make(group):
+        return _live.Target('x', group, 600)
+    group = _process_match.group_of(box, {'cmdline_regex': 'x', 'user': None})
+    return group
