@@ -25,7 +25,7 @@ _MOST_BYTES = 2000
 SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
-_NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
+NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
 # Noted in the place of a path, while a directory service may be asked.
 USER_DATABASE = 'the user database'
 
@@ -117,7 +117,7 @@ class Limited(Access):
     def note(self, path: str) -> None:
         """See Access."""
         if self._folders and any((path + '/').startswith(folder + '/') for folder in self._folders):
-            raise OSError(errno.ETIMEDOUT, _NO_ANSWER, path)
+            raise OSError(errno.ETIMEDOUT, NO_ANSWER, path)
         if self._board is None:
             return
         now = time.monotonic()
