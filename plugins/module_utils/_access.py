@@ -24,7 +24,7 @@ _MOST_BYTES = 2000
 SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
-_NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
+NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
 # Stands for a path during a request to a directory service (nsswitch.conf(5)).
 USER_DATABASE = 'the user database'
 
@@ -116,7 +116,7 @@ class RestrictedAccess(Access):
     def begin(self, path: str) -> None:
         """See Access."""
         if self._folders and any((path + '/').startswith(folder + '/') for folder in self._folders):
-            raise OSError(errno.ETIMEDOUT, _NO_ANSWER, path)
+            raise OSError(errno.ETIMEDOUT, NO_ANSWER, path)
         if self._board is None:
             return
         now = time.monotonic()

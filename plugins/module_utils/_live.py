@@ -12,6 +12,7 @@ import errno
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, look
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -111,17 +112,28 @@ class Target(object):
         """Put back what was changed, and what was born or started since with the value. Raises OSError, LiveError."""
         if self._had_it is None:
             return  # nothing was looked at yet
-        for pid, (start_ticks, value) in self.changed.items():
-            host.call(write_score_adj, host, Seen(pid, 0, start_ticks, b'', self.wanted), value)
+        failed = self._restore(host)
         before = self._before()
         end = time.monotonic() + _LIMIT_S
         while before is not None and before != self.wanted:
             born = self._born(host)
             if not born:
-                return
+                break
             self._check_time(end, before, born)
             for one in born:
                 self._set(host, one, before)
+        if failed:
+            raise failed[0]
+
+    def _restore(self, host: Host) -> List[OSError]:
+        """Give those that were changed their value from before; what failed, which keeps no other from its value."""
+        failed = []
+        for pid, (start_ticks, value) in self.changed.items():
+            try:
+                host.call(restore_score_adj, host, Seen(pid, 0, start_ticks, b'', self.wanted), value)
+            except OSError as exc:
+                failed.append(exc)
+        return failed
 
     def _before(self) -> Optional[int]:
         """What those had that were changed. Where none was, what the unit gave: it may have been started anew since.
@@ -149,9 +161,17 @@ def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = 
     """
     with Held(host, one.pid) as held:
         now = held.look() if group is None or group.holds(held) else None
-        if now is None or not is_same(now, one) or now.score_adj != one.score_adj:
+        if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
             return False
-        return held.write_score_adj(value)
+        # It may have the value by now, from a helper process that was killed before it could answer.
+        return now.score_adj == value or held.write_score_adj(value)
+
+
+def restore_score_adj(host: Host, one: Seen, value: int) -> None:
+    """The same for a rollback, which has to say what it leaves. Raises OSError, also for one that is not looked at."""
+    written = write_score_adj(host, one, value)
+    if not written and not _access.current.allows(one.pid):
+        raise OSError(errno.ETIMEDOUT, _access.NO_ANSWER, '/proc/%d' % one.pid)
 
 
 def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:

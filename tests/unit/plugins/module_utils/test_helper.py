@@ -14,7 +14,15 @@ import machine
 import pytest
 from test_facts import add_process
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _access, _facts, _forecast_module, _helper
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _access,
+    _facts,
+    _forecast_module,
+    _held,
+    _helper,
+    _live,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
@@ -310,8 +318,44 @@ def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, mo
 
 @pytest.fixture
 def target(box):
-    """Processes 41, 43 and 44, of one user each, that are about to be set."""
-    def make(group):
-        return _live.Target('x', group, 600)
-    group = _process_match.group_of(box, {'cmdline_regex': 'x', 'user': None})
-    return group
+    """The processes of a service, of three users, at 600."""
+    for pid in (41, 43, 44):
+        box.put('/proc/%d/cgroup' % pid, '0::/system.slice/x.service\n')
+    box.put('/sys/fs/cgroup/system.slice/x.service/cgroup.procs', '41\n43\n44\n')
+    one = _live.Target('x', UnitGroup(box, '/system.slice/x.service'), 600)
+    one.apply(box)
+    assert adjs(box) == [600, 600, 600]
+    return one
+
+
+def adjs(box):
+    return [int(box.get('/proc/%d/oom_score_adj' % pid)) for pid in (41, 43, 44)]
+
+
+@pytest.mark.parametrize('pid', [41, 43, 44])
+def test_a_rollback_says_which_process_did_not_answer_and_restores_the_others(box, target, pid):
+    block(box, '/proc/%d/stat' % pid)
+    with pytest.raises(OSError, match='does not answer.*/proc/%d' % pid):
+        target.undo(box)
+    assert adjs(box) == [600 if one == pid else 0 for one in (41, 43, 44)]
+
+
+def test_a_rollback_says_what_is_not_restored_for_want_of_a_helper(box, target):
+    for pid in (42, 45):
+        block(box, '/proc/%d/stat' % pid)
+        box.call(_held.identify, box, pid)
+    with pytest.raises(OSError, match='does not answer'):
+        target.undo(box)
+    assert adjs(box) == [600, 600, 600]
+
+
+def write_and_die(box, one, path):
+    """Set the process, and be killed before that is told, once."""
+    done = _live.write_score_adj(box, one, 700)
+    kill_myself_once(path)
+    return done
+
+
+def test_what_was_set_by_a_helper_that_was_then_killed_counts_as_set(box, target, tmp_path):
+    (tmp_path / 'once').touch()
+    assert box.call(write_and_die, box, box.call(_held.identify, box, 41), str(tmp_path / 'once'))
