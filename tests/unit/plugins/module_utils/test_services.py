@@ -533,8 +533,8 @@ def test_a_pid_file_of_the_service_cannot_name_anything_else(redis, pid):
     redis.put('/run/redis/redis.pid', f'{pid}\n')
     result = redis.run(name='redis', score_adj=500)
     assert scores(redis) == [0] * 5 and not result['changed']
-    assert pid == 1 or f'names process {pid}, which is not followed' in result['warnings'][0]
-    with pytest.raises(Refusal, match=f'names process {pid}, which is not followed.*Nothing was changed'):
+    assert pid == 1 or f'names process {pid}, which is skipped' in result['warnings'][0]
+    with pytest.raises(Refusal, match=f'names process {pid}, which is skipped.*Nothing was changed'):
         redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)
 
 
