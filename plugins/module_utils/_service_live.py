@@ -227,8 +227,8 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
         raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
                       % (service.name, _access.current.restriction))
     if service.unread:
-        service.notes.append('%d of its processes do not answer, or are of a user of whom another one does not, and '
-                             'are not set: %s' % (len(service.unread),
+        service.notes.append('%d of its processes are not set, because they or other processes of their user do not '
+                             'answer: %s' % (len(service.unread),
                                                   ', '.join(map(str, service.unread[:_MOST_NAMED]))))
 
 

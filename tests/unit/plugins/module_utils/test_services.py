@@ -654,13 +654,13 @@ def test_sudo_under_the_name_of_a_service_is_no_service(redis):
     redis.put('/etc/init.d/cron', '#!/bin/sh\n')
     redis.process(70, parent=51, name='cron')
     redis.put('/proc/70/exe', '').chmod(0o4755)
-    assert 'of user unknown' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
+    assert 'belongs to user unknown' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
 
 
 def test_a_name_alone_is_not_enough_for_the_process_of_a_user(redis):
     redis.put('/etc/init.d/cron', '#!/bin/sh\n')
     redis.process(70, parent=51, name='cron', uid=1000)
-    assert 'of user 1000' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
+    assert 'belongs to user 1000' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
     redis.process(71, name='cron')
     redis.run(name='cron', score_adj=-7)
     assert (redis.adj(70), redis.adj(71)) == (0, -7)
