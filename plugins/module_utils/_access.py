@@ -162,15 +162,14 @@ class RestrictedAccess(Access):
 
     def unread_processes(self) -> List[str]:
         """See Access."""
-        found = ['no file of process %d is read, since it does not answer%s' % (pid, _describe_users(users))
-                 for pid, users in sorted(self._silent.items())]
+        found = _describe('process %d is skipped', 'all', self._silent)
         return found + ([self._why] if self._why else [])
 
     def other_unread(self) -> List[str]:
         """See Access."""
-        return (['%s does not answer and is not read' % folder for folder in sorted(set(self._folders))]
-                + ['the command line and the memory map of process %d are not read, since it does not answer%s'
-                   % (pid, _describe_users(users)) for pid, users in sorted(self._traced.items())])
+        found = ['%s is skipped because it does not answer' % folder for folder in sorted(set(self._folders))]
+        return found + _describe('the command line and memory map of process %d are skipped', 'those of all',
+                                 self._traced)
 
     @property
     def restriction(self) -> str:
@@ -196,8 +195,11 @@ def _has_user(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
     return any(users.intersection(uids) for users in known.values())
 
 
-def _describe_users(users: Set[int]) -> str:
-    return ', nor of any other process of user %s' % ', '.join(map(str, sorted(users))) if users else ''
+def _describe(text: str, others: str, known: Dict[int, Set[int]]) -> List[str]:
+    """A sentence for each process, which also names the users of whom all processes are skipped."""
+    return [text % pid + ' because it does not answer'
+            + (', and so are %s processes of user %s' % (others, ', '.join(map(str, sorted(users)))) if users else '')
+            for pid, users in sorted(known.items())]
 
 
 def _unread_path(path: str) -> str:

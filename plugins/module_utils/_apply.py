@@ -189,8 +189,7 @@ def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
     return warnings
 
 
-_NOT_TRIED = ('it was not tried whether %s can still start programs, because this module may not give up its rights '
-              '(%s)')
+_NOT_TRIED = 'whether %s can still start programs is unknown, because this module may not drop its privileges (%s)'
 _LIMIT = ('with the new limit %s cannot start a program any more (%s): Committed_AS is too near to CommitLimit. Raise '
           'the ratio, kbytes or commit_limit, or lower the reserves')
 _OTHER_CAUSE = ('right after the change %s could not start a program (%s), and not for lack of memory. Remove the '

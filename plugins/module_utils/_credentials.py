@@ -54,8 +54,8 @@ def _doubt_uids(status: bytes) -> Optional[str]:
         return 'it has ended, or may not be looked at'
     others = [uid for uid in uids if uid != uids[0]]
     if others:
-        return ('user %d runs it with the rights of user %d, as su is run, and anybody may call a link to such '
-                'a program so' % (uids[0], others[0]))
+        return ('user %d runs it with the rights of user %d: any user can start a set-user-ID program such as su '
+                'under this name' % (uids[0], others[0]))
     return None
 
 
@@ -64,9 +64,9 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if uids is None or uids[0] != 0:
         return 'it runs as user %d, not root' % (uids[0] if uids else -1)
     if not _is_in_our_user_namespace(processes, pid):
-        return 'it runs in a user namespace of its own, where root has no rights here'
+        return 'it runs in another user namespace, whose root has no privileges on this host'
     if _is_set_uid(processes, pid):
-        return 'its program is set-user-ID, as sudo is, and anybody may call a link to such a program so'
+        return 'its program is set-user-ID: any user can start such a program, like sudo, under this name'
     return None
 
 
@@ -75,8 +75,8 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     uid = uids[0] if uids else -1
     # The namespace is read after the status: nobody comes back out of one.
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
-        return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can only kill processes '
-                'of that user, and anybody may call a program so' % uid)
+        return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can kill processes of '
+                'that user only' % uid)
     paths = parse_cgroup_paths(processes.read('%d/cgroup' % pid) or b'')
     path = paths.get(b'name=systemd', paths.get(b'v2', b''))  # where systemd keeps its units
     if not _SYSTEM_SERVICE.match(path):

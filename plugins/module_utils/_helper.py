@@ -157,7 +157,7 @@ class Helper(object):
     def _make_access(self, board: Any) -> _access.Access:
         whose, why = _access.ALL, ''
         if len(self._stalls) >= _UNTIL_TRUSTED:
-            whose, why = _access.TRUSTED, '%d of them did not answer' % len(self._stalls)
+            whose, why = _access.TRUSTED, '%d reads did not return' % len(self._stalls)
         if len(self._stalls) >= _UNTIL_NONE:
             whose = _access.NONE
         if self._fork_error:

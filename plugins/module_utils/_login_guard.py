@@ -12,8 +12,9 @@ units of its login servers as it likes, so their processes are looked at too. So
 import re
 from typing import Dict, List, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_cgroup_paths
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import unit_of_system
 
@@ -42,7 +43,7 @@ def is_login_unit(unit: str) -> bool:
 
 def cgroups_of(held: Held) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy."""
-    return [line.split(b':', 2)[-1] for line in (held.read('cgroup') or b'').split(b'\n')]
+    return list(parse_cgroup_paths(held.read('cgroup') or b'').values())
 
 
 def starts_logins(held: Held) -> bool:
@@ -71,12 +72,11 @@ def _starts_logins(host: Host, pid: int) -> bool:
 def _parents_of_sessions(host: Host) -> Set[int]:
     """The processes outside of login sessions that sessions descend from."""
     tree: Dict[int, Tuple[int, bool]] = {}
-    for name in host.names('/proc'):
-        if name.isdigit():
-            with Held(host, int(name)) as held:
-                seen, in_session = held.look(), any(map(_SESSION.match, cgroups_of(held)))
-            if seen is not None:
-                tree[seen.pid] = (seen.parent, in_session)
+    for pid in pids(host):
+        with Held(host, pid) as held:
+            seen, in_session = held.look(), any(map(_SESSION.match, cgroups_of(held)))
+        if seen is not None:
+            tree[pid] = (seen.parent, in_session)
     found: Set[int] = set()
     passed: Set[int] = set()
     for pid, (_parent, in_session) in tree.items():

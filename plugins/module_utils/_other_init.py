@@ -284,8 +284,8 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
         if uid is not None and uid <= _pid_file.MOST_SYSTEM_UID:
             named[seen.pid] = seen
         elif not doubts:
-            doubts.append('%s: process %d is called so, and is left alone: it is of user %s, who is no system '
-                          'account. Name it by the option process, or have a PID file in a folder of root\'s'
+            doubts.append('%s: process %d has this name and is skipped: it belongs to user %s, who is not a system '
+                          'account. Select it with the option process, or keep a PID file in a folder of root\'s'
                           % (name, seen.pid, 'unknown' if uid is None else uid))
     tops = [one for one in named.values() if one.parent not in named]
     return tops[0] if len(tops) == 1 else None

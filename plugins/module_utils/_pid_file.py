@@ -80,6 +80,6 @@ def doubt(host: Host, path: str, pid: int) -> Optional[str]:
             return None
     except OSError as exc:
         return 'the PID file cannot be read: %s' % explain(exc)
-    return ('the PID file %s names process %d, which is not followed: others than root can write there, and it is no '
-            'process of theirs. Keep the file in a folder of root\'s, or of the user that the service runs as'
+    return ('the PID file %s names process %d, which is skipped: a user who does not own the process can write the '
+            'file. Keep it in a folder of root\'s, or of the user that the service runs as'
             % (harmless(path), pid))

@@ -95,9 +95,9 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
         with Held(host, one.pid) as held:
             uid = login_uid(held)
         if uid is not None:
-            raise Refusal('Refused: %s at %d. It means process %d (%s) of user %d, who is no system account, and '
-                          'anybody may call a program so. Give user together with comm or cmdline_regex; force: true '
-                          'overrides this. Nothing was changed.'
+            raise Refusal('Refused: %s at %d. Process %d (%s) belongs to user %d, who is not a system account: any '
+                          'user can choose this name. Add user to the process option, or set force: true. Nothing was '
+                          'changed.'
                           % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
 
 
@@ -108,8 +108,8 @@ def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
     login = logins[0]
     who = 'process %d (%s)' % (login.pid, harmless(login.name))
     if asked.value == NEVER_KILLED and not asked.force:
-        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
-                      'any user could be killed any more, whatever it leaks. Choose other processes; force: true '
-                      'overrides this. Nothing was changed.' % (harmless(asked.label), who))
-    return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users, '
-            'a leaking one too' % (harmless(asked.label), asked.value, who)]
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that the kernel '
+                      'could kill no process of any user. Choose other processes, or set force: true. Nothing was '
+                      'changed.' % (harmless(asked.label), who))
+    return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users'
+            % (harmless(asked.label), asked.value, who)]

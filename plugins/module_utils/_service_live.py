@@ -224,11 +224,11 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
     """Say which processes of the service could not be looked at. Raises Refusal where that is for want of a helper."""
     service.unread = [pid for one in looked for pid in one.group.pids() if pid and not _access.current.allows(pid)]
     if service.unread and _access.current.restriction:
-        raise Refusal('%s: %s. Nothing was changed. Try again when that is mended.'
+        raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
                       % (service.name, _access.current.restriction))
     if service.unread:
-        service.notes.append('%d of its processes do not answer, or are of a user of whom another one does not, and '
-                             'are not set: %s' % (len(service.unread),
+        service.notes.append('%d of its processes are not set, because they or other processes of their user do not '
+                             'answer: %s' % (len(service.unread),
                                                   ', '.join(map(str, service.unread[:_MOST_NAMED]))))
 
 

@@ -64,6 +64,20 @@ class Controller:
         for name in ('secret', 'secret.yml'):
             (self.bait / name).write_text('oom_policy_panic: panic\n')
         self.hosts, self.cached = {}, {}
+        self._add_hosts(folder, names)
+        (folder / 'hosts.yml').write_text(yaml.safe_dump({'all': {'hosts': self.hosts}}))
+        (folder / 'facts.json').write_text(json.dumps(self.cached))
+        self.inventory = folder / 'hosts.yml'
+        self.environment = dict(
+            commands.environment(core), HOME=str(folder), ANSIBLE_HOME=str(folder / 'home'), ANSIBLE_FORKS='8',
+            ANSIBLE_CACHE_PLUGIN='ansible.builtin.jsonfile', ANSIBLE_CACHE_PLUGIN_CONNECTION=str(folder / 'cache'),
+            ANSIBLE_CALLBACKS_ENABLED='oomkit.linux.fleet_report', OOMKIT_FLEET_REPORT_HTML='oom-fleet-report.html')
+        self.environment['PATH'] = '%s:%s' % (core, self.environment['PATH'])
+        subprocess.run([core / 'python', '-c', FILL_CACHE, folder / 'cache', folder / 'facts.json'], check=True,
+                       env=self.environment, timeout=60)
+        self.watch = hostile.Watch(self.bait)
+
+    def _add_hosts(self, folder, names):
         honest = hostile.answers(CHECKOUT)
         for kind, attack in hostile.attacks(self.bait).items():
             facts = {name: attack(name) for name in names}
@@ -87,17 +101,6 @@ class Controller:
         self.cached['known-own'] = dict(own, oom=hostile.replaced(fleet_facts.facts('h', 'db'), lambda _name: 'x'))
         functions = {name: 'x' for name in hostile.FUNCTIONS}
         self._add(folder, 'functions', {name: with_facts(answer, functions) for name, answer in honest.items()})
-        (folder / 'hosts.yml').write_text(yaml.safe_dump({'all': {'hosts': self.hosts}}))
-        (folder / 'facts.json').write_text(json.dumps(self.cached))
-        self.inventory = folder / 'hosts.yml'
-        self.environment = dict(
-            commands.environment(core), HOME=str(folder), ANSIBLE_HOME=str(folder / 'home'), ANSIBLE_FORKS='8',
-            ANSIBLE_CACHE_PLUGIN='ansible.builtin.jsonfile', ANSIBLE_CACHE_PLUGIN_CONNECTION=str(folder / 'cache'),
-            ANSIBLE_CALLBACKS_ENABLED='oomkit.linux.fleet_report', OOMKIT_FLEET_REPORT_HTML='oom-fleet-report.html')
-        self.environment['PATH'] = '%s:%s' % (core, self.environment['PATH'])
-        subprocess.run([core / 'python', '-c', FILL_CACHE, folder / 'cache', folder / 'facts.json'], check=True,
-                       env=self.environment, timeout=60)
-        self.watch = hostile.Watch(self.bait)
 
     def _add(self, folder, name, answer):
         program = hostile.interpreter(folder / name, answer)

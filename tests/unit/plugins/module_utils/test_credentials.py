@@ -100,7 +100,7 @@ def test_a_set_user_id_program_that_has_all_of_roots_ids_is_none(box):
     program = box.put('/proc/40/exe', '')
     assert doubts(box) == (None, None)
     program.chmod(0o4755)
-    assert all('set-user-ID, as sudo is' in doubt for doubt in doubts(box))
+    assert all('its program is set-user-ID' in doubt for doubt in doubts(box))
 
 
 @pytest.mark.parametrize('cgroup', [

@@ -43,7 +43,7 @@ def adjs(machine):
 @pytest.mark.parametrize('process', [{'comm': 'redis-server'}, {'cmdline_regex': '^redis-server '}, {'pid': 61}])
 def test_a_negative_value_for_a_process_of_a_login_user_is_refused(machine, process):
     of_alice(machine)
-    with pytest.raises(Refusal, match=r'process 61 \(redis-server\) of user 1000.*Nothing was changed'):
+    with pytest.raises(Refusal, match=r'Process 61 \(redis-server\) belongs to user 1000.*Nothing was changed'):
         machine.run(process=process, score_adj=-500)
     assert adjs(machine) == {}
     machine.run(process=process, score_adj=500)
@@ -57,14 +57,14 @@ def test_each_user_id_counts(machine, uids):
     of_alice(machine, cgroup='/system.slice/x.service')
     status = machine.get('/proc/61/status')
     machine.put('/proc/61/status', status.replace('\t'.join(['1000'] * 4), '\t'.join(uids.split())))
-    with pytest.raises(Refusal, match='no system account'):
+    with pytest.raises(Refusal, match='not a system account'):
         machine.run(process={'comm': 'redis-server'}, score_adj=-1)
 
 
 def test_a_link_to_sudo_is_of_the_user_who_runs_it(machine):
     """sudo sets all of its user IDs, and its name is that of the link."""
     of_alice(machine, uid=0)
-    with pytest.raises(Refusal, match=r'process 61 \(redis-server\) of user 1000'):
+    with pytest.raises(Refusal, match=r'Process 61 \(redis-server\) belongs to user 1000'):
         machine.run(process={'comm': 'redis-server'}, score_adj=-1)
 
 

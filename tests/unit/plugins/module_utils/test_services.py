@@ -533,8 +533,8 @@ def test_a_pid_file_of_the_service_cannot_name_anything_else(redis, pid):
     redis.put('/run/redis/redis.pid', f'{pid}\n')
     result = redis.run(name='redis', score_adj=500)
     assert scores(redis) == [0] * 5 and not result['changed']
-    assert pid == 1 or f'names process {pid}, which is not followed' in result['warnings'][0]
-    with pytest.raises(Refusal, match=f'names process {pid}, which is not followed.*Nothing was changed'):
+    assert pid == 1 or f'names process {pid}, which is skipped' in result['warnings'][0]
+    with pytest.raises(Refusal, match=f'names process {pid}, which is skipped.*Nothing was changed'):
         redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)
 
 
@@ -654,13 +654,13 @@ def test_sudo_under_the_name_of_a_service_is_no_service(redis):
     redis.put('/etc/init.d/cron', '#!/bin/sh\n')
     redis.process(70, parent=51, name='cron')
     redis.put('/proc/70/exe', '').chmod(0o4755)
-    assert 'of user unknown' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
+    assert 'belongs to user unknown' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
 
 
 def test_a_name_alone_is_not_enough_for_the_process_of_a_user(redis):
     redis.put('/etc/init.d/cron', '#!/bin/sh\n')
     redis.process(70, parent=51, name='cron', uid=1000)
-    assert 'of user 1000' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
+    assert 'belongs to user 1000' in redis.run(name='cron', score_adj=-7)['warnings'][0] and redis.adj(70) == 0
     redis.process(71, name='cron')
     redis.run(name='cron', score_adj=-7)
     assert (redis.adj(70), redis.adj(71)) == (0, -7)
