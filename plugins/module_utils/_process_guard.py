@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
 
-Anybody may give a program any name and any arguments, so a name alone says nothing about who is protected. For services
-_service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
+Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
+_service_guard has the same rules for services. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
 import re
@@ -41,7 +41,7 @@ Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool),
 
 
 class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
-    """Processes that no user who logs in has started or can act in."""
+    """Processes that have no user ID and no login session of a user who logs in."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
@@ -49,7 +49,7 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
 
 
 class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
-    """Processes from which no login session inherits its value, as far as the process itself shows."""
+    """Processes whose name and unit are not known for starting login sessions."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
@@ -57,9 +57,9 @@ class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
 
 
 def login_uid(held: Held) -> Optional[int]:
-    """The user who logs in and whose the process is; None for system accounts.
+    """The user who logs in and to whom the process belongs; None for system accounts.
 
-    Any of its user IDs counts, and its login: sudo and su set them all, and a link to them may have any name.
+    All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
     uids += [int(match.group(1)) for match in map(_OF_USER.match, _cgroups(held)) if match]
@@ -76,7 +76,7 @@ def _cgroups(held: Held) -> List[bytes]:
 
 
 def starts_logins(held: Held) -> bool:
-    """Whether this is known for starting login sessions, by its name or its unit."""
+    """Whether the name or the unit of the process is known for starting login sessions."""
     if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
         return True
     cgroup, unit = parse_cgroup(held.read('cgroup') or b'')
@@ -86,7 +86,7 @@ def starts_logins(held: Held) -> bool:
 
 
 def guarded(group: Group, asked: Asked) -> Group:
-    """The group as it may be set: what joins it later is held to the same rules."""
+    """The group with the same rules for processes that join it later."""
     rules: List[Any] = []
     if asked.value < 0 and not asked.force:
         rules += [] if asked.has_user else [OfSystemAccount()]
@@ -131,7 +131,7 @@ def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
 
 
 def _first_login(host: Host, found: List[Seen]) -> Optional[Seen]:
-    """The first process that starts login sessions, by what it is or by what it has started."""
+    """The first process that starts login sessions: its name, its unit or a descendant shows it."""
     for one in found:
         with Held(host, one.pid) as held:
             if starts_logins(held):
@@ -141,7 +141,7 @@ def _first_login(host: Host, found: List[Seen]) -> Optional[Seen]:
 
 
 def _parents_of_sessions(host: Host) -> Set[int]:
-    """The processes outside of login sessions that sessions descend from."""
+    """The processes outside of login sessions that are the parent of one."""
     tree: Dict[int, Tuple[int, bool]] = {}
     for pid in pids(host):
         with Held(host, pid) as held:
