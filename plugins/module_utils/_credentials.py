@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a process is the program that its name says. Anybody can give a process any name, so its credentials decide.
+"""Whether a process is the program that its name says. Any user can choose any name, so the credentials decide.
 
-What is not believed is not acted on: neither its arguments nor a file that they name is opened.
+What is not believed has no say: the collection reads neither its arguments nor files that they name.
 Sources: credentials(7), capabilities(7), user_namespaces(7), cgroups(7), proc_pid_status(5), proc_pid_exe(5).
 """
 
@@ -19,13 +19,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc, pa
 
 _CAP_KILL = 1 << 5  # may signal processes of all users
 _CAPABILITIES = re.compile(br'^CapEff:\s+([0-9a-fA-F]{1,16})$', re.MULTILINE)
-# The cgroup of a service of the system's own manager, and of nothing that the service has made below it. Users have
-# user.slice and containers machine.slice; other slices are root's to fill.
+# The cgroup of a service of the system manager, without cgroups that the service made below it. Processes of users are
+# in user.slice, and containers in machine.slice. Only root puts services into other slices.
 _SYSTEM_SERVICE = re.compile(br'/(?:(?!user\.slice/|machine\.slice/)[^/]+\.slice/)*[^/]+\.service\Z')
 
 
 def doubt_root(processes: Proc, pid: int) -> Optional[str]:
-    """Why the process is not one that root has started; None where it is.
+    """Why the process is not one that root started; None where it is.
 
     For programs that set sysctls or read configuration as root (kubelet, TuneD).
     """
@@ -51,7 +51,7 @@ def doubt_oom_daemon(processes: Proc, pid: int) -> Optional[str]:
 def _doubt_uids(status: bytes) -> Optional[str]:
     uids = parse_uids(status)
     if uids is None:
-        return 'it has ended, or may not be looked at'
+        return 'it has ended, or may not be read'
     others = [uid for uid in uids if uid != uids[0]]
     if others:
         return ('user %d runs it with the rights of user %d: any user can start a set-user-ID program such as su '
@@ -73,7 +73,7 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     uids, held = parse_uids(status), _CAPABILITIES.search(status)
     uid = uids[0] if uids else -1
-    # The namespace is read after the status: nobody comes back out of one.
+    # The namespace is read after the status: a process cannot return from one.
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
         return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can kill processes of '
                 'that user only' % uid)
@@ -86,10 +86,10 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 
 
 def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
-    """Whether rights that it holds count here: in a user namespace of his own anybody holds all of them.
+    """Whether its capabilities count here: in a user namespace of their own ordinary users hold all of them.
 
-    Where the link may not be read, by the map of users, which everybody may read. That of another namespace is the same
-    only where somebody with rights here has made it so.
+    Where the link ns/user may not be read, the maps of user IDs are compared, which are readable for everybody. Only a
+    process with capabilities here can give another namespace the same map.
     """
     ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, '%d' % pid)
     if ours is not None and its is not None:
@@ -103,6 +103,6 @@ def _user_namespace(processes: Proc, pid: str) -> Optional[Tuple[int, int]]:
 
 
 def _is_set_uid(processes: Proc, pid: int) -> bool:
-    """Whether anybody can have started its program with these rights: sudo has all user IDs 0 while it asks."""
+    """Whether its program is set-user-ID: sudo has user ID 0 in all places while it asks for a password."""
     info = processes.stat('%d' % pid, 'exe')
     return info is not None and bool(info.st_mode & stat.S_ISUID)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files as Ansible diffs: the lines that change, and of a file that others may not read only our settings.
+"""Files as Ansible diffs: the lines that change; only our settings of a file that not every user may read.
 
 Results are registered, logged and sent to other programs, and a file can hold passwords.
 Source: acl(5).
@@ -22,7 +22,7 @@ _UNCHANGED = '[%d unchanged lines]\n'
 _ONLY_OURS = '%s (others may not read it: settings of this collection only)'
 _CUT = ' [...]'
 
-# One of our settings at the beginning of a line. What follows it is not shown.
+# One of our settings at the beginning of a line. The diff omits what follows it.
 _SETTING = re.compile(r'''(?:%s)*[ \t]*(?:
     -?(?:%s)[ \t]*=[ \t]*[-+]?[0-9a-fA-Fx]{1,22}(?![^ \t#;])
     | (?:OOMScoreAdjust|OOMPolicy)[ \t]*=[ \t]*(?:[-+]?[0-9]{1,4}|stop|kill|continue)?(?![^ \t])
@@ -39,7 +39,7 @@ _ACL_USER_OBJ = 0x01
 
 
 def describe_files(host: Host, files: Files) -> List[Dict[str, str]]:
-    """The changes of files. Call it before they are made: it looks at who may read the files now."""
+    """The changes of files. Call it before the files change: it checks who may read them now."""
     return [_describe(host, path, to_text(before or b''), to_text(after or b''))
             for path, (before, after) in sorted(files.items())]
 
@@ -87,7 +87,7 @@ def _our_part(line: str) -> str:
 
 
 def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:
-    """Where the two differ, with so many equal lines around it."""
+    """The lines that differ, with up to C(context) equal lines around them."""
     if before == after:
         return
     # Here and not at the top: every import takes time on every host, and most runs change no file.
@@ -114,7 +114,7 @@ def _is_link(host: Host, path: str) -> bool:
 
 
 def _allows(host: Host, path: str, right: int) -> bool:
-    """Whether the group and all others have this right (of S_IRWXO), and all whom an access control list names."""
+    """Whether group, others and each entry of the access control list have this right (of S_IRWXO)."""
     mode = os.stat(host.locate(path)).st_mode
     if not (mode & right and mode >> 3 & right):
         return False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which process a PID file may mean: whoever can write one could have root set any process of the machine."""
+"""Which process a PID file may name: otherwise a user who can write one could choose any process for root to set."""
 
 import errno
 import re
@@ -21,14 +21,14 @@ MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 
 
 class PidFileError(Exception):
-    """Why a file is no PID file, or cannot be read."""
+    """A file is not a PID file, or cannot be read."""
 
 
 def read(host: Host, path: str) -> Optional[int]:
     """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
 
-    The owner of a service can put anything in its place: a device, a pipe, a link into /proc, a file without end.
-    Raises OSError where root alone can write there, and the system fails: what runs is unknown then.
+    The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises OSError
+    where only root can write there and the system fails to read it: then it is unknown what runs.
     """
     if not path.startswith('/'):
         raise PidFileError('%s is not an absolute path' % harmless(path))
@@ -48,7 +48,7 @@ def read(host: Host, path: str) -> Optional[int]:
 
 
 def is_fault(host: Host, path: str, exc: OSError) -> bool:
-    """Whether the system fails, and nobody has made it so: a file system of a user can answer with any error."""
+    """Whether the system itself caused the error: the file system of a user can return any error."""
     try:
         return exc.errno in _FAULTS and _trust.owner_of(host, path) == 0
     except OSError:
@@ -69,10 +69,10 @@ def user_of(host: Host, pid: int) -> Optional[int]:
 
 
 def doubt(host: Host, path: str, pid: int) -> Optional[str]:
-    """Why the process is not believed to be the one that the file means; None where it is.
+    """Why the file may not name this process; None where it may.
 
-    What root alone can write is believed, and what one user can where it names a process of that user. (systemd asks
-    the same of PIDFile=: systemd.service(5).)
+    A file that only root can write may name any process, a file of one user only processes of that user. systemd has
+    the same rule for PIDFile= (systemd.service(5)).
     """
     try:
         owner = _trust.owner_of(host, path)

@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
 
-Anybody may give a program any name and any arguments, so a name alone says nothing about who is protected. For services
-_service_guard has the same rules. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
+Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
+_service_guard has the same rules for services. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
 import os
@@ -37,7 +37,7 @@ Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool),
 
 
 class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
-    """Processes that no user who logs in has started or can act in."""
+    """Processes that have no user ID and no login session of a user who logs in."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
@@ -45,7 +45,7 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
 
 
 class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
-    """Processes from which no login session inherits its value, as far as the process itself shows."""
+    """Processes whose name and unit are not known for starting login sessions."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
@@ -53,9 +53,9 @@ class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
 
 
 def login_uid(held: Held) -> Optional[int]:
-    """The user who logs in and whose the process is; None for system accounts.
+    """The user who logs in and to whom the process belongs; None for system accounts.
 
-    Any of its user IDs counts, and its login: sudo and su set them all, and a link to them may have any name.
+    All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
     uids += [int(match.group(1)) for match in map(OF_USER.match, cgroups_of(held)) if match]
@@ -70,7 +70,7 @@ def _logs_in(uid: int) -> bool:
 
 
 def guarded(group: Group, asked: Asked) -> Group:
-    """The group as it may be set: what joins it later is held to the same rules."""
+    """The group with the same rules for processes that join it later."""
     rules: List[Any] = []
     if asked.value < 0 and not asked.force:
         rules += [] if asked.has_user else [OfSystemAccount()]

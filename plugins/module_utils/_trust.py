@@ -38,12 +38,12 @@ def check(host: Host, paths: Iterable[str]) -> None:
 
 
 def unsafe(host: Host, path: str) -> Optional[Danger]:
-    """What others than root can change, of the file and all that is passed on the way to it, whatever comes first."""
+    """The first name on the way to the file, or the file, that others than root can change."""
     return next(_dangers(host, path), None)
 
 
 def owner_of(host: Host, path: str) -> Optional[int]:
-    """Who decides what the file holds: 0 where only root can, else the one user who can, None for several users."""
+    """The user who can write the file: 0 for root alone, None for several users."""
     owners = set()
     for _found, info in _dangers(host, path):
         if info.st_uid == 0 or info.st_mode & stat.S_IWOTH:
@@ -53,13 +53,13 @@ def owner_of(host: Host, path: str) -> Optional[int]:
 
 
 def read_record(host: Host, path: str) -> Optional[bytes]:
-    """One of our own records, None where there is none. Raises Refusal for one that is not root's alone; OSError."""
+    """Read one of our records, None where there is none. Raises Refusal where others can write it, and OSError."""
     check_record(host, path)
     return host.read_bytes(path)
 
 
 def check_record(host: Host, path: str) -> None:
-    """Raises Refusal where others than root could have written the record, or put a file or a link in its place."""
+    """Raise Refusal where others than root can write or replace the record."""
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise Refusal('%s. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
@@ -67,14 +67,14 @@ def check_record(host: Host, path: str) -> None:
 
 
 def check_record_again(host: Host, path: str) -> None:
-    """The same right before it is written, as an error (OSError) that has the run rolled back."""
+    """Check again right before the write. Raises OSError, so that the run is rolled back."""
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise OSError(errno.EINVAL, doubt)
 
 
 def doubt_record(host: Host, path: str) -> Optional[str]:
-    """Why a record of ours, or its folder, is not believed; None where it is, or is not there. Raises OSError."""
+    """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
     danger = unsafe(host, path)
     if danger is not None:
         return '%s, which leads to the record %s, %s' % (harmless(danger[0]), harmless(path), _why(danger[1]))
@@ -94,11 +94,11 @@ def _dangers(host: Host, path: str) -> Iterator[Danger]:
         if not _is_sticky(around):
             yield folder, around
         elif info is None or info.st_uid in (0, os.geteuid()) and not stat.S_ISDIR(info.st_mode):
-            # Anybody can make what is not there yet, and move there a link or a file of root's from a folder of his.
+            # Any user can create a missing name, and move a link or a file of root's there from a folder of their own.
             yield folder, around
         elif info.st_uid not in (0, os.geteuid()):
             yield name, info
-        # A folder of root's nobody else can replace, or have put there: it may lie on the way (/tmp).
+        # No other user can replace or create a folder of root's: it may lie on the way (/tmp).
     info = host.look(real)
     if info is not None and stat.S_ISREG(info.st_mode) and _is_others(host, real, info):
         yield real, info

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host answers to a module, made safe for the controller.
+"""Make the answer of a host to a module safe for the controller.
 
-Ansible makes a variable of each fact, whichever module returns it, and facts outrank the inventory. A host that was
-taken over can so choose where the next task connects to, or which file a playbook writes. No module of this collection
-returns other facts than ``oom``, so that an answer with others is refused, and none of it becomes a variable.
+Ansible makes a variable of each fact of each module, and facts override the inventory. So a compromised host could
+choose where the next task connects to, or which file a playbook writes. The modules of this collection return no fact
+except ``oom``: an answer with other facts is refused, and none of its facts becomes a variable.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._names import harmles
 from ansible_collections.oomkit.linux.plugins.module_utils._shown import sanitize_lines
 
 _FACTS = {'oomkit.linux.oom_facts': 'oom'}
-# Ansible itself adds where it found Python.
+# Ansible adds the path of Python itself.
 _OF_ANSIBLE = 'discovered_interpreter_'
-# Where the connection goes to, if it is a fact.
+# As a fact it would decide where Ansible connects to.
 _HOST_NAME = 'inventory_hostname'
 # Texts that have lines. All others are one line.
 _WITH_LINES = ('before', 'after', 'module_stdout', 'module_stderr', 'exception')
@@ -49,12 +49,12 @@ class HostAction(NormalAction):
         return checked(super().run(tmp, task_vars), _FACTS.get(name))
 
     def _parse_returned_data(self, res: dict[str, t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
-        """Newer cores show warnings of the module, and all cores what stands around the answer, as they find it."""
+        """Sanitize first: ansible-core 2.21 prints the module's warnings, and all cores print text around the answer."""
         return super()._parse_returned_data(dict(res, stdout=printable_output(res['stdout'])), *args, **kwargs)
 
 
 def printable_output(stdout: str) -> str:
-    """What the module printed, without characters that steer a terminal, in JSON's escapes neither."""
+    """The output of the module without control characters, also in escapes of JSON."""
     try:
         answer, _around = _filter_non_json_lines(stdout, objects_only=True)
         return json.dumps(sanitized(json.loads(answer)))
@@ -63,7 +63,7 @@ def printable_output(stdout: str) -> str:
 
 
 def checked(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.Any]:
-    """The answer with all texts printable; a failure instead where it holds facts that the module does not return."""
+    """The answer with printable texts; a failure where it holds facts that the module does not return."""
     facts = result.get('ansible_facts')
     foreign = _foreign(facts, allowed)
     if foreign:
@@ -86,7 +86,7 @@ def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
 
 
 def sanitized(value: t.Any, lines: bool = False) -> t.Any:
-    """The answer without characters that steer a terminal; ``lines``: a text that keeps its line ends and tabs."""
+    """The answer without control characters. With ``lines`` a text keeps its line ends and tabs."""
     if isinstance(value, str):
         return sanitize_lines(value) if lines else harmless(value)
     if isinstance(value, Mapping):

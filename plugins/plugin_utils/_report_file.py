@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file that is whole or not there, and that nobody else can lead elsewhere.
+"""Write a file whole or not at all, through no link of another user.
 
-Folders are opened one after the other, and names are looked up in open folders only. So nobody can put a link in
-the place of a folder or of the file between the look and the write. In a folder that others can write to, sticky or
-not, a link and a file of somebody else are refused.
+Folders are opened one after the other, and names are looked up in open folders only. So no other user can replace a
+folder or the file by a link between the check and the write. In a folder that others can write to, sticky or not, a
+link and a file of another user are refused.
 Sources: path_resolution(7), openat(2), proc_sys_fs(5) on protected_symlinks.
 """
 
@@ -32,7 +32,7 @@ Fill = t.Callable[[t.TextIO], None]
 
 
 def write(path: str, fill: Fill) -> bool:
-    """Write a file, replacing the one that is there in one step; whether it is another one now. Raises OSError.
+    """Write a file, and replace an existing one in one step. Returns whether the content changed. Raises OSError.
 
     A pipe, a terminal and an open descriptor (/dev/stdout) are written to as they are.
     """
