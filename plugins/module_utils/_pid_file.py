@@ -55,7 +55,7 @@ def is_fault(host: Host, path: str, exc: OSError) -> bool:
 
 
 def user_of(host: Host, pid: int) -> Optional[int]:
-    """The one user whose rights the process has; None where it is gone, has those of several, or may have.
+    """The one user whose rights the process has; None where it is gone, has those of several or may have, or is stuck.
 
     A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
     """
@@ -63,7 +63,12 @@ def user_of(host: Host, pid: int) -> Optional[int]:
         uids = parse_uids(held.read('status') or b'')
     if uids is None or len(set(uids)) > 1:
         return None
-    program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+    try:
+        program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+    except OSError as exc:
+        if exc.errno != errno.ETIMEDOUT:
+            raise
+        return None
     return None if program is not None and program.st_mode & stat.S_ISUID else uids[0]
 
 
