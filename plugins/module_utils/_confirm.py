@@ -358,7 +358,7 @@ def _unconfirmed(host: WritableHost, request: Request, pending: Pending) -> _kno
     """Values to go back to that only the waiting change knows, as far as they would have been recorded."""
     before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
     still = [key for key, value in pending.after.items() if value != before.get(key) and found[key] == value]
-    ours = keys_in(to_text(host.read_bytes(request.sysctl_file) or b''))
+    ours = keys_in(to_text(host.call(host.read_bytes, request.sysctl_file) or b''))
     return _originals.updated({}, before, still, ours)
 
 

@@ -153,8 +153,13 @@ def _is_locked(host: WritableHost, name: str) -> bool:
 
 
 def is_watched(host: WritableHost, pending: Pending) -> bool:
-    """Whether its watchdog lives. Raises OSError."""
-    found = process(host, str(pending.pid))
+    """Whether its watchdog lives. Raises OSError.
+
+    It holds a lock on its file until it ends. Once it has, its number may be that of a process that does not answer.
+    """
+    if host.look('%s/%s' % (RUN_FOLDER, pending.name)) is not None and not _is_locked(host, pending.name):
+        return False
+    found = host.call(process, host, str(pending.pid))
     return found is not None and found.started == pending.started
 
 

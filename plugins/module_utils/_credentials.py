@@ -12,6 +12,7 @@ import re
 import stat
 from typing import Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
@@ -63,6 +64,8 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     uids = parse_uids(status)
     if uids is None or uids[0] != 0:
         return 'it runs as user %d, not root' % (uids[0] if uids else -1)
+    if not _access.current.allows(pid, 'exe'):
+        return 'it does not answer, so that nothing tells which program it is'
     if not _is_in_our_user_namespace(processes, pid):
         return 'it runs in another user namespace, whose root has no privileges on this host'
     if _is_set_uid(processes, pid):

@@ -15,7 +15,7 @@ import re
 import stat
 from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
-from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
+from ansible_collections.oomkit.linux.plugins.module_utils import _access
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
@@ -56,6 +56,14 @@ def to_number(text: Union[bytes, str, None]) -> Optional[int]:
 def sysctl_path(key: str) -> str:
     """``vm.overcommit_ratio`` as the file below /proc/sys that holds it (our keys have no dots inside a part)."""
     return '/proc/sys/' + key.replace('.', '/')
+
+
+def _reading(path: str) -> _access.Reading:
+    """Note that this is about to be read. Raises OSError for a process that is not read any more."""
+    stall = _access.parse_stall(path) if path.startswith('/proc/') else None
+    if stall is not None and stall.pid and not _access.current.allows(stall.pid, stall.name):
+        raise OSError(errno.ETIMEDOUT, _access.NO_ANSWER, path)
+    return _access.Reading(path)
 
 
 @contextlib.contextmanager
@@ -139,7 +147,7 @@ class Host(object):
         return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
-        with _unless_absent(path, ABSENT + (errno.EINVAL,)), Reading(path):
+        with _unless_absent(path, ABSENT + (errno.EINVAL,)), _reading(path):
             return os.readlink(self._join(path))
         return None
 
@@ -155,7 +163,7 @@ class Host(object):
         A name below /proc or /sys must be one that this code has chosen. Any other name may not lead there. For what
         somebody else has named there is L(read_named_file). Raises OSError, also for a file that is too long (EFBIG).
         """
-        with _unless_absent(path), Reading(path):
+        with _unless_absent(path), _reading(path):
             place = self.locate(path)
             ours = _is_below(path, _KERNEL_FOLDERS) and '..' not in path.split('/')
             return _kernel_content(place) if ours else _content(place)
@@ -171,7 +179,7 @@ class Host(object):
             real, passed = self.walk(path)
             if any(_is_below(one, _KERNEL_FOLDERS) for one in [real] + passed):
                 raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
-            with Reading(path):
+            with _reading(path):
                 return _named_content(self.locate(path))
         return None
 
@@ -182,25 +190,25 @@ class Host(object):
 
     def names(self, path: str) -> List[str]:
         """The names in a directory, sorted by bytes; empty when there is no such directory."""
-        with _unless_absent(path, ABSENT + (errno.ELOOP,)), Reading(path):
+        with _unless_absent(path, ABSENT + (errno.ELOOP,)), _reading(path):
             return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         return []
 
     def folders(self, path: str) -> List[str]:
         """The names of the directories in a directory, links left out; empty when there is no such directory."""
-        with _unless_absent(path), Reading(path), os.scandir(self.locate(path)) as entries:
+        with _unless_absent(path), _reading(path), os.scandir(self.locate(path)) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         return []
 
     def stat(self, path: str) -> Optional[os.stat_result]:
         """stat(2) of what the path leads to, or None when that is not there."""
-        with _unless_absent(path), Reading(path):
+        with _unless_absent(path), _reading(path):
             return os.stat(self.locate(path))
         return None
 
     def look(self, path: str) -> Optional[os.stat_result]:
         """lstat(2) of what has this name, be it a link; None where nothing has it."""
-        with _unless_absent(path), Reading(path):
+        with _unless_absent(path), _reading(path):
             return os.lstat(self._named(path))
         return None
 

@@ -27,8 +27,8 @@ class PidFileError(Exception):
 def read(host: Host, path: str) -> Optional[int]:
     """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
 
-    The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises OSError
-    where only root can write there and the system fails to read it: then it is unknown what runs.
+    The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises
+    OSError where only root can write there and the system fails to read it: then it is unknown what runs.
     """
     if not path.startswith('/'):
         raise PidFileError('%s is not an absolute path' % harmless(path))
@@ -56,7 +56,7 @@ def is_fault(host: Host, path: str, exc: OSError) -> bool:
 
 
 def user_of(host: Host, pid: int) -> Optional[int]:
-    """The one user whose rights the process has; None where it is gone, has those of several, or may have.
+    """The one user whose rights the process has; None where it is gone, has those of several or may have, or is stuck.
 
     A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
     """
@@ -64,7 +64,12 @@ def user_of(host: Host, pid: int) -> Optional[int]:
         uids = parse_uids(held.read('status') or b'')
     if uids is None or len(set(uids)) > 1:
         return None
-    program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+    try:
+        program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+    except OSError as exc:
+        if exc.errno != errno.ETIMEDOUT:
+            raise
+        return None
     return None if program is not None and program.st_mode & stat.S_ISUID else uids[0]
 
 

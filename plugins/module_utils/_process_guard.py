@@ -5,7 +5,8 @@
 """Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
 
 Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
-_service_guard has the same rules for services. Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
+_service_guard has the same rules for services.
+Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
 import os

@@ -49,7 +49,7 @@ class HostAction(NormalAction):
         return checked(super().run(tmp, task_vars), _FACTS.get(name))
 
     def _parse_returned_data(self, res: dict[str, t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
-        """Sanitize first: ansible-core 2.21 prints the module's warnings, and all cores print text around the answer."""
+        """Sanitize first: ansible-core 2.21 prints the module's warnings, and all cores the text around the answer."""
         return super()._parse_returned_data(dict(res, stdout=printable_output(res['stdout'])), *args, **kwargs)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import machine
 import pytest
@@ -16,14 +17,18 @@ from test_facts import add_process
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _access,
+    _confirm_state,
+    _credentials,
     _facts,
     _forecast_module,
     _held,
     _helper,
     _live,
+    _pid_file,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
 
 REQUEST = _facts.Request(_facts.chosen_keys(['all']), 0, False)
@@ -71,6 +76,41 @@ def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name
     assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # which alone tells the user
     assert any('process 41 is skipped because it does not answer' in text for text in facts['warnings'])
     assert seconds < 5
+
+
+def test_what_is_not_read_any_more_is_not_read_by_its_path_either(box):
+    block(box, '/proc/41/stat')
+    box.call(_held.identify, box, 41)
+    for path in ('/proc/41/cgroup', '/proc/42/stat'):
+        with pytest.raises(OSError, match='does not answer'):
+            box.call(box.read_bytes, path)
+    assert box.call(box.read_bytes, '/proc/43/stat')
+
+
+@pytest.fixture
+def stuck_in_its_program(box):
+    """Process 46 has all user IDs 0 as sudo has, and looks at its program do not return."""
+    add_process(box, 46, 0, uid=0)
+    (box.base / 'proc/46/exe').touch(mode=0o4755)
+    stalls = [_access.parse_stall('/proc/46/exe')]
+    before = _access.set_current(_access.RestrictedAccess(str(box.base / 'proc'), stalls))
+    yield 46
+    _access.set_current(before)
+
+
+def test_what_cannot_be_told_from_sudo_is_not_believed(box, stuck_in_its_program):
+    with Proc(box) as processes:
+        assert 'does not answer' in _credentials.doubt_root(processes, stuck_in_its_program)
+    assert _pid_file.user_of(box, stuck_in_its_program) is None
+
+
+def test_a_watchdog_that_has_ended_is_known_by_its_file(box):
+    """Its number may be that of a user's process by now, which does not answer."""
+    name = _confirm_state.new_name()
+    box.put('/run/oomkit/' + name, '{}')
+    block(box, '/proc/41/stat')
+    box.call(_held.identify, box, 41)
+    assert not _confirm_state.is_watched(box, types.SimpleNamespace(name=name, pid=41, started=500))
 
 
 def test_a_command_line_that_does_not_answer_costs_command_lines_only(box):
