@@ -68,6 +68,8 @@ def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
 class Access(object):
     """Access to everything, for a process that nobody watches."""
 
+    path = ''  # of the read in progress
+
     def begin(self, path: str) -> None:
         """Announce a read. Raises OSError for a file that is skipped."""
 
@@ -102,7 +104,7 @@ class RestrictedAccess(Access):
         ``slow_s`` are the seconds that slow reads of earlier helpers took.
         """
         self._proc, self._board, self._whose, self._why = proc, board, whose, why
-        self._count, self._slow_s, self._path, self._since = 0, slow_s, '', 0.0
+        self._count, self._slow_s, self._since = 0, slow_s, 0.0
         self._trusted = frozenset((0, os.geteuid()))
         self._folders = [_unread_path(stall.path) for stall in stalls if not stall.pid]
         self._silent = self._read_users(stall for stall in stalls if stall.pid and stall.name not in TRACED)
@@ -120,10 +122,10 @@ class RestrictedAccess(Access):
         if self._board is None:
             return
         now = time.monotonic()
-        if self._path:
+        if self.path:
             self._add_duration(now - self._since)
         data = path.encode('utf-8', 'surrogateescape')[:_MOST_BYTES]
-        self._count, self._path, self._since = self._count + 1, path, now
+        self._count, self.path, self._since = self._count + 1, path, now
         self._board[_HEAD.size:_HEAD.size + len(data)] = data
         _HEAD.pack_into(self._board, 0, self._count, len(data), self._slow_s)
 
@@ -133,12 +135,12 @@ class RestrictedAccess(Access):
             return
         self._count += 1
         _HEAD.pack_into(self._board, 0, self._count, 0, self._slow_s)
-        if self._path:
+        if self.path:
             self._add_duration(time.monotonic() - self._since)
 
     def _add_duration(self, seconds: float) -> None:
         """Count a slow read. Past the limit its process and its user are skipped from now on."""
-        path, self._path = self._path, ''
+        path, self.path = self.path, ''
         if seconds < SLOW_S:
             return
         self._slow_s += seconds
@@ -209,16 +211,20 @@ def _unread_path(path: str) -> str:
 
 
 class Reading(object):
-    """Context of one read. Raises OSError for a file that is skipped."""
+    """Context of one read, which can be part of another one. Raises OSError for a file that is skipped."""
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._outer = ''
 
     def __enter__(self) -> None:
+        self._outer = current.path
         current.begin(self._path)
 
     def __exit__(self, *_exc: Any) -> None:
         current.end()
+        if self._outer:
+            current.begin(self._outer)
 
 
 current = Access()  # type: Access

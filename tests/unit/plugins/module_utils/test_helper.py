@@ -177,6 +177,19 @@ def test_a_file_that_does_not_answer_is_not_read_again(box):
     assert box.unread() == ['/run/daemon is skipped because it does not answer']
 
 
+def stuck_after_an_inner_read():
+    with _access.Reading('/run/daemon/outer'):
+        with _access.Reading('/run/daemon/inner'):
+            pass
+        time.sleep(60)
+
+
+def test_a_read_goes_on_after_another_one_that_is_a_part_of_it(box):
+    """As that of a link on the way to the file."""
+    with pytest.raises(OSError, match='does not answer'):
+        box.call(stuck_after_an_inner_read)
+
+
 def slow_reads(pids, seconds):
     """Reads that each return just before the deadline."""
     done = 0
