@@ -73,10 +73,10 @@ def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
     return int(match.group(2)), unescape(match.group(3))
 
 
-def unescape(text: bytes, escape: Pattern[bytes] = _HEX, meant: Mapping[bytes, bytes] = _HEX_BYTES) -> bytes:
+def unescape(text: bytes, escape: Pattern[bytes] = _HEX, meant: Optional[Mapping[bytes, bytes]] = None) -> bytes:
     """The text with the bytes that its escapes stand for. Written for speed: no call of Python for each of them."""
     parts = escape.split(text)
-    parts[1::2] = map(meant.__getitem__, parts[1::2])
+    parts[1::2] = map((_HEX_BYTES if meant is None else meant).__getitem__, parts[1::2])
     return b''.join(parts)
 
 

@@ -79,8 +79,8 @@ def _parents_of_sessions(host: Host) -> Set[int]:
             tree[pid] = (seen.parent, in_session)
     found: Set[int] = set()
     passed: Set[int] = set()
-    for pid, (_parent, in_session) in tree.items():
-        while in_session and pid in tree and pid not in passed:
+    for pid in [one for one in tree if tree[one][1]]:
+        while pid in tree and pid not in passed:
             passed.add(pid)
             if not tree[pid][1]:
                 found.add(pid)

@@ -227,9 +227,9 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
         raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
                       % (service.name, _access.current.restriction))
     if service.unread:
+        named = ', '.join(map(str, service.unread[:_MOST_NAMED]))
         service.notes.append('%d of its processes are not set, because they or other processes of their user do not '
-                             'answer: %s' % (len(service.unread),
-                                                  ', '.join(map(str, service.unread[:_MOST_NAMED]))))
+                             'answer: %s' % (len(service.unread), named))
 
 
 def _is_recorded(situation: Situation, name: str) -> bool:

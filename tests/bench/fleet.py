@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
 import commands  # noqa: E402
 from policy import LINEAR, MITOGEN, mitogen_variables  # noqa: E402
 
-MOST_OF_PING = 1.3
+MOST_OF_PING = 1.5
 FORKS = 10
 FLOOR, OURS = 'ansible.builtin.ping', 'oomkit.linux.oom_facts'
 # By number of hosts the rounds; a round of a thousand hosts takes minutes.
