@@ -72,6 +72,9 @@ class Helper(object):
                 return self._call_here(function, args)
             try:
                 answer = self._exchange(_dump((function, args), self._shared))
+            except OSError as exc:
+                self.close()
+                raise HelperError(exc.errno or errno.EIO, exc.strerror, 'the pipe to the helper process') from exc
             except BaseException:
                 self.close()
                 raise
