@@ -108,29 +108,28 @@ class Helper(object):
         if self._child and not self._has_ended():
             os.kill(self._child, signal.SIGKILL)
             self._has_ended()
-        os.close(self._requests)
-        os.close(self._answers)
+        _close(self._requests, self._answers)
         self._child, self._requests, self._answers = 0, -1, -1
 
     # ------------------------------------------------------------------ processes
 
     def _start(self) -> None:
-        """Fork a helper. Where that fails C(_fork_error) says why."""
-        self._board = mmap.mmap(-1, _access.BOARD_BYTES)
-        requests, answers = os.pipe(), os.pipe()
+        """Start a helper. Where that fails C(_fork_error) says why."""
+        pipes: List[int] = []
         try:
+            self._board = mmap.mmap(-1, _access.BOARD_BYTES)
+            for _pipe in range(2):
+                pipes += os.pipe()
             self._child = os.fork()
         except OSError as exc:
             self._fork_error = exc.strerror
-            for fd in requests + answers:
-                os.close(fd)
+            _close(*pipes)
             return
         if not self._child:
-            _serve(requests[0], answers[1], self._shared, lambda: self._make_access(self._board))
-        os.close(requests[0])
-        os.close(answers[1])
-        os.set_blocking(requests[1], False)
-        self._requests, self._answers, self._fork_error = requests[1], answers[0], None
+            _serve(pipes[0], pipes[3], self._shared, lambda: self._make_access(self._board))
+        _close(pipes[0], pipes[3])
+        os.set_blocking(pipes[1], False)
+        self._requests, self._answers, self._fork_error = pipes[1], pipes[2], None
 
     def _has_ended(self) -> bool:
         """Whether the helper has exited. After that the kernel may reuse its PID, so that it is forgotten here."""
@@ -253,6 +252,15 @@ def _is_expected(exc: Exception) -> bool:
     return isinstance(exc, (OSError, MemoryError)) or type(exc).__module__.startswith(__name__.rpartition('.')[0])
 
 
+def _close(*descriptors: int) -> None:
+    """Close them. An error changes nothing: Linux has released the descriptor (close(2))."""
+    for fd in descriptors:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+
+
 def keep_only(*kept: int) -> None:
     """Close all descriptors except these, and open /dev/null as 0, 1 and 2."""
     null = os.open(os.devnull, os.O_RDWR)
@@ -263,12 +271,7 @@ def keep_only(*kept: int) -> None:
         found = [int(name) for name in os.listdir('/proc/self/fd')]
     except OSError:
         found = list(range(3, 1024))
-    for fd in found:
-        if fd > 2 and fd not in kept:
-            try:
-                os.close(fd)
-            except OSError:
-                pass  # the descriptor of the listing itself
+    _close(*(fd for fd in found if fd > 2 and fd not in kept))  # that of the listing itself is closed already
 
 
 def _read_all(fd: int, count: int) -> bytes:

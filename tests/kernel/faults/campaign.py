@@ -350,7 +350,7 @@ def message_faults(done, call, error):
     told = []
     if done.errors or 'Traceback' in json.dumps(done.answer) or 'no JSON' in done.answer:
         told.append('a traceback: %s %s' % (done.answer.get('no JSON'), done.errors[-1500:]))
-    elif not re.search(r'(?i)/\w|systemctl|vm\.|kernel\.panic|oom_score_adj|fork|start', message):
+    elif not re.search(r'(?i)/\w|systemctl|vm\.|kernel\.panic|oom_score_adj|helper process|fork|start', message):
         told.append('the message names nothing: %r' % message)
     elif 'None:' in message:
         told.append('the message names None: %r' % message)

@@ -3,6 +3,7 @@
 """The helper process, and files that block like those of a user's own file system: pipes that nobody writes to."""
 
 import errno
+import mmap
 import os
 import re
 import signal
@@ -356,10 +357,11 @@ def test_two_that_are_killed_are_an_error(box):
         box.call(kill_myself, box)
 
 
-def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, monkeypatch):
-    def no_fork():
+@pytest.mark.parametrize(('module', 'call'), [(os, 'fork'), (os, 'pipe'), (mmap, 'mmap')])
+def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, monkeypatch, module, call):
+    def fail(*_arguments):
         raise OSError(errno.ENOMEM, 'Cannot allocate memory')
-    monkeypatch.setattr(os, 'fork', no_fork)
+    monkeypatch.setattr(module, call, fail)
     box.helper = _helper.Helper({'host': box})
     block(box, '/proc/41/stat')
     facts, _seconds = gather(box)
