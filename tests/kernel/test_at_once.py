@@ -162,6 +162,7 @@ def test_a_service_that_restarts_in_the_middle(fresh):
         assert not good(fresh.module('oom_score_adj', name='family', score_adj=300))['changed']
 
 
+@pytest.mark.long
 def test_processes_die_and_are_born_by_the_hundred(fresh):
     fresh.write_file('/srv/storm.py', STORM.encode())
     with family(fresh), meanwhile(fresh, 'python3 /srv/storm.py'):

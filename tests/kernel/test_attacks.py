@@ -56,7 +56,8 @@ def named(pids, texts):
     return bool({str(pid) for pid in pids}.intersection(words))
 
 
-STUCK = [('shared', 1, ()), ('shared', 30, ()),
+STUCK = [('shared', 30, ()),
+         pytest.param('shared', 1, (), marks=pytest.mark.long),
          pytest.param('shared', 5, ('subuids',), marks=pytest.mark.long),
          pytest.param('shared', 1, ('nodump',), marks=pytest.mark.long)]
 
@@ -85,6 +86,7 @@ def test_command_lines_that_cannot_be_read(attacked):
     assert found['failed'] and 'matches no process' in found['msg'], found
 
 
+@pytest.mark.long
 def test_slow_processes_have_no_more_time_together_than_one(attacked):
     """Each look returns after 3.5 s."""
     stuck(attacked, 'slow', 30)

@@ -265,6 +265,7 @@ def test_an_orderly_reboot_does_not_wait_for_it(fresh):
 # ---------------------------------------------------------------------- as users do it
 
 
+@pytest.mark.long
 def test_in_a_play(fresh, tmp_path):
     """The tasks of the module's own examples; a second play has nothing to confirm."""
     plugin = Path(__file__).parents[2] / 'plugins/modules/overcommit.py'

@@ -73,6 +73,7 @@ def wait_until_gone(machine, pid):
     machine.run('for i in $(seq 300); do test -e /proc/%d || exit 0; sleep 0.1; done; exit 1' % pid)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('mode, ratio', [('heuristic', 50), ('never', 50), ('never', 100)])
 def test_facts_of_the_classic_machine_are_those_of_meminfo(big_machine, mode, ratio):
     big_machine.restore('fresh')
@@ -89,6 +90,7 @@ def test_facts_of_the_classic_machine_are_those_of_meminfo(big_machine, mode, ra
     assert (facts['overcommit']['mode_name'], facts['overcommit']['ratio']) == (mode, ratio)
 
 
+@pytest.mark.long
 def test_the_classic_example(big_machine):
     """4 GB and no swap: half the memory at ratio 50, all of it at 100, in one call each."""
     big_machine.restore('fresh')

@@ -42,6 +42,7 @@ def test_a_snapshot_brings_back_memory_and_disk(fresh):
     print(f'restored in {seconds:.1f} s')
 
 
+@pytest.mark.long
 def test_a_reboot_keeps_the_disk_and_forgets_the_memory(fresh):
     fresh.write_file('/root/x', b'\xff\n')
     fresh.run('echo 1 > /proc/sys/vm/overcommit_memory')

@@ -96,7 +96,8 @@ def test_names_beyond_ascii_where_the_locale_has_none(fresh):
     assert '# \u00e4 \u6f22'.encode() in fresh.read_file('/etc/sysctl.d/50-\u00e4.conf')
 
 
-@pytest.mark.parametrize('version', ['v1', pytest.param('hybrid', marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize('version', ['v1', 'hybrid'])
 def test_cgroups_of_other_versions(version):
     machines = started('cgroup', append=CGROUPS[version])
     machine = next(machines)

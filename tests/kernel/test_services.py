@@ -302,6 +302,7 @@ def test_main_only(fresh):
     assert set(scores(fresh, 'family').values()) == {50}
 
 
+@pytest.mark.long
 def test_exclusive_and_what_is_left_of_units_that_are_gone(fresh):
     install(fresh, 'plain', 'family')
     apply(fresh, **WISH)

@@ -79,6 +79,7 @@ def descriptors(machine):
     return int(machine.run('cut -f1 /proc/sys/fs/file-nr').stdout)
 
 
+@pytest.mark.long
 def test_a_thousand_changes_under_pressure(small):
     small.run('mkswap /dev/vdb >/dev/null && swapon /dev/vdb')
     small.write_file('/srv/hog.py', HOG.read_bytes())

@@ -68,6 +68,7 @@ def test_6_a_file_that_the_boot_does_not_read_is_refused(fresh):
     unchanged(fresh, 'overcommit', mode='always', sysctl_file='/etc/sysctl.conf')
 
 
+@pytest.mark.long
 def test_7_a_later_file_is_told_and_taken_over_only_below_etc(fresh):
     fresh.write_file('/etc/sysctl.d/99-vendor.conf', b'# v\nvm.overcommit_memory = 1\n')
     message = failed(fresh, 'overcommit', mode='never', ratio=90)

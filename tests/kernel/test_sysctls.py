@@ -60,7 +60,7 @@ def failed(machine, module, /, **params):
     return result['msg']
 
 
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', ['overcommit', pytest.param('panic_on_oom', marks=pytest.mark.long)])
 def test_set_drift_check_reboot_undo(fresh, module):
     wish, key = WISHES[module], DRIFT[module][0]
     untouched = values(fresh, module)

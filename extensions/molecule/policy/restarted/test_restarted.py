@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After a restart of every service, and after a reboot, the policy is the same."""
+"""After a restart of every service the policy is the same."""
 
 import pytest
 
