@@ -171,7 +171,8 @@ def load_procps(root):
     spelled = {key if '/' in key and '.' not in key.split('/')[0] else key.replace('.', '/') for key, _value in settings}
     for key, value in settings:
         path = as_path(key)
-        names = [name for name in expand(root / 'proc/sys', path) if name not in spelled] if is_pattern(path) else [path]
+        found = expand(root / 'proc/sys', path) if is_pattern(path) else []
+        names = [name for name in found if name not in spelled] if is_pattern(path) else [path]
         yield from ((name, value) for name in names if value is not None)
 
 

@@ -71,7 +71,8 @@ def lay(root, files, merged_lib):
 
 
 @pytest.mark.parametrize('loader, record', [
-    *(('systemd', record) for record in records('boot_systemd')), *(('procps', record) for record in records('boot_procps')),
+    *(('systemd', record) for record in records('boot_systemd')),
+    *(('procps', record) for record in records('boot_procps')),
 ], ids=kernel_of)
 def test_boots(loader, record, tmp_path):
     (start, merged_lib), *rows = record['rows']
