@@ -14,7 +14,9 @@ import os
 import signal
 from typing import Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness
+from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _signals
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 try:
@@ -27,12 +29,16 @@ BY_STAT, BY_STATUS = 'stat', 'status'
 _MOST_PAGES = 10000   # 40 MB: enough to reach the next border on machines of up to 26 GB
 _NEAR_PAGES = 150     # before the border, where the steps are single pages
 _STEPS = 500
+_ENOUGH_KB = 256 * 1024  # the child takes up to 40 MB
 _PR_SET_THP_DISABLE = 41
 _LIMIT_S = 10
 
 
-def counted_by(processes: Processes, total_pages: int) -> Optional[str]:
-    """BY_STAT or BY_STATUS; None where that cannot be told, such as on large machines."""
+def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[str]:
+    """BY_STAT or BY_STATUS; None where that cannot be told, such as on large machines, or is not tried."""
+    memory = read_memory(host)
+    if memory is None or (memory.available_kb or 0) < _ENOUGH_KB:
+        return None  # the child would take what somebody else needs
     try:
         reader, writer = os.pipe()
     except OSError:
@@ -63,6 +69,7 @@ def _fork(processes: Processes, total_pages: int, reader: int, writer: int) -> i
         return child
     try:
         os.close(reader)
+        _signals.reset()
         signal.alarm(_LIMIT_S)
         os.write(writer, (_answer(processes, total_pages) or '').encode('ascii'))
     finally:

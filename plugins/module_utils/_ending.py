@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _lock
+from ansible_collections.oomkit.linux.plugins.module_utils import _lock, _signals
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
@@ -25,8 +25,13 @@ def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any
 
     ``shared`` are objects besides the host that the helper process has too, see L(Helper).
     """
-    # Whoever started this may have ignored it, and then nobody learns how the programs that we start have ended.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Where it is ignored, wait(2) does not tell how a child ended.
+    with _signals.handled_by_default(signal.SIGCHLD):
+        _run(module, work, shared)
+
+
+def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
+         shared: Optional[Dict[str, Any]]) -> None:
     host = WritableHost()
     try:
         host.helper = Helper(dict(shared or {}, host=host))

@@ -21,7 +21,7 @@ import struct
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _access
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _signals
 from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError, mistake
 
 DEADLINE_S = 4.0  # for one read
@@ -219,8 +219,7 @@ def _serve(requests: int, answers: int, shared: Dict[str, Any], access: Callable
         keep_only(requests, answers)
         for one in shared.values():
             one.helper = None
-        for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE', 'SIGALRM'):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        _signals.reset()
         _access.set_current(access())
         while True:
             head = _read_all(requests, _LENGTH.size)

@@ -126,7 +126,7 @@ class Observer(object):
     def _calibrate(self) -> None:
         """Find out by which of its numbers the kernel chooses, and look at all again with that."""
         self._tried = True
-        self._counted_by = _calibrate.counted_by(self._processes, self._total_pages)
+        self._counted_by = _calibrate.counted_by(self._host, self._processes, self._total_pages)
         if self._counted_by is not None:
             self._seen = dict((pid, self._process(pid)) for pid in self._seen)
 

@@ -20,6 +20,8 @@ import signal
 import time
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _signals
+
 ROOT = 'root'
 OTHERS = 'a user without CAP_SYS_ADMIN'
 
@@ -214,10 +216,7 @@ def _run_child(child: _Child) -> None:
 def _forget_parent(child: _Child) -> None:
     """Keep no terminal, no signal handling and no file of the parent, such as its lock and Ansible's stdout."""
     os.setsid()
-    for number in range(1, signal.NSIG):
-        if signal.getsignal(number) not in (None, signal.SIG_DFL):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _signals.reset()
     for fd in child.inherited:
         if fd not in (child.report, child.null):
             with contextlib.suppress(OSError):

@@ -6,16 +6,13 @@
 
 import contextlib
 import os
-import signal
 import stat
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _signals
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import Attributes, WritableHost
-
-# A dropped connection must not leave the machine between two states.
-_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 # Before a line of somebody else's file that was made a comment: by this it is found and made a line again.
 MARKER = '# oomkit.linux: '
@@ -68,20 +65,18 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
     """
     undo = Undo()
     taken_back = (OSError, MemoryError, ApplyError) + errors
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        yield undo
-    except taken_back as exc:
-        undo.run()
-        raise ApplyError('%s. %s' % (explain(exc), undo.outcome())) from exc
-    except Exception as exc:
-        undo.run()
-        raise ApplyError('%s. %s' % (mistake(exc), undo.outcome())) from exc
-    except BaseException:
-        undo.run()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    with _signals.held_back():
+        try:
+            yield undo
+        except taken_back as exc:
+            undo.run()
+            raise ApplyError('%s. %s' % (explain(exc), undo.outcome())) from exc
+        except Exception as exc:
+            undo.run()
+            raise ApplyError('%s. %s' % (mistake(exc), undo.outcome())) from exc
+        except BaseException:
+            undo.run()
+            raise
 
 
 def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,

@@ -224,6 +224,7 @@ def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer
 def _second_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
     name = pending.name
     try:
+        _signals.reset(_IGNORED)
         watchdog = _Watchdog(host, pending, steps, writer)
         watchdog.rehearse()
         # From here on it is found, and counts.

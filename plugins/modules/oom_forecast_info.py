@@ -317,7 +317,7 @@ def main() -> None:
         policy=dict(type='raw'),
         kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
-    host, manager = Host(), Manager(module.run_command)
+    host, manager = Host(), Manager()
     try:
         host.helper = Helper({'host': host, 'manager': manager})
         result = run(module.params, host, manager)

@@ -475,7 +475,7 @@ def main() -> None:
         forecast=dict(type='raw', default=5), protect=dict(type='list', elements='str'),
         forecast_assuming=dict(type='dict', options=dict(
             policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
-    manager = Manager(module.run_command)
+    manager = Manager()
     end_with(module, lambda host: run(module.params, module.check_mode, host, manager), {'manager': manager})
 
 

@@ -167,6 +167,8 @@ class Fleet:
                 record.status = FAILED
             elif record.seen:
                 record.status, record.message = OK, ''
+            else:
+                record.status = NO_FACTS
 
     def worst_first(self) -> list[Record]:
         """The hosts that told facts, the worst first; equals by name."""

@@ -59,6 +59,25 @@ def limited(limit_mib):
     write(ROOT + '/memory.swap.max', 0)
 
 
+def named(population):
+    """PIDs by letter, and of a child that this one has by ``a.child``."""
+    names = {}
+    for letter, pid in zip('abcdefgh', population.pids, strict=False):
+        names[letter] = pid
+        for tid in os.listdir(f'/proc/{pid}/task'):
+            for child in populations.read(f'/proc/{pid}/task/{tid}/children').split():
+                names[letter + '.child'] = int(child)
+    return names
+
+
+def wait_for_the_end(names, killed, limit_s=10):
+    """Those of the names that are dead, once all who were killed are."""
+    end = time.monotonic() + limit_s
+    while not all(map(populations.is_dead, killed)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return {pid for pid in names.values() if populations.is_dead(pid)}
+
+
 def told_by(names, expected, killed, dead):
     """With letters in the place of PIDs."""
     letter = {pid: name for name, pid in names.items()}
@@ -78,13 +97,14 @@ def tried(specs, how=by_sysrq, kills=1, **params):
     """Start them, foretell, have the kernel kill."""
     population = populations.Population(specs)
     try:
-        names = {'abcdefgh'[number]: pid for number, pid in enumerate(population.pids)}
+        names = named(population)
         expected = forecast(kills=kills, **params)
         killed, dead = [], set()
         scores = told_by(names, expected, [], set())['scores']
         for _number in range(kills):
-            some, dead = kill(population, how)
+            some, _dead = kill(population, how)
             killed += some[:1]
+            dead = wait_for_the_end(names, some)
         return dict(told_by(names, expected, killed, dead), scores=scores)
     finally:
         population.end()
@@ -211,7 +231,6 @@ def make_namespace(pages):
         while memory:
             time.sleep(9999)
     os.read(reader, 1)
-    # So small itself that its letter stands for its child: the test asks which processes are left.
     return None
 
 

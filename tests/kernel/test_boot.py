@@ -3,6 +3,7 @@
 """The boot simulation against the loaders themselves, on generated trees of files.
 
 OOMKIT_TREES sets how many (300 unless told); OOMKIT_SEED another start than 1. Each tree's seed is its own number.
+OOMKIT_RECORD=1 writes what the loaders answered into tests/unit/recorded, for tests that have none.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import random
 
 import pytest
+import records
 from trees import FOLDERS, tree
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctld
@@ -88,6 +90,7 @@ def compare(machine, tmp_path, procps, command, count):
     data = json.dumps([trees, FOLDERS, start, command])
     found = json.loads(machine.run('python3 /root/trees.py', timeout=600, data=data).stdout)
     facts = look(machine)
+    records.write(machine, 'boot_' + ('procps' if procps else 'systemd'), records.boots(start, facts, trees, found))
     wrong = []
     for seed, files, real in zip(seeds, trees, found, strict=True):
         root = tmp_path / str(seed)

@@ -1,12 +1,16 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What our model of a sysctl file says against what the kernel does with the same text."""
+"""Our parser of sysctl values against what the kernel does with the same text, and the CommitLimit likewise.
+
+OOMKIT_RECORD=1 writes what the kernel answers into tests/unit/recorded, for tests that have no kernel.
+"""
 
 import json
 
 import pytest
+import records
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _meminfo
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 
 TEXTS = [
@@ -96,6 +100,7 @@ def test_every_text_on_every_key(machine, start):
     todo = [(key, text) for key in _knobs.ALL_KEYS for text in TEXTS]
     machine.write_file('/root/numbers.py', SCRIPT.encode())
     found = json.loads(machine.run('python3 /root/numbers.py', data=json.dumps([todo, start])).stdout)
+    records.write(machine, 'sysctl_writes', records.writes(start, todo, found))
     old = kernel_version(machine) < (6, 0)
     wrong = []
     for (key, text), (accepted, state) in zip(todo, found, strict=True):
@@ -108,3 +113,45 @@ def test_every_text_on_every_key(machine, start):
             )
     print(f'{len(todo)} writes compared')
     assert not wrong, '\n'.join(wrong)
+
+
+LIMITS = [('ratio', number) for number in (0, 1, 33, 50, 77, 99, 100, 250, 2147483647, -1)] + [
+    ('kbytes', number) for number in (0, 1, 3, 4, 7, 900000, 900001, 2**40)
+]
+LIMIT_SCRIPT = r'''
+import json, sys
+def put(key, value):
+    with open('/proc/sys/vm/' + key, 'w') as stream:
+        stream.write('%d' % value)
+def read():
+    fields = dict(line.split(':') for line in open('/proc/meminfo'))
+    names = ('MemTotal', 'SwapTotal', 'Hugetlb', 'CommitLimit')
+    return {name: int(fields[name].split()[0]) for name in names}
+todo, result = json.load(sys.stdin), []
+for pages in (0, 21):
+    put('nr_hugepages', pages)
+    for option, value in todo:
+        put('overcommit_' + option, value)
+        result.append(dict(read(), **{option: value}))
+put('nr_hugepages', 0)
+put('overcommit_ratio', 50)
+print(json.dumps(result))
+'''
+
+
+def test_the_commit_limit_is_the_kernels(machine, start):
+    """With and without swap, with and without huge pages."""
+    machine.write_file('/root/limits.py', LIMIT_SCRIPT.encode())
+    run = 'python3 /root/limits.py'
+    swap = 'fallocate -l 77M /swap && chmod 600 /swap && mkswap /swap >/dev/null && swapon /swap && '
+    found = json.loads(machine.run(run, data=json.dumps(LIMITS)).stdout)
+    found += json.loads(machine.run(swap + run, data=json.dumps(LIMITS)).stdout)
+    machine.run('swapoff /swap; rm /swap')
+    records.write(machine, 'commit_limits', found)
+    wrong = []
+    for row in found:
+        memory = _meminfo.Memory(row['MemTotal'], None, row['SwapTotal'], 0, row['Hugetlb'], None, None)
+        if row.get('ratio') != -1:  # the modules refuse it
+            said = _commit.limit_kb(memory, row.get('ratio', 0), row.get('kbytes', 0))
+            wrong += [(row, said)] if said != row['CommitLimit'] else []
+    assert not wrong, wrong

@@ -188,6 +188,20 @@ def test_an_unprivileged_user_is_told_to_become_root(fresh):
 # ---------------------------------------------------------------------- from anywhere
 
 
+def assert_is_as_asked(machine, wish, when):
+    """Mode, ratio and kbytes as the kernel shows them; of a percentage the CommitLimit, to the page."""
+    found = values(machine, 'overcommit')
+    assert found['vm.overcommit_memory'] == ('heuristic', 'always', 'never').index(wish['mode']), (when, wish, found)
+    for option, key in (('ratio', 'vm.overcommit_ratio'), ('kbytes', 'vm.overcommit_kbytes')):
+        if option in wish:
+            assert found[key] == wish[option], (when, wish, found)
+    if 'commit_limit' in wish:
+        lines = machine.run('cat /proc/meminfo').stdout.splitlines()
+        memory = {line.split(':')[0]: int(line.split()[1]) for line in lines}
+        more_kb = memory['CommitLimit'] - (memory['MemTotal'] + memory['SwapTotal']) * 0.85
+        assert abs(more_kb) <= 4, (when, wish, found, memory)
+
+
 def test_random_wishes_converge_from_random_states(fresh):
     """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
     rng = random.Random(7)
@@ -204,9 +218,7 @@ def test_random_wishes_converge_from_random_states(fresh):
         wish = dict(limit, mode=rng.choice(('heuristic', 'always', 'never')))
         good(fresh.module('overcommit', **wish))
         unchanged(fresh, 'overcommit', **wish)
-        found = values(fresh, 'overcommit')
-        for option, key in (('ratio', 'vm.overcommit_ratio'), ('kbytes', 'vm.overcommit_kbytes')):
-            if option in wish:
-                assert found[key] == wish[option], (number, wish, found)
+        assert_is_as_asked(fresh, wish, number)
     fresh.reboot()
+    assert_is_as_asked(fresh, wish, 'after the reboot')
     unchanged(fresh, 'overcommit', **wish)

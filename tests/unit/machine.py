@@ -2,18 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A machine on disk whose /proc/sys behaves as the kernel's: a tree for Host, not a mock.
 
-That the kernel does the same is proven against real ones in tests/kernel.
+The kernel and the boot's loader are those of kernel_model.py, which is compared with the record of real ones.
 """
 
 import errno
 import os
 from pathlib import Path
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _meminfo
-from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
+import kernel_model
+
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
-DEFAULTS = {key: knob.default for key, knob in _knobs.KNOBS.items()}
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 
 
@@ -42,7 +41,8 @@ class Machine(WritableHost):
         self.ram_kb, self.swap_kb, self.hugetlb_kb, self.committed_kb = ram_kb, swap_kb, hugetlb_kb, committed_kb
         self.refuses = {}
         self.log = []
-        self.state = dict(DEFAULTS, **{'vm.user_reserve_kbytes': 29898})
+        self.init = init
+        self.state = dict(kernel_model.DEFAULTS)
         for folder in ('etc/sysctl.d', 'run', 'usr/lib/sysctl.d', 'proc/self', 'proc/1', 'sbin', 'var/lib', 'dev'):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         if init == 'systemd':
@@ -75,14 +75,13 @@ class Machine(WritableHost):
         }
 
     def commit_limit_kb(self):
-        memory = _meminfo.Memory(self.ram_kb, None, self.swap_kb, 0, self.hugetlb_kb, None, None)
-        return _commit.state_limit_kb(memory, self.state)
+        return kernel_model.commit_limit_kb(self.ram_kb, self.swap_kb, self.hugetlb_kb, self.state)
 
     def show(self):
         """Bring /proc up to date with the state."""
         for key, value in self.state.items():
             if value is not None:
-                self.put(sysctl_path(key), '%d\n' % value)
+                self.put('/proc/sys/' + key.replace('.', '/'), '%d\n' % value)
         self.put(
             '/proc/meminfo',
             (
@@ -103,7 +102,7 @@ class Machine(WritableHost):
     def kernel_write(self, key, text):
         if key in self.refuses:
             raise OSError(self.refuses[key], os.strerror(self.refuses[key]))
-        if not _knobs.write(self.state, key, text):
+        if not kernel_model.write(self.state, key, text):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self.log.append((key, int(text)))
         self.show()
@@ -114,13 +113,9 @@ class Machine(WritableHost):
         return FakeProcFile(self, path)
 
     def reboot(self):
-        """Start with the kernel's defaults and let the simulated loader write."""
-        from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
-
-        outcome = _boot.simulate(
-            self, _sysctld.loader_of(self), {'vm.user_reserve_kbytes': 29898, 'vm.admin_reserve_kbytes': 8192}
-        )
-        self.state = dict(outcome.values)
+        """Start with the kernel's defaults and let the loader of this init write."""
+        self.state = {key: value for key, value in kernel_model.DEFAULTS.items() if key in self.state}
+        kernel_model.boot(self.base, self.state, systemd=257 if self.init == 'systemd' else 0)
         self.show()
 
 

@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals: hold them back and restore the mask, and start children with the default handlers and an empty mask."""
+
+import contextlib
+import signal
+from typing import Any, Iterable, Iterator
+
+# A dropped connection must not leave the host between two states.
+HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Block HELD_BACK, and restore the mask at the end: whoever started this process may have blocked some."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def handled_by_default(number: Any) -> Iterator[None]:
+    """Give a signal its default handler, and restore the handler at the end."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if before is not None:  # None: not installed from Python, so Python cannot restore it
+            signal.signal(number, before)
+
+
+def reset(blocked: Iterable[int] = ()) -> None:
+    """In a child: default handlers for all signals, and a mask of exactly these."""
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) not in (None, signal.SIG_DFL):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
