@@ -14,9 +14,10 @@ from typing import Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
+from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import manager_paths
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc, parse_cgroup_paths
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 
 _CAP_KILL = 1 << 5  # may signal processes of all users
 _CAPABILITIES = re.compile(br'^CapEff:\s+([0-9a-fA-F]{1,16})$', re.MULTILINE)
@@ -80,9 +81,9 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
         return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can kill processes of '
                 'that user only' % uid)
-    paths = parse_cgroup_paths(processes.read('%d/cgroup' % pid) or b'')
-    path = paths.get(b'name=systemd', paths.get(b'v2', b''))  # where systemd keeps its units
-    if not _SYSTEM_SERVICE.match(path):
+    paths = manager_paths(processes.read('%d/cgroup' % pid) or b'', processes.init_cgroup())
+    path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
+    if path or not paths:
         return 'it runs as user %d in the cgroup %s, which is not that of a system service' % (
             uid, harmless(to_text(path)) or 'unknown')
     return None

@@ -19,7 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._simulate import (
     simulate,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Process, Snapshot
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves, to_unit, unit_of_system
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves, to_unit
 
 _SPARE = 5     # processes looked at beyond those that are asked for
 _ROUNDS = 50   # each looks at more, and a forecast names only so many
@@ -128,7 +128,7 @@ def _identity(process: Process) -> Dict[str, Any]:
 
 def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> List[Dict[str, Any]]:
     """Where a protected service is among those that go down."""
-    all_units = set(unit for unit in map(_unit, snapshot.processes.values()) if unit is not None)
+    all_units = set(one.unit for one in snapshot.processes.values() if one.unit is not None)
     found = []
     for name in sorted(set(protect)):
         units = set(unit for unit in all_units if serves(unit, to_unit('protect', name)))
@@ -143,16 +143,12 @@ def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> L
 def _how(snapshot: Snapshot, kill: Kill, units: Set[str]) -> Optional[Tuple[str, bool, Process]]:
     """(how, whether it is certain, which process) a unit goes down in this kill; None where it does not."""
     victims = [one.process for one in kill.victims]
-    hit = [one for one in victims if _unit(one) in units]
+    hit = [one for one in victims if one.unit in units]
     if hit:
         return VICTIM, len(hit) == len(victims), hit[0]
     fellows = [snapshot.processes[pid] for pid in sorted(kill.doomed) if pid in snapshot.processes]
-    hit = [one for one in fellows if _unit(one) in units]
+    hit = [one for one in fellows if one.unit in units]
     return (COLLATERAL, len(victims) == 1, hit[0]) if hit else None
-
-
-def _unit(process: Process) -> Optional[str]:
-    return unit_of_system(process.unit, process.cgroup)
 
 
 def _notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:

@@ -13,6 +13,7 @@ import re
 import time
 from typing import Any, List, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import raw_manager_paths
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors, is_same, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
@@ -109,11 +110,8 @@ class UnitGroup(Group):
             if exc.errno != errno.ENAMETOOLONG:
                 raise
             data = b''  # it went where nobody can look
-        for line in data.split(b'\n'):
-            path = line.split(b':', 2)[-1]
-            if path == prefix or path.startswith(prefix + b'/'):
-                return True
-        return False
+        paths = raw_manager_paths(data)
+        return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
 
 
 def _is_young(host: Host, one: Seen) -> bool:

@@ -22,6 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._processes import par
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536
+_INIT = 1
 _CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
 Seen = NamedTuple('Seen', [
@@ -39,6 +40,7 @@ class Held(object):
     def __init__(self, host: Host, pid: int) -> None:
         """Raises OSError for what keeps a living process from being opened."""
         self.pid = pid
+        self.host = host
         self._is_real = host.root == '/'
         self._fd: Optional[int] = None
         if not _access.current.allows(pid):
@@ -122,6 +124,15 @@ class Held(object):
     def _named(self, exc: OSError, name: str) -> OSError:
         """The error with the whole path: calls on descriptors know none, and others know the last part only."""
         return OSError(exc.errno, exc.strerror, '/proc/%d/%s' % (self.pid, name))
+
+
+def read_init_cgroup(host: Host) -> bytes:
+    """/proc/1/cgroup; empty where it cannot be read."""
+    try:
+        with Held(host, _INIT) as init:
+            return init.read('cgroup') or b''
+    except OSError:
+        return b''
 
 
 def ancestors(host: Host, pid: int) -> List[int]:

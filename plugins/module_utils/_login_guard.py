@@ -10,13 +10,11 @@ units of its login servers as it likes, so their processes are looked at too. So
 """
 
 import re
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, pids
+from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import all_paths, find_unit
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, pids, read_init_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_cgroup_paths
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_cgroup
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import unit_of_system
 
 _LOGIN = re.compile(r'''(?:
     (?: sshd?(?:-vsock|-unix-local)? | opensshd? | openssh-server | dropbear | tinysshd? | telnetd? )(?:@.*)?
@@ -41,19 +39,17 @@ def is_login_unit(unit: str) -> bool:
     return bool(_LOGIN.match(unit) or _OF_USERS.match(unit))
 
 
-def cgroups_of(held: Held) -> List[bytes]:
-    """The cgroups of a process, one for each hierarchy."""
-    return list(parse_cgroup_paths(held.read('cgroup') or b'').values())
+def cgroups_of(held: Held, init: Optional[bytes] = None) -> List[bytes]:
+    """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
+    return all_paths(held.read('cgroup') or b'', read_init_cgroup(held.host) if init is None else init)
 
 
 def starts_logins(held: Held) -> bool:
     """Whether this is known for starting login sessions, by its name or its unit."""
     if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
         return True
-    cgroup, unit = parse_cgroup(held.read('cgroup') or b'')
-    if unit is None:
-        return False
-    return bool(_LOGIN.match(unit_of_system(to_text(unit), None if cgroup is None else to_text(cgroup)) or ''))
+    unit = find_unit(held.read('cgroup') or b'', read_init_cgroup(held.host))
+    return unit is not None and bool(_LOGIN.match(to_text(unit)))
 
 
 def login_processes(host: Host, found: List[Seen]) -> List[Seen]:
@@ -72,9 +68,10 @@ def _starts_logins(host: Host, pid: int) -> bool:
 def _parents_of_sessions(host: Host) -> Set[int]:
     """The processes outside of login sessions that sessions descend from."""
     tree: Dict[int, Tuple[int, bool]] = {}
+    init = read_init_cgroup(host)
     for pid in pids(host):
         with Held(host, pid) as held:
-            seen, in_session = held.look(), any(map(_SESSION.match, cgroups_of(held)))
+            seen, in_session = held.look(), any(map(_SESSION.match, cgroups_of(held, init)))
         if seen is not None:
             tree[pid] = (seen.parent, in_session)
     found: Set[int] = set()

@@ -41,6 +41,7 @@ class Proc(object):
 
     def __init__(self, host: Host) -> None:
         self.fd = os.open(host.locate('/proc'), os.O_RDONLY | os.O_DIRECTORY)
+        self._init_cgroup: Optional[bytes] = None
 
     def __enter__(self) -> Any:
         return self
@@ -109,6 +110,12 @@ class Proc(object):
                 return os.stat('%s/%s' % (pid, name), dir_fd=self.fd)
         except OSError:
             return None
+
+    def init_cgroup(self) -> bytes:
+        """/proc/1/cgroup, read once; empty where it cannot be read."""
+        if self._init_cgroup is None:
+            self._init_cgroup = self.read('1/cgroup') or b''
+        return self._init_cgroup
 
     def effective_uid(self, pid: int) -> Optional[int]:
         """The user that the process acts as."""

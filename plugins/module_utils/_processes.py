@@ -14,12 +14,9 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _access
 from ansible_collections.oomkit.linux.plugins.module_utils._badness import Memory, Source, Terms
+from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import NAMED, V2, find_unit
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths
-
-# Units that hold processes. A systemd inside a container names its own below the container's.
-_UNIT = re.compile(br'[^/]+\.(?:service|scope|mount|socket|swap)\Z')
-_USER_MANAGER = re.compile(br'user@[^/]*\.service\Z')
 
 _MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
                      br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
@@ -73,33 +70,15 @@ def parse_start_ticks(stat: bytes) -> Optional[int]:
     return to_number(fields[19]) if len(fields) > 19 else None
 
 
-def parse_cgroup(text: bytes) -> Tuple[Optional[bytes], Optional[bytes]]:
-    """(cgroup, unit) of /proc/PID/cgroup.
+def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optional[bytes]]:
+    """(cgroup, unit) of /proc/PID/cgroup, with /proc/1/cgroup as ``init``.
 
     The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
     The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
     """
     paths = parse_cgroup_paths(text)
-    cgroup = paths.get(b'memory', paths.get(b'v2', paths.get(b'name=systemd')))
-    units = [unit_of(paths[name]) for name in (b'name=systemd', b'v2', b'memory') if name in paths]
-    return cgroup, next((unit for unit in units if unit), None)
-
-
-def unit_of(path: bytes) -> Optional[bytes]:
-    """The systemd unit that a cgroup belongs to, as systemctl names it; below a user manager the user's own unit.
-
-    Units of a systemd inside a container are not ours: the container's own unit is told. A leading underscore is
-    systemd's escape for names that would look like a file of the cgroup (cg_escape, src/basic/cgroup-util.c).
-    """
-    unit: Optional[bytes] = None
-    for part in path.split(b'/'):
-        if not _UNIT.match(part):
-            continue
-        name = part[1:] if part.startswith(b'_') else part
-        if not _USER_MANAGER.match(name):
-            return name
-        unit = name
-    return unit
+    cgroup = paths.get(b'memory', paths.get(V2, paths.get(NAMED)))
+    return cgroup, find_unit(text, init)
 
 
 class Processes(Proc):
@@ -240,4 +219,4 @@ class Processes(Proc):
 
     def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
         """See L(parse_cgroup)."""
-        return parse_cgroup(self.read('%d/cgroup' % pid) or b'')
+        return parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())

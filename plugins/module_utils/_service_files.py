@@ -138,6 +138,8 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
     for unit in _units_of(plan, service):
         causes = files.settings(unit)
         for key, value in sorted(service.wanted().items()):
+            if not files.knows(key):
+                continue  # no file sets it, and L(_service_plan) warns
             cause = causes[key]
             # An instance of ours that hides what its template gives is told elsewhere.
             hidden = cause == UNSET and unit.name != service.name and unit.name in plan.situation.ours
@@ -175,7 +177,7 @@ def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -
     if not path.startswith('/etc/'):
         raise Refusal('Nothing was changed. %s. Only files below /etc are changed by conflicts: take_over: put a '
                       'file of the same name below %s, or use conflicts: warn.' % (_text(conflict), _unit_files.ETC))
-    draft.put(conflict.file or '', _commented_out(files.read(path), conflict))
+    draft.put(conflict.file or '', _commented_out(files.read(path), conflict, files.version))
     return path
 
 
@@ -207,11 +209,11 @@ def _needs(plan: Any, name: str, path: str) -> bool:
                for key in _unit_files.SETTINGS)
 
 
-def _commented_out(data: bytes, conflict: Conflict) -> bytes:
+def _commented_out(data: bytes, conflict: Conflict, version: int) -> bytes:
     """The winning line, and those that continue it, as comments. What an editor shows as one may be several."""
     taken = (conflict.line, conflict.setting)
     return to_bytes(''.join((MARKER if (line.number, _unit_files.key_of(line)) == taken else '') + raw
-                            for line in _unit_files.logical_lines(data) for raw in line.raws))
+                            for line in _unit_files.logical_lines(data, version) for raw in line.raws))
 
 
 def _restored(data: bytes) -> bytes:

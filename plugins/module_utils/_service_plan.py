@@ -38,7 +38,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import (
     MISSING,
     OOM_POLICY,
     SCORE_ADJ,
+    SINCE,
+    UnitFiles,
 )
+
+# The last versions before a change in how unit files are read.
+_VERSIONS = (249, 245, 243, 241, 240, 238, 235)
 
 
 class Plan(LivePlan):
@@ -95,9 +100,39 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     # a unit that nothing here is about.
     plan.reload = situation.manager is not None and bool(plan.files or plan.stale or marked)
     _plan_record(plan)
+    if situation.has_unit_files():
+        _warn_of_version(plan)
     _trust.check(situation.host, plan.files)
     _service_guard.guard(plan)
     return plan
+
+
+def _warn_of_version(plan: Plan) -> None:
+    """Say which settings this version of systemd does not know, and where the version counts and is not known."""
+    files = plan.situation.files
+    unknown = [one.wish.asked for one in plan.services if not one.remove and one.wish.oom_policy is not None]
+    if unknown and plan.request.persistent and not files.knows(OOM_POLICY):
+        plan.warnings.append('systemd %d of this host does not know OOMPolicy=, which came with systemd %d: what '
+                             'oom_policy sets for %s ends with the next restart of the service. Leave oom_policy out, '
+                             'or update systemd' % (files.version, SINCE[OOM_POLICY], ', '.join(unknown)))
+    if files.is_version_known:
+        return
+    newest = [_score_at_start(service, files) for service in plan.services]
+    for version in _VERSIONS:
+        others = UnitFiles(plan.situation.host, version=version)
+        names = [service.wish.asked for service, value in zip(plan.services, newest)
+                 if _score_at_start(service, others) != value]
+        if names:
+            plan.warnings.append('the version of systemd cannot be told from the files of this host, and a systemd up '
+                                 'to %d gives %s another oom_score_adj than a newer one: the newest is assumed. '
+                                 'Compare with systemctl show --property=OOMScoreAdjust'
+                                 % (version, ', '.join(names)))
+            return
+
+
+def _score_at_start(service: Service, files: UnitFiles) -> Any:
+    value = files.settings(service.unit)[SCORE_ADJ].value
+    return files.default_score_adj().value if value is None else value
 
 
 def _is_stale(plan: Plan) -> bool:

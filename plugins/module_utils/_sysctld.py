@@ -21,6 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import (
     split_lines,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import NEWEST, find_version
 
 # Split of one line of the file; a setting without value excludes its key from globs.
 Setting = NamedTuple('Setting', [
@@ -53,19 +54,7 @@ def loader_of(host: Host) -> Loader:
         if host.real(unit) == '/dev/null':
             return SYSTEMD._replace(folders=(), reason='systemd-sysctl.service is masked by ' + unit)
     # Only from 250 on it reads before it writes (systemd pull request 20676).
-    return SYSTEMD._replace(skips_equal=_systemd_version(host) >= 250)
-
-
-def _systemd_version(host: Host) -> int:
-    """The version in the name of its shared library, so that nothing need be started; a new one where none is found."""
-    folders = ['/usr/lib/systemd', '/lib/systemd', '/usr/lib64/systemd']
-    folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
-    for folder in folders:
-        for name in host.names(folder):
-            match = re.match(r'libsystemd-shared-([0-9]{1,9})', name)
-            if match:
-                return int(match.group(1))
-    return 999
+    return SYSTEMD._replace(skips_equal=(find_version(host) or NEWEST) >= 250)
 
 
 def _boots_systemd(host: Host) -> bool:

@@ -4,8 +4,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Unit files and drop-ins as systemd reads them: which line of which file gives a service its settings.
 
-Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in src/shared/dropin.c,
-``config_parse`` in src/shared/conf-parser.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
+Its versions read differently; each rule below that is not of all of them has the version from which it is (v219 to
+v255 of these files, and NEWS). Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in
+src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line`` in src/basic/fileio.c,
+``lookup_paths_init`` in src/shared/path-lookup.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
 """
 
 import errno
@@ -15,9 +17,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import NEWEST, find_version
 
 SCORE_ADJ, OOM_POLICY = 'OOMScoreAdjust', 'OOMPolicy'
 SETTINGS = (SCORE_ADJ, OOM_POLICY)
+# The first version that knows the setting.
+SINCE = {SCORE_ADJ: 0, OOM_POLICY: 243, 'DefaultOOMScoreAdjust': 250}
 POLICIES = ('continue', 'stop', 'kill')
 
 ETC = '/etc/systemd/system'
@@ -28,6 +33,19 @@ SEARCH = ('/etc/systemd/system.control', '/run/systemd/system.control', TRANSIEN
           '/etc/systemd/system.attached', '/run/systemd/system', '/run/systemd/system.attached',
           '/run/systemd/generator', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system',
           '/run/systemd/generator.late')
+_SEARCH_SINCE = {'/etc/systemd/system.control': 231, '/run/systemd/system.control': 231, TRANSIENT: 231,
+                 '/etc/systemd/system.attached': 240, '/run/systemd/system.attached': 240}
+_PREFIX_FOLDERS, _TYPE_FOLDER = 239, 244  # foo-.service.d, service.d
+_MAIN_ANYWHERE = 256  # before, the manager's own file is the one in /etc
+_LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; in a file that is included itself
+_MOST_INCLUDES = 100  # systemd has no limit, and ends in circles by running out of descriptors
+# Comments: whole lines as joined up to 238, those that begin with the mark up to 240. An empty line is passed as a
+# comment from 239 to 241. From 242 on only what is one, blanks before the mark or not.
+_COMMENTS_IN_BETWEEN, _COMMENTS_AFTER_BLANKS, _EMPTY_ENDS = 239, 241, 242
+_RETURN_ENDS = 240    # a carriage return ends a line
+_ENDS_WITH_FILE = 239  # so does the end of the file where the last line is continued; before, that one was lost
+_WHOLE_UTF8 = 239     # what is no UTF-8 ends the reading
+_EQUALS_NEEDED = 240  # the last one that reads no further after a line without an equals sign
 _USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/systemd/user', '/usr/lib/systemd/user',
                 '/lib/systemd/user')
 _MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
@@ -39,6 +57,7 @@ _NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
 # What ends a line: line feed, carriage return and NUL, or one of each in a row (read_line() in src/basic/fileio.c).
 _ENDS = '\n\r\0'
 _LINE = re.compile('([^%(ends)s]*)(?:(?:\n\r?|\r\n?)\0?|\0)|([^%(ends)s]+)\\Z' % {'ends': _ENDS})
+_OLD_LINE = re.compile('([^\n\0]*)[\n\0]|([^\n\0]+)\\Z')
 _BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
 _BOM = '\ufeff'
 _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
@@ -55,6 +74,8 @@ Unit = NamedTuple('Unit', [
     ('fragment', Optional[str]),   # the unit file
 ])
 LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
+
+INCLUDE = '.include'
 
 # Contents of files as they will be, None for one that will be gone, by the path after all links: a file may have
 # several names.
@@ -81,27 +102,28 @@ def parse_policy(text: str) -> Optional[str]:
 _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
-def physical_lines(data: bytes) -> List[str]:
+def physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
     """Lines with what ends them, where systemd ends them."""
-    return [match.group() for match in _LINE.finditer(to_text(data))]
+    pattern = _LINE if version >= _RETURN_ENDS else _OLD_LINE
+    return [match.group() for match in pattern.finditer(to_text(data))]
 
 
-def logical_lines(data: bytes) -> List[Logical]:
+def logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
     """Lines as systemd joins them: one that ends in a backslash goes on in the next, comments in between left out."""
-    return join_lines(physical_lines(data))
+    return join_lines(physical_lines(data, version), version)
 
 
-def join_lines(lines: List[str]) -> List[Logical]:
+def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
     """The same of lines that are cut already."""
     found: List[Logical] = []
     joined, raws = '', []  # type: Tuple[str, List[str]]
     number = 1
     for raw in lines:
-        text = raw.rstrip(_ENDS)
+        text = raw.rstrip(_ENDS if version >= _RETURN_ENDS else '\n\0')
         if text.startswith(_BOM) and not found and not raws:
             text = text[1:]
         raws.append(raw)
-        if text.lstrip(_BLANK)[:1] in ('#', ';'):
+        if _is_passed(text, version):
             goes_on = joined != ''
         else:
             goes_on = _is_continued(text)
@@ -110,7 +132,17 @@ def join_lines(lines: List[str]) -> List[Logical]:
             found.append(Logical(number, joined.strip(_BLANK), raws))
             number += ''.join(raws).count('\n')
             joined, raws = '', []
+    if version < _ENDS_WITH_FILE:
+        joined = ''
     return found + ([Logical(number, joined.strip(_BLANK), raws)] if raws else [])
+
+
+def _is_passed(text: str, version: int) -> bool:
+    """Whether the line is a comment, and passed by before it could be part of another one."""
+    if version < _COMMENTS_IN_BETWEEN:
+        return False
+    text = text.lstrip(_BLANK) if version >= _COMMENTS_AFTER_BLANKS else text
+    return text[:1] in (('#', ';') if version >= _EMPTY_ENDS else ('#', ';', ''))
 
 
 def is_one_end(above: str, below: str) -> bool:
@@ -120,11 +152,18 @@ def is_one_end(above: str, below: str) -> bool:
     return bool(end) and match is not None and match.end() > len(end)
 
 
-def ends_file(line: Logical) -> bool:
-    """Whether systemd reads nothing from here on: the line is no text, half a header, or too long."""
-    return (not _is_text(line.text) or (line.text.startswith('[') and not line.text.endswith(']'))
+def ends_file(line: Logical, version: int = NEWEST) -> bool:
+    """Whether systemd reads nothing from here on: the line is no text, half a header, no assignment, or too long."""
+    is_ignored = version < _COMMENTS_IN_BETWEEN and line.text[:1] in ('#', ';')
+    return ((version >= _WHOLE_UTF8 and not _is_text(line.text))
+            or (line.text.startswith('[') and not line.text.endswith(']'))
+            or (version <= _EQUALS_NEEDED and not is_ignored and _is_no_assignment(line.text))
             or len(to_bytes(line.text)) > _LONG_LINE_BYTES
             or any(len(to_bytes(raw.rstrip(_ENDS))) >= _LONG_LINE_BYTES for raw in line.raws))
+
+
+def _is_no_assignment(text: str) -> bool:
+    return bool(text) and not text.startswith(('[', '.include')) and '=' not in text
 
 
 def _is_text(text: str) -> bool:
@@ -138,15 +177,20 @@ def key_of(line: Logical) -> str:
     return line.text.partition('=')[0].strip(_BLANK) if '=' in line.text else ''
 
 
-def parse(data: bytes) -> List[Assignment]:
+def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand.
 
-    Of a file that it cannot read on (L(ends_file)) it takes what stands above.
+    Of a file that it cannot read on (L(ends_file)) it takes what stands above. What an C(.include) asks for is an
+    assignment to that, of the name of the file.
     """
     found: List[Assignment] = []
     section = ''
-    for line in logical_lines(data):
-        if ends_file(line):
+    for line in logical_lines(data, version):
+        included = _included(line.text, version)
+        if included is not None:
+            found.append(Assignment('', INCLUDE, included, line.number))
+            continue
+        if ends_file(line, version):
             break
         if line.text.startswith('['):
             section = line.text[1:-1]
@@ -154,6 +198,16 @@ def parse(data: bytes) -> List[Assignment]:
             value = line.text.partition('=')[2].strip(_BLANK)
             found.append(Assignment(section, key_of(line), value, line.number))
     return found
+
+
+def _included(text: str, version: int) -> Optional[str]:
+    """The file that the line includes, None for a line that is none of these."""
+    if version > _LAST_INCLUDE or not text.startswith(INCLUDE):
+        return None
+    rest = text[len(INCLUDE):]
+    if rest[:1] != ' ' and (version < _COMMENTS_IN_BETWEEN or rest[:1] not in ('', '\t', '\n', '\r')):
+        return None
+    return rest.strip(_BLANK)
 
 
 def _is_continued(line: str) -> bool:
@@ -168,27 +222,41 @@ def settings_of(data: bytes) -> Dict[str, Cause]:
     return causes
 
 
-def _read_into(causes: Dict[str, Cause], data: bytes, path: str) -> None:
-    for one in parse(data):
-        if one.section == 'Service' and one.key in SETTINGS:
-            causes[one.key] = _assigned(causes[one.key], one, path)
+def _read_into(causes: Dict[str, Cause], data: bytes, path: str, version: int = NEWEST) -> None:
+    for one in parse(data, version):
+        _assign(causes, one, path, version)
+
+
+def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) -> None:
+    if one.section == 'Service' and one.key in SETTINGS and version >= SINCE[one.key]:
+        causes[one.key] = _assigned(causes[one.key], one, path)
 
 
 class UnitFiles(object):
     """The unit files of a machine. Folders are listed once; ``overlay`` shows files as they are planned to be."""
 
-    def __init__(self, host: Host, overlay: Optional[Overlay] = None) -> None:
+    def __init__(self, host: Host, overlay: Optional[Overlay] = None, version: Optional[int] = None) -> None:
+        """``version`` is that of the systemd that reads them; where none is given, that of this machine."""
         self.host = host
+        self.is_version_known = True
+        if version is None:
+            version = find_version(host)
+            self.is_version_known = version is not None
+        self.version = NEWEST if version is None else version
         self.overlay = overlay or {}
         self._listings: Dict[str, List[str]] = {}
         self._reals: Dict[str, str] = {}
-        self._search = _without_twins(host, SEARCH)
+        self._search = _without_twins(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
         self._aliases: Optional[Dict[str, List[str]]] = None
         self._drop_ins: Dict[str, List[str]] = {}
 
     def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
         """The same machine with these files."""
-        return UnitFiles(self.host, overlay)
+        return UnitFiles(self.host, overlay, self.version)
+
+    def knows(self, key: str) -> bool:
+        """Whether this version of systemd has the setting."""
+        return self.version >= SINCE[key]
 
     def _names(self, folder: str) -> List[str]:
         if folder not in self._listings:
@@ -308,10 +376,17 @@ class UnitFiles(object):
         folders = []
         for name in [unit.name] + self._other_names().get(unit.name, []):
             for base in self._search:
-                folders += [base + '/' + one + '.d' for one in _unit_names.drop_in_names(name)
+                folders += [base + '/' + one + '.d' for one in self._drop_in_names(name)
                             if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
+        if self.version < _TYPE_FOLDER:
+            return folders
         # The weakest of all: what counts for every service.
         return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
+
+    def _drop_in_names(self, unit: str) -> List[str]:
+        names = _unit_names.drop_in_names(unit)
+        return names if self.version >= _PREFIX_FOLDERS else [
+            one for one in names if one in (unit, _unit_names.template_of(unit))]
 
     def _other_names(self) -> Dict[str, List[str]]:
         """By unit, its aliases that have drop-ins of their own: those count for it as well."""
@@ -336,18 +411,52 @@ class UnitFiles(object):
         causes = dict((key, UNSET) for key in SETTINGS)
         if unit.state != LOADED or unit.fragment is None:
             return causes
-        for path in [unit.fragment] + self.drop_ins(unit):
-            _read_into(causes, self.read(path), path)
+        self._read_fragment(causes, unit.fragment, [])
+        for path in self.drop_ins(unit):
+            _read_into(causes, self.read(path), path, self.version)
         return causes
+
+    def _read_fragment(self, causes: Dict[str, Cause], path: str, passed: List[str]) -> bool:
+        """Read a unit's own file with what it includes; whether it could be read to its end.
+
+        Sections are each file's own. A file that is not there is passed by; after one that cannot be read on, neither
+        are those that include it. ``passed`` are the files so far.
+        """
+        is_nested = bool(passed)
+        passed.append(path)
+        data = self._read_included(path) if is_nested else self.read(path)
+        for one in parse(data, self.version):
+            if one.key != INCLUDE:
+                _assign(causes, one, path, self.version)
+            elif self.version >= _NESTED_INCLUDES or not is_nested:
+                target = os.path.join(os.path.dirname(self._real(path)), one.value)
+                if not self.host.opens(target) or len(passed) >= _MOST_INCLUDES:
+                    return False
+                if not self._read_fragment(causes, target, passed):
+                    return False
+        return not is_nested or self._is_read_whole(data)
+
+    def _read_included(self, path: str) -> bytes:
+        """The file, as L(read) else; an administrator has named it, and it may lie anywhere."""
+        if self.overlay and self._real(path) in self.overlay:
+            return self.overlay[self._real(path)] or b''
+        try:
+            return self.host.read_named_file(path) or b''
+        except OSError:
+            return b''  # a pipe, a device or a file of the kernel, none of which is opened
+
+    def _is_read_whole(self, data: bytes) -> bool:
+        return not any(ends_file(line, self.version) for line in logical_lines(data, self.version)
+                       if _included(line.text, self.version) is None)
 
     def default_score_adj(self) -> Cause:
         """What a service gets that sets nothing: DefaultOOMScoreAdjust= of the manager, else PID 1's own value."""
         cause = UNSET
-        for path in self._manager_files():
-            for one in parse(self.read(path)):
+        for path in self._manager_files() if self.knows('DefaultOOMScoreAdjust') else ():
+            for one in parse(self.read(path), self.version):
                 if one.section == 'Manager' and one.key == 'DefaultOOMScoreAdjust':
                     cause = _assigned(cause, one._replace(key=SCORE_ADJ), path)
-            if not self.host.opens(path) or any(map(ends_file, logical_lines(self.read(path)))):
+            if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
                 break  # what comes after a file that it cannot read on is not read either (config_parse_many())
         if cause.value is not None:
             return cause
@@ -355,7 +464,8 @@ class UnitFiles(object):
 
     def _manager_files(self) -> List[str]:
         """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
-        mains = [path for path in (folder + '/system.conf' for folder in _MANAGER_FOLDERS)
+        folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
+        mains = [path for path in (folder + '/system.conf' for folder in folders)
                  if not self.host.opens(path) or self.host.exists(path)]
         found: Dict[str, str] = {}
         for folder in _MANAGER_FOLDERS:

@@ -30,7 +30,6 @@ _NOT_A_SERVICE = {
     '.automount': 'an automount has no processes',
     '.swap': 'only services are managed',
 }
-_OF_USER = re.compile(r'/(user@[^/]*\.service)(?:/|\Z)|\A/user\.slice(?:/user-[0-9]+\.slice)?\Z')
 
 
 def to_unit(option: str, value: Any) -> str:
@@ -87,15 +86,6 @@ def serves(unit: str, service: str) -> bool:
     """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
     template = template_of(unit) if unit.endswith(SERVICE) else None
     return unit == service or (template is not None and template in (service, umbrella_of(service)))
-
-
-def unit_of_system(unit: Optional[str], cgroup: Optional[str]) -> Optional[str]:
-    """The unit of the system manager that a process belongs to: below a user manager that is the manager's own.
-
-    A user may call his units as those of the system. Under cgroup v1 the memory hierarchy ends at the user's slice.
-    """
-    manager = _OF_USER.search(cgroup or '')
-    return manager.group(1) if manager else unit
 
 
 def drop_in_names(unit: str) -> List[str]:

@@ -20,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Requ
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Snapshot
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves, unit_of_system
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves
 
 Subject = NamedTuple('Subject', [
     ('kind', str),   # service, pid or comm
@@ -98,7 +98,7 @@ def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     matches = {
         'pid': lambda one: one.pid == subject.value,
         'comm': lambda one: one.name == harmless(str(subject.value)),
-        'service': lambda one: serves(unit_of_system(one.unit, one.cgroup) or '', subject.value),
+        'service': lambda one: serves(one.unit or '', subject.value),
     }[subject.kind]
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:

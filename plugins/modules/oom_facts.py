@@ -174,7 +174,10 @@ ansible_facts:
         candidates:
           description:
             - The O(top) most likely victims, most likely first. Processes that can never be chosen are not among them.
-            - C(cgroup) is the cgroup that limits the memory, and C(unit) the systemd unit as C(systemctl) names it.
+            - C(cgroup) is the cgroup that limits the memory, and C(unit) the unit of the host's
+              systemd as C(systemctl) names it.
+            - What runs below a user's own systemd has the unit of that, such as C(user@1000.service). What runs in a
+              container has the unit that the container belongs to, or null for none.
             - C(uid) and C(user) are the effective ones, and C(started) is in UTC.
             - C(cmdline) is there only with O(cmdline=true).
           type: list

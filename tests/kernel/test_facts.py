@@ -8,6 +8,7 @@ import re
 import time
 
 import pytest
+from service_units import install, scores
 from test_sysctls import good
 
 # NAME-IN-HEX MEGABYTES ADJ KIND FILE: a process that holds memory, and says so in a file when it does. The first thread
@@ -245,3 +246,21 @@ def test_drift_is_told_until_the_reboot(fresh):
     assert facts['drift'] == []
     assert facts['boot']['vm.overcommit_ratio'] == {'value': 77, 'file': '/etc/sysctl.d/50-vendor.conf', 'line': 2}
     assert json.dumps(facts['boot']['vm.panic_on_oom']) == '{"value": 0, "file": null, "line": null}'
+
+
+@pytest.mark.parametrize('cgroup', [
+    '/lxc/101/ns/system.slice/plain.service', '/docker/0123/system.slice/plain.service'])
+def test_a_containers_service_is_not_the_hosts(fresh, cgroup):
+    """The host has such a service as well; ps asks libsystemd whose the process is."""
+    install(fresh, 'plain')
+    pid = start_hog(fresh, 'inner', 100)
+    fresh.run(f'mkdir -p /sys/fs/cgroup{cgroup} && echo {pid} > /sys/fs/cgroup{cgroup}/cgroup.procs')
+    assert fresh.run(f'ps -o unit= -p {pid}').stdout.strip() == '-'
+    inner = next(one for one in gather(fresh, 'candidates', top=200)['candidates'] if one['pid'] == pid)
+    assert (inner['unit'], inner['cgroup']) == (None, cgroup)
+    own = set(scores(fresh, 'plain'))
+    good(fresh.module('oom_score_adj', name='plain', score_adj=-300, persistent=False))
+    assert set(scores(fresh, 'plain').values()) == {-300} and set(scores(fresh, 'plain')) == own and pid not in own
+    assert fresh.run(f'cat /proc/{pid}/oom_score_adj').stdout.strip() == '0'
+    result = good(fresh.module('oom_forecast_info', kills=1, protect=['plain'], growing={'pid': pid, 'size': '4G'}))
+    assert result['kill_order'][0]['victims'][0]['pid'] == pid and result['violations'] == []

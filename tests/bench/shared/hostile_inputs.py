@@ -13,6 +13,7 @@ import collection  # noqa: E402
 collection.lay()
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
+    _cgroup_unit,
     _conf_files,
     _convert,
     _drop_in,
@@ -156,7 +157,10 @@ PARSERS = {
     'cgroup, depth': (lambda n: b'0::' + b'/a' * n, _processes.parse_cgroup, 20000),
     'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, _processes.parse_cgroup, 20000),
     'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, _processes.parse_cgroup, 100000),
-    'cgroup, whose unit': (lambda n: '/user@' * n, lambda text: _unit_names.unit_of_system('a.service', text), 20000),
+    'cgroup, slices': (lambda n: b'/a.slice' * n, _cgroup_unit.parse_unit, 20000),
+    'cgroup, a name with dots': (lambda n: b'/' + b'.service' * n, _cgroup_unit.parse_unit, 20000),
+    'cgroup, PID 1 in a container': (lambda n: b'0::' + b'/a' * n + b'/init.scope',
+                                     lambda text: _cgroup_unit.find_unit(text, text), 20000),
     'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, _kills.total, 50000),
     'a chain of processes': (_chain, lambda seen: _inheritance.split(seen, lambda one: one.score_adj != 5), 500),
     # ---------------------------------------------------------------------- options

@@ -39,6 +39,7 @@ def process(box, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVIC
             % (name, *uids, uids[1], capabilities))
     box.put(f'/proc/{pid}/uid_map', users)
     box.put(f'/proc/{pid}/cgroup', cgroup)
+    box.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/\n')
     box.put(f'/proc/{pid}/cmdline', '\0'.join(['/usr/bin/' + name, *arguments, '']))
 
 

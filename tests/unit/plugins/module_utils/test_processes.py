@@ -45,35 +45,12 @@ def test_start(name):
     assert _processes.parse_start_ticks(b'77 (') is None
 
 
-@pytest.mark.parametrize('path, unit', [
-    (b'/system.slice/ssh.service', b'ssh.service'),
-    (b'/system.slice/system-getty.slice/getty@tty1.service', b'getty@tty1.service'),
-    (b'/user.slice/user-1000.slice/user@1000.service/app.slice/app-foo.scope', b'app-foo.scope'),
-    (b'/user.slice/user-1000.slice/user@1000.service/init.scope', b'init.scope'),
-    (b'/user.slice/user-1000.slice/user@1000.service', b'user@1000.service'),
-    (b'/user.slice/user-1000.slice/session-3.scope', b'session-3.scope'),
-    (b'/system.slice/docker-0123.scope/system.slice/nginx.service', b'docker-0123.scope'),
-    (b'/machine.slice/machine-web.scope/payload/system.slice/nginx.service', b'machine-web.scope'),
-    (b'/system.slice/foo.service/worker', b'foo.service'),
-    (b'/docker/0123/system.slice/nginx.service', b'nginx.service'),
-    (b'/system.slice/_cpu.service', b'cpu.service'),
-    (br'/system.slice/dev-disk-by\x2dlabel.swap', br'dev-disk-by\x2dlabel.swap'),
-    (b'/system.slice/mnt-sshfs.mount', b'mnt-sshfs.mount'),
-    (b'/init.scope', b'init.scope'),
-    (b'/', None),
-    (b'/system.slice', None),
-    (b'/openrc.nginx', None),
-])
-def test_unit(path, unit):
-    assert _processes.unit_of(path) == unit
-
-
 @pytest.mark.parametrize('text, cgroup, unit', [
     (b'0::/system.slice/ssh.service\n', b'/system.slice/ssh.service', b'ssh.service'),
     (b'4:memory:/limited\n1:name=systemd:/system.slice/ssh.service\n', b'/limited', b'ssh.service'),
     (b'2:cpu,memory:/\n1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service\n', b'/', b'a.service'),
     (b'1:name=systemd:/a.scope\n', b'/a.scope', b'a.scope'),
-    (b'0::/a:b/c d.service\n', b'/a:b/c d.service', b'c d.service'),
+    (b'0::/a:b/cd.service\n', b'/a:b/cd.service', None),
     (b'3:cpu:/x\n', None, None),
     (b'', None, None),
 ])

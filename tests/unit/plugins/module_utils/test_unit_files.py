@@ -1,5 +1,7 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -229,3 +231,197 @@ def test_a_folder_or_a_circle_takes_a_name_of_a_drop_in_away_but_not_a_units(mac
     for path in ('a.service', 'a.service.d/50-x.conf'):
         (machine.base / ETC[1:] / path).mkdir(parents=True)
     assert settings(machine, 'a.service')[SCORE_ADJ] == (1, LIB + '/a.service', 2)
+
+
+# ------------------------------------------------------------- versions of systemd
+
+VERSIONS = (237, 239, 243, 244, 245, 249, 250, 257)
+# By version, as the sources of its release read them (the values of 252 and 257 were tried on these).
+BY_VERSION = {
+    'service.d/50-x.conf': (1, 1, 1, 2, 2, 2, 2, 2),
+    'a-.service.d/50-x.conf': (1, 2, 2, 2, 2, 2, 2, 2),
+    'a-b.service.d/50-x.conf': (2,) * 8,
+}
+
+
+def of_version(machine, version):
+    for old in (machine.base / 'usr/lib/systemd').glob('libsystemd-shared-*'):
+        old.unlink()
+    machine.put(f'/usr/lib/systemd/libsystemd-shared-{version}.so', '')
+    return UnitFiles(machine)
+
+
+def score(machine, version, name='a-b.service'):
+    files = of_version(machine, version)
+    return files.settings(files.find(name))[SCORE_ADJ].value
+
+
+@pytest.mark.parametrize('path', sorted(BY_VERSION))
+def test_the_drop_in_folders_that_a_version_reads(machine, path):
+    put(machine, 'a-b.service', 1, LIB)
+    put(machine, path, 2)
+    assert tuple(score(machine, version) for version in VERSIONS) == BY_VERSION[path]
+
+
+def test_templates_of_a_prefix_count_from_239_on(machine):
+    put(machine, 'a-b@.service', 1, LIB)
+    put(machine, 'a-@.service.d/x.conf', 2)
+    assert [score(machine, version, 'a-b@i.service') for version in (238, 239)] == [1, 2]
+    put(machine, 'a-b@.service.d/x.conf', 3)
+    assert [score(machine, version, 'a-b@i.service') for version in (219, 238, 239)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(('folder', 'since'), [
+    ('/etc/systemd/system.control', 231), ('/run/systemd/system.control', 231), ('/run/systemd/transient', 231),
+    ('/etc/systemd/system.attached', 240), ('/run/systemd/system.attached', 240), ('/run/systemd/generator', 0),
+    ('/run/systemd/generator.early', 0), ('/run/systemd/generator.late', 0), ('/usr/local/lib/systemd/system', 0)])
+def test_the_folders_of_the_search_path(machine, folder, since):
+    put(machine, 'a-b.service', 1, LIB)
+    put(machine, 'a-b.service.d/x.conf', 2, folder)
+    assert [score(machine, version) for version in (219, 230, 231, 239, 240, 257)] == [
+        2 if version >= since else 1 for version in (219, 230, 231, 239, 240, 257)]
+
+
+def test_what_a_service_gets_that_sets_nothing_by_version(machine):
+    machine.put('/proc/1/oom_score_adj', '-5\n')
+    machine.put('/etc/systemd/system.conf', '[Manager]\nDefaultOOMScoreAdjust=50\n')
+    values = [of_version(machine, version).default_score_adj().value for version in VERSIONS]
+    assert values == [-5, -5, -5, -5, -5, -5, 50, 50]
+    (machine.base / 'etc/systemd/system.conf').unlink()
+    machine.put('/usr/lib/systemd/system.conf', '[Manager]\nDefaultOOMScoreAdjust=60\n')
+    assert [of_version(machine, version).default_score_adj().value for version in (250, 255, 256)] == [-5, -5, 60]
+    machine.put('/usr/lib/systemd/system.conf.d/x.conf', '[Manager]\nDefaultOOMScoreAdjust=70\n')
+    assert [of_version(machine, version).default_score_adj().value for version in (249, 250)] == [-5, 70]
+
+
+def test_a_policy_is_known_from_243_on(machine):
+    machine.unit('a-b.service', '[Service]\nOOMPolicy=kill\n')
+    found = []
+    for version in (219, 242, 243, 257):
+        files = of_version(machine, version)
+        found.append(files.settings(files.find('a-b.service'))[OOM_POLICY].value)
+    assert found == [None, None, 'kill', 'kill']
+
+
+INCLUDES = [
+    ('.include /opt/x\n[Service]\nExecStart=/bin/true\n', 7), ('[Service]\nOOMScoreAdjust=1\n.include /opt/x\n', 7),
+    ('.include /opt/x\n[Service]\nOOMScoreAdjust=1\n', 1), ('  .include   /opt/x  \n', 7), ('.include x\n', 9),
+    ('.include ../../../../opt/x\n', 7), ('[Service]\n.include /opt/no\nOOMScoreAdjust=1\n', 1),
+    ('#.include /opt/x\n', None), ('.included /opt/x=1\n', None), ('.include \\\n/opt/x\n', 7),
+    # The section of the file that includes goes on, and the other one has its own.
+    ('[Service]\n.include /opt/bare\nOOMScoreAdjust=1\n', 1), ('[Unit]\n.include /opt/x\nOOMScoreAdjust=1\n', 7),
+    # After a file that cannot be read on nothing is read, and neither after a folder.
+    ('[Service]\n.include /opt/bad\nOOMScoreAdjust=1\n', 3), ('[Service]\n.include /opt\nOOMScoreAdjust=1\n', None),
+    ('[Service]\nOOMScoreAdjust=1\n.include\n', 1), ('.include /opt/x', 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('text', 'value'), INCLUDES)
+def test_includes_up_to_245(machine, text, value):
+    machine.unit('a-b.service', text)
+    machine.put(f'{LIB}/x', '[Service]\nOOMScoreAdjust=9\n')
+    machine.put('/opt/x', '[Service]\nOOMScoreAdjust=7\n')
+    machine.put('/opt/bare', 'OOMScoreAdjust=8\n')
+    machine.put('/opt/bad', '[Service]\nOOMScoreAdjust=3\n[Servi\nOOMScoreAdjust=4\n')
+    own = 1 if text.startswith(('[Service]', '.include')) and 'OOMScoreAdjust=1' in text else None
+    assert [score(machine, version) for version in VERSIONS] == [value] * 5 + [own] * 3
+
+
+def test_an_include_tells_the_file_and_is_none_in_a_drop_in(machine):
+    machine.unit('a-b.service', '.include /opt/x\n')
+    machine.put('/opt/x', '\n[Service]\nOOMScoreAdjust=7\n')
+    files = of_version(machine, 245)
+    assert files.settings(files.find('a-b.service'))[SCORE_ADJ] == (7, '/opt/x', 3)
+    machine.put(f'{ETC}/a-b.service.d/x.conf', '.include /opt/y\n[Service]\nOOMScoreAdjust=5\n.include /opt/x\n')
+    machine.put('/opt/y', '[Service]\nOOMScoreAdjust=6\n')
+    assert [score(machine, version) for version in (219, 235, 237, 245, 246)] == [5] * 5
+
+
+def test_an_include_of_a_linked_unit_is_looked_up_beside_the_file_itself(machine):
+    machine.put('/opt/units/a-b.service', '.include x\n')
+    machine.put('/opt/units/x', '[Service]\nOOMScoreAdjust=7\n')
+    machine.put(f'{ETC}/other', '')
+    (machine.base / ETC[1:] / 'a-b.service').symlink_to('/opt/units/a-b.service')
+    assert score(machine, 245) == 7
+
+
+def test_included_files_include_from_236_on_and_circles_end(machine):
+    machine.unit('a-b.service', '.include /opt/1\n[Service]\nExecStart=/bin/true\n')
+    machine.put('/opt/1', '.include /opt/2\n')
+    machine.put('/opt/2', '[Service]\nOOMScoreAdjust=7\n')
+    assert [score(machine, version) for version in (219, 235, 236, 245, 246)] == [None, None, 7, 7, None]
+    machine.put('/opt/2', '[Service]\nOOMScoreAdjust=7\n.include /opt/1\n.include /opt/1\n')
+    assert score(machine, 245) == 7
+
+
+def test_what_is_included_must_be_a_file(machine):
+    """A device, a pipe or a file of the kernel is not opened."""
+    os.mkfifo(machine.put('/opt/x', '').with_name('pipe'))
+    for path in ('/opt/pipe', '/proc/1/oom_score_adj'):
+        machine.unit('a-b.service', f'[Service]\nOOMScoreAdjust=1\n.include {path}\n')
+        assert score(machine, 245) == 1
+
+
+# How lines were read: by version, the value of a unit's own file.
+LINES = [
+    ('[Service]\nOOMScoreAdjust=\\\n# c\n 66\n', {237: None, 239: 66, 240: 66, 241: 66, 257: 66}),
+    ('[Service]\nOOMScoreAdjust=\\\n # c\n 66\n', {237: None, 239: None, 240: None, 241: 66, 257: 66}),
+    ('[Service]\nOOMScoreAdjust=6\\\n\n 6\n', {237: 6, 240: None, 241: None, 242: 6, 257: 6}),
+    ('[Service]\n# c \\\nOOMScoreAdjust=5\n', {219: None, 237: None, 238: None, 239: 5, 257: 5}),
+    ('[Service]\nOOMScoreAdjust=5\\', {237: None, 238: None, 239: 5, 257: 5}),
+    ('[Service]\nno equals\nOOMScoreAdjust=5\n', {237: None, 240: None, 241: 5, 257: 5}),
+    ('[Service]\nOOMScoreAdjust=5\nno equals\nOOMScoreAdjust=6\n', {237: 5, 240: 5, 241: 6, 257: 6}),
+    ('[Service]\n; c\n\n  # c\nOOMScoreAdjust=5\n', {219: 5, 237: 5, 241: 5, 257: 5}),
+    ('[Service]\nX=1\rOOMScoreAdjust=5\n', {237: None, 239: None, 240: 5, 257: 5}),
+    ('[Service]\r\nOOMScoreAdjust=5\r\n', {219: 5, 237: 5, 240: 5, 257: 5}),
+    ('[Service]\nX=\udcff\nOOMScoreAdjust=5\n', {237: 5, 238: 5, 239: None, 257: None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('text', 'values'), LINES, ids=range(len(LINES)))
+def test_lines_by_version(machine, text, values):
+    machine.unit('a-b.service', text.encode('utf-8', 'surrogateescape'))
+    assert {version: score(machine, version) for version in values} == values
+
+
+def test_a_setting_that_this_version_does_not_know_is_warned_of(machine):
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    of_version(machine, 242)
+    result = machine.run(name='a', score_adj=-5, oom_policy='kill')
+    assert result['conflicts'] == [] and result['services'][0]['boot']['oom_policy'] is None
+    assert ['OOMPolicy=, which came with systemd 243: what oom_policy sets for a ends' in text
+            for text in result['warnings']] == [True]
+    assert not machine.run(name='a', score_adj=-5, oom_policy='kill')['changed']
+    assert machine.run(name='a', score_adj=-5)['warnings'] == []
+    of_version(machine, 243)
+    result = machine.run(name='a', score_adj=-5, oom_policy='kill')
+    assert result['warnings'] == [] and result['services'][0]['boot']['oom_policy'] == 'kill'
+
+
+def test_a_drop_in_that_this_version_does_not_read_is_no_conflict(machine):
+    machine.unit('a-b.service')
+    put(machine, 'service.d/99-x.conf', 9)
+    put(machine, 'a-.service.d/99-y.conf', 8)
+    of_version(machine, 237)
+    assert machine.run(name='a-b', score_adj=-5)['services'][0]['boot']['score_adj'] == -5
+    of_version(machine, 239)
+    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['boot']['score_adj'] == 8
+    of_version(machine, 244)
+    (machine.base / f'{ETC[1:]}/a-.service.d/99-y.conf').unlink()
+    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['boot']['score_adj'] == 9
+
+
+def test_where_the_version_is_unknown_and_counts_that_is_said(machine):
+    for old in (machine.base / 'usr/lib/systemd').glob('libsystemd-shared-*'):
+        old.unlink()
+    machine.unit('a.service')
+    assert machine.run(name='a', score_adj=-5)['warnings'] == []
+    put(machine, 'service.d/10-x.conf', 9)
+    assert machine.run(name='a', score_adj=-5)['warnings'] == []
+    put(machine, 'service.d/99-x.conf', 9)
+    warnings = machine.run(name='a', score_adj=-5, conflicts='warn')['warnings']
+    assert any('a systemd up to 243 gives a another oom_score_adj than a newer one' in text for text in warnings)
+    of_version(machine, 257)
+    warnings = machine.run(name='a', score_adj=-5, conflicts='warn')['warnings']
+    assert not any('cannot be told' in text for text in warnings)

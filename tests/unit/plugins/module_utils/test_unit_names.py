@@ -39,15 +39,6 @@ def test_templates_and_instances():
     assert _unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
 
 
-@pytest.mark.parametrize('cgroup, unit', [
-    ('/system.slice/pg.service', 'pg.service'), ('/user.slice/pg.service', 'pg.service'), (None, 'pg.service'),
-    ('/user.slice/user-1000.slice/user@1000.service/app.slice/pg.service', 'user@1000.service'),
-    ('/user.slice/user-1000.slice/user@1000.service/init.scope', 'user@1000.service'),
-    ('/user.slice', None), ('/user.slice/user-1000.slice', None)])  # cgroup v1's memory hierarchy
-def test_a_unit_below_a_user_manager_is_none_of_the_system(cgroup, unit):
-    assert _unit_names.unit_of_system('pg.service', cgroup) == unit
-
-
 def test_whose_drop_ins_count():
     assert _unit_names.drop_in_names('a.service') == ['a.service']
     assert _unit_names.drop_in_names('a-b-c.service') == ['a-b-c.service', 'a-b-.service', 'a-.service']

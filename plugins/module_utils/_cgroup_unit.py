@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The unit of the system manager that a process belongs to, by its cgroup.
+
+A container has cgroups of its own, and a systemd in it, or a user's, names units as the system manager does. So only
+the start of the path tells: slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
+``cg_get_root_path`` and ``cg_shift_path`` in systemd's src/basic/cgroup-util.c, ``unit_name_is_valid`` in
+src/basic/unit-name.c.
+"""
+
+import re
+from typing import Dict, List, Optional
+
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import parse_cgroup_paths
+
+V2, NAMED = b'v2', b'name=systemd'
+_TYPES = br'service|socket|target|device|mount|automount|swap|timer|path|slice|scope'
+_NAME = re.compile(br'[A-Za-z0-9:_.\\-]+(@)?(?(1)[A-Za-z0-9:_.\\@-]+)\.(?:%s)\Z' % _TYPES)
+_SLICE = b'.slice'
+_MOST_BYTES = 255  # UNIT_NAME_MAX without the final NUL
+_DEAD = b' (deleted)'  # cgroup v2, of a zombie whose cgroup is gone
+# Where PID 1 is below the root of its units: systemd from 226 on, up to 225, up to 204.
+_INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
+
+
+def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
+    """The unit of /proc/PID/cgroup, as systemctl names it; None for a process that belongs to none.
+
+    ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd has two trees. A runtime
+    that has moved a container out of its unit in only one of them has moved it out.
+    """
+    units = [parse_unit(path) for path in manager_paths(text, init)]
+    return units[0] if units and None not in units else None
+
+
+def parse_unit(path: bytes) -> Optional[bytes]:
+    """The unit of a path below the system manager's root: what comes after the slices. None where that is no unit."""
+    for part in path.split(b'/'):
+        if not part:
+            continue
+        name = part[1:] if part.startswith(b'_') else part  # cg_unescape()
+        if len(name) > _MOST_BYTES or not _NAME.match(name):
+            return None
+        if not name.endswith(_SLICE):
+            return name
+        if b'@' in name:
+            return None
+    return None
+
+
+def manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
+    """The paths of /proc/PID/cgroup in the trees of systemd's units, below its root; the deciding one first.
+
+    ``..`` stands for a process outside of that root.
+    """
+    paths, roots = parse_cgroup_paths(text), parse_cgroup_paths(init)
+    return [_shifted(paths[tree], roots.get(tree, b'/')) for tree in _trees(paths, roots)]
+
+
+def raw_manager_paths(text: bytes) -> List[bytes]:
+    """The same paths as the kernel shows them."""
+    paths = parse_cgroup_paths(text)
+    return [paths[tree] for tree in _trees(paths, {})]
+
+
+def all_paths(text: bytes, init: bytes = b'') -> List[bytes]:
+    """The paths of /proc/PID/cgroup in all hierarchies, below the system manager's root."""
+    roots = parse_cgroup_paths(init)
+    return [_shifted(path, roots.get(tree, b'/')) for tree, path in parse_cgroup_paths(text).items()]
+
+
+def _trees(paths: Dict[bytes, bytes], roots: Dict[bytes, bytes]) -> List[bytes]:
+    """The hierarchies of systemd's units: v2, both in a hybrid setup, or the named one of v1.
+
+    Under v1 somebody else may have mounted v2; then PID 1 is in its root.
+    """
+    if NAMED not in paths:
+        return [V2] if V2 in paths else []
+    is_hybrid = roots.get(V2, paths.get(V2, b'/')) != b'/'
+    return [V2, NAMED] if is_hybrid and V2 in paths else [NAMED]
+
+
+def _shifted(path: bytes, init_path: bytes) -> bytes:
+    """The path below the root of systemd's units, which PID 1's own path tells (a container without a namespace)."""
+    if path.endswith(_DEAD):
+        path = path[:-len(_DEAD)]
+    folder = next((one for one in _INIT_FOLDERS if init_path.endswith(one)), b'')
+    root = init_path[:len(init_path) - len(folder)].rstrip(b'/')
+    if path == root or path.startswith(root + b'/'):
+        return path[len(root):] or b'/'
+    return b'..'

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The version of the systemd that boots a machine or an image, told by its files: nothing is started for it."""
+
+import os
+import re
+from typing import List, Optional, Set
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+NEWEST = 999  # what is assumed where nothing tells
+_LIBRARY = re.compile(r'libsystemd-shared-([0-9]{1,9})')
+# A program names the library that it loads; up to 229 it has none, and only says its version when it starts.
+_NAMED = re.compile(br'libsystemd-shared-([0-9]{1,9})|systemd ([0-9]{1,9}) running in ')
+
+
+def find_version(host: Host) -> Optional[int]:
+    """The version, None where it cannot be told."""
+    found = _libraries(host)
+    if len(found) == 1:
+        return found.pop()
+    for folder in _folders(host):
+        match = _NAMED.search(_program(host, folder + '/systemd'))
+        if match:
+            return int(match.group(1) or match.group(2))
+    return max(found) if found else None
+
+
+def _libraries(host: Host) -> Set[int]:
+    """The versions of its shared library; several where an update has left an old one."""
+    folders = _folders(host) + ['/usr/lib64/systemd']
+    folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
+    matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
+    return set(int(match.group(1)) for match in matches if match)
+
+
+def _folders(host: Host) -> List[str]:
+    """Where the program lies: the one that boots first."""
+    try:
+        folder, name = os.path.split(host.real('/sbin/init'))
+    except OSError:  # links in circles
+        folder, name = '', ''
+    return ([folder] if name == 'systemd' else []) + ['/usr/lib/systemd', '/lib/systemd']
+
+
+def _program(host: Host, path: str) -> bytes:
+    try:
+        return (host.read_bytes(path) or b'') if host.opens(path) else b''
+    except OSError:  # too long, or not readable: then it does not tell
+        return b''

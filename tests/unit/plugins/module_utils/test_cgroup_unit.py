@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which unit of the host a cgroup belongs to, in the function and in all that asks it."""
+
+import pytest
+from machine import Machine
+from services_machine import ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _groups, _login_guard
+from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import find_unit, parse_unit
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._process_guard import login_uid
+
+NOBODY = 2 ** 22 - 100
+ID = '0123456789abcdef' * 4
+
+
+# The answers are those of systemd's test-cgroup-util.c, as long as it has one for such a path.
+@pytest.mark.parametrize('path, unit', [
+    ('/system.slice/web.service/worker', 'web.service'), ('/system.slice/getty@tty5.service', 'getty@tty5.service'),
+    ('/system.slice/getty@tty5.service/', 'getty@tty5.service'), ('//system.slice//a.service//b', 'a.service'),
+    ('/system.slice/getty@tty6.service/aaa/bbb', 'getty@tty6.service'), ('nothing', None),
+    ('/system.slice/getty####@tty6.service/x', None), ('/system.slice/system-a.slice/web.service/x', 'web.service'),
+    ('/system.slice/system-a.slice/_cpu.service/x', 'cpu.service'), ('/_cgroup.service', 'cgroup.service'),
+    ('/_system.slice/a.service', 'a.service'), ('/system.slice/__x.service', '_x.service'),
+    ('/user.slice/user-1000.slice/user@1000.service/app.slice/x.service', 'user@1000.service'),
+    ('/user.slice/user-1000.slice/user@1000.service/init.scope', 'user@1000.service'),
+    ('/user.slice/user-1000.slice/user@1000.service', 'user@1000.service'),
+    ('/user.slice/user-1000.slice/user@.service/server.service', None),
+    ('/user.slice/user-1000.slice/session-3.scope', 'session-3.scope'),
+    ('/user.slice/user-1000.slice/session-3.scope/system.slice/ssh.service', 'session-3.scope'),
+    ('/', None), ('', None), ('/system.slice', None), ('/user.slice/user-1000.slice', None),
+    ('/init.scope', 'init.scope'),
+    ('/web.service', 'web.service'), ('/openrc.nginx', None), ('/system.slice/web', None),
+    ('/-.slice/a.service', 'a.service'), ('/a@b.slice/c.service', None), ('/a@.slice/c.service', None),
+    ('/.slice/c.service', None),
+    ('/a b.slice/c.service', None), ('/system.slice/c d.service', None), ('/system.slice/.service', None),
+    ('/system.slice/@a.service', None), ('/system.slice/a.services', None), ('/system.slice/a.service.d', None),
+    ('/system.slice/' + 'a' * 247 + '.service', 'a' * 247 + '.service'),
+    ('/system.slice/' + 'a' * 248 + '.service', None),
+    ('/system.slice/dev-disk-by\\x2dlabel.swap', 'dev-disk-by\\x2dlabel.swap'), ('/system.slice/m.mount', 'm.mount'),
+    ('/system.slice/\xe4.service', None),
+    # Containers.
+    ('/lxc/101/ns/system.slice/ssh.service', None), ('/lxc/101/system.slice/ssh.service', None),
+    ('/lxc.payload.web/system.slice/ssh.service', None), ('/lxc.monitor.web', None),
+    (f'/docker/{ID}/system.slice/ssh.service', None), (f'/docker/{ID}', None), ('/docker/buildkit/x', None),
+    (f'/kubepods/burstable/pod1/{ID}/system.slice/kubelet.service', None), (f'/libpod_parent/libpod-{ID}', None),
+    ('/actions_job/x/system.slice/ssh.service', None), ('/machine/qemu-1-a.libvirt-qemu', None),
+    (f'/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-{ID}.scope',
+     f'cri-containerd-{ID}.scope'),
+    (f'/kubepods.slice/kubepods-pod1.slice/crio-{ID}.scope/system.slice/ssh.service', f'crio-{ID}.scope'),
+    (f'/system.slice/docker-{ID}.scope/system.slice/ssh.service', f'docker-{ID}.scope'),
+    (f'/system.slice/docker-{ID}.scope/init.scope', f'docker-{ID}.scope'), (f'/system.slice/{ID}/ssh.service', None),
+    ('/machine.slice/machine-web.scope/payload/system.slice/ssh.service', 'machine-web.scope'),
+    ('/machine.slice/systemd-nspawn@web.service/payload/system.slice/ssh.service', 'systemd-nspawn@web.service'),
+    (f'/machine.slice/libpod-{ID}.scope/container/system.slice/ssh.service', f'libpod-{ID}.scope'),
+    ('/system.slice/snap.lxd.daemon.service/lxc.payload.x/system.slice/ssh.service', 'snap.lxd.daemon.service'),
+    ('/system.slice/docker.service/docker/x/system.slice/ssh.service', 'docker.service'),
+    # Outside of the root of our cgroup namespace.
+    ('/../system.slice/ssh.service', None), ('/../../ssh.service', None), ('/..', None),
+])  # fmt: skip
+def test_the_unit_of_a_path(path, unit):
+    assert parse_unit(path.encode('latin-1')) == (unit and unit.encode())
+
+
+V1_INIT = '4:memory:/\n1:name=systemd:/init.scope\n'
+SSH = '/system.slice/ssh.service'
+
+
+@pytest.mark.parametrize('text, init, unit', [
+    (f'0::{SSH}', '0::/init.scope', 'ssh.service'), (f'0::{SSH}', '', 'ssh.service'), ('', '0::/init.scope', None),
+    ('4:memory:/mine\n1:name=systemd:' + SSH, V1_INIT, 'ssh.service'),
+    (f'4:memory:{SSH}\n1:name=systemd:/', V1_INIT, None),
+    (f'4:memory:{SSH}', '4:memory:/', None), (f'7:name=elogind:{SSH}', '', None),
+    # v1, and somebody has mounted v2: PID 1 is in its root.
+    (f'1:name=systemd:{SSH}\n0::/mine', V1_INIT + '0::/', 'ssh.service'),
+    (f'1:name=systemd:{SSH}\n0::/', '', 'ssh.service'),
+    (f'1:name=systemd:/docker/{ID}\n0::{SSH}', V1_INIT + '0::/', None),
+    # Hybrid. Docker moves a container out of containerd's unit in the trees of v1 only.
+    (f'1:name=systemd:{SSH}\n0::{SSH}', V1_INIT + '0::/init.scope', 'ssh.service'),
+    (f'1:name=systemd:/docker/{ID}\n0::{SSH}', V1_INIT + '0::/init.scope', None),
+    (f'1:name=systemd:{SSH}\n0::/', V1_INIT + '0::/init.scope', None),
+    # A zombie whose cgroup is gone.
+    (f'0::{SSH} (deleted)', '0::/init.scope', 'ssh.service'),
+    # A systemd whose cgroup namespace is not its own: its units lie below a prefix.
+    (f'0::/docker/{ID}{SSH}', f'0::/docker/{ID}/init.scope', 'ssh.service'),
+    (f'0::/system.slice/docker-{ID}.scope{SSH}', f'0::/system.slice/docker-{ID}.scope/init.scope', 'ssh.service'),
+    (f'0::/system.slice/docker-{ID}.scope', f'0::/system.slice/docker-{ID}.scope', None),
+    (f'1:name=systemd:/lxc/1{SSH}', '1:name=systemd:/lxc/1/system.slice', 'ssh.service'),
+    (f'1:name=systemd:/lxc/1{SSH}', '1:name=systemd:/lxc/1', 'ssh.service'),
+    (f'0::{SSH}', f'0::/docker/{ID}/init.scope', None), (f'0::/docker/{ID}0{SSH}', f'0::/docker/{ID}/init.scope', None),
+    (f'0::/../x{SSH}', '0::/init.scope', None),
+])  # fmt: skip
+def test_the_unit_of_a_process(text, init, unit):
+    assert find_unit(text.encode() + b'\n', init.encode() + b'\n') == (unit and unit.encode())
+
+
+# ---------------------------------------------------------------- all that asks
+
+@pytest.fixture
+def host(tmp_path):
+    """A host whose ssh.service runs, with the processes of a container that has one too."""
+    one = ServiceMachine(tmp_path)
+    one.put('/proc/self/status', 'NSpid:\t5\n')
+    one.put('/proc/self/oom_score', '667\n')
+    one.put('/proc/1/cgroup', '0::/init.scope\n')
+    one.unit('ssh.service')
+    one.unit('redis.service')
+    one.process(NOBODY + 10, unit='ssh.service', rss_kb=1000, name='sshd')
+    one.process(NOBODY + 11, unit='redis.service', rss_kb=2000)
+    return one
+
+
+def put_into(host, cgroup, pid=NOBODY + 20, name='big'):
+    host.process(pid, unit=None, rss_kb=500_000, name=name)
+    host.put(f'/proc/{pid}/cgroup', f'0::{cgroup}\n')
+    host.put(f'/sys/fs/cgroup{cgroup}/cgroup.procs', f'{pid}\n')
+
+
+CONTAINERS = ['/lxc/101/ns/system.slice/redis.service', f'/docker/{ID}/system.slice/redis.service',
+              '/lxc.payload.web/system.slice/redis.service']
+
+
+@pytest.mark.parametrize('cgroup', CONTAINERS)
+def test_a_containers_service_is_not_the_hosts(host, cgroup):
+    put_into(host, cgroup)
+    params = dict.fromkeys(('score_adj', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task'))
+    result = _forecast_module.run({**params, 'protect': ['redis'], 'kills': 1}, host, host)
+    first = result['kill_order'][0]
+    assert (first['victims'][0]['pid'], first['service'], first['collateral']) == (NOBODY + 20, None, [])
+    assert result['violations'] == []
+    params['snapshot'] = result['snapshot']
+    again = _forecast_module.run({**params, 'protect': ['redis'], 'kills': 1}, None, None)
+    assert again['violations'] == []
+    facts = _facts.oom_facts(host, _facts.Request(['candidates'], 1, False))
+    assert [(one['pid'], one['unit'], one['cgroup']) for one in facts['candidates']] == [(NOBODY + 20, None, cgroup)]
+
+
+@pytest.mark.parametrize('cgroup', CONTAINERS)
+def test_a_value_for_a_service_spares_the_containers(host, cgroup):
+    put_into(host, cgroup)
+    host.run(name='redis', score_adj=-300, persistent=False)
+    assert (host.adj(NOBODY + 11), host.adj(NOBODY + 20)) == (-300, 0)
+
+
+def test_in_a_hybrid_setup_a_container_is_no_part_of_containerd(host):
+    """It is still in containerd's unit in the tree of v2."""
+    pid = NOBODY + 20
+    put_into(host, '/x', pid)
+    host.put(f'/proc/{pid}/cgroup', f'1:name=systemd:/docker/{ID}\n0::/system.slice/redis.service\n')
+    group = _groups.UnitGroup(host, '/system.slice/redis.service')
+    with Held(host, pid) as held:
+        assert not group.holds(held)
+    host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service/x\n0::/system.slice/redis.service/x\n')
+    with Held(host, pid) as held:
+        assert group.holds(held)
+
+
+def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(host):
+    put_into(host, '/lxc/1/system.slice/ssh.service', name='anything')
+    put_into(host, '/system.slice/ssh.service/x', NOBODY + 21, name='anything')
+    answers = []
+    for pid in (NOBODY + 20, NOBODY + 21):
+        with Held(host, pid) as held:
+            answers.append(_login_guard.starts_logins(held))
+    assert answers == [False, True]
+
+
+def test_below_a_prefix_the_users_and_services_are_known_too(tmp_path):
+    """As in a container without a cgroup namespace of its own."""
+    one = Machine(tmp_path)
+    one.put('/proc/1/cgroup', f'0::/docker/{ID}/init.scope\n')
+    for pid, cgroup in ((30, SSH), (31, '/user.slice/user-1000.slice/session-1.scope')):
+        one.put(f'/proc/{pid}/cgroup', f'0::/docker/{ID}{cgroup}\n')
+        one.put(f'/proc/{pid}/status', 'Uid:\t0\t0\t0\t0\n')
+    with Held(one, 30) as server, Held(one, 31) as session:
+        assert _login_guard.starts_logins(server)
+        assert login_uid(session) == 1000

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The version of systemd by its files, as distributions lay them out."""
+
+import pytest
+from machine import Machine
+
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import find_version
+
+NEEDS = b'\x7fELF\0libsystemd-shared-%s.so\0libc.so.6\0'
+
+
+@pytest.fixture
+def box(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize(('path', 'version'), [
+    ('/lib/systemd/libsystemd-shared-237.so', 237),                                     # Ubuntu 18.04
+    ('/usr/lib/systemd/libsystemd-shared-239.so', 239),                                 # RHEL 8
+    ('/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so', 252),                # Debian 12
+    ('/usr/lib/aarch64-linux-gnu/systemd/libsystemd-shared-257.so', 257),               # Debian 13
+    ('/usr/lib64/systemd/libsystemd-shared-255.4-1.fc40.so', 255),                      # Fedora 40
+    ('/usr/lib/systemd/libsystemd-shared-256.5-1.so', 256),                             # Arch
+    ('/usr/lib/systemd/libsystemd-shared-258~rc1.so', 258),
+    ('/usr/lib/systemd/libsystemd-shared.so', None),
+])  # fmt: skip
+def test_the_name_of_the_library(box, path, version):
+    box.put(path, '')
+    assert find_version(box) == version
+
+
+def test_of_several_libraries_the_one_that_the_program_loads(box):
+    box.put('/usr/lib/systemd/libsystemd-shared-249.so', '')
+    box.put('/usr/lib/systemd/libsystemd-shared-252.so', '')
+    assert find_version(box) == 252
+    box.put('/usr/lib/systemd/systemd', NEEDS % b'249')
+    assert find_version(box) == 249
+
+
+def test_one_without_a_library_says_its_version_when_it_starts(box):
+    """As RHEL 7."""
+    box.put('/usr/lib/systemd/systemd', b'\x7fELF\0systemd 219 running in %ssystem mode. (+PAM)\0')
+    assert find_version(box) == 219
+
+
+def test_where_init_leads(box):
+    """As on NixOS."""
+    box.put('/nix/store/x-systemd-256/lib/systemd/systemd', NEEDS % b'256')
+    box.put('/nix/store/x-systemd-256/lib/systemd/libsystemd-shared-256.so', '')
+    box.put('/sbin/other', '')
+    (box.base / 'sbin/init').symlink_to('/nix/store/x-systemd-256/lib/systemd/systemd')
+    assert find_version(box) == 256
+
+
+def test_nothing_tells(box):
+    assert find_version(box) is None
+    box.put('/usr/lib/systemd/systemd', b'\x7fELF\0')
+    box.put('/sbin/other', '')
+    (box.base / 'sbin/init').symlink_to('init')
+    assert find_version(box) is None
+    (box.base / 'lib/systemd/systemd').mkdir(parents=True)
+    assert find_version(box) is None
