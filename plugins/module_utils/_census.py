@@ -7,7 +7,7 @@
 import os
 from typing import List, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _access, _badness, _environment
+from ansible_collections.oomkit.linux.plugins.module_utils import _access, _badness, _container
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
@@ -79,6 +79,6 @@ def unseen(host: Host, denied: int) -> Optional[str]:
 def gaps(host: Host, denied: int) -> List[str]:
     """Why some processes of this machine cannot be seen, a reason each; none when all are."""
     reasons = [unseen(host, denied)]
-    if _environment.pid_namespace(host) == 'nested':
+    if _container.pid_namespace(host) == 'nested':
         reasons.append('only the processes of this PID namespace are seen, not those of the rest of the machine')
     return [reason for reason in reasons if reason]

@@ -7,8 +7,8 @@
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _simulate, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._container import container
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import POLICIES, ConvertError, to_choice, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._environment import container
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes

@@ -16,6 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _badness,
     _calibrate,
     _census,
+    _container,
     _environment,
     _kcmp,
     _memcg,
@@ -64,7 +65,7 @@ class Observer(object):
             raise Unreadable('how much memory the machine has cannot be read (/proc/meminfo)')
         self._host, self._processes, self._manager = host, processes, manager
         self._tree = _memcg.Tree(host)
-        self._nested = _environment.pid_namespace(host) == 'nested'
+        self._nested = _container.pid_namespace(host) == 'nested'
         self._census = _census.Census(processes, sum(sizes), not self._nested)
         self._total_pages = sum(sizes)
         self._cgroup = cgroup

@@ -8,7 +8,6 @@ Check mode and diff show the plan, the real run carries it out (_apply). The two
 L(Policy): which keys they own, what the options ask of them, in which order to write, and what is too dangerous.
 """
 
-import errno
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -25,10 +24,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _trust,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
-from ansible_collections.oomkit.linux.plugins.module_utils._environment import container, is_chroot
+from ansible_collections.oomkit.linux.plugins.module_utils._container import container
+from ansible_collections.oomkit.linux.plugins.module_utils._environment import is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._writable import check_writable
 
 # The options that all modules of the action group share.
 Request = NamedTuple('Request', [
@@ -160,7 +161,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     """Decide everything. Raises Refusal, with a message that says what was asked, what was found and what to do."""
     plan = Plan(situation, request, policy)
     if request.runtime:
-        _check_writable(situation, request, policy)
+        check_writable(situation.host, policy.keys, situation.container, request.force, request.check_mode)
     outcome = plan.boot
     asked: Dict[str, int] = {}
     if request.persistent:
@@ -242,32 +243,6 @@ def _check_known(situation: Situation, target: Dict[str, int]) -> None:
         if situation.runtime.get(key) is None and not (value == 0 and _knobs.KNOBS[key].twin):
             raise Refusal('%s was to be set to %d, but this kernel shows no %s. Use runtime: false to write the boot '
                           'configuration only.' % (key, value, sysctl_path(key)))
-
-
-_FORBIDDEN = (errno.EACCES, errno.EPERM)
-
-
-def _check_writable(situation: Situation, request: Request, policy: Policy) -> None:
-    """Refuse where these sysctls cannot, or should not, be set from here."""
-    inside = ' (container: %s)' % situation.container if situation.container else ''
-    refused = situation.host.write_refusal(sysctl_path(policy.keys[0]))
-    owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
-             'only the boot configuration (image builds, chroots)' % policy.keys[0])
-    if refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0):
-        raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s)%s. %s.' % (
-            policy.keys[0], os.strerror(refused), inside, owner), CONTAINER)
-    if situation.container and not request.force:
-        raise Refusal('%s is not set from inside a container%s, because it would change the whole host. %s; '
-                      'force: true does it all the same.' % (policy.keys[0], inside, owner), CONTAINER)
-    if refused == errno.ENOENT:
-        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
-                      'boot configuration.' % sysctl_path(policy.keys[0]))
-    if refused is None or request.check_mode:
-        return
-    if refused in _FORBIDDEN:
-        raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
-            sysctl_path(policy.keys[0]), os.strerror(refused)))
-    raise OSError(refused, os.strerror(refused), sysctl_path(policy.keys[0]))
 
 
 def _runtime_of_boot(plan: Plan, outcome: _boot.Outcome) -> Dict[str, int]:

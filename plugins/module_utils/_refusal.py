@@ -6,7 +6,8 @@
 
 
 # For whoever drives the modules: why it was refused, where another way of going on depends on it.
-CONTAINER = 'container'  # the sysctls belong to the host, and this is a container (or /proc/sys is read-only)
+CONTAINER = 'container'  # the sysctls belong to the host, and this is a container
+NOT_WRITABLE = 'not_writable'  # this is a host, and root may not write the sysctls
 OTHER = 'other'
 
 

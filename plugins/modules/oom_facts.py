@@ -284,7 +284,8 @@ ansible_facts:
               unit: earlyoom.service
         environment:
           description:
-            - C(container) names the container manager, and is C(null) outside containers.
+            - C(container) names the container manager, or is V(unknown) for a container without one. It is C(null) on a
+              host, whatever files of container managers lie there, and in a chroot.
             - C(writable) tells whether C(vm.*) can be set from here.
             - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd),
               V(openrc) or V(other).

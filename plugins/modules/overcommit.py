@@ -264,8 +264,8 @@ confirmation:
 refusal:
   description:
     - Why it was refused, for whoever drives the module.
-    - V(container) where these sysctls belong to the host because this is a container, or C(/proc/sys) is read-only;
-      V(other) for every other refusal.
+    - V(container) where these sysctls belong to the host because this is a container, V(not_writable) where this is a
+      host on which root may not write them, V(other) for every other refusal.
   returned: failure, when it is a refusal
   type: str
   sample: container

@@ -42,7 +42,7 @@ collection.lay()
 from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
     _candidates,
     _census,
-    _environment,
+    _container,
     _facts,
     _forecast_module,
     _helper,
@@ -129,7 +129,7 @@ def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
     with Processes(host) as processes:
         census = _candidates.Candidates(host, processes, _sysinfo.total_pages(host),
-                                        _environment.pid_namespace(host) == 'init')
+                                        _container.pid_namespace(host) == 'init')
         census.unkillable()
         return census.candidates(top, False)
 

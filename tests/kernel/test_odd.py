@@ -79,6 +79,20 @@ def test_a_container(fresh, name):
     assert fresh.run('cat /proc/sys/vm/overcommit_memory; ls /etc/sysctl.d').stdout == before
 
 
+def test_a_host_with_the_marks_of_a_container(fresh):
+    """They are left in an image that was made from one. Root of a user namespace is no container either."""
+    fresh.run('touch /.dockerenv /run/.containerenv && echo docker > /run/systemd/container')
+    for words in ('env', 'unshare -m', 'systemd-run -q --pipe --wait -p PrivateTmp=yes'):
+        facts = good(fresh.module_under(words, 'oom_facts'))['ansible_facts']['oom']
+        assert facts['environment']['container'] is None, words
+    assert good(fresh.module_under('env', 'overcommit', mode='always'))['changed']
+    for words, error in (('unshare --user --map-root-user --', 'EACCES'),
+                         ('systemd-run -q --pipe --wait -p ProtectKernelTunables=yes', 'EROFS')):
+        result = fresh.module_under(words, 'overcommit', mode='never')
+        assert result['failed'] and result['refusal'] == 'not_writable' and error in result['msg']
+    assert fresh.sysctl('vm.overcommit_memory') == 1
+
+
 def test_names_beyond_ascii_where_the_locale_has_none(fresh):
     start = '"/srv/k\u00e4se \u6f22" 1e6 >/dev/null 2>&1 & echo $!'
     pid = int(fresh.run(f'cp /bin/sleep "/srv/k\u00e4se \u6f22" && ({start})').stdout)

@@ -164,7 +164,7 @@ def test_a_panic_reboots_into_the_same_policy(fresh):
     unchanged(fresh, 'panic_on_oom', policy='panic', reboot_after=2)
 
 
-# ------------------------------------------------------------------- containers
+# ------------------------------------------------------------- what cannot be written
 
 READ_ONLY = "unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"' -"
 
@@ -173,7 +173,7 @@ READ_ONLY = "unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remo
 @pytest.mark.parametrize('check', [True, False])
 def test_a_read_only_proc_sys_is_told_plainly(fresh, module, check):
     result = fresh.module_under(READ_ONLY, module, check, **WISHES[module])
-    assert result['failed'] and 'belong to the host' in result['msg'] and 'runtime: false' in result['msg']
+    assert result['failed'] and result['refusal'] == 'not_writable' and 'EROFS' in result['msg']
     assert ours(fresh) is None
     result = good(fresh.module_under(READ_ONLY, module, check, runtime=False, **WISHES[module]))
     assert result['changed'] and (ours(fresh) is None) == check

@@ -4,6 +4,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,14 +37,14 @@ SHOW = {'ansible.builtin.debug': {'msg': {'result': '{{ oom_policy_result }}', '
 def play(command, tmp_path):
     """Plays the role on this machine in check mode: the tasks that ran, and what was printed."""
 
-    def run(*inclusions, expect=0, show=None, before=None, **variables):
+    def run(*inclusions, expect=0, show=None, before=None, interpreter=sys.executable, **variables):
         role = {'name': 'oomkit.linux.oom_policy', 'public': True}
         tasks = [*([before] if before else []),
                  *({'ansible.builtin.include_role': role, 'vars': wish, 'tags': 'always'} for wish in inclusions),
                  show or SHOW]
         book = [{'hosts': 'all', 'gather_facts': False, 'connection': 'local', 'tasks': tasks}]
         (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
-        python = json.dumps({'ansible_python_interpreter': sys.executable})
+        python = json.dumps({'ansible_python_interpreter': str(interpreter)})
         log = tmp_path / 'tasks.log'
         done = command('ansible-playbook', '-i', 'localhost,', '--check', tmp_path / 'play.yml', '-e', python,
                        check=False, **task_log.variables(log), **variables)  # fmt: skip
@@ -162,6 +163,44 @@ def test_protection_is_asked_first_and_alone_changes_nothing(play):
     assert not result['changed'] and result['forecast_after']['outcome'] in ('kill', 'panic')
 
 
+READ_ONLY = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec"
+WISH = {'oom_policy_overcommit_mode': 'always', 'oom_policy_services': [{'name': 'cron', 'score_adj': 5}]}
+
+
+@pytest.fixture
+def python_under(tmp_path):
+    """Makes an interpreter that runs the modules in namespaces of their own."""
+
+    def make(script, *options):
+        words = ['unshare', '--mount', *options, 'sh', '-c']
+        if subprocess.run([*words, script + ' true'], check=False, capture_output=True).returncode:
+            pytest.skip('only root with CAP_SYS_ADMIN can make mounts and PID namespaces')
+        path = tmp_path / 'python'
+        path.write_text(f'#!/bin/sh\nexec {" ".join(words)} \'{script} "$@"\' - {sys.executable} "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize('wish', [WISH, {'oom_policy_panic': 'panic'}, {'oom_policy_state': 'absent'}])
+def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_under, wish):
+    """It is no container: somebody has to allow it."""
+    tasks, said = play(wish, expect=2, interpreter=python_under(READ_ONLY))
+    failed = [task for task in tasks if task['status'] == 'failed']
+    assert [task['result']['refusal'] for task in failed] == ['not_writable']
+    assert 'EROFS' in said and 'runtime: false' in said and 'oom_score_adj' not in task_log.on_the_host(tasks)
+
+
+@pytest.mark.parametrize('script', ['exec', READ_ONLY], ids=['', 'read-only'])
+def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, script):
+    python = python_under(script + ' env container=lxc', '--pid', '--fork', '--mount-proc')
+    tasks, _said = play(WISH, interpreter=python)
+    assert task_log.on_the_host(tasks) == ['overcommit', 'oom_facts']
+    result = task_log.last_message(tasks)['result']
+    assert not result['applied'] and '(container: lxc)' in result['reason'] and not result['changed']
+
+
 @pytest.mark.parametrize('wish, message', [
     ({'oom_policy_state': 'gone'}, 'oom_policy_state'),
     ({'oom_policy_profile': 'nope'}, 'oom_policy_profile'),
@@ -206,7 +245,8 @@ def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, 
     {'oom_policy_top': '{{ omit }}', 'oom_policy_forecast': '{{ omit }}'},
     {'oom_policy_services': [{'name': 'not-here', 'score_adj': '-1000', 'missing': 'ignore'},
                              {'name': 'nor-this', 'score_adj': None, 'oom_policy': 'stop', 'missing': 'ignore'},
-                             {'name': 'or', 'score_adj': '{{ omit }}', 'oom_policy': 'kill', 'missing': 'ignore'}]},
+                             {'name': 'or', 'score_adj': '{{ omit }}', 'oom_policy': 'kill', 'missing': 'ignore'}],
+     'oom_policy_persistent': True, 'oom_policy_runtime': False},  # oom_policy at run time needs a systemd
     {'oom_policy_services': "{{ [{'name': 'not-here', 'score_adj': 5, 'missing': 'ignore'}] }}"},
     {'oom_policy_state': 'absent', 'oom_policy_panic': 'kil', 'oom_policy_services': 'name=foo'},
 ])  # fmt: skip
