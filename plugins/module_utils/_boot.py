@@ -8,10 +8,12 @@
 systemd-sysctl keeps a later equal value at its earlier place. So the writes are replayed as the kernel takes them.
 """
 
+import errno
+import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot_services, _conf_files, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 CMDLINE = '/proc/cmdline'
@@ -22,6 +24,7 @@ Cause = NamedTuple('Cause', [('path', str), ('line', int)])
 Outcome = NamedTuple('Outcome', [
     ('values', _knobs.State),                    # None: the kernel computes it at boot
     ('causes', Dict[str, Optional[Cause]]),      # None: the kernel's default
+    ('by_tuned', Set[str]),                      # whose causes TuneD applies when it starts, after the loader
 ])
 
 _PATHS = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
@@ -52,13 +55,38 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
     settings = _sysctld.read_settings(host, loader, overlay)
     writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
               for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
-    outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS))
+    outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS), set())
     cmdline = (host.read_text(CMDLINE) if here else None) or ''
     early = [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)]
     skips_negative = _kernel_version(host) < (6, 0)
     replay(outcome, early, False, skips_negative)
     replay(outcome, writes, loader.skips_equal, skips_negative)
+    if _boot_services.starts_at_boot(host, 'tuned', loader.name == _sysctld.SYSTEMD.name, ('tuned-ppd',)):
+        _replay_tuned(host, outcome, overlay, here, skips_negative)
     return outcome
+
+
+def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Overlay], here: bool,
+                  skips_negative: bool) -> None:
+    """Do what TuneD writes when it starts. Raises PermissionError for a file of it that may not be read."""
+    # Here and not at the top: with the standard library's configparser it would be a tenth of what every module takes
+    # to start, and few machines run TuneD.
+    from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
+    denied = []  # type: List[str]
+    start = _tuned_start.plan_start(host, denied, sorted(_PATHS), overlay, here)
+    if denied:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), denied[0])
+    before = dict(outcome.causes)
+    for write in start.writes:
+        key, cause = _PATHS[write.key], Cause(write.file, write.line)
+        text = write.value if write.is_reapplied else _tuned_start.parse_assignment(write.value, outcome.values[key])
+        if text is not None and not write.is_reapplied and _tuned_start.FUNCTION in text:
+            # Only TuneD knows the result.
+            for name in (key, _knobs.KNOBS[key].twin or key):
+                outcome.values[name], outcome.causes[name] = None, cause
+        elif text is not None:
+            replay(outcome, [(key, text, cause)], start.skips_equal, skips_negative)
+    outcome.by_tuned.update(name for name in before if outcome.causes[name] != before[name])
 
 
 def _kernel_version(host: Host) -> Tuple[int, ...]:
@@ -70,7 +98,7 @@ def _kernel_version(host: Host) -> Tuple[int, ...]:
 def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False,
            skips_negative: bool = False) -> None:
     """Do the writes to the outcome, noting which one caused what; text None is a write that does not take place."""
-    values, causes = outcome
+    values, causes, _by_tuned = outcome
     for key, text, cause in writes:
         if text is None:
             causes[key] = causes[key] or cause

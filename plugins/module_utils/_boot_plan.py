@@ -5,7 +5,7 @@
 """Plan the boot's side: edit our file, see who would win at boot, and settle conflicts with other files."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _knobs, _sysctl_file, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
@@ -22,6 +22,8 @@ BootPlan = NamedTuple('BootPlan', [
 
 # Never ends in an endless exchange: each round takes at least one line out of the files.
 _MAX_ROUNDS = 1000
+# What TuneD reads below /etc, if that is not what the boot's loader reads.
+_TUNED_READS = _conf_files.Loader('tuned', ('/etc/sysctl.d',), '/etc/sysctl.conf', False, False, '')
 
 
 class _Draft(object):
@@ -36,6 +38,7 @@ class _Draft(object):
         self.ours = self.host.real(request.sysctl_file)
         self.overlay = {}  # type: _conf_files.Overlay
         self.taken_over = []  # type: List[str]
+        self.by_tuned: Set[str] = set()
 
     def text(self, path: str) -> Optional[str]:
         """The drafted text of a file, None when there is none."""
@@ -49,7 +52,9 @@ class _Draft(object):
 
     def outcome(self) -> _boot.Outcome:
         """The boot with the drafted files."""
-        return self.situation.boot(self.request, self.overlay)
+        outcome = self.situation.boot(self.request, self.overlay)
+        self.by_tuned = outcome.by_tuned
+        return outcome
 
     def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
         """The files whose bytes the draft changes."""
@@ -69,7 +74,7 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     draft.put(request.sysctl_file, _sysctl_file.edit(draft.text(request.sysctl_file), _lines(target)))
     _check_is_read(draft)
     conflicts = _settle(draft, target)
-    warnings = [_conflict_text(conflict) for conflict in conflicts]
+    warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
     return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings)
 
@@ -106,7 +111,9 @@ def _check_is_read(draft: _Draft) -> None:
 
 def _draft_absent(draft: _Draft) -> None:
     """Take our lines out, delete our own empty file, and bring back what take_over commented out."""
-    for path in _conf_files.list_files(draft.host, draft.loader):
+    paths = _conf_files.list_files(draft.host, draft.loader)
+    paths += [path for path in _conf_files.list_files(draft.host, _TUNED_READS) if path not in paths]
+    for path in paths:
         text = draft.text(path) if _is_below_etc(draft, path) else None
         if text is not None and MARKER in text:
             draft.put(path, _sysctl_file.restore(text, draft.keys))
@@ -128,7 +135,7 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     if draft.request.conflicts == 'fail' and conflicts:
         raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, '
                       'or use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
-                      % '; '.join(_conflict_text(conflict) for conflict in conflicts))
+                      % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
     if draft.request.conflicts != 'take_over':
         return conflicts
     for _round in range(_MAX_ROUNDS):
@@ -153,10 +160,11 @@ def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     return result
 
 
-def _conflict_text(conflict: Dict[str, Any]) -> str:
+def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
     where = '%s line %s' % (conflict['file'], conflict['line']) if conflict['file'] else "the kernel's own default"
+    where += ', which TuneD applies when it starts' if conflict['key'] in draft.by_tuned else ''
     return '%s would be %s at boot instead of %s, because of %s' % (
-        conflict['key'], conflict['boot'], conflict['wanted'], where)
+        conflict['key'], 'unknown' if conflict['boot'] is None else conflict['boot'], conflict['wanted'], where)
 
 
 def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
@@ -164,11 +172,18 @@ def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
     path = conflict['file']
     if path is None or not _is_below_etc(draft, path):
         raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
-                      'later than it, such as /etc/sysctl.d/zz-oomkit.conf.' % _conflict_text(conflict))
+                      'later than it, such as /etc/sysctl.d/zz-oomkit.conf.' % _conflict_text(draft, conflict))
+    if conflict['key'] in draft.by_tuned and path != _TUNED_READS.last_file and not _is_in_sysctl_d(path):
+        raise Refusal('conflicts: take_over changes files of sysctl.d only, but %s. Change the profile, or use '
+                      'conflicts: warn.' % _conflict_text(draft, conflict))
     draft.put(path, _sysctl_file.comment_out(draft.text(path) or '', conflict['line']))
     real = draft.host.real(path)
     if real != draft.ours and real not in draft.taken_over:
         draft.taken_over.append(real)
+
+
+def _is_in_sysctl_d(path: str) -> bool:
+    return os.path.basename(os.path.dirname(path)) == 'sysctl.d'
 
 
 def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:

@@ -11,15 +11,16 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _credentials, _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 
-SETS = 'sets'          # writes the value at each of its starts
-YIELDS = 'yields'      # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
-REQUIRES = 'requires'  # writes nothing, and does not start with another value
+SETS = 'sets'            # writes the value at each of its starts
+YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
+REAPPLIES = 'reapplies'  # writes a line of these files again at each of its starts
+REQUIRES = 'requires'    # writes nothing, and does not start with another value
 
 Enforced = NamedTuple('Enforced', [
     ('key', str),
@@ -54,25 +55,28 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 
 
 def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
-             denied: Optional[List[str]] = None) -> List[Enforced]:
+             denied: Optional[List[str]] = None,
+             overlay: Optional[_conf_files.Overlay] = None) -> List[Enforced]:
     """What the programs found running set, by key. Never raises.
 
     What cannot be read is as if it were not there. Files that may not be are added to ``denied``, where that is given.
-    ``running`` are the processes of NAMES as L(Proc.named) finds them, where the caller has looked already.
+    ``running`` are the processes of NAMES as L(Proc.named) finds them, where the caller has looked already. With an
+    ``overlay`` the answer is for the files of sysctl.d as they are going to be.
     """
     try:
         with Proc(host) as processes:
             return _enforced(host, processes, processes.named(NAMES).found if running is None else running,
-                             [] if denied is None else denied)
+                             [] if denied is None else denied, overlay)
     except OSError:
         return []
 
 
-def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
+def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
+              overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
     found = _kdump_tools(host, denied)
     for pid, name in running:
         if _credentials.doubt_root(processes, pid) is None:
-            found += (_tuned_sysctls(host, denied) if name == 'tuned' else
+            found += (_tuned_sysctls(host, denied, overlay) if name == 'tuned' else
                       _kubelet(host, name, _arguments(processes, pid), denied))
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
 
@@ -115,18 +119,27 @@ def _protects(text: str) -> Optional[bool]:
 
 # ------------------------------------------------------------- tuned, kdump-tools
 
-def _tuned_sysctls(host: Host, denied: List[str]) -> List[Enforced]:
+def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
+    """The last write of a start of TuneD to each sysctl."""
     # Here and not at the top: with the standard library's configparser it would be a tenth of what every module that
     # looks for such programs takes to start, and few machines run TuneD.
-    from ansible_collections.oomkit.linux.plugins.module_utils import _tuned
-    settings = dict((key, value) for key, value in _tuned.sysctls(host, denied).items() if key in _knobs.KNOBS)
-    yields = _tuned.reapplies(host, denied)
-    how = None if _tuned.MAIN_CONF in denied else YIELDS if yields else SETS
-    overridden = _tuned.reapplied(host, denied) if settings and yields else set()
-    return [Enforced(key, setting.value, 'tuned', setting.file, how)
-            for key, setting in settings.items()
+    from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
+    paths = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
+    unread = []  # type: List[str]
+    start = _tuned_start.plan_start(host, unread, sorted(paths), overlay)
+    denied += unread
+    knows_files = _tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
+    found = {}  # type: Dict[str, Enforced]
+    for write in start.writes:
+        key = paths[write.key]
+        if write.is_reapplied and (not knows_files or _knobs.parse_written(key, write.value) is None):
+            continue
+        if write.value[:1] not in ('>', '<'):
             # Writing the one of ratio and kbytes erases the other.
-            if key not in overridden and (_knobs.KNOBS[key].twin or key) not in overridden]
+            found.pop(_knobs.KNOBS[key].twin, None)
+        how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
+        found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
+    return list(found.values())
 
 
 def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
@@ -158,11 +171,10 @@ def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
 def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
     """A message for each wish that one of these programs does not let last. ``wanted`` holds values by key.
 
-    ``persistent``: the wish is written to a file below sysctl.d, too, which is enough for those that yield to it.
+    Where the wish is ``persistent``, ``found`` is for the files that hold it, see the overlay of L(enforced).
     """
-    lasting = [one for one in found if not (persistent and one.how == YIELDS)]
-    pairs = [(one, _contradicted(one, wanted)) for one in lasting]
-    return [_message(one, key, wanted[key]) for one, key in pairs if key is not None]
+    pairs = [(one, _contradicted(one, wanted)) for one in found]
+    return [_message(one, key, wanted[key], persistent) for one, key in pairs if key is not None]
 
 
 def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
@@ -180,7 +192,7 @@ def _agrees(key: str, text: str, value: int) -> bool:
     return _knobs.parse_written(key, text) == value
 
 
-def _message(one: Enforced, key: str, value: int) -> str:
+def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
     text, where = harmless(one.value_text), harmless(one.file) if one.file else None
     asked = '%s: %d is asked for, but %s' % (key, value, one.by)
     if one.how == REQUIRES:
@@ -193,6 +205,12 @@ def _message(one: Enforced, key: str, value: int) -> str:
     if where is None:
         return '%s, and cannot be told another value. Ask for %s on this machine.' % (sets, text)
     erases = '' if key == one.key else ', which erases %s' % key
-    advice = ('let persistent: true write yours to a file, which %s lets win' % one.by if one.how == YIELDS
-              else 'stop using it')
-    return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, advice)
+    return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, _advice(one, persistent))
+
+
+def _advice(one: Enforced, persistent: bool) -> str:
+    if one.how not in (YIELDS, REAPPLIES):
+        return 'stop using it'
+    if persistent:
+        return 'take a sysctl_file in /etc/sysctl.d that sorts last, since %s reads no other folder' % one.by
+    return 'let persistent: true write yours to a file, which %s lets win' % one.by

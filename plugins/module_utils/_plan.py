@@ -183,7 +183,8 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     _trust.check(situation.host, plan.files)
     policy.guard(plan)
     if asked:
-        found = _enforcers.enforced(situation.host)
+        overlay = dict((path, after) for path, (_before, after) in plan.files.items())
+        found = _enforcers.enforced(situation.host, overlay=overlay)
         plan.warnings += _enforcers.contradictions(found, _said(asked), request.persistent)
     return plan
 

@@ -8,7 +8,7 @@ import os
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _enforcers, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils import _enforcers
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ALL_KEYS, KBYTES, MEMORY, PANIC_ON_OOM, RATIO
 
@@ -42,6 +42,11 @@ def found(box, how=None):
     result = _enforcers.enforced(box)
     assert how is None or {one.how for one in result} == {how}
     return [(one.key, one.value_text) for one in result]
+
+
+def how_of(box):
+    """By key, what is found."""
+    return {one.key: (one.value_text, one.how, one.file) for one in _enforcers.enforced(box)}
 
 
 def test_nothing_runs(box):
@@ -262,11 +267,17 @@ def test_a_profile_may_include_its_namesake_and_circles_end(box):
     assert found(box) == [(PANIC_ON_OOM, '1'), ('kernel.panic', '7')]
 
 
-def test_variables_from_a_file_decide_what_is_included(box):
-    box.put('/etc/tuned/ours/more.conf', 'which=base\n[x]\nvalue="2"\n')
+def test_variables_from_a_file(box):
+    box.put('/etc/tuned/more.conf', 'other=1\n[x]\nvalue=2\n')
     box.put('/usr/lib/tuned/base/tuned.conf', '[sysctl]\nvm.panic_on_oom=${value}\n')
-    tuned(box, '[main]\ninclude=${which}\n[variables]\ninclude=more.conf\n')
+    tuned(box, '[main]\ninclude=base\n[variables]\ninclude=etc/tuned/more.conf\n')
     assert found(box) == [(PANIC_ON_OOM, '2')]
+
+
+def test_a_variable_has_no_value_yet_where_a_profile_is_included(box):
+    box.put('/usr/lib/tuned/base/tuned.conf', '[sysctl]\nvm.panic_on_oom=2\n')
+    tuned(box, '[main]\ninclude=${which}\n[variables]\nwhich=base\n[sysctl]\nkernel.panic=1\n')
+    assert found(box) == []
 
 
 def test_several_profiles_and_the_one_loaded_after_them(box):
@@ -291,10 +302,13 @@ def test_tuned_lets_sysctl_d_win_unless_told_otherwise(box, main):
     box.put('/etc/sysctl.d/50-a.conf',
             'vm.overcommit_kbytes = 900000\nvm/overcommit_memory=2\n-vm.overcommit_memory=2\n')
     box.put('/run/sysctl.d/50-b.conf', 'kernel.panic=9\n')
-    assert found(box, 'yields') == [(MEMORY, '1'), (PANIC_ON_OOM, '1')]
+    assert how_of(box) == {MEMORY: ('1', 'yields', PROFILE), PANIC_ON_OOM: ('1', 'yields', PROFILE),
+                           KBYTES: ('900000', 'reapplies', '/etc/sysctl.d/50-a.conf'),
+                           'kernel.panic': ('9', 'reapplies', '/run/sysctl.d/50-b.conf')}
     box.put('/etc/sysctl.conf', 'vm.panic_on_oom=0\n')
     box.put('/usr/lib/sysctl.d/50-c.conf', 'vm.overcommit_memory=2\n')
-    assert found(box) == [(MEMORY, '1')]
+    assert how_of(box)[PANIC_ON_OOM] == ('0', 'reapplies', '/etc/sysctl.conf')
+    assert how_of(box)[MEMORY] == ('1', 'yields', PROFILE)
 
 
 @pytest.mark.parametrize('main', ['reapply_sysctl = 0\n', 'reapply_sysctl=no\n'])
@@ -304,17 +318,22 @@ def test_tuned_told_otherwise(box, main):
     assert found(box, 'sets') == [(PANIC_ON_OOM, '1')]
 
 
-def test_a_profile_that_cannot_be_read_is_passed_over(box):
-    tuned(box, '[main]\ninclude=broken,gone,folder\n[sysctl]\nkernel.panic=1\n')
-    box.put('/etc/tuned/broken/tuned.conf', b'\xff\n= =\n')
+@pytest.mark.parametrize('include, loads', [
+    ('broken', False), ('latin', False), ('gone', False), ('folder', False), ('-gone', True), ('-folder', True),
+    ('-broken', False), ('-provider-${f:exec:cat:/x}', True),
+])
+def test_tuned_applies_nothing_with_a_profile_that_it_cannot_load(box, include, loads):
+    tuned(box, '[main]\ninclude=%s\n[sysctl]\nkernel.panic=1\n' % include)
+    box.put('/etc/tuned/broken/tuned.conf', '[sysctl]\nvm.x\n')
+    box.put('/etc/tuned/latin/tuned.conf', b'# \xe9\n[sysctl]\nvm.x=1\n')
     (box.base / 'etc/tuned/folder/tuned.conf').mkdir(parents=True)
-    assert found(box) == [('kernel.panic', '1')]
+    assert found(box) == ([('kernel.panic', '1')] if loads else [])
 
 
 def test_every_key_of_ours_is_found_in_a_profile(box):
     tuned(box, '[sysctl]\n' + ''.join('%s=1\n' % key for key in ALL_KEYS))
-    assert [one.key for one in _enforcers.enforced(box)] == list(ALL_KEYS)
-    assert set(_tuned.sysctls(box, [])) == set(ALL_KEYS)
+    # Writing kbytes erases the ratio.
+    assert [one.key for one in _enforcers.enforced(box)] == [key for key in ALL_KEYS if key != RATIO]
 
 
 # ------------------------------------------------------------------ kdump-tools
@@ -376,9 +395,10 @@ def test_ratio_and_kbytes_erase_each_other(key, text, wanted, contradicted):
         assert 'tuned sets %s to %s whenever it starts, which erases %s (' % (key, text, contradicted) in messages[0]
 
 
-def test_what_yields_to_files_contradicts_run_time_only():
-    yields = [one(MEMORY, '1', 'yields')]
-    assert _enforcers.contradictions(yields, {MEMORY: 2}, True) == []
+@pytest.mark.parametrize('how', ['yields', 'reapplies'])
+def test_the_advice_for_what_yields_to_files_is_a_file_that_tuned_reads(how):
+    yields = [one(MEMORY, '1', how)]
+    assert 'sorts last' in _enforcers.contradictions(yields, {MEMORY: 2}, True)[0]
     assert 'persistent: true' in _enforcers.contradictions(yields, {MEMORY: 2}, False)[0]
 
 
@@ -406,4 +426,4 @@ def test_profiles_without_end_are_read_no_further(box):
 def test_variables_that_double_do_not_fill_the_memory(box):
     doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(20))
     tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v20}\n' % doubled)
-    assert len(_tuned.sysctls(box, [])['vm.panic_on_oom'].value) == 4096
+    assert [len(value) for _key, value in found(box)] == [4096]

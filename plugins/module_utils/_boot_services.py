@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a service starts at boot, by its links alone, so that it can be asked of an image too."""
+
+from typing import Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+
+_UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system',
+                 '/usr/lib/systemd/system', '/lib/systemd/system')
+_RUNLEVELS = '/etc/runlevels'  # of OpenRC
+_NOT_AT_BOOT = ('shutdown', 'single', 'nonetwork')
+_RC_FOLDERS = ('/etc/rcS.d', '/etc/rc2.d', '/etc/rc3.d', '/etc/rc5.d')  # of System V init
+
+
+def starts_at_boot(host: Host, name: str, with_systemd: bool, started_by: Tuple[str, ...] = ()) -> bool:
+    """Whether the service is enabled, or one of those that require it is."""
+    if with_systemd:
+        return _has_unit(host, name) and any(_is_wanted(host, one) for one in (name,) + started_by
+                                             if _has_unit(host, one))
+    levels = [level for level in host.folders(_RUNLEVELS) if level not in _NOT_AT_BOOT]
+    if any(host.exists('%s/%s/%s' % (_RUNLEVELS, level, name)) for level in levels):
+        return True
+    return any(link[:1] == 'S' and link.lstrip('S0123456789') == name for folder in _RC_FOLDERS
+               for link in host.names(folder))
+
+
+def _has_unit(host: Host, name: str) -> bool:
+    """Whether there is a unit file that is not masked."""
+    for folder in _UNIT_FOLDERS:
+        path = '%s/%s.service' % (folder, name)
+        info = host.stat(path)
+        if info is not None:
+            return host.real(path) != '/dev/null' and info.st_size > 0
+    return False
+
+
+def _is_wanted(host: Host, name: str) -> bool:
+    """Whether a target or another unit has it in its .wants or .requires."""
+    return any(host.look('%s/%s/%s.service' % (folder, entry, name)) is not None
+               for folder in _UNIT_FOLDERS for entry in host.names(folder)
+               if entry.endswith(('.wants', '.requires')))

@@ -1,0 +1,428 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What TuneD makes of our sysctls when it starts after the boot's loader: machines on disk with a TuneD of a release.
+
+The lab (tests/kernel/test_tuned.py) asks the TuneD of Debian. What Debian does not have yet stands here, with the lines
+of the release that has it.
+"""
+
+import machine
+import pytest
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _enforcers, _helper, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, PANIC_ON_OOM, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+
+PROFILE = '/etc/tuned/ours/tuned.conf'
+UNIT = '/usr/lib/systemd/system/tuned.service'
+WANTED = '/etc/systemd/system/multi-user.target.wants/tuned.service'
+PLUGIN = '/usr/lib/python3/dist-packages/tuned/plugins/plugin_sysctl.py'
+ETC, LIB = '/etc/sysctl.d/50-x.conf', '/usr/lib/sysctl.d/99-x.conf'
+FOREIGN = '[sysctl]\nvm.swappiness=10\n'
+
+# The lines of tuned/plugins/plugin_sysctl.py that tell the releases apart.
+_TWO = 'SYSCTL_CONFIG_DIRS = [ "/run/sysctl.d",\n\t\t"/etc/sysctl.d" ]\n'
+_FIVE = _TWO.replace('.d" ]', '.d",\n\t\t"/usr/local/lib/sysctl.d",\n\t\t"/usr/lib/sysctl.d",\n\t\t"/lib/sysctl.d" ]')
+_DOTS = '\treturn "/proc/sys/%s" % option.replace(".", "/")\n'
+_SWAPPED = '\t\treturn "/proc/sys/%s" % self._cmd.tr(option, "./", "/.")\n'
+_SAME = '\t\treturn self._cmd.write_to_file(path, value, no_error=[errno.ENOENT], ignore_same=True)\n'
+_EXCLUDE = '\t\t\tconsts.CFG_REAPPLY_SYSCTL_EXCLUDE,\n'
+RELEASES = {
+    '2.10': '\t\t\tself._cmd.execute(["sysctl", "--system"])\n',
+    '2.11': _FIVE + _DOTS,
+    '2.20': _TWO + _DOTS,
+    '2.25': _TWO + _SWAPPED + _SAME,
+    '2.27': _TWO + _SWAPPED + _SAME + _EXCLUDE,
+    '2.28': _TWO + _SWAPPED + _SAME + _EXCLUDE + '\t\tsysctl_settings[option] = value\n',
+}
+
+
+@pytest.fixture
+def box(tmp_path):
+    """A machine with an enabled TuneD of Debian 13 whose profile sets none of our sysctls."""
+    one = machine.Machine(tmp_path)
+    install(one, '2.25')
+    one.put(WANTED, '')
+    profile(one, FOREIGN)
+    return one
+
+
+def install(box, release):
+    box.put(UNIT, '[Service]\n')
+    box.put(PLUGIN, RELEASES[release])
+
+
+def profile(box, text, main=''):
+    box.put('/etc/tuned/tuned-main.conf', main)
+    box.put('/etc/tuned/active_profile', 'ours\n')
+    box.put(PROFILE, text)
+
+
+def run_tuned(box):
+    """As a process, which is what the enforcers are found by."""
+    box.put('/proc/50/comm', 'tuned\n')
+    box.put('/proc/50/status', 'Name:\ttuned\nUid:\t0\t0\t0\t0\n')
+    box.put('/proc/50/uid_map', box.get('/proc/self/uid_map'))
+    box.put('/proc/50/cmdline', 'tuned\0')
+
+
+def boot(box, *keys, originals=None):
+    outcome = _boot.simulate(box, _sysctld.loader_of(box), originals)
+    values = tuple(outcome.values[key] for key in keys)
+    return values[0] if len(keys) == 1 else values
+
+
+def cause(box, key):
+    outcome = _boot.simulate(box, _sysctld.loader_of(box))
+    return outcome.causes[key], key in outcome.by_tuned
+
+
+# ------------------------------------------------------------- sysctl.d once more
+
+def test_a_profile_of_foreign_keys_applies_the_files_below_etc_over_those_below_usr(box):
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, '\nvm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 1 and cause(box, MEMORY) == ((ETC, 2), True)
+
+
+def test_a_later_file_below_etc_wins_with_tuned_as_without(box):
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    box.put('/etc/sysctl.d/99-x.conf', 'vm.overcommit_memory=2\n')
+    assert boot(box, MEMORY) == 2
+
+
+def test_sysctl_conf_counts_last_though_systemd_does_not_read_it(box):
+    box.put('/etc/sysctl.d/zz.conf', 'vm.overcommit_memory=2\n')
+    box.put('/etc/sysctl.conf', 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 1 and cause(box, MEMORY) == (('/etc/sysctl.conf', 1), True)
+
+
+def test_of_one_name_the_file_below_run_counts(box):
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    box.put('/run/sysctl.d/50-x.conf', 'vm.overcommit_memory=2\n')
+    assert boot(box, MEMORY) == 2
+
+
+def test_a_mask_below_etc_takes_nothing_from_tuned(box):
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    (box.base / 'etc/sysctl.d/99-x.conf').symlink_to('/dev/null')
+    assert boot(box, MEMORY) == 0
+
+
+@pytest.mark.parametrize('text, value', [
+    ('-vm.overcommit_memory=1\n', 2), ('vm/overcommit_memory=1\n', 2), ('vm.overcommit_*=1\n', 2),
+    ('vm.overcommit_memory\n', 2), ('; vm.overcommit_memory=1\n', 2), ('vm.overcommit_memory=x\n', 2),
+    ('vm.overcommit_memory=1 # one\n', 1), ('vm..overcommit_memory=1\n', 1),
+    ('vm.swappiness=1\rvm.overcommit_memory=1\n', 1),
+])  # fmt: skip
+def test_tuned_reads_lines_by_rules_of_its_own(box, text, value):
+    """systemd takes the later file below /usr/lib in each of these cases."""
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, text)
+    assert boot(box, MEMORY) == value
+
+
+def test_a_hidden_file_is_one_for_tuned_and_none_for_systemd(box):
+    box.put('/etc/sysctl.d/.x.conf', 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 1
+
+
+def test_a_byte_that_is_no_utf_8_ends_what_tuned_reads(box):
+    box.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_memory=1\n')
+    box.put('/etc/sysctl.d/20-b.conf', b'# \xe9\nvm.panic_on_oom=1\n')
+    box.put('/etc/sysctl.d/30-c.conf', 'kernel.panic=5\n')
+    box.put(LIB, 'vm.overcommit_memory=2\nvm.panic_on_oom=2\nkernel.panic=7\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM, PANIC) == (1, 2, 7)
+    install(box, '2.28')
+    assert boot(box, MEMORY, PANIC_ON_OOM, PANIC) == (2, 2, 7)
+
+
+@pytest.mark.parametrize('word', ['0', 'no', 'false', 'off', 'No'])
+def test_reapply_sysctl_can_be_off(box, word):
+    profile(box, FOREIGN, main='reapply_sysctl = %s\n' % word)
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 2
+
+
+@pytest.mark.parametrize('text', [
+    '[vm]\nx=1\n', '[sysctl]\nenabled=0\nvm.swappiness=1\n', '[main]\ninclude=gone\n[sysctl]\n', '',
+])
+def test_without_a_sysctl_section_in_force_nothing_is_applied_again(box, text):
+    profile(box, text)
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 2
+
+
+def test_a_section_without_a_line_applies_the_files_too(box):
+    profile(box, '[sysctl]\n')
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 1
+
+
+@pytest.mark.parametrize('release, values', [
+    # 2.10 runs `sysctl --system`, 2.11 reads all folders itself.
+    ('2.10', (2, 1)), ('2.11', (2, 1)), ('2.20', (1, 1)), ('2.25', (1, 0)), ('2.27', (1, 0)), ('2.28', (1, 0)),
+])
+def test_releases_read_other_folders_and_spellings(box, release, values):
+    install(box, release)
+    box.put(LIB, 'vm.overcommit_memory=2\nvm.panic_on_oom=0\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    box.put('/etc/sysctl.conf', 'vm/panic_on_oom=1\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM) == values
+
+
+@pytest.mark.parametrize('release, pair', [
+    ('2.20', (80, 0)), ('2.25', (80, 0)), ('2.27', (80, 0)), ('2.28', (0, 900000)),
+])
+def test_from_2_28_on_a_name_keeps_the_place_of_its_first_line(box, release, pair):
+    install(box, release)
+    box.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=70\n')
+    box.put('/etc/sysctl.d/20-b.conf', 'vm.overcommit_kbytes=900000\n')
+    box.put('/etc/sysctl.conf', 'vm.overcommit_ratio=80\n')
+    assert boot(box, RATIO, KBYTES) == pair
+
+
+@pytest.mark.parametrize('release, pair', [('2.20', (0, 0)), ('2.25', (0, 900000))])
+def test_from_2_23_on_it_does_not_write_what_is_there(box, release, pair):
+    install(box, release)
+    profile(box, '[sysctl]\nvm.overcommit_ratio=0\n')
+    box.put(LIB, 'vm.overcommit_kbytes=900000\n')
+    assert boot(box, RATIO, KBYTES) == pair
+
+
+@pytest.mark.parametrize('exclude, release, value', [
+    ('vm.overcommit_memory', '2.27', 2), ('net.*, vm.over*', '2.27', 2), ('net.* ; vm.over*', '2.28', 2),
+    ('vm.overcommit_m?mory', '2.27', 2), ('vm.[a-o]*', '2.27', 2), ('VM.*', '2.27', 1),
+    ('vm/overcommit_memory', '2.27', 1),
+    ('overcommit_memory', '2.27', 1), ('', '2.27', 1),
+    ('vm.overcommit_memory', '2.25', 1),  # Debian 13 does not know it
+])  # fmt: skip
+def test_keys_can_be_excluded_from_2_27_on(box, exclude, release, value):
+    install(box, release)
+    profile(box, FOREIGN, main='reapply_sysctl_exclude = %s\n' % exclude)
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == value
+
+
+# ----------------------------------------------------------------- the profile
+
+@pytest.mark.parametrize('text, value', [
+    ('vm.overcommit_memory=1\n', 1), ('vm.overcommit_memory=>1\n', 2), ('vm.overcommit_memory=<1\n', 1),
+    ('vm.overcommit_memory=9\n', 2), ('vm.overcommit_memory=>x\n', 2), ('vm.overcommit_memory=${f:exec:x}\n', None),
+])
+def test_what_the_profile_sets_wins_over_files_below_usr(box, text, value):
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    profile(box, '[sysctl]\n# x\n' + text)
+    assert boot(box, MEMORY) == value
+    assert value == 2 or cause(box, MEMORY) == ((PROFILE, 3), True)
+    box.put(ETC, 'vm.overcommit_memory=0\n')
+    assert boot(box, MEMORY) == 0
+
+
+def test_the_profile_wins_over_all_files_without_reapply_sysctl_or_where_excluded(box):
+    box.put(ETC, 'vm.overcommit_memory=2\nvm.panic_on_oom=2\n')
+    text = '[sysctl]\nvm.overcommit_memory=1\nvm.panic_on_oom=1\n'
+    profile(box, text, main='reapply_sysctl=0\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM) == (1, 1)
+    install(box, '2.27')
+    profile(box, text, main='reapply_sysctl_exclude=vm.over*\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM) == (1, 2)
+    run_tuned(box)
+    assert [(one.key, one.value_text, one.how) for one in _enforcers.enforced(box)] == [
+        (MEMORY, '1', 'sets'), (PANIC_ON_OOM, '2', 'reapplies')]
+
+
+def test_two_sections_follow_each_other_by_priority(box):
+    profile(box, '[b]\ntype=sysctl\npriority=5\nvm.overcommit_memory=2\n[a]\ntype=sysctl\nvm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 2
+
+
+BASE = '/usr/lib/tuned/base/tuned.conf'
+
+
+@pytest.mark.parametrize('drop, values', [
+    ('vm.overcommit_memory', (0, 1, 5)), ('vm.overcommit_memory, vm.panic_on_oom', (0, 0, 5)),
+    ('vm.overcommit_memory ; kernel.panic', (0, 1, 7)), ('vm.*', (1, 1, 5)),
+])
+def test_drop_takes_options_out_of_what_is_included(box, drop, values):
+    box.put(BASE, '[sysctl]\nvm.overcommit_memory=1\nvm.panic_on_oom=1\nkernel.panic=5\n')
+    more = 'kernel.panic=7\n' if 'kernel' in drop else ''
+    profile(box, '[main]\ninclude=base\n[sysctl]\ndrop=%s\n%s' % (drop, more))
+    assert boot(box, MEMORY, PANIC_ON_OOM, PANIC) == values
+
+
+def test_drop_takes_nothing_from_the_section_that_has_it(box):
+    profile(box, '[sysctl]\ndrop=vm.overcommit_memory\nvm.overcommit_memory=1\n')
+    assert boot(box, MEMORY) == 1
+
+
+def uname(box):
+    for name, text in (('ostype', 'Linux'), ('hostname', 'db1'), ('osrelease', '6.12.1-rt'), ('version', '#1 SMP'),
+                       ('arch', 'x86_64')):
+        box.put('/proc/sys/kernel/' + name, text + '\n')
+    box.put('/proc/cpuinfo', 'processor\t: 0\nvendor_id\t: GenuineIntel\n')
+
+
+@pytest.mark.parametrize('line, applies', [
+    ('uname_regex=x86_64', True), ('uname_regex=^Linux db1 6.12.1-rt .1 SMP x86_64$', True),
+    ('uname_regex=aarch64', False),
+    ('cpuinfo_regex=^vendor_id\\s.*Intel$', True), ('cpuinfo_regex=AMD', False), ('uname_regex=X86', False),
+    ('uname_regex=x86_64\ncpuinfo_regex=AMD', False), ('uname_regex=${cpu}', True), ('uname_regex=(', False),
+])  # fmt: skip
+def test_a_section_may_be_meant_for_other_machines(box, line, applies):
+    uname(box)
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\n')
+    profile(box, '[variables]\ncpu=x86\n[sysctl]\n%s\nvm.panic_on_oom=1\n' % line)
+    assert boot(box, MEMORY, PANIC_ON_OOM) == ((1, 1) if applies else (2, 0))
+    run_tuned(box)
+    assert bool(_enforcers.enforced(box)) == applies
+
+
+def test_the_machine_that_a_section_is_meant_for_can_be_told(box):
+    uname(box)
+    profile(box, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n', main='uname_string = aarch64\n')
+    assert boot(box, PANIC_ON_OOM) == 1
+    profile(box, '[sysctl]\ncpuinfo_regex=AMD\nvm.panic_on_oom=1\n', main='cpuinfo_string = AMD\n')
+    assert boot(box, PANIC_ON_OOM) == 1
+
+
+def test_one_wrong_expression_ends_tuned(box):
+    uname(box)
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n[b]\ntype=sysctl\nuname_regex=*\n')
+    assert boot(box, PANIC_ON_OOM) == 0
+
+
+def test_an_included_expression_holds_until_another_one_comes(box):
+    uname(box)
+    box.put(BASE, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n')
+    profile(box, '[main]\ninclude=base\n[sysctl]\nkernel.panic=5\n')
+    assert boot(box, PANIC_ON_OOM, PANIC) == (0, 0)
+    profile(box, '[main]\ninclude=base\n[sysctl]\nuname_regex=x86\nkernel.panic=5\n')
+    assert boot(box, PANIC_ON_OOM, PANIC) == (1, 5)
+
+
+def test_an_image_for_another_machine_is_meant_by_every_section(box):
+    uname(box)
+    profile(box, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n')
+    assert _boot.simulate(box, _sysctld.loader_of(box), here=False).values[PANIC_ON_OOM] == 1
+
+
+# ------------------------------------------------------------- whether it starts
+
+def without(box, path):
+    (box.base / path.lstrip('/')).unlink()
+
+
+def is_applied(box):
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    return boot(box, PANIC_ON_OOM) == 1
+
+
+def test_only_what_is_enabled_starts_at_boot(box):
+    assert is_applied(box)
+    without(box, WANTED)
+    run_tuned(box)
+    assert not is_applied(box)
+    box.put('/usr/lib/systemd/system/graphical.target.wants/tuned.service', '')
+    assert is_applied(box)
+
+
+def test_a_link_to_a_unit_that_is_gone_starts_nothing(box):
+    without(box, WANTED)
+    (box.base / WANTED.lstrip('/')).symlink_to(UNIT)
+    assert is_applied(box)
+    without(box, UNIT)
+    assert not is_applied(box)
+
+
+def test_a_masked_tuned_does_not_start(box):
+    (box.base / 'etc/systemd/system/tuned.service').symlink_to('/dev/null')
+    assert not is_applied(box)
+
+
+def test_tuned_ppd_starts_it_too(box):
+    without(box, WANTED)
+    box.put('/etc/systemd/system/graphical.target.wants/tuned-ppd.service', '')
+    assert not is_applied(box)
+    box.put('/usr/lib/systemd/system/tuned-ppd.service', '[Unit]\nRequires=tuned.service\n')
+    assert is_applied(box)
+
+
+@pytest.mark.parametrize('link, starts', [
+    ('/etc/runlevels/default/tuned', True), ('/etc/runlevels/shutdown/tuned', False), ('/etc/rc2.d/S03tuned', True),
+    ('/etc/rc0.d/K01tuned', False), ('/etc/rc2.d/K01tuned', False), ('/etc/rc2.d/S03tuned-x', False), (WANTED, False),
+])
+def test_other_inits(tmp_path, link, starts):
+    one = machine.Machine(tmp_path, init='other')
+    install(one, '2.25')
+    one.put(link, '')
+    assert is_applied(one) == starts
+
+
+# ------------------------------------------------------------------ the modules
+
+def apply(box, **params):
+    return machine.run(box, 'panic_on_oom', **dict({'policy': 'kill'}, **params))
+
+
+def test_a_file_below_usr_does_not_persist_against_tuned(box):
+    box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
+    ours = '/usr/lib/sysctl.d/zz-oomkit.conf'
+    with pytest.raises(Refusal, match=r'50-x.conf line 1, which TuneD applies when it starts'):
+        apply(box, sysctl_file=ours)
+    assert box.get(ours) is None
+    apply(box)
+    assert boot(box, PANIC_ON_OOM) == 0
+
+
+def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(box):
+    box.put('/etc/sysctl.conf', 'vm.panic_on_oom=1\nkernel.panic=10\n')
+    with pytest.raises(Refusal, match='sysctl.conf line 1, which TuneD applies'):
+        apply(box)
+    apply(box, conflicts='take_over')
+    assert boot(box, PANIC_ON_OOM) == 0 and 'oomkit' in box.get('/etc/sysctl.conf')
+    machine.run(box, 'panic_on_oom', state='absent')
+    assert box.get('/etc/sysctl.conf') == 'vm.panic_on_oom=1\nkernel.panic=10\n'
+
+
+def test_take_over_changes_no_profile(box):
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n', main='reapply_sysctl=0\n')
+    with pytest.raises(Refusal, match='of sysctl.d only, but .* Change the profile'):
+        apply(box, conflicts='take_over')
+    assert box.get(PROFILE) == '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n'
+
+
+def test_what_tuned_applies_again_undoes_a_change_of_run_time_only(box):
+    run_tuned(box)
+    box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
+    warning, = apply(box, persistent=False)['warnings']
+    assert 'tuned sets it to 1 whenever it starts (%s)' % ETC in warning and 'persistent: true' in warning
+    without(box, ETC)
+    assert apply(box)['warnings'] == []
+
+
+def test_a_tuned_that_runs_without_being_enabled_is_warned_of(box):
+    without(box, WANTED)
+    run_tuned(box)
+    box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
+    warning, = apply(box, sysctl_file='/usr/lib/sysctl.d/zz-oomkit.conf')['warnings']
+    assert 'tuned sets it to 1 whenever it starts (%s)' % ETC in warning
+    assert 'in /etc/sysctl.d that sorts last' in warning
+
+
+def test_an_expression_that_takes_for_ever_does_not_keep_anybody_waiting(box, monkeypatch):
+    uname(box)
+    profile(box, '[sysctl]\nuname_regex=^(([^!])+)+!$\nvm.panic_on_oom=1\n')
+    monkeypatch.setattr(_helper, 'DEADLINE_S', 1)
+    box.helper = _helper.Helper({'host': box})
+    try:
+        outcome = box.call(_boot.simulate, box, _sysctld.loader_of(box))
+        assert outcome.values[PANIC_ON_OOM] == 0
+        assert box.unread() == ['/etc/tuned/ours is skipped because it does not answer']
+    finally:
+        box.helper.close()
