@@ -28,7 +28,7 @@ try:
 except ImportError:  # left out of some small installations
     ctypes = None
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _signals, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import (
     WATCHDOG,
     Pending,

@@ -167,7 +167,7 @@ class Fleet:
                 record.status = FAILED
             elif record.seen:
                 record.status, record.message = OK, ''
-            else:
+            elif record.status == FAILED:
                 record.status = NO_FACTS
 
     def worst_first(self) -> list[Record]:

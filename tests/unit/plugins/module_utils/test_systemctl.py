@@ -1,13 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What systemctl answers arrives whole, through AnsibleModule.run_command; a script stands for systemctl."""
-
-import selectors
-import time
+"""What systemctl answers arrives whole; a script stands for systemctl."""
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from services_machine import ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -21,26 +16,10 @@ def manager(tmp_path, monkeypatch):
         program = tmp_path / 'systemctl'
         program.write_text('#!/bin/sh\n' + script)
         program.chmod(0o755)
-        return Manager(module.run_command)
+        return Manager()
 
     monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
-    with patch_module_args({}):
-        module = AnsibleModule(argument_spec={})
     return with_script
-
-
-def test_what_comes_between_a_look_and_the_end_is_not_missed(manager, monkeypatch):
-    select = selectors.PollSelector.select
-
-    def stalled(self, timeout=None):
-        """As where the kernel is short of memory: found nothing, and then had to wait for a page of its own."""
-        found = select(self, timeout)
-        time.sleep(0 if found else 0.6)
-        return found
-
-    monkeypatch.setattr(selectors.PollSelector, 'select', stalled)
-    slow = manager('sleep 1.2; echo Id=a.service; echo MainPID=7')
-    assert slow.show(['a.service']) == [{'Id': 'a.service', 'MainPID': '7'}]
 
 
 def test_much_of_both_outputs(manager):

@@ -121,11 +121,13 @@ def test_settled_as_ansible_counts():
     fleet.lose('gone', UNREACHABLE, 'no route')
     fleet.lose('ignored', UNREACHABLE, 'no route, ignored')
     fleet.lose('skipped', NO_FACTS, 'skipped')
+    fleet.lose('tolerated', FAILED, 'ignore_errors, before any facts')
     fleet.settle({'failed': 1}, {'gone': 1})
     counts = fleet.counts()
-    assert counts.statuses == {OK: 3, FAILED: 1, UNREACHABLE: 2, NO_FACTS: 1}
-    assert (counts.hosts, counts.seen) == (7, 4)
-    assert [record.host for record in fleet.silent()] == ['gone', 'ignored', 'skipped']
+    assert counts.statuses == {OK: 3, FAILED: 1, UNREACHABLE: 2, NO_FACTS: 2}
+    assert (counts.hosts, counts.seen) == (8, 4)
+    assert [record.host for record in fleet.silent()] == ['gone', 'ignored', 'skipped', 'tolerated']
+    assert fleet.record('tolerated').message == 'ignore_errors, before any facts'
     assert fleet.record('rescued').message == '' and fleet.record('failed').message == 'was not'
 
 

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals: masks and handlers are restored, and children start with default handlers and an empty mask."""
+
+import os
+import signal
+
+import pytest
+import test_ending
+from services_machine import ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _calibrate, _ending, _programs, _undo
+from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+
+
+@pytest.fixture
+def started_so():
+    """This process as somebody may start Ansible: SIGTERM blocked, SIGHUP and SIGCHLD ignored."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGCHLD)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def own_status():
+    """Of the process that reads it."""
+    with open('/proc/self/status') as stream:
+        return stream.read()
+
+
+def masks(status):
+    """Blocked and ignored signals. The C library keeps 32 and 33 to itself."""
+    rows = dict(line.split(':', 1) for line in status.splitlines())
+    return [int(rows[name], 16) & 0x7fffffff for name in ('SigBlk', 'SigIgn')]
+
+
+@pytest.mark.parametrize('error', [None, OSError, KeyboardInterrupt])
+def test_the_mask_is_what_it_was(started_so, error):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        with _undo.undone_on_failure():
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            if error:
+                raise error
+    except (_undo.ApplyError, KeyboardInterrupt):
+        assert error
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    assert signal.SIGTERM in before
+
+
+def test_the_handler_is_what_it_was(started_so):
+    seen = []
+
+    def work(_host):
+        seen.append(signal.getsignal(signal.SIGCHLD))
+        raise OSError(5, 'stop here')
+
+    with pytest.raises(test_ending.Failed):
+        _ending.end_with(test_ending.Module(), work)
+    assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+
+
+@pytest.mark.parametrize('way', ['_spawn', '_fork'])
+def test_programs_inherit_neither_mask_nor_ignored_signals(started_so, monkeypatch, way):
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if way == '_fork':
+        monkeypatch.delattr(os, 'posix_spawn')
+    with _undo.undone_on_failure():
+        code, out, errors = _programs.run(['cat', '/proc/self/status'])
+    assert (code, masks(out.decode()), errors) == (0, [0, 0], b'')
+    assert _programs.run(['sh', '-c', 'echo $LC_ALL; echo no >&2; exit 3']) == (3, b'C\n', b'no\n')
+    assert _programs.run(['sh', '-c', 'kill -9 $$']) == (-9, b'', b'')
+    with pytest.raises(FileNotFoundError):
+        _programs.run(['no-such-program-of-oomkit'])
+
+
+def test_the_helper_inherits_neither_mask_nor_ignored_signals(started_so):
+    host = Host()
+    with _undo.undone_on_failure():
+        helper = Helper({'host': host})
+        assert masks(helper.call(own_status)) == [0, 0]
+        helper.close()
+
+
+# ------------------------------------------------------------------- short of memory
+
+@pytest.fixture
+def forks(monkeypatch):
+    """The calls of fork(2), of which each fails."""
+    calls = []
+
+    def fork():
+        calls.append('fork')
+        raise OSError(12, 'Cannot allocate memory')
+
+    monkeypatch.setattr(os, 'fork', fork)
+    return calls
+
+
+@pytest.mark.parametrize('available_kb, tried', [(100_000, []), (0, []), (1_000_000, ['fork'])])
+def test_no_child_takes_memory_where_there_is_little(tmp_path, forks, available_kb, tried):
+    machine = ServiceMachine(tmp_path)
+    machine.put('/proc/meminfo', f'MemTotal: 4000000 kB\nMemAvailable: {available_kb} kB\n')
+    with Processes(machine) as processes:
+        assert _calibrate.counted_by(machine, processes, 1_000_000) is None
+    assert forks == tried
+
+
+@pytest.mark.skipif(not hasattr(os, 'posix_spawn'), reason='Python 3.6 and 3.7 can only fork')
+def test_systemctl_is_started_without_a_copy_of_this_process(forks):
+    assert _programs.run(['true']) == (0, b'', b'') and forks == []
