@@ -155,10 +155,11 @@ def victim(kind, path, words, number, out):
     if 'subuids' in words:
         os.setgid(number + 1)
         os.setuid(number + 1)
-    LIBC.prctl(PR_SET_DUMPABLE, int('nodump' not in words), 0, 0, 0)
+    LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # after setuid(2), so that its files below /proc are its own
     os.set_inheritable(out, False)
     write('/proc/self/comm', 'stuck')
     write('/proc/self/oom_score_adj', str(SCORE_ADJ))
+    LIBC.prctl(PR_SET_DUMPABLE, int('nodump' not in words), 0, 0, 0)
     KINDS[kind](path, lambda pid=0: os.write(out, b'%d\n' % (pid or os.getpid())))
 
 
