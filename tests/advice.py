@@ -3,7 +3,8 @@
 """Which options the messages of modules name, and whether each module that can say a message has them.
 
 A module can say the texts of what it uses in the files that it imports, directly or not, at the top or later. What it
-uses is found by name: whatever is defined under a name that the code it uses mentions. A text names an option where it has ``option: value`` of any module of the collection, with a value that an option of that name takes.
+uses is found by name: whatever is defined under a name that the code it uses mentions. A text names an option where it
+has ``option: value`` of any module of the collection, with a value that an option of that name takes.
 """
 
 import ast

@@ -6,14 +6,13 @@
 
 from typing import Dict
 
-
 # For whoever drives the modules: why it was refused, where another way of going on depends on it.
 CONTAINER = 'container'  # the sysctls belong to the host, and this is a container (or /proc/sys is read-only)
 OTHER = 'other'
 
 
 # Why advice is needed that differs by module.
-NO_SERVICE, NO_UNIT_FILES, NO_SYSTEMD, NO_POLICY = 'no service', 'no unit files', 'no systemd', 'no policy'
+NO_SERVICE, NO_UNIT_FILES, NO_SYSTEMD, NO_POLICY = 'service', 'unit_files', 'systemd', 'policy'
 
 
 class Refusal(Exception):
