@@ -221,7 +221,7 @@ def test_an_unknown_service_gets_advice_that_this_module_can_take(machine, param
     with pytest.raises(Refusal) as caught:
         run(machine, **params)
     assert str(caught.value) == (
-        'There is no such service on this machine: sever. Correct the name, or leave the service out.')
+        'There is no such service on this machine: sever.service. Correct the name, or leave the service out.')
 
 
 def test_a_systemd_that_does_not_answer_is_told_instead_of_leaving_a_victim_alone(machine):

@@ -529,7 +529,7 @@ def test_a_policy_is_skipped_without_systemd_where_it_may_be_missing(redis, miss
              {'name': 'postgresql@', 'score_adj': -9, 'oom_policy': 'continue', 'missing': 'ignore'}]
     warnings = redis.run(services=items)['warnings']
     assert [text for text in warnings if 'oom_policy' in text] == [
-        'redis: oom_policy is a setting of systemd, and the init here is unknown, so that it is not set']
+        'redis: oom_policy is a setting of systemd, and the init here is other, so that it is not set']
     assert scores(redis) == [0, 0, 0, 7, 7]
 
 
