@@ -176,7 +176,10 @@ def restore_score_adj(host: Host, one: Seen, value: int) -> None:
 
 def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
     why = exc.strerror
-    if exc.errno in (errno.EACCES, errno.EPERM):
+    if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
+        # Raising takes no capability, but only its owner may open the file for writing (proc_pid_oom_score_adj(5)).
+        why += '; the process is not of this user: run the task as root (become: true)'
+    elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
                 'inside a container without that capability')
     return '%s: oom_score_adj of process %d (%s) was to become %d and is %d: %s' % (

@@ -18,7 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Se
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import NO_POLICY, NeedsAdvice, Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Wish
 
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
@@ -79,13 +79,12 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
         if name in seen:
             raise ConvertError('%s is named twice; name it once' % name)
         seen.add(name)
-        if wish.oom_policy is not None:
-            raise Refusal('%s: oom_policy is a setting of systemd, and the init here is %s. Leave it out.'
-                          % (name, situation.init))
         main = _main_process(plan, name)
         if main is None and not any(situation.host.exists(path % name) for path in _SCRIPTS):
             missing.append(wish)
-        else:
+            continue
+        wish = _without_policy(plan, wish, name)
+        if wish.score_adj is not None or plan.request.absent:
             plan.services.append(_service(plan, wish, name, main))
     if plan.request.exclusive:
         for name in sorted(_all_ours(situation) - seen):
@@ -93,6 +92,17 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
             plan.services.append(_service(plan, wish, name, _main_process(plan, name), listed=False))
     _plan_record(plan)
     return missing
+
+
+def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
+    """The request without oom_policy. Raises Refusal where it must not be missing."""
+    if wish.oom_policy is None:
+        return wish
+    text = '%s: oom_policy is a setting of systemd, and the init here is %s' % (name, plan.situation.init)
+    if (wish.missing or plan.request.missing) == 'fail':
+        raise NeedsAdvice(text, NO_POLICY)
+    plan.warnings.append(text + ', so that it is not set')
+    return wish._replace(oom_policy=None)
 
 
 def _all_ours(situation: Any) -> Set[str]:

@@ -4,11 +4,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one error that ends a run before anything is touched."""
 
+from typing import Dict
 
 # For whoever drives the modules: why it was refused, where another way of going on depends on it.
 CONTAINER = 'container'  # the sysctls belong to the host, and this is a container
 NOT_WRITABLE = 'not_writable'  # this is a host, and root may not write the sysctls
 OTHER = 'other'
+
+
+# Why advice is needed that differs by module.
+NO_SERVICE, NO_UNIT_FILES, NO_SYSTEMD, NO_POLICY = 'service', 'unit_files', 'systemd', 'policy'
 
 
 class Refusal(Exception):
@@ -20,3 +25,18 @@ class Refusal(Exception):
     def __init__(self, message: str, code: str = OTHER) -> None:
         super(Refusal, self).__init__(message)
         self.code = code
+
+
+class NeedsAdvice(Refusal):
+    """A refusal without advice, of code that several modules share: each module adds what its user can do.
+
+    ``cause`` is one of the constants above.
+    """
+
+    def __init__(self, message: str, cause: str = '') -> None:
+        super(NeedsAdvice, self).__init__(message)
+        self.cause = cause
+
+    def advised(self, advice: Dict[str, str]) -> Refusal:
+        """The whole refusal, with the advice for its cause."""
+        return Refusal('%s. %s' % (self, advice[self.cause]))

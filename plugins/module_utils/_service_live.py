@@ -15,7 +15,13 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
 from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED, MAIN, Given, Target
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import (
+    NO_SERVICE,
+    NO_SYSTEMD,
+    NO_UNIT_FILES,
+    NeedsAdvice,
+    Refusal,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     OomGroup,
     Request,
@@ -95,11 +101,10 @@ def _check_init(situation: Situation, request: Request) -> None:
     if situation.init == 'openrc' and request.persistent:
         return
     if situation.init == 'systemd' or not request.runtime:
-        raise Refusal('There is no systemd here whose unit files could be written (init: %s). Use runtime: true to set '
-                      'running processes only.' % situation.init)
+        raise NeedsAdvice('There is no systemd here whose unit files could be written (init: %s)' % situation.init,
+                          NO_UNIT_FILES)
     if situation.has_unit_files() and not situation.host.exists('/proc/1/stat'):
-        raise Refusal('systemd does not run here (a chroot or an image?), so no service runs either. Use runtime: '
-                      'false to write the drop-ins only.')
+        raise NeedsAdvice('systemd does not run here (a chroot or an image?), so no service runs either', NO_SYSTEMD)
 
 
 # ---------------------------------------------------------------------- resolve
@@ -148,8 +153,7 @@ def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
             wish.asked + (' (is %s meant?)' % ' or '.join(near) if near else ''))
     text = 'There is no such service on this machine: %s'
     if 'fail' in texts:
-        raise Refusal((text + '. Nothing was changed. Correct the name, or use missing: warn or ignore.')
-                      % ', '.join(texts['fail']))
+        raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
     if 'warn' in texts:
         plan.warnings.append(text % ', '.join(texts['warn']))
 

@@ -23,7 +23,14 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, LeftAlone, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import (
+    NO_POLICY,
+    NO_SERVICE,
+    NO_SYSTEMD,
+    NO_UNIT_FILES,
+    NeedsAdvice,
+    Refusal,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import (
     apply_plan,
     put_record,
@@ -62,6 +69,16 @@ def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wish
         return make_plan(Situation(host, manager), request, wishes)
     except ManagerError as exc:
         raise Refusal('%s. Nothing was changed.' % exc) from exc
+    except NeedsAdvice as exc:
+        raise exc.advised(_ADVICE) from exc
+
+
+_ADVICE = {
+    NO_SERVICE: 'Nothing was changed. Correct the name, or use missing: warn or ignore.',
+    NO_UNIT_FILES: 'Use runtime: true to set running processes only.',
+    NO_SYSTEMD: 'Use runtime: false to write the drop-ins only.',
+    NO_POLICY: 'Nothing was changed. Leave it out, or use missing: warn to go without it.',
+}
 
 
 # ---------------------------------------------------------------------- options

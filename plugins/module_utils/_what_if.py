@@ -14,8 +14,14 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import INHERITED
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_live import make_live_plan
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import (
+    NO_SERVICE,
+    NO_SYSTEMD,
+    NO_UNIT_FILES,
+    NeedsAdvice,
+    Refusal,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import LivePlan, make_live_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Request, Situation, Wish
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, WhatIf
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Snapshot
@@ -52,7 +58,21 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
 
 def _planned(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> Dict[int, int]:
     """As the module would with its defaults, but live only; nothing is dangerous, since nothing is done."""
-    return make_live_plan(Situation(host, manager), REQUEST, wishes).score_adj()
+    return _live_plan(host, manager, wishes).score_adj()
+
+
+def _live_plan(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> LivePlan:
+    try:
+        return make_live_plan(Situation(host, manager), REQUEST, wishes)
+    except NeedsAdvice as exc:
+        raise exc.advised(_ADVICE) from exc
+
+
+_ADVICE = {
+    NO_SERVICE: 'Correct the name, or leave the service out.',
+    NO_UNIT_FILES: 'Name processes by their pid.',
+    NO_SYSTEMD: 'Name processes by their pid.',
+}
 
 
 def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
@@ -71,7 +91,7 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     """The process that grows: of a service the one that holds most. Raises Refusal."""
     if subject.kind == 'pid':
         return _pids(host, processes, subject)[0]
-    plan = make_live_plan(Situation(host, manager), REQUEST, [Wish(subject.value, subject.value, 0, None, None)])
+    plan = _live_plan(host, manager, [Wish(subject.value, subject.value, 0, None, None)])
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:

@@ -126,6 +126,8 @@ options:
   missing:
     description:
       - What to do about a service that is not on the machine, or a O(process) that matches nothing.
+      - Also what to do about O(oom_policy) where the init is not systemd. With V(warn) and V(ignore) the module sets
+        O(score_adj) alone and warns.
     type: str
     choices: [fail, warn, ignore]
     default: fail

@@ -5,6 +5,7 @@
 import re
 
 import pytest
+from advice import wrong_advice
 from refusals import (
     DRAWING,
     GUIDE,
@@ -106,6 +107,26 @@ def test_the_table_of_contents_has_every_section(guide):
 def test_what_is_left_out_is_there(checkout, texts):
     assert set(NOT_MESSAGES) <= {text.text for text in texts}
     assert {path.name for path in (checkout / 'plugins/plugin_utils').glob('*.py')} >= DRAWING
+
+
+def test_a_module_advises_only_what_it_has(checkout):
+    """By the files that it imports: what several modules share gives no advice that one of them cannot follow."""
+    assert wrong_advice(checkout / 'plugins') == []
+
+
+def test_advice_that_cannot_be_followed_is_found(tmp_path):
+    (tmp_path / 'modules').mkdir()
+    (tmp_path / 'module_utils').mkdir()
+    for name, options in (('one', 'missing: {type: str, choices: [fail, warn]}'), ('two', 'force: {type: bool}')):
+        (tmp_path / 'modules' / (name + '.py')).write_text(
+            f"DOCUMENTATION = 'options: {{{options}}}'\n"
+            'from ansible_collections.oomkit.linux.plugins.module_utils import _shared\n_shared.find()\n')
+    (tmp_path / 'module_utils/_shared.py').write_text(
+        "TEXT = 'There is none. Use missing: warn, or force: 7.'\n"
+        'def find():\n    raise ValueError(TEXT)\n'
+        "def unused():\n    raise ValueError('Use missing: fail')\n")
+    wrong, = wrong_advice(tmp_path)
+    assert wrong.startswith('two has no missing: warn, which it can advise (_shared.py:1: There is none.')
 
 
 # ------------------------------------------------------- the rule itself, on made-up code

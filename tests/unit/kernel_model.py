@@ -168,7 +168,7 @@ def load_procps(root):
             if setting and not setting[0].startswith((' ', '\t')) and as_path(setting[0].strip()):
                 settings.append((setting[0].strip(), setting[1]))
     # Compared as spelled, with slashes: ``vm//x`` keeps no glob off vm/x.
-    spelled = {key if '/' in key and '.' not in key.split('/')[0] else key.replace('.', '/') for key, _value in settings}
+    spelled = {key if '.' not in key.split('/')[0] else key.replace('.', '/') for key, _value in settings}
     for key, value in settings:
         path = as_path(key)
         found = expand(root / 'proc/sys', path) if is_pattern(path) else []

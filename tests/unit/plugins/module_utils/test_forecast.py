@@ -215,6 +215,15 @@ def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
     assert run(None, snapshot=result['snapshot'])['notes'] == result['notes']
 
 
+@pytest.mark.parametrize('params', [{'score_adj': [{'service': 'sever', 'value': 5}]},
+                                    {'growing': {'service': 'sever', 'size': '1G'}}])
+def test_an_unknown_service_gets_advice_that_this_module_can_take(machine, params):
+    with pytest.raises(Refusal) as caught:
+        run(machine, **params)
+    assert str(caught.value) == (
+        'There is no such service on this machine: sever.service. Correct the name, or leave the service out.')
+
+
 def test_a_systemd_that_does_not_answer_is_told_instead_of_leaving_a_victim_alone(machine):
     def fail(*_args, **_options):
         return 1, b'', b'Failed to connect to bus\n'

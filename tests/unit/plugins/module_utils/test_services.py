@@ -20,6 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _undo,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
 
@@ -519,6 +520,34 @@ def redis(tmp_path):
 
 def scores(machine):
     return [machine.adj(pid) for pid in (1, 50, 51, 60, 61)]
+
+
+@pytest.mark.parametrize('missing', ['warn', 'ignore'])
+def test_a_policy_is_skipped_without_systemd_where_it_may_be_missing(redis, missing):
+    """As the profiles of the role ask for it; a service that is not there needs no warning."""
+    items = [{'name': 'redis', 'score_adj': 7, 'oom_policy': 'continue', 'missing': missing},
+             {'name': 'postgresql@', 'score_adj': -9, 'oom_policy': 'continue', 'missing': 'ignore'}]
+    warnings = redis.run(services=items)['warnings']
+    assert [text for text in warnings if 'oom_policy' in text] == [
+        'redis: oom_policy is a setting of systemd, and the init here is other, so that it is not set']
+    assert scores(redis) == [0, 0, 0, 7, 7]
+
+
+def test_a_policy_is_refused_without_systemd_with_advice_that_can_be_followed(redis):
+    with pytest.raises(Refusal, match='Nothing was changed. Leave it out, or use missing: warn to go without it'):
+        redis.run(services=[{'name': 'redis', 'score_adj': 7, 'oom_policy': 'kill'}])
+    assert scores(redis) == [0] * 5
+
+
+@pytest.mark.parametrize('value, said, unsaid', [
+    (7, 'the process is not of this user: run the task as root (become: true)', 'CAP_SYS_RESOURCE'),
+    (-7, 'lowering oom_score_adj needs CAP_SYS_RESOURCE', 'not of this user'),
+])
+@pytest.mark.parametrize('number', [errno.EACCES, errno.EPERM])
+def test_why_a_process_could_not_be_set(number, value, said, unsaid):
+    one = Seen(60, 1, 5, b'redis', 0)
+    text = _live._explain('redis', one, value, OSError(number, os.strerror(number)))
+    assert said in text and unsaid not in text
 
 
 def test_a_pid_file_of_the_service_names_a_process_of_the_service(redis):
