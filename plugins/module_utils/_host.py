@@ -274,7 +274,8 @@ def _kernel_content(path: str) -> bytes:
     try:
         return _read_all(fd, os.fstat(fd))
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # close(2) closes whatever it says, and all is read
+            os.close(fd)
 
 
 def _content(path: str) -> bytes:
