@@ -11,7 +11,7 @@ Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in 
 import errno
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
@@ -339,6 +339,13 @@ class UnitFiles(object):
         for path in [unit.fragment] + self.drop_ins(unit):
             _read_into(causes, self.read(path), path)
         return causes
+
+    def service_assignments(self, unit: Unit) -> Iterator[Tuple[str, Assignment]]:
+        """All that the unit's files assign in [Service], each with its file, in the order of systemd."""
+        for path in ([unit.fragment] if unit.fragment else []) + self.drop_ins(unit):
+            for one in parse(self.read(path)):
+                if one.section == 'Service':
+                    yield path, one
 
     def default_score_adj(self) -> Cause:
         """What a service gets that sets nothing: DefaultOOMScoreAdjust= of the manager, else PID 1's own value."""
