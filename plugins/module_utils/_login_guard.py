@@ -2,41 +2,96 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What starts login sessions, or whatever else users run: all of that inherits its oom_score_adj.
+"""What starts login sessions, or whatever else users run, by its name: all of that inherits its oom_score_adj.
 
-By the name of the unit, by the name of the process, or because login sessions descend from it. A host may call the
-units of its login servers as it likes, so their processes are looked at too. Sources: units of OpenSSH, systemd
-(systemd-ssh-generator(8), user@.service(5)), and of the display managers of Debian, Fedora, openSUSE and Arch.
+Names only help. _session_units and _session_scan know such a service by what it is. Sources: units of OpenSSH, systemd
+(systemd-ssh-generator(8), user@.service(5)), of the display managers of Debian, Fedora, openSUSE and Arch, and of
+container runtimes and job runners.
 """
 
+import os
 import re
-from typing import Dict, List, Optional, Set, Tuple
+from typing import List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import all_paths, find_unit
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, pids, read_init_cgroup
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, read_init_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
 
 _LOGIN = re.compile(r'''(?:
     (?: sshd?(?:-vsock|-unix-local)? | opensshd? | openssh-server | dropbear | tinysshd? | telnetd? )(?:@.*)?
     | (?: serial-|container-)?getty@.* | autovt@.* | a?getty[.-].+ | console-getty
     | display-manager | gdm3? | lightdm | sddm | lxdm | xdm | wdm | kdm | slim | nodm | greetd | ly(?:@.*)?
-    | xrdp-sesman | (?:openbsd-|x)?inetd
+    | plasmalogin | mdm | emptty | lemurs | cosmic-greeter | cage@.*
+    | xrdp | xrdp-sesman | (?:openbsd-|x)?inetd
+    | teleport | (?:snap\.amazon-ssm-agent\.)?amazon-ssm-agent | tailscaled | cockpit(?:-.+)? | shellinabox | ttyd
     )\.service\Z''', re.VERBOSE)
 # All that a user runs, or all jobs of users.
 _OF_USERS = re.compile(r'(?:user@.*|crond?|cronie|fcron|atd)\.service\Z')
+# What runs containers, machines or jobs of others.
+_FOR_OTHERS = re.compile(r'''(?:
+    containerd | docker | cri-docker | cri-o | crio | podman | kubelet | k3s(?:-agent)? | k0s(?:controller|worker)
+    | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incus | libvirtd | virt(?:qemu|lxc)d
+    | systemd-nspawn@.* | snap\.(?:docker|lxd|microk8s)\..*
+    | gitlab-runner | jenkins(?:-agent|-slave)?(?:@.*)? | actions\.runner\..* | (?:act|forgejo)[-_]runner
+    | buildkite-agent(?:@.*)? | teamcity-agent | drone-runner.* | woodpecker-agent | slurmd | condor | pbs(?:_mom)?
+    )\.service\Z''', re.VERBOSE)
 _INIT = 1
 # By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
 _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd', b'login', b'getty', b'agetty',
                 b'mingetty', b'systemd', b'systemd-logind', b'(sd-pam)', b'gdm', b'gdm3', b'gdm-session-wor',
                 b'lightdm', b'sddm', b'sddm-helper', b'lxdm', b'xdm', b'wdm', b'kdm', b'slim', b'nodm', b'greetd',
-                b'xrdp-sesman', b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'cron', b'crond', b'fcron', b'atd')
+                b'xrdp', b'xrdp-sesman', b'teleport', b'amazon-ssm-agen', b'ssm-agent-worke', b'ssm-session-wor',
+                b'tailscaled', b'cockpit-tls', b'cockpit-session', b'shellinaboxd', b'ttyd', b'plasmalogin',
+                b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'cron', b'crond', b'fcron', b'atd')
+_NAMES_FOR_OTHERS = (
+    b'containerd', b'containerd-shim', b'dockerd', b'cri-dockerd', b'crio', b'podman', b'conmon', b'kubelet', b'k3s',
+    b'k3s-server', b'k3s-agent', b'rke2', b'lxd', b'incusd', b'libvirtd', b'virtqemud', b'virtlxcd', b'systemd-nspawn',
+    b'buildkitd', b'nomad', b'gitlab-runner', b'Runner.Listener', b'act_runner', b'forgejo-runner', b'buildkite-agent',
+    b'slurmd', b'condor_master', b'pbs_mom')
 OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
 
 
-def is_login_unit(unit: str) -> bool:
-    """Whether what a unit of this name starts is what users run."""
-    return bool(_LOGIN.match(unit) or _OF_USERS.match(unit))
+_DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
+_NOBODY = 65534
+
+_BY_NAME, _BY_PROGRAM = 'known by name', 'it runs %s'
+# ``is_login``: it starts login sessions or jobs of users; else it runs programs of others.
+Evidence = NamedTuple('Evidence', [('is_login', bool), ('reason', str)])
+
+
+def known_unit(unit: str) -> Optional[Evidence]:
+    """What the name of a unit shows; None for nothing."""
+    if _LOGIN.match(unit) or _OF_USERS.match(unit):
+        return Evidence(True, _BY_NAME)
+    return Evidence(False, _BY_NAME) if _FOR_OTHERS.match(unit) else None
+
+
+def known_program(name: bytes) -> Optional[Evidence]:
+    """What the name of a program shows, of which the kernel keeps 15 bytes; None for nothing."""
+    if name in _LOGIN_NAMES:
+        return Evidence(True, _BY_PROGRAM % to_text(name))
+    return Evidence(False, _BY_PROGRAM % to_text(name)) if name in _NAMES_FOR_OTHERS else None
+
+
+def known_process(host: Host, pid: int) -> Optional[Evidence]:
+    """What the name and the unit of a process show; None for nothing."""
+    with Held(host, pid) as held:
+        name = (held.read('comm') or b'')[:-1]
+        return known_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
+
+
+def is_session(cgroup: bytes) -> bool:
+    """Whether this is the cgroup of a login session."""
+    return _SESSION.match(cgroup) is not None
+
+
+def is_of_login_user(uid: int) -> bool:
+    """Whether this is another user than ours, and no system account."""
+    if uid in (os.geteuid(), _NOBODY):
+        return False
+    return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def cgroups_of(held: Held, init: Optional[bytes] = None) -> List[bytes]:
@@ -50,36 +105,3 @@ def starts_logins(held: Held) -> bool:
         return True
     unit = find_unit(held.read('cgroup') or b'', read_init_cgroup(held.host))
     return unit is not None and bool(_LOGIN.match(to_text(unit)))
-
-
-def login_processes(host: Host, found: List[Seen]) -> List[Seen]:
-    """Those that start login sessions, by what they are or by what they have started."""
-    if not found:
-        return []
-    parents = _parents_of_sessions(host)
-    return [one for one in found if one.pid in parents or _starts_logins(host, one.pid)]
-
-
-def _starts_logins(host: Host, pid: int) -> bool:
-    with Held(host, pid) as held:
-        return starts_logins(held)
-
-
-def _parents_of_sessions(host: Host) -> Set[int]:
-    """The processes outside of login sessions that sessions descend from."""
-    tree: Dict[int, Tuple[int, bool]] = {}
-    init = read_init_cgroup(host)
-    for pid in pids(host):
-        with Held(host, pid) as held:
-            seen, in_session = held.look(), any(map(_SESSION.match, cgroups_of(held, init)))
-        if seen is not None:
-            tree[pid] = (seen.parent, in_session)
-    found: Set[int] = set()
-    passed: Set[int] = set()
-    for pid in [one for one in tree if tree[one][1]]:
-        while pid in tree and pid not in passed:
-            passed.add(pid)
-            if not tree[pid][1]:
-                found.add(pid)
-            pid = tree[pid][0]
-    return found

@@ -19,20 +19,17 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
     OF_USER,
     cgroups_of,
-    login_processes,
+    is_of_login_user,
     starts_logins,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import (
     NEVER_KILLED,
     warn_of_consumers,
 )
-
-_DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
-_NOBODY = 65534
+from ansible_collections.oomkit.linux.plugins.module_utils._session_scan import SessionScan
 
 Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool), ('force', bool)])
 
@@ -60,14 +57,7 @@ def login_uid(held: Held) -> Optional[int]:
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
     uids += [int(match.group(1)) for match in map(OF_USER.match, cgroups_of(held)) if match]
-    return next((uid for uid in uids if _logs_in(uid)), None)
-
-
-def _logs_in(uid: int) -> bool:
-    """Whether this is another user than ours, and no system account."""
-    if uid in (os.geteuid(), _NOBODY):
-        return False
-    return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
+    return next((uid for uid in uids if is_of_login_user(uid)), None)
 
 
 def guarded(group: Group, asked: Asked) -> Group:
@@ -104,11 +94,16 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
 
 def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
     # Who is not root sets processes of his own only, and nobody else's login descends from those.
-    logins = login_processes(host, found) if os.geteuid() == 0 else []
-    if not logins:
+    scan = SessionScan(host, [one.pid for one in found]) if os.geteuid() == 0 else None
+    known = [(one, scan.evidence([one.pid], one.pid)) for one in found] if scan else []
+    sure = [(one, evidence) for one, evidence in known if evidence is not None]
+    if not sure:
         return []
-    login = logins[0]
-    who = 'process %d (%s)' % (login.pid, harmless(login.name))
+    first, evidence = next((pair for pair in sure if pair[1].is_login), sure[0])
+    who = 'process %d (%s), %s' % (first.pid, harmless(first.name), evidence.reason)
+    if not evidence.is_login:
+        return ['%s at %d: what it runs for others inherits this from %s, unless it sets a value of its own for them'
+                % (harmless(asked.label), asked.value, who)]
     if asked.value == NEVER_KILLED and not asked.force:
         raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that the kernel '
                       'could kill no process of any user. Choose other processes, or set force: true. Nothing was '

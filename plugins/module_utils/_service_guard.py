@@ -8,16 +8,18 @@ A login session inherits its value from the service that started it (sshd gives 
 started with): a negative value there protects every process of every user.
 """
 
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
-from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import is_login_unit, login_processes
+from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import Evidence
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
+from ansible_collections.oomkit.linux.plugins.module_utils._session_scan import SessionScan, strongest
+from ansible_collections.oomkit.linux.plugins.module_utils._session_units import unit_evidence
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import UNSET
 
 NEVER_KILLED = -1000
@@ -27,10 +29,10 @@ _BIG_PART = 0.5
 
 def guard(plan: Any) -> None:
     """Raise Refusal for what locks people out; add warnings to the plan."""
-    login_units = _login_units(plan)
+    scan = _scan(plan)
     for service in plan.services:
-        if not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0:
-            _guard_login(plan, service, login_units)
+        if _is_negative(service):
+            _guard_sessions(plan, service, _evidence(plan, service, scan))
         _warn_of_hiding(plan, service)
     if plan.orphans:
         plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
@@ -73,26 +75,39 @@ def _warn_of_hiding(plan: Any, service: Service) -> None:
                              'it does not say' % (service.name, ' and '.join(lost)))
 
 
-def _login_units(plan: Any) -> Set[str]:
-    """The services at -1000 whose processes start logins, whatever the services are called."""
-    asked = [(service.name, process) for service in plan.services
-             if not service.remove and service.wish.score_adj == NEVER_KILLED
-             for one in service.running for process in one.processes]
-    logins = login_processes(plan.situation.host, [process for _name, process in asked])
-    return set(name for name, process in asked if process in logins)
+def _is_negative(service: Service) -> bool:
+    return not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0
 
 
-def _guard_login(plan: Any, service: Service, login_units: Set[str]) -> None:
+def _scan(plan: Any) -> SessionScan:
+    """What descends from the processes of the services that get a negative value."""
+    return SessionScan(plan.situation.host, [process.pid for service in plan.services if _is_negative(service)
+                                             for one in service.running for process in one.processes])
+
+
+def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
+    """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
+    found = [unit_evidence(plan.situation.files, service.unit)]
+    found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
+              for one in service.running if one.processes]
+    return strongest(found)
+
+
+def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -> None:
     value, name = service.wish.score_adj, service.wish.asked
-    if not is_login_unit(service.name) and service.name not in login_units:
+    if evidence is None:
         return
+    if not evidence.is_login:
+        plan.warnings.append('%s at %s: what it runs for others inherits this (%s), unless it sets a value of its own '
+                             'for them' % (name, value, evidence.reason))
+        return
+    ssh = '; sshd protects its own listening process itself' if 'ssh' in service.name else ''
     if value == NEVER_KILLED and not plan.request.force:
-        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that no process of '
-                      'any user could be killed any more, whatever it leaks. sshd protects its own listening process '
-                      'by itself. Leave %s out; force: true overrides this. Nothing was changed.'
-                      % (name, service.name, name))
-    plan.warnings.append('%s at %s: every new login session inherits this, so that it protects the processes of all '
-                         'users, a leaking one too; sshd protects its own listening process by itself' % (name, value))
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s (%s), so that the kernel '
+                      'could kill no process of any user%s. Leave %s out, or set force: true. Nothing was changed.'
+                      % (name, service.name, evidence.reason, ssh, name))
+    plan.warnings.append('%s at %s: every new login session inherits this (%s), so that it protects the processes of '
+                         'all users, a leaking one too%s' % (name, value, evidence.reason, ssh))
 
 
 def _guard_consumers(plan: Any) -> None:

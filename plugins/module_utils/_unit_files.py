@@ -13,7 +13,7 @@ src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line``
 import errno
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
@@ -411,13 +411,21 @@ class UnitFiles(object):
         causes = dict((key, UNSET) for key in SETTINGS)
         if unit.state != LOADED or unit.fragment is None:
             return causes
-        self._read_fragment(causes, unit.fragment, [])
-        for path in self.drop_ins(unit):
-            _read_into(causes, self.read(path), path, self.version)
+        for path, one in self.service_assignments(unit):
+            _assign(causes, one, path, self.version)
         return causes
 
-    def _read_fragment(self, causes: Dict[str, Cause], path: str, passed: List[str]) -> bool:
-        """Read a unit's own file with what it includes; whether it could be read to its end.
+    def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+        """All that the unit's files assign in [Service], each with its file, in the order of systemd."""
+        found: List[Tuple[str, Assignment]] = []
+        if unit.fragment is not None:
+            self._read_fragment(found, unit.fragment, [])
+        for path in self.drop_ins(unit):
+            found += [(path, one) for one in parse(self.read(path), self.version)]
+        return [(path, one) for path, one in found if one.section == 'Service']
+
+    def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
+        """Add what a unit's own file assigns, with what it includes; whether it could be read to its end.
 
         Sections are each file's own. A file that is not there is passed by; after one that cannot be read on, neither
         are those that include it. ``passed`` are the files so far.
@@ -427,12 +435,12 @@ class UnitFiles(object):
         data = self._read_included(path) if is_nested else self.read(path)
         for one in parse(data, self.version):
             if one.key != INCLUDE:
-                _assign(causes, one, path, self.version)
+                found.append((path, one))
             elif self.version >= _NESTED_INCLUDES or not is_nested:
                 target = os.path.join(os.path.dirname(self._real(path)), one.value)
                 if not self.host.opens(target) or len(passed) >= _MOST_INCLUDES:
                     return False
-                if not self._read_fragment(causes, target, passed):
+                if not self._read_fragment(found, target, passed):
                     return False
         return not is_nested or self._is_read_whole(data)
 

@@ -193,6 +193,8 @@ attributes:
     support: full
 notes:
   - Every negative value of C(ssh) is inherited by each new login session, and so protects whatever its user starts.
+    A service of any name that starts sessions, containers or jobs of others is warned of, and -1000 is refused where a
+    login session would inherit it, without O(force=true).
     -1000 is refused without O(force=true), other negative values are warned of. sshd protects its own listening
     process by itself.
   - With OpenRC the next start is set by C(SSD_OOM_SCORE_ADJ) in C(/etc/conf.d/SERVICE), where the script of the

@@ -729,7 +729,7 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
 
 @pytest.mark.parametrize('name', ['user@', 'user@1000', 'sshd-vsock@', 'sshd-unix-local@', 'openssh-server', 'gdm',
                                   'lightdm', 'display-manager', 'greetd', 'xrdp-sesman', 'cron', 'crond', 'atd',
-                                  'agetty.tty1'])  # fmt: skip
+                                  'agetty.tty1', 'teleport', 'xrdp', 'amazon-ssm-agent'])  # fmt: skip
 def test_what_runs_the_programs_of_users_is_not_exempt_without_force(tmp_path, name):
     machine = ServiceMachine(tmp_path)
     machine.unit(name.partition('@')[0] + ('@' if '@' in name else '') + '.service')
