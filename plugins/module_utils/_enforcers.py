@@ -38,7 +38,7 @@ _KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 # k3s hides its arguments from ps, so its unit is looked at.
 _CONFIGS = {
     'kubelet': (_KUBELET_CONFIG,),
-    'k3s': ('/etc/rancher/k3s/config.yaml', '/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service'),
+    'k3s': ('/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service', '/etc/rancher/k3s/config.yaml'),
     'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
 }
 # These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
@@ -90,9 +90,9 @@ def _arguments(processes: Proc, pid: int) -> List[str]:
 def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
     """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
     protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
-    for path in _config_files(name, arguments) if protects is None else []:
+    for path in _config_files(host, name, arguments, denied) if protects is None else []:
         unread = []  # type: List[str]
-        known = path if path in _KNOWN_CONFIGS else None
+        known = path if path in _KNOWN_CONFIGS or path.startswith('/etc/rancher/k3s/config.yaml.d/') else None
         protects, where = _protects(told(host, path, unread)), known
         denied += [known or _NAMED % name] if unread else []
         if protects is not None:
@@ -103,12 +103,34 @@ def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> 
     return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
 
 
-def _config_files(name: str, arguments: List[str]) -> List[str]:
+def _config_files(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[str]:
+    """By precedence: of drop-ins the last one counts, and all of them before the file that they are for."""
+    folder, config = _option(arguments, '--config-dir'), _option(arguments, '--config')
+    found = _drop_ins(host, folder, ('.conf',), denied) if folder else []
+    if config:
+        return found + [config]
+    for path in _CONFIGS[name]:
+        if path.startswith('/etc/rancher/'):
+            found += _drop_ins(host, path + '.d', ('.yaml', '.yml'), denied)
+        found.append(path)
+    return found
+
+
+def _option(arguments: List[str], option: str) -> str:
     for number, argument in enumerate(arguments):
         word, equals, value = argument.partition('=')
-        if word == '--config':
-            return [value if equals else ''.join(arguments[number + 1:number + 2])]
-    return list(_CONFIGS[name])
+        if word == option:
+            return value if equals else ''.join(arguments[number + 1:number + 2])
+    return ''
+
+
+def _drop_ins(host: Host, folder: str, endings: Tuple[str, ...], denied: List[str]) -> List[str]:
+    try:
+        names = host.names(folder)
+    except OSError:
+        denied.append(folder if folder.startswith('/etc/rancher/') else _NAMED % 'kubelet')
+        return []
+    return ['%s/%s' % (folder, name) for name in reversed(names) if name.endswith(endings)]
 
 
 def _protects(text: str) -> Optional[bool]:
