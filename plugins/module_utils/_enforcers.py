@@ -32,13 +32,14 @@ Enforced = NamedTuple('Enforced', [
 
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
-         b'tuned\n': 'tuned'}
+         b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
 _KUBELET_VALUES = ((_knobs.MEMORY, '1'), (_knobs.PANIC_ON_OOM, '0'), (_knobs.PANIC, '10'))
 _KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 # k3s hides its arguments from ps, so its unit is looked at.
 _CONFIGS = {
     'kubelet': (_KUBELET_CONFIG,),
     'k3s': ('/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service', '/etc/rancher/k3s/config.yaml'),
+    'rke2': ('/etc/rancher/rke2/config.yaml',),
     'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
 }
 # These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
@@ -46,6 +47,8 @@ _CONFIGS = {
 _KNOWN_CONFIGS = tuple(path for paths in _CONFIGS.values() for path in paths) + (
     '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
     '/etc/kubernetes/kubelet-config.yaml')
+_RANCHER_FOLDERS = ('/etc/rancher/k3s/config.yaml.d/', '/etc/rancher/rke2/config.yaml.d/')
+_CIS_PROFILE = re.compile(r'^profile:[ \t]*["\']?cis', re.MULTILINE)  # RKE2 then protects, and accepts no false
 _NAMED = 'the file that an argument of %s names'
 _PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
                        re.MULTILINE)
@@ -78,6 +81,10 @@ def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
         if _credentials.doubt_root(processes, pid) is None:
             found += (_tuned_sysctls(host, denied, overlay) if name == 'tuned' else
                       _kubelet(host, name, _arguments(processes, pid), denied))
+    # RKE2 starts the kubelet, by its own configuration at the next start.
+    protects = [one for one in found if one.by == 'rke2' and one.how == REQUIRES]
+    if any(one.by == 'kubelet' for one in found):
+        found = [one for one in found if one.by != ('kubelet' if protects else 'rke2')]
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
 
 
@@ -92,8 +99,9 @@ def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> 
     protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
     for path in _config_files(host, name, arguments, denied) if protects is None else []:
         unread = []  # type: List[str]
-        known = path if path in _KNOWN_CONFIGS or path.startswith('/etc/rancher/k3s/config.yaml.d/') else None
-        protects, where = _protects(told(host, path, unread)), known
+        known = path if path in _KNOWN_CONFIGS or path.startswith(_RANCHER_FOLDERS) else None
+        text = told(host, path, unread)
+        protects, where = True if name == 'rke2' and _CIS_PROFILE.search(text) else _protects(text), known
         denied += [known or _NAMED % name] if unread else []
         if protects is not None:
             break

@@ -168,6 +168,19 @@ def test_the_last_drop_in_of_k3s_that_says_so_counts(box):
         ('requires', '/etc/rancher/k3s/config.yaml.d/10-a.yaml')}
 
 
+@pytest.mark.parametrize('path, text, by', [
+    ('config.yaml', 'profile: cis\n', 'rke2'), ('config.yaml', 'profile: "cis-1.6"\n', 'rke2'),
+    ('config.yaml.d/a.yaml', 'protect-kernel-defaults: true\n', 'rke2'), ('config.yaml', 'profile: etcd\n', 'kubelet'),
+])
+def test_the_configuration_of_rke2_says_how_it_starts_the_kubelet(box, path, text, by):
+    runs(box, 'rke2', 39)
+    runs(box, 'kubelet', 40)
+    box.put('/etc/rancher/rke2/' + path, text)
+    assert found(box, 'requires' if by == 'rke2' else 'sets') == KUBELET
+    assert {(one.by, one.file) for one in _enforcers.enforced(box)} == {
+        (by, '/etc/rancher/rke2/' + path if by == 'rke2' else None)}
+
+
 def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(box):
     runs(box, 'kubelet')
     (box.base / 'var/lib/kubelet/config.yaml').mkdir(parents=True)
