@@ -246,8 +246,8 @@ ansible_facts:
         enforcers:
           description:
             - Sysctls that a running program sets by itself, after C(sysctl.d) at boot and again whenever it starts, so
-              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s, RKE2 and MicroK8s, TuneD
-              with its active profile, and kdump-tools.
+              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s, RKE2 and MicroK8s,
+              TuneD with its active profile, and kdump-tools.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
               C(/etc/sysctl.conf) would have the last word; V(reapplies) where TuneD writes such a line again; or
               V(requires) where the program sets nothing but does not start with another value. It is C(null) where the
