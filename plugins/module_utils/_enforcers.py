@@ -32,13 +32,14 @@ Enforced = NamedTuple('Enforced', [
 
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
-         b'tuned\n': 'tuned'}
+         b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
 _KUBELET_VALUES = ((_knobs.MEMORY, '1'), (_knobs.PANIC_ON_OOM, '0'), (_knobs.PANIC, '10'))
 _KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 # k3s hides its arguments from ps, so its unit is looked at.
 _CONFIGS = {
     'kubelet': (_KUBELET_CONFIG,),
-    'k3s': ('/etc/rancher/k3s/config.yaml', '/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service'),
+    'k3s': ('/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service', '/etc/rancher/k3s/config.yaml'),
+    'rke2': ('/etc/rancher/rke2/config.yaml',),
     'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
 }
 # These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
@@ -46,6 +47,8 @@ _CONFIGS = {
 _KNOWN_CONFIGS = tuple(path for paths in _CONFIGS.values() for path in paths) + (
     '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
     '/etc/kubernetes/kubelet-config.yaml')
+_RANCHER_FOLDERS = ('/etc/rancher/k3s/config.yaml.d/', '/etc/rancher/rke2/config.yaml.d/')
+_CIS_PROFILE = re.compile(r'^profile:[ \t]*["\']?cis', re.MULTILINE)  # RKE2 then protects, and accepts no false
 _NAMED = 'the file that an argument of %s names'
 _PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
                        re.MULTILINE)
@@ -78,6 +81,10 @@ def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
         if _credentials.doubt_root(processes, pid) is None:
             found += (_tuned_sysctls(host, denied, overlay) if name == 'tuned' else
                       _kubelet(host, name, _arguments(processes, pid), denied))
+    # RKE2 starts the kubelet, by its own configuration at the next start.
+    protects = [one for one in found if one.by == 'rke2' and one.how == REQUIRES]
+    if any(one.by == 'kubelet' for one in found):
+        found = [one for one in found if one.by != ('kubelet' if protects else 'rke2')]
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
 
 
@@ -90,10 +97,11 @@ def _arguments(processes: Proc, pid: int) -> List[str]:
 def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
     """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
     protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
-    for path in _config_files(name, arguments) if protects is None else []:
+    for path in _config_files(host, name, arguments, denied) if protects is None else []:
         unread = []  # type: List[str]
-        known = path if path in _KNOWN_CONFIGS else None
-        protects, where = _protects(told(host, path, unread)), known
+        known = path if path in _KNOWN_CONFIGS or path.startswith(_RANCHER_FOLDERS) else None
+        text = told(host, path, unread)
+        protects, where = True if name == 'rke2' and _CIS_PROFILE.search(text) else _protects(text), known
         denied += [known or _NAMED % name] if unread else []
         if protects is not None:
             break
@@ -103,12 +111,34 @@ def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> 
     return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
 
 
-def _config_files(name: str, arguments: List[str]) -> List[str]:
+def _config_files(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[str]:
+    """By precedence: of drop-ins the last one counts, and all of them before the file that they are for."""
+    folder, config = _option(arguments, '--config-dir'), _option(arguments, '--config')
+    found = _drop_ins(host, folder, ('.conf',), denied) if folder else []
+    if config:
+        return found + [config]
+    for path in _CONFIGS[name]:
+        if path.startswith('/etc/rancher/'):
+            found += _drop_ins(host, path + '.d', ('.yaml', '.yml'), denied)
+        found.append(path)
+    return found
+
+
+def _option(arguments: List[str], option: str) -> str:
     for number, argument in enumerate(arguments):
         word, equals, value = argument.partition('=')
-        if word == '--config':
-            return [value if equals else ''.join(arguments[number + 1:number + 2])]
-    return list(_CONFIGS[name])
+        if word == option:
+            return value if equals else ''.join(arguments[number + 1:number + 2])
+    return ''
+
+
+def _drop_ins(host: Host, folder: str, endings: Tuple[str, ...], denied: List[str]) -> List[str]:
+    try:
+        names = host.names(folder)
+    except OSError:
+        denied.append(folder if folder.startswith('/etc/rancher/') else _NAMED % 'kubelet')
+        return []
+    return ['%s/%s' % (folder, name) for name in reversed(names) if name.endswith(endings)]
 
 
 def _protects(text: str) -> Optional[bool]:

@@ -232,7 +232,7 @@ ansible_facts:
           description:
             - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
             - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
-              at boot.
+              at boot. What an enabled TuneD applies when it starts counts.
           type: dict
           sample:
             vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 2}
@@ -249,11 +249,12 @@ ansible_facts:
         enforcers:
           description:
             - Sysctls that a running program sets by itself, after C(sysctl.d) at boot and again whenever it starts, so
-              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s and MicroK8s, TuneD
-              with its active profile, and kdump-tools.
+              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s, RKE2 and MicroK8s,
+              TuneD with its active profile, and kdump-tools.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
-              C(/etc/sysctl.conf) would have the last word; or V(requires) where the program sets nothing but does not
-              start with another value. It is C(null) where the file that tells may not be read.
+              C(/etc/sysctl.conf) would have the last word; V(reapplies) where TuneD writes such a line again; or
+              V(requires) where the program sets nothing but does not start with another value. It is C(null) where the
+              file that tells may not be read.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
             - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where

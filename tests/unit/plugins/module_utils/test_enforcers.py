@@ -147,6 +147,40 @@ def test_kubelets_within_other_programs(box, name, path, text):
     assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', path)}
 
 
+@pytest.mark.parametrize('option', [['--config-dir=/srv/hunter2.d'], ['--config-dir', '/srv/hunter2.d']])
+def test_the_last_drop_in_of_a_kubelet_that_says_so_counts(box, option):
+    runs(box, 'kubelet', arguments=['--config=/srv/k.yaml', *option])
+    box.put('/srv/k.yaml', 'protectKernelDefaults: false\n')
+    assert found(box, 'sets') == KUBELET
+    box.put('/srv/hunter2.d/10-a.conf', 'protectKernelDefaults: true\n')
+    box.put('/srv/hunter2.d/20-b.conf', 'maxPods: 50\n')
+    box.put('/srv/hunter2.d/30-c.yaml', 'protectKernelDefaults: false\n')
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', None)}
+    box.put('/srv/hunter2.d/30-c.conf', 'protectKernelDefaults: false\n')
+    assert found(box, 'sets') == KUBELET
+
+
+def test_the_last_drop_in_of_k3s_that_says_so_counts(box):
+    runs(box, 'k3s-server')
+    box.put('/etc/rancher/k3s/config.yaml', 'protect-kernel-defaults: false\n')
+    box.put('/etc/rancher/k3s/config.yaml.d/10-a.yaml', 'kubelet-arg+:\n- protect-kernel-defaults=true\n')
+    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {
+        ('requires', '/etc/rancher/k3s/config.yaml.d/10-a.yaml')}
+
+
+@pytest.mark.parametrize('path, text, by', [
+    ('config.yaml', 'profile: cis\n', 'rke2'), ('config.yaml', 'profile: "cis-1.6"\n', 'rke2'),
+    ('config.yaml.d/a.yaml', 'protect-kernel-defaults: true\n', 'rke2'), ('config.yaml', 'profile: etcd\n', 'kubelet'),
+])
+def test_the_configuration_of_rke2_says_how_it_starts_the_kubelet(box, path, text, by):
+    runs(box, 'rke2', 39)
+    runs(box, 'kubelet', 40)
+    box.put('/etc/rancher/rke2/' + path, text)
+    assert found(box, 'requires' if by == 'rke2' else 'sets') == KUBELET
+    assert {(one.by, one.file) for one in _enforcers.enforced(box)} == {
+        (by, '/etc/rancher/rke2/' + path if by == 'rke2' else None)}
+
+
 def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(box):
     runs(box, 'kubelet')
     (box.base / 'var/lib/kubelet/config.yaml').mkdir(parents=True)
