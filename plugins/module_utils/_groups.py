@@ -102,18 +102,18 @@ class UnitGroup(Group):
 
     def holds(self, held: Held) -> bool:
         """See Group."""
-        prefix = to_bytes(self.cgroup)
         try:
-            data = held.read('cgroup') or b''
+            # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
+            return any(self._is_in(read('cgroup') or b'') for read in (held.read, held.read_thread))
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
                 raise
-            data = b''  # it went where nobody can look
-        for line in data.split(b'\n'):
-            path = line.split(b':', 2)[-1]
-            if path == prefix or path.startswith(prefix + b'/'):
-                return True
-        return False
+            return False  # it went where nobody can look
+
+    def _is_in(self, cgroups: bytes) -> bool:
+        prefix = to_bytes(self.cgroup)
+        paths = [line.split(b':', 2)[-1] for line in cgroups.split(b'\n')]
+        return any(path == prefix or path.startswith(prefix + b'/') for path in paths)
 
 
 def _is_young(host: Host, one: Seen) -> bool:

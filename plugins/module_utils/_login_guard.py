@@ -43,7 +43,7 @@ def is_login_unit(unit: str) -> bool:
 
 def cgroups_of(held: Held) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy."""
-    return list(parse_cgroup_paths(held.read('cgroup') or b'').values())
+    return list(parse_cgroup_paths(held.read_thread('cgroup') or held.read('cgroup') or b'').values())
 
 
 def starts_logins(held: Held) -> bool:

@@ -137,7 +137,9 @@ def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
         if pid == 1:
             continue
         with Held(host, pid) as held:
-            memory, text = parse_memory_kb(held.read('status') or b''), held.read('oom_score_adj')
+            memory = (parse_memory_kb(held.read('status') or b'')
+                      or parse_memory_kb(held.read_thread('status') or b''))
+            text = held.read('oom_score_adj')
         adj = to_number(text)
         if memory is not None and adj is not None:
             found[pid] = (sum(memory), adj)
