@@ -54,16 +54,16 @@ class TheseProcesses(Group):
     """Just these processes, whoever gets their numbers later."""
 
     def __init__(self, processes: List[Seen]) -> None:
-        self._processes = processes
+        self._processes = dict((one.pid, one) for one in processes)
 
     def pids(self) -> List[int]:
         """See Group."""
-        return [one.pid for one in self._processes]
+        return list(self._processes)
 
     def holds(self, held: Held) -> bool:
         """See Group."""
         seen = held.look()
-        return any(is_same(one, seen) for one in self._processes)
+        return seen is not None and is_same(self._processes.get(seen.pid), seen)
 
 
 class UnitGroup(Group):

@@ -46,22 +46,22 @@ class LivePlan(object):
         self.situation = situation
         self.request = request
         self.services: List[Service] = []
+        self.loose: List[Running] = []  # processes that are no service
         self.warnings: List[str] = []
         self.record_after = situation.record
 
     def running(self) -> Iterable[Running]:
         """All running units of the plan."""
-        return [one for service in self.services for one in service.running]
+        return [one for service in self.services for one in service.running] + self.loose
 
     @property
     def targets(self) -> List[Target]:
         """The groups of processes that are to be set."""
-        return [one.target for one in self.running() if one.target is not None]
+        return [target for one in self.running() for target in one.targets]
 
     def score_adj(self) -> Dict[int, int]:
         """oom_score_adj by PID, of the running processes that the plan would set."""
-        return dict((process.pid, one.target.wanted) for one in self.running() if one.target is not None
-                    for process in one.to_change)
+        return dict(item for one in self.running() for item in one.goals.items())
 
 
 def make_live_plan(situation: Situation, request: Request, wishes: List[Wish]) -> LivePlan:
@@ -247,10 +247,15 @@ def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
 
 def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
     """Decide what becomes of the running processes of a service, with the unit files as they will be."""
+    # Here and not at the top: it imports what imports this.
+    from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import ours_of_unit, plan_revert
+    situation = plan.situation
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        before = one.boot_before = plan.situation.files.settings(unit)
+        before = one.boot_before = situation.files.settings(unit)
         after = one.boot_after = files_after.settings(unit)
+        one.ours = ours_of_unit(situation, one.unit, service.name)
+        one.explained = _explained(situation, service, one)
         if not plan.request.runtime or (service.remove and not service.owned):
             continue
         own = _drop_in.path_of(one.unit)
@@ -258,13 +263,23 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
         if one.is_own and after[SCORE_ADJ].file == own:
             service.notes.append('%s has a drop-in of its own and follows that' % one.unit)
             continue
-        wanted = service.wish.score_adj
-        if service.remove:
-            wanted = plan.situation.default.value if after[SCORE_ADJ].value is None else after[SCORE_ADJ].value
-        if wanted is not None and not is_asked_beside(plan, service, one.unit, 'score_adj'):
-            _aim(plan, service, one, wanted, before[SCORE_ADJ].value)
+        if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
+            plan_revert(situation.record, one, one.unit, _or_default(situation, after[SCORE_ADJ].value))
+        elif not service.remove and service.wish.score_adj is not None:
+            _aim(plan, service, one, service.wish.score_adj, before[SCORE_ADJ].value)
         # The whole drop-in of the template does not count for it, since both have the same name.
         one.oom_group = None if one.is_own else _oom_group(plan, service, one)
+
+
+def _or_default(situation: Situation, value: Optional[int]) -> int:
+    return int((situation.default.value or 0) if value is None else value)
+
+
+def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
+    """What a process of the unit may have without an original: what a start gives, and what we have set."""
+    values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
+    return ([Given(value, None) for value in values] + list(situation.record.units.get(one.unit, ()))
+            + list(situation.record.units.get(service.name, ())))
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
@@ -274,11 +289,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
         if value is not None]
     given += plan.situation.record.units.get(one.unit, ())
     given += plan.situation.record.units.get(service.name, ())
-    one.target = Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes)
-    one.to_change = one.target.to_change(one.processes)
-    one.left_alone = one.target.left_alone(one.processes)
-    if one.leader() in one.to_change:
-        one.after = wanted
+    one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
                                           for process in _followers(one, wanted, given)):
         service.restart_needed = True

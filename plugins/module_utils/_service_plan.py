@@ -24,6 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_live import 
     plan_live,
     unlisted,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import find_loose
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Request,
     Running,
@@ -90,6 +91,8 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
+    if request.absent and request.exclusive and request.runtime and not wishes:
+        plan.loose = find_loose(situation.host, situation.record, plan.services)
     plan.stale = situation.manager is not None and _is_stale(plan)
     # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
     # a unit that nothing here is about.
@@ -173,8 +176,38 @@ def _plan_record(plan: Plan) -> None:
             if is_asked_beside(plan, service, unit, 'score_adj'):
                 continue
             record = _adj_record.with_unit(record, unit, _values_to_keep(plan, service, unit))
+            record = _adj_record.with_ours(record, unit, _ours_to_keep(plan, service, unit))
         record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
-    plan.record_after = record
+        record = _with_originals(plan, service, record)
+    record = _adj_record.without_processes(record, [_adj_record.key_of(process) for one in plan.loose
+                                                    for process in one.processes])
+    plan.record_after = _adj_record.living(plan.situation.host, record) if record != plan.situation.record else record
+
+
+def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) -> _adj_record.Record:
+    """What processes had that are set, or that have the value by themselves; nothing of those that are reverted."""
+    for one in service.running:
+        if service.remove and one.targets:
+            record = _adj_record.without_processes(record, map(_adj_record.key_of, one.processes))
+        elif not service.remove and service.wish.score_adj is not None:
+            wanted = service.wish.score_adj
+            found = [process for process in one.processes if process in one.to_change or process.score_adj == wanted]
+            record = _adj_record.with_processes(record, found, one.explained, wanted)
+    return record
+
+
+def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
+    """The values of ours that running processes of the unit have, or get now."""
+    running = [one for one in service.running if one.unit == unit]
+    if not running or (service.remove and plan.request.runtime and not running[0].is_own):
+        return []
+    one, recorded, wanted = running[0], plan.situation.record.ours.get(unit, ()), service.wish.score_adj
+    if one.is_own or (wanted is None and not service.remove) or (not service.remove and plan.request.runtime and not (
+            one.to_change or recorded)):
+        return list(recorded)
+    left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
+    kept = [value for value in one.ours if value in left and value != wanted]
+    return kept + ([wanted] if wanted is not None and plan.request.runtime else [])
 
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
@@ -208,7 +241,10 @@ def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     known = list(plan.situation.record.units.get(unit, ()))
     if not running:
         return []
-    target, before, after = running[0].target, running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
+    if service.remove and running[0].targets:
+        return []
+    target = running[0].targets[0] if running[0].targets else None
+    before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
     default = plan.situation.default.value
     if target is None or target.scope == MAIN:
         now = _adj_record.now_ticks(plan.situation.host)
