@@ -317,6 +317,13 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
                              'without it')
         return None
     found = to_number(text) or 0
+    before = one.boot_before[OOM_POLICY].value
+    if service.remove and before is not None and found != int(before == 'kill') and (
+            one.unit not in plan.situation.record.groups):
+        if found != wanted:
+            service.notes.append('memory.oom.group of %s is skipped: something else has changed it since this module '
+                                 'set it' % one.unit)
+        return None
     original = wanted if service.remove else found
     return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None
 

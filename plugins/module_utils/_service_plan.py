@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From wishes about services to a plan: everything a run would do, decided once, before anything is touched."""
 
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
@@ -187,27 +187,32 @@ def _plan_record(plan: Plan) -> None:
 def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) -> _adj_record.Record:
     """What processes had that are set, or that have the value by themselves; nothing of those that are reverted."""
     for one in service.running:
-        if service.remove and one.targets:
+        if one.reverted:
             record = _adj_record.without_processes(record, map(_adj_record.key_of, one.processes))
         elif not service.remove and service.wish.score_adj is not None:
             wanted = service.wish.score_adj
-            found = [process for process in one.processes if process in one.to_change or process.score_adj == wanted]
-            record = _adj_record.with_processes(record, found, one.explained, wanted)
+            record = _adj_record.with_processes(record, one.to_record(wanted), one.explained, wanted)
     return record
+
+
+def _has_own(one: Running, value: Optional[int]) -> bool:
+    """Whether a process has had the value by itself."""
+    return any(not _adj_record.is_given(process, one.explained)
+               for process in one.processes if process.score_adj == value)
 
 
 def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     """The values of ours that running processes of the unit have, or get now."""
     running = [one for one in service.running if one.unit == unit]
-    if not running or (service.remove and plan.request.runtime and not running[0].is_own):
+    if not running or running[0].reverted:
         return []
     one, recorded, wanted = running[0], plan.situation.record.ours.get(unit, ()), service.wish.score_adj
-    if one.is_own or (wanted is None and not service.remove) or (not service.remove and plan.request.runtime and not (
-            one.to_change or recorded)):
+    is_set = plan.request.runtime and not service.remove and wanted is not None
+    if plan.request.runtime and not (is_set and one.targets and (one.to_change or recorded or _has_own(one, wanted))):
         return list(recorded)
     left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
     kept = [value for value in one.ours if value in left and value != wanted]
-    return kept + ([wanted] if wanted is not None and plan.request.runtime else [])
+    return kept + ([wanted] if is_set and wanted is not None else [])
 
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
@@ -241,7 +246,7 @@ def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     known = list(plan.situation.record.units.get(unit, ()))
     if not running:
         return []
-    if service.remove and running[0].targets:
+    if running[0].reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
     before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]

@@ -57,7 +57,7 @@ def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ..
 
 def plan_revert(record: _adj_record.Record, one: Running, label: str, start: int) -> None:
     """Decide which processes of a running unit go back to what; ``start`` is what a start gives now."""
-    goals: Dict[int, int] = {}
+    one.reverted, goals = True, {}  # type: bool, Dict[int, int]
     recorded = set(record.processes)
     for process in one.processes:
         original = record.processes.get(_adj_record.key_of(process))

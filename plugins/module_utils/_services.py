@@ -47,6 +47,7 @@ class Running(object):
         self.to_change: List[Seen] = []
         self.goals: Dict[int, int] = {}  # by PID, what those get
         self.ours: Tuple[int, ...] = ()  # the values that we have set here
+        self.reverted = False  # whether all of ours that its processes have is taken back
         self.explained: List[Given] = []  # the values of which no original is recorded
         self.left_alone: List[LeftAlone] = []
         self.oom_group: Optional[OomGroup] = None
@@ -63,6 +64,10 @@ class Running(object):
         self.goals = dict((one.pid, target.wanted) for one in self.to_change)
         self.left_alone = target.left_alone(self.processes)
         self.after = self.goals.get(self.leader().pid, self.before)
+
+    def to_record(self, wanted: int) -> List[Seen]:
+        """The processes whose present value may have to be recorded: that are set, or have the value by themselves."""
+        return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
     def leader(self) -> Seen:
         """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""
