@@ -90,7 +90,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
             raise Refusal('%s: oom_policy is a setting of systemd, and the init here is %s. Leave it out.'
                           % (name, situation.init))
         main = _main_process(plan, name)
-        if main is None and not any(situation.host.exists(path % name) for path in _SCRIPTS):
+        if main is None and not has_script(situation.host, name):
             missing.append(wish)
         else:
             plan.services.append(_service(plan, wish, name, main))
@@ -100,6 +100,11 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
             plan.services.append(_service(plan, wish, name, _main_process(plan, name), listed=False))
     _plan_record(plan)
     return missing
+
+
+def has_script(host: Host, name: str) -> bool:
+    """Whether something here starts a service of this name."""
+    return any(host.exists(path % name) for path in _SCRIPTS)
 
 
 def _all_ours(situation: Any) -> Set[str]:

@@ -140,18 +140,23 @@ def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
     """Fail, warn or go on for services that are not there, each as it says itself or as the request says for all."""
     if not missing or plan.request.absent:
         return
-    known = sorted(name[:-len(_unit_names.SERVICE)] for name in plan.situation.files.all_services())
+    known = plan.situation.files.all_services()
     texts: Dict[str, List[str]] = {}
     for wish in missing:
-        near = difflib.get_close_matches(wish.asked, known, 3, 0.7)
-        texts.setdefault(wish.missing or plan.request.missing, []).append(
-            wish.asked + (' (is %s meant?)' % ' or '.join(near) if near else ''))
+        texts.setdefault(wish.missing or plan.request.missing, []).append(with_near_matches(wish.asked, known))
     text = 'There is no such service on this machine: %s'
     if 'fail' in texts:
         raise Refusal((text + '. Nothing was changed. Correct the name, or use missing: warn or ignore.')
                       % ', '.join(texts['fail']))
     if 'warn' in texts:
         plan.warnings.append(text % ', '.join(texts['warn']))
+
+
+def with_near_matches(name: str, services: List[str]) -> str:
+    """The name of an unknown service, and those like it that there are."""
+    known = sorted(one[:-len(_unit_names.SERVICE)] for one in services)
+    near = difflib.get_close_matches(name, known, 3, 0.7)
+    return name + (' (is %s meant?)' % ' or '.join(near) if near else '')
 
 
 def _set_apart(asked: Dict[str, Service]) -> None:
