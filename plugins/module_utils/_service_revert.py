@@ -20,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._services import Runn
 
 CHANGED_MEANWHILE = 'something else has changed its value since this module set it'
 NOT_OURS = 'this module did not set its value'
-NO_UNIT = 'processes that are no service'
+NO_UNIT = 'process'
 
 
 class Unrecorded(Group):
