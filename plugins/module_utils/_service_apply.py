@@ -74,6 +74,7 @@ def _set_running(plan: Any, undo: Undo) -> None:
                 if not service.remove:
                     target.before_round = lambda left, one=one: _record_round(plan, one, left, undo)
                 set_live(plan.situation.host, target, undo)
+                target.before_round = None  # the plan goes to the helper process again
     for one in plan.loose:
         for target in one.targets:
             set_live(plan.situation.host, target, undo)

@@ -5,7 +5,7 @@
 import pytest
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _service_apply
 
 SSHD, SESSION, CHILD = 10, 11, 12
 DROP_IN = f'{ETC}/ssh.service.d/90-oomkit.conf'
@@ -44,6 +44,16 @@ def test_each_process_gets_back_its_own(machine, way, value):
     machine.run(name='ssh', state='absent')
     assert values(machine) == [-1000, 0, 77] and machine.tree() == before
     assert not machine.run(name='ssh', state='absent')['changed']
+
+
+def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):
+    """A round that is recorded hangs a function on a target, which cannot be sent."""
+    real = _service_apply._check_boot
+    seen = []
+    monkeypatch.setattr(_service_apply, '_check_boot', lambda plan: seen.extend(
+        target.before_round for target in plan.targets) or real(plan))
+    machine.run(name='ssh', score_adj=500, scope='all')
+    assert seen and set(seen) == {None}
 
 
 @pytest.mark.parametrize('way', WAYS)
