@@ -2,32 +2,38 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was set on running processes and stands in no file of systemd's, kept in /run/oomkit until the next boot.
+"""What this collection has set on running processes, kept in /run/oomkit until the next boot, for state absent.
 
-For each unit the values that it may have given to processes which run now, although no unit file says so (any more),
-and for what is set live only the value from before, so that state absent can put it back. The same for
-memory.oom.group of its cgroup.
+Of a unit: the values that we set, those that it may have given to processes although no unit file says so (any more),
+and memory.oom.group of its cgroup from before. Of a process: its value from before, unless that is the one that its
+unit gives at a start. So a service of 10,000 processes takes a line, and postgres or sshd one for each that differs.
 """
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _trust
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
 
 FILE = RUN_FOLDER + '/oom_score_adj.json'
 FILE_MODE = 0o600
 
+Key = Tuple[int, int]  # PID and start time
+Original = NamedTuple('Original', [
+    ('value', int),              # oom_score_adj before our first change
+    ('ours', Tuple[int, ...]),   # what we have set since, the last one at the end
+])
 Record = NamedTuple('Record', [
     ('units', Dict[str, Tuple[Given, ...]]),
-    ('originals', Dict[str, int]),                       # by service of other inits
-    ('processes', Dict[Tuple[int, int], int]),           # by PID and start time
-    ('groups', Dict[str, int]),                          # by unit; older records have none
+    ('originals', Dict[str, int]),               # by service of other inits, what it was started with
+    ('processes', Dict[Key, Original]),
+    ('groups', Dict[str, int]),                  # by unit
+    ('ours', Dict[str, Tuple[int, ...]]),        # by unit, what we have set on processes that still run
 ])
-EMPTY = Record({}, {}, {}, {})
+EMPTY = Record({}, {}, {}, {}, {})
 
 
 def parse(data: Optional[bytes]) -> Record:
@@ -37,8 +43,10 @@ def parse(data: Optional[bytes]) -> Record:
         return Record(
             dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
             dict((str(name), int(value)) for name, value in found['originals'].items()),
-            dict(((int(pid), int(ticks)), int(value)) for pid, ticks, value in found['processes']),
-            dict((str(unit), int(bool(value))) for unit, value in found.get('groups', {}).items()))
+            dict(((int(pid), int(ticks)), Original(int(value), tuple(map(int, ours))))
+                 for pid, ticks, value, ours in found['processes']),
+            dict((str(unit), int(bool(value))) for unit, value in found['groups'].items()),
+            dict((str(unit), tuple(map(int, values))) for unit, values in found['ours'].items()))
     except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         return EMPTY
 
@@ -73,8 +81,9 @@ def dump(record: Record) -> Optional[bytes]:
     data = {
         'units': dict((unit, [list(given) for given in values]) for unit, values in record.units.items()),
         'originals': record.originals,
-        'processes': [list(key) + [value] for key, value in sorted(record.processes.items())],
+        'processes': [list(key) + [one.value, list(one.ours)] for key, one in sorted(record.processes.items())],
         'groups': record.groups,
+        'ours': dict((unit, list(values)) for unit, values in record.ours.items()),
     }
     return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
 
@@ -92,6 +101,43 @@ def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
     return seen is not None and seen.start_ticks == start_ticks
 
 
+def key_of(one: Seen) -> Key:
+    """What a process is known by in the record."""
+    return one.pid, one.start_ticks
+
+
+def is_given(one: Seen, values: Iterable[Given]) -> bool:
+    """Whether a process has one of these values, which were given until some time."""
+    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
+               for given in values)
+
+
+def with_processes(record: Record, changes: Iterable[Seen], explained: Iterable[Given], wanted: int) -> Record:
+    """The record before these processes get the value: the first original of each stays.
+
+    ``explained`` are values that need no original: those of the unit's start, and ours.
+    """
+    processes, values = dict(record.processes), list(explained)
+    for one in changes:
+        old = processes.get(key_of(one))
+        if old is not None:
+            processes[key_of(one)] = old._replace(ours=_added(old.ours, wanted))
+        elif not is_given(one, values):
+            processes[key_of(one)] = Original(one.score_adj, (wanted,))
+    return record._replace(processes=processes)
+
+
+def without_processes(record: Record, keys: Iterable[Key]) -> Record:
+    """The record without these processes."""
+    gone = set(keys)
+    return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in gone))
+
+
+def living(host: Host, record: Record) -> Record:
+    """The record without processes that have ended. The number of entries is so bounded by that of processes."""
+    return without_processes(record, [key for key in record.processes if not is_alive(host, *key)])
+
+
 def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
     """The record with these values for the unit; none forgets the unit."""
     units = dict(record.units)
@@ -101,18 +147,40 @@ def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
     return record._replace(units=units)
 
 
+def with_ours(record: Record, unit: str, values: Iterable[int]) -> Record:
+    """The record with these values as ours; none forgets the unit."""
+    ours = dict(record.ours)
+    ours.pop(unit, None)
+    if values:
+        ours[unit] = tuple(values)
+    return record._replace(ours=ours)
+
+
 def both(one: Record, other: Record) -> Record:
     """A record that counts what either says; ``one`` is right about what was before."""
-    units = dict(one.units)
+    units, ours = dict(one.units), dict(one.ours)
     for unit, values in other.units.items():
         units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
-    return Record(units, _over(other.originals, one.originals), _over(other.processes, one.processes),
-                  _over(other.groups, one.groups))
+    for unit, numbers in other.ours.items():
+        for number in numbers:
+            ours[unit] = _added(ours.get(unit, ()), number)
+    processes = dict(one.processes)
+    for key, original in other.processes.items():
+        known = processes.setdefault(key, original)
+        for number in original.ours:
+            known = known._replace(ours=_added(known.ours, number))
+        processes[key] = known
+    return Record(units, _over(other.originals, one.originals), processes, _over(other.groups, one.groups), ours)
 
 
 def names_of(record: Record) -> Set[str]:
     """The units of systemd of which something is recorded."""
-    return set(record.units) | set(record.groups)
+    return set(record.units) | set(record.groups) | set(record.ours)
+
+
+def _added(values: Tuple[int, ...], value: int) -> Tuple[int, ...]:
+    """The values with this one as the last."""
+    return tuple(one for one in values if one != value) + (value,)
 
 
 def _over(below: Dict[Any, int], above: Dict[Any, int]) -> Dict[Any, int]:

@@ -7,6 +7,7 @@
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer
+from ansible_collections.oomkit.linux.plugins.module_utils._protect import Protected
 from ansible_collections.oomkit.linux.plugins.module_utils._simulate import (
     DEADLOCK,
     KILL,
@@ -19,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._simulate import (
     simulate,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._snapshot import Process, Snapshot
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves, to_unit
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_names import serves
 
 _SPARE = 5     # processes looked at beyond those that are asked for
 _ROUNDS = 50   # each looks at more, and a forecast names only so many
@@ -63,11 +64,8 @@ def replayed(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Forecast:
 
 # ------------------------------------------------------------------------- told
 
-def describe(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> Dict[str, Any]:
-    """The forecast as a module returns it, of the snapshot with the settings that it assumes.
-
-    ``protect`` are names of services, with or without their suffix.
-    """
+def describe(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -> Dict[str, Any]:
+    """The forecast as a module returns it, of the snapshot with the settings that it assumes."""
     return {
         'outcome': forecast.outcome,
         'reason': forecast.reason,
@@ -126,28 +124,28 @@ def _identity(process: Process) -> Dict[str, Any]:
     return {'pid': process.pid, 'name': process.name, 'unit': process.unit}
 
 
-def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[str]) -> List[Dict[str, Any]]:
+def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -> List[Dict[str, Any]]:
     """Where a protected service is among those that go down."""
-    all_units = set(one.unit for one in snapshot.processes.values() if one.unit is not None)
     found = []
-    for name in sorted(set(protect)):
-        units = set(unit for unit in all_units if serves(unit, to_unit('protect', name)))
+    for one in protect:
+        pids = set(pid for pid, process in snapshot.processes.items()
+                   if pid in one.pids or serves(process.unit or '', one.unit))
         for rank, kill in enumerate(forecast.kills, 1):
-            how = _how(snapshot, kill, units)
+            how = _how(snapshot, kill, pids)
             if how is not None:
-                found.append({'service': name, 'rank': rank, 'how': how[0], 'certain': how[1], 'pid': how[2].pid,
+                found.append({'service': one.asked, 'rank': rank, 'how': how[0], 'certain': how[1], 'pid': how[2].pid,
                               'name': how[2].name, 'unit': how[2].unit})
     return found
 
 
-def _how(snapshot: Snapshot, kill: Kill, units: Set[str]) -> Optional[Tuple[str, bool, Process]]:
-    """(how, whether it is certain, which process) a unit goes down in this kill; None where it does not."""
+def _how(snapshot: Snapshot, kill: Kill, pids: Set[int]) -> Optional[Tuple[str, bool, Process]]:
+    """(how, whether it is certain, which process) one of these goes down in this kill; None where none does."""
     victims = [one.process for one in kill.victims]
-    hit = [one for one in victims if one.unit in units]
+    hit = [one for one in victims if one.pid in pids]
     if hit:
         return VICTIM, len(hit) == len(victims), hit[0]
     fellows = [snapshot.processes[pid] for pid in sorted(kill.doomed) if pid in snapshot.processes]
-    hit = [one for one in fellows if one.unit in units]
+    hit = [one for one in fellows if one.pid in pids]
     return (COLLATERAL, len(victims) == 1, hit[0]) if hit else None
 
 

@@ -11,6 +11,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _census,
     _forecast,
     _process_match,
+    _protect,
     _snapshot,
     _sysinfo,
     _unit_names,
@@ -148,6 +149,7 @@ def _live(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str,
 
 
 def _forecast_now(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
+    protect = _protect.resolve(host, manager, request.protect)
     what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
         observer = Observer(host, processes, request.cgroup, manager, request.nodes)
@@ -159,7 +161,7 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
     snapshot.notes.extend('userspace_killers: ' + reason for reason in _census.gaps(host, running.denied))
     snapshot.notes.extend(_access.current.other_unread())
     data = dict(_snapshot.to_json(snapshot), userspace_killers=killers)
-    return _result(request, snapshot, forecasts[0], data)
+    return _result(request, snapshot, forecasts[0], data, protect)
 
 
 def _replay(request: Request, data: Any) -> Dict[str, Any]:
@@ -171,7 +173,8 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
         raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
     what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
     again = dict(_snapshot.to_json(snapshot), userspace_killers=_killers(data))
-    return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), again)
+    return _result(request, snapshot, _forecast.replayed(snapshot, request.kills, what_if), again,
+                   _protect.from_names(request.protect))
 
 
 def _killers(data: Dict[str, Any]) -> Any:
@@ -191,6 +194,7 @@ def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
     return what_if._replace(panic_on_oom=request.panic_on_oom, kill_allocating_task=request.kill_allocating_task)
 
 
-def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any]) -> Dict[str, Any]:
-    result = _forecast.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, request.protect)
+def _result(request: Request, snapshot: _snapshot.Snapshot, forecast: Any, data: Dict[str, Any],
+            protect: List[_protect.Protected]) -> Dict[str, Any]:
+    result = _forecast.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, protect)
     return dict(result, changed=False, userspace_killers=data['userspace_killers'], snapshot=data)

@@ -6,7 +6,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _simulate, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _forecast, _protect, _simulate, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._container import container
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import POLICIES, ConvertError, to_choice, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -57,6 +57,7 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
     """
     if not asked.kills:
         return {}
+    protect = _protect.resolve(host, manager, asked.protect)
     try:
         with Processes(host) as processes:
             observer = Observer(host, processes, None, manager)
@@ -69,7 +70,7 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
             raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. '
                           'Nothing was changed.' % (exc, ', '.join(asked.protect))) from exc
         return {'forecast_before': None, 'forecast_after': None}
-    told = [_forecast.describe(_simulate.assumed(snapshot, what_if), forecast, asked.protect)
+    told = [_forecast.describe(_simulate.assumed(snapshot, what_if), forecast, protect)
             for what_if, forecast in zip(what_ifs, forecasts)]
     _check(host, asked, told[1])
     return {'forecast_before': told[0], 'forecast_after': told[1]}

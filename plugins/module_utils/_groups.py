@@ -55,16 +55,16 @@ class TheseProcesses(Group):
     """Just these processes, whoever gets their numbers later."""
 
     def __init__(self, processes: List[Seen]) -> None:
-        self._processes = processes
+        self._processes = dict((one.pid, one) for one in processes)
 
     def pids(self) -> List[int]:
         """See Group."""
-        return [one.pid for one in self._processes]
+        return list(self._processes)
 
     def holds(self, held: Held) -> bool:
         """See Group."""
         seen = held.look()
-        return any(is_same(one, seen) for one in self._processes)
+        return seen is not None and is_same(self._processes.get(seen.pid), seen)
 
 
 class UnitGroup(Group):
@@ -103,14 +103,16 @@ class UnitGroup(Group):
 
     def holds(self, held: Held) -> bool:
         """See Group."""
-        prefix = to_bytes(self.cgroup)
         try:
-            data = held.read('cgroup') or b''
+            # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
+            return any(self._is_in(read('cgroup') or b'') for read in (held.read, held.read_thread))
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
                 raise
-            data = b''  # it went where nobody can look
-        paths = raw_manager_paths(data)
+            return False  # it went where nobody can look
+
+    def _is_in(self, cgroups: bytes) -> bool:
+        prefix, paths = to_bytes(self.cgroup), raw_manager_paths(cgroups)
         return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
 
 

@@ -23,6 +23,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._processes import par
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536
 _INIT = 1
+_ENDED = (b'Z', b'X')
+_THREADS = 17  # num_threads in /proc/PID/stat, counted from the state
 _CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
 Seen = NamedTuple('Seen', [
@@ -63,7 +65,7 @@ class Held(object):
 
     def read(self, name: str) -> Optional[bytes]:
         """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
-        if self._fd is None or not _access.current.allows(self.pid, name):
+        if self._fd is None or not _access.current.allows(self.pid, name.rpartition('/')[2]):
             return None
         try:
             with _access.Reading('/proc/%d/%s' % (self.pid, name)):
@@ -76,6 +78,29 @@ class Held(object):
             if exc.errno in _GONE:
                 return None
             raise self._named(exc, name) from exc
+
+    def read_thread(self, name: str) -> Optional[bytes]:
+        """The same file of another thread, where the first one has ended and others run: it has lost its memory.
+
+        None where the first thread runs, and where none does. Raises OSError.
+        """
+        if not _has_lost_first_thread((self.read('stat') or b'').rpartition(b')')[2].split()):
+            return None
+        for thread in self._threads():
+            stat = self.read('task/%s/stat' % thread)
+            if stat and stat.rpartition(b')')[2].split()[0] not in _ENDED:
+                return self.read('task/%s/%s' % (thread, name))
+        return None
+
+    def _threads(self) -> List[str]:
+        """The numbers of its threads; none where it is gone."""
+        with contextlib.suppress(OSError):
+            fd = os.open('task', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
+            try:
+                return [name for name in os.listdir(fd) if name.isdigit()]
+            finally:
+                os.close(fd)
+        return []
 
     def look(self) -> Optional[Seen]:
         """Who it is and its present value; None when it is gone or dead. Waits a clock tick for one that just started.
@@ -94,7 +119,7 @@ class Held(object):
             return None
         head, _bracket, tail = stat.rpartition(b')')
         fields, start_ticks = tail.split(), parse_start_ticks(stat)
-        if start_ticks is None or fields[0] in (b'Z', b'X'):
+        if start_ticks is None or (fields[0] in _ENDED and not _has_lost_first_thread(fields)):
             return None
         parent, adj = to_number(fields[1]), to_number(text)
         if parent is None or adj is None:
@@ -133,6 +158,14 @@ def read_init_cgroup(host: Host) -> bytes:
             return init.read('cgroup') or b''
     except OSError:
         return b''
+
+
+def _has_lost_first_thread(fields: List[bytes]) -> bool:
+    """Whether only the first thread has ended: it stays as a zombie, and the process runs on.
+
+    ``fields`` are those of /proc/PID/stat from the state on. The value belongs to all threads (struct signal_struct).
+    """
+    return len(fields) > _THREADS and fields[0] == b'Z' and (to_number(fields[_THREADS]) or 0) > 1
 
 
 def ancestors(host: Host, pid: int) -> List[int]:

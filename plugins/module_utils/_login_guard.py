@@ -96,7 +96,8 @@ def is_of_login_user(uid: int) -> bool:
 
 def cgroups_of(held: Held, init: Optional[bytes] = None) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
-    return all_paths(held.read('cgroup') or b'', read_init_cgroup(held.host) if init is None else init)
+    return all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
+                     read_init_cgroup(held.host) if init is None else init)
 
 
 def starts_logins(held: Held) -> bool:

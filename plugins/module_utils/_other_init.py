@@ -9,9 +9,15 @@ Base (/run/NAME.pid).
 """
 
 import re
-from typing import Any, Dict, Iterator, List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _openrc, _pid_file, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _adj_record,
+    _openrc,
+    _pid_file,
+    _unit_files,
+    _unit_names,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify, is_same, pids
@@ -19,6 +25,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import NO_POLICY, NeedsAdvice, Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import plan_revert
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Wish
 
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
@@ -80,7 +87,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
             raise ConvertError('%s is named twice; name it once' % name)
         seen.add(name)
         main = _main_process(plan, name)
-        if main is None and not any(situation.host.exists(path % name) for path in _SCRIPTS):
+        if main is None and not has_script(situation.host, name):
             missing.append(wish)
             continue
         wish = _without_policy(plan, wish, name)
@@ -103,6 +110,11 @@ def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
         raise NeedsAdvice(text, NO_POLICY)
     plan.warnings.append(text + ', so that it is not set')
     return wish._replace(oom_policy=None)
+
+
+def has_script(host: Host, name: str) -> bool:
+    """Whether something here starts a service of this name."""
+    return any(host.exists(path % name) for path in _SCRIPTS)
 
 
 def _all_ours(situation: Any) -> Set[str]:
@@ -128,13 +140,27 @@ def _service(plan: Any, wish: Wish, name: str, main: Optional[Seen], listed: boo
     one = Running(wish.unit, group, processes, main.pid, {})
     service.running = [one]
     wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
-    if wanted is not None and plan.request.runtime:
-        given = (Given(one.leader().score_adj, None),) + plan.situation.record.units.get(wish.unit, ())
-        one.target = Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes)
-        one.to_change = one.target.to_change(one.processes)
-        one.left_alone = one.target.left_alone(one.processes)
-        one.after = wanted if one.leader() in one.to_change else one.before
+    one.ours = _ours(plan.situation, name, one)
+    if wanted is None or not plan.request.runtime:
+        return service
+    record = plan.situation.record
+    if service.remove:
+        plan_revert(record, one, name, wanted)
+    else:
+        given = (Given(one.leader().score_adj, None),) + record.units.get(wish.unit, ())
+        start = record.originals.get(name, one.leader().score_adj)
+        one.explained = [Given(value, None) for value in (start,) + one.ours]
+        one.aim(Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes))
     return service
+
+
+def _ours(situation: Any, name: str, one: Running) -> Tuple[int, ...]:
+    """The values of ours that its processes may have: those that were set, and that of our line in its file."""
+    values = situation.record.ours.get(one.unit, ())
+    if _is_configured(situation, name):
+        configured = _openrc.cause_of(name, situation.host.read_bytes(_openrc.path_of(name))).value
+        values += () if configured is None or configured in values else (configured,)
+    return tuple(values)
 
 
 def _before_us(situation: Any, name: str) -> Optional[int]:
@@ -163,7 +189,23 @@ def _plan_record(plan: Any) -> None:
             originals.pop(name, None)
         elif service.running and service.running[0].to_change and not _is_configured(plan.situation, name):
             originals.setdefault(name, service.running[0].before)
+        record = _with_processes(record, service)
     plan.record_after = record._replace(originals=originals, units=units)
+
+
+def _with_processes(record: _adj_record.Record, service: Service) -> _adj_record.Record:
+    """What is recorded of its processes, and of our values that they have."""
+    wanted = service.wish.score_adj
+    for one in service.running:
+        keys = [_adj_record.key_of(process) for process in one.processes]
+        if service.remove or wanted is None:
+            record = _adj_record.with_ours(_adj_record.without_processes(record, keys), one.unit, ())
+        elif one.to_change or one.unit in record.ours:
+            record = _adj_record.with_processes(record, one.to_record(wanted), one.explained, wanted)
+            left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
+            kept = [value for value in one.ours if value in left and value != wanted]
+            record = _adj_record.with_ours(record, one.unit, kept + [wanted])
+    return record
 
 
 def name_of(service: Service) -> str:

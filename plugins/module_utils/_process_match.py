@@ -37,7 +37,7 @@ class HasMemory(NamedTuple('HasMemory', [])):
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
-        return b'\nVmRSS:' in (held.read('status') or b'')
+        return any(b'\nVmRSS:' in (read('status') or b'') for read in (held.read, held.read_thread))
 
 
 class HasName(NamedTuple('HasName', [('name', bytes)])):
@@ -53,7 +53,7 @@ class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
-        cmdline = (held.read('cmdline') or b'')[:_CMDLINE_BYTES]
+        cmdline = (held.read('cmdline') or held.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
         with Reading('/proc/%d/cmdline' % held.pid):  # which has a deadline
             return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 

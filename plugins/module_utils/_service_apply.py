@@ -10,6 +10,7 @@ import stat
 from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _litter, _trust, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, RUN_FOLDER_MODE
 from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, LiveError, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Causes, OomGroup
@@ -53,8 +54,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
         put(host, path, before, after, undo)
     if plan.reload:
         manager.reload()
-    for target in plan.targets:
-        set_live(host, target, undo)
+    _set_running(plan, undo)
     _write_groups(plan, plan.services, undo)
     _check_boot(plan)
     put_record(host, _adj_record.read(host), plan.record_after, undo)
@@ -64,6 +64,27 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
     # By the mark of an earlier run the next one finds what could not be cleared away now.
     _clear(host, [mark for mark in marks if mark not in plan.litter], undo)
     return backups
+
+
+def _set_running(plan: Any, undo: Undo) -> None:
+    """Set the processes; the record keeps the originals of those that have started since it was decided, too."""
+    for service in plan.services:
+        for one in service.running:
+            for target in one.targets:
+                if not service.remove:
+                    target.before_round = lambda left, one=one: _record_round(plan, one, left, undo)
+                set_live(plan.situation.host, target, undo)
+                target.before_round = None  # the plan goes to the helper process again
+    for one in plan.loose:
+        for target in one.targets:
+            set_live(plan.situation.host, target, undo)
+
+
+def _record_round(plan: Any, one: Any, left: List[Seen], undo: Undo) -> None:
+    host, wanted = plan.situation.host, one.targets[0].wanted
+    data = _adj_record.read(host)
+    put_record(host, data, _adj_record.with_processes(_adj_record.parse(data), left, one.explained, wanted), undo)
+    plan.record_after = _adj_record.with_processes(plan.record_after, left, one.explained, wanted)
 
 
 def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
@@ -97,10 +118,12 @@ def _of_unit(one: Any, remove: bool, is_other_init: bool) -> _adj_record.Record:
     """What a running unit has and will have; where ours is taken back, what it will have is what was before us."""
     record = _adj_record.EMPTY
     if one.to_change:
-        values = one.target.given + [Given(one.target.wanted, None)]
-        record = record._replace(units={one.unit: tuple(values)})
+        target = one.targets[-1]  # where ours is taken back, that of those without an original of their own
+        values = target.given + [Given(target.wanted, None)]
+        ours = one.ours if remove else one.ours + (target.wanted,)
+        record = record._replace(units={one.unit: tuple(values)}, ours={one.unit: ours} if ours else {})
         if remove and is_other_init:
-            record = record._replace(originals={one.target.label: one.target.wanted})
+            record = record._replace(originals={target.label: target.wanted})
     if one.oom_group is not None and one.oom_group.original is not None:
         record = record._replace(groups={one.unit: one.oom_group.original})
     return record

@@ -113,7 +113,7 @@ def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -
 def _guard_consumers(plan: Any) -> None:
     """Warn when the processes that hold most of the memory would all be exempt from being killed."""
     plan.warnings += warn_of_consumers(
-        plan.situation.host, set(process.pid for target, one in _exempting(plan) for process in one.to_change))
+        plan.situation.host, set(pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED))
 
 
 def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
@@ -128,10 +128,6 @@ def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
     return ['With this, none of the processes that hold most of the memory can be killed any more (%d of them, with %d '
             'kB): running out of memory then kills much else without getting any free, and ends in a panic'
             % (len(big), sum(held_kb[pid][0] for pid in big))]
-
-
-def _exempting(plan: Any) -> List[Tuple[Any, Any]]:
-    return [(one.target, one) for one in plan.running() if one.target is not None and one.target.wanted == NEVER_KILLED]
 
 
 def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
@@ -152,7 +148,9 @@ def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
         if pid == 1:
             continue
         with Held(host, pid) as held:
-            memory, text = parse_memory_kb(held.read('status') or b''), held.read('oom_score_adj')
+            memory = (parse_memory_kb(held.read('status') or b'')
+                      or parse_memory_kb(held.read_thread('status') or b''))
+            text = held.read('oom_score_adj')
         adj = to_number(text)
         if memory is not None and adj is not None:
             found[pid] = (sum(memory), adj)

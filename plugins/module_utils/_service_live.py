@@ -52,22 +52,22 @@ class LivePlan(object):
         self.situation = situation
         self.request = request
         self.services: List[Service] = []
+        self.loose: List[Running] = []  # processes that are no service
         self.warnings: List[str] = []
         self.record_after = situation.record
 
     def running(self) -> Iterable[Running]:
         """All running units of the plan."""
-        return [one for service in self.services for one in service.running]
+        return [one for service in self.services for one in service.running] + self.loose
 
     @property
     def targets(self) -> List[Target]:
         """The groups of processes that are to be set."""
-        return [one.target for one in self.running() if one.target is not None]
+        return [target for one in self.running() for target in one.targets]
 
     def score_adj(self) -> Dict[int, int]:
         """oom_score_adj by PID, of the running processes that the plan would set."""
-        return dict((process.pid, one.target.wanted) for one in self.running() if one.target is not None
-                    for process in one.to_change)
+        return dict(item for one in self.running() for item in one.goals.items())
 
 
 def make_live_plan(situation: Situation, request: Request, wishes: List[Wish]) -> LivePlan:
@@ -145,17 +145,22 @@ def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
     """Fail, warn or go on for services that are not there, each as it says itself or as the request says for all."""
     if not missing or plan.request.absent:
         return
-    known = sorted(name[:-len(_unit_names.SERVICE)] for name in plan.situation.files.all_services())
+    known = plan.situation.files.all_services()
     texts: Dict[str, List[str]] = {}
     for wish in missing:
-        near = difflib.get_close_matches(wish.asked, known, 3, 0.7)
-        texts.setdefault(wish.missing or plan.request.missing, []).append(
-            wish.asked + (' (is %s meant?)' % ' or '.join(near) if near else ''))
+        texts.setdefault(wish.missing or plan.request.missing, []).append(with_near_matches(wish.asked, known))
     text = 'There is no such service on this machine: %s'
     if 'fail' in texts:
         raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
     if 'warn' in texts:
         plan.warnings.append(text % ', '.join(texts['warn']))
+
+
+def with_near_matches(name: str, services: List[str]) -> str:
+    """The name of an unknown service, and those like it that there are."""
+    known = sorted(one[:-len(_unit_names.SERVICE)] for one in services)
+    near = difflib.get_close_matches(name, known, 3, 0.7)
+    return name + (' (is %s meant?)' % ' or '.join(near) if near else '')
 
 
 def _set_apart(asked: Dict[str, Service]) -> None:
@@ -251,10 +256,15 @@ def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
 
 def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
     """Decide what becomes of the running processes of a service, with the unit files as they will be."""
+    # Here and not at the top: it imports what imports this.
+    from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import ours_of_unit, plan_revert
+    situation = plan.situation
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        before = one.boot_before = plan.situation.files.settings(unit)
+        before = one.boot_before = situation.files.settings(unit)
         after = one.boot_after = files_after.settings(unit)
+        one.ours = ours_of_unit(situation, one.unit, service.name)
+        one.explained = _explained(situation, service, one)
         if not plan.request.runtime or (service.remove and not service.owned):
             continue
         own = _drop_in.path_of(one.unit)
@@ -262,13 +272,23 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
         if one.is_own and after[SCORE_ADJ].file == own:
             service.notes.append('%s has a drop-in of its own and follows that' % one.unit)
             continue
-        wanted = service.wish.score_adj
-        if service.remove:
-            wanted = plan.situation.default.value if after[SCORE_ADJ].value is None else after[SCORE_ADJ].value
-        if wanted is not None and not is_asked_beside(plan, service, one.unit, 'score_adj'):
-            _aim(plan, service, one, wanted, before[SCORE_ADJ].value)
+        if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
+            plan_revert(situation.record, one, one.unit, _or_default(situation, after[SCORE_ADJ].value))
+        elif not service.remove and service.wish.score_adj is not None:
+            _aim(plan, service, one, service.wish.score_adj, before[SCORE_ADJ].value)
         # The whole drop-in of the template does not count for it, since both have the same name.
         one.oom_group = None if one.is_own else _oom_group(plan, service, one)
+
+
+def _or_default(situation: Situation, value: Optional[int]) -> int:
+    return int((situation.default.value or 0) if value is None else value)
+
+
+def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
+    """What a process of the unit may have without an original: what a start gives, and what we have set."""
+    values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
+    return ([Given(value, None) for value in values] + list(situation.record.units.get(one.unit, ()))
+            + list(situation.record.units.get(service.name, ())))
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
@@ -278,11 +298,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
         if value is not None]
     given += plan.situation.record.units.get(one.unit, ())
     given += plan.situation.record.units.get(service.name, ())
-    one.target = Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes)
-    one.to_change = one.target.to_change(one.processes)
-    one.left_alone = one.target.left_alone(one.processes)
-    if one.leader() in one.to_change:
-        one.after = wanted
+    one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
                                           for process in _followers(one, wanted, given)):
         service.restart_needed = True
@@ -310,6 +326,13 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
                              'without it')
         return None
     found = to_number(text) or 0
+    before = one.boot_before[OOM_POLICY].value
+    if service.remove and before is not None and found != int(before == 'kill') and (
+            one.unit not in plan.situation.record.groups):
+        if found != wanted:
+            service.notes.append('memory.oom.group of %s is skipped: something else has changed it since this module '
+                                 'set it' % one.unit)
+        return None
     original = wanted if service.remove else found
     return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None
 

@@ -149,8 +149,9 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
     alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
-    goals = dict((key, record.processes.get(key, value) if wanted is None else wanted) for key, value in alive.items())
+    goals = dict((key, _original(record, key, value) if wanted is None else wanted) for key, value in alive.items())
     changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(_process_guard.guard, host, found, changes, values)
     planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
     forecasts = host.call(before_and_after, host, manager, asked, planned)
@@ -159,10 +160,29 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
         warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
                                          'state: absent will not bring the value from before back'))
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
+    if wanted is None and recorded and not any(key in record.processes for key in alive):
+        result['msg'] = NOTHING_RECORDED
     if not request.check_mode:
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
                          list(alive) if wanted is None else [])
     return result
+
+
+NOTHING_RECORDED = 'This module has set nothing of this here that it could take back, so nothing was changed.'
+
+
+def _original(record: _adj_record.Record, key: _adj_record.Key, value: int) -> int:
+    """What state absent gives a process that has this value."""
+    original = record.processes.get(key)
+    return value if original is None or value not in original.ours else original.value
+
+
+def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[str]:
+    """Warnings of processes that something else has set since."""
+    pairs = [(one, record.processes.get((one.pid, one.start_ticks))) for one in found]
+    return ['process %d (%s) keeps its oom_score_adj %d: something else has changed it since this module set it'
+            % (one.pid, harmless(one.name), one.score_adj) for one, original in pairs
+            if original is not None and one.score_adj not in original.ours + (original.value,)]
 
 
 def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
@@ -175,21 +195,22 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
     """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
     with undone() as undo:
         for target in targets:
-            if recorded:
-                target.before_round = lambda left: _put_originals(host, left, undo)
+            if recorded and not forgotten:  # what is taken back is recorded already
+                target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, undo)
             set_live(host, target, undo)
         if recorded:
             data = _adj_record.read(host)
             record = _adj_record.parse(data)
             if any(key in record.processes for key in forgotten):
-                put_record(host, data, _without(record, forgotten), undo)
+                put_record(host, data, _adj_record.without_processes(record, forgotten), undo)
             _litter.clear(host, _litter.in_folder(host, RUN_FOLDER))
 
 
-def _put_originals(host: WritableHost, changes: List[Seen], undo: Undo) -> None:
+def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: Undo) -> None:
     """Those that are about to be set: the rule may match more of them than when it was decided."""
     data = _adj_record.read(host)
-    put_record(host, data, host.call(_with_originals, host, _adj_record.parse(data), changes), undo)
+    record = host.call(_adj_record.living, host, _adj_record.parse(data))
+    put_record(host, data, _adj_record.with_processes(record, changes, [], wanted), undo)
 
 
 _NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
@@ -199,7 +220,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)], ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)].value, ALL)
             for one in changes]
 
 
@@ -208,18 +229,6 @@ def _nothing_found(label: str, request: Request) -> List[str]:
     if request.missing == 'fail' and not request.absent:
         raise Refusal('%s. Nothing was changed. Use missing: warn or ignore where that is to be expected.' % text)
     return [text] if request.missing == 'warn' else []
-
-
-def _with_originals(host: WritableHost, record: _adj_record.Record, changes: List[Seen]) -> _adj_record.Record:
-    """The record with the values from before, and without processes that are gone."""
-    processes = dict((key, value) for key, value in record.processes.items() if _adj_record.is_alive(host, *key))
-    for one in changes:
-        processes.setdefault((one.pid, one.start_ticks), one.score_adj)
-    return record._replace(processes=processes)
-
-
-def _without(record: _adj_record.Record, keys: List[Any]) -> _adj_record.Record:
-    return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in keys))
 
 
 def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], changes: List[Seen],
@@ -240,8 +249,8 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
 
 def diff_of(plan: Plan) -> List[Dict[str, str]]:
     """The changes, without process numbers, so that check mode and the real run agree."""
-    diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)), [one.target.wanted])
-            for one in plan.running() if one.target is not None and one.to_change]
+    diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)),
+                       sorted(set(one.goals.values()))) for one in plan.running() if one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
     return diff + describe_files(plan.situation.host, plan.files)
@@ -256,6 +265,12 @@ def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
         'orphans': [harmless(path) for path in plan.orphans],
         'warnings': plan.warnings,
     }
+    if plan.request.absent and not plan.changed and not plan.loose and not any(one.owned for one in plan.services):
+        result['msg'] = NOTHING_RECORDED
+    if plan.loose:
+        result['processes'] = [{'pid': process.pid, 'name': harmless(process.name), 'before': process.score_adj,
+                                'after': one.goals.get(process.pid, process.score_adj)}
+                               for one in plan.loose for process in one.processes]
     if backups:
         result['backup_files'] = backups
     return result
@@ -289,7 +304,7 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
 
 
 def _changed_pids(one: Any) -> List[int]:
-    return [process.pid for process in one.to_change] + list(one.target.changed if one.target else ())
+    return [process.pid for process in one.to_change] + [pid for target in one.targets for pid in target.changed]
 
 
 def _left(item: LeftAlone) -> Dict[str, Any]:

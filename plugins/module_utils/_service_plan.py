@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From wishes about services to a plan: everything a run would do, decided once, before anything is touched."""
 
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _adj_record,
@@ -24,6 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_live import 
     plan_live,
     unlisted,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import find_loose
 from ansible_collections.oomkit.linux.plugins.module_utils._services import (
     Request,
     Running,
@@ -95,6 +96,8 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
+    if request.absent and request.exclusive and request.runtime and not wishes:
+        plan.loose = find_loose(situation.host, situation.record, plan.services)
     plan.stale = situation.manager is not None and _is_stale(plan)
     # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
     # a unit that nothing here is about.
@@ -208,8 +211,43 @@ def _plan_record(plan: Plan) -> None:
             if is_asked_beside(plan, service, unit, 'score_adj'):
                 continue
             record = _adj_record.with_unit(record, unit, _values_to_keep(plan, service, unit))
+            record = _adj_record.with_ours(record, unit, _ours_to_keep(plan, service, unit))
         record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
-    plan.record_after = record
+        record = _with_originals(plan, service, record)
+    record = _adj_record.without_processes(record, [_adj_record.key_of(process) for one in plan.loose
+                                                    for process in one.processes])
+    plan.record_after = _adj_record.living(plan.situation.host, record) if record != plan.situation.record else record
+
+
+def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) -> _adj_record.Record:
+    """What processes had that are set, or that have the value by themselves; nothing of those that are reverted."""
+    for one in service.running:
+        if one.reverted:
+            record = _adj_record.without_processes(record, map(_adj_record.key_of, one.processes))
+        elif not service.remove and service.wish.score_adj is not None:
+            wanted = service.wish.score_adj
+            record = _adj_record.with_processes(record, one.to_record(wanted), one.explained, wanted)
+    return record
+
+
+def _has_own(one: Running, value: Optional[int]) -> bool:
+    """Whether a process has had the value by itself."""
+    return any(not _adj_record.is_given(process, one.explained)
+               for process in one.processes if process.score_adj == value)
+
+
+def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
+    """The values of ours that running processes of the unit have, or get now."""
+    running = [one for one in service.running if one.unit == unit]
+    if not running or running[0].reverted:
+        return []
+    one, recorded, wanted = running[0], plan.situation.record.ours.get(unit, ()), service.wish.score_adj
+    is_set = plan.request.runtime and not service.remove and wanted is not None
+    if plan.request.runtime and not (is_set and one.targets and (one.to_change or recorded or _has_own(one, wanted))):
+        return list(recorded)
+    left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
+    kept = [value for value in one.ours if value in left and value != wanted]
+    return kept + ([wanted] if is_set and wanted is not None else [])
 
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
@@ -243,7 +281,10 @@ def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     known = list(plan.situation.record.units.get(unit, ()))
     if not running:
         return []
-    target, before, after = running[0].target, running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
+    if running[0].reverted:
+        return []
+    target = running[0].targets[0] if running[0].targets else None
+    before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
     default = plan.situation.default.value
     if target is None or target.scope == MAIN:
         now = _adj_record.now_ticks(plan.situation.host)

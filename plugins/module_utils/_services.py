@@ -4,14 +4,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is asked of services, and the machine as it was found: units, drop-ins, running instances."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._environment import init
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._live import LeftAlone, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, LeftAlone, Target
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, State
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import Cause, Unit
 
@@ -43,8 +43,12 @@ class Running(object):
 
     def __init__(self, unit: str, group: Group, processes: List[Seen], main_pid: int, state: State) -> None:
         self.unit, self.group, self.processes, self.main_pid, self.state = unit, group, processes, main_pid, state
-        self.target: Optional[Target] = None
+        self.targets: List[Target] = []
         self.to_change: List[Seen] = []
+        self.goals: Dict[int, int] = {}  # by PID, what those get
+        self.ours: Tuple[int, ...] = ()  # the values that we have set here
+        self.reverted = False  # whether all of ours that its processes have is taken back
+        self.explained: List[Given] = []  # the values of which no original is recorded
         self.left_alone: List[LeftAlone] = []
         self.oom_group: Optional[OomGroup] = None
         self.boot_before: Causes = {}
@@ -52,6 +56,18 @@ class Running(object):
         self.is_own = False  # an instance that is seen as one of its template, and has a drop-in of ours for itself
         self.before: Optional[int] = self.leader().score_adj if processes else None
         self.after = self.before
+
+    def aim(self, target: Target) -> None:
+        """Decide that all that the target is about get its value."""
+        self.targets = [target]
+        self.to_change = target.to_change(self.processes)
+        self.goals = dict((one.pid, target.wanted) for one in self.to_change)
+        self.left_alone = target.left_alone(self.processes)
+        self.after = self.goals.get(self.leader().pid, self.before)
+
+    def to_record(self, wanted: int) -> List[Seen]:
+        """The processes whose present value may have to be recorded: that are set, or have the value by themselves."""
+        return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
     def leader(self) -> Seen:
         """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""

@@ -46,6 +46,8 @@ options:
     description:
       - Services that should not be among those that go down. Where one is, RV(violations) says so. The module does
         not fail.
+      - Aliases, templates and instances are found as M(oomkit.linux.oom_score_adj) does. An unknown service is refused.
+        With O(snapshot) the names are those of the units in it.
       - C(postgresql) means its instances too, as C(postgresql@15-main).
     type: list
     elements: str

@@ -93,9 +93,13 @@ options:
   state:
     description:
       - V(present) sets what is asked for.
-      - V(absent) takes back what this module did for the services that are named. Its drop-ins go, lines that
-        O(conflicts=take_over) commented out come back, and running processes get what a restart would give them.
-      - V(absent) with O(exclusive=true) and without any name takes back everything.
+      - V(absent) takes back what this module did for the services that are named, whatever O(scope) was. Its drop-ins
+        go, and lines that O(conflicts=take_over) commented out come back.
+      - A running process with a value of ours goes back to the value that it had before, if that was not the one of its
+        unit. All others with our value get what a start of the unit gives now. What something else has changed since is
+        left alone and reported in RV(services[].left_alone).
+      - Where this module has set nothing, V(absent) changes nothing, and RV(msg) says so.
+      - V(absent) with O(exclusive=true) and without any name takes back everything, processes set by O(process) too.
     type: str
     choices: [present, absent]
     default: present
@@ -120,6 +124,7 @@ options:
         reason for a change. Such are C(sshd), which sets -1000 on itself, its sessions, PostgreSQL's back ends and
         browsers.
       - V(main) sets the main process only, V(all) every process of the unit.
+      - With O(state=absent) this does not count.
     type: str
     choices: [inherited, main, all]
     default: inherited
@@ -146,6 +151,7 @@ options:
     description:
       - Services that must not be among the first O(forecast) to go down after the change. If one would be, the module
         fails before anything is touched, in check mode too.
+      - Names are those of O(services[].name), aliases, templates and instances included. An unknown one is refused.
       - V(postgresql) means its instances too, such as V(postgresql@15-main).
     type: list
     elements: str
@@ -204,7 +210,8 @@ notes:
     process of its name. A PID file in a folder of a user names processes of that user only, and by name the processes
     of users who log in (above 999) do not count.
   - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
-  - What is set on running processes and stands in no unit file is recorded in C(/run/oomkit) until the next boot.
+  - What is set on running processes is recorded in C(/run/oomkit) until the next boot, and what they had before if
+    that was not the value of their unit.
 seealso:
   - module: oomkit.linux.oom_facts
   - module: oomkit.linux.overcommit
@@ -368,8 +375,8 @@ services:
       elements: str
       sample: ["nginx is not running: it counts from its next start"]
 processes:
-  description: The processes that match O(process).
-  returned: success, when O(process) is used
+  description: The processes that match O(process), or those that were set by it and are taken back with everything.
+  returned: success, when O(process) is used, and when there are some to take back
   type: list
   elements: dict
   contains:
@@ -436,6 +443,10 @@ orphans:
   type: list
   elements: str
   sample: [/etc/systemd/system/old.service.d/90-oomkit.conf]
+msg:
+  description: That there was nothing to take back.
+  returned: with O(state=absent), when this module has set nothing of this here
+  type: str
 backup_files:
   description: Copies of the files of others that O(conflicts=take_over) changed.
   returned: when a line was commented out

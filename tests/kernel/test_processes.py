@@ -135,3 +135,26 @@ def test_a_number_used_again_is_not_mistaken(fresh, kind):
     values = {'HOME': repr(HOME), 'KIND': repr(kind), 'UID': str(uid)}
     script = re.sub('HOME|KIND|UID', lambda match: values[match.group()], REUSE)
     assert json.loads(fresh.run('python3 -', data=script).stdout) == [False, None, {}, 0]
+
+
+HEADLESS = (
+    "python3 -c 'import ctypes, threading, time; threading.Thread(target=time.sleep, args=(9999,)).start(); "
+    "ctypes.CDLL(None).pthread_exit(None)' oomkit-headless >/dev/null 2>&1 & echo $!"
+)
+
+
+def test_a_process_whose_first_thread_has_ended(fresh):
+    """As a process and as the main process of a service."""
+    pid = int(fresh.run(HEADLESS).stdout)
+    fresh.run(f'until grep -q ") Z " /proc/{pid}/stat; do sleep 0.1; done')
+    result = good(fresh.module(MODULE, process={'cmdline_regex': 'oomkit-headless$'}, score_adj=-300))
+    assert [one['pid'] for one in result['processes']] == [pid] and score(fresh, pid) == -300
+    good(fresh.module(MODULE, process={'pid': pid}, state='absent'))
+    assert score(fresh, pid) == 0
+    command = HEADLESS.partition(' oomkit')[0].replace("'", '"').replace('python3', '/usr/bin/python3')
+    fresh.run(f"printf '[Service]\\nExecStart=%s\\n' '{command}' > /run/systemd/system/headless.service; "
+              'systemctl daemon-reload; systemctl start headless')  # fmt: skip
+    main = int(fresh.run('systemctl show -P MainPID headless').stdout)
+    fresh.run(f'until grep -q ") Z " /proc/{main}/stat; do sleep 0.1; done')
+    service = good(fresh.module(MODULE, name='headless', score_adj=-400, persistent=False))['services'][0]
+    assert (service['changed_pids'], service['after'], score(fresh, main)) == ([main], -400, -400)

@@ -96,6 +96,21 @@ def test_processes_that_set_their_own_value_keep_it(fresh):
     assert scores(fresh, 'database') == before
     everything = apply(fresh, name='database', score_adj=-600, scope='all')['services'][0]
     assert set(scores(fresh, 'database').values()) == {-600} and everything['left_alone'] == []
+    apply(fresh, name='database', state='absent')
+    assert scores(fresh, 'database') == before
+
+
+def test_ssh_gets_its_own_values_back_after_scope_all(fresh):
+    fresh._drop_connections()
+    fresh.run('true')
+    before = scores(fresh, 'ssh')
+    assert sorted(set(before.values())) == [-1000, 0]
+    for value in (500, 600):
+        apply(fresh, name='ssh', score_adj=value, scope='all', conflicts='warn')
+    assert set(scores(fresh, 'ssh').values()) == {600}
+    apply(fresh, name='ssh', state='absent')
+    now = scores(fresh, 'ssh')
+    assert all(now[pid] == value for pid, value in before.items() if pid in now)
 
 
 def test_ssh_and_its_sessions_keep_their_values(fresh):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A systemd machine on disk: unit files, cgroups and processes as trees, and a manager that reads them.
 
-That the real systemd does the same is proven in tests/kernel.
+Nothing here is answered by the code under test: unit files are read by a few lines of the machine's own, which know
+the plain files of these tests only. That our reading of any unit file is systemd's is proven in tests/kernel.
 """
 
 import fnmatch
@@ -10,11 +11,15 @@ import shutil
 
 from machine import Machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _service_module
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import SCORE_ADJ, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils import _service_module
 
 LIB = '/usr/lib/systemd/system'
 ETC = '/etc/systemd/system'
+
+
+def names_of(unit):
+    """The unit, and its template where it is an instance."""
+    return [unit] + ([unit.partition('@')[0] + '@.service'] if '@' in unit else [])
 
 
 class FakeFile:
@@ -68,9 +73,10 @@ class ServiceMachine(Machine):
                 procs.write(f'{pid}\n')
 
     def _score(self, adj, rss_kb):
+        """proc_oom_score() of fs/proc/base.c, kernel 5.9 and later, with one page of page tables."""
         pages = (self.ram_kb + self.swap_kb) // 4
-        terms = _badness.Terms((rss_kb // 4, 0, 1), adj)
-        return 0 if adj == -1000 else _badness.score_of(_badness.badness_pages(terms, pages), pages, 'new')
+        badness = rss_kb // 4 + 1 + adj * (pages // 1000)
+        return 0 if adj == -1000 else (1000 + int(badness * 1000 / pages)) * 2 // 3
 
     def end(self, pid):
         shutil.rmtree(self.base / f'proc/{pid}')
@@ -96,15 +102,35 @@ class ServiceMachine(Machine):
         return found
 
     def _state(self, unit):
-        files = UnitFiles(self)
-        real = files.find(unit)
-        value = files.settings(real)[SCORE_ADJ].value
+        is_loaded = any((self.base / folder[1:] / name).exists() for folder in (ETC, LIB) for name in names_of(unit))
+        value = self.at_start(unit, 'OOMScoreAdjust')
         procs = (self.read_text(f'/sys/fs/cgroup/system.slice/{unit}/cgroup.procs') or '').split()
         return {
-            'Id': unit, 'LoadState': 'loaded' if real.state == 'loaded' else 'not-found', 'Transient': 'no',
+            'Id': unit, 'LoadState': 'loaded' if is_loaded else 'not-found', 'Transient': 'no',
             'NeedDaemonReload': 'no', 'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',
             'OOMScoreAdjust': str(self.loaded.get(unit, value or 0)),
         }  # fmt: skip
+
+    def at_start(self, unit, key):
+        """What the plain files of a test give a unit: its own over its template's, /etc over /usr/lib; last wins."""
+        names = names_of(unit)
+        main = [self._text(f'{base}/{name}') for name in names for base in (ETC, LIB)]
+        drop_ins = {}
+        for folder in [f'{base}/{name}.d' for name in names for base in (ETC, LIB)]:
+            for name in self.names(folder):
+                drop_ins.setdefault(name, f'{folder}/{name}')
+        texts = [text for text in main if text][:1]
+        texts += [self._text(drop_ins[name]) for name in sorted(drop_ins) if name.endswith('.conf')]
+        lines = [line for text in texts for line in text.splitlines()]
+        values = [line.partition('=')[2].strip() for line in lines if line.startswith(key + '=')]
+        return values[-1] if values and values[-1] else None
+
+    def _text(self, path):
+        """Links lead to places of this machine; one that leads nowhere is an empty file."""
+        try:
+            return self.read_text(path) or ''
+        except OSError:
+            return ''
 
     def reload(self):
         self.reloads += 1

@@ -56,7 +56,8 @@ KMSG = [b'6,1003,5000002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),c
         b'6,1,1,-;Tasks in /a are going to be killed due to memory.oom.group set',
         b'6,1,1,-;Task in /a killed as a result of limit of /b',
         b'3,1,1,-;Memory cgroup out of memory: Kill process 7 (x) score 9 or sacrifice child']
-RECORD = b'{"units": {"a.service": [[5, 100], [null, 7]]}, "originals": {"b": 3}, "processes": [[1, 2, 3]]}'
+RECORD = (b'{"units": {"a.service": [[5, 100], [null, 7]]}, "originals": {"b": 3}, "processes": [[1, 2, 3, [4]]], '
+          b'"groups": {}, "ours": {"a.service": [5]}}')
 NOHANG = b'soft_threshold_min_mem = 5 %\nhard_threshold_max_zram = 100 M\n@OOM_SCORE_ADJ_RE_NAME -20 /// ^a$\n'
 
 CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'

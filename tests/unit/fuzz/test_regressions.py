@@ -47,7 +47,8 @@ def test_bytes(name, data):
 
 
 def test_a_record_with_an_endless_number():
-    assert _adj_record.parse(b'{"units": {"a": [[1e400, 2]]}, "originals": {}, "processes": []}') == _adj_record.EMPTY
+    data = b'{"units": {"a": [[1e400, 2]]}, "originals": {}, "processes": [], "groups": {}, "ours": {}}'
+    assert _adj_record.parse(data) == _adj_record.EMPTY
 
 
 @pytest.mark.parametrize('data', [

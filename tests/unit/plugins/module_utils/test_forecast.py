@@ -121,7 +121,7 @@ def test_what_if(machine):
 
 
 def test_protected_services(machine):
-    result = run(machine, kills=2, protect=['a', 'pg', 'no-such'])
+    result = run(machine, kills=2, protect=['a', 'pg'])
     assert result['violations'] == [{'service': 'a', 'rank': 2, 'how': 'victim', 'certain': True, 'pid': NOBODY + 10,
                                      'name': 'java', 'unit': 'a.service'}]
     assert [one['unit'] for one in run(machine, protect=['pg'])['violations']] == ['pg@15.service']
@@ -131,7 +131,46 @@ def test_protected_services(machine):
     assert [(one['how'], one['certain']) for one in found] == [('collateral', True)]
 
 
+@pytest.mark.parametrize('name', ['cache', 'cache.service', 'a', 'dbus-a'])
+def test_a_protected_service_by_any_of_its_names(machine, name):
+    """An alias of [Install], which is a link, and one that is a link in another folder."""
+    for path in ('etc/systemd/system/cache.service', 'usr/lib/systemd/system/dbus-a.service'):
+        (machine.base / path).parent.mkdir(parents=True, exist_ok=True)
+        (machine.base / path).symlink_to('/usr/lib/systemd/system/a.service')
+    assert [one['unit'] for one in run(machine, kills=2, protect=[name])['violations']] == ['a.service']
+    with pytest.raises(Refusal, match='protect: with this'):
+        machine.run(name='a', score_adj=300, protect=[name], forecast=1)
+
+
+@pytest.mark.parametrize('name', ['pg', 'pg@', 'pg@15', 'pg@15.service'])
+def test_a_protected_template_or_instance(machine, name):
+    assert {one['unit'] for one in run(machine, protect=[name])['violations']} == {'pg@15.service'}
+
+
+def test_a_protected_service_that_does_not_exist_is_refused(machine):
+    machine.unit('redis-server.service')
+    before = machine.tree()
+    for ask in (lambda: run(machine, protect=['redis-sever']),
+                lambda: machine.run(name='a', score_adj=300, protect=['redis-sever'])):
+        with pytest.raises(Refusal, match=r'protect: .*redis-sever \(is redis-server meant\?\)'):
+            ask()
+    assert machine.tree() == before and machine.adj(NOBODY + 10) == 0
+
+
+def test_a_protected_service_of_another_init(tmp_path):
+    """No cgroup names it there."""
+    machine = ServiceMachine(tmp_path, init='sysvinit')
+    machine.put('/etc/init.d/big', '')
+    machine.process(NOBODY + 10, name='big', rss_kb=900000)
+    machine.process(NOBODY + 11, name='worker', parent=NOBODY + 10, rss_kb=2000000)
+    machine.put('/run/big.pid', f'{NOBODY + 10}\n')
+    assert [one['pid'] for one in run(machine, kills=1, protect=['big'])['violations']] == [NOBODY + 11]
+    with pytest.raises(Refusal, match='no such service'):
+        run(machine, protect=['bog'])
+
+
 def test_a_user_cannot_call_a_unit_of_his_own_as_a_protected_one(machine):
+    machine.unit('user@.service')
     machine.process(NOBODY + 90, uid=1000, rss_kb=8000000)
     theirs = '/user.slice/user-1000.slice/user@1000.service/app.slice/%s.service'
     machine.put(f'/proc/{NOBODY + 90}/cgroup', f'0::{theirs % "a"}\n')

@@ -66,6 +66,8 @@ class Hidden:
     def read(self, name):
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
 
+    read_thread = read
+
 
 def test_who_goes_where_nobody_can_look_is_no_member(tmp_path):
     assert not _groups.UnitGroup(ServiceMachine(tmp_path), '/system.slice/a.service').holds(Hidden())

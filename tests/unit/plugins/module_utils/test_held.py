@@ -5,12 +5,20 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _live, _other_init, _service_module
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _groups,
+    _live,
+    _other_init,
+    _process_match,
+    _service_guard,
+    _service_module,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors, identify
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
@@ -174,3 +182,50 @@ def test_a_process_is_looked_at_only_when_the_tick_of_its_start_is_over():
             now_ticks = time.clock_gettime(time.CLOCK_BOOTTIME) * ticks_per_s
             child.kill()
         assert now_ticks >= seen.start_ticks + 1
+
+
+HEADLESS = '''
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+'''
+
+
+@pytest.fixture
+def headless():
+    """A real process whose first thread has ended while another one runs."""
+    child = subprocess.Popen([sys.executable, '-c', HEADLESS, 'oomkit-headless'])
+    end = time.monotonic() + 10
+    while ') Z ' not in open(f'/proc/{child.pid}/stat').read():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_a_process_whose_first_thread_has_ended_is_set(headless):
+    host = Host()
+    with Held(host, headless.pid) as held:
+        seen = held.look()
+        assert seen.pid == headless.pid and held.write_score_adj(seen.score_adj + 1)
+        assert held.look().score_adj == seen.score_adj + 1
+    rules = [{'pid': headless.pid}, {'cmdline_regex': 'oomkit-headless$'}]
+    for rule in rules:
+        found = _process_match.group_of(host, rule).look(host)
+        assert [one.pid for one in found] == [headless.pid], rule
+    assert headless.pid in _service_guard._memory_by_pid(host)
+
+
+def test_its_cgroup_is_that_of_a_thread_that_runs(machine):
+    """Under cgroup v1 a thread that has ended is in the root."""
+    machine.process(7, unit='a.service')
+    stat = machine.get('/proc/7/stat').split(' ')
+    stat[2], stat[19] = 'Z', '2'
+    machine.put('/proc/7/stat', ' '.join(stat))
+    machine.put('/proc/7/cgroup', '1:name=systemd:/\n')
+    machine.put('/proc/7/task/7/stat', ' '.join(stat))
+    machine.put('/proc/7/task/8/stat', '8 (x) S ' + ' '.join(stat[3:]))
+    machine.put('/proc/7/task/8/cgroup', '1:name=systemd:/system.slice/a.service\n')
+    found = _groups.UnitGroup(machine, '/system.slice/a.service').look(machine)
+    assert [one.pid for one in found] == [7]

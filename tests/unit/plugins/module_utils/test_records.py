@@ -178,7 +178,7 @@ def test_a_folder_that_root_has_linked_elsewhere_is_roots(machine):
 # --------------------------------------------------------------------------- /run/oomkit
 
 RECORD = _adj_record.EMPTY._replace(units={'a.service': (_adj_record.Given(-900, None),)},
-                                    processes={(10, 100): -900})
+                                    processes={(10, 100): _adj_record.Original(-900, (0,))})
 
 
 @pytest.mark.parametrize('make', HOSTILE)

@@ -17,7 +17,6 @@ from services_machine import ETC, FakeFile, ServiceMachine
 from ansible_collections.oomkit.linux.plugins.module_utils import _held, _undo
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
 
 SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '40'))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
@@ -56,11 +55,9 @@ def made(root):
 
 def restart(machine, unit):
     """What systemd sets at a start."""
-    files = UnitFiles(machine)
-    causes = files.settings(files.find(unit)._replace(name=unit))
     for pid in PIDS[unit]:
-        machine.put(f'/proc/{pid}/oom_score_adj', '%d\n' % (causes[SCORE_ADJ].value or 0))
-    machine.put(group_file(unit), '%d\n' % (causes[OOM_POLICY].value == 'kill'))
+        machine.put(f'/proc/{pid}/oom_score_adj', '%d\n' % int(machine.at_start(unit, 'OOMScoreAdjust') or 0))
+    machine.put(group_file(unit), '%d\n' % (machine.at_start(unit, 'OOMPolicy') == 'kill'))
 
 
 def group_file(unit):

@@ -43,6 +43,10 @@ def everything(machine):
     return machine.tree(), live
 
 
+def recorded(machine):
+    return _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+
+
 def test_check_mode_plans_what_the_run_does(machine):
     before = everything(machine)
     planned = machine.run(check=True, name='a', score_adj=-5)
@@ -52,7 +56,7 @@ def test_check_mode_plans_what_the_run_does(machine):
     assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
     again = machine.run(name='a', score_adj=-5)
     assert not again['changed'] and again['diff'] == [] and machine.reloads == 1
-    assert machine.get('/run/oomkit/oom_score_adj.json') is None
+    assert recorded(machine) == _adj_record.EMPTY._replace(ours={'a.service': (-5,)})
 
 
 def test_absent_leaves_nothing(machine):
@@ -414,7 +418,7 @@ def test_boot_only_is_remembered_for_those_that_run(machine):
     machine.process(12, adj=0, unit='a.service', start=10**9)  # started later and at 0: by its own doing
     machine.run(name='a', score_adj=-5)
     assert [machine.adj(pid) for pid in (10, 11, 12)] == [-5, -5, 0]
-    assert machine.get('/run/oomkit/oom_score_adj.json') is None
+    assert recorded(machine) == _adj_record.EMPTY._replace(ours={'a.service': (-5,)})
 
 
 def test_in_an_image_only_files_are_written(tmp_path):
@@ -429,11 +433,12 @@ def test_in_an_image_only_files_are_written(tmp_path):
 
 
 def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
-    record = _adj_record.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): 7})
+    record = _adj_record.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): _adj_record.Original(7, (0,))})
     machine.put(_adj_record.FILE, _adj_record.dump(record).decode())
     assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
     left = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
-    assert (left.processes, left.originals) == (record.processes, record.originals)
+    assert left.processes == {(10, 100): _adj_record.Original(7, (0, -5))}  # the first original stays
+    assert left.originals == record.originals
     machine.run(name='a', score_adj=-6, runtime=False)
     assert _adj_record.parse(machine.read_bytes(_adj_record.FILE)).units['a.service'][0].value == -5
 
@@ -453,9 +458,8 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
 def test_the_record_survives_anything(machine):
     for data in (b'', b'{', b'[]', b'{"units": 3}', b'\xff', b'{"units": {}, "originals": {}, "processes": [[1]]}'):
         assert _adj_record.parse(data) == _adj_record.EMPTY
-    older = _adj_record.parse(b'{"units": {}, "originals": {"sysv": 3}, "processes": []}')
-    assert older == _adj_record.EMPTY._replace(originals={'sysv': 3})
-    whole = older._replace(groups={'a.service': 1}, units={'a.service': (_live.Given(5, None),)}, processes={(1, 2): 3})
+    whole = _adj_record.Record({'a.service': (_live.Given(5, None),)}, {'sysv': 3},
+                               {(1, 2): _adj_record.Original(3, (4, 5))}, {'a.service': 1}, {'a.service': (4, 5)})
     assert _adj_record.parse(_adj_record.dump(whole)) == whole
 
 

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option protect: which units and processes the names mean on this machine, found as the option services does."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import with_near_matches
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Situation
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+
+Protected = NamedTuple('Protected', [
+    ('asked', str),           # as the user wrote it
+    ('unit', str),            # the real one
+    ('pids', Set[int]),       # its processes, where no cgroup tells the service (other inits than systemd)
+])
+
+
+def from_names(names: List[str]) -> List[Protected]:
+    """As they are written, for a snapshot: what aliases its machine had is not in it."""
+    return [Protected(name, _unit_names.to_unit('protect', name), set()) for name in sorted(set(names))]
+
+
+def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Protected]:
+    """The services of this machine. Raises Refusal for one that it does not have, and ManagerError."""
+    if not names:
+        return []
+    situation = Situation(host, manager)
+    found = dict((one.asked, _find(situation, one)) for one in from_names(names))
+    missing = [name for name, one in sorted(found.items()) if one is None]
+    if missing:
+        known = situation.files.all_services()
+        raise Refusal('protect: there is no such service on this machine: %s. Nothing was changed. Correct the name, '
+                      'or leave it out.' % ', '.join(with_near_matches(name, known) for name in missing))
+    return [one for _name, one in sorted(found.items()) if one is not None]
+
+
+def _find(situation: Situation, one: Protected) -> Optional[Protected]:
+    if situation.init == 'systemd':
+        return _find_unit(situation, one)
+    return _find_other(situation, one) or (_find_unit(situation, one) if situation.has_unit_files() else None)
+
+
+def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
+    files = situation.files
+    unit = files.find(one.unit)
+    if unit.state in (_unit_files.LOADED, _unit_files.MASKED):
+        return one._replace(unit=unit.name)
+    umbrella = _unit_names.umbrella_of(unit.name)
+    if umbrella is not None and files.find(umbrella).state == _unit_files.LOADED:
+        return one._replace(unit=files.find(umbrella).name)
+    states: List[Dict[str, Any]] = situation.manager.show([one.unit]) if situation.manager is not None else []
+    loaded = [state['Id'] for state in states if state.get('LoadState') == 'loaded']
+    return one._replace(unit=loaded[0]) if loaded else None
+
+
+def _find_other(situation: Situation, one: Protected) -> Optional[Protected]:
+    # Here and not at the top: few machines take it, and every import takes time on every host.
+    from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
+    name = one.unit[:-len(_unit_names.SERVICE)]
+    main = _other_init.main_process(situation.host, name, [])
+    if main is None:
+        return one if _other_init.has_script(situation.host, name) else None
+    return one._replace(pids=set(_other_init.TreeGroup(situation.host, main).pids()))

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State absent for running processes: exactly those that have a value of ours get back what they had before.
+
+A process with a record gets its own original. Any other that has our value inherited it, or had what its unit gives at
+a start: it gets what a start gives now. A process with another value is not ours to change.
+"""
+
+from typing import Dict, Iterable, List, Set, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, TheseProcesses
+from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import LeftAlone
+from ansible_collections.oomkit.linux.plugins.module_utils._live import ALL, Given, Target
+from ansible_collections.oomkit.linux.plugins.module_utils._services import Running, Service, Situation
+
+CHANGED_MEANWHILE = 'something else has changed its value since this module set it'
+NOT_OURS = 'this module did not set its value'
+NO_UNIT = 'process'
+
+
+class Unrecorded(Group):
+    """The processes of a group that have one of these values, without those of which an original is recorded."""
+
+    def __init__(self, group: Group, values: Iterable[int], recorded: Iterable[_adj_record.Key]) -> None:
+        self._group, self._values, self._recorded = group, set(values), set(recorded)
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return self._group.pids()
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group."""
+        return [one for one in self._group.look(host)
+                if one.score_adj in self._values and _adj_record.key_of(one) not in self._recorded]
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return self._group.holds(held)
+
+
+def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ...]:
+    """The values of ours that processes of a unit may have: those that were set, and those of our drop-ins."""
+    found: List[int] = []
+    for name in (unit, service, _unit_names.template_of(unit)):
+        values = list(situation.record.ours.get(name or '', ()))
+        data = situation.ours.get(name or '')
+        if data is not None:
+            values.append(_unit_files.settings_of(data)[_unit_files.SCORE_ADJ].value)
+        found += [value for value in values if value is not None and value not in found]
+    return tuple(found)
+
+
+def plan_revert(record: _adj_record.Record, one: Running, label: str, start: int) -> None:
+    """Decide which processes of a running unit go back to what; ``start`` is what a start gives now."""
+    one.reverted, goals = True, {}  # type: bool, Dict[int, int]
+    recorded = set(record.processes)
+    for process in one.processes:
+        original = record.processes.get(_adj_record.key_of(process))
+        ours = one.ours + (() if original is None else original.ours)
+        goal = start if original is None else original.value
+        if process.score_adj in ours:
+            goals[process.pid] = goal
+        elif process.score_adj != goal:
+            one.left_alone.append(LeftAlone(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
+    one.to_change = [process for process in one.processes if goals.get(process.pid, process.score_adj)
+                     != process.score_adj]
+    one.goals = dict((process.pid, goals[process.pid]) for process in one.to_change)
+    one.after = goals.get(one.leader().pid, one.before)
+    one.targets = _recorded_targets(one, label, recorded)
+    if set(one.ours) - {start}:
+        rest = Unrecorded(one.group, one.ours + (start,), recorded)
+        given = [Given(value, None) for value in one.ours]
+        one.targets.append(Target(label, rest, start, ALL, given, found=one.processes))
+
+
+def _recorded_targets(one: Running, label: str, recorded: Set[_adj_record.Key]) -> List[Target]:
+    """A target for each original."""
+    by_value: Dict[int, List[Seen]] = {}
+    for process in one.to_change:
+        if _adj_record.key_of(process) in recorded:
+            by_value.setdefault(one.goals[process.pid], []).append(process)
+    return [Target(label, TheseProcesses(found), value, ALL, found=found) for value, found in sorted(by_value.items())]
+
+
+def find_loose(host: Host, record: _adj_record.Record, services: List[Service]) -> List[Running]:
+    """What reverts the recorded processes that are in none of these services; nothing where there are none."""
+    known = set(_adj_record.key_of(process) for service in services for one in service.running
+                for process in one.processes)
+    found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
+             if seen is not None and _adj_record.key_of(seen) in record.processes
+             and _adj_record.key_of(seen) not in known]
+    if not found:
+        return []
+    one = Running(NO_UNIT, TheseProcesses(found), found, 0, {})
+    plan_revert(record, one, NO_UNIT, 0)
+    return [one]

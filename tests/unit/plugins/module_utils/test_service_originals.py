@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State absent gives each process exactly what it had before this collection set it, and touches nothing else."""
+
+import pytest
+from services_machine import ETC, ServiceMachine
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _service_apply
+
+SSHD, SESSION, CHILD = 10, 11, 12
+DROP_IN = f'{ETC}/ssh.service.d/90-oomkit.conf'
+WAYS = [
+    {'scope': 'inherited'}, {'scope': 'main'}, {'scope': 'all'}, {'scope': 'all', 'persistent': False},
+    {'scope': 'main', 'persistent': False}, {'scope': 'all', 'runtime': False},
+]  # fmt: skip
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """sshd at -1000 by itself, a session at 0, and a process that somebody has set to 77; the unit gives 0."""
+    return made(tmp_path)
+
+
+def made(folder, init='systemd'):
+    machine = ServiceMachine(folder, init=init)
+    machine.unit('ssh.service')
+    machine.unit('other.service')
+    machine.process(SSHD, name='sshd', adj=-1000, unit='ssh.service')
+    machine.process(SESSION, parent=SSHD, unit='ssh.service')
+    machine.process(CHILD, parent=1, adj=77, unit='ssh.service')
+    machine.process(20, adj=300, unit='other.service')
+    return machine
+
+
+def values(machine, *pids):
+    return [machine.adj(pid) for pid in pids or (SSHD, SESSION, CHILD)]
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('value', [500, 77, 0, -1000])
+def test_each_process_gets_back_its_own(machine, way, value):
+    before = machine.tree()
+    machine.run(name='ssh', score_adj=value, force=True, **way)
+    machine.run(name='ssh', state='absent')
+    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
+    assert not machine.run(name='ssh', state='absent')['changed']
+
+
+def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):
+    """A round that is recorded hangs a function on a target, which cannot be sent."""
+    real = _service_apply._check_boot
+    seen = []
+    monkeypatch.setattr(_service_apply, '_check_boot', lambda plan: seen.extend(
+        target.before_round for target in plan.targets) or real(plan))
+    machine.run(name='ssh', score_adj=500, scope='all')
+    assert seen and set(seen) == {None}
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_the_first_original_stays(machine, way):
+    before = machine.tree()
+    for value in (500, 600, 77):
+        machine.run(name='ssh', score_adj=value, scope='all')
+        machine.run(name='ssh', score_adj=value + 1, **way)
+    machine.run(state='absent', exclusive=True)
+    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
+
+
+def test_what_has_started_since_gets_what_a_start_gives_now(machine):
+    machine.run(name='ssh', score_adj=500, scope='all')
+    machine.process(13, parent=SSHD, adj=500, unit='ssh.service', start=900)
+    machine.put(f'{ETC}/ssh.service.d/10-admin.conf', '[Service]\nOOMScoreAdjust=100\n')
+    machine.run(name='ssh', state='absent')
+    # The session had what a start gave when it was set first, so it follows the unit; the others have originals.
+    assert values(machine, SSHD, SESSION, CHILD, 13) == [-1000, 100, 77, 100]
+
+
+def test_what_somebody_else_has_changed_meanwhile_stays_and_is_reported(machine):
+    machine.run(name='ssh', score_adj=500, scope='all')
+    machine.put(f'/proc/{SSHD}/oom_score_adj', '-5\n')
+    machine.put(f'/proc/{SESSION}/oom_score_adj', '6\n')
+    service = machine.run(name='ssh', state='absent')['services'][0]
+    assert values(machine) == [-5, 6, 77]
+    assert {one['pid'] for one in service['left_alone']} == {SSHD, SESSION}
+
+
+def test_another_process_with_the_same_number_is_not_the_one_that_was_set(machine):
+    machine.run(name='ssh', score_adj=500, scope='all')
+    machine.end(SSHD)
+    machine.process(SSHD, adj=42, unit='ssh.service', start=9999)
+    machine.run(name='ssh', state='absent')
+    assert values(machine) == [42, 0, 77]
+
+
+@pytest.mark.parametrize('params', [{'name': 'ssh'}, {'exclusive': True}, {'process': {'pid': SSHD}}])
+def test_a_machine_without_a_record_stays_as_it_is_and_that_is_said(machine, params):
+    machine.put('/etc/systemd/system/ssh.service.d/10-admin.conf', '[Service]\nOOMScoreAdjust=-20\n')
+    before = machine.tree()
+    result = machine.run(state='absent', **params)
+    assert not result['changed'] and 'has set nothing' in result['msg']
+    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
+
+
+def test_our_drop_in_alone_is_a_record_of_its_values(machine):
+    """As after a reboot, or in an image made with runtime: false."""
+    machine.put(DROP_IN, _drop_in.edit(None, {'OOMScoreAdjust': 400}))
+    machine.put(f'/proc/{CHILD}/oom_score_adj', '400\n')
+    result = machine.run(name='ssh', state='absent')
+    assert result['changed'] and 'msg' not in result
+    assert values(machine) == [-1000, 0, 0] and machine.get(DROP_IN) is None
+
+
+def test_everything_means_processes_that_are_no_service_too(machine):
+    before = machine.tree()
+    machine.run(process={'pid': 20}, score_adj=700)
+    machine.run(name='ssh', score_adj=500, scope='all')
+    result = machine.run(state='absent', exclusive=True)
+    assert [(one['pid'], one['before'], one['after']) for one in result['processes']] == [(20, 700, 300)]
+    assert values(machine, SSHD, SESSION, CHILD, 20) == [-1000, 0, 77, 300] and machine.tree() == before
+
+
+def test_a_process_that_somebody_else_has_changed_is_left_alone(machine):
+    machine.run(process={'pid': 20}, score_adj=700)
+    machine.put('/proc/20/oom_score_adj', '9\n')
+    result = machine.run(process={'pid': 20}, state='absent')
+    assert not result['changed'] and machine.adj(20) == 9
+    assert any('something else has changed it' in warning for warning in result['warnings'])
+
+
+def test_the_record_stays_small_where_a_service_forks_busily(machine):
+    for pid in range(100, 400):
+        machine.process(pid, parent=SESSION, unit='other.service', adj=300 if pid < 110 else 0)
+    machine.run(name='other', score_adj=500, scope='all')
+    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    assert len(record.processes) == 11
+    for pid in range(100, 110):
+        machine.end(pid)
+    machine.run(name='other', score_adj=501, scope='all')
+    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    assert list(record.processes) == [(20, 100)]
+
+
+def test_with_another_init_too(tmp_path):
+    machine = made(tmp_path, init='sysvinit')
+    machine.put('/etc/init.d/ssh', '')
+    machine.put('/run/ssh.pid', f'{SSHD}\n')
+    machine.process(CHILD, parent=SSHD, adj=77)
+    machine.run(name='ssh', score_adj=500, scope='all')
+    assert values(machine) == [500] * 3
+    machine.run(name='ssh', score_adj=600, scope='all')
+    machine.run(name='ssh', state='absent')
+    assert values(machine) == [-1000, 0, 77]
+
+
+@pytest.mark.parametrize(('present', 'by_hand'), [('kill', '0'), ('continue', '1')])
+def test_a_group_that_somebody_else_has_changed_is_left_alone(machine, present, by_hand):
+    group = '/sys/fs/cgroup/system.slice/ssh.service/memory.oom.group'
+    machine.run(name='ssh', oom_policy='stop' if present == 'continue' else 'kill')
+    machine.run(name='ssh', oom_policy=present)
+    machine.put(group, by_hand + '\n')
+    machine.run(name='ssh', state='absent')
+    assert machine.get(group).strip() == by_hand
