@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""state: absent on machines that somebody else has set up: it reverts what this collection changed, and nothing else."""
+"""state: absent on hosts with settings of others: it reverts what this collection changed, and nothing else."""
 
 import json
 
