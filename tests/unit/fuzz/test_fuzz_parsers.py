@@ -69,8 +69,8 @@ OF_BYTES = {
     'user': (_access.parse_uids, STATUS),
     'nodes': (_numa.allowed, STATUS),
     'record of the log': (_kills.parse_record, KMSG[0]),
-    'originals': (_originals.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}}, "values":'
-                  b' {"vm.overcommit_memory": {"from_boot": true, "original": 1, "ours": null}}}'),
+    'originals': (_originals.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}},'
+                  b' "values": {"vm.overcommit_memory": {"from_boot": true, "original": 1, "ours": null}}}'),
     'record of values': (_adj_record.parse, RECORD),
     'pending change': (lambda data: _confirm_state.parse('confirm-1-2.json', data),
                        b'{"id": "x", "before": {"vm.overcommit_memory": 0}, "after": {}, "connection": null}'),
