@@ -48,9 +48,10 @@ CEILINGS = {
     'oom_facts': 79_000,
     # confirm_within: the watchdog and the change that waits take 20,000 bytes, which no other module has.
     # What writes also carries the lock, the look at who else could write there, the rollback of files, folders and
-    # attributes, the proof that programs still start (8,000), and diffs that show no private line (5,000).
-    'overcommit': 124_000,
-    'panic_on_oom': 100_500,
+    # attributes, the proof that programs still start (8,000), diffs that show no private line (5,000), and the record of
+    # each value and line that was changed, by which exactly these are reverted (5,000).
+    'overcommit': 129_500,
+    'panic_on_oom': 106_000,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is
     # assumed 25,000 (OpenRC's are 5,000 of these), and the settings of earlyoom, systemd-oomd and nohang 10,000.
     'oom_forecast_info': 133_500,
