@@ -127,7 +127,8 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Dict[str, _original
     if told_by_header:
         recorded.pop(draft.ours, None)
     elif after != before:
-        recorded[draft.ours] = _originals.File(made, lines)
+        # Lines that go are still there where the run is killed before it writes the file.
+        recorded[draft.ours] = _originals.File(made, _sysctl_file.with_lines_in(before or '', known.lines, lines))
     return recorded
 
 

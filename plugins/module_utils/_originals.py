@@ -21,6 +21,7 @@ Value = NamedTuple('Value', [
     ('original', Optional[int]),  # at runtime before the first change; None: unknown, our file had set it
     ('from_boot', bool),          # whether the boot before that change gave the original, or nobody knows what it gave
     ('ours', Optional[int]),      # what was last set at runtime; None: nothing
+    ('earlier', Optional[int]),   # what was set before that: it is still there where a run was killed
 ])
 
 File = NamedTuple('File', [
@@ -67,10 +68,10 @@ def _is_path(path: str) -> bool:
 def _parse_value(key: str, entry: Any) -> Optional[Value]:
     if not isinstance(entry, dict) or not isinstance(entry.get('from_boot'), bool):
         return None
-    numbers = [entry.get('original'), entry.get('ours')]
+    numbers = [entry.get('original'), entry.get('ours'), entry.get('earlier')]
     if not all(number is None or _is_valid(key, number) for number in numbers):
         return None
-    return Value(numbers[0], entry['from_boot'], numbers[1])
+    return Value(numbers[0], entry['from_boot'], numbers[1], numbers[2])
 
 
 def _is_valid(key: str, number: Any) -> bool:

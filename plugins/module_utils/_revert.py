@@ -45,8 +45,12 @@ def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
         for key in setting:
             values.setdefault(key, first[key])
             if set(setting).intersection(target):
-                values[key] = values[key]._replace(ours=plan.runtime_after[key] or 0)
+                values[key] = _with_ours(values[key], plan.runtime_after[key] or 0)
     return values
+
+
+def _with_ours(value: _originals.Value, number: int) -> _originals.Value:
+    return value if value.ours == number else value._replace(ours=number, earlier=value.ours)
 
 
 def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
@@ -74,9 +78,9 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
 def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
     """What must stay recorded: each side keeps what the other one still needs. ``is_left``: it is ours at runtime."""
     request = plan.request
-    kept = dict((key, values.pop(key, _originals.Value(None, True, None))) for key in setting)
+    kept = dict((key, values.pop(key, _originals.Value(None, True, None, None))) for key in setting)
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
-        values.update((key, value._replace(ours=None)) for key, value in kept.items())
+        values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
     elif not request.runtime and is_left and not plan.situation.is_for_another(request):
         values.update((key, value._replace(ours=found)) for (key, value), found
                       in zip(kept.items(), look.found(setting)))
@@ -130,10 +134,10 @@ class _Look(object):
     def first_seen(self, setting: Setting, found: Numbers) -> Values:
         """The record of a setting that had these values before its first change."""
         if found in self._lines(setting):  # our line did that: what was before is unknown
-            return dict((key, _originals.Value(None, True, None)) for key in setting)
+            return dict((key, _originals.Value(None, True, None, None)) for key in setting)
         boot = self.plan.boot.values
         from_boot = all(boot.get(key) in (None, number) for key, number in zip(setting, found))
-        return dict((key, _originals.Value(number, from_boot, None)) for key, number in zip(setting, found))
+        return dict((key, _originals.Value(number, from_boot, None, None)) for key, number in zip(setting, found))
 
     def is_ours(self, setting: Setting) -> bool:
         """Whether this collection changed its value or its lines."""
@@ -151,6 +155,7 @@ class _Look(object):
         """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""
         values = [self.values.get(key) for key in setting]
         states = [[value.ours if value else None for value in values],
+                  [value.earlier if value else None for value in values],
                   [self.situation.unconfirmed.get(key, (None, None))[1] for key in setting]]
         found = set(tuple(number or 0 for number in state) for state in states if state[0] is not None)
         return found.union(self._lines(setting))
@@ -159,9 +164,9 @@ class _Look(object):
         found = set()  # type: Set[Numbers]
         for entry in self.files.values():
             for key in setting:
-                value = _sysctl_file.value_of(entry.lines.get(key, []))
-                if value is not None:
-                    found.add(tuple(value if name == key else 0 for name in setting))
+                values = [_sysctl_file.value_of([line]) for line in entry.lines.get(key, [])]
+                found.update(tuple(value if name == key else 0 for name in setting)
+                             for value in values if value is not None)
         return found
 
     def documented_default(self, key: str) -> int:

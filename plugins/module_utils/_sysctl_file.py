@@ -121,6 +121,16 @@ def implied_lines(text: str) -> OurLines:
     return found
 
 
+def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
+    """The lines of ours after an edit, with those of before that the text holds."""
+    lines = set(map(_without_end, _conf_files.split_lines(text)))
+    result = {}  # type: OurLines
+    for key in set(before).union(after):
+        kept = [line for line in before.get(key, []) if _without_end(line) in lines]
+        result[key] = [line for line in kept if line not in after.get(key, [])] + after.get(key, [])
+    return dict((key, found) for key, found in result.items() if found)
+
+
 Reverted = NamedTuple('Reverted', [
     ('text', Optional[str]),  # None: the file is to be removed
     ('ours', OurLines),       # the lines of ours that stay in it

@@ -48,8 +48,8 @@ CEILINGS = {
     'oom_facts': 79_000,
     # confirm_within: the watchdog and the change that waits take 20,000 bytes, which no other module has.
     # What writes also carries the lock, the look at who else could write there, the rollback of files, folders and
-    # attributes, the proof that programs still start (8,000), diffs that show no private line (5,000), and the record of
-    # each value and line that was changed, by which exactly these are reverted (5,000).
+    # attributes, the proof that programs still start (8,000), diffs that show no private line (5,000), and the record
+    # of each value and line that was changed, by which exactly these are reverted (5,000).
     'overcommit': 129_500,
     'panic_on_oom': 106_000,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is

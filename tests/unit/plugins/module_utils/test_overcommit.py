@@ -599,7 +599,7 @@ def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tm
 
 def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
-    record = _originals.Record({ADMIN_RESERVE: _originals.Value(77, True, None)}, {})
+    record = _originals.Record({ADMIN_RESERVE: _originals.Value(77, True, None, None)}, {})
     machine.put(_originals.FILE, _originals.dump(record))
     assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][ADMIN_RESERVE] == 77
     (machine.base / 'proc/1/root').mkdir()

@@ -27,7 +27,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyErr
 
 USER = 1234
 ORIGINALS = {ADMIN_RESERVE: 4321}
-RECORD_OF_SYSCTLS = _originals.Record({ADMIN_RESERVE: _originals.Value(4321, True, 9000)}, {})
+RECORD_OF_SYSCTLS = _originals.Record({ADMIN_RESERVE: _originals.Value(4321, True, 9000, None)}, {})
 
 
 @pytest.fixture(autouse=True)
