@@ -13,12 +13,15 @@ options:
   state:
     description:
       - V(present) sets what the other options ask for.
-      - V(absent) takes back all settings of this module, whatever set them through it. Its lines leave
-        O(sysctl_file), a file that this collection made is deleted once it is empty, and lines that
-        O(conflicts=take_over) commented out come back. Run time takes what the next boot will give, from other
-        files, else the kernel command line, else the kernel's default.
-      - For what has no constant default (the two reserves and C(kernel.panic)) the value from before the first
-        change is taken, which is recorded in C(/var/lib/oomkit/originals.json).
+      - V(absent) reverts what this module changed on the host, as recorded in C(/var/lib/oomkit/originals.json). On a
+        host where it changed nothing it changes nothing, and returns RV(managed=false).
+      - Its lines leave every file that it wrote to, not only O(sysctl_file). Lines that it made comments count again.
+        A file that it made is deleted once it is empty. A file with its header counts as a record of its lines, as in
+        an image made with O(runtime=false).
+      - At runtime, a value that equalled the one after reboot when it was first changed takes the value after reboot
+        of now. Any other value comes back itself. A file made in an image tells no value from before, and then the
+        reserves take their documented default, with a warning.
+      - A value or a line of this module that something else changed later is left as it is, with a warning.
     type: str
     choices: [present, absent]
     default: present
@@ -37,6 +40,8 @@ options:
   sysctl_file:
     description:
       - The file that holds the settings for the boot. It is edited line by line, lines of others stay byte for byte.
+      - A line of others that sets the same sysctl to another value becomes a comment, marked C(# oomkit.linux:), which
+        O(state=absent) restores.
       - A file that the boot's loader does not read is refused, such as C(/etc/sysctl.conf) on a systemd machine
         without a link to it below C(/etc/sysctl.d).
     type: path

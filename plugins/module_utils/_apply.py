@@ -80,7 +80,7 @@ def _put_record(plan: Plan, undo: Undo) -> None:
     """Remember what to go back to before anything changes, and forget it only once everything is back."""
     host = plan.situation.host
     if plan.record_changes:
-        data = _originals.dump(plan.record_after) if plan.record_after else None
+        data = _originals.dump(plan.record_after)
         _trust.check_record_again(host, _originals.FILE)
         put(host, _originals.FILE, plan.situation.originals_data, data, undo)
         if data is None:

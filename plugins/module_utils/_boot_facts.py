@@ -33,7 +33,7 @@ def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[
     kernel does not show now is in neither. Raises OSError for a file that cannot be read.
     """
     loader = _sysctld.loader_of(host)
-    outcome = _boot.simulate(host, loader, _originals.load(host))
+    outcome = _boot.simulate(host, loader, _originals.boot_defaults(_originals.load(host)))
     boot = dict((key, _boot_fact(outcome, key)) for key in _knobs.ALL_KEYS if runtime[key] is not None)
     drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
              for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]

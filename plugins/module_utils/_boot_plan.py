@@ -7,7 +7,14 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _knobs, _sysctl_file, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _boot,
+    _conf_files,
+    _knobs,
+    _originals,
+    _sysctl_file,
+    _sysctld,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
@@ -18,6 +25,7 @@ BootPlan = NamedTuple('BootPlan', [
     ('taken_over', List[str]),           # real paths of foreign files that get changed
     ('conflicts', List[Dict[str, Any]]),
     ('warnings', List[str]),
+    ('record', Dict[str, _originals.File]),  # the files with lines of ours afterwards
 ])
 
 # Never ends in an endless exchange: each round takes at least one line out of the files.
@@ -69,14 +77,14 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     """
     draft = _Draft(situation, request, keys)
     if request.absent:
-        _draft_absent(draft)
-        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], [])
-    draft.put(request.sysctl_file, _sysctl_file.edit(draft.text(request.sysctl_file), _lines(target)))
+        record, warnings = _draft_absent(draft)
+        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record)
+    record = _draft_present(draft, target)
     _check_is_read(draft)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
-    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings)
+    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record)
 
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
@@ -85,6 +93,77 @@ def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
     if _knobs.RATIO in lines:
         lines[_knobs.RATIO if lines[_knobs.KBYTES] else _knobs.KBYTES] = None
     return lines
+
+
+# ---------------------------------------------------------------------- our lines
+
+def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, _originals.File]:
+    """By real path, the files with lines of ours: recorded ones, and those that our header tells. Raises OSError.
+
+    A file with our header and without a record was made in an image, or copied here.
+    """
+    host, recorded = situation.host, situation.record.files
+    found = dict(recorded)
+    for path in _own_folders(situation) + [sysctl_file]:
+        real = host.real(path)
+        if real not in found:
+            lines = _sysctl_file.implied_lines(_conf_files.read_file(host, real))
+            if lines:
+                found[real] = _originals.File(True, lines)
+    return found
+
+
+def _own_folders(situation: Any) -> List[str]:
+    """The files below /etc that the boot or TuneD reads, where all that is ours lies."""
+    paths = _conf_files.list_files(situation.host, situation.loader)
+    paths += [path for path in _conf_files.list_files(situation.host, _TUNED_READS) if path not in paths]
+    return [path for path in paths if situation.host.real(path).startswith('/etc/')]
+
+
+def _draft_present(draft: _Draft, target: Dict[str, int]) -> Dict[str, _originals.File]:
+    """Write the lines to our file; the files with lines of ours afterwards, as they are to be recorded."""
+    before = draft.text(draft.request.sysctl_file)
+    recorded = dict(draft.situation.record.files)
+    known = files_of_ours(draft.situation, draft.request.sysctl_file).get(draft.ours, _originals.File(False, {}))
+    made = before is None or known.made and _sysctl_file.HEADER in before
+    after, lines = _sysctl_file.edit(before, _lines(target), known.lines, made)
+    draft.put(draft.request.sysctl_file, after)
+    # What is made in an image tells by its header whose it is, so that no record has to be put into the image.
+    told_by_header = draft.situation.is_for_another(draft.request) and lines == _sysctl_file.implied_lines(after)
+    if told_by_header:
+        recorded.pop(draft.ours, None)
+    elif after != before:
+        # Lines that go are still there where the run is killed before it writes the file.
+        recorded[draft.ours] = _originals.File(made, _sysctl_file.with_lines_in(before or '', known.lines, lines))
+    return recorded
+
+
+def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]:
+    """Take our lines out of all files, and bring back what became comments; the record afterwards, and warnings."""
+    known = files_of_ours(draft.situation, draft.request.sysctl_file)
+    record, warnings = dict(draft.situation.record.files), []
+    for path in sorted(set(known).union(map(draft.host.real, _own_folders(draft.situation)), [draft.ours])):
+        text = draft.text(path)
+        entry = known.get(path, _originals.File(False, {}))
+        if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
+            reverted = _sysctl_file.revert(text, draft.keys, entry.lines, entry.made)
+            draft.put(path, reverted.text)
+            warnings += [_LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
+        stays = dict(item for item in entry.lines.items() if item[0] not in draft.keys)
+        _note(record, path, entry, {} if text is None else stays)
+    return record, warnings
+
+
+def _note(record: Dict[str, _originals.File], path: str, entry: _originals.File, lines: Dict[str, List[str]]) -> None:
+    """Record what stays of a recorded file."""
+    if path in record and lines:
+        record[path] = entry._replace(lines=lines)
+    else:
+        record.pop(path, None)
+
+
+_LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after this collection wrote it. Remove it if '
+              'it is not wanted')
 
 
 # ----------------------------------------------------------------------- our file
@@ -107,20 +186,6 @@ def _check_is_read(draft: _Draft) -> None:
                                              ' and then ' + loader.last_file if loader.last_file else ''))
     raise Refusal('sysctl_file %s is not read by %s, which sets the sysctls of this machine at boot: %s. Use a file '
                   'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
-
-
-def _draft_absent(draft: _Draft) -> None:
-    """Take our lines out, delete our own empty file, and bring back what take_over commented out."""
-    paths = _conf_files.list_files(draft.host, draft.loader)
-    paths += [path for path in _conf_files.list_files(draft.host, _TUNED_READS) if path not in paths]
-    for path in paths:
-        text = draft.text(path) if _is_below_etc(draft, path) else None
-        if text is not None and MARKER in text:
-            draft.put(path, _sysctl_file.restore(text, draft.keys))
-    text = draft.text(draft.request.sysctl_file)
-    if text is not None:
-        rest = _sysctl_file.edit(text, dict.fromkeys(draft.keys))
-        draft.put(draft.request.sysctl_file, None if _sysctl_file.is_ours_and_empty(rest) else rest)
 
 
 def _is_below_etc(draft: _Draft, path: str) -> bool:

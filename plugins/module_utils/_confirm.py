@@ -20,23 +20,23 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _confirm_state,
     _knobs,
     _litter,
-    _originals,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan, apply_runtime, apply_within
 from ansible_collections.oomkit.linux.plugins.module_utils._confirm_state import Pending
 from ansible_collections.oomkit.linux.plugins.module_utils._connection import connection, is_same
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import MODES, Amount, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, sysctl_path
 from ansible_collections.oomkit.linux.plugins.module_utils._plan import (
     Plan,
     Policy,
     Request,
     Situation,
+    Unconfirmed,
     look_and_plan,
     writes_between,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import keys_in
+from ansible_collections.oomkit.linux.plugins.module_utils._revert import settings_of
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import (
     PolicyOf,
     add_backups,
@@ -177,9 +177,9 @@ def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
 
 def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
     """``left`` are changes that nobody will confirm any more."""
-    unconfirmed: _knobs.State = {}
+    unconfirmed: Unconfirmed = {}
     for pending in left:
-        unconfirmed.update(_unconfirmed(host, request, pending))
+        unconfirmed.update(_unconfirmed(host, pending))
     plan = host.call(look_and_plan, host, request, policy, unconfirmed)
     why = _why_not_needed(plan, asked)
     if why is None:
@@ -234,7 +234,8 @@ def _new(plan: Plan, asked: Asked) -> Pending:
         deadline_s=_confirm_state.boot_time_s() + asked.within_s, within_s=asked.within_s,
         wish=wish_of(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
-        originals=dict(item for item in plan.situation.originals.items() if item[0] not in plan.situation.recorded))
+        originals=dict((key, before) for key, (before, _after) in plan.situation.unconfirmed.items()
+                       if key not in plan.situation.record.values))
 
 
 def _check_alone(host: WritableHost, pending: Pending) -> None:
@@ -302,7 +303,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
 
 def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """Write what is left, the files; the last step decides between this call and the watchdog."""
-    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, request, pending))
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     if plan.writes:
         raise Refusal(
             'Not confirmed, because run time is not what this change made of it: %s now, and %s is wanted. Somebody '
@@ -327,7 +328,7 @@ def _text(state: _knobs.State, plan: Plan) -> str:
 
 def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
-    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, request, pending))
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
     backups: List[str] = []
 
@@ -336,7 +337,7 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
             # The watchdog was faster, and may have written over what was written here: once more, knowing what was
             # known. What fails now must not bring back a change that nothing watches any more.
             plan.runtime_back = _as_put_back(plan, pending)
-            again = host.call(look_and_plan, host, request, policy, plan.situation.originals)
+            again = host.call(look_and_plan, host, request, policy, plan.situation.unconfirmed)
             backups.extend(apply_within(again, undo))
     if not request.check_mode:
         add_backups(outcome.result, apply_plan(plan, last) + backups)
@@ -354,12 +355,16 @@ def _as_put_back(plan: Plan, pending: Pending) -> _knobs.State:
 
 # -------------------------------------------------------------------------- helpers
 
-def _unconfirmed(host: WritableHost, request: Request, pending: Pending) -> _knobs.State:
-    """Values to go back to that only the waiting change knows, as far as they would have been recorded."""
+def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
+    """What the waiting change set at runtime and is still there, which is recorded only once it is confirmed."""
     before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
-    still = [key for key, value in pending.after.items() if value != before.get(key) and found[key] == value]
-    ours = keys_in(to_text(host.call(host.read_bytes, request.sysctl_file) or b''))
-    return _originals.updated({}, before, still, ours)
+    result: Unconfirmed = {}
+    for setting in settings_of(_knobs.OVERCOMMIT_KEYS):
+        pairs = [(key, (before.get(key), pending.after.get(key))) for key in setting]
+        changed = any((was or 0) != (is_now or 0) for _key, (was, is_now) in pairs)
+        if changed and all((found.get(key) or 0) == (is_now or 0) for key, (_was, is_now) in pairs):
+            result.update(pairs)
+    return result
 
 
 def _runtime(host: WritableHost, pending: Pending) -> _knobs.State:

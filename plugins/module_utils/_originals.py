@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel's keys without a constant default held before our first change, kept in /var/lib/oomkit.
+"""The record of what this collection changed, kept in /var/lib/oomkit until all of it is reverted.
 
-The reserves are computed at boot from free memory and kernel.panic comes from the kernel's configuration: once changed,
-nothing on the machine tells their old value any more.
+It holds each sysctl that was changed, with its value before the first change, and each line that was written to a file.
 """
 
 import json
-from typing import Dict, Iterable, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -18,26 +17,85 @@ from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refus
 FOLDER = '/var/lib/oomkit'
 FILE = FOLDER + '/originals.json'
 
+Value = NamedTuple('Value', [
+    ('original', Optional[int]),  # at runtime before the first change; None: unknown, our file had set it
+    ('from_boot', bool),          # whether the boot before that change gave the original, or nobody knows what it gave
+    ('ours', Optional[int]),      # what was last set at runtime; None: nothing
+    ('earlier', Optional[int]),   # what was set before that: it is still there where a run was killed
+])
 
-def parse(data: Optional[bytes]) -> Dict[str, int]:
-    """The recorded values; what is damaged or not ours counts as not recorded."""
+File = NamedTuple('File', [
+    ('made', bool),                    # whether this collection made the file
+    ('lines', Dict[str, List[str]]),   # by key, the lines that it wrote
+])
+
+Record = NamedTuple('Record', [
+    ('values', Dict[str, Value]),  # by key; ratio and kbytes always as a pair
+    ('files', Dict[str, File]),    # by real path
+])
+
+EMPTY = Record({}, {})
+
+
+def parse(data: Optional[bytes]) -> Record:
+    """The record; what is damaged or not ours counts as not recorded."""
     try:
         found = json.loads((data or b'').decode('utf-8'))
     except (ValueError, RecursionError, OverflowError):
-        return {}
+        return EMPTY
     if not isinstance(found, dict):
-        return {}
-    return dict((key, value) for key, value in found.items()
-                if key in _knobs.KNOBS and isinstance(value, int) and not isinstance(value, bool)
-                and _knobs.KNOBS[key].minimum <= value <= _knobs.KNOBS[key].maximum)
+        return EMPTY
+    values = dict((key, _parse_value(key, entry)) for key, entry in _items(found.get('values')) if key in _knobs.KNOBS)
+    files = dict((path, _parse_file(entry)) for path, entry in _items(found.get('files')) if _is_path(path))
+    return Record(_whole_pairs(dict((key, value) for key, value in values.items() if value is not None)),
+                  dict((path, entry) for path, entry in files.items() if entry is not None and entry.lines))
 
 
-def load(host: Host) -> Dict[str, int]:
-    """The recorded values of this machine; empty where they may not be read, or are not root's alone."""
+def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
+    """Without half a pair: what the other half was is as unknown as if neither was recorded."""
+    return dict((key, value) for key, value in values.items()
+                if not _knobs.KNOBS[key].twin or _knobs.KNOBS[key].twin in values)
+
+
+def _items(found: Any) -> Any:
+    return found.items() if isinstance(found, dict) else ()
+
+
+def _is_path(path: str) -> bool:
+    return path.startswith('/') and '\0' not in path
+
+
+def _parse_value(key: str, entry: Any) -> Optional[Value]:
+    if not isinstance(entry, dict) or not isinstance(entry.get('from_boot'), bool):
+        return None
+    numbers = [entry.get('original'), entry.get('ours'), entry.get('earlier')]
+    if not all(number is None or _is_valid(key, number) for number in numbers):
+        return None
+    return Value(numbers[0], entry['from_boot'], numbers[1], numbers[2])
+
+
+def _is_valid(key: str, number: Any) -> bool:
+    return (isinstance(number, int) and not isinstance(number, bool)
+            and _knobs.KNOBS[key].minimum <= number <= _knobs.KNOBS[key].maximum)
+
+
+def _parse_file(entry: Any) -> Optional[File]:
+    if not isinstance(entry, dict) or not isinstance(entry.get('made'), bool):
+        return None
+    return File(entry['made'], dict((key, lines) for key, lines in _items(entry.get('lines'))
+                                    if key in _knobs.KNOBS and _are_lines(lines)))
+
+
+def _are_lines(lines: Any) -> bool:
+    return isinstance(lines, list) and bool(lines) and all(isinstance(line, str) for line in lines)
+
+
+def load(host: Host) -> Record:
+    """The record of this machine; empty where it may not be read, or is not root's alone."""
     try:
         return parse(read(host))
     except (OSError, Refusal):
-        return {}
+        return EMPTY
 
 
 def read(host: Host) -> Optional[bytes]:
@@ -53,20 +111,20 @@ def doubt(host: Host) -> Optional[str]:
         return None
 
 
-def dump(originals: Dict[str, int]) -> bytes:
-    """The file's content."""
-    return (json.dumps(originals, sort_keys=True, indent=1) + '\n').encode('utf-8')
+def dump(record: Record) -> Optional[bytes]:
+    """The file's content, None for an empty record."""
+    if record == EMPTY:
+        return None
+    content = {'values': dict((key, value._asdict()) for key, value in record.values.items()),
+               'files': dict((path, entry._asdict()) for path, entry in record.files.items())}
+    return (json.dumps(content, sort_keys=True, indent=1) + '\n').encode('utf-8')
 
 
-def updated(originals: Dict[str, int], runtime: _knobs.State, touched: Iterable[str],
-            ours_already: Iterable[str]) -> Dict[str, int]:
-    """The record with the present value of each key that is about to be changed for the first time.
+def boot_defaults(record: Record) -> Dict[str, int]:
+    """What the kernel itself gave at boot to the sysctls without a constant default, as far as it is recorded.
 
-    ``ours_already`` are the keys that our file sets: their present value is no original.
+    The reserves are computed from free memory and kernel.panic comes from the kernel's configuration: once changed,
+    nothing else on the machine tells their old value.
     """
-    result = dict(originals)
-    for key in touched:
-        value = runtime.get(key)
-        if not _knobs.KNOBS[key].constant and key not in result and key not in ours_already and value is not None:
-            result[key] = value
-    return result
+    return dict((key, value.original) for key, value in record.values.items()
+                if not _knobs.KNOBS[key].constant and value.from_boot and value.original is not None)

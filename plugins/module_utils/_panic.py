@@ -85,7 +85,8 @@ class PanicPolicy(Policy):
         self._warn(plan)
 
     def _guard_side(self, plan: Plan, when: str, after: _knobs.State) -> None:
-        concerned = plan.request.absent or self.wish.policy is not None or self.wish.reboot_after_s is not None
+        # What a rollback brings back is what the administrator had: that is no reason to leave our settings there.
+        concerned = self.wish.policy is not None or self.wish.reboot_after_s is not None
         # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return

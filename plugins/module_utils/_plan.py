@@ -19,6 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _knobs,
     _litter,
     _originals,
+    _revert,
     _sysctl_file,
     _sysctld,
     _trust,
@@ -43,15 +44,17 @@ Request = NamedTuple('Request', [
 ])
 
 Write = Tuple[str, int]
+# By key, the value before and after a change at runtime; ratio and kbytes as a pair.
+Unconfirmed = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
 class Situation(object):
     """The machine as it was found."""
 
-    def __init__(self, host: Host, unconfirmed: Optional[_knobs.State] = None) -> None:
-        """``unconfirmed`` are values from before a change at run time that was never confirmed, by key.
+    def __init__(self, host: Host, unconfirmed: Optional[Unconfirmed] = None) -> None:
+        """``unconfirmed`` are the sysctls of a change at runtime that was never confirmed.
 
-        They are what to go back to, as if they had been recorded.
+        They are reverted as if they had been recorded.
         """
         self.host = host
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
@@ -60,8 +63,12 @@ class Situation(object):
         # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
         self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
         self.originals_data = _originals.read(host)
-        self.recorded = _originals.parse(self.originals_data)
-        self.originals = dict(unconfirmed or {}, **self.recorded)
+        self.record = _originals.parse(self.originals_data)
+        self.unconfirmed = unconfirmed or {}
+        self.boot_defaults = dict(
+            ((key, before) for key, (before, _after) in self.unconfirmed.items()
+             if key in (_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE) and before is not None),
+            **_originals.boot_defaults(self.record))
         self.container = container(host)
         # Where an image is made, the kernel and the memory seen here are not those of the machine that boots it.
         self.foreign_kernel = bool(self.container) or is_chroot(host)
@@ -76,7 +83,7 @@ class Situation(object):
         Of another machine neither the kernel command line nor the values from before the first change are known.
         """
         here = not self.is_for_another(request)
-        return _boot.simulate(self.host, self.loader, self.originals if here else None, overlay, here)
+        return _boot.simulate(self.host, self.loader, self.boot_defaults if here else None, overlay, here)
 
 
 class Policy(object):
@@ -115,7 +122,8 @@ class Plan(object):
         self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
         self.taken_over = []  # type: List[str]
         self.litter = []  # type: List[str]
-        self.record_after = situation.originals
+        self.managed = True  # whether anything of this module is there to be reverted
+        self.record_after = situation.record
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
         self.runtime_back = self.runtime_before  # what a failure goes back to
@@ -137,7 +145,7 @@ class Plan(object):
     @property
     def record_changes(self) -> bool:
         """Whether the values to go back to are recorded, or no longer needed."""
-        return self.record_after != self.situation.recorded
+        return self.record_after != self.situation.record
 
     def changed_keys(self) -> List[str]:
         """The sysctls whose value or line the plan changes, at run time or for the boot."""
@@ -162,23 +170,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     plan = Plan(situation, request, policy)
     if request.runtime:
         check_writable(situation.host, policy.keys, situation.container, request.force, request.check_mode)
-    outcome = plan.boot
-    asked: Dict[str, int] = {}
-    if request.persistent:
-        target = {} if request.absent else policy.boot_target(situation, request)
-        asked.update(target)
-        boot_plan = plan_boot(situation, request, policy.keys, target)
-        outcome = boot_plan.outcome
-        _take_boot_plan(plan, boot_plan)
-    if request.runtime:
-        target = (_runtime_of_boot(plan, outcome) if request.absent
-                  else policy.runtime_target(situation, request))
-        asked.update({} if request.absent else target)
-        _check_known(situation, target)
-        plan.runtime_after.update(target)
-        plan.writes = policy.order(writes_between(plan.runtime_before, plan.runtime_after),
-                                   plan.runtime_before, plan.runtime_after, situation)
-    _plan_record(plan)
+    asked = _plan_absent(plan) if request.absent else _plan_present(plan)
     plan.litter = _plan_litter(situation, request)
     _trust.check(situation.host, plan.files)
     policy.guard(plan)
@@ -189,7 +181,49 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     return plan
 
 
-def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[_knobs.State] = None) -> Plan:
+def _plan_present(plan: Plan) -> Dict[str, int]:
+    """Plan what the options ask for; the values that are asked for."""
+    situation, request = plan.situation, plan.request
+    asked = {}  # type: Dict[str, int]
+    files = situation.record.files
+    if request.persistent:
+        target = plan.policy.boot_target(situation, request)
+        asked.update(target)
+        boot_plan = plan_boot(situation, request, plan.policy.keys, target)
+        _take_boot_plan(plan, boot_plan)
+        files = boot_plan.record
+    target = plan.policy.runtime_target(situation, request) if request.runtime else {}
+    asked.update(target)
+    _take_runtime(plan, target)
+    plan.record_after = _originals.Record(_revert.values_after_present(plan, target), files)
+    return asked
+
+
+def _plan_absent(plan: Plan) -> Dict[str, int]:
+    """Plan to revert what is recorded; nothing is asked for."""
+    # For the runtime too: what the boot would give without our lines.
+    boot_plan = plan_boot(plan.situation, plan.request, plan.policy.keys, {})
+    reverted = _revert.revert_runtime(plan, boot_plan)
+    plan.managed = reverted.managed or bool(boot_plan.files)
+    files = plan.situation.record.files
+    if plan.request.persistent:
+        _take_boot_plan(plan, boot_plan)
+        files = boot_plan.record
+    if plan.request.runtime:
+        plan.warnings += reverted.warnings
+        _take_runtime(plan, reverted.target)
+    plan.record_after = _originals.Record(reverted.values, files)
+    return {}
+
+
+def _take_runtime(plan: Plan, target: Dict[str, int]) -> None:
+    _check_known(plan.situation, target)
+    plan.runtime_after.update(target)
+    plan.writes = plan.policy.order(writes_between(plan.runtime_before, plan.runtime_after),
+                                    plan.runtime_before, plan.runtime_after, plan.situation)
+
+
+def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[Unconfirmed] = None) -> Plan:
     """The plan for this machine as it is now, for L(Host.call). Raises Refusal and OSError."""
     return make_plan(Situation(host, unconfirmed), request, policy)
 
@@ -244,46 +278,3 @@ def _check_known(situation: Situation, target: Dict[str, int]) -> None:
         if situation.runtime.get(key) is None and not (value == 0 and _knobs.KNOBS[key].twin):
             raise Refusal('%s was to be set to %d, but this kernel shows no %s. Use runtime: false to write the boot '
                           'configuration only.' % (key, value, sysctl_path(key)))
-
-
-def _runtime_of_boot(plan: Plan, outcome: _boot.Outcome) -> Dict[str, int]:
-    """For state absent: what the next boot will give, as far as we ever changed it."""
-    target = {}  # type: Dict[str, int]
-    for key in plan.policy.keys:
-        if plan.situation.runtime.get(key) is None:
-            continue
-        value = outcome.values[key]
-        if not _knobs.KNOBS[key].constant and outcome.causes[key] is None and key not in plan.situation.originals:
-            # Nothing says what it was before. It was ours to change only if our file held it.
-            value = _documented_default(plan, key)
-        if value is not None:
-            target[key] = value
-    return target
-
-
-def _documented_default(plan: Plan, key: str) -> Optional[int]:
-    before = plan.files.get(plan.situation.host.real(plan.request.sysctl_file), (None, None))[0]
-    if not _lines_for(key, before):
-        return None
-    value = _knobs.KNOBS[key].default
-    memory = plan.situation.memory
-    if key in (_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE) and memory is not None:
-        value = min(value, memory.total_kb // 32)
-    plan.warnings.append('%s: its value before the first change is not recorded in %s, so the documented default %d is '
-                         'taken; the next boot may compute another' % (key, _originals.FILE, value))
-    return value
-
-
-# ----------------------------------------------------------------------- record
-
-def _plan_record(plan: Plan) -> None:
-    """What /var/lib/oomkit must hold after the run."""
-    situation, request = plan.situation, plan.request
-    if request.absent:
-        # Both sides must be back before the old value may be forgotten.
-        gone = set(plan.policy.keys) if request.runtime and request.persistent else set()
-        plan.record_after = dict(item for item in situation.originals.items() if item[0] not in gone)
-    elif request.runtime or not situation.foreign_kernel:
-        our_text = to_text(situation.host.read_bytes(request.sysctl_file) or b'')
-        plan.record_after = _originals.updated(situation.originals, situation.runtime, plan.changed_keys(),
-                                               _sysctl_file.keys_in(our_text))

@@ -5,12 +5,15 @@
 """Edit sysctl.d files line by line: what is not ours stays byte for byte. Pure functions from text to text."""
 
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
 HEADER = '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.\n'
+
+# By key, the lines of a file that this collection wrote.
+OurLines = Dict[str, List[str]]
 
 _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>.*)\Z', re.DOTALL)
 _LINE_ENDS = re.compile('[\r\0]')
@@ -37,45 +40,149 @@ def keys_in(text: str) -> Dict[str, Optional[int]]:
     return found
 
 
-def edit(text: Optional[str], wishes: Dict[str, Optional[int]]) -> str:
-    """The text with one line for each wish, and none for a key whose wish is None.
+def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[OurLines] = None,
+         made: bool = False) -> Tuple[str, OurLines]:
+    """The text with a line for each wish, and none that counts for a key whose wish is None; the lines that are ours.
 
-    A line that already says it stays as it is; otherwise only the number changes and a comment behind it survives.
-    Of several lines for a key the last one stays. ``text`` None is a file that does not exist yet.
+    A last line that already says it stays as it is. In a line of ours only the number changes. A line of others becomes
+    a comment that L(restore) undoes. ``text`` None is a file that does not exist yet, ``made`` one that we made.
     """
     lines = _conf_files.split_lines(HEADER if text is None else text)
-    last = _last_lines(lines)
-    result = []  # type: List[str]
-    for number, line in enumerate(lines):
-        setting = line_setting(line)
-        if setting is None or setting[0] not in wishes:
-            result.append(line)
-        elif wishes[setting[0]] is not None and last[setting[0]] == number:
-            result.append(_with_value(line, setting, int(wishes[setting[0]] or 0)))
-    missing = [key for key in _knobs.ALL_KEYS if wishes.get(key) is not None and key not in last]
-    if missing and result and not result[-1].endswith('\n'):
-        result[-1] += '\n'
-    result.extend('%s = %s\n' % (key, wishes[key]) for key in missing)
-    return ''.join(result)
+    ours = dict(ours or {})
+    for key in _knobs.ALL_KEYS:
+        if key in wishes:
+            ours[key] = _edit_key(lines, key, wishes[key], ours.get(key, []), made)
+    return ''.join(lines), dict((key, found) for key, found in ours.items() if found)
 
 
-def _last_lines(lines: List[str]) -> Dict[str, int]:
-    last = {}  # type: Dict[str, int]
-    for number, line in enumerate(lines):
+def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], made: bool) -> List[str]:
+    """Settle one key in the lines; those of it that are ours afterwards."""
+    live = _live_lines(lines, key)
+    if wish is not None and live and _written(lines[live[-1]]) == wish:
+        return ours
+    texts = set(map(_without_end, ours))
+    own = [number for number in live if _without_end(lines[number]) in texts]
+    if made and ours and not own:
+        own = live[-1:]  # somebody has changed our line in our file: it is set again
+    for number in live:
+        if number not in own:
+            lines[number] = _commented(lines[number])
+    if wish is None:
+        _remove(lines, own)
+        return []
+    if own:
+        lines[own[-1]] = written = _with_value(lines[own[-1]], key, wish)
+        _remove(lines, own[:-1])
+    else:
+        written = '%s = %d\n' % (key, wish)
+        lines.insert(_place(lines, live), written)
+    return [written]
+
+
+def _place(lines: List[str], live: List[int]) -> int:
+    """Where a new line goes: behind those that it replaces, or at the end; before a last line that has no end."""
+    number = live[-1] + 1 if live else len(lines)
+    return number - 1 if number and not lines[number - 1].endswith('\n') else number
+
+
+def _live_lines(lines: List[str], key: str) -> List[int]:
+    settings = [line_setting(line) for line in lines]
+    return [number for number, setting in enumerate(settings) if setting is not None and setting[0] == key]
+
+
+def _written(line: str) -> Optional[int]:
+    setting = line_setting(line)
+    return None if setting is None else _knobs.parse_written(*setting)
+
+
+def _without_end(line: str) -> str:
+    """An editor adds the end of the last line, or takes it away: that is no change."""
+    return line.rstrip('\n')
+
+
+def _remove(lines: List[str], numbers: Iterable[int]) -> None:
+    gone = set(numbers)
+    lines[:] = [line for number, line in enumerate(lines) if number not in gone]
+
+
+def value_of(lines: List[str]) -> Optional[int]:
+    """The number that the kernel takes from the last of these lines."""
+    return _written(lines[-1]) if lines else None
+
+
+def implied_lines(text: str) -> OurLines:
+    """The lines for our keys of a file that has our header, which says that they are ours; else none."""
+    found = {}  # type: OurLines
+    lines = _conf_files.split_lines(text)
+    for line in lines if HEADER in lines else ():
         setting = line_setting(line)
         if setting is not None:
-            last[setting[0]] = number
-    return last
+            found.setdefault(setting[0], []).append(line)
+    return found
 
 
-def _with_value(line: str, setting: Tuple[str, str], number: int) -> str:
-    """The line, changed only if the kernel would not take ``number`` from it."""
-    if _knobs.parse_written(*setting) == number:
-        return line
+def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
+    """The lines of ours after an edit, with those of before that the text holds."""
+    lines = set(map(_without_end, _conf_files.split_lines(text)))
+    result = {}  # type: OurLines
+    for key in set(before).union(after):
+        kept = [line for line in before.get(key, []) if _without_end(line) in lines]
+        result[key] = [line for line in kept if line not in after.get(key, [])] + after.get(key, [])
+    return dict((key, found) for key, found in result.items() if found)
+
+
+Reverted = NamedTuple('Reverted', [
+    ('text', Optional[str]),  # None: the file is to be removed
+    ('ours', OurLines),       # the lines of ours that stay in it
+    ('foreign', List[str]),   # a line for each key of which somebody has changed our line
+])
+
+
+def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool) -> Reverted:
+    """Take our lines for the keys out, and make the lines that became comments count again."""
+    lines = _conf_files.split_lines(text)
+    left = [key for key in keys if key in ours and not _took_out(lines, ours[key])]
+    foreign = [lines[number] for key in left for number in _live_lines(lines, key)[-1:]]
+    lines = _conf_files.split_lines(restore(''.join(lines), keys))
+    for key in left:
+        _took_out(lines, ours[key])  # a line of ours that was a comment until now
+    stays = dict(item for item in ours.items() if item[0] not in keys)
+    if HEADER in lines and ours and not stays:
+        lines = _without_header(lines, made)
+    return Reverted(''.join(lines) if lines else None if made else '', stays, foreign)
+
+
+def _without_header(lines: List[str], made: bool) -> List[str]:
+    """The lines once none is ours: none of an empty file that we made, and no header on the lines of others."""
+    rest = [line for line in lines if line != HEADER]
+    if made and not any(line.strip() for line in rest):
+        return []
+    if made or any(line_setting(line) for line in rest):
+        return rest
+    return lines
+
+
+def _took_out(lines: List[str], ours: List[str]) -> bool:
+    """Remove these lines, of several equal ones the last; False where none of them is there."""
+    counts = {}  # type: Dict[str, int]
+    for text in map(_without_end, ours):
+        counts[text] = counts.get(text, 0) + 1
+    found = []  # type: List[int]
+    for number in range(len(lines) - 1, -1, -1):
+        text = _without_end(lines[number])
+        if counts.get(text):
+            counts[text] -= 1
+            found.append(number)
+    _remove(lines, found)
+    return bool(found)
+
+
+def _with_value(line: str, key: str, number: int) -> str:
+    """The line with another number."""
     match = _ASSIGNMENT.match(line)
     if match is None or re.search('[\r\0].*[^\n]', line):
         # A carriage return or NUL in the middle ends the line for systemd, and not for others: nothing of it can stay.
-        return '%s = %d\n' % (setting[0], number)
+        return '%s = %d\n' % (key, number)
     old, rest = match.group('value'), match.group('rest')
     if '#' in old:
         # `=2#strict` is refused by the kernel; a blank between makes it `=2 #strict`, which it takes.
@@ -89,8 +196,12 @@ def comment_out(text: str, number: int) -> str:
     systemd ends a line at a carriage return or NUL too, so that what follows one gets a mark of its own.
     """
     lines = _conf_files.split_lines(text)
-    lines[number - 1] = MARKER + _INNER_LINE.sub(lambda end: end.group() + MARKER, lines[number - 1])
+    lines[number - 1] = _commented(lines[number - 1])
     return ''.join(lines)
+
+
+def _commented(line: str) -> str:
+    return MARKER + _INNER_LINE.sub(lambda end: end.group() + MARKER, line)
 
 
 def restore(text: str, keys: Sequence[str]) -> str:
@@ -105,9 +216,3 @@ def _restored(line: str, keys: Sequence[str]) -> str:
     parsed = [_sysctld.parse_line(piece) for piece in _LINE_ENDS.split(alive)]
     taken = any(_sysctld.matches(one[0], key.replace('.', '/')) for one in parsed if one for key in keys)
     return alive if taken else line
-
-
-def is_ours_and_empty(text: str) -> bool:
-    """Whether we made the file and nothing but our header and blank lines is left in it."""
-    lines = _conf_files.split_lines(text)
-    return HEADER in lines and all(line == HEADER or not line.strip() for line in lines)

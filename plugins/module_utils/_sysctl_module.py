@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _originals
 from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import apply_plan
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
@@ -84,8 +84,16 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
         'warnings': plan.warnings,
         'diff': diff,
     }
+    if plan.request.absent:
+        result['managed'] = plan.managed
+        if not plan.managed:
+            result['msg'] = _NOT_MANAGED % _originals.FILE
     add_backups(result, backups)
     return result
+
+
+_NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no file below /etc holds a line that this '
+                'collection wrote')
 
 
 def add_backups(result: Dict[str, Any], backups: List[str]) -> None:

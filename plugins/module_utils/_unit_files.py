@@ -13,7 +13,7 @@ src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line``
 import errno
 import os
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text

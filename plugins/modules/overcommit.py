@@ -202,6 +202,12 @@ after:
   returned: success
   type: dict
   contains: *state
+managed:
+  description:
+    - Whether there was anything of this module to revert. V(false) means that nothing was changed, and C(msg) says so.
+  returned: success, with O(state=absent)
+  type: bool
+  sample: true
 changed_keys:
   description: The sysctls whose value or line changed, at run time or for the boot.
   returned: success

@@ -50,7 +50,7 @@ def test_sysctl_d_on_overlayfs(fresh):
     assert b'vm.overcommit_ratio = 200' in fresh.read_file('/srv/upper/99-oomkit.conf')
     good(fresh.module('overcommit', state='absent'))
     assert not good(fresh.module('overcommit', state='absent'))['changed']
-    assert b'overcommit' not in fresh.read_file(OURS) and fresh.sysctl('vm.overcommit_memory') == 0
+    assert fresh.read_file(OURS) == b'vm.overcommit_ratio = 70\n' and fresh.sysctl('vm.overcommit_memory') == 0
 
 
 def test_without_pressure(fresh):

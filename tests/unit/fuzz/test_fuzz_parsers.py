@@ -71,7 +71,8 @@ OF_BYTES = {
     'user': (_access.parse_uids, STATUS),
     'nodes': (_numa.allowed, STATUS),
     'record of the log': (_kills.parse_record, KMSG[0]),
-    'originals': (_originals.parse, b'{"vm.overcommit_memory": 1}'),
+    'originals': (_originals.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}},'
+                  b' "values": {"vm.overcommit_memory": {"from_boot": true, "original": 1, "ours": null}}}'),
     'record of values': (_adj_record.parse, RECORD),
     'pending change': (lambda data: _confirm_state.parse('confirm-1-2.json', data),
                        b'{"id": "x", "before": {"vm.overcommit_memory": 0}, "after": {}, "connection": null}'),
@@ -166,11 +167,11 @@ def test_globs(pattern, key, text):
                                                     st.sampled_from([None, 0, 1, 2]), min_size=1))
 def test_edit_of_a_sysctl_file(text, wishes):
     """What was asked for stands there, all other lines stay, and a second edit changes nothing."""
-    edited = _sysctl_file.edit(text, wishes)
+    edited, ours = _sysctl_file.edit(text, wishes)
     found = _sysctl_file.keys_in(edited)
     for key, value in wishes.items():
         assert found.get(key) == value
-    assert _sysctl_file.edit(edited, wishes) == edited
+    assert _sysctl_file.edit(edited, wishes, ours) == (edited, ours)
     kept = [line for line in text.split('\n') if (_sysctl_file.line_setting(line) or ('',))[0] not in wishes]
     left = edited.split('\n')
     for line in kept:

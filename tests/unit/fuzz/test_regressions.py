@@ -68,10 +68,10 @@ def test_lines_of_others_that_go_on(data):
     'vm.panic_on_oom=\r\0\n', 'vm.panic_on_oom=\r\0', 'vm.panic_on_oom=2\rvm.panic_on_oom=1\n', 'vm.panic_on_oom=\0\n',
     'vm.panic_on_oom=2\r\n'])
 def test_a_line_that_ends_in_the_middle(text):
-    edited = _sysctl_file.edit(text, {'vm.panic_on_oom': 0})
+    edited = _sysctl_file.edit(text, {'vm.panic_on_oom': 0})[0]
     assert _sysctl_file.keys_in(edited) == {'vm.panic_on_oom': 0}
     assert [one.value for one in _sysctld.settings_of('/x', edited)] == ['0']
-    assert _sysctl_file.edit(edited, {'vm.panic_on_oom': 0}) == edited
+    assert _sysctl_file.edit(edited, {'vm.panic_on_oom': 0})[0] == edited
 
 
 @pytest.mark.parametrize('value', [LONG, int('9' * 4000), [int('9' * 4000)], LONG + '%', LONG + 'G', '\u00b2'])

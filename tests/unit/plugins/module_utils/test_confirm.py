@@ -264,7 +264,7 @@ def test_what_to_go_back_to_is_what_was_before_the_change(machine, persistent):
     assert machine.get(_originals.FILE) is None
     machine.connect()
     go(machine, **dict(WISH, admin_reserve_kbytes=9000, persistent=persistent))
-    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
     assert (machine.get(OURS) is not None) is persistent
     go(machine, state='absent')
     assert machine.state[ADMIN_RESERVE] == 8192 and machine.get(_originals.FILE) is None
@@ -404,7 +404,7 @@ def test_a_killed_watchdog_is_told_and_the_run_goes_on(machine):
         result = go(machine, check=check, **dict(WISH, admin_reserve_kbytes=9000))
         assert 'its watchdog is gone' in result['warnings'][0]
         assert result['confirmation']['state'] == 'not_needed'
-    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
     nothing_is_left(machine)
 
 
@@ -623,7 +623,7 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
         assert second.name != first.name and second.before[RATIO] == 50
         machine.connect()
         assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
-    assert machine.get(OURS) and json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert machine.get(OURS) and _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
     assert not go(machine, **wish)['changed']
 
 
@@ -679,7 +679,7 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
         go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
     result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
     assert 'its watchdog is gone' in result['warnings'][0]
-    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192}
+    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
     nothing_is_left(machine)
 
 
@@ -697,7 +697,7 @@ def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(mac
         assert machine.state[ADMIN_RESERVE] == 9000
         wish['confirm_within'] = 0
     assert go(machine, **wish)['confirmation']['state'] == ('confirmed' if confirmed else 'not_needed')
-    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192} and machine.waiting() == []
+    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192} and machine.waiting() == []
 
 
 def test_two_killed_watchdogs(machine):

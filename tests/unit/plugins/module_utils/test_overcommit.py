@@ -356,7 +356,7 @@ def test_a_symlink_stays_one_and_attributes_stay(machine):
     (machine.base / 'etc/sysctl.d/99-oomkit.conf').symlink_to('/srv/ours')
     run(machine, 'overcommit', mode='always')
     assert (machine.base / 'etc/sysctl.d/99-oomkit.conf').is_symlink()
-    assert target.read_text() == '# note\nvm.overcommit_memory=1\n'
+    assert target.read_text() == '# note\n# oomkit.linux: vm.overcommit_memory=0\nvm.overcommit_memory = 1\n'
     assert target.stat().st_mode & 0o777 == 0o640
 
 
@@ -497,7 +497,14 @@ def test_a_key_that_the_kernel_lacks(machine):
 def test_absent_takes_all_back(machine):
     before = machine.tree()
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=20000, user_reserve_kbytes=1000)
-    assert json.loads(machine.get(_originals.FILE)) == {ADMIN_RESERVE: 8192, USER_RESERVE: 29898}
+    values = _originals.load(machine).values
+    assert {key: (value.original, value.ours) for key, value in values.items()} == {
+        MEMORY: (0, 2),
+        RATIO: (50, 90),
+        KBYTES: (0, 0),
+        ADMIN_RESERVE: (8192, 20000),
+        USER_RESERVE: (29898, 1000),
+    }
     result = run(machine, 'overcommit', state='absent')
     assert result['changed'] and machine.state[MEMORY] == 0 and machine.state[RATIO] == 50
     assert (machine.state[ADMIN_RESERVE], machine.state[USER_RESERVE]) == (8192, 29898)
@@ -522,6 +529,7 @@ def test_absent_on_an_untouched_machine_is_unchanged(machine):
 def test_absent_takes_what_other_files_say(machine):
     machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
     machine.put('/proc/cmdline', 'sysctl.vm.admin_reserve_kbytes=4444\n')
+    machine.reboot()
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=9000)
     run(machine, 'overcommit', state='absent')
     assert (machine.state[KBYTES], machine.state[MEMORY], machine.state[ADMIN_RESERVE]) == (3000000, 1, 4444)
@@ -538,9 +546,11 @@ def test_absent_leaves_foreign_lines_and_the_other_module(machine):
     machine.put(OURS, '# mine\nvm.overcommit_memory=1\nvm.swappiness=1\n')
     run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
     run(machine, 'overcommit', state='absent')
-    assert machine.get(OURS) == '# mine\nvm.swappiness=1\nvm.panic_on_oom = 1\nkernel.panic = 10\n'
+    assert machine.get(OURS) == (
+        '# mine\nvm.overcommit_memory=1\nvm.swappiness=1\nvm.panic_on_oom = 1\nkernel.panic = 10\n'
+    )
     run(machine, 'panic_on_oom', state='absent')
-    assert machine.get(OURS) == '# mine\nvm.swappiness=1\n'
+    assert machine.get(OURS) == '# mine\nvm.overcommit_memory=1\nvm.swappiness=1\n'
 
 
 # ------------------------------------------------------------------- containers
@@ -589,7 +599,8 @@ def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tm
 
 def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
-    machine.put(_originals.FILE, '{"vm.admin_reserve_kbytes": 77}')
+    record = _originals.Record({ADMIN_RESERVE: _originals.Value(77, True, None, None)}, {})
+    machine.put(_originals.FILE, _originals.dump(record))
     assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][ADMIN_RESERVE] == 77
     (machine.base / 'proc/1/root').mkdir()
     boot = run(machine, 'overcommit', check=True, ratio=60, runtime=False)['before']['boot']

@@ -96,7 +96,8 @@ def test_warnings(machine):
 def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(machine, sign):
     """The command line of the machine that makes it is not the one that it is booted with."""
     machine.put('/proc/cmdline', 'ro panic=1\n')
-    machine.put(_originals.FILE, '{"kernel.panic": 1}')
+    record = _originals.Record({PANIC: _originals.Value(1, True, None, None)}, {})
+    machine.put(_originals.FILE, _originals.dump(record))
     assert run(machine, 'panic_on_oom', check=True, policy='panic', runtime=False)['after']['boot'][PANIC] == 1
     (machine.base / sign).mkdir() if sign == 'proc/1/root' else machine.put('/' + sign, 'lxc\n')
     before = machine.tree()

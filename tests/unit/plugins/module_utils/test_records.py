@@ -27,6 +27,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyErr
 
 USER = 1234
 ORIGINALS = {ADMIN_RESERVE: 4321}
+RECORD_OF_SYSCTLS = _originals.Record({ADMIN_RESERVE: _originals.Value(4321, True, 9000, None)}, {})
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,7 @@ def refused(machine, act, *words):
 @pytest.mark.parametrize('params', [{'state': 'absent'}, {'mode': 'always', 'admin_reserve_kbytes': 9000}])
 @pytest.mark.parametrize('check', [False, True])
 def test_values_from_before_that_a_user_could_have_written_are_not_gone_back_to(machine, make, params, check):
-    path = machine.put(_originals.FILE, _originals.dump(ORIGINALS))
+    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
     make(path)
     refused(machine, lambda: machines.run(machine, 'overcommit', check=check, **params), _originals.FILE)
 
@@ -138,7 +139,7 @@ def test_nothing_is_written_to_a_folder_of_a_users(machine, make):
 
 @pytest.mark.parametrize('make', HOSTILE)
 def test_facts_warn_of_it_and_go_on_without(machine, make):
-    path = machine.put(_originals.FILE, _originals.dump(ORIGINALS))
+    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
     facts = _facts.oom_facts(machine, _facts.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] == 4321 and facts['warnings'] == []
     make(path)
@@ -169,10 +170,10 @@ def test_a_record_that_is_no_regular_file_is_refused(machine, make):
 
 
 def test_a_folder_that_root_has_linked_elsewhere_is_roots(machine):
-    path = machine.put(_originals.FILE, _originals.dump(ORIGINALS))
+    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
     path.parent.rename(machine.base / 'data')
     path.parent.symlink_to('/data')
-    assert _originals.load(machine) == ORIGINALS
+    assert _originals.load(machine) == RECORD_OF_SYSCTLS
 
 
 # --------------------------------------------------------------------------- /run/oomkit
@@ -237,13 +238,13 @@ def test_who_is_not_root_believes_what_is_roots_or_his_own(owner, believed):
     reader, writer = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        path = machines.Machine(folder).put(_originals.FILE, _originals.dump(ORIGINALS))
+        path = machines.Machine(folder).put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
         os.chown(path, owner, owner)
         pid = os.fork()
         if pid == 0:
             os.setgid(USER)
             os.setuid(USER)
-            os.write(writer, b'%d' % _originals.load(Host(folder)).get(ADMIN_RESERVE, 0))
+            os.write(writer, b'%d' % _originals.boot_defaults(_originals.load(Host(folder))).get(ADMIN_RESERVE, 0))
             os._exit(0)
         os.waitpid(pid, 0)
     os.close(writer)

@@ -4,24 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctl_file, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctl_file, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, RATIO
+
+
+def edit(text, wishes, ours=None, made=False):
+    return _sysctl_file.edit(text, wishes, ours, made)[0]
+
 
 FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappiness =10\n'
 
 
 def test_a_new_file_has_our_header():
-    assert _sysctl_file.edit(None, {MEMORY: 2, RATIO: 80, KBYTES: None}) == (
+    assert edit(None, {MEMORY: 2, RATIO: 80, KBYTES: None}) == (
         _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
     )
 
 
 def test_foreign_lines_stay_byte_for_byte():
-    assert _sysctl_file.edit(FOREIGN, {MEMORY: 2}) == FOREIGN + 'vm.overcommit_memory = 2\n'
+    assert edit(FOREIGN, {MEMORY: 2}) == FOREIGN + 'vm.overcommit_memory = 2\n'
 
 
-def test_a_last_line_without_an_end_gets_one():
-    assert _sysctl_file.edit('a=1', {MEMORY: 2}) == 'a=1\nvm.overcommit_memory = 2\n'
+def test_a_last_line_without_an_end_stays_the_last():
+    assert edit('a=1', {MEMORY: 2}) == 'vm.overcommit_memory = 2\na=1'
 
 
 @pytest.mark.parametrize(
@@ -34,7 +39,7 @@ def test_a_last_line_without_an_end_gets_one():
     ],
 )
 def test_a_line_that_says_it_stays(line):
-    assert _sysctl_file.edit(line + '\n', {MEMORY: 2}) == line + '\n'
+    assert edit(line + '\n', {MEMORY: 2}) == line + '\n'
 
 
 @pytest.mark.parametrize(
@@ -47,17 +52,31 @@ def test_a_line_that_says_it_stays(line):
         ('vm.overcommit_memory =', 'vm.overcommit_memory =2'),
     ],
 )
-def test_only_the_number_changes(line, after):
-    assert _sysctl_file.edit(line + '\n', {MEMORY: 2}) == after + '\n'
+def test_of_a_line_of_ours_only_the_number_changes(line, after):
+    text, ours = _sysctl_file.edit(line + '\n', {MEMORY: 2}, {MEMORY: [line + '\n']})
+    assert text == after + '\n' and ours == {MEMORY: [after + '\n']}
 
 
-def test_of_several_lines_the_last_stays():
-    text = 'vm.overcommit_memory=1\na=1\nvm/overcommit_memory=0\n# vm.overcommit_memory=7\n'
-    assert _sysctl_file.edit(text, {MEMORY: 2}) == 'a=1\nvm/overcommit_memory=2\n# vm.overcommit_memory=7\n'
+def test_lines_of_others_become_comments():
+    text = 'vm.overcommit_memory=1\na=1\nvm/overcommit_memory=0 # x\n# vm.overcommit_memory=7\n'
+    assert edit(text, {MEMORY: 2}) == (
+        '# oomkit.linux: vm.overcommit_memory=1\na=1\n# oomkit.linux: vm/overcommit_memory=0 # x\n'
+        'vm.overcommit_memory = 2\n# vm.overcommit_memory=7\n'
+    )
 
 
-def test_the_twin_goes():
-    assert _sysctl_file.edit('vm.overcommit_kbytes=5000\n', {RATIO: 80, KBYTES: None}) == 'vm.overcommit_ratio = 80\n'
+def test_the_twin_becomes_a_comment_or_goes_if_it_is_ours():
+    text = 'vm.overcommit_kbytes=5000\n'
+    assert edit(text, {RATIO: 80, KBYTES: None}) == '# oomkit.linux: ' + text + 'vm.overcommit_ratio = 80\n'
+    assert edit(text, {RATIO: 80, KBYTES: None}, {KBYTES: [text]}) == 'vm.overcommit_ratio = 80\n'
+
+
+def test_our_line_that_somebody_changed_is_set_again_in_a_file_that_we_made_only():
+    ours = {MEMORY: ['vm.overcommit_memory = 2\n']}
+    assert edit('vm.overcommit_memory = 1 # y\n', {MEMORY: 0}, ours, True) == 'vm.overcommit_memory = 0 # y\n'
+    assert edit('vm.overcommit_memory = 1 # y\n', {MEMORY: 0}, ours, False) == (
+        '# oomkit.linux: vm.overcommit_memory = 1 # y\nvm.overcommit_memory = 0\n'
+    )
 
 
 def test_comment_out_and_restore():
@@ -85,10 +104,39 @@ def test_line_ends_of_windows_get_one_mark():
     assert _sysctl_file.comment_out('vm.x=1\r\n', 1) == '# oomkit.linux: vm.x=1\r\n'
 
 
-def test_only_a_file_that_we_made_is_ours():
-    assert _sysctl_file.is_ours_and_empty(_sysctl_file.HEADER + '\n')
-    assert not _sysctl_file.is_ours_and_empty('')
-    assert not _sysctl_file.is_ours_and_empty(_sysctl_file.HEADER + '# a note of mine\n')
+HEADER = _sysctl_file.HEADER
+LINE = 'vm.overcommit_memory = 2\n'
+
+
+@pytest.mark.parametrize(
+    'text, made, after, foreign',
+    [
+        (HEADER + LINE, True, None, []),
+        (HEADER + '\n' + LINE, True, None, []),
+        (HEADER + LINE.strip(), True, None, []),
+        (HEADER + '# a note of mine\n' + LINE, True, '# a note of mine\n', []),
+        (HEADER + LINE, False, HEADER, []),
+        (LINE, False, '', []),
+        (HEADER + 'vm.overcommit_memory = 1\n', True, 'vm.overcommit_memory = 1\n', ['vm.overcommit_memory = 1\n']),
+        (HEADER + LINE + 'vm.overcommit_memory = 1\n', True, 'vm.overcommit_memory = 1\n', []),
+        ('a\n' + LINE + LINE + 'b', False, 'a\n' + LINE + 'b', []),
+        ('# oomkit.linux: ' + LINE, False, '', []),
+    ],
+)
+def test_lines_of_ours_are_reverted_and_no_others(text, made, after, foreign):
+    assert _sysctl_file.revert(text, [MEMORY], {MEMORY: [LINE]}, made) == (after, {}, foreign)
+
+
+def test_lines_of_the_other_module_keep_the_file_ours():
+    panic = {'vm.panic_on_oom': ['vm.panic_on_oom=1\n']}
+    text = HEADER + LINE + 'vm.panic_on_oom=1\n'
+    assert _sysctl_file.implied_lines(text) == dict(panic, **{MEMORY: [LINE]})
+    assert _sysctl_file.implied_lines(LINE) == {}
+    assert _sysctl_file.revert(text, [MEMORY], _sysctl_file.implied_lines(text), True) == (
+        HEADER + 'vm.panic_on_oom=1\n',
+        panic,
+        [],
+    )
 
 
 LINES = st.lists(
@@ -113,24 +161,20 @@ LINES = st.lists(
 )
 
 
-@given(
-    LINES,
-    st.booleans(),
-    st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])}),
-)
-def test_edit_settles_and_leaves_the_rest(lines, ends, wishes):
-    wishes = dict(wishes, **{KBYTES: None})
-    text = '\n'.join(lines) + ('\n' if ends else '')
-    once = _sysctl_file.edit(text, wishes)
-    assert _sysctl_file.edit(once, wishes) == once
-    found = _sysctl_file.keys_in(once)
-    assert {key: found.get(key) for key in wishes} == wishes
+WISHES = st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])})
 
-    def foreign(content):
-        lines = _conf_files.split_lines(content)
-        return [line.rstrip('\n') for line in lines if _sysctl_file.line_setting(line) is None]
 
-    assert foreign(once) == foreign(text)
+@given(LINES, st.booleans(), st.lists(WISHES, min_size=1, max_size=3))
+def test_edit_settles_and_is_reverted_to_the_byte(lines, ends, sequence):
+    text = after = '\n'.join(lines) + ('\n' if ends else '')
+    ours = {}
+    for wishes in sequence:
+        wishes = dict(wishes, **{KBYTES: None})
+        after, ours = _sysctl_file.edit(after, wishes, ours)
+        assert _sysctl_file.edit(after, wishes, ours) == (after, ours)
+        found = _sysctl_file.keys_in(after)
+        assert {key: found.get(key) for key in wishes} == wishes
+    assert _sysctl_file.revert(after, [MEMORY, RATIO, KBYTES], ours, False) == (text, {}, [])
 
 
 def test_all_keys_are_recognised():
