@@ -28,7 +28,7 @@ Named = NamedTuple('Named', [
 def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
     """The path of /proc/PID/cgroup by each controller of v1, by C(name=systemd), and by C(v2) (proc_pid_cgroup(5))."""
     paths = {}
-    for line in text.split(b'\n'):
+    for line in filter(None, text.split(b'\n')):
         number, _colon, rest = line.partition(b':')
         controllers, _colon, path = rest.partition(b':')
         for controller in controllers.split(b','):

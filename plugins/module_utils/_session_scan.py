@@ -110,7 +110,7 @@ def _look(held: Held) -> Optional[_Look]:
     uids = parse_uids(held.read('status') or b'') or ()
     return _Look(to_number(fields[1]) or 0, head.partition(b'(')[2], to_number(fields[4]) or 0,
                  None if login == _NO_LOGIN else login, frozenset(filter(is_of_login_user, uids)),
-                 frozenset(filter(None, cgroups_of(held))))
+                 frozenset(cgroups_of(held)))
 
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:

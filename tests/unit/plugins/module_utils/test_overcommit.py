@@ -530,6 +530,7 @@ def test_absent_takes_what_other_files_say(machine):
     machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
     machine.put('/proc/cmdline', 'sysctl.vm.admin_reserve_kbytes=4444\n')
     machine.reboot()
+    machine.kernel_write(ADMIN_RESERVE, '4444')  # as the kernel does before init starts
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=9000)
     run(machine, 'overcommit', state='absent')
     assert (machine.state[KBYTES], machine.state[MEMORY], machine.state[ADMIN_RESERVE]) == (3000000, 1, 4444)
