@@ -48,6 +48,9 @@ _RANGE = re.compile('(.)-([^]])', re.DOTALL)
 def loader_of(host: Host) -> Loader:
     """The program that applies sysctl.d when this machine (or image) boots."""
     if not _boots_systemd(host):
+        if _in_no_runlevel(host):
+            return PROCPS._replace(folders=(), last_file='', reason=(
+                'the service sysctl of OpenRC is in no runlevel (rc-update add sysctl boot)'))
         return PROCPS
     for folder in _UNIT_FOLDERS:
         unit = folder + '/systemd-sysctl.service'
@@ -55,6 +58,14 @@ def loader_of(host: Host) -> Loader:
             return SYSTEMD._replace(folders=(), reason='systemd-sysctl.service is masked by ' + unit)
     # Only from 250 on it reads before it writes (systemd pull request 20676).
     return SYSTEMD._replace(skips_equal=(find_version(host) or NEWEST) >= 250)
+
+
+def _in_no_runlevel(host: Host) -> bool:
+    """Whether OpenRC has its script for sysctls but starts neither it nor Debian's procps."""
+    if not host.exists('/run/openrc') or 'openrc-run' not in (host.read_text('/etc/init.d/sysctl') or ''):
+        return False
+    started = set(name for level in host.names('/etc/runlevels') for name in host.names('/etc/runlevels/' + level))
+    return not started & {'sysctl', 'procps'}
 
 
 def _boots_systemd(host: Host) -> bool:

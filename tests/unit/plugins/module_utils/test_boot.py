@@ -205,6 +205,25 @@ def test_a_masked_loader_sets_nothing(machine):
     assert 'masked' in _sysctld.loader_of(machine).reason
 
 
+@pytest.mark.parametrize('link, value', [
+    (None, 0),
+    ('boot/sysctl', 2),
+    ('my-own/sysctl', 2),
+    ('sysinit/procps', 2),
+    ('boot/sysctl-other', 0),
+])
+def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
+    machine = Machine(tmp_path, init='other')
+    machine.put('/run/openrc/softlevel', 'default')
+    machine.put('/etc/init.d/sysctl', '#!/sbin/openrc-run\n')
+    machine.put('/etc/runlevels/boot/bootmisc', '')
+    machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory=2\n')
+    if link:
+        machine.put('/etc/runlevels/' + link, '')
+    assert boot(machine).values[MEMORY] == value
+    assert ('rc-update add sysctl boot' in _sysctld.loader_of(machine).reason) is (value == 0)
+
+
 def test_an_image_boots_what_is_installed(tmp_path):
     machine = Machine(tmp_path, init='other')
     assert _sysctld.loader_of(machine).name == 'procps'
