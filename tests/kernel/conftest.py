@@ -52,13 +52,13 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line(f'calls that failed, or were the last one: {injections}; violations: {violations}')
 
 
-def started(name, **settings):
+def started(name, flavour=FLAVOUR, **settings):
     """A machine of its own for this test run, ended whatever happens, with a snapshot ``fresh``."""
-    one = Machine(f'{name}-{os.getpid()}', FLAVOUR)
+    one = Machine(f'{name}-{os.getpid()}', flavour)
     try:
         seconds = one.start(**settings)
         kernel, accelerator = one.run('uname -r').stdout.strip(), one.settings()['accelerator']
-        print(f'\n{FLAVOUR}: {kernel} on {accelerator}, booted in {seconds:.0f} s')
+        print(f'\n{flavour}: {kernel} on {accelerator}, booted in {seconds:.0f} s')
         one.keep_runner()
         one.save('fresh')
         yield one

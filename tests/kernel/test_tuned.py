@@ -5,7 +5,11 @@
 import json
 
 import pytest
+from conftest import FLAVOUR, started
+from oomlab.recipe import DEFAULT
 from test_facts import gather
+
+pytestmark = pytest.mark.skipif(FLAVOUR != DEFAULT, reason='of the lab machines only "services" has TuneD')
 
 PROFILE, BASE = '/etc/tuned/profiles/ours/tuned.conf', '/etc/tuned/profiles/base/tuned.conf'
 OLD_PROFILE, OLD_BASE = '/etc/tuned/ours/tuned.conf', '/etc/tuned/base/tuned.conf'  # before 2.24
@@ -110,6 +114,17 @@ def agree(machine, values):
     plain = {one['key']: int(one['value']) for one in facts['enforcers'] if one['value'].isdigit()}
     assert plain == {key: values[key] for key in plain}
     return facts
+
+
+@pytest.fixture(scope='module')
+def services():
+    yield from started('tuned', 'services')
+
+
+@pytest.fixture
+def fresh(services):
+    services.restore('fresh')
+    return services
 
 
 @pytest.fixture

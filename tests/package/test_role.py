@@ -157,10 +157,17 @@ def test_what_a_command_line_gives_as_text_counts_as_what_it_says(play):
 
 
 def test_protection_is_asked_first_and_alone_changes_nothing(play):
-    tasks, _text = play({'oom_policy_protect': ['no-such-service']})
+    services = sorted(path.name for folder in ('/lib/systemd/system', '/etc/init.d') for path in Path(folder).glob('*'))
+    existing = next(name for name in services if re.fullmatch(r'[a-z-]+(\.service)?', name))
+    tasks, _text = play({'oom_policy_protect': [existing]})
     assert task_log.on_the_host(tasks) == ['oom_score_adj', 'oom_facts']
     result = task_log.last_message(tasks)['result']
     assert not result['changed'] and result['forecast_after']['outcome'] in ('kill', 'panic')
+
+
+def test_an_unknown_service_to_protect_stops_the_role_before_the_first_change(play):
+    tasks, text = play({'oom_policy_protect': ['no-such-service'], 'oom_policy_overcommit_mode': 'always'}, expect=2)
+    assert task_log.on_the_host(tasks) == ['oom_score_adj'] and 'no such service on this machine' in text
 
 
 READ_ONLY = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec"

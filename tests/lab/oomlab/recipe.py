@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 FORMAT = 1
 
 _BASE_PACKAGES = ('udev', 'openssh-server', 'python3', 'procps', 'strace', 'iproute2', 'kmod', 'initramfs-tools')
-# TuneD is disabled: it costs no time at boot, and tests start it.
-_PACKAGES = ('systemd', 'systemd-sysv', 'dbus', 'tuned', *_BASE_PACKAGES)
+_PACKAGES = ('systemd', 'systemd-sysv', 'dbus', *_BASE_PACKAGES)
 
 # Run in the new root by /bin/sh, with $1 as the root directory.
 _SETUP = r'''
@@ -41,7 +40,10 @@ LinkLocalAddressing=no
 IPv6AcceptRA=no
 EOF
 chroot "$1" systemctl enable systemd-networkd.service
-chroot "$1" systemctl disable tuned.service
+# TuneD costs no time at boot: tests start it.
+if [ -e "$1/usr/sbin/tuned" ]; then
+    chroot "$1" systemctl disable tuned.service
+fi
 chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
     systemd-networkd-wait-online.service getty@tty1.service systemd-firstboot.service
 '''
@@ -54,8 +56,8 @@ printf 'auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet static\n add
     > "$1/etc/network/interfaces"
 '''
 
-# What people run, from Debian's packages, with logind, whose sessions are scopes of their own.
-_SERVICES = ('postgresql', 'redis-server', 'nginx', 'cron', 'libpam-systemd')
+# What people run, from Debian's packages, with logind, whose sessions are scopes of their own. TuneD depends on it.
+_SERVICES = ('postgresql', 'redis-server', 'nginx', 'cron', 'libpam-systemd', 'tuned')
 
 
 @dataclass(frozen=True)
