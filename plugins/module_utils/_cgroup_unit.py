@@ -28,11 +28,12 @@ _INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
 def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
     """The unit of /proc/PID/cgroup, as systemctl names it; None for a process that belongs to none.
 
-    ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd has two trees. A runtime
-    that has moved a container out of its unit in only one of them has moved it out.
+    ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd moves its processes in both
+    trees, and reads v2 (``cg_attach``, ``cg_pid_get_path``). So where the trees differ, somebody else, such as a
+    container runtime that knows one of them, has moved the process out of its unit.
     """
-    units = [parse_unit(path) for path in manager_paths(text, init)]
-    return units[0] if units and None not in units else None
+    units = set(parse_unit(path) for path in manager_paths(text, init))
+    return units.pop() if len(units) == 1 else None
 
 
 def parse_unit(path: bytes) -> Optional[bytes]:
@@ -59,10 +60,10 @@ def manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     return [_shifted(paths[tree], roots.get(tree, b'/')) for tree in _trees(paths, roots)]
 
 
-def raw_manager_paths(text: bytes) -> List[bytes]:
+def raw_manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     """The same paths as the kernel shows them."""
     paths = parse_cgroup_paths(text)
-    return [paths[tree] for tree in _trees(paths, {})]
+    return [paths[tree] for tree in _trees(paths, parse_cgroup_paths(init))]
 
 
 def all_paths(text: bytes, init: bytes = b'') -> List[bytes]:

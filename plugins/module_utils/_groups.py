@@ -14,7 +14,14 @@ import time
 from typing import Any, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import raw_manager_paths
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, ancestors, is_same, pids
+from ansible_collections.oomkit.linux.plugins.module_utils._held import (
+    Held,
+    Seen,
+    ancestors,
+    is_same,
+    pids,
+    read_init_cgroup,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
 # Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
@@ -74,6 +81,7 @@ class UnitGroup(Group):
         self.host, self._unseen = host, unseen
         self.cgroup = cgroup
         self.folder = cgroup_folder(host, cgroup)
+        self._init_cgroup: Optional[bytes] = None
         self._patience_s = _SETUP_S  # for all looks together: anybody can give himself such a name
 
     def pids(self) -> List[int]:
@@ -112,7 +120,9 @@ class UnitGroup(Group):
             return False  # it went where nobody can look
 
     def _is_in(self, cgroups: bytes) -> bool:
-        prefix, paths = to_bytes(self.cgroup), raw_manager_paths(cgroups)
+        if self._init_cgroup is None:
+            self._init_cgroup = read_init_cgroup(self.host)
+        prefix, paths = to_bytes(self.cgroup), raw_manager_paths(cgroups, self._init_cgroup)
         return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
 
 

@@ -104,5 +104,5 @@ def starts_logins(held: Held) -> bool:
     """Whether this is known for starting login sessions, by its name or its unit."""
     if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
         return True
-    unit = find_unit(held.read('cgroup') or b'', read_init_cgroup(held.host))
+    unit = find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
     return unit is not None and bool(_LOGIN.match(to_text(unit)))

@@ -30,7 +30,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._environment import i
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._writable import check_writable
+from ansible_collections.oomkit.linux.plugins.module_utils._writable import check_place, check_writable
 
 # The options that all modules of the action group share.
 Request = NamedTuple('Request', [
@@ -154,6 +154,11 @@ class Plan(object):
                 or self.boot_before[key] != self.boot_after[key]
                 or any(_lines_for(key, before) != _lines_for(key, after) for before, after in self.files.values())]
 
+    def written_keys(self) -> List[str]:
+        """The sysctls that the plan writes, or that its undo would, in the order of the policy."""
+        written = set(key for key, _value in self.writes + (self.writes_back() if self.writes else []))
+        return [key for key in self.policy.keys if key in written]
+
     def writes_back(self) -> List[Write]:
         """The writes that undo L(writes), in a safe order."""
         back = writes_between(self.runtime_after, self.runtime_back)
@@ -169,8 +174,9 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     """Decide everything. Raises Refusal, with a message that says what was asked, what was found and what to do."""
     plan = Plan(situation, request, policy)
     if request.runtime:
-        check_writable(situation.host, policy.keys, situation.container, request.force, request.check_mode)
+        check_place(situation.host, policy.keys, situation.container, request.force)
     asked = _plan_absent(plan) if request.absent else _plan_present(plan)
+    check_writable(situation.host, plan.written_keys(), request.check_mode)
     plan.litter = _plan_litter(situation, request)
     _trust.check(situation.host, plan.files)
     policy.guard(plan)

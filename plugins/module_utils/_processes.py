@@ -218,5 +218,9 @@ class Processes(Proc):
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
     def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
-        """See L(parse_cgroup)."""
-        return parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())
+        """See L(parse_cgroup). Under cgroup v1 a first thread that has ended is in the root."""
+        cgroup, unit = parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())
+        thread = self.living_thread(pid) if cgroup == b'/' else pid
+        if thread == pid:
+            return cgroup, unit
+        return parse_cgroup(self.read('%d/task/%d/cgroup' % (pid, thread)) or b'', self.init_cgroup())

@@ -21,19 +21,26 @@ _CAUSES = {
 }
 
 
-def check_writable(host: Host, keys: Sequence[str], container: Optional[str], force: bool, check_mode: bool) -> None:
-    """Refuse where these sysctls cannot, or should not, be set from here. Raises Refusal, and OSError for the rest."""
+def check_place(host: Host, keys: Sequence[str], container: Optional[str], force: bool) -> None:
+    """Refuse where these sysctls are another machine's to set, or are not there, whatever is asked for.
+
+    Raises Refusal.
+    """
     key, refused = _first_refused(host, keys)
-    denied = refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0)
     if container:
-        _check_container(key, refused if denied else None, container, force)
-    elif denied:
+        _check_container(key, refused if _is_denied(refused) else None, container, force)
+    if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
+        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
+                      'boot configuration.' % sysctl_path(keys[0]))
+
+
+def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
+    """Refuse where the sysctls that are to be written cannot be. Raises Refusal, and OSError for the rest."""
+    key, refused = _first_refused(host, keys)
+    if _is_denied(refused):
         raise Refusal('%s cannot be set: %s is not writable (%s), and this is no container. %s. Allow it, or use '
                       'runtime: false to write only the boot configuration. Nothing was changed.'
                       % (key, sysctl_path(key), _describe(refused), _CAUSES[refused or 0]), NOT_WRITABLE)
-    if refused == errno.ENOENT:
-        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
-                      'boot configuration.' % sysctl_path(key))
     if refused is None or check_mode:
         return
     if refused in _FORBIDDEN:
@@ -42,17 +49,22 @@ def check_writable(host: Host, keys: Sequence[str], container: Optional[str], fo
     raise OSError(refused, os.strerror(refused), sysctl_path(key))
 
 
-def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
-    """The first of the sysctls that cannot be opened for writing, and the errno; the first of all where all can be.
+def _is_denied(refused: Optional[int]) -> bool:
+    """Whether root may not write it either."""
+    return refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0)
 
-    Single files and folders can be read-only or hidden. One that the kernel lacks counts only where it is the first:
-    kernels before 3.14 have no overcommit_kbytes.
+
+def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
+    """The first of the sysctls that cannot be opened for writing, and the errno; no name and None where all can be.
+
+    Single files and folders can be read-only or hidden. One that the kernel lacks is none of these: kernels before
+    3.14 have no overcommit_kbytes.
     """
     for key in keys:
         refused = host.write_refusal(sysctl_path(key))
-        if refused is not None and (refused != errno.ENOENT or key == keys[0]):
+        if refused not in (None, errno.ENOENT):
             return key, refused
-    return keys[0], None
+    return (keys or ('',))[0], None
 
 
 def _check_container(key: str, refused: Optional[int], container: str, force: bool) -> None:

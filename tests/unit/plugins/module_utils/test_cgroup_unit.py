@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which unit of the host a cgroup belongs to, in the function and in all that asks it."""
 
+import re
+
 import pytest
 from machine import Machine
 from services_machine import ServiceMachine
@@ -10,6 +12,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forec
 from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import find_unit, parse_unit
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
 from ansible_collections.oomkit.linux.plugins.module_utils._process_guard import login_uid
+from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
 NOBODY = 2 ** 22 - 100
 ID = '0123456789abcdef' * 4
@@ -64,6 +67,7 @@ def test_the_unit_of_a_path(path, unit):
 
 
 V1_INIT = '4:memory:/\n1:name=systemd:/init.scope\n'
+HYBRID = V1_INIT + '0::/init.scope'
 SSH = '/system.slice/ssh.service'
 
 
@@ -80,6 +84,22 @@ SSH = '/system.slice/ssh.service'
     (f'1:name=systemd:{SSH}\n0::{SSH}', V1_INIT + '0::/init.scope', 'ssh.service'),
     (f'1:name=systemd:/docker/{ID}\n0::{SSH}', V1_INIT + '0::/init.scope', None),
     (f'1:name=systemd:{SSH}\n0::/', V1_INIT + '0::/init.scope', None),
+    # It reads v2 there, from 233 on. "exec" of older versions of runc joins a container in the trees of v1
+    # only, and cgexec takes any tree: what is in two units has been moved out of both.
+    (f'1:name=systemd:/system.slice/docker-{ID}.scope\n0::/system.slice/containerd.service', HYBRID, None),
+    (f'1:name=systemd:{SSH}\n0::/system.slice/docker.service', HYBRID, None),
+    (f'1:name=systemd:/system.slice/docker-{ID}.scope\n0::/system.slice/docker-{ID}.scope/x', HYBRID,
+     f'docker-{ID}.scope'),
+    (f'1:name=systemd:{SSH}/a\n0::{SSH}/b/c (deleted)', HYBRID, 'ssh.service'),
+    ('1:name=systemd:/user.slice/user-7.slice/user@7.service/x\n'
+     '0::/user.slice/user-7.slice/user@7.service/app.slice/ssh.service', HYBRID, 'user@7.service'),
+    (f'12:pids:/kubepods/x\n1:name=systemd:/kubepods/x/system.slice/ssh.service\n0::{SSH}', HYBRID, None),
+    (f'1:name=systemd:{SSH}\n0::/lxc.payload.x{SSH}', HYBRID, None),
+    # 232 has v2 in the place of the named tree.
+    (f'4:memory:/mine\n0::{SSH}', '4:memory:/\n0::/init.scope', 'ssh.service'),
+    # Other names, and controllers with colons in the path.
+    (f'3:name=openrc:{SSH}\n1:name=systemd:/', V1_INIT, None), (f'2:cpu,cpuacct:{SSH}\n0::/', '0::/init.scope', None),
+    ('0::/system.slice/a:b.service/c:d', '0::/init.scope', 'a:b.service'),
     # A zombie whose cgroup is gone.
     (f'0::{SSH} (deleted)', '0::/init.scope', 'ssh.service'),
     # A systemd whose cgroup namespace is not its own: its units lie below a prefix.
@@ -154,6 +174,49 @@ def test_in_a_hybrid_setup_a_container_is_no_part_of_containerd(host):
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service/x\n0::/system.slice/redis.service/x\n')
     with Held(host, pid) as held:
         assert group.holds(held)
+
+
+def test_under_v1_a_tree_of_v2_that_others_use_does_not_count(host):
+    """Nothing of systemd's is in it, PID 1 is in its root."""
+    pid = NOBODY + 20
+    put_into(host, '/x', pid)
+    host.put('/proc/1/cgroup', '4:memory:/\n1:name=systemd:/init.scope\n0::/\n')
+    host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service\n0::/mine\n')
+    group = _groups.UnitGroup(host, '/system.slice/redis.service')
+    with Held(host, pid) as held:
+        assert group.holds(held)
+    with Processes(host) as processes:
+        assert processes.cgroup_and_unit(pid)[1] == b'redis.service'
+
+
+def test_a_process_in_two_units_is_in_neither(host):
+    pid = NOBODY + 20
+    put_into(host, '/x', pid)
+    host.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/init.scope\n')
+    host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/ssh.service\n0::/system.slice/redis.service\n')
+    with Held(host, pid) as held:
+        assert [_groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
+                for name in ('ssh', 'redis')] == [False, False]
+    with Processes(host) as processes:
+        assert processes.cgroup_and_unit(pid) == (b'/system.slice/redis.service', None)
+
+
+def test_under_v1_the_first_thread_may_have_ended(host):
+    """The kernel then shows the root for it, in each tree of v1 (proc_cgroup_show() in kernel/cgroup/cgroup.c)."""
+    pid = NOBODY + 20
+    put_into(host, '/x', pid)
+    host.put('/proc/1/cgroup', '4:memory:/\n1:name=systemd:/init.scope\n')
+    host.put(f'/proc/{pid}/cgroup', '4:memory:/\n1:name=systemd:/\n')
+    for name in ('status', 'stat'):
+        host.put(f'/proc/{pid}/task/{pid + 1}/{name}', host.get(f'/proc/{pid}/{name}'))
+    host.put(f'/proc/{pid}/task/{pid + 1}/cgroup', f'4:memory:{SSH}\n1:name=systemd:{SSH}\n')
+    host.put(f'/proc/{pid}/status', 'Name:\tbig\nState:\tZ (zombie)\nUid:\t0\t0\t0\t0\n')
+    host.put(f'/proc/{pid}/stat', re.sub(r'\) \S((?: \S+){16}) \S+', r') Z\1 2', host.get(f'/proc/{pid}/stat')))
+    with Processes(host) as processes:
+        assert processes.cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
+    with Held(host, pid) as held:
+        assert _login_guard.starts_logins(held)
+        assert _groups.UnitGroup(host, SSH).holds(held)
 
 
 def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(host):

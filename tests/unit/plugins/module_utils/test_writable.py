@@ -45,7 +45,7 @@ def test_a_host_where_root_may_not_write_is_no_container(machine, module, error,
     refuse_all(machine, error)
     before = machine.tree()
     for check in (True, False):
-        for wish in (WISHES[module], ABSENT[module], dict(WISHES[module], force=True)):
+        for wish in (WISHES[module], dict(WISHES[module], force=True), dict(WISHES[module], persistent=False)):
             with pytest.raises(Refusal, match='this is no container.*runtime: false.*Nothing was changed') as refusal:
                 run(machine, module, check=check, **wish)
             assert refusal.value.code == 'not_writable' and errno.errorcode[error] in str(refusal.value)
@@ -53,13 +53,76 @@ def test_a_host_where_root_may_not_write_is_no_container(machine, module, error,
     assert run(machine, module, runtime=False, **WISHES[module])['changed']
 
 
-@pytest.mark.parametrize('module, path', [
-    ('overcommit', '/proc/sys/vm/user_reserve_kbytes'), ('panic_on_oom', '/proc/sys/kernel/panic')])  # fmt: skip
-def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path):
+@pytest.mark.parametrize('error', [errno.EROFS, errno.EPERM, errno.EACCES])
+@pytest.mark.parametrize('module', WISHES)
+def test_what_is_so_already_needs_no_writing(machine, module, error):
+    """So the role can look at such a host again and again, once its values are what they should be."""
+    assert run(machine, module, **WISHES[module])['changed']
+    refuse_all(machine, error)
+    before, log = machine.tree(), list(machine.log)
+    for check in (True, False):
+        assert not run(machine, module, check=check, **WISHES[module])['changed']
+    assert (machine.tree(), machine.log) == (before, log)
+    with pytest.raises(Refusal, match='Nothing was changed') as refusal:
+        run(machine, module, **ABSENT[module])
+    assert refusal.value.code == 'not_writable' and machine.tree() == before
+
+
+@pytest.mark.parametrize('error', [errno.EROFS, errno.EPERM, errno.EACCES])
+@pytest.mark.parametrize('module', WISHES)
+def test_where_the_values_are_so_the_file_is_written(machine, module, error):
+    """Set by somebody else, as on an image whose kernel command line or service sets them."""
+    machine.state.update({'vm.overcommit_memory': 1, 'vm.panic_on_oom': 1, 'kernel.panic': 5})
+    machine.show()
+    refuse_all(machine, error)
+    result = run(machine, module, **WISHES[module])
+    assert result['changed'] and machine.get('/etc/sysctl.d/99-oomkit.conf') and machine.log == []
+
+
+@pytest.mark.parametrize('module', WISHES)
+def test_nothing_to_revert_needs_no_writing(machine, module):
+    refuse_all(machine, errno.EROFS)
+    result = run(machine, module, **ABSENT[module])
+    assert (result['changed'], result['managed']) == (False, False)
+
+
+@pytest.mark.parametrize('module, path, wish', [
+    ('overcommit', '/proc/sys/vm/user_reserve_kbytes', {'user_reserve_kbytes': 10000}),
+    ('overcommit', '/proc/sys/vm/overcommit_kbytes', {'kbytes': 100}),
+    # The undo writes the ratio.
+    ('overcommit', '/proc/sys/vm/overcommit_ratio', {'kbytes': 100}),
+    ('panic_on_oom', '/proc/sys/kernel/panic', {})])  # fmt: skip
+def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, wish):
     machine.refusals = {path: errno.EROFS}
     with pytest.raises(Refusal, match=path) as refusal:
-        run(machine, module, **WISHES[module])
+        run(machine, module, **dict(WISHES[module], **wish))
     assert refusal.value.code == 'not_writable' and machine.log == []
+
+
+@pytest.mark.parametrize('module, path', [
+    ('overcommit', '/proc/sys/vm/user_reserve_kbytes'), ('panic_on_oom', '/proc/sys/vm/oom_dump_tasks')])  # fmt: skip
+def test_a_sysctl_that_is_not_written_may_be_read_only(machine, module, path):
+    machine.refusals = {path: errno.EROFS}
+    assert run(machine, module, **WISHES[module])['changed'] and machine.log
+
+
+@pytest.mark.parametrize('error', [errno.EPERM, errno.EACCES])
+def test_who_is_not_root_is_told_to_become_root(machine, monkeypatch, error):
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    refuse_all(machine, error)
+    with pytest.raises(Refusal, match='become: true') as refusal:
+        run(machine, 'overcommit', persistent=False, mode='always')
+    assert refusal.value.code == 'other'
+    assert run(machine, 'overcommit', persistent=False, mode='always', check=True)['changed']
+
+
+@pytest.mark.parametrize('module', WISHES)
+def test_without_proc_nothing_is_set(machine, module):
+    refuse_all(machine, errno.ENOENT)
+    for wish in (WISHES[module], ABSENT[module]):
+        with pytest.raises(Refusal, match='is not there: no /proc in a chroot') as refusal:
+            run(machine, module, **wish)
+        assert refusal.value.code == 'other'
 
 
 def test_one_that_the_kernel_lacks_is_not_asked_to_be_writable(machine):
