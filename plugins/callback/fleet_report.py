@@ -231,7 +231,8 @@ class CallbackModule(CallbackBase):
 
     def _without_facts(self, host: str, reason: str) -> None:
         self._is_ours()
-        if not self._collected().record(host).seen:
+        record = self._collected().record(host)
+        if not record.seen and record.status == NO_FACTS:  # a failure tells more than a task that is skipped later
             self._collected().lose(host, NO_FACTS, reason)
 
     def _lose(self, result: t.Any, status: str, message: t.Any) -> None:

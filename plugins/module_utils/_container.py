@@ -25,7 +25,9 @@ _MARKS = (('/run/.containerenv', 'podman'), ('/.dockerenv', 'docker'))
 _CGROUP = re.compile(r'/(docker(?=[/-])|libpod(?=[/-])|lxc(?=/|\.payload)|kubepods(?=[/.-])|crio(?=-)|nerdctl(?=-)'
                      r'|cri-containerd(?=[:-]))')
 # The storage of container engines in the options of an overlay that is mounted as the root directory.
-_STORAGE = re.compile(r'[=:]/(?:[^,:]*/)?(docker|containerd|containers(?=/storage)|apptainer|singularity)/')
+_FOLDER = re.compile(r'[=:](/[^,:]*/)')
+_ENGINE = re.compile(r'/(docker|containerd|containers(?=/storage)|apptainer|singularity)/')
+_PIDS = re.compile(r'^NSpid:[ \t]+(.+)$', re.MULTILINE)
 _OTHER_NAMES = {'libpod': 'podman', 'containers': 'podman', 'cri-containerd': 'containerd'}
 _UNKNOWN = 'unknown'
 _WSL = 'wsl'
@@ -44,7 +46,7 @@ def container(host: Host) -> Optional[str]:
 
 def pid_namespace(host: Host) -> Optional[str]:
     """C(init) or C(nested): in a nested one the processes outside cannot be seen. None where it cannot be told."""
-    ids = re.search(r'^NSpid:\s+(.+)$', read_or_none(host, '/proc/self/status') or '', re.MULTILINE)
+    ids = _PIDS.search(read_or_none(host, '/proc/self/status') or '')
     if ids and len(ids.group(1).split()) > 1:
         return 'nested'
     link = host.read_link('/proc/self/ns/pid')
@@ -130,8 +132,16 @@ def _storage(host: Host) -> Optional[str]:
     for line in (read_or_none(host, '/proc/self/mountinfo') or '').split('\n'):
         mount, _dash, source = line.partition(' - ')
         if mount.split(' ')[4:5] == ['/'] and 'overlay' in source.partition(' ')[0]:
-            found = _STORAGE.search(source)
-            return _OTHER_NAMES.get(found.group(1), found.group(1)) if found else None
+            return find_engine(source)
+    return None
+
+
+def find_engine(source: str) -> Optional[str]:
+    """The container engine in whose folder a layer of an overlay lies."""
+    for folder in _FOLDER.findall(source):
+        found = _ENGINE.search(folder)
+        if found:
+            return _OTHER_NAMES.get(found.group(1), found.group(1))
     return None
 
 

@@ -9,7 +9,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
@@ -33,25 +33,8 @@ Enforced = NamedTuple('Enforced', [
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
          b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
+_PARENT = re.compile(br'^PPid:\s+([0-9]{1,10})$', re.MULTILINE)
 _KUBELET_VALUES = ((_knobs.MEMORY, '1'), (_knobs.PANIC_ON_OOM, '0'), (_knobs.PANIC, '10'))
-_KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
-# k3s hides its arguments from ps, so its unit is looked at.
-_CONFIGS = {
-    'kubelet': (_KUBELET_CONFIG,),
-    'k3s': ('/etc/systemd/system/k3s.service', '/etc/systemd/system/k3s-agent.service', '/etc/rancher/k3s/config.yaml'),
-    'rke2': ('/etc/rancher/rke2/config.yaml',),
-    'microk8s': ('/var/snap/microk8s/current/args/kubelet',),
-}
-# These paths are named in results: those above, and those that EKS and Kubespray give to --config. Any other path is a
-# word of a command line, and command lines are secrets.
-_KNOWN_CONFIGS = tuple(path for paths in _CONFIGS.values() for path in paths) + (
-    '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
-    '/etc/kubernetes/kubelet-config.yaml')
-_RANCHER_FOLDERS = ('/etc/rancher/k3s/config.yaml.d/', '/etc/rancher/rke2/config.yaml.d/')
-_CIS_PROFILE = re.compile(r'^profile:[ \t]*["\']?cis', re.MULTILINE)  # RKE2 then protects, and accepts no false
-_NAMED = 'the file that an argument of %s names'
-_PROTECTS = re.compile(r'^[^#\n]*\bprotect(?:KernelDefaults|-kernel-defaults)\b["\']?(?:[ \t]*[=:][ \t]*["\']?(\w+))?',
-                       re.MULTILINE)
 _KDUMP_DEFAULTS = '/etc/default/kdump-tools'
 _KDUMP_PROGRAMS = ('/usr/sbin/kdump-config', '/sbin/kdump-config')
 _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
@@ -76,75 +59,58 @@ def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
 
 def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
               overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
+    trusted = [one for one in running if _credentials.doubt_root(processes, one[0]) is None]
     found = _kdump_tools(host, denied)
-    for pid, name in running:
-        if _credentials.doubt_root(processes, pid) is None:
-            found += (_tuned_sysctls(host, denied, overlay) if name == 'tuned' else
-                      _kubelet(host, name, _arguments(processes, pid), denied))
-    # RKE2 starts the kubelet, by its own configuration at the next start.
-    protects = [one for one in found if one.by == 'rke2' and one.how == REQUIRES]
-    if any(one.by == 'kubelet' for one in found):
-        found = [one for one in found if one.by != ('kubelet' if protects else 'rke2')]
+    if any(name == 'tuned' for _pid, name in trusted):
+        found += _tuned_sysctls(host, denied, overlay)
+    kubelets = [one for one in trusted if one[1] != 'tuned']
+    if kubelets:
+        found += _kubelets(host, processes, kubelets, denied)
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
 
 
 # ---------------------------------------------------------------------- kubelet
 
-def _arguments(processes: Proc, pid: int) -> List[str]:
-    return to_text(processes.read('%d/cmdline' % pid) or b'').split('\0')
-
-
-def _kubelet(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[Enforced]:
-    """The kubelet sets its values, or with protectKernelDefaults refuses to start on others. Arguments come first."""
-    protects, where, denied_before = _protects('\n'.join(arguments)), None, len(denied)
-    for path in _config_files(host, name, arguments, denied) if protects is None else []:
-        unread = []  # type: List[str]
-        known = path if path in _KNOWN_CONFIGS or path.startswith(_RANCHER_FOLDERS) else None
-        text = told(host, path, unread)
-        protects, where = True if name == 'rke2' and _CIS_PROFILE.search(text) else _protects(text), known
-        denied += [known or _NAMED % name] if unread else []
-        if protects is not None:
-            break
-    if protects:
-        return [Enforced(key, value, name, where, REQUIRES) for key, value in _KUBELET_VALUES]
-    how = SETS if len(denied) == denied_before else None
-    return [Enforced(key, value, name, None, how) for key, value in _KUBELET_VALUES]
-
-
-def _config_files(host: Host, name: str, arguments: List[str], denied: List[str]) -> List[str]:
-    """By precedence: of drop-ins the last one counts, and all of them before the file that they are for."""
-    folder, config = _option(arguments, '--config-dir'), _option(arguments, '--config')
-    found = _drop_ins(host, folder, ('.conf',), denied) if folder else []
-    if config:
-        return found + [config]
-    for path in _CONFIGS[name]:
-        if path.startswith('/etc/rancher/'):
-            found += _drop_ins(host, path + '.d', ('.yaml', '.yml'), denied)
-        found.append(path)
+def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
+    """A kubelet sets its values, or with protectKernelDefaults does not start with others."""
+    rke2 = [pid for pid, name in running if name == 'rke2']
+    owners = dict((pid, _find_owner(processes, pid, rke2)) for pid, name in running if name == 'kubelet')
+    found: List[Enforced] = []
+    for pid, name in running:
+        kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
+        said = None if owners.get(pid) else _ask(host, processes, pid, name, denied)
+        if kubelets and (said is None or said.protects is False):
+            for kubelet in kubelets:
+                found += _enforce('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))
+        elif not owners.get(pid):
+            found += _enforce(name, said)
     return found
 
 
-def _option(arguments: List[str], option: str) -> str:
-    for number, argument in enumerate(arguments):
-        word, equals, value = argument.partition('=')
-        if word == option:
-            return value if equals else ''.join(arguments[number + 1:number + 2])
-    return ''
+def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
+    """The RKE2 that has started this kubelet, and starts it by its own configuration; None for any other kubelet."""
+    match = _PARENT.search(processes.read('%d/status' % pid) or b'') if rke2 else None
+    parent = int(match.group(1)) if match else rke2[0] if rke2 else None
+    return parent if parent in rke2 else None
 
 
-def _drop_ins(host: Host, folder: str, endings: Tuple[str, ...], denied: List[str]) -> List[str]:
-    try:
-        names = host.names(folder)
-    except OSError:
-        denied.append(folder if folder.startswith('/etc/rancher/') else _NAMED % 'kubelet')
-        return []
-    return ['%s/%s' % (folder, name) for name in reversed(names) if name.endswith(endings)]
+def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> Any:
+    """See L(_kubelet_files.Said); None where nothing tells."""
+    # Here and not at the top: few machines run one.
+    from ansible_collections.oomkit.linux.plugins.module_utils import _kubelet_files
+    files = _kubelet_files.Files(host, name, denied)
+    if name == 'microk8s':
+        return _kubelet_files.ask_microk8s(files)
+    if name in ('k3s', 'rke2'):
+        return _kubelet_files.ask_rancher(files, _kubelet_files.find_start(files, processes, pid))
+    words = to_text(processes.read('%d/cmdline' % pid) or b'').rstrip('\0').split('\0')
+    return _kubelet_files.ask_kubelet(files, words[1:])
 
 
-def _protects(text: str) -> Optional[bool]:
-    """What YAML, JSON or arguments say of protectKernelDefaults: the last word counts, None for not a word."""
-    answers = _PROTECTS.findall(text)
-    return answers[-1].lower() in ('', 'true', 't', '1') if answers else None
+def _enforce(name: str, said: Any) -> List[Enforced]:
+    protects, file = said or (False, None)
+    how = None if protects is None else REQUIRES if protects else SETS
+    return [Enforced(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
 
 
 # ------------------------------------------------------------- tuned, kdump-tools
@@ -231,7 +197,7 @@ def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
     sets = '%s sets %s to %s whenever it starts' % (asked, 'it' if key == one.key else one.key, text)
     if where is None and one.how is None:
         return ('%s sets it to %s whenever it starts, or does not start with another value: its configuration may not '
-                'be read. Ask for %s on this machine.' % (asked, text, text))
+                'be read or is not understood. Ask for %s on this machine.' % (asked, text, text))
     if where is None:
         return '%s, and cannot be told another value. Ask for %s on this machine.' % (sets, text)
     erases = '' if key == one.key else ', which erases %s' % key

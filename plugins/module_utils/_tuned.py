@@ -25,7 +25,6 @@ _ACTIVE = ('/etc/tuned/active_profile', '/etc/tuned/post_loaded_profile')
 _FOLDERS = ('/etc/tuned/profiles', '/etc/tuned', '/usr/lib/tuned/profiles', '/usr/lib/tuned')
 
 _VARIABLE = re.compile(r'\$\{(\w+)\}')
-_LIST = re.compile(r'[ \t\n]*[,;][ \t\n]*')
 _DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
 _LONGEST_FILE = 1 << 16  # honest ones have some kilobytes
 _MOST_PROFILES = 100
@@ -79,6 +78,11 @@ def main_conf(host: Host, denied: List[str]) -> Dict[str, str]:
 def split_list(text: str) -> List[str]:
     """The words of a list of the global configuration."""
     return [word.strip() for word in re.split('[,;]', text) if word.strip()]
+
+
+def split_value(text: str) -> List[str]:
+    """The words of a list in a profile, empty ones too. TuneD's own expression takes the square of a run of blanks."""
+    return [word.strip(' \t\n') for word in re.split('[,;]', text)]
 
 
 def _sections(text: str) -> Optional[Dict[str, Dict[str, str]]]:
@@ -137,7 +141,7 @@ class _Loader(object):
             # No variable has a value yet when TuneD looks at this option.
             include = sections.pop('main', {}).get('include', '').strip()
             if include and depth < _DEEPEST:
-                self.load(_LIST.split(include), depth + 1)
+                self.load(split_value(include), depth + 1)
             for section, options in sections.items():
                 lines = dict((option, numbers.get((section, option), 1)) for option in options)
                 self._merge(section, _parse_unit(section, options, path, lines))
@@ -217,7 +221,7 @@ def _parse_unit(name: str, options: Dict[str, str], path: str, lines: Dict[str, 
     settings = OrderedDict((key, Setting(value.replace('${i:PROFILE_DIR}', folder), path, lines[key]))
                            for key, value in options.items() if key not in _UNIT_WORDS)
     return Unit(options.get('type', name), 'enabled' not in options or is_set('enabled'), is_set('replace'),
-                is_set('prepend'), tuple(_LIST.split(options['drop'])) if 'drop' in options else (),
+                is_set('prepend'), tuple(split_value(options['drop'])) if 'drop' in options else (),
                 to_number(options.get('priority')), options.get('cpuinfo_regex'), options.get('uname_regex'), path,
                 settings)
 

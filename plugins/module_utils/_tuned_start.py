@@ -25,6 +25,7 @@ _FOLDERS = ('/run/sysctl.d', '/etc/sysctl.d')
 _SYSCTL_CONF = '/etc/sysctl.conf'
 FUNCTION, MAIN_CONF = _tuned.FUNCTION, _tuned.MAIN_CONF
 _PLUGIN = 'tuned/plugins/plugin_sysctl.py'
+_FOLDER_LIST = re.compile(r'SYSCTL_CONFIG_DIRS = \[([^\]]{0,4096})\]')
 _NO_COMMENT = re.compile(r'[^#;]')
 
 Write = NamedTuple('Write', [
@@ -99,7 +100,7 @@ def _find_release(host: Host, denied: List[str]) -> _Release:
     text = next((text for text in texts if text), None)
     if text is None:
         return _UNKNOWN
-    listed = re.search(r'SYSCTL_CONFIG_DIRS = \[([^\]]{0,4096})\]', text)
+    listed = _FOLDER_LIST.search(text)
     return _Release(
         folders=tuple(re.findall(r'"(/[^"]{1,4096})"', listed.group(1))) if listed else _FOLDERS,
         runs_procps='"--system"' in text,

@@ -254,7 +254,11 @@ ansible_facts:
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
               C(/etc/sysctl.conf) would have the last word; V(reapplies) where TuneD writes such a line again; or
               V(requires) where the program sets nothing but does not start with another value. It is C(null) where the
-              file that tells may not be read.
+              file that tells may not be read or is not understood.
+            - The kubelet, k3s, RKE2 and MicroK8s each have their own files, and those of one tell nothing of another.
+              Of a kubelet these are C(--config), then C(--config-dir), then arguments. Of k3s and RKE2 these are
+              C(config.yaml) and C(config.yaml.d), arguments in the unit, and C(agent/etc/kubelet.conf.d) below their
+              folder of data.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
             - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where

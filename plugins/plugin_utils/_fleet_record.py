@@ -78,6 +78,7 @@ class Record:
     drift: list[Drift] | None = None
     conflicts: list[str] = field(default_factory=list)
     enforcers: list[str] = field(default_factory=list)
+    reapplied: list[tuple[str, str]] = field(default_factory=list)  # key and text of those that count with a drift only
     userspace_killers: list[str] = field(default_factory=list)
     kills_total: int | None = None
     last_kill: str | None = None
@@ -96,7 +97,14 @@ class Record:
         if 'candidates' in found:
             told = found['candidates']
             self.candidates = None if told is None else [_candidate(one) for one in _mappings(told, candidates)]
+        self._list_reapplied()
         self.seen, self.status = True, OK
+
+    def _list_reapplied(self) -> None:
+        drifting = {one.key for one in self.drift or ()}
+        every = {shown for _key, shown in self.reapplied}
+        self.enforcers = [one for one in self.enforcers if one not in every]
+        self.enforcers += [shown for key, shown in self.reapplied if key in drifting]
 
     def take_policy(self, result: t.Any) -> None:
         """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
@@ -124,7 +132,8 @@ def plain(record: Record) -> dict[str, t.Any]:
     for name in ('candidates', 'drift'):
         if result[name] is not None:
             result[name] = [{each.name: getattr(one, each.name) for each in fields(one)} for one in result[name]]
-    del result['seen']
+    for name in ('seen', 'reapplied'):
+        del result[name]
     return result
 
 
@@ -174,8 +183,12 @@ def _kills(record: Record, value: t.Any) -> None:
 
 
 def _enforcers(record: Record, value: t.Any) -> None:
-    record.enforcers = ['%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value'))
-                        for one in _mappings(value)]
+    """TuneD that writes a line of the administrator's own file again changes nothing, unless something else has."""
+    told = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
+             '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
+            for one in _mappings(value)]
+    record.enforcers = [shown for reapplies, _key, shown in told if not reapplies]
+    record.reapplied = [(key, shown) for reapplies, key, shown in told if reapplies]
 
 
 def _userspace_killers(record: Record, value: t.Any) -> None:

@@ -122,6 +122,25 @@ def test_counts_are_right_whatever_happens_to_hosts(command, inventory, tmp_path
     assert page.count('<details class=h ') == 4
 
 
+def test_a_failure_before_any_facts_that_is_ignored_or_rescued_is_no_failure(command, inventory, tmp_path):
+    hosts = inventory(good=LOCAL, ignored=LOCAL, rescued=LOCAL, other=LOCAL, broken=LOCAL)
+    facts = {FACTS: {'top': '{{ 1 if inventory_hostname == "good" else -1 }}'}}
+    path = play(tmp_path,
+                dict(facts, when="inventory_hostname in ('good', 'ignored')", ignore_errors=True),
+                {'block': [dict(facts, when="inventory_hostname == 'rescued'")],
+                 'rescue': [{'ansible.builtin.debug': {'msg': 'put right'}}]},
+                {'ansible.builtin.fail': {'msg': 'no facts of ours'}, 'when': "inventory_hostname == 'other'",
+                 'ignore_errors': True},
+                dict(facts, when="inventory_hostname == 'broken'"))
+    done = command('ansible-playbook', '-i', hosts, path, '-e', 'fleet_report_json_lines={{ playbook_dir }}/told.jsonl',
+                   cwd=tmp_path, check=False, **ENABLED)
+    told = records(tmp_path / 'told.jsonl')
+    assert {name: one['status'] for name, one in told.items()} == {
+        'good': 'ok', 'ignored': 'no_facts', 'rescued': 'no_facts', 'other': 'no_facts', 'broken': 'failed'}
+    assert all('top' in told[name]['message'] for name in ('ignored', 'rescued', 'broken'))
+    assert [line for line in report_of(done.stdout) if line.startswith('5 hosts: 1 ok, 1 failed, 3 without facts; ')]
+
+
 def test_facts_that_are_delegated_belong_to_their_host(command, inventory, tmp_path):
     path = play(tmp_path, {FACTS: {'gather_subset': ['commit']}, 'delegate_to': '{{ item }}', 'delegate_facts': True,
                            'loop': ['a', 'b'], 'run_once': True})

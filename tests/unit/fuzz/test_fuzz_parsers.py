@@ -26,6 +26,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _openrc,
     _originals,
     _processes,
+    _simple_yaml,
     _snapshot,
     _sysctl_file,
     _sysctld,
@@ -85,6 +86,8 @@ OF_BYTES = {
 OF_TEXT = {
     'meminfo': (_meminfo.parse_meminfo, MEMINFO),
     'zoneinfo': (_numa.present, ZONEINFO),
+    'YAML': (_simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
+    'JSON': (_simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
     'stat': (_connection.parse_stat, STAT),
     'vmstat': (_kills.total, b'nr_free_pages 1\noom_kill 3\n'),
     'sysctl.d line': (_sysctld.parse_line, b'-vm/overcommit_ratio = 80'),

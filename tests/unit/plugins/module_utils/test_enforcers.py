@@ -137,8 +137,8 @@ def test_arguments_count_more_than_the_configuration(box, arguments, how):
 @pytest.mark.parametrize('name, path, text', [
     ('k3s-server', '/etc/rancher/k3s/config.yaml', 'write-kubeconfig-mode: "0644"\nprotect-kernel-defaults: true\n'),
     ('k3s-agent', '/etc/rancher/k3s/config.yaml', 'kubelet-arg:\n  - "protect-kernel-defaults=true"\n'),
-    ('k3s-server', '/etc/systemd/system/k3s.service', "ExecStart=/usr/local/bin/k3s \\\n server \\\n"
-                                                      "\t'--protect-kernel-defaults' \\\n"),
+    ('k3s-server', '/etc/systemd/system/k3s.service',
+     "[Service]\nExecStart=/usr/local/bin/k3s \\\n server \\\n\t'--protect-kernel-defaults' \\\n"),
     ('kubelite', '/var/snap/microk8s/current/args/kubelet', '--root-dir=/x\n--protect-kernel-defaults=true\n'),
 ])
 def test_kubelets_within_other_programs(box, name, path, text):
@@ -199,11 +199,12 @@ def denying(box, monkeypatch, *paths):
         monkeypatch.setattr(box, name, wrap(getattr(box, name)))
 
 
-@pytest.mark.parametrize('name, path', [('kubelet', '/var/lib/kubelet/config.yaml'),
-                                        ('k3s-server', '/etc/rancher/k3s/config.yaml')])
-def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, monkeypatch, name, path):
+@pytest.mark.parametrize('name, path, key', [
+    ('kubelet', '/var/lib/kubelet/config.yaml', 'protectKernelDefaults'),
+    ('k3s-server', '/etc/rancher/k3s/config.yaml', 'protect-kernel-defaults')])
+def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, monkeypatch, name, path, key):
     runs(box, name)
-    box.put(path, 'protectKernelDefaults: true\n')
+    box.put(path, key + ': true\n')
     assert found(box, 'requires') == KUBELET
     denying(box, monkeypatch, path)
     denied = []

@@ -45,6 +45,31 @@ def test_takes_what_counts():
     json.dumps(told)
 
 
+REAPPLIED = {'key': 'vm.overcommit_ratio', 'value': '80', 'by': 'tuned', 'how': 'reapplies', 'file': '/etc/sysctl.d/a'}
+DRIFT = {'key': 'vm.overcommit_ratio', 'runtime': 50, 'boot': 80, 'file': '/etc/sysctl.d/a'}
+
+
+@pytest.mark.parametrize('drift, listed', [
+    ([], False), (None, False), ([DRIFT], True), ([dict(DRIFT, key='kernel.panic')], False),
+])
+def test_a_line_that_tuned_reapplies_is_listed_only_where_the_sysctl_has_drifted(drift, listed):
+    others = [dict(REAPPLIED, how=how) for how in ('sets', 'yields', 'requires', None)]
+    record = recorded({'drift': drift, 'enforcers': [REAPPLIED, *others]})
+    shown = 'tuned reapplies vm.overcommit_ratio = 80'
+    assert [one for one in record.enforcers if 'reapplies' in one] == [shown] * listed
+    assert len(record.enforcers) == 4 + listed and 'reapplied' not in plain(record)
+
+
+def test_the_drift_may_be_told_before_or_after_what_is_reapplied():
+    record = recorded({'enforcers': [REAPPLIED]})
+    assert record.enforcers == []
+    record.take_facts({'drift': [DRIFT]}, 5)
+    record.take_facts({'drift': [DRIFT]}, 5)
+    assert record.enforcers == ['tuned reapplies vm.overcommit_ratio = 80']
+    record.take_facts({'drift': []}, 5)
+    assert record.enforcers == []
+
+
 def test_an_absent_key_leaves_what_was_there():
     record = recorded(fleet_facts.facts('db-1', 'db'))
     record.take_facts({'panic': {'policy': 'kill'}}, 5)

@@ -1,0 +1,375 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a kubelet protects the kernel's defaults: the sources of each program that runs one, by precedence.
+
+The kubelet, k3s, RKE2 and MicroK8s each have their own, and none reads those of another. Sources:
+
+- kubelet: NewKubeletCommand() and mergeKubeletConfigurations() in cmd/kubelet/app/server.go of Kubernetes. The file of
+  --config, then --config-dir with its folders below, by name, *.conf only; arguments win.
+- k3s: readConfigFile() in pkg/configfilearg/parser.go, extractConfigArgs() and writeKubeletConfig() in
+  pkg/daemons/agent/agent.go, get() in pkg/agent/config/config.go; up to 1.31 kubeletArgs() in agent_linux.go there.
+- RKE2: the same code of k3s with other names, and validateProfile() in pkg/cli/cmds/profile_linux.go.
+"""
+
+import os
+import shlex
+import stat
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.oomkit.linux.plugins.module_utils import _simple_yaml
+from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
+
+# What the source that has the last word says.
+Said = NamedTuple('Said', [
+    ('protects', Optional[bool]),  # None: it may not be read, or is not understood
+    ('file', Optional[str]),       # None where it is an argument, or a file that only an argument names
+])
+# A value of an option of k3s or RKE2, None where it is not known, and the file that it is from.
+Option = Tuple[Optional[str], Optional[str]]
+Start = NamedTuple('Start', [
+    ('arguments', List[str]),
+    ('file', Optional[str]),        # the unit file that has them
+    ('variables', Dict[str, str]),  # of its environment those of _VARIABLES, by the name without the program
+])
+
+_FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
+KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
+MICROK8S_ARGUMENTS = '/var/snap/microk8s/current/args/kubelet'
+_MICROK8S_DATA = '/var/snap/microk8s/current'
+# These paths are named in results: kubeadm's, and those that EKS and Kubespray give to --config. Any other path is a
+# word of a command line, and command lines are secrets.
+_KNOWN = (KUBELET_CONFIG, '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
+          '/etc/kubernetes/kubelet-config.yaml', '/etc/rancher/k3s/config.yaml', '/etc/rancher/rke2/config.yaml')
+_KNOWN_FOLDERS = ('/etc/kubernetes/kubelet/config.json.d/', '/etc/rancher/k3s/config.yaml.d/',
+                  '/etc/rancher/rke2/config.yaml.d/', '/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/',
+                  '/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/')
+_NAMED = 'the file that an argument of %s names'
+
+_TRUE = ('true', 'True', 'TRUE', 'yes', 'Yes', 'YES', 'on', 'On', 'ON')
+_FALSE = ('false', 'False', 'FALSE', 'no', 'No', 'NO', 'off', 'Off', 'OFF')
+_GO_TRUE, _GO_FALSE = ('1', 't', 'T', 'true', 'TRUE', 'True'), ('0', 'f', 'F', 'false', 'FALSE', 'False')
+_OPTIONS = (_FLAG, 'kubelet-arg', 'data-dir', 'profile')
+_MOST_DROP_INS, _MOST_DEPTH = 1000, 20
+# k3s copies what kubelet-arg names for --config and --config-dir to these names.
+_COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
+
+_VARIABLES = ('CONFIG_FILE', 'DATA_DIR', 'CIS_PROFILE')
+_ROLES = ('server', 'agent')
+UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service',
+         ('rke2', 'server'): 'rke2-server.service', ('rke2', 'agent'): 'rke2-agent.service'}
+
+
+class Files(object):
+    """The files of a host as one of these programs reads them. Notes in ``denied`` what may not be read."""
+
+    def __init__(self, host: Host, program: str, denied: List[str]) -> None:
+        self.host = host
+        self.program = program
+        self.denied = denied
+
+    def name(self, path: str) -> Optional[str]:
+        """The path where it may be named in results."""
+        return path if path in _KNOWN or path.startswith(_KNOWN_FOLDERS) else None
+
+    def text(self, path: str) -> Optional[str]:
+        """The file's text, empty where there is none; None where it may not be read or found."""
+        if not path.startswith('/'):
+            return None  # below a folder that nothing here knows
+        unread: List[str] = []
+        text = told(self.host, path, unread)
+        self.denied += [self._told_name(path)] if unread else []
+        return None if unread else text
+
+    def names(self, folder: str) -> Optional[List[str]]:
+        """The names in the folder; None where it may not be read or found."""
+        try:
+            return self.host.names(folder) if folder.startswith('/') else None
+        except PermissionError:
+            self.denied.append(self._told_name(folder))
+            return None
+        except OSError:
+            return []
+
+    def _told_name(self, path: str) -> str:
+        is_known = path == MICROK8S_ARGUMENTS or (path + '/').startswith(_KNOWN_FOLDERS) or self.name(path)
+        return path if is_known else _NAMED % self.program
+
+
+# ---------------------------------------------------------------------- kubelet
+
+def ask_kubelet(files: Files, arguments: List[str]) -> Optional[Said]:
+    """What a kubelet with these arguments does; None where nothing tells."""
+    flag = _last_flag(arguments)
+    if flag is not None:
+        return flag
+    folder, config = _last_option(arguments, 'config-dir'), _last_option(arguments, 'config')
+    if not arguments:
+        config = KUBELET_CONFIG  # a kubelet without any does not exist: they could not be read
+    return ((_ask_folder(files, folder, {}) if folder else None)
+            or (_ask_file(files, config, False) if config else None))
+
+
+def ask_microk8s(files: Files) -> Optional[Said]:
+    """The same for the kubelet within MicroK8s, whose arguments are in a file."""
+    text = files.text(MICROK8S_ARGUMENTS)
+    if text is None:
+        return Said(None, None)
+    for variable in ('${SNAP_DATA}', '$SNAP_DATA'):
+        text = text.replace(variable, _MICROK8S_DATA)
+    said = ask_kubelet(files, _words(text) or ['--'])
+    return said._replace(file=said.file or MICROK8S_ARGUMENTS) if said else None
+
+
+def _words(text: str) -> List[str]:
+    """The words of a shell or a unit file; of a line that is none of it, what blanks separate."""
+    found: List[str] = []
+    for line in text.split('\n'):
+        if line.strip()[:1] != '#':
+            try:
+                found += shlex.split(line)
+            except ValueError:
+                found += line.split()
+    return found
+
+
+def _flags(arguments: List[str]) -> Iterator[Tuple[str, str, str]]:
+    """(name, equals sign, value) of each argument. Underscores count as dashes (WordSepNormalizeFunc of Kubernetes)."""
+    for argument in arguments:
+        if argument.startswith('-'):
+            name, equals, value = argument.lstrip('-').partition('=')
+            yield name.replace('_', '-'), equals, value
+
+
+def _last_flag(arguments: List[str]) -> Optional[Said]:
+    values = [value if equals else 'true' for name, equals, value in _flags(arguments) if name == _FLAG]
+    return Said(_parse_bool(values[-1]), None) if values else None
+
+
+def _parse_bool(text: str) -> Optional[bool]:
+    """As strconv.ParseBool of Go does it."""
+    return True if text in _GO_TRUE else False if text in _GO_FALSE else None
+
+
+def _last_option(arguments: List[str], option: str) -> str:
+    found = ''
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition('=')
+        if name in ('--' + option, '--' + option.replace('-', '_')):
+            found = value if equals else ''.join(arguments[number + 1:number + 2])
+    return found
+
+
+def _ask_file(files: Files, path: str, is_drop_in: bool) -> Optional[Said]:
+    """What a KubeletConfiguration says. In a drop-in null removes what came before (JSON merge patch, RFC 7396)."""
+    text = files.text(path)
+    if text is None:
+        return Said(None, None)
+    if _FIELD not in text and '\\' not in text:
+        return None
+    document = _simple_yaml.read(text)
+    found = [entry.scalars for entry in document.entries if entry.key == _FIELD]
+    if not document.is_understood:
+        return Said(None, None)
+    if not found:
+        return None
+    protects = _boolean(found[-1])
+    if found[-1] == [] and not is_drop_in:
+        return None
+    return Said(protects, files.name(path) if protects is not None else None)
+
+
+def _boolean(scalars: Optional[List[_simple_yaml.Scalar]]) -> Optional[bool]:
+    if scalars == []:
+        return False
+    if scalars is None or len(scalars) != 1 or not scalars[0].is_plain:
+        return None
+    if scalars[0].text in ('~', 'null', 'Null', 'NULL'):
+        return False
+    return True if scalars[0].text in _TRUE else False if scalars[0].text in _FALSE else None
+
+
+def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str = '') -> Optional[Said]:
+    """The last drop-in that has a word; one of the name ``without`` is left out."""
+    sources = [] if _is_kind(files, folder, stat.S_ISLNK) else _drop_ins(files, folder, copies)
+    if sources is None:
+        return Said(None, None)
+    for path in reversed(sources):
+        said = _ask_file(files, path, True) if path != '%s/%s' % (folder, without) else None
+        if said is not None:
+            return said
+    return None
+
+
+def _drop_ins(files: Files, folder: str, copies: Dict[str, str], depth: int = 0) -> Optional[List[str]]:
+    """The drop-ins in the order of filepath.WalkDir() of Go, which follows no links; None where they cannot be listed.
+
+    ``copies``: by name in this folder, the file or folder that the next start copies there.
+    """
+    names = files.names(folder)
+    found: List[str] = []
+    for name in sorted(set(names or ()) | set(copies), key=os.fsencode):
+        path = copies.get(name, folder + '/' + name)
+        below = _drop_ins(files, path, {}, depth + 1) if _is_kind(files, path, stat.S_ISDIR) else (
+            [path] if name.endswith('.conf') else [])
+        if below is None:
+            return None
+        found += below
+    return None if names is None or depth > _MOST_DEPTH or len(found) > _MOST_DROP_INS else found
+
+
+def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
+    try:
+        info = files.host.look(path.rstrip('/') or '/')
+    except OSError:
+        return False
+    return info is not None and kind(info.st_mode)
+
+
+# -------------------------------------------------------------------- k3s, RKE2
+
+def ask_rancher(files: Files, start: Start) -> Optional[Said]:
+    """What the kubelet within k3s, or that RKE2 starts, does at the next start; None where nothing tells."""
+    options = _options(files, start)
+    profile = options['profile'][-1:] or [(start.variables.get('CIS_PROFILE', ''), None)]
+    if files.program == 'rke2' and profile[0][0] is None:
+        return Said(None, None)
+    if files.program == 'rke2' and str(profile[0][0]).startswith('cis'):
+        return Said(True, profile[0][1])  # RKE2 itself compares the sysctls then, and accepts no false
+    default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
+    data = (options['data-dir'] or [(default, None)])[-1][0]
+    folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
+    return _kubelet_flag(options['kubelet-arg']) or (
+        Said(None, None) if folder is None else _ask_configs(files, folder, options))
+
+
+def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
+    own = _own_flag(options[_FLAG])
+    named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
+                 for name in ('config', 'config-dir'))
+    if not _is_kind(files, folder, stat.S_ISDIR):
+        # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
+        return (own if own and own.protects is not False else None) or ask_kubelet(
+            files, ['--%s=%s' % item for item in named.items() if item[1]] or ['--']) or own
+    copies = dict((copy, named[name]) for copy, name in _COPIES.items()
+                  if named[name] and not named[name].startswith(folder))
+    defaults = '00-%s-defaults.conf' % files.program
+    # The file of the defaults is written at each start, from the flag: it tells where the arguments are not known.
+    return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, '%s/%s' % (folder, defaults), True)
+
+
+def _kubelet_flag(values: List[Option]) -> Optional[Said]:
+    for text, file in reversed(values):
+        if text is None:
+            return Said(None, None)
+        said = _last_flag(['--' + (text[2:] if text.startswith('--') else text)])
+        if said is not None:
+            return Said(said.protects, file if said.protects is not None else None)
+    return None
+
+
+def _own_flag(values: List[Option]) -> Optional[Said]:
+    if not values:
+        return None
+    text, file = values[-1]
+    protects = None if text is None else _parse_bool(text)
+    return Said(protects, file if protects is not None else None)
+
+
+def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
+    """The values of each of _OPTIONS, the last one with the last word: of its files and then of its arguments."""
+    values: Dict[str, List[Option]] = dict((name, []) for name in _OPTIONS)
+    for path in _config_files(files, start):
+        _read_config(files, path, values)
+    arguments = start.arguments
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition('=')
+        name = 'data-dir' if name == '-d' else name.lstrip('-') if name.startswith('-') else ''
+        if name in values:
+            follows = '' if name == _FLAG else ''.join(arguments[number + 1:number + 2])
+            values[name].append((value if equals else follows or 'true', start.file))
+    return values
+
+
+def _config_files(files: Files, start: Start) -> List[Optional[str]]:
+    """config.yaml and its drop-ins; None for those that cannot be read."""
+    main = start.variables.get('CONFIG_FILE') or _first_config(start.arguments) or (
+        '/etc/rancher/%s/config.yaml' % files.program)
+    if '://' in main:
+        return [None]
+    names = files.names(main + '.d')
+    return [main] + ([None] if names is None else [
+        '%s.d/%s' % (main, name) for name in names if name.lower().endswith(('.yaml', '.yml'))])
+
+
+def _first_config(arguments: List[str]) -> str:
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition('=')
+        if name in ('--config', '-c'):
+            return value if equals else ''.join(arguments[number + 1:number + 2])
+    return ''
+
+
+def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
+    """Add what a file says. A key that ends in + adds to a list, any other replaces what came before."""
+    text = None if path is None else files.text(path)
+    document = _simple_yaml.read(text or '')
+    unknown = [name for name in _OPTIONS if text is None or (not document.is_understood and name in text)]
+    values.update((name, [(None, None)]) for name in unknown)
+    for entry in document.entries:
+        name = entry.key[:-1] if entry.key.endswith('+') else entry.key
+        if name in values and name not in unknown:
+            before = values[name] if entry.key.endswith('+') else []
+            values[name] = before + _texts(entry.scalars, name, files.name(path or ''))
+
+
+def _texts(scalars: Optional[List[_simple_yaml.Scalar]], name: str, file: Optional[str]) -> List[Option]:
+    if scalars is None:
+        return [(None, None)]
+    if not scalars and name == _FLAG:
+        return [('', file)]  # null: an empty text is no boolean
+    return [('true' if one.is_plain and one.text in _TRUE else 'false' if one.is_plain and one.text in _FALSE
+             else one.text, file) for one in scalars]
+
+
+# ------------------------------------------------------------ how they are started
+
+def find_start(files: Files, processes: Proc, pid: int) -> Start:
+    """How k3s or RKE2 is started. Both hide their arguments from ps, so the unit is looked at first."""
+    words = to_text(processes.read('%d/cmdline' % pid) or b'').replace('\0', ' ').split()
+    comm = to_text(processes.read('%d/comm' % pid) or b'').strip()
+    roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
+    variables = _variables(files.program, processes.read('%d/environ' % pid) or b'')
+    for role in roles:
+        found = _service_arguments(files, UNITS[files.program, role])
+        if found is not None:
+            return Start(found[0], found[1], variables)
+    return Start(words[1:], None, variables)
+
+
+def _variables(program: str, data: bytes) -> Dict[str, str]:
+    """Of the environment only what says where the configuration is: it holds secrets."""
+    prefix = program.upper() + '_'
+    pairs = [to_text(one).partition('=') for one in data.split(b'\0')
+             if one.startswith(tuple((prefix + name + '=').encode() for name in _VARIABLES))]
+    return dict((name[len(prefix):], value) for name, _equals, value in pairs)
+
+
+def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
+    """The arguments in the unit's ExecStart= after server or agent, and the file that has them."""
+    from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files  # few hosts run k3s or RKE2
+    try:
+        units = _unit_files.UnitFiles(files.host)
+        unit = units.find(name)
+        starts = [(one.value, path) for path, one in units.service_assignments(unit) if one.key == 'ExecStart'] if (
+            unit.state == _unit_files.LOADED) else []
+    except OSError:
+        return None
+    for line, path in reversed(starts):
+        words = _words(line)
+        places = [number for number, word in enumerate(words) if word in _ROLES]
+        return (words[places[0] + 1:], path) if places else None
+    return None

@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The top-level keys of a YAML or JSON file whose values are scalars, or lists of scalars on one line or one per line.
+
+Hosts have no YAML library. What this does not understand (anchors, tags, escapes, values over several lines, templates)
+is reported as unknown, never guessed. Sources: YAML 1.1 and 1.2, and what go-yaml v2 accepts.
+"""
+
+import re
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+Scalar = NamedTuple('Scalar', [
+    ('text', str),
+    ('is_plain', bool),  # not quoted: true is a boolean, "true" is a string
+])
+Entry = NamedTuple('Entry', [
+    ('key', str),
+    ('scalars', Optional[List[Scalar]]),  # of a list all; none for null; None where the value is not understood
+])
+Document = NamedTuple('Document', [
+    ('entries', List[Entry]),   # in their order, a key can come twice
+    ('is_understood', bool),    # False: there may be further keys, and later ones have the last word
+])
+
+_EMPTY, _SCALARS, _BLOCK, _OPAQUE, _OPEN = 'empty', 'scalars', 'block', 'opaque', 'open'
+# What a piece of text is: nothing; scalars; the head of a block scalar; a value that ends here but is not understood;
+# one that may go on in the next line, or no YAML.
+_Value = Tuple[str, List[Scalar]]
+
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*(?:\'\'[^\']*)*\'')
+_FLOW = re.compile(_QUOTED.pattern + r'|["\'\[\]{}]|[^"\'\[\]{}]+')
+_ITEM = re.compile(r'[ \t]*(?:(' + _QUOTED.pattern + r')[ \t]*|([^\s,"\'&*!|>%@`#?:\[\]{}][^,"\'#:\[\]{}]*))(?:,|\Z)')
+_DASHES = re.compile(r'(?:-(?:[ \t]+|\Z)){1,8}')
+_KEY_END = re.compile(r':(?=[ \t]|\Z)')
+_BLOCK_HEAD = re.compile(r'[|>][-+0-9]{0,2}\Z')
+_COMMENT = re.compile(r'[ \t]#')
+
+
+def read(text: str) -> Document:
+    """The document, of several the first one. Never raises."""
+    text = text[1:] if text.startswith('\ufeff') else text
+    if text.lstrip().startswith('{'):
+        return _read_json(text)
+    return _Reader().read(text)
+
+
+def _read_json(text: str) -> Document:
+    import json  # few machines have such a file
+    try:
+        # Numbers stay text: int() of a million digits takes minutes in old versions of Python.
+        found = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
+        return Document([Entry(key, _of_json(value)) for key, value in found], True)
+    except (ValueError, TypeError, RecursionError):
+        return Document([], False)
+
+
+def _of_json(value: Any) -> Optional[List[Scalar]]:
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [Scalar(str(value).lower(), True)]
+    if isinstance(value, str):
+        return [Scalar(value, False)]
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return [Scalar(one, False) for one in value] if texts else None
+
+
+class _Reader(object):
+    """Goes through the lines of one document."""
+
+    def __init__(self) -> None:
+        self._entries: List[Entry] = []
+        self._block: Optional[int] = None  # lines that are indented further belong to a block scalar
+        self._items: Optional[int] = None  # where the dashes of the last key's list stand, -1 before the first one
+
+    def read(self, text: str) -> Document:
+        """All lines."""
+        for raw in text.split('\n'):
+            line = raw.rstrip('\r \t')
+            if line in ('...', '---') and self._entries:
+                break
+            if not self._takes(line):
+                return Document(self._entries, False)
+        return Document(self._entries, True)
+
+    def _takes(self, line: str) -> bool:
+        """Read a line; False where it is not understood."""
+        body = line.lstrip(' ')
+        indent = len(line) - len(body)
+        if not body or (self._block is not None and indent > self._block):
+            return True
+        self._block = None
+        if body.startswith('#') or (not self._entries and (line == '---' or line.startswith('%'))):
+            return True
+        dashes = _DASHES.match(body)
+        if body[0] == '\t' or line.startswith(('---', '...')):
+            return False
+        return self._takes_body(body[dashes.end():] if dashes else body, indent, dashes.group() if dashes else '')
+
+    def _takes_body(self, body: str, indent: int, dashes: str) -> bool:
+        key, rest = _split_key(body)
+        kind, scalars = _value(body if key is None else rest)
+        if kind == _OPEN:
+            return False
+        if kind == _BLOCK:
+            self._block = indent if key is None else indent + len(dashes)
+        if indent == 0 and not dashes:
+            return key is not None and key != '<<' and self._begin(key, kind, scalars)
+        if not self._entries:
+            return False  # a list
+        is_item = dashes.rstrip() == '-' and key is None and kind == _SCALARS and len(scalars) == 1 and body[:1] != '['
+        self._add(scalars[0] if is_item else None, indent)
+        return True
+
+    def _begin(self, key: str, kind: str, scalars: List[Scalar]) -> bool:
+        self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
+        self._items = -1 if kind == _EMPTY else None
+        return True
+
+    def _add(self, item: Optional[Scalar], indent: int) -> None:
+        """A line below the last key: an item of its list, or what makes it a value that is not understood."""
+        last = self._entries[-1]
+        if item is None or self._items is None or self._items not in (-1, indent) or last.scalars is None:
+            self._entries[-1] = last._replace(scalars=None)
+            self._items = None
+        else:
+            last.scalars.append(item)
+            self._items = indent
+
+
+def _split_key(body: str) -> Tuple[Optional[str], str]:
+    """(key, rest) of a line that has a key; (None, '') else."""
+    quoted = _QUOTED.match(body)
+    if quoted:
+        rest = body[quoted.end():].lstrip(' \t')
+        scalar = _unquoted(quoted.group())
+        # A key with escapes could be any.
+        return (scalar, rest[1:]) if scalar is not None and _KEY_END.match(rest) else (None, '')
+    end = _KEY_END.search(body)
+    comment = _COMMENT.search(body)
+    if end is None or body[:1] in tuple('"\'[]{}#&*!|>@`%?') or (comment and comment.start() < end.start()):
+        return None, ''
+    return body[:end.start()].rstrip(' \t'), body[end.end():]
+
+
+def _unquoted(text: str) -> Optional[str]:
+    """What a quoted text says; None where it has escapes."""
+    inner = text[1:-1]
+    if text[0] == '"':
+        return None if '\\' in inner else inner
+    return inner.replace("''", "'")
+
+
+def _value(text: str) -> _Value:
+    text = text.strip(' \t')
+    first = text[:1]
+    if first in ('', '#'):
+        return _EMPTY, []
+    if first in ('"', "'"):
+        match = _QUOTED.match(text)
+        if match is None or not _is_comment(text[match.end():]):
+            return _OPEN, []
+        scalar = _unquoted(match.group())
+        return (_OPAQUE, []) if scalar is None else (_SCALARS, [Scalar(scalar, False)])
+    if first in ('[', '{'):
+        return _flow(text)
+    plain = _COMMENT.split(text, 1)[0].rstrip(' \t')
+    if first in ('|', '>'):
+        return (_BLOCK if _BLOCK_HEAD.match(plain) else _OPEN), []
+    if first in ('&', '*', '!'):
+        return (_OPEN if re.search(r'[\[{"\'|>]', plain) else _OPAQUE), []
+    if first in ('@', '`', '%', '?', ',', ']', '}') or _KEY_END.search(plain):
+        return _OPEN, []
+    return _SCALARS, [Scalar(plain, True)]
+
+
+def _is_comment(rest: str) -> bool:
+    left = rest.lstrip(' \t')
+    return not left or (left[0] == '#' and left != rest)
+
+
+def _flow(text: str) -> _Value:
+    """A value in brackets: its scalars where it is a list of these; open where it does not end in this line."""
+    depth = end = 0
+    for match in _FLOW.finditer(text):
+        token = match.group()
+        if token in ('"', "'"):
+            return _OPEN, []
+        depth += (token in ('[', '{')) - (token in (']', '}'))
+        end = match.end()
+        if depth <= 0:
+            break
+    if depth or not _is_comment(text[end:]):
+        return _OPEN, []
+    return _flow_items(text[1:end - 1]) if text[0] == '[' else (_OPAQUE, [])
+
+
+def _flow_items(text: str) -> _Value:
+    text = text.strip(' \t')
+    found: List[Scalar] = []
+    at = 0
+    while at < len(text):
+        match = _ITEM.match(text, at)
+        if match is None:
+            return _OPAQUE, []
+        quoted, plain = match.groups()
+        scalar = _unquoted(quoted) if quoted else plain.rstrip(' \t')
+        if scalar is None:
+            return _OPAQUE, []
+        found.append(Scalar(scalar, not quoted))
+        at = match.end()
+    return _SCALARS, found
