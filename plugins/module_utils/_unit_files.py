@@ -416,13 +416,17 @@ class UnitFiles(object):
         return causes
 
     def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """All that the unit's files assign in [Service], each with its file, in the order of systemd."""
+        """What the unit's files assign in [Service], see L(assignments)."""
+        return [(path, one) for path, one in self.assignments(unit) if one.section == 'Service']
+
+    def assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+        """All that the unit's files assign, each with its file, in the order of systemd."""
         found: List[Tuple[str, Assignment]] = []
         if unit.fragment is not None:
             self._read_fragment(found, unit.fragment, [])
         for path in self.drop_ins(unit):
             found += [(path, one) for one in parse(self.read(path), self.version)]
-        return [(path, one) for path, one in found if one.section == 'Service']
+        return found
 
     def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
         """Add what a unit's own file assigns, with what it includes; whether it could be read to its end.
