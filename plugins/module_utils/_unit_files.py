@@ -247,7 +247,7 @@ class UnitFiles(object):
         self._listings: Dict[str, List[str]] = {}
         self._reals: Dict[str, str] = {}
         self._search = _without_twins(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
-        self._aliases: Optional[Dict[str, List[str]]] = None
+        self._reals_by_alias: Optional[Dict[str, str]] = None
         self._drop_ins: Dict[str, List[str]] = {}
 
     def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
@@ -374,7 +374,7 @@ class UnitFiles(object):
 
     def _drop_in_folders(self, unit: Unit) -> List[str]:
         folders = []
-        for name in [unit.name] + self._other_names().get(unit.name, []):
+        for name in [unit.name] + self._other_names(unit.name):
             for base in self._search:
                 folders += [base + '/' + one + '.d' for one in self._drop_in_names(name)
                             if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
@@ -388,15 +388,32 @@ class UnitFiles(object):
         return names if self.version >= _PREFIX_FOLDERS else [
             one for one in names if one in (unit, _unit_names.template_of(unit))]
 
-    def _other_names(self) -> Dict[str, List[str]]:
-        """By unit, its aliases that have drop-ins of their own: those count for it as well."""
-        if self._aliases is None:
-            self._aliases = {}
-            for name in sorted(self._with_drop_ins()):
-                real = self.find(name).name
-                if real != name:
-                    self._aliases.setdefault(real, []).append(name)
-        return self._aliases
+    def _other_names(self, unit: str) -> List[str]:
+        """The aliases of the unit for which drop-ins count: those count for it as well.
+
+        An alias of a template is one of each instance, with the same instance, unless that leads elsewhere
+        (unit_file_find_fragment() in src/basic/unit-file.c).
+        """
+        template, found = _unit_names.template_of(unit), set()
+        for name, real in self._aliases().items():
+            if real == unit:
+                found.add(name)
+            elif real == template and _unit_names.is_template(name):
+                alias = _unit_names.with_template(name, _unit_names.instance_of(unit))
+                if self.find(alias).name in (alias, unit):
+                    found.add(alias)
+        return sorted(found - set([unit]))
+
+    def _aliases(self) -> Dict[str, str]:
+        """The real unit by alias, of the aliases for which there may be drop-ins."""
+        if self._reals_by_alias is None:
+            folders, self._reals_by_alias = self._with_drop_ins(), {}
+            for name in sorted(folders.union(self.all_services())):
+                if folders.intersection(self._drop_in_names(name)) or _unit_names.is_template(name):
+                    real = self.find(name).name
+                    if real != name:
+                        self._reals_by_alias[name] = real
+        return self._reals_by_alias
 
     def _with_drop_ins(self) -> Set[str]:
         return set(name[:-len('.d')] for base in self._search for name in self._names(base)
