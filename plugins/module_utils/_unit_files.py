@@ -408,8 +408,9 @@ class UnitFiles(object):
         """The real unit by alias, of the aliases for which there may be drop-ins."""
         if self._reals_by_alias is None:
             folders, self._reals_by_alias = self._with_drop_ins(), {}
+            of_instances = any(map(_unit_names.template_of, folders))
             for name in sorted(folders.union(self.all_services())):
-                if folders.intersection(self._drop_in_names(name)) or _unit_names.is_template(name):
+                if folders.intersection(self._drop_in_names(name)) or (of_instances and _unit_names.is_template(name)):
                     real = self.find(name).name
                     if real != name:
                         self._reals_by_alias[name] = real
