@@ -11,44 +11,52 @@ container runtimes and job runners.
 
 import os
 import re
-from typing import List, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple, Optional
 
 from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import all_paths, find_unit
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, read_init_cgroup
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST_SYSTEM_UID
 
-_LOGIN = re.compile(r'''(?:
+_LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
     (?: sshd?(?:-vsock|-unix-local)? | opensshd? | openssh-server | dropbear | tinysshd? | telnetd? )(?:@.*)?
-    | (?: serial-|container-)?getty@.* | autovt@.* | a?getty[.-].+ | console-getty
+    | (?: serial-|container-)?getty@.* | autovt@.* | a?getty[.-].+ | console-getty | (?:console|container)-shell(?:@.*)?
+    | debug-shell | rescue | emergency
     | display-manager | gdm3? | lightdm | sddm | lxdm | xdm | wdm | kdm | slim | nodm | greetd | ly(?:@.*)?
-    | plasmalogin | mdm | emptty | lemurs | cosmic-greeter | cage@.*
-    | xrdp | xrdp-sesman | (?:openbsd-|x)?inetd
-    | teleport | (?:snap\.amazon-ssm-agent\.)?amazon-ssm-agent | tailscaled | cockpit(?:-.+)? | shellinabox | ttyd
+    | plasmalogin | mdm | emptty | lemurs | cosmic-greeter | cage@.* | kmscon(?:vt@.*)?
+    | xrdp | xrdp-sesman | (?:tiger)?vncserver@.* | xvnc(?:@.*)? | nxserver | gnome-remote-desktop
+    | (?:openbsd-|x)?inetd | teleport | amazon-ssm-agent | tailscaled
+    | cockpit(?:-.+)? | shellinabox | ttyd | jupyterhub | rstudio-server
     )\.service\Z''', re.VERBOSE)
-# All that a user runs, or all jobs of users.
-_OF_USERS = re.compile(r'(?:user@.*|crond?|cronie|fcron|atd)\.service\Z')
-# What runs containers, machines or jobs of others.
+# All that a user runs, or all jobs of users or of the machine.
+_OF_USERS = re.compile(r'(?:user@.*|(?:ana|b|d|f|m|in|(?:vixie|isc|busybox)-)?cron(?:d|ie)?|atd)\.service\Z')
+# What runs containers, machines or jobs of others, or commands that somebody sends from elsewhere.
 _FOR_OTHERS = re.compile(r'''(?:
     containerd | docker | cri-docker | cri-o | crio | podman | kubelet | k3s(?:-agent)? | k0s(?:controller|worker)
-    | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incus | libvirtd | virt(?:qemu|lxc)d
-    | systemd-nspawn@.* | snap\.(?:docker|lxd|microk8s)\..*
+    | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incusd? | libvirtd | virt(?:qemu|lxc)d
+    | pve-container@.* | systemd-nspawn@.* | snap\.(?:docker|lxd|microk8s|multipass|incus)\..*
     | gitlab-runner | jenkins(?:-agent|-slave)?(?:@.*)? | actions\.runner\..* | (?:act|forgejo)[-_]runner
     | buildkite-agent(?:@.*)? | teamcity-agent | drone-runner.* | woodpecker-agent | slurmd | condor | pbs(?:_mom)?
+    | google-(?:guest-agent(?:-manager)?|osconfig-agent|(?:startup|shutdown)-scripts) | waagent | walinuxagent
+    | qemu-(?:guest-agent|ga) | vmtoolsd | open-vm-tools | salt-minion | puppet | rundeckd
     )\.service\Z''', re.VERBOSE)
 _INIT = 1
 # By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
 _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd', b'login', b'getty', b'agetty',
-                b'mingetty', b'systemd', b'systemd-logind', b'(sd-pam)', b'gdm', b'gdm3', b'gdm-session-wor',
-                b'lightdm', b'sddm', b'sddm-helper', b'lxdm', b'xdm', b'wdm', b'kdm', b'slim', b'nodm', b'greetd',
-                b'xrdp', b'xrdp-sesman', b'teleport', b'amazon-ssm-agen', b'ssm-agent-worke', b'ssm-session-wor',
-                b'tailscaled', b'cockpit-tls', b'cockpit-session', b'shellinaboxd', b'ttyd', b'plasmalogin',
-                b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'cron', b'crond', b'fcron', b'atd')
+                b'mingetty', b'systemd', b'systemd-logind', b'elogind', b'elogind-daemon', b'(sd-pam)', b'gdm', b'gdm3',
+                b'gdm-session-wor', b'lightdm', b'sddm', b'sddm-helper', b'lxdm', b'xdm', b'wdm', b'kdm', b'slim',
+                b'nodm', b'greetd', b'ly', b'ly-dm', b'emptty', b'lemurs', b'cosmic-greeter', b'kmscon', b'sulogin',
+                b'systemd-sulogin', b'xrdp', b'xrdp-sesman', b'vncsession', b'vncsession-star', b'nxserver.bin',
+                b'teleport', b'amazon-ssm-agen', b'ssm-agent-worke', b'ssm-session-wor', b'tailscaled', b'cockpit-tls',
+                b'cockpit-session', b'shellinaboxd', b'ttyd', b'plasmalogin', b'jupyterhub', b'rserver',
+                b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'cron', b'crond', b'fcron', b'dcron', b'anacron',
+                b'mcron', b'incrond', b'atd')
 _NAMES_FOR_OTHERS = (
     b'containerd', b'containerd-shim', b'dockerd', b'cri-dockerd', b'crio', b'podman', b'conmon', b'kubelet', b'k3s',
     b'k3s-server', b'k3s-agent', b'rke2', b'lxd', b'incusd', b'libvirtd', b'virtqemud', b'virtlxcd', b'systemd-nspawn',
     b'buildkitd', b'nomad', b'gitlab-runner', b'Runner.Listener', b'act_runner', b'forgejo-runner', b'buildkite-agent',
-    b'slurmd', b'condor_master', b'pbs_mom')
+    b'slurmd', b'condor_master', b'pbs_mom', b'google_guest_ag', b'google_osconfig', b'waagent', b'qemu-ga',
+    b'vmtoolsd', b'salt-minion')
 OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
 
@@ -73,6 +81,12 @@ def known_program(name: bytes) -> Optional[Evidence]:
     if name in _LOGIN_NAMES:
         return Evidence(True, _BY_PROGRAM % to_text(name))
     return Evidence(False, _BY_PROGRAM % to_text(name)) if name in _NAMES_FOR_OTHERS else None
+
+
+def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
+    """The first that is about logins, else the first."""
+    real = [one for one in found if one is not None]
+    return next((one for one in real if one.is_login), real[0] if real else None)
 
 
 def known_process(host: Host, pid: int) -> Optional[Evidence]:
@@ -100,9 +114,14 @@ def cgroups_of(held: Held, init: Optional[bytes] = None) -> List[bytes]:
                      read_init_cgroup(held.host) if init is None else init)
 
 
+def unit_of(held: Held) -> Optional[bytes]:
+    """The unit of a process, see L(find_unit)."""
+    return find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
+
+
 def starts_logins(held: Held) -> bool:
     """Whether this is known for starting login sessions, by its name or its unit."""
     if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
         return True
-    unit = find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
+    unit = unit_of(held)
     return unit is not None and bool(_LOGIN.match(to_text(unit)))

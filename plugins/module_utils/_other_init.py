@@ -8,6 +8,7 @@ Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (
 Base (/run/NAME.pid).
 """
 
+import contextlib
 import re
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -115,6 +116,16 @@ def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
 def has_script(host: Host, name: str) -> bool:
     """Whether something here starts a service of this name."""
     return any(host.exists(path % name) for path in _SCRIPTS)
+
+
+def read_scripts(host: Host, name: str) -> List[bytes]:
+    """What starts a service of this name, as far as it can be read: its script, or C(run) in its folder."""
+    paths = [path % name + more for path in _SCRIPTS for more in ('', '/run')]
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append((host.read_bytes(path) or b'') if host.opens(path) else b'')
+    return found
 
 
 def _all_ours(situation: Any) -> Set[str]:

@@ -18,9 +18,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Se
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
     OF_USER,
+    Evidence,
     cgroups_of,
     is_of_login_user,
     starts_logins,
+    strongest,
+    unit_of,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._process_match import AllOf, Restricted
@@ -30,6 +33,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import
     warn_of_consumers,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._session_scan import SessionScan
+from ansible_collections.oomkit.linux.plugins.module_utils._session_units import LoginUnits
 
 Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool), ('force', bool)])
 
@@ -42,12 +46,14 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
         return login_uid(held) is None
 
 
-class StartsNoLogin(NamedTuple('StartsNoLogin', [])):
-    """Processes whose name and unit are not known for starting login sessions."""
+class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
+    """Processes of which neither the name nor the unit shows that they start login sessions."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
-        return not starts_logins(held)
+        unit = unit_of(held)
+        evidence = None if unit is None else self.units.evidence(unit)
+        return not (starts_logins(held) or (evidence is not None and evidence.is_login))
 
 
 def login_uid(held: Held) -> Optional[int]:
@@ -60,12 +66,12 @@ def login_uid(held: Held) -> Optional[int]:
     return next((uid for uid in uids if is_of_login_user(uid)), None)
 
 
-def guarded(group: Group, asked: Asked) -> Group:
+def guarded(group: Group, asked: Asked, host: Host) -> Group:
     """The group with the same rules for processes that join it later."""
     rules: List[Any] = []
     if asked.value < 0 and not asked.force:
         rules += [] if asked.has_user else [OfSystemAccount()]
-        rules += [StartsNoLogin()] if asked.value == NEVER_KILLED else []
+        rules += [StartsNoLogin(LoginUnits(host))] if asked.value == NEVER_KILLED else []
     return Restricted(group, AllOf(tuple(rules))) if rules else group
 
 
@@ -92,10 +98,18 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
                           % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
 
 
+def _unit_evidence(host: Host, units: LoginUnits, one: Seen) -> Optional[Evidence]:
+    with Held(host, one.pid) as held:
+        unit = unit_of(held)
+    return None if unit is None else units.evidence(unit)
+
+
 def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
     # Who is not root sets processes of his own only, and nobody else's login descends from those.
     scan = SessionScan(host, [one.pid for one in found]) if os.geteuid() == 0 else None
-    known = [(one, scan.evidence([one.pid], one.pid)) for one in found] if scan else []
+    units = LoginUnits(host)
+    known = [(one, strongest([scan.evidence([one.pid], one.pid), _unit_evidence(host, units, one)]))
+             for one in found] if scan else []
     sure = [(one, evidence) for one, evidence in known if evidence is not None]
     if not sure:
         return []

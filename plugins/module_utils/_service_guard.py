@@ -13,13 +13,16 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, pids
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_number
-from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import Evidence
+from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import Evidence, strongest
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_memory_kb
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
-from ansible_collections.oomkit.linux.plugins.module_utils._session_scan import SessionScan, strongest
-from ansible_collections.oomkit.linux.plugins.module_utils._session_units import unit_evidence
+from ansible_collections.oomkit.linux.plugins.module_utils._session_scan import SessionScan
+from ansible_collections.oomkit.linux.plugins.module_utils._session_units import (
+    script_evidence,
+    unit_evidence,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import UNSET
 
 NEVER_KILLED = -1000
@@ -88,6 +91,11 @@ def _scan(plan: Any) -> SessionScan:
 def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
     """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
     found = [unit_evidence(plan.situation.files, service.unit)]
+    if plan.situation.init != 'systemd':
+        # Here and not at the top: few machines take it, and every import takes time on every host.
+        from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
+        name = service.name[:-len(_unit_names.SERVICE)]
+        found += [script_evidence(data) for data in _other_init.read_scripts(plan.situation.host, name)]
     found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
               for one in service.running if one.processes]
     return strongest(found)

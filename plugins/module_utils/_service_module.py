@@ -188,7 +188,7 @@ def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[st
 def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
     """The processes that the option names, and the group of those that may be set, for L(Host.call)."""
     everything = _process_match.group_of(host, process)
-    return _process_guard.guarded(everything, asked), everything.look(host)
+    return _process_guard.guarded(everything, asked, host), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:

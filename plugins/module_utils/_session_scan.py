@@ -19,6 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
     is_of_login_user,
     is_session,
     known_process,
+    strongest,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 
@@ -70,12 +71,6 @@ class SessionScan(object):
             if first is not None and one is not None and pid != leader and one.parent not in inside:
                 found.append(_difference(first, one, pid))
         return strongest(found)
-
-
-def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
-    """The first that is about logins, else the first."""
-    real = [one for one in found if one is not None]
-    return next((one for one in real if one.is_login), real[0] if real else None)
 
 
 def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:

@@ -4,21 +4,64 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which services start login sessions, or run programs of others, by what their unit files say.
 
-Sources: PAMName= in systemd.exec(5), Delegate= in systemd.resource-control(5), ExecStart= in systemd.service(5),
-display-manager.service in systemd.special(7).
+Sources: PAMName=, UtmpIdentifier= and StandardInput= in systemd.exec(5), Delegate= in systemd.resource-control(5),
+ExecStart= in systemd.service(5), display-manager.service in systemd.special(7), whose units in Debian, Fedora, openSUSE
+and Arch have Alias= and most of them Conflicts=getty@tty1.service.
 """
 
-from typing import Dict, Optional
+import re
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes
-from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import Evidence, known_program, known_unit
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
+    Evidence,
+    known_program,
+    known_unit,
+    strongest,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Unit, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Assignment, Unit, UnitFiles
 
 _DISPLAY_MANAGER = 'display-manager.service'
 _TRUE = ('1', 'yes', 'y', 'true', 't', 'on')
 _FALSE = ('0', 'no', 'n', 'false', 'f', 'off')
 _PREFIXES = '@-:+!|'  # of a command in ExecStart=
+_IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
+    ('Service', 'PAMName'): bool,
+    ('Service', 'UtmpIdentifier'): bool,
+    ('Service', 'StandardInput'): lambda value: value in ('tty', 'tty-force', 'tty-fail'),
+    ('Install', 'Alias'): lambda value: _DISPLAY_MANAGER in value.split(),
+    ('Unit', 'Conflicts'): lambda value: any(one.startswith('getty@') for one in value.split()),
+}
+# Settings that collect what is assigned; the other ones take the last value.
+_LISTS = ('Alias', 'Conflicts')
+# Programs that start the one that their command line names.
+_STARTER = re.compile(r'(?:(?:ba|da|k|z|a)?sh|exec|env|nice|ionice|chrt|taskset|numactl|setsid|nohup|timeout|prlimit'
+                      r'|choom|chpst|setpriv|unshare|stdbuf|busybox|toybox|run|snap|tini|dumb-init|catatonit|dbus-run-session'
+                      r'|softlimit|s6-setuidgid|execlineb|perl|node|python[0-9.]*|start-stop-daemon)\Z')
+_TOKEN = re.compile(r'[;&|(){}]+|[^\s;&|(){}]+')
+_SEPARATORS = ';&|(){}'
+_NO_PROGRAM = re.compile(r'[-+](?!/)|[0-9]|[A-Za-z_][A-Za-z0-9_]*=')  # options, numbers, assignments
+_QUOTES = re.compile(r'["\'`\\]')
+_SCRIPT_LINE = re.compile(r'\s*(?:(?:export\s+)?(?:command|procname|daemon|DAEMON|prog)=|exec\s)(.*)')
+
+
+class LoginUnits(object):
+    """Which units of a host start logins, each looked up once."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._files: Optional[UnitFiles] = None
+        self._found: Dict[bytes, Optional[Evidence]] = {}
+
+    def evidence(self, unit: bytes) -> Optional[Evidence]:
+        """What the name and the files of a unit show; None for nothing, and for units that are no services."""
+        if unit not in self._found:
+            self._files = self._files or UnitFiles(self._host)
+            name = to_text(unit)
+            self._found[unit] = (unit_evidence(self._files, self._files.find(name)) if name.endswith('.service')
+                                 else None)
+        return self._found[unit]
 
 
 def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
@@ -33,27 +76,55 @@ def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
     return _from_settings(files, unit, named)
 
 
+def script_evidence(data: bytes) -> Optional[Evidence]:
+    """What the script of a service shows, for inits other than systemd; None for nothing."""
+    lines = (_SCRIPT_LINE.match(line) for line in to_text(data).split('\n'))
+    found = [_of_command(match.group(1)) for match in lines if match]
+    return strongest(found)
+
+
 def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
-    found: Dict[str, Evidence] = {}
+    found: Dict[str, List[Evidence]] = {}
     delegated = False
-    for path, one in files.service_assignments(unit):
-        if one.key == 'PAMName':
-            _note(found, one.key, Evidence(True, 'PAMName= in %s' % harmless(path)) if one.value else None)
+    for path, one in files.assignments(unit):
+        is_login = _IS_LOGIN.get((one.section, one.key))
+        if is_login is not None:
+            _note(found, one, one.key in _LISTS, _by_setting(True, one, path) if is_login(one.value) else None)
+        elif one.section != 'Service':
+            continue
         elif one.key == 'ExecStart':
-            program = one.value.lstrip(_PREFIXES).partition(' ')[0].rpartition('/')[2]
-            _note(found, one.key, known_program(to_bytes(program)[:15]))
+            _note(found, one, True, _of_command(one.value))
         elif one.key == 'Delegate':
             delegated = delegates_memory(one.value, delegated)
-            _note(found, one.key, Evidence(False, 'Delegate= in %s' % harmless(path)) if delegated else None)
-    logins = [one for one in found.values() if one.is_login]
-    return (logins + ([named] if named else []) + list(found.values()) + [None])[0]
+            _note(found, one, False, _by_setting(False, one, path) if delegated else None)
+    return strongest([named] + [one for several in found.values() for one in several])
 
 
-def _note(found: Dict[str, Evidence], key: str, evidence: Optional[Evidence]) -> None:
-    if evidence is None:
-        found.pop(key, None)
-    else:
-        found[key] = evidence
+def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
+    return Evidence(is_login, '%s= in %s' % (one.key, harmless(path)))
+
+
+def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:
+    if not is_list or not one.value:
+        found[one.key] = []
+    if evidence is not None:
+        found.setdefault(one.key, []).append(evidence)
+
+
+def _of_command(text: str) -> Optional[Evidence]:
+    return strongest(known_program(to_bytes(name)[:15]) for name in programs_of(text))
+
+
+def programs_of(command: str) -> Iterator[str]:
+    """The names of the programs that a command line starts, those that a shell or the like is asked to start too."""
+    is_next = True
+    for token in _TOKEN.findall(_QUOTES.sub(' ', command.lstrip(_PREFIXES))):
+        if token[0] in _SEPARATORS:
+            is_next = True
+        elif is_next and not _NO_PROGRAM.match(token):
+            name = token.rpartition('/')[2]
+            yield name
+            is_next = _STARTER.match(name) is not None
 
 
 def delegates_memory(value: str, before: bool) -> bool:

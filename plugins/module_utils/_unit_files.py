@@ -247,7 +247,7 @@ class UnitFiles(object):
         self._listings: Dict[str, List[str]] = {}
         self._reals: Dict[str, str] = {}
         self._search = _without_twins(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
-        self._aliases: Optional[Dict[str, List[str]]] = None
+        self._reals_by_alias: Optional[Dict[str, str]] = None
         self._drop_ins: Dict[str, List[str]] = {}
 
     def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
@@ -374,7 +374,7 @@ class UnitFiles(object):
 
     def _drop_in_folders(self, unit: Unit) -> List[str]:
         folders = []
-        for name in [unit.name] + self._other_names().get(unit.name, []):
+        for name in [unit.name] + self._other_names(unit.name):
             for base in self._search:
                 folders += [base + '/' + one + '.d' for one in self._drop_in_names(name)
                             if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
@@ -388,15 +388,33 @@ class UnitFiles(object):
         return names if self.version >= _PREFIX_FOLDERS else [
             one for one in names if one in (unit, _unit_names.template_of(unit))]
 
-    def _other_names(self) -> Dict[str, List[str]]:
-        """By unit, its aliases that have drop-ins of their own: those count for it as well."""
-        if self._aliases is None:
-            self._aliases = {}
-            for name in sorted(self._with_drop_ins()):
-                real = self.find(name).name
-                if real != name:
-                    self._aliases.setdefault(real, []).append(name)
-        return self._aliases
+    def _other_names(self, unit: str) -> List[str]:
+        """The aliases of the unit for which drop-ins count: those count for it as well.
+
+        An alias of a template is one of each instance, with the same instance, unless that leads elsewhere
+        (unit_file_find_fragment() in src/basic/unit-file.c).
+        """
+        template, found = _unit_names.template_of(unit), set()
+        for name, real in self._aliases().items():
+            if real == unit:
+                found.add(name)
+            elif real == template and _unit_names.is_template(name):
+                alias = _unit_names.with_template(name, _unit_names.instance_of(unit))
+                if self.find(alias).name in (alias, unit):
+                    found.add(alias)
+        return sorted(found - set([unit]))
+
+    def _aliases(self) -> Dict[str, str]:
+        """The real unit by alias, of the aliases for which there may be drop-ins."""
+        if self._reals_by_alias is None:
+            folders, self._reals_by_alias = self._with_drop_ins(), {}
+            of_instances = any(map(_unit_names.template_of, folders))
+            for name in sorted(folders.union(self.all_services())):
+                if folders.intersection(self._drop_in_names(name)) or (of_instances and _unit_names.is_template(name)):
+                    real = self.find(name).name
+                    if real != name:
+                        self._reals_by_alias[name] = real
+        return self._reals_by_alias
 
     def _with_drop_ins(self) -> Set[str]:
         return set(name[:-len('.d')] for base in self._search for name in self._names(base)
@@ -416,13 +434,17 @@ class UnitFiles(object):
         return causes
 
     def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """All that the unit's files assign in [Service], each with its file, in the order of systemd."""
+        """What the unit's files assign in [Service], see L(assignments)."""
+        return [(path, one) for path, one in self.assignments(unit) if one.section == 'Service']
+
+    def assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+        """All that the unit's files assign, each with its file, in the order of systemd."""
         found: List[Tuple[str, Assignment]] = []
         if unit.fragment is not None:
             self._read_fragment(found, unit.fragment, [])
         for path in self.drop_ins(unit):
             found += [(path, one) for one in parse(self.read(path), self.version)]
-        return [(path, one) for path, one in found if one.section == 'Service']
+        return found
 
     def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
         """Add what a unit's own file assigns, with what it includes; whether it could be read to its end.

@@ -92,14 +92,23 @@ def drop_in_names(unit: str) -> List[str]:
     """The names whose ``.d`` folders count for the unit, the most specific first.
 
     An instance takes its template's too, and ``a-b-c.service`` those of ``a-b-.service`` and ``a-.service``, where an
-    instance takes ``a-@.service`` as well (``unit_file_find_dirs``, src/shared/dropin.c).
+    instance ``@i`` takes those of ``a-@i.service`` and ``a-@.service`` as well (``unit_file_find_dirs``,
+    src/shared/dropin.c).
     """
-    names = [unit]
-    if template_of(unit):
-        names.append(str(template_of(unit)))
-    stem, at, _instance = unit[:-len(SERVICE)].partition('@')
-    while '-' in stem.rstrip('-'):
-        stem = stem.rstrip('-').rpartition('-')[0] + '-'
-        names += [stem + '@' + SERVICE] if at else []
-        names.append(stem + SERVICE)
-    return names
+    prefix, _at, instance = unit[:-len(SERVICE)].partition('@')
+    prefixes = _prefixes_of(prefix)
+    names = [unit] + ([prefix + '@'] if instance else []) + prefixes
+    if instance:
+        names += [one + end for one in prefixes for end in ('@' + instance, '@')]
+    return [unit] + [one + SERVICE for one in names[1:]]
+
+
+def _prefixes_of(prefix: str) -> List[str]:
+    """Its starts that end in a dash, the longest first, without itself. A dash at the start ends none."""
+    found: List[str] = []
+    while True:
+        end = prefix.rfind('-', 0, len(prefix) - 1)
+        if end < 1:
+            return found
+        prefix = prefix[:end + 1]
+        found.append(prefix)

@@ -5,7 +5,9 @@
 import pytest
 from services_machine import ETC, ServiceMachine
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _process_guard, _process_match
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import NEVER_KILLED
 
 LOGIN, OTHERS = 'every new login session inherits', 'what it runs for others inherits this'
 ALICE = 1000
@@ -58,6 +60,19 @@ def inherited(result):
     ('ExecStart=-/usr/local/sbin/sshd -D', LOGIN, 'it runs sshd'),
     ('ExecStart=!!/opt/teleport start', LOGIN, 'teleport'),
     ('ExecStart=/usr/bin/amazon-ssm-agent', LOGIN, 'it runs amazon-ssm-agen'),
+    ('UtmpIdentifier=%I', LOGIN, 'UtmpIdentifier= in '), ('UtmpIdentifier=tty1\nUtmpIdentifier=', None, ''),
+    ('StandardInput=tty', LOGIN, 'StandardInput= in '), ('StandardInput=tty-force', LOGIN, 'StandardInput= in '),
+    ('StandardInput=tty\nStandardInput=null', None, ''), ('StandardInput=data\nStandardOutput=tty', None, ''),
+    ('ExecStart="/usr/sbin/sshd" -D', LOGIN, 'it runs sshd'), ('ExecStart=/x\tsshd', None, ''),
+    ('ExecStart=/usr/bin/env LANG=C nice -n 5 /usr/sbin/sshd -D', LOGIN, 'it runs sshd'),
+    ("ExecStart=/bin/sh -c 'cd /srv && exec ./teleport start'", LOGIN, 'it runs teleport'),
+    ('ExecStart=/bin/busybox telnetd -F', LOGIN, 'it runs telnetd'),
+    ('ExecStart=/usr/bin/python3 -u /usr/sbin/waagent -daemon', OTHERS, 'it runs waagent'),
+    ('Type=oneshot\nExecStart=/usr/sbin/sshd\nExecStart=/bin/true', LOGIN, 'it runs sshd'),
+    ('Type=oneshot\nExecStart=/bin/true ; -/usr/sbin/crond', LOGIN, 'it runs crond'),
+    ('ExecStart=/usr/bin/backup --of cron /usr/bin/login', None, ''),
+    ("ExecStart=/bin/sh -c 'exec /usr/bin/php artisan cron'", None, ''),
+    ('ExecStart=/usr/sbin/sshd\nExecStart=', None, ''),
     ('ExecStart=/usr/bin/dockerd -H fd://', OTHERS, 'it runs dockerd'), ('ExecStart=\nExecStart=/bin/y', None, ''),
 ])  # fmt: skip
 @pytest.mark.parametrize('drop_in', [False, True])
@@ -69,6 +84,21 @@ def test_by_its_unit_file(machine, lines, sign, reason, drop_in):
     check(machine, sign, reason if reason in ('', 'teleport') or 'runs' in reason else reason + path)
 
 
+@pytest.mark.parametrize('lines, reason', [
+    ('[Install]\nAlias=display-manager.service', 'Alias= in '),
+    ('[Install]\nAlias=some.service display-manager.service', 'Alias= in '),
+    ('[Unit]\nConflicts=plymouth-quit.service getty@tty1.service', 'Conflicts= in '),
+    ('[Unit]\nConflicts=getty@tty7.service\nConflicts=x.service', 'Conflicts= in '),
+    ('[Install]\nAlias=display-manager.service\nAlias=', None), ('[Unit]\nAfter=getty@tty1.service', None),
+    ('[Unit]\nAlias=display-manager.service', None), ('[Install]\nConflicts=getty@tty1.service', None),
+])  # fmt: skip
+def test_by_the_other_sections_of_its_unit_file(machine, lines, reason):
+    """Display managers that are installed and not enabled, and what takes the terminal of a getty."""
+    path = '/usr/lib/systemd/system/some.service'
+    machine.put(path, f'[Service]\nExecStart=/bin/x\n{lines}\n')
+    check(machine, LOGIN if reason else None, reason + path if reason else '')
+
+
 def test_by_being_the_display_manager(machine):
     (machine.base / 'etc/systemd/system').mkdir(parents=True, exist_ok=True)
     (machine.base / 'etc/systemd/system/display-manager.service').symlink_to('/usr/lib/systemd/system/some.service')
@@ -76,11 +106,65 @@ def test_by_being_the_display_manager(machine):
     check(machine, LOGIN, '', name='display-manager')
 
 
-@pytest.mark.parametrize('name', ['containerd', 'docker', 'crio', 'podman', 'kubelet', 'k3s', 'gitlab-runner',
-                                  'jenkins-agent', 'actions.runner.org-repo.host', 'lxc@web', 'slurmd'])  # fmt: skip
-def test_by_its_name(machine, name):
-    machine.unit((name.partition('@')[0] + '@' if '@' in name else name) + '.service')
-    check(machine, OTHERS, 'known by name', name=name)
+LOGIN_UNITS = [
+    'gdm', 'gdm3', 'lightdm', 'sddm', 'lxdm', 'ly', 'ly@tty2', 'greetd', 'xrdp', 'xrdp-sesman',
+    'teleport', 'tailscaled',
+    'amazon-ssm-agent', 'snap.amazon-ssm-agent.amazon-ssm-agent', 'snap.tailscale.tailscaled', 'ssh', 'sshd',
+    'sshd@1-10.0.0.1:22-10.0.0.2:5000', 'dropbear', 'dropbear@0', 'user@1000', 'getty@tty1', 'serial-getty@ttyS0',
+    'container-getty@1', 'console-getty', 'autovt@tty3', 'debug-shell', 'rescue', 'emergency',
+    'cron', 'crond', 'cronie',
+    'anacron', 'fcron', 'dcron', 'vixie-cron', 'incrond', 'atd', 'vncserver@:1', 'kmsconvt@tty1', 'jupyterhub',
+]  # fmt: skip
+UNITS_FOR_OTHERS = [
+    'containerd', 'docker', 'cri-o', 'crio', 'podman', 'kubelet', 'k3s', 'k3s-agent', 'libvirtd', 'virtqemud', 'incus',
+    'lxd', 'snap.lxd.daemon', 'systemd-nspawn@web', 'gitlab-runner', 'jenkins-agent', 'actions.runner.org-repo.host',
+    'lxc@web', 'slurmd', 'google-guest-agent', 'google-osconfig-agent', 'walinuxagent', 'qemu-guest-agent',
+]  # fmt: skip
+INITS = ['systemd', 'openrc', 'runit', 'sysvinit']
+
+
+def with_init(tmp_path, init, name):
+    """A machine whose service of this name is stopped."""
+    machine = ServiceMachine(tmp_path, init=init)
+    machine.process(70, name='big', rss_kb=1000000)
+    if init == 'systemd':
+        machine.unit((name.partition('@')[0] + '@' if '@' in name else name) + '.service')
+    elif init == 'runit':
+        machine.put(f'/etc/sv/{name}/run', '#!/bin/sh\nexec /bin/x\n')
+        machine.put('/run/runit/x', '')
+    else:
+        machine.put(f'/etc/init.d/{name}', '#!/sbin/openrc-run\n')
+        if init == 'openrc':
+            machine.put('/run/openrc/softlevel', 'default')
+    return machine
+
+
+@pytest.mark.parametrize('init', INITS)
+@pytest.mark.parametrize('name, sign', [
+    *((one, LOGIN) for one in LOGIN_UNITS), *((one, OTHERS) for one in UNITS_FOR_OTHERS)])  # fmt: skip
+def test_by_its_name(tmp_path, name, sign, init):
+    check(with_init(tmp_path, init, name), sign, 'known by name', name=name)
+
+
+@pytest.mark.parametrize('init, path, text', [
+    ('openrc', '/etc/init.d/some', '#!/sbin/openrc-run\ncommand="/usr/local/bin/teleport"\ncommand_args=start\n'),
+    ('runit', '/etc/sv/some/run', '#!/bin/sh\nexec 2>&1\nexec chpst -o 1024 /opt/teleport start\n'),
+    ('sysvinit', '/etc/init.d/some', '#!/bin/sh\nDAEMON=/opt/teleport\n'),
+])  # fmt: skip
+def test_by_its_script(tmp_path, init, path, text):
+    machine = with_init(tmp_path, init, 'some')
+    check(machine, None, '')
+    machine.put(path, text)
+    check(machine, LOGIN, 'it runs teleport')
+    machine.put(path, text.replace('teleport', 'web').replace('start', 'teleport'))
+    check(machine, None, '')
+
+
+@pytest.mark.parametrize('name', ['user-runtime-dir@1000', 'cron-failure@x', 'crony', 'chronyd', 'sshguard',
+                                  'sddm-theme', 'rescue-disk', 'atop', 'lyrics', 'incus-ui', 'teleport-exporter',
+                                  'snap.docker', 'google-cloud-ops-agent'])  # fmt: skip
+def test_a_name_that_resembles_one_is_none(tmp_path, name):
+    check(with_init(tmp_path, 'systemd', name), None, '', name=name)
 
 
 @pytest.mark.parametrize('name', ['docker-cleanup', 'jenkins-backup', 'lxcfs', 'atop', 'cronolog', 'cage-data'])
@@ -158,6 +242,30 @@ def test_by_what_a_process_has_started(machine, change, sign, reason):
             machine.run(process={'pid': 50}, score_adj=-1000)
     else:
         assert machine.run(process={'pid': 50}, score_adj=-1000)['changed']
+
+
+@pytest.mark.parametrize('lines, sign, reason', [
+    ('PAMName=login', LOGIN, 'PAMName= in '), ('UtmpIdentifier=%I', LOGIN, 'UtmpIdentifier= in '),
+    ('Delegate=yes', OTHERS, 'Delegate= in '), ('Nice=5', None, '')])  # fmt: skip
+@pytest.mark.parametrize('pid', [50, 51])
+def test_by_the_unit_of_a_process(machine, lines, sign, reason, pid):
+    """Before it has started a session, and for its workers too."""
+    machine.unit('some.service', f'[Service]\nExecStart=/bin/x\n{lines}\n')
+    if sign == LOGIN:
+        with pytest.raises(Refusal, match='Every new login session inherits'):
+            machine.run(process={'pid': pid}, score_adj=-1000)
+        assert machine.adj(pid) == 0
+    warnings = machine.run(process={'pid': pid}, score_adj=-5, check=True)['warnings']
+    assert [sign in text and reason in text for text in warnings] == [True] * (sign is not None)
+
+
+def test_who_joins_later_is_looked_up_by_its_unit_too(machine):
+    machine.unit('login.service', '[Service]\nExecStart=/bin/x\nPAMName=login\n')
+    machine.process(60, name='late', unit='login.service')
+    machine.process(61, name='late', unit='some.service')
+    asked = _process_guard.Asked('x', NEVER_KILLED, False, False)
+    group = _process_guard.guarded(_process_match.group_of(machine, {'comm': 'late'}), asked, machine)
+    assert [one.pid for one in group.look(machine)] == [61]
 
 
 def test_what_is_so_from_the_start_shows_nothing(machine):

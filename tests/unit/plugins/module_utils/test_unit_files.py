@@ -140,6 +140,37 @@ def test_drop_ins_of_an_alias_count_for_the_unit(machine):
     assert settings(machine, 'ssh.service')[SCORE_ADJ].value == 2
 
 
+@pytest.mark.parametrize('alias, folder, counts', [
+    ('web-old.service', 'web-old.service.d', True), ('web-old.service', 'web-.service.d', True),
+    ('web-old.service', 'web-older.service.d', False), ('web-old.service', 'web-old@.service.d', False),
+])  # fmt: skip
+def test_drop_ins_of_the_prefixes_of_an_alias_count_too(machine, alias, folder, counts):
+    put(machine, 'ssh.service', 1, LIB)
+    (machine.base / LIB[1:] / alias).symlink_to('ssh.service')
+    put(machine, f'{folder}/50-x.conf', 2)
+    assert settings(machine, 'ssh.service')[SCORE_ADJ].value == (2 if counts else 1)
+
+
+@pytest.mark.parametrize('folder, counts', [
+    ('old@.service.d', True), ('old@1.service.d', True), ('old@2.service.d', False), ('old.service.d', False),
+    ('new@.service.d', True)])  # fmt: skip
+def test_drop_ins_of_an_alias_of_the_template_count_for_its_instances(machine, folder, counts):
+    put(machine, 'new@.service', 1, LIB)
+    (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
+    put(machine, f'{folder}/50-x.conf', 2)
+    assert settings(machine, 'new@1.service')[SCORE_ADJ].value == (2 if counts else 1)
+    assert settings(machine, 'old@1.service')[SCORE_ADJ].value == (2 if counts else 1)
+
+
+def test_an_instance_of_an_alias_that_leads_elsewhere_is_none_of_the_template(machine):
+    for name in ('new@.service', 'other.service', 'else@.service'):
+        put(machine, name, 1, LIB)
+    (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
+    (machine.base / LIB[1:] / 'old@1.service').symlink_to('else@1.service')
+    put(machine, 'old@.service.d/50-x.conf', 2)
+    assert [settings(machine, f'new@{one}.service')[SCORE_ADJ].value for one in '12'] == [1, 2]
+
+
 def test_what_a_service_gets_that_sets_nothing(machine):
     assert UnitFiles(machine).default_score_adj() == (0, None, None)
     machine.put('/etc/systemd/system.conf', '[Manager]\n#DefaultOOMScoreAdjust=1\nDefaultOOMScoreAdjust=50\n')

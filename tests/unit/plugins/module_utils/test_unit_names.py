@@ -39,12 +39,17 @@ def test_templates_and_instances():
     assert _unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
 
 
-def test_whose_drop_ins_count():
-    assert _unit_names.drop_in_names('a.service') == ['a.service']
-    assert _unit_names.drop_in_names('a-b-c.service') == ['a-b-c.service', 'a-b-.service', 'a-.service']
-    assert _unit_names.drop_in_names('a-b@x-y.service') == [
-        'a-b@x-y.service',
-        'a-b@.service',
-        'a-@.service',
-        'a-.service',
-    ]
+# As unit_file_find_dirs() of systemd's src/shared/dropin.c visits them, each the first time.
+@pytest.mark.parametrize('name, names', [
+    ('a', ['a']), ('a-b-c', ['a-b-c', 'a-b-', 'a-']), ('a-', ['a-']), ('-a', ['-a']), ('-', ['-']), ('--', ['--']),
+    ('-a-b', ['-a-b', '-a-']), ('--a', ['--a', '--']),
+    # A trailing dash is cut off once.
+    ('a--b', ['a--b', 'a--', 'a-']), ('a--', ['a--', 'a-']), ('a---', ['a---', 'a--', 'a-']), ('a-b-', ['a-b-', 'a-']),
+    ('a.b-c', ['a.b-c', 'a.b-']), ('x\\x2dy-z', ['x\\x2dy-z', 'x\\x2dy-']),
+    ('a@', ['a@']), ('a@i-j', ['a@i-j', 'a@']), ('a-b@', ['a-b@', 'a-']),
+    ('a-b@i-j', ['a-b@i-j', 'a-b@', 'a-', 'a-@i-j', 'a-@']),
+    ('a-b-c@i', ['a-b-c@i', 'a-b-c@', 'a-b-', 'a-', 'a-b-@i', 'a-b-@', 'a-@i', 'a-@']),
+    ('a@b-c@d', ['a@b-c@d', 'a@']),
+])  # fmt: skip
+def test_whose_drop_ins_count(name, names):
+    assert _unit_names.drop_in_names(name + '.service') == [one + '.service' for one in names]
