@@ -125,10 +125,12 @@ def _busybox_path(key: str) -> str:
     It works in that folder, so that a leading slash leads elsewhere, and a slash at the end to no file.
     """
     if key.startswith('/'):
-        root, inner, key = key.partition('/proc/sys/')
-        if root or not inner:
+        inside = re.match(r'/+proc/+sys/+(?:\.{1,2}(?=[^./]))?', key)
+        if inside is None:
             return ''
-    if key.startswith('.') and not key.startswith('./') or key.endswith(('.', '/')):
+        key = key[inside.end():]
+    # A first dot stays one, and names a hidden file. Of two the second becomes a slash.
+    if re.match(r'\.(?!/|\.[^./])', key) or key.endswith(('.', '/')):
         return ''
     return normalize_key(key)[0]
 

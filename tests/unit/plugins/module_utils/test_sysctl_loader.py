@@ -329,6 +329,8 @@ def test_the_modules_on_alpine(alpine):
     ('/proc/sys/vm/overcommit_memory=1', 1),
     ('/vm/overcommit_memory=1', 0),
     ('.vm.overcommit_memory=1', 0),
+    ('..vm.overcommit_memory=1', 1),
+    ('...vm.overcommit_memory=1', 0),
     ('vm.overcommit_memory.=1', 0),
     ('vm.overcommit_memory/=1', 0),
     ('-vm.overcommit_memory=1', 0),
