@@ -230,7 +230,7 @@ def _plan_absent(plan: Plan) -> Dict[str, int]:
 
 def _take_runtime(plan: Plan, target: Dict[str, int]) -> None:
     _check_known(plan.situation, target)
-    plan.runtime_after.update(target)
+    plan.runtime_after.update((key, value) for key, value in target.items() if plan.runtime_before[key] is not None)
     plan.writes = plan.policy.order(writes_between(plan.runtime_before, plan.runtime_after),
                                     plan.runtime_before, plan.runtime_after, plan.situation)
 

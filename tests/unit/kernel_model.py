@@ -72,7 +72,7 @@ def write(state, key, text, old=False):
     if number is None or not low <= number <= high:
         return False
     state[key] = number
-    if key in ERASES:
+    if ERASES.get(key) in state:
         state[ERASES[key]] = 0
     return True
 

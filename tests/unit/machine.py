@@ -5,8 +5,10 @@
 The kernel and the boot's loader are those of kernel_model.py, which is compared with the record of real ones.
 """
 
+import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 
 import kernel_model
@@ -14,6 +16,26 @@ import kernel_model
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
+# What others have set: a kubelet and an administrator at runtime, where no file tells it, and files of others.
+FOREIGN = {
+    'vm.overcommit_memory': 1,
+    'vm.overcommit_ratio': 70,
+    'vm.admin_reserve_kbytes': 6000,
+    'vm.user_reserve_kbytes': 20_000,
+    'vm.panic_on_oom': 0,
+    'kernel.panic': 10,
+    'vm.oom_kill_allocating_task': 1,
+    'vm.oom_dump_tasks': 0,
+}
+FOREIGN_FILES = {
+    '/usr/lib/sysctl.d/20-vendor.conf': '# as packaged\nkernel.panic_on_oops = 1\nvm.oom_dump_tasks = 0\n',
+    '/etc/sysctl.d/30-cache.conf': 'vm.swappiness=10\nvm.overcommit_memory = 0   # for the cache\nvm.dirty_ratio=5\n'
+                                   'vm/overcommit_ratio=60\nvm.admin_reserve_kbytes = 5000\nkernel.panic=20',
+}  # fmt: skip
+# What is nobody's setting: copies of files of others, which stay, logs, and the cgroups of our watchdogs.
+PASSING = re.compile(r'\.oomkit-[^/]*~$|^dev/|^sys/|^run/oomkit/lock$')
+# Sysctls beside ours that nobody here may write.
+NEIGHBOURS = {'vm.swappiness': 10, 'vm.dirty_ratio': 5, 'vm.min_free_kbytes': 67_584, 'kernel.panic_on_oops': 1}
 
 
 class FakeProcFile:
@@ -30,12 +52,64 @@ class FakeProcFile:
         pass
 
 
+class Life:
+    """What was there before this collection managed a machine, to compare with what is there when all is reverted."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.before = self.left = None
+        self.managed = set()
+        self.is_compared = True
+
+    @contextlib.contextmanager
+    def run(self, subjects, absent):
+        """A run that manages these subjects, or reverts them. Its result is to be put into the list."""
+        found = self._look()
+        if not self.managed:
+            self.before = None if any(is_ours(*item) for item in found.items()) else found
+        elif found != self.left:
+            self.before = None  # others have changed it since
+        if not absent:
+            self.managed.update(subjects)
+        results = []
+        try:
+            yield results
+        finally:
+            self.left = self._look()
+        if results[0].get('confirmation', {}).get('state') == 'pending':
+            self.before = None  # from here on the watchdog changes it
+        elif absent:
+            self.managed.difference_update(subjects)
+            if not self.managed and self.before is not None:
+                names = [name for name in {**self.before, **self.left} if self.before.get(name) != self.left.get(name)]
+                assert not names, [(name, self.before.get(name), self.left.get(name)) for name in names]
+
+    def _look(self):
+        if not self.is_compared:
+            return {}
+        return {name: value for name, value in self.machine.everything().items() if not PASSING.search(name)}
+
+
+def is_ours(name, value):
+    """Whether this is a trace of a run before."""
+    return isinstance(value, bytes) and (b'oomkit' in value or 'oomkit/' in name or name.endswith('originals.json'))
+
+
 class Machine(WritableHost):
     """Host on a directory, with sysctls that accept, refuse and erase each other as the kernel does."""
 
     def __init__(
-        self, root, init='systemd', ram_kb=4 * 1024**2, swap_kb=0, hugetlb_kb=0, committed_kb=200_000, **start
+        self,
+        root,
+        init='systemd',
+        ram_kb=4 * 1024**2,
+        swap_kb=0,
+        hugetlb_kb=0,
+        committed_kb=200_000,
+        defaults=False,
+        **start,
     ):
+        """Others have set their values, unless ``defaults``: the kernel's and no file. ``start`` are single values."""
         super().__init__(str(root))
         self.base = Path(root)
         self.ram_kb, self.swap_kb, self.hugetlb_kb, self.committed_kb = ram_kb, swap_kb, hugetlb_kb, committed_kb
@@ -51,6 +125,13 @@ class Machine(WritableHost):
         self.put('/proc/cmdline', 'root=/dev/vda ro quiet\n')
         self.put('/proc/self/uid_map', '         0          0 4294967295\n')
         self.put('/proc/self/mountinfo', '26 1 0:24 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n')
+        self.life = Life(self)
+        if not defaults:
+            self.state.update(FOREIGN)
+            for path, text in FOREIGN_FILES.items():
+                self.put(path, text)
+        for key, value in NEIGHBOURS.items():
+            self.put('/proc/sys/' + key.replace('.', '/'), f'{value}\n')
         self.state.update(start)
         self.show()
 
@@ -73,6 +154,10 @@ class Machine(WritableHost):
             for path in sorted(self.base.rglob('*'))
             if path.is_file() and 'proc' not in path.parts
         }
+
+    def everything(self):
+        """All that a run may have to revert."""
+        return {**self.tree(), **self.state}
 
     def commit_limit_kb(self):
         return kernel_model.commit_limit_kb(self.ram_kb, self.swap_kb, self.hugetlb_kb, self.state)
@@ -113,7 +198,7 @@ class Machine(WritableHost):
         return FakeProcFile(self, path)
 
     def reboot(self):
-        """Start with the kernel's defaults and let the loader of this init write."""
+        """Start with the kernel's defaults, whatever was set at runtime, and let the loader of this init write."""
         self.state = {key: value for key, value in kernel_model.DEFAULTS.items() if key in self.state}
         kernel_model.boot(self.base, self.state, systemd=257 if self.init == 'systemd' else 0)
         self.show()
@@ -141,4 +226,9 @@ def run(machine, module, check=False, **params):
     unknown = set(params) - set(options)
     assert not unknown, unknown
     options.update(params)
-    return way(machine, options, logic.policy_of, logic.VALUES, check)
+    if check:
+        return way(machine, options, logic.policy_of, logic.VALUES, check)
+    sides = [(module, side) for side in ('runtime', 'persistent') if options[side]]
+    with machine.life.run(sides, options['state'] == 'absent') as results:
+        results.append(way(machine, options, logic.policy_of, logic.VALUES, check))
+    return results[0]

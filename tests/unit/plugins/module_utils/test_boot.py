@@ -13,7 +13,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES,
 
 @pytest.fixture
 def machine(tmp_path):
-    return Machine(tmp_path)
+    """With the kernel's defaults: what is tested is what the files of each test make of them."""
+    return Machine(tmp_path, defaults=True)
 
 
 def boot(machine, **overlay):
@@ -45,7 +46,7 @@ def test_another_value_moves_to_the_end(machine):
 
 
 def test_procps_lets_the_last_line_win_and_reads_sysctl_conf_last(tmp_path):
-    machine = Machine(tmp_path, init='other')
+    machine = Machine(tmp_path, init='other', defaults=True)
     machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
     machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
     machine.put('/etc/sysctl.d/99-ours.conf', 'vm.overcommit_ratio=80\nvm.panic_on_oom=1\n')
@@ -180,7 +181,7 @@ def test_old_kernels_take_a_negative_number_for_none(machine):
 
 
 def test_procps_does_and_so_leaves_swap_alone_as_the_limit(tmp_path):
-    machine = Machine(tmp_path, init='other')
+    machine = Machine(tmp_path, init='other', defaults=True)
     machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
     assert boot(machine).values[RATIO] == 0
 
@@ -215,7 +216,7 @@ def test_a_masked_loader_sets_nothing(machine):
     ('shutdown/sysctl', 0),
 ])
 def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
-    machine = Machine(tmp_path, init='other')
+    machine = Machine(tmp_path, init='other', defaults=True)
     machine.put('/run/openrc/softlevel', 'default')
     for name in ('sysctl', 'procps'):
         machine.put('/etc/init.d/' + name, '#!/sbin/openrc-run\nstart() {\n\tsysctl -q --system\n}\n')
@@ -229,7 +230,7 @@ def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
 
 
 def test_an_image_boots_what_is_installed(tmp_path):
-    machine = Machine(tmp_path, init='other')
+    machine = Machine(tmp_path, init='other', defaults=True)
     assert _sysctl_loader.find_loader(machine).name == 'procps'
     (machine.base / 'sbin/init').symlink_to('/usr/lib/systemd/systemd')
     assert _sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
@@ -249,7 +250,7 @@ def test_odd_files_do_not_stop_it(machine):
                          ids=['folder', 'circle'])
 def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
     """As systemd-sysctl 252 and sysctl of procps 4.0.2 have it."""
-    machine = Machine(tmp_path, init=init)
+    machine = Machine(tmp_path, init=init, defaults=True)
     machine.put('/usr/lib/sysctl.d/50-a.conf', 'vm.overcommit_memory=1\n')
     machine.put('/usr/lib/sysctl.d/60-b.conf', 'vm.overcommit_ratio=60\n')
     for path in ('etc/sysctl.d/50-a.conf', 'etc/sysctl.conf'):

@@ -36,6 +36,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
+# What others have set on the machine, which a tightening that is not confirmed goes back to.
+FIRST = {MEMORY: 1, RATIO: 70, KBYTES: 0, ADMIN_RESERVE: 6000}
 WISH = {'mode': 'never', 'ratio': 80, 'confirm_within': 60}
 LOG = '/dev/kmsg'
 
@@ -119,6 +121,11 @@ def wait(machine, **params):
     return result, pending
 
 
+def originals(machine):
+    """What is recorded of the values from before the first change."""
+    return {key: value.original for key, value in _originals.load(machine).values.items()}
+
+
 def nothing_is_left(machine):
     assert not (machine.base / 'run/oomkit').exists()
 
@@ -140,8 +147,8 @@ def test_bad_times_are_refused(machine, value):
         (dict(WISH, confirm_within=0), 'confirm_within is 0'),
         (dict(WISH, confirm_within='0'), 'confirm_within is 0'),
         (dict(WISH, runtime=False), 'nothing changes at run time'),
-        (dict(mode='heuristic', confirm_within=60), 'nothing changes at run time'),
-        (dict(mode='always', confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
+        (dict(mode='always', confirm_within=60), 'nothing changes at run time'),
+        (dict(mode='heuristic', confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
         (dict(ratio=10, confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
     ],
 )
@@ -160,7 +167,7 @@ STRICT = {MEMORY: 2, RATIO: 80, KBYTES: 0, ADMIN_RESERVE: 8192, USER_RESERVE: 29
     'before, wish, tightens',
     [
         ({}, dict(mode='never', ratio=500), True),
-        ({}, dict(mode='always'), False),
+        ({}, dict(mode='heuristic'), False),
         ({}, dict(ratio=1), False),
         (STRICT, dict(ratio=79), True),
         (STRICT, dict(ratio=81), False),
@@ -240,7 +247,7 @@ def test_a_task_in_the_background_neither_makes_nor_confirms_a_change(machine):
     assert machine.waiting() == [pending] and machine.get(OURS) is None
     assert go(machine, state='absent')['confirmation']['state'] == 'not_needed'
     machine.reload()
-    assert go(machine, mode='always')['changed']
+    assert go(machine, mode='heuristic')['changed']
 
 
 def test_check_mode_confirms_nothing(machine):
@@ -264,10 +271,10 @@ def test_what_to_go_back_to_is_what_was_before_the_change(machine, persistent):
     assert machine.get(_originals.FILE) is None
     machine.connect()
     go(machine, **dict(WISH, admin_reserve_kbytes=9000, persistent=persistent))
-    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
+    assert originals(machine) == FIRST
     assert (machine.get(OURS) is not None) is persistent
     go(machine, state='absent')
-    assert machine.state[ADMIN_RESERVE] == 8192 and machine.get(_originals.FILE) is None
+    assert machine.state[ADMIN_RESERVE] == 6000 and machine.get(_originals.FILE) is None
 
 
 # ------------------------------------------------------------------------- put back
@@ -279,10 +286,10 @@ def test_unconfirmed_is_put_back_and_logged(machine):
     assert machine.get('/sys/fs/cgroup/cgroup.procs') == '%d\n' % pending.pid
     assert machine.get('/proc/self/oom_score_adj').startswith('-1000')
     machine.ended(pending)
-    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (0, 50, 0)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (1, 70, 0)
     assert machine.get(LOG) == (
         '<12>oomkit.linux.overcommit: not confirmed within 2 s; put back at run time: '
-        'vm.overcommit_memory = 0, vm.overcommit_ratio = 50\n')
+        'vm.overcommit_memory = 1, vm.overcommit_ratio = 70\n')
     machine.put(LOG, '')
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
     assert machine.tree() == before
@@ -297,7 +304,7 @@ def test_sigterm_puts_back_at_once(machine):
     assert _confirm_state.is_watched(machine, pending)
     os.kill(pending.pid, signal.SIGTERM)
     machine.ended(pending)
-    assert machine.state[MEMORY] == 0 and 'SIGTERM' in machine.get(LOG)
+    assert machine.state[MEMORY] == 1 and 'SIGTERM' in machine.get(LOG)
 
 
 def test_what_somebody_else_sets_meanwhile_stays_his(machine):
@@ -307,7 +314,7 @@ def test_what_somebody_else_sets_meanwhile_stays_his(machine):
     with pytest.raises(Refusal, match='Not confirmed.*vm.overcommit_ratio = 66 now, and vm.overcommit_ratio = 80'):
         go(machine, **WISH)
     machine.ended(pending)
-    assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 66) and machine.get(OURS) is None
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (1, 66) and machine.get(OURS) is None
     assert 'left as somebody else has set it: vm.overcommit_ratio' in machine.get(LOG)
 
 
@@ -319,7 +326,7 @@ def test_a_confirmation_that_fails_leaves_it_waiting(machine):
         go(machine, **WISH)
     assert machine.get(OURS) is None
     machine.ended(pending)
-    assert machine.state[MEMORY] == 0
+    assert machine.state[MEMORY] == 1
 
 
 def test_too_late_takes_the_files_back(machine):
@@ -337,7 +344,7 @@ def test_too_late_takes_the_files_back(machine):
     machine.replace_file = slow
     with pytest.raises(ApplyError, match='came too late.*Everything was put back'):
         go(machine, **WISH)
-    assert machine.get(OURS) is None and machine.state[MEMORY] == 0
+    assert machine.get(OURS) is None and machine.state[MEMORY] == 1
     nothing_is_left(machine)
 
 
@@ -363,7 +370,7 @@ def test_another_wish_is_refused_while_one_waits(machine):
     wait(machine)
     tree = machine.tree()
     machine.connect()
-    others = [dict(mode='always'), dict(WISH, ratio=81), dict(WISH, force=True), dict(state='absent', runtime=False),
+    others = [dict(mode='heuristic'), dict(WISH, ratio=81), dict(WISH, force=True), dict(state='absent', runtime=False),
               dict(WISH, min_headroom='1%')]
     for other in others:
         with pytest.raises(Refusal, match='another change waits.*until 20.*vm.overcommit_memory = 2, vm.overcommit_ra'):
@@ -380,7 +387,7 @@ def test_absent_takes_back_what_waits(machine, anew):
     assert _confirm_state.is_watched(machine, pending)
     done = go(machine, state='absent')
     assert planned == done and done['changed'] and done['confirmation']['state'] == 'not_needed'
-    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (0, 50, 8192)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 6000)
     machine.ended(pending)
     assert machine.get(LOG) == '' and machine.get(_originals.FILE) is None
     nothing_is_left(machine)
@@ -388,9 +395,9 @@ def test_absent_takes_back_what_waits(machine, anew):
 
 
 def test_absent_can_be_confirmed_too(machine):
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     result, _pending = wait(machine, mode=None, ratio=None, state='absent')
-    assert machine.state[MEMORY] == 0 and machine.get(OURS) is not None
+    assert machine.state[MEMORY] == 1 and machine.get(OURS) is not None
     machine.connect()
     assert go(machine, state='absent', confirm_within=60)['confirmation']['state'] == 'confirmed'
     assert machine.get(OURS) is None and result['after']['boot'][MEMORY] == 0
@@ -404,7 +411,7 @@ def test_a_killed_watchdog_is_told_and_the_run_goes_on(machine):
         result = go(machine, check=check, **dict(WISH, admin_reserve_kbytes=9000))
         assert 'its watchdog is gone' in result['warnings'][0]
         assert result['confirmation']['state'] == 'not_needed'
-    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
+    assert originals(machine) == FIRST
     nothing_is_left(machine)
 
 
@@ -446,21 +453,21 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
     _result, pending = wait(machine)
     path = '/run/oomkit/' + pending.name
     machine.put(path, text)  # into the same file, which the watchdog holds
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     assert machine.get(path) == text
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'flock', lambda *_args: True, errno.ENOMEM, owner=_confirm_state.fcntl)
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     assert machine.get(path) == text  # it could not be told
     monkeypatch.undo()
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     assert machine.get(path) is None
 
 
 def test_a_process_of_anybody_called_as_the_watchdog_keeps_nothing_from_being_cleared_away(machine):
     machine.put('/run/oomkit/overcommit-x', '{')
     machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG))
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
 
@@ -480,7 +487,7 @@ def test_a_refused_value_ends_the_watchdog_too(machine):
     with pytest.raises(ApplyError, match='Everything was put back'):
         go(machine, **WISH)
     machine.reload()
-    assert machine.state[RATIO] == 50 and machine.get(LOG) == ''
+    assert machine.state[RATIO] == 70 and machine.get(LOG) == ''
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
     assert machine.tree() == before
     nothing_is_left(machine)
@@ -507,7 +514,7 @@ def test_two_calls_at_once_stop_each_other(machine):
     _confirm._new = both
     try:
         with pytest.raises(Refusal, match='at the same time'):
-            go(machine, mode='always', confirm_within=60)
+            go(machine, mode='heuristic', confirm_within=60)
     finally:
         _confirm._new = first
     machine.reload()
@@ -569,7 +576,7 @@ def test_the_watchdog_puts_back_whatever_fails(machine, monkeypatch, name, when)
           errno.ENOMEM, times=3)
     _result, pending = wait(machine, confirm_within=2)
     machine.ended(pending)
-    assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 50) and machine.waiting() == []
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (1, 70) and machine.waiting() == []
     assert ('not confirmed' in machine.get(LOG)) is (name != 'write')
 
 
@@ -578,7 +585,7 @@ def test_a_folder_that_stays_does_not_stop_the_watchdog(machine, monkeypatch):
     fails(monkeypatch, 'rmdir', lambda _path: os.getpid() != me, errno.ENOMEM, times=1000)
     _result, pending = wait(machine, confirm_within=1)
     machine.ended(pending)
-    assert machine.state[MEMORY] == 0 and machine.waiting() == [] and 'not confirmed' in machine.get(LOG)
+    assert machine.state[MEMORY] == 1 and machine.waiting() == [] and 'not confirmed' in machine.get(LOG)
 
 
 def killed_while_writing(machine, written=(), **params):
@@ -620,10 +627,10 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
     if within_s:
         assert result['confirmation']['state'] == 'pending' and machine.get(OURS) is None
         (second,) = machine.waiting()
-        assert second.name != first.name and second.before[RATIO] == 50
+        assert second.name != first.name and second.before[RATIO] == 70
         machine.connect()
         assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
-    assert machine.get(OURS) and _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
+    assert machine.get(OURS) and originals(machine) == FIRST
     assert not go(machine, **wish)['changed']
 
 
@@ -648,7 +655,7 @@ def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name
     done = fails(monkeypatch, name, lambda *args: os.getpid() == me and when(*args), owner=owner)
     with pytest.raises(Refusal, match='could not be started .%sInput/output error' % told):
         go(machine, **WISH)
-    assert done and machine.state[MEMORY] == 0
+    assert done and machine.state[MEMORY] == 1
     for _time in range(20):
         nothing_is_left(machine)
         time.sleep(0.02)
@@ -666,7 +673,7 @@ def test_children_that_nobody_waits_for(machine):
     """An ignored SIGCHLD is inherited."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        assert go(machine, mode='always', confirm_within=60)['confirmation']['state'] == 'pending'
+        assert go(machine, mode='heuristic', confirm_within=60)['confirmation']['state'] == 'pending'
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -679,7 +686,7 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
         go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
     result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
     assert 'its watchdog is gone' in result['warnings'][0]
-    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192}
+    assert originals(machine) == FIRST
     nothing_is_left(machine)
 
 
@@ -697,7 +704,7 @@ def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(mac
         assert machine.state[ADMIN_RESERVE] == 9000
         wish['confirm_within'] = 0
     assert go(machine, **wish)['confirmation']['state'] == ('confirmed' if confirmed else 'not_needed')
-    assert _originals.boot_defaults(_originals.load(machine)) == {ADMIN_RESERVE: 8192} and machine.waiting() == []
+    assert originals(machine) == FIRST and machine.waiting() == []
 
 
 def test_two_killed_watchdogs(machine):
@@ -707,7 +714,7 @@ def test_two_killed_watchdogs(machine):
             with contextlib.suppress(ProcessLookupError):
                 kill_watchdog(machine, pending)
     go(machine, state='absent')
-    assert machine.state[ADMIN_RESERVE] == 8192 and machine.waiting() == []
+    assert machine.state[ADMIN_RESERVE] == 6000 and machine.waiting() == []
 
 
 def test_for_root_what_cannot_be_looked_at_is_not_nothing(machine, monkeypatch):
@@ -738,7 +745,7 @@ def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
     assert machine.state[MEMORY] == 2 and _confirm_state.is_watched(machine, pending)
     assert machine.waiting() == [pending]
     go(machine, state='absent')
-    assert machine.state[MEMORY] == 0
+    assert machine.state[MEMORY] == 1
     nothing_is_left(machine)
 
 
@@ -760,7 +767,7 @@ def faster_watchdog(machine, patch):
 
 
 def all_is_taken_back(machine):
-    assert machine.state[ADMIN_RESERVE] == 8192 and machine.state[MEMORY] == 0
+    assert machine.state[ADMIN_RESERVE] == 6000 and machine.state[MEMORY] == 1
     assert machine.get(_originals.FILE) is None and machine.get(OURS) is None
     assert not go(machine, state='absent')['changed']
 
@@ -789,7 +796,7 @@ def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_do
         patch.setattr(_confirm, '_end', then_fail)
         with pytest.raises(ApplyError, match='(Input|Refused).*Everything was put back'):
             go(machine, state='absent')
-    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (0, 50, 9000)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 9000)
     assert (machine.get(OURS), machine.get(_originals.FILE)) == files and machine.waiting() == []
     assert go(machine, state='absent')['changed']
     all_is_taken_back(machine)
@@ -864,7 +871,7 @@ def test_no_memory_to_tell_of_a_killed_watchdog_comes_before_anything_is_done(ma
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'describe', lambda _pending: True, owner=_confirm_state)
     with pytest.raises(OSError, match='Input'):
-        go(machine, mode='always')
+        go(machine, mode='heuristic')
     assert machine.get(OURS) is None and machine.state[MEMORY] == 2
 
 
@@ -876,9 +883,9 @@ def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkey
         with pytest.raises(Refusal, match='it ended before it was ready'):
             go(machine, **WISH)
     assert len(os.listdir(machine.base / 'run/oomkit')) == 1
-    go(machine, check=True, mode='always')
+    go(machine, check=True, mode='heuristic')
     assert len(os.listdir(machine.base / 'run/oomkit')) == 1
-    go(machine, mode='always')
+    go(machine, mode='heuristic')
     assert not (machine.base / 'run/oomkit').exists() or os.listdir(machine.base / 'run/oomkit') == []
 
 
@@ -902,17 +909,17 @@ def begun_to_put_back(machine, monkeypatch):
 @pytest.mark.parametrize('check', [True, False])
 def test_a_run_waits_while_another_change_is_put_back(machine, monkeypatch, check):
     pending = begun_to_put_back(machine, monkeypatch)
-    result = go(machine, check=check, mode='always', ratio=80)
+    result = go(machine, check=check, mode='heuristic', ratio=80)
     machine.ended(pending)
-    assert result['before']['runtime'][RATIO] == 50 and result['warnings'] == []
-    assert (machine.state[MEMORY], machine.state[RATIO]) == ((0, 50) if check else (1, 80))
+    assert result['before']['runtime'][RATIO] == 70 and result['warnings'] == []
+    assert (machine.state[MEMORY], machine.state[RATIO]) == ((1, 70) if check else (0, 80))
     nothing_is_left(machine)
 
 
 def test_one_killed_while_it_puts_back_is_told(machine, monkeypatch):
     kill_watchdog(machine, begun_to_put_back(machine, monkeypatch))
-    assert 'its watchdog is gone' in go(machine, mode='always', ratio=80)['warnings'][0]
-    assert (machine.state[MEMORY], machine.state[RATIO]) == (1, 80) and machine.waiting() == []
+    assert 'its watchdog is gone' in go(machine, mode='heuristic', ratio=80)['warnings'][0]
+    assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 80) and machine.waiting() == []
 
 
 def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
@@ -923,7 +930,7 @@ def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
     machine.ended(pending)
     assert 'NOT put back' in machine.get(LOG) and machine.state[ADMIN_RESERVE] == 9000
     assert 'its watchdog is gone' in go(machine, state='absent')['warnings'][0]
-    assert machine.state[ADMIN_RESERVE] == 8192 and machine.waiting() == []
+    assert machine.state[ADMIN_RESERVE] == 6000 and machine.waiting() == []
 
 
 def test_a_change_that_begins_to_be_put_back_while_we_look_is_seen(machine, monkeypatch):
@@ -949,7 +956,7 @@ def test_refusals_have_a_code(machine):
         go(machine, mode='never', ratio=1)
     machine.put('/run/systemd/container', 'lxc\n')
     with pytest.raises(Refusal) as container:
-        go(machine, mode='always')
+        go(machine, mode='heuristic')
     assert (other.value.code, container.value.code) == ('other', 'container')
 
 

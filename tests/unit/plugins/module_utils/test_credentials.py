@@ -3,6 +3,7 @@
 """Which process is believed to be the program that its name says: on machines on disk, and of this kernel."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -177,6 +178,7 @@ def test_nohangs_configuration_must_be_a_regular_file(box):
 
 
 def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
+    shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too
     process(box, name='tuned')
     box.put('/proc/kmsg', 'mode=2\n')
     box.put('/etc/tuned/active_profile', 'a\n')

@@ -18,7 +18,8 @@ PROFILE = '/etc/tuned/ours/tuned.conf'
 
 @pytest.fixture
 def box(tmp_path):
-    return machine.Machine(tmp_path)
+    """Without files of sysctl.d: TuneD applies them, and so they are enforcers."""
+    return machine.Machine(tmp_path, defaults=True)
 
 
 def runs(box, name, pid=40, uid=0, arguments=()):

@@ -44,7 +44,7 @@ def add_process(box, pid, score, adj=0, rss_kb=4000, name=b'daemon', cgroup=b'0:
 @pytest.fixture
 def box(tmp_path):
     """A 4 GB machine on disk with a few processes."""
-    one = machine.Machine(tmp_path, ratio=50)
+    one = machine.Machine(tmp_path)
     one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
     one.put('/proc/vmstat', 'pgfault 1\noom_kill 3\n')
     one.put('/proc/pressure/memory', 'some avg10=0.12 avg60=1.00 avg300=0.50 total=1234\n'
@@ -79,10 +79,10 @@ def test_everything_is_there_and_in_order(box):
 def test_settings(box):
     facts = gather(box, 'overcommit', 'panic')
     assert facts == {
-        'overcommit': {'mode': 0, 'mode_name': 'heuristic', 'ratio': 50, 'kbytes': 0, 'admin_reserve_kbytes': 8192,
-                       'user_reserve_kbytes': 29898},
-        'panic': {'panic_on_oom': 0, 'policy': 'kill', 'reboot_after_s': 0, 'kill_allocating_task': False,
-                  'dump_tasks': True},
+        'overcommit': {'mode': 1, 'mode_name': 'always', 'ratio': 70, 'kbytes': 0, 'admin_reserve_kbytes': 6000,
+                       'user_reserve_kbytes': 20000},
+        'panic': {'panic_on_oom': 0, 'policy': 'kill', 'reboot_after_s': 10, 'kill_allocating_task': True,
+                  'dump_tasks': False},
     }
 
 
@@ -94,7 +94,7 @@ def test_commit(box, mode, name, enforced):
     assert (facts['overcommit']['mode'], facts['overcommit']['mode_name']) == (mode, name)
     limit_kb = box.commit_limit_kb()
     assert facts['commit'] == {
-        'limit_kb': limit_kb, 'committed_kb': 200000, 'headroom_kb': limit_kb - 8192 - 29898 - 200000,
+        'limit_kb': limit_kb, 'committed_kb': 200000, 'headroom_kb': limit_kb - 6000 - 20000 - 200000,
         'used_percent': round(100 * 200000 / limit_kb, 1), 'enforced': enforced}
 
 
@@ -167,8 +167,13 @@ def test_boot_and_drift(box):
     facts = gather(box, 'boot', 'drift')
     assert facts['boot']['vm.overcommit_memory'] == {'value': 2, 'file': '/etc/sysctl.d/50-x.conf', 'line': 2}
     assert facts['boot']['vm.panic_on_oom'] == {'value': 0, 'file': None, 'line': None}
-    assert facts['drift'] == [
-        {'key': 'vm.overcommit_memory', 'runtime': 0, 'boot': 2, 'file': '/etc/sysctl.d/50-x.conf'}]
+    cache = '/etc/sysctl.d/30-cache.conf'
+    assert sorted(facts['drift'], key=lambda one: list(box.state).index(one['key'])) == [
+        {'key': 'vm.overcommit_memory', 'runtime': 1, 'boot': 2, 'file': '/etc/sysctl.d/50-x.conf'},
+        {'key': 'vm.overcommit_ratio', 'runtime': 70, 'boot': 60, 'file': cache},
+        {'key': 'vm.admin_reserve_kbytes', 'runtime': 6000, 'boot': 5000, 'file': cache},
+        {'key': 'kernel.panic', 'runtime': 10, 'boot': 20, 'file': cache},
+        {'key': 'vm.oom_kill_allocating_task', 'runtime': 1, 'boot': 0, 'file': None}]
 
 
 @pytest.mark.parametrize('subset', [['boot'], ['drift'], ['boot', 'drift']])
@@ -204,6 +209,7 @@ def test_enforcers(box):
     """Found in the same look at all names as the killers in user space."""
     add_process(box, 70, 666, name=b'kubelet')
     add_process(box, 71, 666, name=b'tuned')
+    shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too
     box.put('/etc/tuned/active_profile', 'a\x1b\n')
     box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
     facts = gather(box, 'enforcers', 'userspace_killers', 'warnings')
@@ -260,7 +266,8 @@ def denying(part):
 def test_a_hostile_file_name_is_harmless(box):
     box.put('/etc/sysctl.d/50-\x1b[31m\udcff.conf', 'vm.overcommit_memory = 2\n')
     facts = gather(box, 'boot', 'drift')
-    assert facts['drift'][0]['file'] == facts['boot']['vm.overcommit_memory']['file'] == (
+    files = {one['key']: one['file'] for one in facts['drift']}
+    assert files['vm.overcommit_memory'] == facts['boot']['vm.overcommit_memory']['file'] == (
         '/etc/sysctl.d/50-\\x1b[31m\\xff.conf')
 
 

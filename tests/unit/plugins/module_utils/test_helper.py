@@ -41,7 +41,7 @@ FORECAST = dict(kills=2, score_adj=None, protect=None, cgroup=None, nodes=None, 
 def box(tmp_path, monkeypatch):
     """A machine on disk whose processes belong to several users."""
     monkeypatch.setattr(_helper, 'DEADLINE_S', 0.5)
-    one = machine.Machine(tmp_path, ratio=50)
+    one = machine.Machine(tmp_path)
     one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
     (tmp_path / 'proc/self/ns').mkdir()
     os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
@@ -145,7 +145,7 @@ def test_it_ends_where_nothing_answers(box):
     facts, seconds = gather(box)
     assert facts['candidates'] == []
     assert any('no process is read' in text for text in facts['warnings'])
-    assert facts['overcommit']['ratio'] == 50
+    assert facts['overcommit']['ratio'] == 70
     assert seconds < 10
 
 

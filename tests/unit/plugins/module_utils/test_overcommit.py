@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -225,7 +226,7 @@ def test_the_boot_is_guarded_too(machine):
     # Run time has a limit that fits, the boot would not have it.
     machine.state.update({RATIO: 90})
     machine.show()
-    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_ratio=1\n')
+    machine.put('/etc/sysctl.d/40-x.conf', 'vm.overcommit_ratio=1\n')
     with pytest.raises(Refusal, match='at the next boot'):
         run(machine, 'overcommit', mode='never')
 
@@ -252,7 +253,7 @@ def test_a_later_file_is_named(machine, text):
 def test_the_twin_in_the_middle_is_a_conflict_under_systemd_only(tmp_path):
     for init, fails in (('systemd', True), ('other', False)):
         machine = Machine(tmp_path / init, init=init)
-        machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
+        machine.put('/etc/sysctl.d/40-a.conf', 'vm.overcommit_ratio=80\n')
         machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
         if fails:
             with pytest.raises(Refusal, match='50-b.conf line 1'):
@@ -361,7 +362,7 @@ def test_a_symlink_stays_one_and_attributes_stay(machine):
 
 
 def test_a_missing_directory_is_made(machine):
-    (machine.base / 'etc/sysctl.d').rmdir()
+    shutil.rmtree(machine.base / 'etc/sysctl.d')
     assert run(machine, 'overcommit', check=True, mode='always')['changed']
     assert not (machine.base / 'etc/sysctl.d').exists()
     run(machine, 'overcommit', mode='always')
@@ -397,7 +398,7 @@ def test_a_refused_value_is_not_written_to_the_file(machine):
     with pytest.raises(ApplyError, match='the kernel refused the value 80.*Everything was put back'):
         run(machine, 'overcommit', mode='never', ratio=80, user_reserve_kbytes=1000)
     assert machine.tree() == before
-    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (0, 50, 29898)
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (1, 70, 20000)
 
 
 def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
@@ -487,8 +488,12 @@ def test_a_key_that_the_kernel_lacks(machine):
     del machine.state[KBYTES]
     with pytest.raises(Refusal, match='this kernel shows no /proc/sys/vm/overcommit_kbytes'):
         run(machine, 'overcommit', kbytes=900000)
-    assert run(machine, 'overcommit', ratio=70)['changed']
-    again_is_unchanged(machine, ratio=70)
+    for ratio in (70, 80):
+        result = run(machine, 'overcommit', ratio=ratio)
+        assert result['changed'] and KBYTES not in result['changed_keys'] and result['after']['runtime'][KBYTES] is None
+        again_is_unchanged(machine, ratio=ratio)
+    run(machine, 'overcommit', state='absent')
+    assert machine.state[RATIO] == 70
 
 
 # ------------------------------------------------------------------------ absent
@@ -499,35 +504,48 @@ def test_absent_takes_all_back(machine):
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=20000, user_reserve_kbytes=1000)
     values = _originals.load(machine).values
     assert {key: (value.original, value.ours) for key, value in values.items()} == {
-        MEMORY: (0, 2),
-        RATIO: (50, 90),
+        MEMORY: (1, 2),
+        RATIO: (70, 90),
         KBYTES: (0, 0),
-        ADMIN_RESERVE: (8192, 20000),
-        USER_RESERVE: (29898, 1000),
+        ADMIN_RESERVE: (6000, 20000),
+        USER_RESERVE: (20000, 1000),
     }
     result = run(machine, 'overcommit', state='absent')
-    assert result['changed'] and machine.state[MEMORY] == 0 and machine.state[RATIO] == 50
-    assert (machine.state[ADMIN_RESERVE], machine.state[USER_RESERVE]) == (8192, 29898)
+    assert result['changed'] and machine.state[MEMORY] == 1 and machine.state[RATIO] == 70
+    assert (machine.state[ADMIN_RESERVE], machine.state[USER_RESERVE]) == (6000, 20000)
     assert machine.get(OURS) is None
     assert machine.tree() == before and not (machine.base / 'var/lib/oomkit').exists()
     again_is_unchanged(machine, state='absent')
 
 
-def test_absent_after_a_reboot(machine):
+def test_absent_after_a_reboot(tmp_path):
+    """Values of the boot go to what it gives without our lines; others that the boot has forgotten come back."""
+    for number, (defaults, first) in enumerate([(True, (0, 50, 29898)), (False, (1, 70, 20000))]):
+        machine = Machine(tmp_path / str(number), defaults=defaults)
+        run(machine, 'overcommit', mode='never', ratio=90, user_reserve_kbytes=1000)
+        machine.reboot()
+        run(machine, 'overcommit', state='absent')
+        assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == first
+        again_is_unchanged(machine, state='absent')
+
+
+def test_absent_after_a_reboot_before_it_was_set(machine):
+    """What a kubelet had set is gone then, and does not come back."""
+    machine.reboot()
     run(machine, 'overcommit', mode='never', ratio=90, user_reserve_kbytes=1000)
     machine.reboot()
     run(machine, 'overcommit', state='absent')
-    assert machine.state[USER_RESERVE] == 29898 and machine.state[MEMORY] == 0
+    assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (0, 60, 29898)
     again_is_unchanged(machine, state='absent')
 
 
 def test_absent_on_an_untouched_machine_is_unchanged(machine):
     again_is_unchanged(machine, state='absent')
-    assert machine.state[USER_RESERVE] == 29898
+    assert machine.state[USER_RESERVE] == 20000 and machine.log == []
 
 
 def test_absent_takes_what_other_files_say(machine):
-    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
+    machine.put('/etc/sysctl.d/30-cache.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
     machine.put('/proc/cmdline', 'sysctl.vm.admin_reserve_kbytes=4444\n')
     machine.reboot()
     machine.kernel_write(ADMIN_RESERVE, '4444')  # as the kernel does before init starts
@@ -536,11 +554,19 @@ def test_absent_takes_what_other_files_say(machine):
     assert (machine.state[KBYTES], machine.state[MEMORY], machine.state[ADMIN_RESERVE]) == (3000000, 1, 4444)
 
 
-def test_absent_without_a_record_takes_the_documented_default_and_says_so(machine):
+def test_absent_without_a_record_takes_the_documented_default_and_says_so(tmp_path):
+    machine = Machine(tmp_path, defaults=True)
     run(machine, 'overcommit', admin_reserve_kbytes=9000)
     (machine.base / _originals.FILE.lstrip('/')).unlink()
     result = run(machine, 'overcommit', state='absent')
     assert machine.state[ADMIN_RESERVE] == 8192 and 'not recorded' in result['warnings'][0]
+
+
+def test_absent_without_a_record_takes_what_files_of_others_say(machine):
+    run(machine, 'overcommit', admin_reserve_kbytes=9000)
+    (machine.base / _originals.FILE.lstrip('/')).unlink()
+    result = run(machine, 'overcommit', state='absent')
+    assert machine.state[ADMIN_RESERVE] == 5000 and result['warnings'] == []
 
 
 def test_absent_leaves_foreign_lines_and_the_other_module(machine):
@@ -563,7 +589,7 @@ def test_a_container_is_told_whose_it_is(machine):
         with pytest.raises(Refusal, match='container.*belong to the host'):
             run(machine, 'overcommit', check=check, mode='always')
     result = run(machine, 'overcommit', mode='never', kbytes=4, admin_reserve_kbytes=1, runtime=False)
-    assert result['changed'] and 'another machine boots it' in result['warnings'][0]
+    assert result['changed'] and 'another machine boots it' in result['warnings'][-1]
     # The kernel seen from in there is the builder's: its values are nothing to go back to.
     assert machine.log == [] and machine.get(_originals.FILE) is None
 
@@ -571,7 +597,7 @@ def test_a_container_is_told_whose_it_is(machine):
 def test_a_chroot_is_known_by_the_root_of_pid_1(machine):
     (machine.base / 'proc/1/root').mkdir()
     result = run(machine, 'overcommit', mode='never', kbytes=4, runtime=False)
-    assert 'another machine boots it' in result['warnings'][0]
+    assert 'another machine boots it' in result['warnings'][-1]
 
 
 def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(machine):
@@ -598,7 +624,8 @@ def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tm
     assert run(machine, 'overcommit', runtime=False, kbytes=3 * 1024**2)['changed']
 
 
-def test_what_an_image_boots_with_is_not_told_by_this_machine(machine):
+def test_what_an_image_boots_with_is_not_told_by_this_machine(tmp_path):
+    machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
     record = _originals.Record({ADMIN_RESERVE: _originals.Value(77, True, None, None)}, {})
     machine.put(_originals.FILE, _originals.dump(record))

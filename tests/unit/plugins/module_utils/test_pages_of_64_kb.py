@@ -72,5 +72,5 @@ def test_the_forecast_counts_in_these_pages(machine):
     assert [kill['victims'][0]['name'] for kill in kills] == ['first', 'large']
     assert [kill['freed_kb'] for kill in kills] == [64_000 + 64, 2_000_000 + 64]
     facts = _facts.oom_facts(machine, _facts.Request(set(_facts.KEYS), 10, False))
-    assert facts['commit']['limit_kb'] == machine.commit_limit_kb() == (RAM_KB // 64 // 2 + SWAP_KB // 64) * 64
+    assert facts['commit']['limit_kb'] == machine.commit_limit_kb() == (RAM_KB // 64 * 70 // 100 + SWAP_KB // 64) * 64
     assert [one['name'] for one in facts['candidates'][:2]] == ['first', 'large']

@@ -24,7 +24,7 @@ def again_is_unchanged(machine, **params):
 
 
 def test_both_sides_and_back(machine):
-    params = dict(policy='panic', reboot_after=10, kill_allocating_task=True, dump_tasks=False)
+    params = dict(policy='panic', reboot_after=5, kill_allocating_task=False, dump_tasks=True)
     planned = run(machine, 'panic_on_oom', check=True, **params)
     assert run(machine, 'panic_on_oom', **params) == planned
     assert planned['changed_keys'] == [PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS]
@@ -32,13 +32,14 @@ def test_both_sides_and_back(machine):
     machine.reboot()
     again_is_unchanged(machine, **params)
     run(machine, 'panic_on_oom', state='absent')
-    assert [machine.state[key] for key in (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)] == [0, 0, 0, 1]
+    assert [machine.state[key] for key in (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)] == [0, 10, 1, 0]
     assert machine.get(OURS) is None
     again_is_unchanged(machine, state='absent')
 
 
 @pytest.mark.parametrize('params', [dict(policy='panic'), dict(policy='panic_always'), dict(policy=1, reboot_after=0)])
-def test_a_panic_without_a_reboot_is_refused(machine, params):
+def test_a_panic_without_a_reboot_is_refused(tmp_path, params):
+    machine = Machine(tmp_path, defaults=True)
     before = machine.tree()
     with pytest.raises(Refusal, match='hang for ever.*reboot_after'):
         run(machine, 'panic_on_oom', **params)
@@ -60,9 +61,8 @@ def test_taking_the_reboot_away_is_refused_too(machine):
         run(machine, 'panic_on_oom', reboot_after=0)
 
 
-def test_the_boot_counts_as_well(machine):
-    machine.state[PANIC] = 10
-    machine.show()
+def test_the_boot_counts_as_well(tmp_path):
+    machine = Machine(tmp_path, defaults=True, **{PANIC: 10})
     with pytest.raises(Refusal, match='after the next boot'):
         run(machine, 'panic_on_oom', policy='panic')
     run(machine, 'panic_on_oom', policy='panic', persistent=False)
@@ -77,8 +77,8 @@ def test_what_does_not_concern_the_panic_passes(machine):
 
 
 def test_the_order(machine):
-    run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
-    assert machine.log == [(PANIC, 10), (PANIC_ON_OOM, 1)]
+    run(machine, 'panic_on_oom', policy='panic', reboot_after=12)
+    assert machine.log == [(PANIC, 12), (PANIC_ON_OOM, 1)]
     machine.log.clear()
     run(machine, 'panic_on_oom', policy='kill', reboot_after=0)
     assert machine.log == [(PANIC_ON_OOM, 0), (PANIC, 0)]
@@ -93,8 +93,9 @@ def test_warnings(machine):
 
 
 @pytest.mark.parametrize('sign', ['proc/1/root', 'run/systemd/container'])
-def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(machine, sign):
+def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(tmp_path, sign):
     """The command line of the machine that makes it is not the one that it is booted with."""
+    machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/cmdline', 'ro panic=1\n')
     record = _originals.Record({PANIC: _originals.Value(1, True, None, None)}, {})
     machine.put(_originals.FILE, _originals.dump(record))

@@ -138,7 +138,9 @@ def test_nothing_is_written_to_a_folder_of_a_users(machine, make):
 
 
 @pytest.mark.parametrize('make', HOSTILE)
-def test_facts_warn_of_it_and_go_on_without(machine, make):
+def test_facts_warn_of_it_and_go_on_without(tmp_path, make):
+    (tmp_path / 'root').mkdir()
+    machine = machines.Machine(tmp_path / 'root', defaults=True)  # so that no file sets what is recorded
     path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
     facts = _facts.oom_facts(machine, _facts.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] == 4321 and facts['warnings'] == []

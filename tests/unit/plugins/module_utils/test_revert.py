@@ -68,10 +68,10 @@ def is_unmanaged_after(machine):
 
 
 def test_a_value_of_the_boot_goes_to_what_the_boot_gives_now(machine):
-    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
+    machine.put('/etc/sysctl.d/40-x.conf', 'vm.overcommit_kbytes=3000000\nvm.overcommit_memory=1\n')
     machine.reboot()
     run(machine, 'overcommit', mode='never', ratio=90)
-    machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_ratio=66\nvm.overcommit_memory=1\n')
+    machine.put('/etc/sysctl.d/40-x.conf', 'vm.overcommit_ratio=66\nvm.overcommit_memory=1\n')
     run(machine, 'overcommit', state='absent')
     assert [machine.state[key] for key in (MEMORY, RATIO, KBYTES)] == [1, 66, 0]
 
@@ -187,7 +187,7 @@ def test_one_side_after_the_boot_has_set_our_line(machine):
     assert machine.state[MEMORY] == 2
     run(machine, 'overcommit', state='absent', runtime=False)
     run(machine, 'overcommit', state='absent')
-    assert [machine.state[key] for key in (MEMORY, RATIO, ADMIN_RESERVE)] == [1, 70, 8192]
+    assert [machine.state[key] for key in (MEMORY, RATIO, ADMIN_RESERVE)] == [1, 70, 6000]
     is_unmanaged_after(machine)
 
 

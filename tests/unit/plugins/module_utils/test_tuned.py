@@ -40,7 +40,7 @@ RELEASES = {
 @pytest.fixture
 def box(tmp_path):
     """A machine with an enabled TuneD of Debian 13 whose profile sets none of our sysctls."""
-    one = machine.Machine(tmp_path)
+    one = machine.Machine(tmp_path, defaults=True)
     install(one, '2.25')
     one.put(WANTED, '')
     profile(one, FOREIGN)
@@ -358,7 +358,7 @@ def test_tuned_ppd_starts_it_too(box):
     ('/etc/rc0.d/K01tuned', False), ('/etc/rc2.d/K01tuned', False), ('/etc/rc2.d/S03tuned-x', False), (WANTED, False),
 ])
 def test_other_inits(tmp_path, link, starts):
-    one = machine.Machine(tmp_path, init='other')
+    one = machine.Machine(tmp_path, init='other', defaults=True)
     install(one, '2.25')
     one.put(link, '')
     assert is_applied(one) == starts
