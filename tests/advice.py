@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from refusals import python_texts
+from refusals import PLAYS, python_texts, yaml_texts
 
+# What a sentence tells to use: names of options, one or several.
+_NAMED = re.compile(r'\b(?:[uU]se|[gG]ive|[sS]et|[aA]dd|[tT]ake) (?:the option )?'
+                    r'([a-z][a-z_]*(?:(?:, | or | and | with )[a-z][a-z_]*\b(?!:))*)\b(?!:)')
+_ABOUT = re.compile(r'([a-z][a-z_]*)(?:\.|:|\[)')  # a message that begins with an option is about that
 _PAIR = re.compile(r'\b([a-z][a-z_]*): (true|false|-?[0-9]+|[a-z_]+)\b')
 _PACKAGE = 'ansible_collections.oomkit.linux.plugins.'
 
@@ -93,10 +97,11 @@ def options_of(module: Path, plugins: Path) -> dict[str, list[dict]]:
     return found
 
 
-def _options(options: dict) -> Iterator[tuple[str, dict]]:
+def _options(options: dict, key: str = 'suboptions') -> Iterator[tuple[str, dict]]:
+    """``key`` is what holds the options of an option: another one in a role than in a module."""
     for name, option in options.items():
         yield name, option
-        yield from _options(option.get('suboptions') or {})
+        yield from _options(option.get(key) or {}, key)
 
 
 def takes(options: list[dict], value: str) -> bool:
@@ -111,9 +116,13 @@ def takes(options: list[dict], value: str) -> bool:
 
 
 def wrong_advice(plugins: Path) -> list[str]:
-    """Each option that a message names and a module that can say the message does not have."""
+    """Each option that a message names and a module that can say the message does not have.
+
+    What begins with an option is not said by modules without that.
+    """
     modules = sorted(path for path in (plugins / 'modules').glob('*.py'))
     options = {module.stem: options_of(module, plugins) for module in modules}
+    names = {name for one in options.values() for name in one}
     wrong = set()
     for module in modules:
         lines = used_lines(imported(module, plugins), module)
@@ -125,4 +134,41 @@ def wrong_advice(plugins: Path) -> list[str]:
                     known = any(takes(one.get(name, []), value) for one in options.values())
                     if known and not takes(options[module.stem].get(name, []), value):
                         wrong.add('%s has no %s: %s, which it can advise (%s)' % (module.stem, name, value, text))
+                about, own = _ABOUT.match(text.text), options[module.stem]
+                if about and about.group(1) in names and about.group(1) not in own:
+                    continue
+                for name in names.intersection(_named(text.text)).difference(own):
+                    wrong.add('%s has no %s, which it can advise (%s)' % (module.stem, name, text))
+    return sorted(wrong)
+
+
+def _named(text: str) -> set[str]:
+    return {name for found in _NAMED.findall(text) for name in re.split(', | or | and | with ', found)}
+
+
+def wrong_advice_of_role(checkout: Path) -> list[str]:
+    """Each variable that a message of a role or a playbook names and the role does not have, with its value if any.
+
+    Users of a role set its variables: a module's option is no advice for them, unless it is one of an item of a
+    variable.
+    """
+    own: dict[str, list[dict]] = {}
+    for path in checkout.glob('roles/*/meta/argument_specs.yml'):
+        spec = yaml.safe_load(path.read_text(encoding='utf-8'))['argument_specs']['main']
+        for name, option in _options(spec['options'], 'options'):
+            own.setdefault(name, []).append(option)
+    modules = {name for path in (checkout / 'plugins/modules').glob('*.py')
+               for name in options_of(path, checkout / 'plugins')}
+    wrong = set()
+    for path in sorted(path for pattern in PLAYS for path in checkout.glob(pattern)):
+        for text in yaml_texts(path.read_text(encoding='utf-8'), str(path.relative_to(checkout))):
+            variables = set(re.findall(r'\b(?<!_)oom_policy_[a-z_]+', text.text)) if ' ' in text.text else set()
+            named = _named(text.text) & modules if text.is_message else set()
+            wrong.update('there is no %s (%s)' % (name, text) for name in (variables | named) - set(own))
+            about = _ABOUT.match(text.text)
+            for name, value in _PAIR.findall(text.text[about.end():] if about else text.text):
+                known = own.get(name, [])
+                is_any = any(option.get('type') == 'str' and not option.get('choices') for option in known)
+                if text.is_message and name in modules | set(own) and not (is_any or takes(known, value)):
+                    wrong.add('there is no %s: %s (%s)' % (name, value, text))
     return sorted(wrong)

@@ -128,6 +128,8 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
         length = len(to_bytes(value))
     except UnicodeError:
         raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value))) from None
+    if not length:
+        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value)))
     if length > _process_match.COMM_BYTES:
         raise ConvertError('%s.comm: %s has more than %d bytes, and the kernel cuts names there; give the first %d'
                            % (place, brief(value), _process_match.COMM_BYTES, _process_match.COMM_BYTES))

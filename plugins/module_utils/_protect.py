@@ -9,7 +9,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_live import with_near_matches
+from ansible_collections.oomkit.linux.plugins.module_utils._service_live import (
+    user_unit,
+    with_near_matches,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Situation
 from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
 
@@ -26,7 +29,10 @@ def from_names(names: List[str]) -> List[Protected]:
 
 
 def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Protected]:
-    """The services of this machine. Raises Refusal for one that it does not have, and ManagerError."""
+    """The services of this machine.
+
+    Raises Refusal for one that it does not have, and ManagerError.
+    """
     if not names:
         return []
     situation = Situation(host, manager)
@@ -53,6 +59,8 @@ def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
     umbrella = _unit_names.umbrella_of(unit.name)
     if umbrella is not None and files.find(umbrella).state == _unit_files.LOADED:
         return one._replace(unit=files.find(umbrella).name)
+    if unit.state == _unit_files.USER:
+        raise user_unit('protect: ' + one.asked)
     states: List[Dict[str, Any]] = situation.manager.show([one.unit]) if situation.manager is not None else []
     loaded = [state['Id'] for state in states if state.get('LoadState') == 'loaded']
     return one._replace(unit=loaded[0]) if loaded else None

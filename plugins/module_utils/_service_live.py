@@ -125,8 +125,7 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
                                'once' % (same.wish.asked, wish.asked, unit.name))
         by_name[unit.name] = service
         if unit.state == USER:
-            raise Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to '
-                          'each user\'s own manager, which is not managed here. Nothing was changed.' % wish.asked)
+            raise user_unit(wish.asked)
         if unit.state == MISSING and not _left_behind(situation, unit.name):
             missing.append(wish)
         else:
@@ -134,6 +133,12 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
     _settle_missing(plan, missing)
     _set_apart(dict((service.name, service) for service in plan.services if not service.remove))
     _add_unlisted(plan, by_name)
+
+
+def user_unit(asked: str) -> Refusal:
+    """The refusal of a unit that only users have."""
+    return Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to each '
+                   'user\'s own manager, which is not managed here. Nothing was changed.' % asked)
 
 
 def _left_behind(situation: Situation, unit: str) -> bool:

@@ -45,6 +45,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OO
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 _MOST_LEFT_ALONE = 100
+_SCOPE_ADVICE = '; use process with pid, user or cmdline_regex'
 
 
 def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] = None,
@@ -111,7 +112,7 @@ def _check_subject(params: Dict[str, Any]) -> None:
 
 
 def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
-    unit = _unit_names.to_unit(prefix + 'name', item.get('name'))
+    unit = _unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:
         raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'

@@ -20,8 +20,7 @@ _MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
 _NOT_A_SERVICE = {
     '.slice': 'a slice starts no processes; name the services in it',
     '.socket': 'a socket has no processes; name the service that it starts',
-    '.scope': 'systemd starts nothing in a scope, so no setting of it could count; use process with pid, user or '
-              'cmdline_regex',
+    '.scope': 'systemd starts nothing in a scope, so no setting of it could count',
     '.timer': 'a timer has no processes; name the service that it starts',
     '.path': 'a path unit has no processes; name the service that it starts',
     '.target': 'a target has no processes; name the services that it wants',
@@ -32,8 +31,8 @@ _NOT_A_SERVICE = {
 }
 
 
-def to_unit(option: str, value: Any) -> str:
-    """The service that ``value`` names, with its suffix.
+def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
+    """The service that ``value`` names, with its suffix. ``scope_advice``: what else the module has for a scope.
 
     Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
     """
@@ -45,7 +44,8 @@ def to_unit(option: str, value: Any) -> str:
                            % (option, brief(value)))
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
-        raise ConvertError('%s: %s is no service: %s' % (option, brief(value), _NOT_A_SERVICE[suffix]))
+        raise ConvertError('%s: %s is no service: %s%s' % (option, brief(value), _NOT_A_SERVICE[suffix],
+                                                           scope_advice if suffix == '.scope' else ''))
     unit = value if suffix == SERVICE else value + SERVICE
     if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
         raise ConvertError('%s: %s cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'

@@ -5,7 +5,7 @@
 import re
 
 import pytest
-from advice import wrong_advice
+from advice import wrong_advice, wrong_advice_of_role
 from refusals import (
     DRAWING,
     GUIDE,
@@ -127,6 +127,39 @@ def test_advice_that_cannot_be_followed_is_found(tmp_path):
         "def unused():\n    raise ValueError('Use missing: fail')\n")
     wrong, = wrong_advice(tmp_path)
     assert wrong.startswith('two has no missing: warn, which it can advise (_shared.py:1: There is none.')
+
+
+def test_an_option_that_a_message_says_to_use_is_found(tmp_path):
+    (tmp_path / 'modules').mkdir()
+    for name, options in (('one', 'process: {}, pid: {}, user: {}'), ('two', 'force: {}, pid: {}')):
+        (tmp_path / 'modules' / (name + '.py')).write_text(
+            f"DOCUMENTATION = 'options: {{{options}}}'\n"
+            "raise ValueError('It is none; use process with pid or user')\n"
+            "raise ValueError('process.pid: this is no number, so use user')\n")
+    assert [text.partition(', which')[0] for text in wrong_advice(tmp_path)] == [
+        'two has no process', 'two has no user']
+
+
+def test_the_role_and_the_playbooks_advise_only_variables_that_there_are(checkout):
+    assert wrong_advice_of_role(checkout) == []
+
+
+def test_advice_of_a_role_that_cannot_be_followed_is_found(tmp_path):
+    for path, text in {
+        'plugins/modules/one.py': "DOCUMENTATION = 'options: {force: {type: bool}, score_adj: {}, runtime: {}}'\n",
+        'roles/a/meta/argument_specs.yml': 'argument_specs: {main: {options: {oom_policy_force: {type: bool}, '
+                                           'oom_policy_services: {options: {score_adj: {type: int}}}}}}\n',
+        'roles/a/tasks/main.yml': "- ansible.builtin.fail: {msg: 'Set oom_policy_forse, or use score_adj: 5.'}\n"
+                                  "- ansible.builtin.fail: {msg: 'Use runtime: false.'}\n"
+                                  "- ansible.builtin.fail: {msg: 'Set oom_policy_force: true, not 3.'}\n",
+        'playbooks/x.yml': "- ansible.builtin.fail: {msg: 'Set oom_policy_force: 3.'}\n"
+                           "- ansible.builtin.fail: {msg: 'Use force or leave it.'}\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert [text.partition(' (')[0] for text in wrong_advice_of_role(tmp_path)] == [
+        'there is no force', 'there is no oom_policy_force: 3', 'there is no oom_policy_forse',
+        'there is no runtime: false']
 
 
 # ------------------------------------------------------- the rule itself, on made-up code

@@ -22,6 +22,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _host,
     _knobs,
     _originals,
+    _programs,
     _watchdog,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
@@ -545,6 +546,45 @@ def fails(monkeypatch, name, when, number=errno.EIO, times=1, owner=os):
 def kill_watchdog(machine, pending):
     os.kill(pending.pid, signal.SIGKILL)
     machine.ended(pending)
+
+
+def blocked(pid):
+    """The signals that a process blocks, by their numbers. The C library keeps 32 and 33 to itself."""
+    (mask,) = re.findall(r'^SigBlk:\s+([0-9a-f]+)$', Path(f'/proc/{pid}/status').read_text(), re.MULTILINE)
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1} - {32, 33}
+
+
+@pytest.fixture
+def started_so():
+    """This process as somebody may start Ansible, with signals blocked that we use and that we do not."""
+    ours = {signal.SIGTERM, signal.SIGUSR1, signal.SIGCONT, signal.SIGSEGV, signal.SIGRTMIN + 3}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGUSR2)}
+    yield set(before) | ours
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.parametrize('error', [None, OSError(errno.ENOMEM, 'x')])
+def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeypatch, started_so, error):
+    """The watchdog blocks what it waits for, whatever was blocked before."""
+    if error:
+        monkeypatch.setattr(_watchdog, '_hear', lambda _reader: (_ for _ in ()).throw(error))
+        with pytest.raises(Refusal, match='watchdog'):
+            go(machine, **WISH)
+    else:
+        _result, pending = wait(machine)
+        # While it waits for one, the kernel shows that as not blocked (sigtimedwait(2)).
+        waited_for = {int(signal.SIGTERM), int(signal.SIGALRM)}
+        assert blocked(pending.pid) | waited_for == set(map(int, _watchdog._IGNORED))
+    assert blocked('self') == set(map(int, started_so))
+    _code, out, _errors = _programs.run(['grep', '-E', '^Sig(Blk|Ign):', '/proc/self/status'])
+    assert [int(line.split()[1], 16) & 0x7fffffff for line in out.decode().splitlines()] == [0, 0]
+    if not error:
+        os.kill(pending.pid, signal.SIGTERM)
+        machine.ended(pending)
+        assert machine.state[MEMORY] == 0 and blocked('self') == set(map(int, started_so))
 
 
 @pytest.mark.parametrize('name, when, number', [

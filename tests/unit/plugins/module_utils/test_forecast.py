@@ -157,6 +157,43 @@ def test_a_protected_service_that_does_not_exist_is_refused(machine):
     assert machine.tree() == before and machine.adj(NOBODY + 10) == 0
 
 
+# Right is what the option services does with the same name.
+@pytest.mark.parametrize('name', [
+    'a', 'a.service', 'cache', 'cache.service', 'pg@15', 'pg@', 'old@15', 'old@', 'pg@none', 'A', 'Cache', 'a.services',
+    'a@', 'pg@15.service.service', 'nope', 'nope@1', 'piper', 'b.service', 'masked', 'dangling', 'a.socket', 'a b', '-',
+])  # fmt: skip
+@pytest.mark.parametrize('init', ['systemd', 'openrc'])
+def test_protect_takes_the_names_that_services_takes(tmp_path, name, init):
+    machine = ServiceMachine(tmp_path, init=init)
+    if init == 'openrc':
+        machine.put('/run/openrc/softlevel', 'default')
+        for one in ('a', 'b'):
+            machine.put(f'/etc/init.d/{one}', '')
+    else:
+        for one in ('a.service', 'b.service', 'pg@.service'):
+            machine.unit(one)
+        machine.put('/usr/lib/systemd/user/piper.service', '[Service]\n')
+        for one, target in (('cache', 'a.service'), ('old@', 'pg@.service'), ('masked', '/dev/null'),
+                            ('dangling', 'gone.service')):
+            path = machine.base / f'usr/lib/systemd/system/{one}.service'
+            path.symlink_to(target)
+    machine.process(NOBODY + 10, rss_kb=400_000, name='java')
+    answers = []
+    for params in ({'name': name, 'score_adj': 300}, {'name': 'b', 'score_adj': 1, 'protect': [name], 'forecast': 1}):
+        try:
+            machine.run(check=True, **params)
+            answers.append(None)
+        except (ConvertError, Refusal) as exc:
+            answers.append(type(exc))
+    assert answers[0] == answers[1]
+
+
+def test_a_unit_of_users_is_refused_as_such(machine):
+    machine.put('/usr/lib/systemd/user/piper.service', '[Service]\n')
+    with pytest.raises(Refusal, match='protect: piper is a unit of users'):
+        run(machine, protect=['piper'])
+
+
 def test_a_protected_service_of_another_init(tmp_path):
     """No cgroup names it there."""
     machine = ServiceMachine(tmp_path, init='sysvinit')
@@ -196,6 +233,9 @@ def test_a_cgroup_at_its_own_limit(machine):
     ({'score_adj': [{'pid': 5, 'comm': 'a', 'value': 5}]}, 'found pid, comm'),
     ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
     ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'),
+    ({'score_adj': [{'comm': '', 'value': 1}]}, r"score_adj\[0\].comm: '' cannot be the name of a process"),
+    ({'protect': ['x.scope']}, 'no setting of it could count$'),
+    ({'score_adj': [{'service': 'x.scope', 'value': 1}]}, 'no setting of it could count$'),
     ({'score_adj': [{'comm': '\ud800', 'value': 1}]}, r"comm: '\\ud800' cannot be the name of a process"),
     ({'protect': ['../a']}, r'protect\[0\]'),
     ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
