@@ -144,9 +144,10 @@ def test_folders_without_end_are_unknown(box):
     assert decided(box) == {('kubelet', None, None)}
 
 
-@pytest.mark.parametrize('path, told', [(FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d')])
+@pytest.mark.parametrize('path, told', [
+    (FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d'), (RKE2_KUBELET, RKE2_KUBELET)])
 def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
-    if path.startswith(RKE2):
+    if 'rancher' in path:
         runs(box, 'rke2')
     else:
         kubelet(box, '--config=' + CONFIG, '--config-dir=' + FOLDER)
@@ -157,7 +158,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), asked)
             return call(asked, *more)
         return answer
-    for name in ('names', 'read_named_file'):
+    for name in ('names', 'look', 'read_named_file'):
         monkeypatch.setattr(box, name, denying(getattr(box, name)))
     denied = []
     assert {one.how for one in _enforcers.enforced(box, denied=denied)} == {None} and denied == [told]
