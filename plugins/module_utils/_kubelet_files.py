@@ -107,8 +107,8 @@ def ask_kubelet(files: Files, arguments: List[str]) -> Optional[Said]:
     if flag is not None:
         return flag
     folder, config = _last_option(arguments, 'config-dir'), _last_option(arguments, 'config')
-    if not arguments:
-        config = KUBELET_CONFIG  # a kubelet without any does not exist: they could not be read
+    if not any(_flags(arguments)):
+        config = KUBELET_CONFIG  # none is started without options: they could not be read
     return ((_ask_folder(files, folder, {}) if folder else None)
             or (_ask_file(files, config, False) if config else None))
 

@@ -115,6 +115,13 @@ def test_only_what_an_argument_names_is_read(box):
     assert decided(box) == {('kubelet', None, None)}  # below a folder that only the kubelet knows
 
 
+@pytest.mark.parametrize('arguments', [[], ['100000']])
+def test_the_usual_file_counts_where_the_options_could_not_be_read(box, arguments):
+    kubelet(box, *arguments)
+    box.put('/var/lib/kubelet/config.yaml', YES)
+    assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
+
+
 def test_links_in_a_folder_of_drop_ins(box):
     """filepath.WalkDir() of Go follows no folders, and a file is read through its link."""
     kubelet(box, '--config-dir=' + FOLDER)
