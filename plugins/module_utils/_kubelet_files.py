@@ -107,8 +107,8 @@ def ask_kubelet(files: Files, arguments: List[str]) -> Optional[Said]:
     if flag is not None:
         return flag
     folder, config = _last_option(arguments, 'config-dir'), _last_option(arguments, 'config')
-    if not arguments:
-        config = KUBELET_CONFIG  # a kubelet without any does not exist: they could not be read
+    if not any(_flags(arguments)):
+        config = KUBELET_CONFIG  # none is started without options: they could not be read
     return ((_ask_folder(files, folder, {}) if folder else None)
             or (_ask_file(files, config, False) if config else None))
 
@@ -250,6 +250,8 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     own = _own_flag(options[_FLAG])
     named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
                  for name in ('config', 'config-dir'))
+    if files.names(folder) is None:
+        return Said(None, None)
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
         return (own if own and own.protects is not False else None) or ask_kubelet(

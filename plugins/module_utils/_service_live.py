@@ -370,4 +370,7 @@ def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[in
     before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value
     if recorded is not None and (after is None or not service.remove):
         return recorded if service.remove else None  # what was set until the restart stays
-    return int(after == 'kill') if before != after or recorded is not None else None
+    if before == after and recorded is None:
+        return None
+    files = plan.situation.files
+    return int((files.default_policy(files.find(one.unit)) if after is None else after) == 'kill')

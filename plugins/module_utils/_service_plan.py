@@ -160,7 +160,7 @@ def _group_without_us(plan: Plan, one: Running) -> int:
     without.services = [unlisted(plan.situation, name)
                         for name in (one.unit, _unit_names.template_of(one.unit)) if name is not None]
     files = plan_files(without)
-    return int(files.settings(without.services[0].unit)[OOM_POLICY].value == 'kill')
+    return int(files.policy_at_start(without.services[0].unit) == 'kill')
 
 
 # ------------------------------------------------------------------------ notes

@@ -20,11 +20,16 @@ from ansible_collections.oomkit.linux.plugins.module_utils._login_guard import (
     strongest,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, Assignment, Unit, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import (
+    FALSE,
+    LOADED,
+    Assignment,
+    Unit,
+    UnitFiles,
+)
 
 _DISPLAY_MANAGER = 'display-manager.service'
 _TRUE = ('1', 'yes', 'y', 'true', 't', 'on')
-_FALSE = ('0', 'no', 'n', 'false', 'f', 'off')
 _PREFIXES = '@-:+!|'  # of a command in ExecStart=
 _IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
     ('Service', 'PAMName'): bool,
@@ -132,6 +137,6 @@ def delegates_memory(value: str, before: bool) -> bool:
 
     It takes a boolean, or a list that adds to the one before. systemd-udevd has C(pids) only, for itself.
     """
-    if not value or value.lower() in _FALSE:
+    if not value or value.lower() in FALSE:
         return False
     return value.lower() in _TRUE or before or 'memory' in value.split()

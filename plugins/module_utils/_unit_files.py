@@ -22,7 +22,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version impo
 SCORE_ADJ, OOM_POLICY = 'OOMScoreAdjust', 'OOMPolicy'
 SETTINGS = (SCORE_ADJ, OOM_POLICY)
 # The first version that knows the setting.
-SINCE = {SCORE_ADJ: 0, OOM_POLICY: 243, 'DefaultOOMScoreAdjust': 250}
+SINCE = {SCORE_ADJ: 0, OOM_POLICY: 243, 'DefaultOOMPolicy': 243, 'DefaultOOMScoreAdjust': 250}
+FALSE = ('0', 'no', 'n', 'false', 'f', 'off')  # parse_boolean() in src/basic/parse-util.c
 POLICIES = ('continue', 'stop', 'kill')
 
 ETC = '/etc/systemd/system'
@@ -481,16 +482,37 @@ class UnitFiles(object):
 
     def default_score_adj(self) -> Cause:
         """What a service gets that sets nothing: DefaultOOMScoreAdjust= of the manager, else PID 1's own value."""
-        cause = UNSET
-        for path in self._manager_files() if self.knows('DefaultOOMScoreAdjust') else ():
-            for one in parse(self.read(path), self.version):
-                if one.section == 'Manager' and one.key == 'DefaultOOMScoreAdjust':
-                    cause = _assigned(cause, one._replace(key=SCORE_ADJ), path)
-            if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
-                break  # what comes after a file that it cannot read on is not read either (config_parse_many())
+        cause = self._manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
         if cause.value is not None:
             return cause
         return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
+
+    def policy_at_start(self, unit: Unit) -> Optional[str]:
+        """The OOMPolicy= that counts for the unit; None where nothing sets one, which stands for stop."""
+        policy = self.settings(unit)[OOM_POLICY].value
+        return self.default_policy(unit) if policy is None else str(policy)
+
+    def default_policy(self, unit: Unit) -> Optional[str]:
+        """What counts where the unit sets none: DefaultOOMPolicy= of the manager, or continue with Delegate=.
+
+        Source: ``service_add_extras`` in src/core/service.c.
+        """
+        delegates = [one.value for _path, one in self.service_assignments(unit) if one.key == 'Delegate']
+        if delegates and delegates[-1].lower() not in FALSE:  # empty: without any controllers
+            return 'continue' if self.knows(OOM_POLICY) else None
+        policy = self._manager_default('DefaultOOMPolicy', OOM_POLICY).value
+        return None if policy is None else str(policy)
+
+    def _manager_default(self, key: str, setting: str) -> Cause:
+        """The manager's default for a setting of units."""
+        cause = UNSET
+        for path in self._manager_files() if self.knows(key) else ():
+            for one in parse(self.read(path), self.version):
+                if one.section == 'Manager' and one.key == key:
+                    cause = _assigned(cause, one._replace(key=setting), path)
+            if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
+                break  # what comes after a file that it cannot read on is not read either (config_parse_many())
+        return cause
 
     def _manager_files(self) -> List[str]:
         """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""

@@ -115,6 +115,13 @@ def test_only_what_an_argument_names_is_read(box):
     assert decided(box) == {('kubelet', None, None)}  # below a folder that only the kubelet knows
 
 
+@pytest.mark.parametrize('arguments', [[], ['100000']])
+def test_the_usual_file_counts_where_the_options_could_not_be_read(box, arguments):
+    kubelet(box, *arguments)
+    box.put('/var/lib/kubelet/config.yaml', YES)
+    assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
+
+
 def test_links_in_a_folder_of_drop_ins(box):
     """filepath.WalkDir() of Go follows no folders, and a file is read through its link."""
     kubelet(box, '--config-dir=' + FOLDER)
@@ -144,9 +151,10 @@ def test_folders_without_end_are_unknown(box):
     assert decided(box) == {('kubelet', None, None)}
 
 
-@pytest.mark.parametrize('path, told', [(FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d')])
+@pytest.mark.parametrize('path, told', [
+    (FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d'), (RKE2_KUBELET, RKE2_KUBELET)])
 def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
-    if path.startswith(RKE2):
+    if 'rancher' in path:
         runs(box, 'rke2')
     else:
         kubelet(box, '--config=' + CONFIG, '--config-dir=' + FOLDER)
@@ -157,7 +165,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), asked)
             return call(asked, *more)
         return answer
-    for name in ('names', 'read_named_file'):
+    for name in ('names', 'look', 'read_named_file'):
         monkeypatch.setattr(box, name, denying(getattr(box, name)))
     denied = []
     assert {one.how for one in _enforcers.enforced(box, denied=denied)} == {None} and denied == [told]

@@ -160,3 +160,23 @@ def test_a_group_that_somebody_else_has_changed_is_left_alone(machine, present, 
     machine.put(group, by_hand + '\n')
     machine.run(name='ssh', state='absent')
     assert machine.get(group).strip() == by_hand
+
+
+@pytest.mark.parametrize(('unit', 'manager', 'group'), [
+    ('', '', '0'), ('', 'DefaultOOMPolicy=kill\n', '1'), ('', 'DefaultOOMPolicy=continue\n', '0'),
+    ('Delegate=yes\n', 'DefaultOOMPolicy=kill\n', '0'), ('OOMPolicy=stop\n', 'DefaultOOMPolicy=kill\n', '0'),
+])
+@pytest.mark.parametrize('wishes', [
+    [{'oom_policy': 'continue'}], [{'oom_policy': 'kill'}], [{'oom_policy': 'kill'}, {'oom_policy': 'stop'}],
+])
+def test_without_ours_a_group_is_as_the_manager_s_default_policy_has_it(machine, unit, manager, group, wishes):
+    """The services were started with ours, as after a boot, so that no original is recorded."""
+    machine.unit('ssh.service', '[Service]\nExecStart=/bin/x\n' + unit)
+    machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager)
+    path = '/sys/fs/cgroup/system.slice/ssh.service/memory.oom.group'
+    machine.run(name='ssh', runtime=False, **wishes[0])
+    machine.put(path, '%d\n' % (wishes[0]['oom_policy'] == 'kill'))
+    for wish in wishes[1:]:
+        machine.run(name='ssh', **wish)
+    machine.run(name='ssh', state='absent')
+    assert machine.get(path).strip() == group

@@ -226,7 +226,7 @@ def with_sysctl(machine, busybox):
 @pytest.fixture
 def alpine(tmp_path):
     """A running Alpine, with its services where setup-alpine puts them."""
-    machine = with_sysctl(Machine(tmp_path, init='other'), busybox=True)
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
     machine.put('/run/openrc/softlevel', 'default')
     machine.put('/proc/1/comm', 'init\n')
     link(machine, '/sbin/init', '/bin/busybox')
@@ -237,7 +237,7 @@ def alpine(tmp_path):
 
 @pytest.fixture
 def void(tmp_path):
-    machine = with_sysctl(Machine(tmp_path, init='other'), busybox=False)
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
     machine.put('/run/runit/reboot', '')
     machine.put('/proc/1/comm', 'runit\n')
     machine.put('/sbin/runit-init', '')
@@ -397,7 +397,7 @@ def test_where_sysctl_is_not_installed_nothing_is_set(alpine):
     ('/etc/rcS.d/S12procps-other', 0)])
 @pytest.mark.parametrize('is_live', [True, False])
 def test_debian_with_sysvinit(tmp_path, rc_link, value, is_live):
-    machine = with_sysctl(Machine(tmp_path, init='other'), busybox=False)
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
     if is_live:
         machine.put('/proc/1/comm', 'init\n')
     machine.put('/sbin/init', '')
@@ -412,7 +412,7 @@ def test_debian_with_sysvinit(tmp_path, rc_link, value, is_live):
 
 
 def test_an_image_with_openrc(tmp_path):
-    machine = with_sysctl(Machine(tmp_path, init='other'), busybox=True)
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
     link(machine, '/sbin/init', '/bin/busybox')
     machine.put('/etc/inittab', '::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n')
     assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS, 'a container image, which has no init'
@@ -425,7 +425,7 @@ def test_an_image_with_openrc(tmp_path):
 
 
 def test_slackware(tmp_path):
-    machine = with_sysctl(Machine(tmp_path, init='other'), busybox=False)
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
     machine.put('/sbin/init', '')
     machine.put('/etc/inittab', 'si:S:sysinit:/etc/rc.d/rc.S\n')
     machine.put('/etc/rc.d/rc.S', SLACKWARE)
@@ -558,7 +558,7 @@ def test_another_script_is_unknown(void, change):
 
 @pytest.mark.parametrize('name', ['s6-svscan', 'dinit', 'shepherd', 'finit'])
 def test_another_init_is_unknown(tmp_path, name):
-    machine = unknown_init(Machine(tmp_path, init='other'), name)
+    machine = unknown_init(Machine(tmp_path, defaults=True, init='other'), name)
     assert not _sysctl_loader.find_loader(machine).is_known and name in _sysctl_loader.find_loader(machine).reason
     image = Machine(tmp_path / 'image', init='other')
     image.put('/usr/bin/' + name, '')
@@ -567,7 +567,7 @@ def test_another_init_is_unknown(tmp_path, name):
 
 
 def test_facts_predict_nothing_for_an_unknown_loader(tmp_path):
-    machine = unknown_init(Machine(tmp_path, init='other', **{MEMORY: 1}))
+    machine = unknown_init(Machine(tmp_path, defaults=True, init='other', **{MEMORY: 1}))
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory = 2\n')
     found = facts(machine)
     assert set(found['boot']) == set(ALL_KEYS) and found['drift'] == []
@@ -578,7 +578,7 @@ def test_facts_predict_nothing_for_an_unknown_loader(tmp_path):
 
 def test_a_persistent_request_with_an_unknown_loader(tmp_path):
     """The file is written, as with any other init, and its effect is said to be unknown."""
-    machine = unknown_init(Machine(tmp_path, init='other', **{RATIO: 80}))
+    machine = unknown_init(Machine(tmp_path, defaults=True, init='other', **{RATIO: 80}))
     machine.put('/etc/sysctl.d/zz.conf', 'vm.overcommit_memory = 1\n')
     before = machine.tree()
     result = run(machine, 'overcommit', mode='never', ratio=90)
@@ -595,7 +595,7 @@ def test_a_persistent_request_with_an_unknown_loader(tmp_path):
 
 
 def test_the_guards_take_the_file_for_applied_where_the_loader_is_unknown(tmp_path):
-    machine = unknown_init(Machine(tmp_path, init='other'))
+    machine = unknown_init(Machine(tmp_path, defaults=True, init='other'))
     with pytest.raises(Refusal, match='programs could no longer start'):
         run(machine, 'overcommit', runtime=False, mode='never', ratio=1)
     with pytest.raises(Refusal, match='hang for ever'):
@@ -603,7 +603,7 @@ def test_the_guards_take_the_file_for_applied_where_the_loader_is_unknown(tmp_pa
 
 
 def test_a_container_is_not_asked_for_its_first_process(tmp_path):
-    machine = unknown_init(Machine(tmp_path, init='other'), 'sleep')
+    machine = unknown_init(Machine(tmp_path, defaults=True, init='other'), 'sleep')
     machine.put('/proc/self/status', 'NSpid:\t12\t1\n')
     machine.put('/.dockerenv', '')
     assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS

@@ -456,3 +456,20 @@ def test_where_the_version_is_unknown_and_counts_that_is_said(machine):
     of_version(machine, 257)
     warnings = machine.run(name='a', score_adj=-5, conflicts='warn')['warnings']
     assert not any('cannot be told' in text for text in warnings)
+
+
+@pytest.mark.parametrize('unit, manager, policy', [
+    ('', '', None), ('', 'DefaultOOMPolicy=kill', 'kill'), ('OOMPolicy=stop', 'DefaultOOMPolicy=kill', 'stop'),
+    ('', 'DefaultOOMPolicy=kill\nDefaultOOMPolicy=\nDefaultOOMPolicy=Stop', 'kill'), ('', 'OOMPolicy=kill', None),
+    ('Delegate=yes', 'DefaultOOMPolicy=kill', 'continue'), ('Delegate=', 'DefaultOOMPolicy=kill', 'continue'),
+    ('Delegate=pids', 'DefaultOOMPolicy=kill', 'continue'), ('Delegate=no', 'DefaultOOMPolicy=kill', 'kill'),
+    ('Delegate=cpu\nDelegate=off', 'DefaultOOMPolicy=kill', 'kill'),
+    ('Delegate=yes\nOOMPolicy=kill', '', 'kill'),
+])
+def test_the_policy_of_a_service_that_sets_none(machine, unit, manager, policy):
+    """DefaultOOMPolicy= of systemd-system.conf(5), not where Delegate= is on (service_add_extras() of systemd)."""
+    machine.unit('a-b.service', '[Service]\n' + unit + '\n')
+    machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager + '\n')
+    found = [files.policy_at_start(files.find('a-b.service')) for files in (
+        of_version(machine, 242), of_version(machine, 243), UnitFiles(machine))]
+    assert found == [None, policy, policy]
