@@ -13,7 +13,7 @@ from typing import List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import Loader, Source, build_loader
-from ansible_collections.oomkit.linux.plugins.module_utils._container import container, has_other_root
+from ansible_collections.oomkit.linux.plugins.module_utils._container import container, has_other_root, read_or_none
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import NEWEST, find_version
 
@@ -60,10 +60,12 @@ def _unknown(reason: str) -> Loader:
 
 def _find_init(host: Host) -> str:
     """The init that runs, or that an image has; the name of its program where it is none of the known ones."""
-    for folder, init in (('/run/systemd/system', _SYSTEMD), ('/run/openrc', _OPENRC), ('/run/runit', _RUNIT)):
+    for folder, init in (('/run/systemd/system', _SYSTEMD), ('/run/openrc', _OPENRC)):
         if host.exists(folder):
             return init
     name = _running_init(host)
+    if not name and host.exists('/run/runit'):  # which others have too, where it only supervises services
+        return _RUNIT
     if name in ('', 'init', 'systemd'):  # every init can be called init
         return _installed_init(host)
     return _init_of_program(name) or name
@@ -73,7 +75,7 @@ def _running_init(host: Host) -> str:
     """The name of PID 1, empty in a container or a chroot, which PID 1 does not boot."""
     if container(host) is not None or has_other_root(host):
         return ''
-    return (host.read_text('/proc/1/comm') or '').strip()
+    return (read_or_none(host, '/proc/1/comm') or '').strip()
 
 
 def _init_of_program(name: str) -> Optional[str]:
@@ -95,6 +97,8 @@ def _installed_init(host: Host) -> str:
     if name not in ('init', 'sysvinit', 'busybox'):
         return _init_of_program(name) or name
     init = _init_by_inittab(host)
+    if init is None and name == 'busybox' and not host.exists('/etc/inittab') and not host.exists('/etc/init.d/rcS'):
+        return _NONE  # an image that has busybox, and nothing for an init to run
     return name if init is None else init
 
 
@@ -166,24 +170,28 @@ def _find_runit(host: Host) -> Loader:
 
 
 def _by_scripts(host: Host, init: str, paths: List[str]) -> Loader:
-    """The loader that the script of an init is."""
+    """The loader that the scripts of an init are; several must do the same."""
+    if not paths:
+        return _unknown('no script of %s for sysctls is found' % init)
+    loaders = [_by_script(host, path) for path in paths]
+    if any(loader != loaders[0] for loader in loaders):
+        return _unknown('%s runs several scripts for sysctls: %s' % (init, ', '.join(paths)))
+    return loaders[0]
+
+
+def _by_script(host: Host, path: str) -> Loader:
     from ansible_collections.oomkit.linux.plugins.module_utils import _sysctl_script
-    if len(paths) != 1:
-        return _unknown('%s here has %s' % (init, 'no script that is known to run sysctl' if not paths
-                                            else 'several scripts that run sysctl: ' + ', '.join(paths)))
-    path = paths[0]
     program = _find_sysctl(host)
     if program is None:
         return PROCPS._replace(reason='%s runs sysctl, which is not installed (install procps)' % path)
     is_busybox = program.startswith('busybox')
     if not is_busybox and program != 'sysctl':
-        return _unknown('%s runs the sysctl of %s' % (path, program))
+        return _unknown('%s runs sysctl of %s' % (path, program))
     sources = _sysctl_script.parse_script(_read_script(host, path), not is_busybox)
     if sources is None:
-        return _unknown('the script %s is none of the known ones' % path)
+        return _unknown('the script %s is not one of the known ones' % path)
     if is_busybox and _sysctl_script.SYSTEM in sources:
-        return PROCPS._replace(reason='%s runs sysctl --system, which that of busybox does not have (install procps)'
-                                      % path)
+        return PROCPS._replace(reason='%s runs sysctl --system, which busybox lacks (install procps)' % path)
     if sources == [_sysctl_script.SYSTEM]:
         return PROCPS
     return Loader(path, _conf_files.BUSYBOX if is_busybox else _conf_files.PROCPS, tuple(sources), False, '', True)

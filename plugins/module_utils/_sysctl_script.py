@@ -22,12 +22,13 @@ SYSCTL_CONF = '/etc/sysctl.conf'
 # What `sysctl --system` reads.
 SYSTEM = PROCPS.sources[0]
 
-_LONGEST = 65536
+_LONGEST = 32768
 _DIRECT = '/proc/sys'  # in a script that writes to the files themselves
 _COMMENT = re.compile(r'^[ \t]*#.*$', re.MULTILINE)
 # Functions that Linux does not run at boot.
 _NOT_AT_BOOT = re.compile(r'^(?:BSD_\w+|(?:do_)?(?:stop|status|reload|restart)\w*)[ \t]*\(\)\s*\{'
                           r'(?:.*\}[ \t]*$|[ \t]*\n(?:[^}\n].*\n|\n)*\})', re.MULTILINE)
+_DAEMON = re.compile(r'^DAEMON=([\w/]*/sysctl)$', re.MULTILINE)  # Debian's script has the program in a variable
 _REDIRECTION = re.compile(r'[0-9]?>&[0-9]|&?[0-9]?>{1,2}[ \t]*[\w/$.]+')
 _TOKEN = re.compile(r'''\n|;;|;|&&|\|\||[|&()]|(?:[^\s;&|()"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+''')
 _SEPARATORS = ('\n', ';', ';;', '&&', '||', '|', '&', '(', ')')
@@ -66,9 +67,8 @@ def _normalized(text: str) -> str:
     text = re.sub(r'\$\{(\w+)\}', r'$\1', text)
     if _DIRECT not in text:
         text = _REDIRECTION.sub('', text)
-    # Debian's names the program in a variable.
-    return re.sub(r'\$DAEMON\b', 'sysctl', re.sub(r'^DAEMON=[\w/]*/sysctl$', '', text, flags=re.MULTILINE)) \
-        if re.search(r'^DAEMON=[\w/]*/sysctl$', text, re.MULTILINE) else text
+    program = _DAEMON.search(text)
+    return text if program is None else re.sub(r'\$DAEMON\b', program.group(1), _DAEMON.sub('', text))
 
 
 def _commands(text: str) -> Iterator[_Command]:

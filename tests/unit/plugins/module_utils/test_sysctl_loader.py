@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which program applies sysctl.d at boot, and which value comes out: machines on disk with the inits of distributions.
 
-The scripts have the form of those of Alpine, OpenRC, Void, Debian and Artix. What the loops and busybox do with the
-files was tried out with busybox 1.35 in a chroot whose /proc/sys is a plain folder.
+The scripts have the form of those of Alpine, OpenRC, Void, Debian, Artix and Slackware.
 """
+
+import time
 
 import pytest
 from machine import Machine, run
@@ -21,183 +22,104 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
-ALPINE = """#!/sbin/openrc-run
-# Applies files with sysctl.
-start()
-{
-	local quiet retval=0 status
-	ebegin "Configuring kernel parameters"
-	yesno $rc_verbose || quiet=-q
-	for f in /lib/sysctl.d/*.conf \\
-		/usr/lib/sysctl.d/*.conf; do
-		if  [ -f /etc/sysctl.d/"${f##*/}" ]; then
-			veinfo "Ignoring $f due to /etc/sysctl.d/${f##*/}"
-			continue
-		fi
-		if [ -f /run/sysctl.d/"${f##*/}" ]; then
-			veinfo "Ignoring $f due to /run/sysctl.d/${f##*/}"
-			continue
-		fi
-		if [ -f "$f" ]; then
-			vebegin "applying $f"
-			sysctl $quiet -p "$f"
-			status=$?
-			if [ $status -gt 0 ]; then
-				vewarn "Unable to configure kernel parameters from $f"
-			fi
-		fi
-	done
-	for f in /etc/sysctl.d/*.conf; do
-		if [ -f /run/sysctl.d/"${f##*/}" ]; then
-			continue
-		fi
-		if [ -f "$f" ]; then
-			sysctl $quiet -p "$f"
-		fi
-	done
-	if [ -f /etc/sysctl.conf ]; then
-		sysctl $quiet -p /etc/sysctl.conf
-	fi
-	for f in /run/sysctl.d/*.conf; do
-		if [ -f "$f" ]; then
-			sysctl $quiet -p "$f"
-		fi
-	done
-	eend $retval
-}
-"""
-OLD_ALPINE = """#!/sbin/openrc-run
-Linux_sysctl()
-{
-	local quiet retval=0
-	yesno $rc_verbose || quiet=-q
-	set --
-	for i in /run/sysctl.d/*.conf \\
-			/etc/sysctl.d/*.conf \\
-			/usr/local/lib/sysctl.d/*.conf \\
-			/usr/lib/sysctl.d/*.conf \\
-			/lib/sysctl.d/*.conf \\
-			/etc/sysctl.conf; do
-		if [ -e "$i" ]; then
-			vebegin "applying $conf"
-			sysctl ${quiet} -p "$i"
-			retval=$(( $retval + $? ))
-		fi
-	done
-	return $retval
-}
-"""
-OPENRC = """#!/usr/bin/openrc-run
-BSD_sysctl()
+
+def loop(patterns, *body):
+    """A loop of sh over files."""
+    return 'for x in %s; do\n\t%s\ndone\n' % (' \\\n\t'.join(patterns), '\n\t'.join(body))
+
+
+def skip(folder):
+    """Leave a file out that the folder has one of the same name of."""
+    return 'if  [ -f %s/"${x##*/}" ]; then\n\tveinfo "sysctl: not $x"\n\tcontinue\nfi\n' % folder
+
+
+def apply(test, options='$quiet'):
+    return 'if [ %s "$x" ]; then\n\tvebegin "sysctl: $x"\n\tsysctl %s -p "$x"\n\tresult=$?\nfi' % (test, options)
+
+
+OPENRC_HEAD = '#!/sbin/openrc-run\n# Applies files with sysctl.\ndepend() {\n\tbefore logger\n}\n'
+ALPINE = (
+    OPENRC_HEAD
+    + 'start()\n{\nebegin "Setting sysctls"\nyesno $rc_verbose || quiet=-q\n'
+    + loop(
+        ['/lib/sysctl.d/*.conf', '/usr/lib/sysctl.d/*.conf'], skip('/etc/sysctl.d'), skip('/run/sysctl.d'), apply('-f')
+    )
+    + loop(['/etc/sysctl.d/*.conf'], skip('/run/sysctl.d'), apply('-f'))
+    + 'if [ -f /etc/sysctl.conf ]; then\n\tsysctl $quiet -p /etc/sysctl.conf\nfi\n'
+    + loop(['/run/sysctl.d/*.conf'], apply('-f'))
+    + 'eend $result\n}\n'
+)
+OLD_FOLDERS = ['/run/sysctl.d/*.conf', '/etc/sysctl.d/*.conf', '/usr/local/lib/sysctl.d/*.conf',
+               '/usr/lib/sysctl.d/*.conf']
+OLD_ALPINE = (
+    OPENRC_HEAD
+    + 'Linux_sysctl()\n{\nset --\n'
+    + loop([*OLD_FOLDERS, '/lib/sysctl.d/*.conf', '/etc/sysctl.conf'], apply('-e', '${quiet}'))
+    + 'return $result\n}\n'
+)
+OPENRC = OPENRC_HEAD + """BSD_sysctl()
 {
 	[ -e /etc/sysctl.conf ] || return 0
-	for conf in /etc/sysctl.conf /etc/sysctl.d/*.conf; do
-		while read var comments; do
-			sysctl -w "$var" >/dev/null || retval=1
-		done < "$conf"
+	for x in /etc/sysctl.conf /etc/sysctl.d/*.conf; do
+		while read line; do
+			sysctl -w "$line"
+		done < "$x"
 	done
-	return $retval
-}
-
-Linux_sysctl()
-{
-	local quiet
-	yesno $rc_verbose || quiet=-q
-
-	sysctl ${quiet} --system
 }
 
 start()
 {
-	ebegin "Configuring kernel parameters"
 	case "$RC_UNAME" in
-	*BSD|GNU) BSD_sysctl; rc=$? ;;
-	Linux) Linux_sysctl; rc=$? ;;
+	*BSD) BSD_sysctl ;;
+	Linux) sysctl ${quiet} --system ;;
 	esac
-	eend $rc "Unable to configure some kernel parameters"
+}
+
+stop()
+{
+	sysctl -p /etc/other.conf
 }
 """
-VOID = """# vim: set ts=4 sw=4 et:
-
-if [ -x /sbin/sysctl -o -x /bin/sysctl ]; then
-    msg "Loading sysctl(8) settings..."
-    mkdir -p /run/vsysctl.d
-    for i in /run/sysctl.d/*.conf \\
-        /etc/sysctl.d/*.conf \\
-        /usr/local/lib/sysctl.d/*.conf \\
-        /usr/lib/sysctl.d/*.conf; do
-
-        if [ -e "$i" ] && [ ! -e "/run/vsysctl.d/${i##*/}" ]; then
-            ln -s "$i" "/run/vsysctl.d/${i##*/}"
-        fi
-    done
-    for i in /run/vsysctl.d/*.conf; do
-        sysctl -p "$i"
-    done
-    rm -rf -- /run/vsysctl.d
-    sysctl -p /etc/sysctl.conf
-fi
-"""
-OLD_VOID = """if [ -x /sbin/sysctl -o -x /bin/sysctl ]; then
-    msg "Loading sysctl(8) settings..."
-    for i in /run/sysctl.d/*.conf \\
-        /etc/sysctl.d/*.conf \\
-        /usr/local/lib/sysctl.d/*.conf \\
-        /usr/lib/sysctl.d/*.conf \\
-        /etc/sysctl.conf; do
-
-        if [ -e "$i" ]; then
-            printf '* Applying %s ...\\n' "$i"
-            sysctl -p "$i"
-        fi
-    done
-fi
-"""
-VOID_WITH_PROBE = """if [ -x /sbin/sysctl -o -x /bin/sysctl ]; then
-    if sysctl -V >/dev/null 2>&1; then
-        sysctl --system
-    else
-        for i in /run/sysctl.d/*.conf /etc/sysctl.d/*.conf /etc/sysctl.conf; do
-            if [ -e "$i" ]; then
-                sysctl -p "$i"
-            fi
-        done
-    fi
-fi
-"""
+IF_INSTALLED = 'if [ -x /sbin/sysctl -o -x /bin/sysctl ]; then\nmsg "sysctl(8)..."\n%sfi\n'
+LINKS = '/run/links.sysctl.d'
+VOID = IF_INSTALLED % (
+    'mkdir -p %s\n' % LINKS
+    + loop(
+        OLD_FOLDERS,
+        'if [ -e "$x" ] && [ ! -e "%s/${x##*/}" ]; then' % LINKS,
+        '\tln -s "$x" "%s/${x##*/}"' % LINKS,
+        'fi',
+    )
+    + loop([LINKS + '/*.conf'], 'sysctl -p "$x"')
+    + 'rm -rf -- %s\nsysctl -p /etc/sysctl.conf\n' % LINKS
+)
+OLD_VOID = IF_INSTALLED % loop([*OLD_FOLDERS, '/etc/sysctl.conf'], apply('-e', ''))
+VOID_WITH_PROBE = IF_INSTALLED % (
+    'if sysctl -V >/dev/null 2>&1; then\n\tsysctl --system\nelse\n'
+    + loop([*OLD_FOLDERS, '/etc/sysctl.conf'], apply('-e', ''))
+    + 'fi\n'
+)
 DEBIAN = """#! /bin/sh
-# Description:  Loads kernel parameters that are specified in /etc/sysctl.conf
-DESC="Setting kernel variables"
+DESC="Setting kernel values"
 DAEMON=/sbin/sysctl
-PIDFILE=none
 QUIET_SYSCTL="-q"
-
 do_start_cmd() {
-	STATUS=0
 	$DAEMON $QUIET_SYSCTL --system || STATUS=$?
-	return $STATUS
 }
-do_stop() { return 0; }
+do_reload() { call do_start_cmd; }
 """
 ARTIX_RUNIT = """#!/bin/bash
-! ck_verbose && QUIET="-q"
-
 case "$1" in
     start)
-        stat_busy "Loading sysctl settings"
+        stat_busy "Setting sysctls with sysctl"
         sysctl "$QUIET" --system || stat_die sysctl
         add_daemon sysctl
-        stat_done sysctl
-        ;;
-    *)
-        echo "usage: $0 {start}"
-        exit 1
         ;;
 esac
 """
 SLACKWARE = """#!/bin/sh
 if [ -x /sbin/sysctl -a -r /etc/sysctl.conf ]; then
-  echo "Configuring kernel parameters:  /sbin/sysctl -e --system"
+  echo "sysctl --system"
   /sbin/sysctl -e --system
 elif [ -x /sbin/sysctl  ]; then
   /sbin/sysctl -e --system 2> /dev/null
@@ -376,7 +298,7 @@ def test_busybox_writes_what_is_there_already(alpine):
 
 def test_openrc_upstream_runs_sysctl_system(alpine):
     alpine.put('/etc/init.d/sysctl', OPENRC)
-    assert 'sysctl --system, which that of busybox does not have' in _sysctl_loader.find_loader(alpine).reason
+    assert 'sysctl --system, which busybox lacks' in _sysctl_loader.find_loader(alpine).reason
     (alpine.base / 'sbin/sysctl').unlink()
     alpine.put('/usr/bin/sysctl', '')
     alpine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory = 1\n')
@@ -422,6 +344,41 @@ def test_an_image_with_openrc(tmp_path):
     assert 'rc-update add sysctl boot' in _sysctl_loader.find_loader(machine).reason
     link(machine, '/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
     assert boot(machine).values[MEMORY] == 1
+
+
+@pytest.mark.parametrize('comm, is_runit', [('init', False), (None, True), ('runit', True)])
+def test_runit_that_only_supervises_services_is_no_init(void, comm, is_runit):
+    """As Debian's package runit-run has it; in a container nothing but its folder tells of it."""
+    (void.base / 'proc/1/comm').unlink()
+    if comm:
+        void.put('/proc/1/comm', comm + '\n')
+    (void.base / 'sbin/init').unlink()
+    void.put('/sbin/init', '')
+    void.put('/etc/inittab', 'si::sysinit:/etc/init.d/rcS\n')
+    void.put('/etc/init.d/procps', DEBIAN)
+    link(void, '/etc/rcS.d/S12procps', '../init.d/procps')
+    assert _sysctl_loader.find_loader(void).name == (
+        '/etc/runit/core-services/08-sysctl.sh' if is_runit else 'procps')
+
+
+def test_two_services_that_do_the_same_are_as_good_as_one(alpine):
+    (alpine.base / 'sbin/sysctl').unlink()
+    alpine.put('/sbin/sysctl', '')
+    alpine.put('/etc/init.d/sysctl', OPENRC)
+    alpine.put('/etc/init.d/procps', DEBIAN)
+    link(alpine, '/etc/runlevels/sysinit/procps', '/etc/init.d/procps')
+    assert _sysctl_loader.find_loader(alpine) == _sysctl_loader.PROCPS
+    alpine.put('/etc/init.d/procps', 'sysctl -p /etc/sysctl.conf\n')
+    loader = _sysctl_loader.find_loader(alpine)
+    assert not loader.is_known and '/etc/init.d/sysctl, /etc/init.d/procps' in loader.reason
+
+
+def test_an_image_of_busybox_alone_has_no_init(tmp_path):
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
+    link(machine, '/sbin/init', '/bin/busybox')
+    assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS
+    machine.put('/etc/init.d/rcS', '#!/bin/sh\nmount -a\n')
+    assert not _sysctl_loader.find_loader(machine).is_known
 
 
 def test_slackware(tmp_path):
@@ -525,8 +482,8 @@ def script(machine, text):
 
 @pytest.mark.parametrize('change', [
     lambda machine: (machine.base / 'etc/runit/core-services/08-sysctl.sh').unlink(),
-    lambda machine: machine.put('/etc/runit/core-services/09-sysctl.sh', VOID),
-    lambda machine: script(machine, VOID.replace('sysctl -p "$i"', 'apply "$i"')),
+    lambda machine: machine.put('/etc/runit/core-services/09-sysctl.sh', OLD_VOID),
+    lambda machine: script(machine, VOID.replace('sysctl -p "$x"', 'apply "$x"')),
     lambda machine: script(machine, 'find / -name x | xargs sysctl -p\n'),
     lambda machine: script(machine, 'sh -c "sysctl --system"\n'),
     lambda machine: script(machine, '[ "$X" = 1 ] && sysctl --system\n'),
@@ -538,7 +495,7 @@ def script(machine, text):
     lambda machine: script(machine, 'eval "sysctl --system"\n'),
     lambda machine: script(machine, 'exec "/sbin/sysctl" --system\n'),
     lambda machine: script(machine, 'sysctl --system\necho 1 > /proc/sys/vm/panic_on_oom\n'),
-    lambda machine: script(machine, VOID.replace('-p "$i"', '-p "$i" || exit 1')),
+    lambda machine: script(machine, VOID.replace('-p "$x"', '-p "$x" || exit 1')),
     lambda machine: script(machine, 'set -e\n' + VOID),
     lambda machine: script(machine, 'x=$(sysctl -p /a)\n'),
     lambda machine: script(machine, 'x=`sysctl -p /a`\n'),
@@ -554,6 +511,16 @@ def test_another_script_is_unknown(void, change):
     change(void)
     loader = _sysctl_loader.find_loader(void)
     assert not loader.is_known and loader.reason
+
+
+@pytest.mark.parametrize('text', [
+    'stop() {\n' * 3500, '"\\' * 16000, '"x' * 16000, '$(basename "' * 2700, 'if [ ' * 6000, '# \\\n' * 8000,
+    'for i in /etc/sysctl.d/*.conf; do\n' * 900, '\t' * 32000, '>' * 32000, 'DAEMON=/sbin/sysctl\n' * 1600])
+def test_a_hostile_script_takes_little_time(void, text):
+    script(void, text + 'sysctl --system')
+    began_s = time.process_time()
+    _sysctl_loader.find_loader(void)
+    assert time.process_time() - began_s < 2
 
 
 @pytest.mark.parametrize('name', ['s6-svscan', 'dinit', 'shepherd', 'finit'])
