@@ -49,7 +49,8 @@ options:
   conflicts:
     description:
       - What to do when a line of another file would win at boot. The boot is simulated write by write as
-        systemd-sysctl (or procps, on other inits) does it.
+        systemd-sysctl, or the script of another init, does it. Where that script is not known, a warning says so,
+        and no conflict is looked for.
       - V(fail) changes nothing and names file and line.
       - V(warn) goes on and warns.
       - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and

@@ -27,6 +27,8 @@ Outcome = NamedTuple('Outcome', [
     ('by_tuned', Set[str]),                      # whose causes TuneD applies when it starts, after the loader
 ])
 
+_Write = Tuple[str, Optional[str], Cause]
+
 _PATHS = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
 
 
@@ -50,20 +52,37 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
     """Replay the boot with the files as they are, or as the overlay would make them.
 
     Where it is not ``here``, but another machine gets these files, the kernel has another command line, and nobody
-    knows which.
+    knows which. Of a loader that is not known nothing is predicted: all values are None.
     """
-    settings = _sysctld.read_settings(host, loader, overlay)
-    writes = [(_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
-              for entry in _sysctld.writes(loader, settings, sorted(_PATHS))]
     outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS), set())
+    if not loader.is_known:
+        return outcome._replace(values=dict.fromkeys(_knobs.ALL_KEYS))
+    writes = [] if loader.reason else [
+        (_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
+        for entry in _sysctld.read_writes(host, loader, sorted(_PATHS), overlay)]
     cmdline = (host.read_text(CMDLINE) if here else None) or ''
     early = [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)]
     skips_negative = _kernel_version(host) < (6, 0)
     replay(outcome, early, False, skips_negative)
+    if loader.dialect == _conf_files.BUSYBOX:
+        writes = _without_ended(outcome, writes, skips_negative)
     replay(outcome, writes, loader.skips_equal, skips_negative)
-    if _boot_services.starts_at_boot(host, 'tuned', loader.name == _sysctld.SYSTEMD.name, ('tuned-ppd',)):
+    if _boot_services.starts_at_boot(host, 'tuned', loader.dialect == _conf_files.SYSTEMD, ('tuned-ppd',)):
         _replay_tuned(host, outcome, overlay, here, skips_negative)
     return outcome
+
+
+def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool) -> List[_Write]:
+    """Without what follows a refused write in its file: busybox ends there (xwrite() of libbb/xfuncs_printf.c)."""
+    values, ended, kept = dict(outcome.values), set(), []
+    for write in writes:
+        key, text, cause = write
+        if cause.path in ended:
+            continue
+        kept.append(write)
+        if text is not None and not _knobs.write(values, key, text, skips_negative):
+            ended.add(cause.path)
+    return kept
 
 
 def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Overlay], here: bool,
@@ -95,7 +114,7 @@ def _kernel_version(host: Host) -> Tuple[int, ...]:
     return tuple(int(number) for number in match.groups()) if match else (99,)
 
 
-def replay(outcome: Outcome, writes: Sequence[Tuple[str, Optional[str], Cause]], skips_equal: bool = False,
+def replay(outcome: Outcome, writes: Sequence[_Write], skips_equal: bool = False,
            skips_negative: bool = False) -> None:
     """Do the writes to the outcome, noting which one caused what; text None is a write that does not take place."""
     values, causes, _by_tuned = outcome

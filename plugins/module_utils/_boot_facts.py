@@ -6,8 +6,10 @@
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _originals, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _knobs, _originals, _sysctl_loader
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path
+
+UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
 
 
 def runtime_values(host: Host, keys: Tuple[str, ...] = _knobs.ALL_KEYS) -> _knobs.State:
@@ -26,18 +28,20 @@ def runtime_value(host: Host, key: str) -> Optional[int]:
     return _knobs.parse_value(host.read_text(sysctl_path(key)))
 
 
-def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], str]:
-    """(by key: value, file, line; list of key, runtime, boot, file where they differ; why no file counts at boot).
+def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]],
+                                                             _conf_files.Loader]:
+    """(by key: value, file, line; list of key, runtime, boot, file where they differ; the program that sets them).
 
-    A value of None is one that the kernel computes at boot from the memory free then; it is no drift. A key that the
+    A value of None is one that the kernel computes at boot from the memory free then, or any one where the program is
+    not known; it is no drift. A key that the
     kernel does not show now is in neither. Raises OSError for a file that cannot be read.
     """
-    loader = _sysctld.loader_of(host)
+    loader = _sysctl_loader.find_loader(host)
     outcome = _boot.simulate(host, loader, _originals.boot_defaults(_originals.load(host)))
     boot = dict((key, _boot_fact(outcome, key)) for key in _knobs.ALL_KEYS if runtime[key] is not None)
     drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
              for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
-    return boot, drift, loader.reason
+    return boot, drift, loader
 
 
 def _boot_fact(outcome: _boot.Outcome, key: str) -> Dict[str, Any]:

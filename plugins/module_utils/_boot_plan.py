@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
+    _boot_facts,
     _conf_files,
     _knobs,
     _originals,
@@ -16,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _sysctld,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
 
@@ -31,7 +33,7 @@ BootPlan = NamedTuple('BootPlan', [
 # Never ends in an endless exchange: each round takes at least one line out of the files.
 _MAX_ROUNDS = 1000
 # What TuneD reads below /etc, if that is not what the boot's loader reads.
-_TUNED_READS = _conf_files.Loader('tuned', ('/etc/sysctl.d',), '/etc/sysctl.conf', False, False, '')
+_TUNED_READS = _conf_files.build_loader('tuned', _conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
 
 class _Draft(object):
@@ -81,10 +83,17 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
         return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record)
     record = _draft_present(draft, target)
     _check_is_read(draft)
+    if not draft.loader.is_known:
+        warnings = [_UNKNOWN % (_boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
+        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
     return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record)
+
+
+_UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
+            'sysctls after a reboot')
 
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
@@ -171,19 +180,18 @@ _LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after 
 def _check_is_read(draft: _Draft) -> None:
     """Refuse a place from which the boot would not take our lines."""
     path, loader = draft.request.sysctl_file, draft.loader
-    if loader.reason:
-        raise Refusal('sysctl_file %s would not be read at boot: %s. Undo that, or use persistent: false.'
-                      % (path, loader.reason))
+    if loader.is_known and loader.reason:
+        raise Refusal('sysctl_file %s would not be read at boot: %s. Change that, or use persistent: false.'
+                      % (path, harmless(loader.reason)))
     if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
         raise Refusal('sysctl_file %s leads to %s, which does not outlive a boot or is a mask. Use a file such as '
                       '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
     read = _conf_files.list_files(draft.host, loader, draft.overlay)
-    if draft.ours in [draft.host.real(name) for name in read]:
+    if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:
         return
     masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
     why = ('%s masks it' % masks[0] if masks
-           else 'it reads *.conf in %s%s' % (', '.join(loader.folders),
-                                             ' and then ' + loader.last_file if loader.last_file else ''))
+           else 'it reads ' + _conf_files.describe_sources(loader.sources))
     raise Refusal('sysctl_file %s is not read by %s, which sets the sysctls of this machine at boot: %s. Use a file '
                   'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
 
@@ -237,14 +245,24 @@ def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
     path = conflict['file']
     if path is None or not _is_below_etc(draft, path):
         raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
-                      'later than it, such as /etc/sysctl.d/zz-oomkit.conf.' % _conflict_text(draft, conflict))
-    if conflict['key'] in draft.by_tuned and path != _TUNED_READS.last_file and not _is_in_sysctl_d(path):
+                      'later than it, such as %s.' % (_conflict_text(draft, conflict), _late_file(draft.loader)))
+    if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
         raise Refusal('conflicts: take_over changes files of sysctl.d only, but %s. Change the profile, or use '
                       'conflicts: warn.' % _conflict_text(draft, conflict))
     draft.put(path, _sysctl_file.comment_out(draft.text(path) or '', conflict['line']))
     real = draft.host.real(path)
     if real != draft.ours and real not in draft.taken_over:
         draft.taken_over.append(real)
+
+
+def _late_file(loader: _conf_files.Loader) -> str:
+    """A file below /etc that the loader reads as late as any."""
+    for source in reversed(loader.sources):
+        if '/etc/sysctl.d' in source.folders:
+            break
+        if source.last_file == '/etc/sysctl.conf':
+            return source.last_file
+    return '/etc/sysctl.d/zz-oomkit.conf'
 
 
 def _is_in_sysctl_d(path: str) -> bool:

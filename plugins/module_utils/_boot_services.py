@@ -11,7 +11,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system',
                  '/usr/lib/systemd/system', '/lib/systemd/system')
 _RUNLEVELS = '/etc/runlevels'  # of OpenRC
-_NOT_AT_BOOT = ('shutdown', 'single', 'nonetwork')
+_NOT_AT_BOOT = ('shutdown', 'single', 'nonetwork', 'off')  # the last one is Debian's
 _RC_FOLDERS = ('/etc/rcS.d', '/etc/rc2.d', '/etc/rc3.d', '/etc/rc5.d')  # of System V init
 
 
@@ -20,9 +20,17 @@ def starts_at_boot(host: Host, name: str, with_systemd: bool, started_by: Tuple[
     if with_systemd:
         return _has_unit(host, name) and any(_is_wanted(host, one) for one in (name,) + started_by
                                              if _has_unit(host, one))
+    return is_in_runlevel(host, name) or has_rc_link(host, name)
+
+
+def is_in_runlevel(host: Host, name: str) -> bool:
+    """Whether a runlevel of OpenRC has the service."""
     levels = [level for level in host.folders(_RUNLEVELS) if level not in _NOT_AT_BOOT]
-    if any(host.exists('%s/%s/%s' % (_RUNLEVELS, level, name)) for level in levels):
-        return True
+    return any(host.exists('%s/%s/%s' % (_RUNLEVELS, level, name)) for level in levels)
+
+
+def has_rc_link(host: Host, name: str) -> bool:
+    """Whether sysvinit starts the script."""
     return any(link[:1] == 'S' and link.lstrip('S0123456789') == name for folder in _RC_FOLDERS
                for link in host.names(folder))
 

@@ -2,40 +2,83 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Folders of configuration files and their drop-ins as systemd and procps read them: which files, in which order.
+"""Folders of configuration files and their drop-ins: which files a program reads, and in which order.
 
 Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. What a line of such a file says is not known here.
 """
 
+import errno
 import re
 import stat
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 
+# How a program reads the lines of a file.
+SYSTEMD, PROCPS, BUSYBOX = 'systemd', 'procps', 'busybox'
+# Which entries of a folder take part: all names, what exists (test -e), regular files (test -f). Links are followed.
+NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
+
+Source = NamedTuple('Source', [
+    ('folders', Tuple[str, ...]),   # by precedence: of two files of one name the earlier folder's counts
+    ('last_file', str),             # read after the files of the folders; empty: none
+    ('shadows', Tuple[str, ...]),   # other folders: a file of theirs keeps one of the same name out
+    ('entries', str),               # NAMES, EXISTING or REGULAR
+    ('is_per_file', bool),          # the program runs once for each file, and not once for all
+])
+
 Loader = NamedTuple('Loader', [
     ('name', str),
-    ('folders', Tuple[str, ...]),   # by precedence: of two files of one name the earlier folder's counts
-    ('last_file', str),             # read after all others; empty: none
-    ('replaces', bool),             # one entry per key: a later equal value keeps the earlier place, another moves it
+    ('dialect', str),               # SYSTEMD, PROCPS or BUSYBOX
+    ('sources', Tuple[Source, ...]),  # in reading order
     ('skips_equal', bool),          # does not write what the key already holds
-    ('reason', str),                # why nothing is read at boot; empty: files are read
+    ('reason', str),                # why nothing is read at boot, or why that is unknown; empty: files are read
+    ('is_known', bool),             # False: another program may read other files, or these in another order
 ])
 
 # Contents that differ from the disk's, by real path; None: removed.
 Overlay = Dict[str, Optional[bytes]]
 
 
+def build_loader(name: str, dialect: str, folders: Tuple[str, ...], last_file: str = '') -> Loader:
+    """A program that reads all files at once: those of the folders by name, then the last one."""
+    return Loader(name, dialect, (Source(folders, last_file, (), NAMES, False),), False, '', True)
+
+
+def describe_sources(sources: Tuple[Source, ...]) -> str:
+    """What the sources are, in reading order, for messages."""
+    parts = []  # type: List[str]
+    for source in sources:
+        if source.folders:
+            parts.append('*.conf in ' + ', '.join(source.folders))
+        if source.last_file:
+            parts.append(source.last_file)
+    return ' and then '.join(parts)
+
+
 def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[str]:
     """The files in the order in which the loader reads them, masked ones left out."""
+    return [path for files in list_runs(host, loader, overlay) for path in files]
+
+
+def list_runs(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[List[str]]:
+    """The files of each run of the program, masked ones left out."""
+    runs: List[List[str]] = []
+    for source in loader.sources:
+        files = _list_source(host, loader.dialect, source, overlay or {})
+        runs.extend([[path] for path in files] if source.is_per_file else [files])
+    return runs
+
+
+def _list_source(host: Host, dialect: str, source: Source, overlay: Overlay) -> List[str]:
     found: Dict[str, str] = {}
-    for folder in loader.folders:
-        for name in _names(host, folder, overlay or {}):
-            if name not in found and _counts(loader, name):
+    for folder in source.folders:
+        for name in _names(host, folder, overlay):
+            if name not in found and _counts(dialect, source, name) and _is_read(host, source, folder, name, overlay):
                 found[name] = folder + '/' + name
     files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
-    if loader.last_file:
-        files.append(loader.last_file)
+    if source.last_file:
+        files.append(source.last_file)
     # Folders and links that lead in circles only take their names away from files of weaker folders.
     return [path for path in files if host.opens(path)]
 
@@ -52,9 +95,33 @@ def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
     return sorted(names)
 
 
-def _counts(loader: Loader, name: str) -> bool:
+def _counts(dialect: str, source: Source, name: str) -> bool:
     """Whether a directory entry takes part at all, be it only as a mask for its name."""
-    return name.endswith('.conf') and not (loader.replaces and name.startswith('.'))
+    # Neither systemd nor the * of a shell takes a name with a leading dot.
+    has_hidden = dialect == PROCPS and source.entries == NAMES
+    return name.endswith('.conf') and (has_hidden or not name.startswith('.'))
+
+
+def _is_read(host: Host, source: Source, folder: str, name: str, overlay: Overlay) -> bool:
+    """Whether the file passes the tests of the source."""
+    return _passes(host, source.entries, folder + '/' + name, overlay) and not any(
+        _passes(host, source.entries, other + '/' + name, overlay) for other in source.shadows)
+
+
+def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
+    """Whether test(1) says yes to the path."""
+    if entries == NAMES:
+        return True
+    try:
+        real = host.real(path)
+        if real in overlay:
+            return overlay[real] is not None
+        info = host.stat(path)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return False
+        raise
+    return info is not None and (entries == EXISTING or stat.S_ISREG(info.st_mode))
 
 
 def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:

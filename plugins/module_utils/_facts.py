@@ -284,12 +284,15 @@ def _pressure(look: _Look) -> Dict[str, Any]:
 
 
 def _boot(look: _Look) -> Dict[str, Any]:
-    boot, _drift, masked = look.boot('boot')
+    boot, _drift, loader = look.boot('boot')
     doubt = _originals.doubt(look.host)
     if doubt is not None:
         look.warn('boot', '%s, so what it says of values from before the first change does not count' % doubt)
-    if masked:
-        look.warn('boot', '%s, so no file below sysctl.d counts at boot' % masked)
+    if not loader.is_known:
+        look.warn('boot', _boot_facts.UNKNOWN_LOADER % harmless(loader.reason) + ', so that no value after a reboot is '
+                  'predicted')
+    elif loader.reason:
+        look.warn('boot', '%s, so no file below sysctl.d counts at boot' % harmless(loader.reason))
     return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
 
 

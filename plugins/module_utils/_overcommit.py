@@ -127,7 +127,7 @@ class OvercommitPolicy(Policy):
         if plan.request.persistent:
             # A reserve that the kernel computes at boot is taken to be what it computed this time.
             known = plan.runtime_before
-            sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_after, known)))
+            sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_to_guard(), known)))
         for when, before, after in sides:
             _guard_side(plan, self.wish.min_headroom, when, before, after)
 

@@ -81,7 +81,7 @@ class PanicPolicy(Policy):
         if plan.request.runtime:
             self._guard_side(plan, 'at run time', plan.runtime_after)
         if plan.request.persistent:
-            self._guard_side(plan, 'after the next boot', plan.boot_after)
+            self._guard_side(plan, 'after the next boot', plan.boot_to_guard())
         self._warn(plan)
 
     def _guard_side(self, plan: Plan, when: str, after: _knobs.State) -> None:
@@ -97,7 +97,7 @@ class PanicPolicy(Policy):
 
     def _warn(self, plan: Plan) -> None:
         afters = ([plan.runtime_after] if plan.request.runtime else []) + (
-            [plan.boot_after] if plan.request.persistent else [])
+            [plan.boot_to_guard()] if plan.request.persistent else [])
         policies = [after[PANIC_ON_OOM] for after in afters]
         if not plan.request.absent and POLICIES['panic_always'] in policies:
             plan.warnings.append('panic_always: a single container or service that reaches its own memory limit panics '

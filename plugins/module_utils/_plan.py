@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _originals,
     _revert,
     _sysctl_file,
-    _sysctld,
+    _sysctl_loader,
     _trust,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._boot_plan import BootPlan, plan_boot
@@ -58,7 +58,7 @@ class Situation(object):
         """
         self.host = host
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
-        self.loader = _sysctld.loader_of(host)
+        self.loader = _sysctl_loader.find_loader(host)
         self.memory = read_memory(host)
         # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
         self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
@@ -130,6 +130,7 @@ class Plan(object):
         self.boot = situation.boot(request)
         self.boot_before = dict((key, self.boot.values.get(key)) for key in policy.keys)
         self.boot_after = dict(self.boot_before)
+        self.boot_asked = {}  # type: Dict[str, int]
         self.writes = []  # type: List[Write]
 
     @property
@@ -146,6 +147,10 @@ class Plan(object):
     def record_changes(self) -> bool:
         """Whether the values to go back to are recorded, or no longer needed."""
         return self.record_after != self.situation.record
+
+    def boot_to_guard(self) -> _knobs.State:
+        """The values after the boot; those that were asked for where the boot is not predicted."""
+        return self.boot_after if self.situation.loader.is_known else dict(self.boot_after, **self.boot_asked)
 
     def changed_keys(self) -> List[str]:
         """The sysctls whose value or line the plan changes, at run time or for the boot."""
@@ -189,6 +194,7 @@ def _plan_present(plan: Plan) -> Dict[str, int]:
     if request.persistent:
         target = plan.policy.boot_target(situation, request)
         asked.update(target)
+        plan.boot_asked = target
         boot_plan = plan_boot(situation, request, plan.policy.keys, target)
         _take_boot_plan(plan, boot_plan)
         files = boot_plan.record

@@ -90,16 +90,16 @@ def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers
     """The values to go back to, and a warning where they are the documented ones because nobody knows better."""
     values = [look.values.get(key) for key in setting]
     first = values[0]
-    if first is not None and not first.from_boot:
-        return tuple(value.original or 0 if value else 0 for value in values), []
-    outcome = boot_plan.outcome
+    outcome, is_predicted = boot_plan.outcome, look.situation.loader.is_known
     key, original = setting[0], first.original if first else None
-    if _knobs.KNOBS[key].constant or outcome.causes[key] is not None:
+    if first is not None and (not first.from_boot or original is not None and not is_predicted):
+        return tuple(value.original or 0 if value else 0 for value in values), []
+    if is_predicted and (_knobs.KNOBS[key].constant or outcome.causes[key] is not None):
         return tuple(outcome.values[name] or 0 for name in setting), []
     if original is not None:
         return (original,), []
-    default = look.documented_default(key)
-    return (default,), [_DEFAULT % (key, _originals.FILE, default)]
+    defaults = tuple(look.documented_default(name) for name in setting)
+    return defaults, [_DEFAULT % (key, _originals.FILE, defaults[0])]
 
 
 _DEFAULT = ('%s: its value before the first change is not recorded in %s, so the documented default %d is taken; the '
@@ -136,7 +136,8 @@ class _Look(object):
         if found in self._lines(setting):  # our line did that: what was before is unknown
             return dict((key, _originals.Value(None, True, None, None)) for key in setting)
         boot = self.plan.boot.values
-        from_boot = all(boot.get(key) in (None, number) for key, number in zip(setting, found))
+        from_boot = self.situation.loader.is_known and all(
+            boot.get(key) in (None, number) for key, number in zip(setting, found))
         return dict((key, _originals.Value(number, from_boot, None, None)) for key, number in zip(setting, found))
 
     def is_ours(self, setting: Setting) -> bool:

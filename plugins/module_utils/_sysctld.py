@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sysctl.d as the boot's loader reads it: which loader that is, what each line says, and what gets written.
+"""sysctl.d as the boot's loader reads it: what each line says, and what gets written.
 
-Two loaders are known: systemd-sysctl (systemd src/sysctl/sysctl.c, sysctl.d(5)) and procps's
-``sysctl --system`` (src/sysctl.c, sysctl(8)), which the other inits run. Nothing here knows our own keys.
+Three dialects are known: systemd-sysctl's (systemd src/sysctl/sysctl.c, sysctl.d(5)), procps's (src/sysctl.c,
+sysctl(8)) and busybox's (procps/sysctl.c). L(_sysctl_loader) tells which program reads which files. Nothing here knows
+our own keys.
 """
 
 import fnmatch
@@ -14,14 +15,16 @@ from collections import OrderedDict
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import (
+    BUSYBOX,
+    PROCPS,
+    SYSTEMD,
     Loader,
     Overlay,
-    list_files,
+    list_runs,
     read_file,
     split_lines,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import NEWEST, find_version
 
 # Split of one line of the file; a setting without value excludes its key from globs.
 Setting = NamedTuple('Setting', [
@@ -32,51 +35,12 @@ Setting = NamedTuple('Setting', [
     ('plain', bool),                # spelled without doubled or leading separators
 ])
 
-_FOLDERS = ('/etc/sysctl.d', '/run/sysctl.d', '/usr/local/lib/sysctl.d', '/usr/lib/sysctl.d', '/lib/sysctl.d')
-SYSTEMD = Loader('systemd-sysctl', _FOLDERS, '', True, True, '')
-PROCPS = Loader('procps', _FOLDERS, '/etc/sysctl.conf', False, False, '')
-
-_UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system')
-_PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sysctl')
 _BLANK = ' \t\n\r'
+_WHITE = ' \t\n\v\f\r'  # isspace(3)
 _GLOB = re.compile(r'[*?\[]')
 _BRACKETS = re.compile(r'(\[[!^]?)(\]?[^]]*\])')
 _LONGEST_PATTERN = 4096  # PATH_MAX
 _RANGE = re.compile('(.)-([^]])', re.DOTALL)
-
-
-def loader_of(host: Host) -> Loader:
-    """The program that applies sysctl.d when this machine (or image) boots."""
-    if not _boots_systemd(host):
-        if _in_no_runlevel(host):
-            return PROCPS._replace(folders=(), last_file='', reason=(
-                'the service sysctl of OpenRC is in no runlevel (rc-update add sysctl boot)'))
-        return PROCPS
-    for folder in _UNIT_FOLDERS:
-        unit = folder + '/systemd-sysctl.service'
-        if host.real(unit) == '/dev/null':
-            return SYSTEMD._replace(folders=(), reason='systemd-sysctl.service is masked by ' + unit)
-    # Only from 250 on it reads before it writes (systemd pull request 20676).
-    return SYSTEMD._replace(skips_equal=(find_version(host) or NEWEST) >= 250)
-
-
-def _in_no_runlevel(host: Host) -> bool:
-    """Whether OpenRC has its script for sysctls but starts neither it nor Debian's procps."""
-    if not host.exists('/run/openrc') or 'openrc-run' not in (host.read_text('/etc/init.d/sysctl') or ''):
-        return False
-    started = set(name for level in host.names('/etc/runlevels') for name in host.names('/etc/runlevels/' + level))
-    return not started & {'sysctl', 'procps'}
-
-
-def _boots_systemd(host: Host) -> bool:
-    """Whether systemd is, or in an image will be, the init."""
-    if host.exists('/run/systemd/system'):
-        return True
-    init = host.real('/sbin/init')
-    if init.rsplit('/', 1)[-1] == 'systemd':
-        return True
-    # A root without an init of its own (chroot, container image) boots whatever has been installed for it.
-    return not host.exists(init) and any(host.exists(program) for program in _PROGRAMS)
 
 
 # ------------------------------------------------------------- what a line says
@@ -114,38 +78,96 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
     return key, value.strip(_BLANK) if equals else None, plain
 
 
-def settings_of(path: str, text: str, blank_after_dash: bool = True) -> Iterator[Setting]:
+def settings_of(path: str, text: str, dialect: str = SYSTEMD) -> Iterator[Setting]:
     """What a file sets, with the line numbers that an editor shows.
 
     systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
     """
+    if dialect == BUSYBOX:
+        yield from _busybox_settings(path, text)
+        return
     for number, line in enumerate(split_lines(text), 1):
         for piece in re.split('[\r\0]', line):
-            parsed = parse_line(piece, blank_after_dash)
+            parsed = parse_line(piece, dialect != PROCPS)
             if parsed is not None:
                 yield Setting(path, number, *parsed)
 
 
+def _busybox_settings(path: str, text: str) -> Iterator[Setting]:
+    """The same for busybox: config_read() of libbb/parse_config.c, sysctl_handle_preload_file() of procps/sysctl.c."""
+    parts: List[str] = []
+    lines = split_lines(text)
+    for number, line in enumerate(lines, 1):
+        line = line[:-1] if line.endswith('\n') else line
+        is_continued = line.endswith('\\') and number < len(lines)
+        parts.append(line[:-1] if line.endswith('\\') else line)
+        if not is_continued:
+            parsed = _parse_busybox_line(''.join(parts).partition('\0')[0])
+            if parsed is not None:
+                # The number of the first line: an editor takes the whole setting to begin there.
+                yield Setting(path, number - len(parts) + 1, parsed[0], parsed[1], True)
+            parts = []
+
+
+def _parse_busybox_line(line: str) -> Optional[Tuple[str, str]]:
+    """(key, value) of one line. There are no exclusions, and what follows the ``=`` at once must not be a ``#``."""
+    key, equals, value = line.partition('=')
+    if not equals or not value or value[0] == '#' or key.strip(_WHITE)[:1] in ('', '#', ';'):
+        return None
+    path = _busybox_path(key.strip(_WHITE))
+    value = value.strip(_WHITE)
+    return (path, value) if path and value else None
+
+
+def _busybox_path(key: str) -> str:
+    """The path below /proc/sys that busybox opens for a key, empty for one that is no sysctl.
+
+    It works in that folder, so that a leading slash leads elsewhere, and a slash at the end to no file.
+    """
+    if key.startswith('/'):
+        inside = re.match(r'/+proc/+sys/+(?:\.{1,2}(?=[^./]))?', key)
+        if inside is None:
+            return ''
+        key = key[inside.end():]
+    # A first dot stays one, and names a hidden file. Of two the second becomes a slash.
+    if re.match(r'\.(?!/|\.[^./])', key) or key.endswith(('.', '/')):
+        return ''
+    return normalize_key(key)[0]
+
+
+def read_writes(host: Host, loader: Loader, known: List[str], overlay: Optional[Overlay] = None) -> List[Setting]:
+    """The writes to the ``known`` keys that all runs of the loader make, in order."""
+    return [write for files in list_runs(host, loader, overlay)
+            for write in writes(loader.dialect, _read(host, loader, files, overlay), known)]
+
+
 def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[Setting]:
     """All settings of all files, in reading order."""
-    return [setting for path in list_files(host, loader, overlay)
-            for setting in settings_of(path, read_file(host, path, overlay), blank_after_dash=loader.replaces)]
+    return [setting for files in list_runs(host, loader, overlay) for setting in _read(host, loader, files, overlay)]
+
+
+def _read(host: Host, loader: Loader, files: List[str], overlay: Optional[Overlay]) -> List[Setting]:
+    return [setting for path in files
+            for setting in settings_of(path, read_file(host, path, overlay), loader.dialect)]
 
 
 # ------------------------------------------------------------ what gets written
 
-def writes(loader: Loader, settings: List[Setting], known: List[str]) -> List[Setting]:
-    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which the loader makes them.
+def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Setting]:
+    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which one run of a program makes them.
 
     An entry without a value stands for a key that systemd does not write because a line such as ``-vm.x`` came last.
     """
-    entries = _replaced(settings) if loader.replaces else settings
+    if dialect == BUSYBOX:  # has no globs
+        return [entry for entry in settings if entry.key in known]
+    replaces = dialect == SYSTEMD
+    entries = _replaced(settings) if replaces else settings
     # procps compares as spelled: a `vm//x` keeps no glob off vm/x.
-    named = set(entry.key for entry in entries if entry.plain or loader.replaces)
+    named = set(entry.key for entry in entries if entry.plain or replaces)
     result: List[Setting] = []
     for entry in entries:
         if entry.value is None:
-            if loader.replaces and entry.key in known:
+            if replaces and entry.key in known:
                 result.append(entry)
             continue
         if not _GLOB.search(entry.key):

@@ -13,7 +13,7 @@ import posixpath
 import re
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _sysctld, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _sysctl_loader, _sysctld, _tuned
 from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
@@ -163,7 +163,7 @@ def _reapplied(host: Host, denied: List[str], release: _Release, exclude: List[s
     if release.runs_procps:
         return _procps_writes(host, denied, known, overlay)
     writes = []  # type: List[Write]
-    loader = _conf_files.Loader('tuned', release.folders, _SYSCTL_CONF, False, False, '')
+    loader = _conf_files.build_loader('tuned', _conf_files.PROCPS, release.folders, _SYSCTL_CONF)
     names = {}  # type: Dict[str, int]
     for path in _list_files(host, loader, denied, overlay):
         text, is_whole = _readable_part(_read_file(host, path, denied, overlay))
@@ -226,9 +226,9 @@ def _settings(text: str) -> Iterator[Tuple[str, str, int]]:
 def _procps_writes(host: Host, denied: List[str], known: Sequence[str],
                    overlay: Optional[_conf_files.Overlay]) -> List[Write]:
     try:
-        settings = _sysctld.read_settings(host, _sysctld.PROCPS, overlay)
+        writes = _sysctld.read_writes(host, _sysctl_loader.PROCPS, list(known), overlay)
     except OSError as exc:
         denied.append(exc.filename)
         return []
     return [Write(entry.key, entry.value or '', entry.path, entry.line, True, False)
-            for entry in _sysctld.writes(_sysctld.PROCPS, settings, list(known))]
+            for entry in writes]

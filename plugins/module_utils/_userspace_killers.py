@@ -345,7 +345,7 @@ def oomd_conf(host: Host) -> Dict[str, Setting]:
 
 def _drop_ins(host: Host, folders: List[str]) -> List[str]:
     """The files of drop-in folders in the order in which they are read: the same rules as those of sysctl.d."""
-    return _conf_files.list_files(host, _conf_files.Loader('systemd', tuple(folders), '', True, False, ''))
+    return _conf_files.list_files(host, _conf_files.build_loader('systemd', _conf_files.SYSTEMD, tuple(folders)))
 
 
 def _settings(host: Host, paths: List[str], section: str, parsers: Dict[str, Callable[[str], Any]]

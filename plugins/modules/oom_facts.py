@@ -233,12 +233,15 @@ ansible_facts:
             - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
             - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
               at boot. What an enabled TuneD applies when it starts counts.
+            - The files are read in the order of the program that applies them at boot. Known are systemd-sysctl, also
+              with the file that SUSE has for each kernel, C(sysctl --system) of procps, and the scripts of Alpine,
+              OpenRC, sysvinit, void-runit and Artix. Where it is another one, all values are C(null), with a warning.
           type: dict
           sample:
             vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 2}
             vm.panic_on_oom: {"value": 0, "file": null, "line": null}
         drift:
-          description: The sysctls that will be different after the next boot.
+          description: The sysctls that will be different after the next boot, as far as C(boot) knows.
           type: list
           elements: dict
           sample:

@@ -14,7 +14,7 @@ import pytest
 import records
 from trees import FOLDERS, tree
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctl_loader
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 TREES = int(os.environ.get('OOMKIT_TREES', '300'))
@@ -96,7 +96,8 @@ def compare(machine, tmp_path, procps, command, count):
         root = tmp_path / str(seed)
         lay(root, files, facts)
         host = Host(str(root))
-        said = _boot.simulate(host, _sysctld.PROCPS if procps else _sysctld.loader_of(host), originals).values
+        loader = _sysctl_loader.PROCPS if procps else _sysctl_loader.find_loader(host)
+        said = _boot.simulate(host, loader, originals).values
         if said != real:
             lines = [f'{path}: {content!r}' for path, content in sorted(files.items())]
             wrong.append(

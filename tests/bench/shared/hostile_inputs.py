@@ -59,7 +59,7 @@ def _unit_name(text: str) -> object:
 
 def _writes(text: str) -> object:
     settings = list(_sysctld.settings_of('x', text))
-    return [_sysctld.writes(loader, settings, SYSCTLS) for loader in (_sysctld.SYSTEMD, _sysctld.PROCPS)]
+    return [_sysctld.writes(dialect, settings, SYSCTLS) for dialect in (_conf_files.SYSTEMD, _conf_files.PROCPS)]
 
 
 def _chain(count: int) -> list[Seen]:

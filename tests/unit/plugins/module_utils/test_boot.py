@@ -7,7 +7,7 @@ import time
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _sysctl_loader, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
 
 
@@ -17,7 +17,7 @@ def machine(tmp_path):
 
 
 def boot(machine, **overlay):
-    return _boot.simulate(machine, _sysctld.loader_of(machine))
+    return _boot.simulate(machine, _sysctl_loader.find_loader(machine))
 
 
 def test_nothing_set(machine):
@@ -202,7 +202,7 @@ def test_a_masked_loader_sets_nothing(machine):
     machine.put('/etc/systemd/system/x', '')
     (machine.base / 'etc/systemd/system/systemd-sysctl.service').symlink_to('/dev/null')
     assert boot(machine).values[MEMORY] == 0
-    assert 'masked' in _sysctld.loader_of(machine).reason
+    assert 'masked' in _sysctl_loader.find_loader(machine).reason
 
 
 @pytest.mark.parametrize('link, value', [
@@ -211,24 +211,28 @@ def test_a_masked_loader_sets_nothing(machine):
     ('my-own/sysctl', 2),
     ('sysinit/procps', 2),
     ('boot/sysctl-other', 0),
+    ('off/procps', 0),
+    ('shutdown/sysctl', 0),
 ])
 def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
     machine = Machine(tmp_path, init='other')
     machine.put('/run/openrc/softlevel', 'default')
-    machine.put('/etc/init.d/sysctl', '#!/sbin/openrc-run\n')
+    for name in ('sysctl', 'procps'):
+        machine.put('/etc/init.d/' + name, '#!/sbin/openrc-run\nstart() {\n\tsysctl -q --system\n}\n')
+    machine.put('/sbin/sysctl', '')
     machine.put('/etc/runlevels/boot/bootmisc', '')
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory=2\n')
     if link:
         machine.put('/etc/runlevels/' + link, '')
     assert boot(machine).values[MEMORY] == value
-    assert ('rc-update add sysctl boot' in _sysctld.loader_of(machine).reason) is (value == 0)
+    assert ('rc-update add sysctl boot' in _sysctl_loader.find_loader(machine).reason) is (value == 0)
 
 
 def test_an_image_boots_what_is_installed(tmp_path):
     machine = Machine(tmp_path, init='other')
-    assert _sysctld.loader_of(machine).name == 'procps'
+    assert _sysctl_loader.find_loader(machine).name == 'procps'
     (machine.base / 'sbin/init').symlink_to('/usr/lib/systemd/systemd')
-    assert _sysctld.loader_of(machine).name == 'systemd-sysctl'
+    assert _sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
 
 
 def test_odd_files_do_not_stop_it(machine):
@@ -263,8 +267,8 @@ def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
 def test_hostile_files_take_linear_time(text):
     began_s = time.process_time()
     settings = list(_sysctld.settings_of('x', text))
-    for loader in (_sysctld.SYSTEMD, _sysctld.PROCPS):
-        _sysctld.writes(loader, settings, ['vm/overcommit_memory'])
+    for dialect in (_conf_files.SYSTEMD, _conf_files.PROCPS, _conf_files.BUSYBOX):
+        _sysctld.writes(dialect, settings, ['vm/overcommit_memory'])
     assert time.process_time() - began_s < 2
 
 

@@ -9,7 +9,7 @@ of the release that has it.
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _enforcers, _helper, _sysctld
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _enforcers, _helper, _sysctl_loader
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, PANIC_ON_OOM, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
@@ -67,13 +67,13 @@ def run_tuned(box):
 
 
 def boot(box, *keys, originals=None):
-    outcome = _boot.simulate(box, _sysctld.loader_of(box), originals)
+    outcome = _boot.simulate(box, _sysctl_loader.find_loader(box), originals)
     values = tuple(outcome.values[key] for key in keys)
     return values[0] if len(keys) == 1 else values
 
 
 def cause(box, key):
-    outcome = _boot.simulate(box, _sysctld.loader_of(box))
+    outcome = _boot.simulate(box, _sysctl_loader.find_loader(box))
     return outcome.causes[key], key in outcome.by_tuned
 
 
@@ -309,7 +309,7 @@ def test_an_included_expression_holds_until_another_one_comes(box):
 def test_an_image_for_another_machine_is_meant_by_every_section(box):
     uname(box)
     profile(box, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n')
-    assert _boot.simulate(box, _sysctld.loader_of(box), here=False).values[PANIC_ON_OOM] == 1
+    assert _boot.simulate(box, _sysctl_loader.find_loader(box), here=False).values[PANIC_ON_OOM] == 1
 
 
 # ------------------------------------------------------------- whether it starts
@@ -421,7 +421,7 @@ def test_an_expression_that_takes_for_ever_does_not_keep_anybody_waiting(box, mo
     monkeypatch.setattr(_helper, 'DEADLINE_S', 1)
     box.helper = _helper.Helper({'host': box})
     try:
-        outcome = box.call(_boot.simulate, box, _sysctld.loader_of(box))
+        outcome = box.call(_boot.simulate, box, _sysctl_loader.find_loader(box))
         assert outcome.values[PANIC_ON_OOM] == 0
         assert box.unread() == ['/etc/tuned/ours is skipped because it does not answer']
     finally:
