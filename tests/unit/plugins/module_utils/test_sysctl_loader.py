@@ -5,7 +5,10 @@
 The scripts have the form of those of Alpine, OpenRC, Void, Debian, Artix and Slackware.
 """
 
+import json
+import os
 import time
+from pathlib import Path
 
 import pytest
 from machine import Machine, run
@@ -237,6 +240,46 @@ def test_the_modules_on_alpine(alpine):
         run(alpine, 'overcommit', mode='never', sysctl_file='/etc/sysctl.d/x')
     run(alpine, 'overcommit', state='absent')
     assert boot(alpine).values[MEMORY] == 1 and alpine.get('/etc/sysctl.d/99-oomkit.conf') is None
+
+
+RECORD = json.loads((Path(__file__).parents[2] / 'recorded/boot_scripts-1.35.json').read_text())
+SCRIPTS = {'alpine': ALPINE, 'void': VOID, 'oldvoid': OLD_VOID}
+
+
+@pytest.mark.parametrize('name', sorted(SCRIPTS))
+def test_the_files_of_recorded_trees(tmp_path, name):
+    """The scripts of Alpine and Void ran with busybox in a chroot whose /proc/sys was a plain folder.
+
+    Each row has the name of the script, the files, and the sysctls that were written with their last values.
+    """
+    rows = [(files, written) for script_name, files, written in RECORD['rows'] if script_name == name]
+    assert len(rows) >= 20
+    for number, (files, written) in enumerate(rows):
+        machine = with_sysctl(Machine(tmp_path / str(number), init='other'), busybox=True)
+        lay(machine, files)
+        if name == 'alpine':
+            machine.put('/run/openrc/softlevel', 'default')
+            machine.put('/etc/init.d/sysctl', ALPINE)
+            link(machine, '/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
+        else:
+            machine.put('/proc/1/comm', 'runit\n')
+            machine.put('/etc/runit/core-services/08-sysctl.sh', SCRIPTS[name])
+        outcome = boot(machine)
+        said = {key: outcome.values[key] for key, cause in outcome.causes.items() if cause}
+        assert said == written, files
+
+
+def lay(machine, files):
+    """The files of a recorded tree, with something for /dev/null that is no regular file either."""
+    (machine.base / 'dev/null').unlink()
+    os.mkfifo(machine.base / 'dev/null')
+    for path, content in files.items():
+        if not isinstance(content, dict):
+            machine.put(path, content)
+        elif 'link' in content:
+            link(machine, path, content['link'])
+        else:
+            (machine.base / path).mkdir(parents=True)
 
 
 # ------------------------------------------------------------------------ busybox
