@@ -29,6 +29,7 @@ _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system')
 _SYSTEMD_PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sysctl')
 _OPENRC_PROGRAMS = ('/sbin/openrc', '/usr/sbin/openrc', '/bin/openrc', '/usr/bin/openrc')
 _SYSCTL_PROGRAMS = ('/sbin/sysctl', '/usr/sbin/sysctl', '/bin/sysctl', '/usr/bin/sysctl')
+_BUSYBOX_PROGRAMS = ('/bin/busybox', '/usr/bin/busybox', '/sbin/busybox')
 _SERVICES = ('sysctl', 'procps')  # of OpenRC, and of Debian
 # Void's, and that of Artix.
 _RUNIT_FOLDERS = ('/etc/runit/core-services', '/etc/rc/sysinit')
@@ -185,7 +186,7 @@ def _by_script(host: Host, path: str) -> Loader:
     if program is None:
         return PROCPS._replace(reason='%s runs sysctl, which is not installed (install procps)' % path)
     is_busybox = program.startswith('busybox')
-    if not is_busybox and program != 'sysctl':
+    if not is_busybox and program != 'sysctl' and 'procps' not in program:
         return _unknown('%s runs sysctl of %s' % (path, program))
     sources = _sysctl_script.parse_script(_read_script(host, path), not is_busybox)
     if sources is None:
@@ -209,5 +210,12 @@ def _read_script(host: Host, path: str) -> str:
 
 def _find_sysctl(host: Host) -> Optional[str]:
     """The name of the program that sysctl is in the end, such as busybox; None where there is none."""
-    found = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]  # type: List[str]
-    return os.path.basename(host.real(found[0])) if found else None
+    found = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]
+    if not found:
+        return None
+    is_hard_link = any(_is_same_file(host.stat(found[0]), host.stat(path)) for path in _BUSYBOX_PROGRAMS)
+    return 'busybox' if is_hard_link else os.path.basename(host.real(found[0]))
+
+
+def _is_same_file(one: Optional[os.stat_result], other: Optional[os.stat_result]) -> bool:
+    return one is not None and other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -230,6 +230,19 @@ def test_procps_installed_on_alpine_reads_the_lines(alpine):
     assert boot(alpine).values[MEMORY] == 2
 
 
+@pytest.mark.parametrize('target, value', [('busybox-static', 0), ('sysctl.procps', 2), (None, 0)])
+def test_the_program_may_have_another_name_or_be_a_hard_link(alpine, target, value):
+    """busybox takes the dash for a part of the key."""
+    alpine.put('/etc/sysctl.d/10-a.conf', '-vm.overcommit_memory = 2\n')
+    (alpine.base / 'sbin/sysctl').unlink()
+    if target:
+        alpine.put('/usr/bin/' + target, '')
+        link(alpine, '/sbin/sysctl', '/usr/bin/' + target)
+    else:
+        os.link(alpine.base / 'bin/busybox', alpine.base / 'sbin/sysctl')
+    assert boot(alpine).values[MEMORY] == value
+
+
 def test_the_modules_on_alpine(alpine):
     alpine.put('/usr/lib/sysctl.d/99-zz.conf', 'vm.overcommit_memory = 1\n')
     result = run(alpine, 'overcommit', mode='never', ratio=90)
