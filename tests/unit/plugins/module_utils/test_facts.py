@@ -246,6 +246,7 @@ def test_a_program_that_sets_or_kills_may_hide(box, tmp_path, monkeypatch, how, 
 
 def test_a_configuration_of_root_alone_is_a_warning(box, monkeypatch):
     add_process(box, 70, 666, name=b'kubelet')
+    box.put('/proc/70/cmdline', b'/usr/bin/kubelet\0--config=/var/lib/kubelet/config.yaml\0')
     box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: true\n')
     monkeypatch.setattr(os, 'open', denying('kubelet/config.yaml'))
     facts = gather(box, 'enforcers', 'warnings')

@@ -606,7 +606,7 @@ ExecStart=/usr/lib/systemd/systemd-sysctl /usr/lib/modules/%v/sysctl.conf
 
 @pytest.fixture
 def suse(tmp_path):
-    machine = Machine(tmp_path)
+    machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/sys/kernel/osrelease', RELEASE + '\n')
     machine.put('/boot/sysctl.conf-' + RELEASE, 'vm.panic_on_oom = 1\nvm.overcommit_ratio = 60\n')
     machine.put('/boot/sysctl.conf-6.4.0-1-default', 'kernel.panic = 7\n')
