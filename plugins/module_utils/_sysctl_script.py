@@ -121,7 +121,7 @@ class _Reader(object):
         self.blocks = []  # type: List[_Block]
         self.loop = None  # type: Optional[_Loop]
         self.collected = {}  # type: dict
-        self.previous = []  # type: List[str]
+        self.previous = ['']  # type: List[str]
         self.has_probe = False
         self.system = []  # type: List[Source]  # of `sysctl --system`
         self.single = []  # type: List[Source]  # of `sysctl -p`
@@ -182,15 +182,16 @@ class _Reader(object):
         elif word in ('then', 'do') and self.blocks:
             self.blocks[-1].in_condition = False
         elif word == 'fi':
-            self._check(bool(self.blocks))
-            self.blocks.pop()
+            self._leave('if')
 
     def _read_case(self, words: List[str]) -> None:
         self.blocks.append(_Block('case'))
 
     def _read_esac(self, words: List[str]) -> None:
-        self._check(bool(self.blocks))
-        self.blocks.pop()
+        self._leave('case')
+
+    def _leave(self, kind: str) -> None:
+        self._check(bool(self.blocks) and self.blocks.pop().kind == kind)
 
     def _note_condition(self, words: List[str]) -> None:
         """What an ``if`` asks for."""
