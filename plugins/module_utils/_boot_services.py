@@ -8,10 +8,10 @@ from typing import Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
-_UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system',
-                 '/usr/lib/systemd/system', '/lib/systemd/system')
+UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system',
+                '/usr/lib/systemd/system', '/lib/systemd/system')
 _RUNLEVELS = '/etc/runlevels'  # of OpenRC
-_NOT_AT_BOOT = ('shutdown', 'single', 'nonetwork', 'off')  # the last one is Debian's
+_NOT_AT_BOOT = ('shutdown', 'single', 'nonetwork', 'off', 'recovery')  # the last two are Debian's
 _RC_FOLDERS = ('/etc/rcS.d', '/etc/rc2.d', '/etc/rc3.d', '/etc/rc5.d')  # of System V init
 
 
@@ -37,7 +37,7 @@ def has_rc_link(host: Host, name: str) -> bool:
 
 def _has_unit(host: Host, name: str) -> bool:
     """Whether there is a unit file that is not masked."""
-    for folder in _UNIT_FOLDERS:
+    for folder in UNIT_FOLDERS:
         path = '%s/%s.service' % (folder, name)
         info = host.stat(path)
         if info is not None:
@@ -48,5 +48,5 @@ def _has_unit(host: Host, name: str) -> bool:
 def _is_wanted(host: Host, name: str) -> bool:
     """Whether a target or another unit has it in its .wants or .requires."""
     return any(host.look('%s/%s/%s.service' % (folder, entry, name)) is not None
-               for folder in _UNIT_FOLDERS for entry in host.names(folder)
+               for folder in UNIT_FOLDERS for entry in host.names(folder)
                if entry.endswith(('.wants', '.requires')))

@@ -12,11 +12,10 @@ Sources: openSUSE's suse-module-tools. Up to 15.3 a drop-in of systemd-sysctl.se
 import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils._boot_services import UNIT_FOLDERS
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import NAMES, Source
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
-_FOLDERS = ('/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system',
-            '/usr/lib/systemd/system', '/lib/systemd/system')
 _UNIT = 'systemd-sysctl.service'
 _RUN = re.compile(r'^[ \t]*(ExecStart(?:Pre)?)[ \t]*=[ \t]*[-@:+!]*/\S*/systemd-sysctl[ \t]+(/\S+)[ \t]*$',
                   re.MULTILINE)
@@ -28,7 +27,7 @@ def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
     """The files for the kernel of this release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
-    names += [name for folder in _FOLDERS for name in host.names('%s/%s.wants' % (folder, _UNIT))]
+    names += [name for folder in UNIT_FOLDERS for name in host.names('%s/%s.wants' % (folder, _UNIT))]
     paths: List[str] = []
     for name in sorted(set(names)):
         text = _expand(_read_unit(host, name) or '', release)
@@ -50,7 +49,7 @@ def _expand(text: str, release: str) -> str:
 
 def _drop_ins(host: Host) -> Iterator[str]:
     found: Dict[str, str] = {}
-    for folder in ['%s/%s.d' % (folder, _UNIT) for folder in _FOLDERS]:
+    for folder in ['%s/%s.d' % (folder, _UNIT) for folder in UNIT_FOLDERS]:
         for name in host.names(folder):
             if name.endswith('.conf'):
                 found.setdefault(name, '%s/%s' % (folder, name))
@@ -62,7 +61,7 @@ def _read_unit(host: Host, name: str) -> Optional[str]:
     """The unit's file, None for a masked unit and where there is none."""
     if '/' in name or not name.endswith('.service'):
         return None
-    for folder in _FOLDERS:
+    for folder in UNIT_FOLDERS:
         if host.exists('%s/%s' % (folder, name)):
             return host.read_text('%s/%s' % (folder, name))
     return None

@@ -9,7 +9,7 @@ A running machine is asked what its init is, an image which init is installed. T
 
 import errno
 import os
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import Loader, Source, build_loader
@@ -143,25 +143,25 @@ def _kernel_sources(host: Host) -> Tuple[Source, ...]:
 
 def _find_openrc(host: Host) -> Loader:
     # Here and not at the top: few machines have another init than systemd.
-    from ansible_collections.oomkit.linux.plugins.module_utils import _boot_services
-    scripts = [name for name in _SERVICES if host.exists('/etc/init.d/' + name)]
-    started = [name for name in scripts if _boot_services.is_in_runlevel(host, name)]
-    if scripts and not started:
-        return PROCPS._replace(reason='the service %s of OpenRC is in no runlevel (rc-update add %s boot)'
-                                      % (scripts[0], scripts[0]))
-    return _by_scripts(host, 'OpenRC', ['/etc/init.d/' + name for name in started])
+    from ansible_collections.oomkit.linux.plugins.module_utils._boot_services import is_in_runlevel
+    return _by_services(host, 'service', 'OpenRC', is_in_runlevel, 'rc-update add %s boot')
 
 
 def _find_sysv(host: Host) -> Loader:
-    from ansible_collections.oomkit.linux.plugins.module_utils import _boot_services
+    from ansible_collections.oomkit.linux.plugins.module_utils._boot_services import has_rc_link
     if host.exists(_SLACKWARE_SCRIPT):
         return _by_scripts(host, 'sysvinit', [_SLACKWARE_SCRIPT])
+    return _by_services(host, 'script', 'sysvinit', has_rc_link, 'update-rc.d %s defaults')
+
+
+def _by_services(host: Host, kind: str, init: str, is_started: Callable[[Host, str], bool], remedy: str) -> Loader:
+    """The loader that the scripts in the runlevels are. ``remedy`` puts one of this name there."""
     scripts = [name for name in _SERVICES if host.exists('/etc/init.d/' + name)]
-    started = [name for name in scripts if _boot_services.has_rc_link(host, name)]
+    started = [name for name in scripts if is_started(host, name)]
     if scripts and not started:
-        return PROCPS._replace(reason='the script %s of sysvinit is in no runlevel (update-rc.d %s defaults)'
-                                      % (scripts[0], scripts[0]))
-    return _by_scripts(host, 'sysvinit', ['/etc/init.d/' + name for name in started])
+        return PROCPS._replace(reason='the %s %s of %s is in no runlevel (%s)'
+                                      % (kind, scripts[0], init, remedy % scripts[0]))
+    return _by_scripts(host, init, ['/etc/init.d/' + name for name in started])
 
 
 def _find_runit(host: Host) -> Loader:

@@ -91,6 +91,14 @@ def _commands(text: str) -> Iterator[_Command]:
         yield _Command(before, words)
 
 
+def _is_file_test(words: List[str]) -> bool:
+    return words[0] in ('[', 'test', '[[') and all(_TEST_WORDS.match(word) for word in words[1:])
+
+
+def _tested_paths(words: List[str]) -> List[str]:
+    return [word for word in words if word.startswith('/') and '$' not in word]
+
+
 class _Block(object):
     """An ``if``, ``case`` or function that the script is in, with what its condition allows."""
 
@@ -98,6 +106,7 @@ class _Block(object):
         self.kind = kind
         self.in_condition = kind == 'if'
         self.is_plain = True  # whether the condition only tests files
+        self.tested = []  # type: List[str]  # the files, loops' own left out
         self.shadow = ''      # the folder whose file of the same name it looks for
         self.is_other = False  # after its `else`
 
@@ -121,13 +130,15 @@ class _Reader(object):
         self.blocks = []  # type: List[_Block]
         self.loop = None  # type: Optional[_Loop]
         self.collected = {}  # type: dict
-        self.previous = []  # type: List[str]
-        self.has_probe = False
+        self.previous = ['']  # type: List[str]
+        self.has_probe = self.may_have_ended = self.is_conditional = False
         self.system = []  # type: List[Source]  # of `sysctl --system`
         self.single = []  # type: List[Source]  # of `sysctl -p`
 
     def sources(self) -> Optional[List[Source]]:
         """What has been found; None for nothing, or for two ways that do not go together."""
+        if self.is_conditional:
+            return None
         if self.has_probe:
             return (self.system if self.knows_system else self.single) or None
         if self.system and self.single:
@@ -147,10 +158,8 @@ class _Reader(object):
             self._read_test(command.words)
         elif head == 'ln':
             self._read_link(command.words)
-        elif head in ('exit', 'return', 'break') and command.before in ('&&', '||'):
-            # Neither a file that is missing nor an error of sysctl may be the end.
-            self._check(not any('.conf' in word or 'sysctl.d' in word for word in self.previous)
-                        and (self.previous[0] not in _PROGRAMS or self.previous[-1] == '--system'))
+        elif head in ('exit', 'return', 'break'):
+            self._read_end(command)
         elif head == 'set' and any(re.match('-[a-z]*e', word) for word in command.words):
             raise _UnknownScript()
         elif not self._is_harmless(command.words):
@@ -158,6 +167,14 @@ class _Reader(object):
         if head not in _KEYWORDS:
             self._note_condition(command.words)
             self.previous = command.words
+
+    def _read_end(self, command: _Command) -> None:
+        """Where the script may end, nothing that follows is certain; without the program nothing would run anyway."""
+        is_error = self.previous[0] in _PROGRAMS
+        self._check(not (is_error and self.loop is not None and command.before in ('&&', '||')))
+        asks_for_program = command.before == '||' and self.previous[1:-1] in [['-x', path] for path in _PROGRAMS]
+        if not asks_for_program and all(block.kind != 'case' for block in self.blocks):
+            self.may_have_ended = True
 
     @staticmethod
     def _check(is_known: bool) -> None:
@@ -179,25 +196,27 @@ class _Reader(object):
         elif word in ('else', 'elif') and self.blocks:
             self.blocks[-1].is_other = True
             self.blocks[-1].in_condition = word == 'elif'
+            self.blocks[-1].tested = []
         elif word in ('then', 'do') and self.blocks:
             self.blocks[-1].in_condition = False
         elif word == 'fi':
-            self._check(bool(self.blocks))
-            self.blocks.pop()
+            self._leave('if')
 
     def _read_case(self, words: List[str]) -> None:
         self.blocks.append(_Block('case'))
 
     def _read_esac(self, words: List[str]) -> None:
-        self._check(bool(self.blocks))
-        self.blocks.pop()
+        self._leave('case')
+
+    def _leave(self, kind: str) -> None:
+        self._check(bool(self.blocks) and self.blocks.pop().kind == kind)
 
     def _note_condition(self, words: List[str]) -> None:
         """What an ``if`` asks for."""
         block = self.blocks[-1] if self.blocks else None
         if block is not None and block.in_condition:
-            is_test = words[0] in ('[', 'test', '[[') and all(_TEST_WORDS.match(word) for word in words[1:])
-            block.is_plain = block.is_plain and (is_test or words[1:] == ['-V'])
+            block.is_plain = block.is_plain and (_is_file_test(words) or words[1:] == ['-V'])
+            block.tested.extend(_tested_paths(words))
 
     # ------------------------------------------------------------- loops
 
@@ -277,7 +296,7 @@ class _Reader(object):
         if words in (['-V'], ['--version']):
             self.has_probe = True
             return
-        self._check_always_run(command)
+        self._check_always_run(command, words[-1] if words else '')
         if words == ['--system']:
             self._add(self.system, SYSTEM)
             return
@@ -294,11 +313,18 @@ class _Reader(object):
     def _is_loop_variable(self, word: str) -> bool:
         return self.loop is not None and word == '$' + self.loop.variable
 
-    def _check_always_run(self, command: _Command) -> None:
-        """That nothing but files decides whether the command runs."""
-        self._check(all(block.is_plain for block in self.blocks) and command.before not in ('||', '|', '&', '('))
+    def _check_always_run(self, command: _Command, path: str) -> None:
+        """That nothing but the file, and whether sysctl is there, decides whether the command runs."""
+        self._check(not self.may_have_ended and all(block.is_plain for block in self.blocks))
+        self._check(command.before not in ('||', '|', '&', '('))
+        tested = [word for block in self.blocks for word in block.tested]
         if command.before == '&&':
-            self._check(self.previous[:1] == ['['] and all(_TEST_WORDS.match(word) for word in self.previous[1:]))
+            self._check(_is_file_test(self.previous))
+            tested += _tested_paths(self.previous)
+        if any(word not in _PROGRAMS + (path,) for word in tested):
+            self.is_conditional = True
+        elif any(block.is_other for block in self.blocks):
+            self.is_conditional = False  # the other branch does the same, see L(_add)
 
     def _add(self, sources: List[Source], source: Source) -> None:
         if any(block.is_other for block in self.blocks) and not self.has_probe:

@@ -31,6 +31,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E40
     _processes,
     _simple_yaml,
     _sysctl_file,
+    _sysctl_script,
     _sysctld,
     _systemd_version,
     _tuned,
@@ -66,6 +67,14 @@ def _unit_name(text: str) -> object:
 def _writes(text: str) -> object:
     settings = list(_sysctld.settings_of('x', text))
     return [_sysctld.writes(dialect, settings, SYSCTLS) for dialect in (_conf_files.SYSTEMD, _conf_files.PROCPS)]
+
+
+def _busybox(text: str) -> object:
+    return list(_sysctld.settings_of('x', text, _conf_files.BUSYBOX))
+
+
+def _script(text: str) -> object:
+    return _sysctl_script.parse_script(text, True)
 
 
 def _chain(count: int) -> list[Seen]:
@@ -112,6 +121,11 @@ PARSERS = {
     'sysctl.d, separators': (lambda n: '/' * n + '=1\n', _writes, 200000),
     'sysctl.d, dots': (lambda n: '.' * n + '=1\n', _writes, 200000),
     'sysctl.d, carriage returns': (lambda n: 'a=1\r' * n, _writes, 20000),
+    'sysctl.d of busybox, lines that go on': (lambda n: 'a\\\n' * n, _busybox, 50000),
+    'sysctl.d of busybox, separators': (lambda n: '/proc/sys/' + './' * n + '=1\n', _busybox, 100000),
+    'boot script, functions': (lambda n: 'stop() {\n' * n, _script, 1000),
+    'boot script, quotes': (lambda n: '"\\' * n, _script, 10000),
+    'boot script, loops': (lambda n: 'for i in /etc/sysctl.d/*.conf; do\n' * n, _script, 900),
     'sysctl.d, lines': (lambda n: '\n' * n, _writes, 100000),
     'sysctl.d, comments out and in': (lambda n: '\r' * n + 'x', lambda text: _sysctl_file.restore(
         _sysctl_file.comment_out(text, 1), [KEY]), 20000),

@@ -29,6 +29,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _simple_yaml,
     _snapshot,
     _sysctl_file,
+    _sysctl_script,
     _sysctld,
     _unit_files,
     _unit_names,
@@ -59,6 +60,8 @@ KMSG = [b'6,1003,5000002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),c
         b'3,1,1,-;Memory cgroup out of memory: Kill process 7 (x) score 9 or sacrifice child']
 RECORD = (b'{"units": {"a.service": [[5, 100], [null, 7]]}, "originals": {"b": 3}, "processes": [[1, 2, 3, [4]]], '
           b'"groups": {}, "ours": {"a.service": [5]}}')
+SCRIPT = (b'# x\nstart() {\nfor f in /etc/sysctl.d/*.conf; do\nif [ -f /run/sysctl.d/"${f##*/}" ]; then\ncontinue\nfi\n'
+          b'if [ -f "$f" ]; then\nsysctl -q -p "$f"\nfi\ndone\nsysctl -p /etc/sysctl.conf\n}\n')
 NOHANG = b'soft_threshold_min_mem = 5 %\nhard_threshold_max_zram = 100 M\n@OOM_SCORE_ADJ_RE_NAME -20 /// ^a$\n'
 
 CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'
@@ -93,6 +96,8 @@ OF_TEXT = {
     'sysctl.d line': (_sysctld.parse_line, b'-vm/overcommit_ratio = 80'),
     'sysctl.d key': (_sysctld.normalize_key, b'net/ipv4/conf/eth0.1/x'),
     'sysctl.d': (lambda text: list(_sysctld.settings_of('/x', text)), SYSCTL),
+    'sysctl.d of busybox': (lambda text: list(_sysctld.settings_of('/x', text, 'busybox')), SYSCTL),
+    'boot script': (lambda text: _sysctl_script.parse_script(text, False), SCRIPT),
     'value': (_knobs.parse_value, b'50\n'),
     'command line': (_boot.cmdline_writes, b'quiet panic=10 sysctl.vm.panic_on_oom=1 sysctl/x -- y'),
     'score': (_unit_files.parse_score_adj, b'-0x10'),

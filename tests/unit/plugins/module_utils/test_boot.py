@@ -213,6 +213,7 @@ def test_a_masked_loader_sets_nothing(machine):
     ('sysinit/procps', 2),
     ('boot/sysctl-other', 0),
     ('off/procps', 0),
+    ('recovery/procps', 0),
     ('shutdown/sysctl', 0),
 ])
 def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):

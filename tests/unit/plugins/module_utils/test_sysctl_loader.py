@@ -381,6 +381,11 @@ def test_an_image_of_busybox_alone_has_no_init(tmp_path):
     assert not _sysctl_loader.find_loader(machine).is_known
 
 
+def test_a_script_may_ask_for_the_program(void):
+    script(void, '[ -x /sbin/sysctl ] || exit 0\nsysctl -q --system || exit 1\nexit 0\n')
+    assert _sysctl_loader.find_loader(void) == _sysctl_loader.PROCPS
+
+
 def test_slackware(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
     machine.put('/sbin/init', '')
@@ -492,6 +497,15 @@ def script(machine, text):
     lambda machine: script(machine, 'sysctl -p /a\nsysctl -w vm.x=1\n'),
     lambda machine: script(machine, 'if [ -e /a ]; then sysctl -p /a; else sysctl -p /b; fi\n'),
     lambda machine: script(machine, '[ -r /etc/sysctl.conf ] || exit 0\nsysctl --system\n'),
+    lambda machine: script(machine, 'exit 0\n' + VOID),
+    lambda machine: script(machine, 'start() {\n\treturn 0\n\tsysctl --system\n}\n'),
+    lambda machine: script(machine, '[ -e /etc/nosysctl ] && exit 0\nsysctl --system\n'),
+    lambda machine: script(machine, 'if [ -e /etc/no ]; then\n\texit 0\nfi\nsysctl --system\n'),
+    lambda machine: script(machine, 'sysctl -p /a || exit 1\nsysctl -p /b\n'),
+    lambda machine: script(machine, '[ -e /etc/other ] && sysctl --system\n'),
+    lambda machine: script(machine, 'if [ -e /etc/other ]; then\n\tsysctl --system\nfi\n'),
+    lambda machine: script(machine, 'if [ -e /etc/sysctl.conf ]; then\n\tsysctl --system\nfi\n'),
+    lambda machine: script(machine, 'if [ -e /etc/sysctl.conf ]; then\n\tsysctl --system\nfi\nsysctl --system\n'),
     lambda machine: script(machine, 'eval "sysctl --system"\n'),
     lambda machine: script(machine, 'exec "/sbin/sysctl" --system\n'),
     lambda machine: script(machine, 'sysctl --system\necho 1 > /proc/sys/vm/panic_on_oom\n'),
