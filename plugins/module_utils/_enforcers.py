@@ -104,7 +104,7 @@ def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) ->
     if name in ('k3s', 'rke2'):
         return _kubelet_files.ask_rancher(files, _kubelet_files.find_start(files, processes, pid))
     words = to_text(processes.read('%d/cmdline' % pid) or b'').rstrip('\0').split('\0')
-    return _kubelet_files.ask_kubelet(files, words[1:])
+    return _kubelet_files.ask_process(files, words)
 
 
 def _enforce(name: str, said: Any) -> List[Enforced]:

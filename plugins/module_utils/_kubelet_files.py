@@ -101,16 +101,29 @@ class Files(object):
 
 # ---------------------------------------------------------------------- kubelet
 
-def ask_kubelet(files: Files, arguments: List[str]) -> Optional[Said]:
-    """What a kubelet with these arguments does; None where nothing tells."""
+def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) -> Optional[Said]:
+    """What a kubelet with these arguments does; None where nothing tells.
+
+    Where it may have others that are not known, the usual file counts.
+    """
     flag = _last_flag(arguments)
     if flag is not None:
         return flag
     folder, config = _last_option(arguments, 'config-dir'), _last_option(arguments, 'config')
-    if not any(_flags(arguments)):
-        config = KUBELET_CONFIG  # none is started without options: they could not be read
+    if not are_all_known:
+        config = config or KUBELET_CONFIG
     return ((_ask_folder(files, folder, {}) if folder else None)
             or (_ask_file(files, config, False) if config else None))
+
+
+def ask_process(files: Files, command_line: List[str]) -> Optional[Said]:
+    """The same for a kubelet with a process of its own.
+
+    None is started without options, so where there are none they could not be read. A process that shows the command
+    line of another program has replaced its own.
+    """
+    arguments = command_line[1:]
+    return ask_kubelet(files, arguments, any(_flags(arguments)) and command_line[0].endswith('kubelet'))
 
 
 def ask_microk8s(files: Files) -> Optional[Said]:
@@ -120,7 +133,7 @@ def ask_microk8s(files: Files) -> Optional[Said]:
         return Said(None, None)
     for variable in ('${SNAP_DATA}', '$SNAP_DATA'):
         text = text.replace(variable, _MICROK8S_DATA)
-    said = ask_kubelet(files, _words(text) or ['--'])
+    said = ask_kubelet(files, _words(text))
     return said._replace(file=said.file or MICROK8S_ARGUMENTS) if said else None
 
 
@@ -255,7 +268,7 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
         return (own if own and own.protects is not False else None) or ask_kubelet(
-            files, ['--%s=%s' % item for item in named.items() if item[1]] or ['--']) or own
+            files, ['--%s=%s' % item for item in named.items() if item[1]]) or own
     copies = dict((copy, named[name]) for copy, name in _COPIES.items()
                   if named[name] and not named[name].startswith(folder))
     defaults = '00-%s-defaults.conf' % files.program

@@ -120,6 +120,8 @@ def test_the_usual_file_counts_where_the_options_could_not_be_read(box, argument
     kubelet(box, *arguments)
     box.put('/var/lib/kubelet/config.yaml', YES)
     assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
+    box.put('/proc/40/cmdline', '/usr/sbin/other\0--option\0')
+    assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
 
 
 def test_links_in_a_folder_of_drop_ins(box):
