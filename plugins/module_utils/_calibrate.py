@@ -9,13 +9,15 @@ handed in so far, and which reader sees which changes from release to release, i
 grows, page by page, over a border of oom_score, and is looked at where the two numbers are on different sides of it.
 """
 
+import contextlib
 import mmap
 import os
 import signal
 from typing import Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _signals
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, sysctl_path, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._memcg import Tree
 from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 
@@ -36,8 +38,7 @@ _LIMIT_S = 10
 
 def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[str]:
     """BY_STAT or BY_STATUS; None where that cannot be told, such as on large machines, or is not tried."""
-    memory = read_memory(host)
-    if memory is None or (memory.available_kb or 0) < _ENOUGH_KB:
+    if _free_kb(host, processes) < _ENOUGH_KB:
         return None  # the child would take what somebody else needs
     try:
         reader, writer = os.pipe()
@@ -57,6 +58,21 @@ def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[s
         if writer >= 0:
             os.close(writer)
     return {b'stat': BY_STAT, b'status': BY_STATUS}.get(answer)
+
+
+def _free_kb(host: Host, processes: Processes) -> int:
+    """What a child of ours can take: of the machine, of the limits of our cgroups, and of the CommitLimit."""
+    memory = read_memory(host)
+    if memory is None:
+        return 0
+    free_kb = [memory.available_kb or 0]
+    with contextlib.suppress(OSError):  # what cannot be read tells of no limit
+        if (host.read_text(sysctl_path('vm.overcommit_memory')) or '').strip() == '2':
+            free_kb.append((memory.commit_limit_kb or 0) - (memory.committed_kb or 0))
+        cgroup = processes.cgroup_and_unit(os.getpid())[0]
+        inside_kb = None if cgroup is None else Tree(host).free_kb(to_text(cgroup))
+        free_kb += [] if inside_kb is None else [inside_kb]
+    return min(free_kb)
 
 
 def _fork(processes: Processes, total_pages: int, reader: int, writer: int) -> int:

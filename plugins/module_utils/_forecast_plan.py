@@ -13,7 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._observe import Observer, Unreadable
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, OTHER, Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
 MOST_KILLS = 100
 
@@ -57,7 +57,10 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
     """
     if not asked.kills:
         return {}
-    protect = _protect.resolve(host, manager, asked.protect)
+    try:
+        protect = _protect.resolve(host, manager, asked.protect)
+    except ManagerError as exc:
+        raise Refusal('%s. Nothing was changed.' % exc) from exc
     try:
         with Processes(host) as processes:
             observer = Observer(host, processes, None, manager)

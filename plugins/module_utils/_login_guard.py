@@ -20,7 +20,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._pid_file import MOST
 
 _LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
     (?: sshd?(?:-vsock|-unix-local)? | opensshd? | openssh-server | dropbear | tinysshd? | telnetd? )(?:@.*)?
-    | (?: serial-|container-)?getty@.* | autovt@.* | a?getty[.-].+ | console-getty | (?:console|container)-shell(?:@.*)?
+    | (?: serial-|container-|[a-z])?getty@.* | autovt@.* | [a-z]?getty[.-].+ | console-getty
+    | (?:console|container)-shell(?:@.*)?
     | debug-shell | rescue | emergency
     | display-manager | gdm3? | lightdm | sddm | lxdm | xdm | wdm | kdm | slim | nodm | greetd | ly(?:@.*)?
     | plasmalogin | mdm | emptty | lemurs | cosmic-greeter | cage@.* | kmscon(?:vt@.*)?
@@ -42,8 +43,8 @@ _FOR_OTHERS = re.compile(r'''(?:
     )\.service\Z''', re.VERBOSE)
 _INIT = 1
 # By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
-_LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd', b'login', b'getty', b'agetty',
-                b'mingetty', b'systemd', b'systemd-logind', b'elogind', b'elogind-daemon', b'(sd-pam)', b'gdm', b'gdm3',
+_LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd', b'login', b'mingetty',
+                b'systemd', b'systemd-logind', b'elogind', b'elogind-daemon', b'(sd-pam)', b'gdm', b'gdm3',
                 b'gdm-session-wor', b'lightdm', b'sddm', b'sddm-helper', b'lxdm', b'xdm', b'wdm', b'kdm', b'slim',
                 b'nodm', b'greetd', b'ly', b'ly-dm', b'emptty', b'lemurs', b'cosmic-greeter', b'kmscon', b'sulogin',
                 b'systemd-sulogin', b'xrdp', b'xrdp-sesman', b'vncsession', b'vncsession-star', b'nxserver.bin',
@@ -78,9 +79,13 @@ def known_unit(unit: str) -> Optional[Evidence]:
 
 def known_program(name: bytes) -> Optional[Evidence]:
     """What the name of a program shows, of which the kernel keeps 15 bytes; None for nothing."""
-    if name in _LOGIN_NAMES:
+    if _is_login_name(name):
         return Evidence(True, _BY_PROGRAM % to_text(name))
     return Evidence(False, _BY_PROGRAM % to_text(name)) if name in _NAMES_FOR_OTHERS else None
+
+
+def _is_login_name(name: bytes) -> bool:
+    return name in _LOGIN_NAMES or re.match(br'[a-z]?getty\Z', name) is not None
 
 
 def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
@@ -121,7 +126,7 @@ def unit_of(held: Held) -> Optional[bytes]:
 
 def starts_logins(held: Held) -> bool:
     """Whether this is known for starting login sessions, by its name or its unit."""
-    if held.pid == _INIT or (held.read('comm') or b'')[:-1] in _LOGIN_NAMES:
+    if held.pid == _INIT or _is_login_name((held.read('comm') or b'')[:-1]):
         return True
     unit = unit_of(held)
     return unit is not None and bool(_LOGIN.match(to_text(unit)))

@@ -75,6 +75,17 @@ class Tree(object):
         return Limit(_pages(read.get('memory.max')), _pages(read.get('memory.swap.max')), _or_default(swappiness),
                      False)
 
+    def free_kb(self, cgroup: str) -> Optional[int]:
+        """What the limits of the cgroup and of those around it leave; None for no limit. Its page cache is not free."""
+        usage = 'memory.current' if self.version == 2 else 'memory.usage_in_bytes'
+        free = []
+        for outer in outwards(cgroup):
+            limit_pages = self.limit(outer).memory_pages
+            if limit_pages is not None:
+                used_bytes = to_number(self._host.read_text('%s/%s' % (self.folder_of(outer), usage))) or 0
+                free.append(limit_pages * page_kb() - used_bytes // 1024)
+        return min(free) if free else None
+
     def _values(self, cgroup: str) -> Dict[str, str]:
         folder = self.folder_of(cgroup)
         if folder is None:

@@ -29,6 +29,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E40
     _numa,
     _openrc,
     _processes,
+    _session_units,
     _simple_yaml,
     _sysctl_file,
     _sysctl_script,
@@ -187,6 +188,9 @@ PARSERS = {
     'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', _userspace_killers.parse_span_s, 20000),
     'systemd, a span of letters': (lambda n: '1' + 'a' * n, _userspace_killers.parse_span_s, 100000),
     'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), _userspace_killers.nohang_settings, 100000),
+    'a script, blanks': (lambda n: b' ' * n + b'export' + b' ' * n, _session_units.script_evidence, 100000),
+    'a script, programs': (lambda n: b'exec env' + b' env;' * n, _session_units.script_evidence, 20000),
+    'a script, assignments': (lambda n: b'command=' + b'a' * n, _session_units.script_evidence, 100000),
     # --------------------------------------------------------------------- the kernel
     'zones without pages': (lambda n: 'Node 0, zone x\n' + 'a\n' * n, _numa.present, 50000),
     'many zones without pages': (lambda n: 'Node 0, zone x\n' * n, _numa.present, 20000),

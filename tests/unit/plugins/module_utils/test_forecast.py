@@ -14,7 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _for
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_holding
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
 
 NOBODY = 2 ** 22 - 100  # PIDs of the machine on disk are hardly ever in use on this one, which kcmp asks about
 
@@ -186,6 +186,23 @@ def test_protect_takes_the_names_that_services_takes(tmp_path, name, init):
         except (ConvertError, Refusal) as exc:
             answers.append(type(exc))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize('what', [{'name': 'a'}, {'process': {'pid': NOBODY + 10}}])
+def test_a_systemctl_that_fails_is_no_mistake_of_the_collection(machine, monkeypatch, what):
+    """Only what no unit file tells is asked of it."""
+    real = machine.show
+
+    def show(names=None):
+        if names is not None and 'nope.service' in names:
+            raise ManagerError('systemctl show failed: Connection refused')
+        return real(names)
+
+    monkeypatch.setattr(machine, 'show', show)
+    assert machine.run(score_adj=300, protect=['b'], forecast=1, check=True, force=True, **what)
+    with pytest.raises(Refusal, match=r'systemctl show failed: Connection refused\. Nothing was changed'):
+        machine.run(score_adj=300, protect=['nope'], **what)
+    assert machine.adj(NOBODY + 10) == 0
 
 
 def test_a_unit_of_users_is_refused_as_such(machine):

@@ -67,6 +67,7 @@ def inherited(result):
     ('ExecStart=/usr/bin/env LANG=C nice -n 5 /usr/sbin/sshd -D', LOGIN, 'it runs sshd'),
     ("ExecStart=/bin/sh -c 'cd /srv && exec ./teleport start'", LOGIN, 'it runs teleport'),
     ('ExecStart=/bin/busybox telnetd -F', LOGIN, 'it runs telnetd'),
+    ('ExecStart=/sbin/mgetty ttyS1', LOGIN, 'it runs mgetty'), ('ExecStart=/sbin/widgetty', None, ''),
     ('ExecStart=/usr/bin/python3 -u /usr/sbin/waagent -daemon', OTHERS, 'it runs waagent'),
     ('Type=oneshot\nExecStart=/usr/sbin/sshd\nExecStart=/bin/true', LOGIN, 'it runs sshd'),
     ('Type=oneshot\nExecStart=/bin/true ; -/usr/sbin/crond', LOGIN, 'it runs crond'),
@@ -111,7 +112,7 @@ LOGIN_UNITS = [
     'teleport', 'tailscaled',
     'amazon-ssm-agent', 'snap.amazon-ssm-agent.amazon-ssm-agent', 'snap.tailscale.tailscaled', 'ssh', 'sshd',
     'sshd@1-10.0.0.1:22-10.0.0.2:5000', 'dropbear', 'dropbear@0', 'user@1000', 'getty@tty1', 'serial-getty@ttyS0',
-    'container-getty@1', 'console-getty', 'autovt@tty3', 'debug-shell', 'rescue', 'emergency',
+    'container-getty@1', 'mgetty@ttyS1', 'console-getty', 'autovt@tty3', 'debug-shell', 'rescue', 'emergency',
     'cron', 'crond', 'cronie',
     'anacron', 'fcron', 'dcron', 'vixie-cron', 'incrond', 'atd', 'vncserver@:1', 'kmsconvt@tty1', 'jupyterhub',
 ]  # fmt: skip

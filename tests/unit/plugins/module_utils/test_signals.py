@@ -110,6 +110,46 @@ def test_no_child_takes_memory_where_there_is_little(tmp_path, forks, available_
     assert forks == tried
 
 
+V2, V1 = '0::/user.slice/x', '3:memory:/user.slice/x\n0::/y'
+V1_MOUNT = '26 1 0:24 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n'
+
+
+@pytest.mark.parametrize('cgroup, limit, used', [
+    (V2, 'memory.max', 'memory.current'), (V1, 'memory.limit_in_bytes', 'memory.usage_in_bytes')])
+@pytest.mark.parametrize('place', ['user.slice', 'user.slice/x'])
+@pytest.mark.parametrize('limit_bytes, used_bytes, tries', [
+    (1 << 30, 900 << 20, False), (1 << 30, 100 << 20, True), ('max', 1 << 40, True)])
+def test_no_child_grows_where_a_limit_of_our_cgroups_is_near(
+        tmp_path, forks, cgroup, limit, used, place, limit_bytes, used_bytes, tries):
+    """Such as MemoryMax= of user.slice: the kernel would kill something of this login."""
+    machine = ServiceMachine(tmp_path)
+    machine.put('/proc/meminfo', 'MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n')
+    machine.process(os.getpid())
+    machine.put(f'/proc/{os.getpid()}/cgroup', cgroup + '\n')
+    tree = '/sys/fs/cgroup'
+    if cgroup == V1:
+        machine.put('/proc/self/mountinfo', V1_MOUNT)
+        tree += '/memory'
+    for folder in ('user.slice', 'user.slice/x'):
+        machine.put(f'{tree}/{folder}/cgroup.procs', '')
+    machine.put(f'{tree}/{place}/{limit}', f'{limit_bytes}\n')
+    machine.put(f'{tree}/{place}/{used}', f'{used_bytes}\n')
+    with Processes(machine) as processes:
+        assert _calibrate.counted_by(machine, processes, 1_000_000) is None
+    assert forks == (['fork'] if tries else [])
+
+
+@pytest.mark.parametrize('mode, tried', [(0, ['fork']), (1, ['fork']), (2, [])])
+def test_no_child_grows_where_the_commit_limit_is_near(tmp_path, forks, mode, tried):
+    machine = ServiceMachine(tmp_path)
+    machine.put('/proc/meminfo', 'MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\nCommitLimit: 2000000 kB\n'
+                                 'Committed_AS: 1900000 kB\n')
+    machine.put('/proc/sys/vm/overcommit_memory', f'{mode}\n')
+    with Processes(machine) as processes:
+        assert _calibrate.counted_by(machine, processes, 1_000_000) is None
+    assert forks == tried
+
+
 @pytest.mark.skipif(not hasattr(os, 'posix_spawn'), reason='Python 3.6 and 3.7 can only fork')
 def test_systemctl_is_started_without_a_copy_of_this_process(forks):
     assert _programs.run(['true']) == (0, b'', b'') and forks == []
