@@ -9,7 +9,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
@@ -156,11 +156,15 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
     paths = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
     unread = []  # type: List[str]
-    start = _tuned_start.plan_start(host, unread, sorted(paths), overlay)
+    starts = _tuned_start.plan_starts(host, unread, sorted(paths), overlay, is_running=True)
     denied += unread
     knows_files = _tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
+    return [one for start in starts for one in _last_writes(start.writes, paths, knows_files)]
+
+
+def _last_writes(writes: List[Any], paths: Dict[str, str], knows_files: bool) -> List[Enforced]:
     found = {}  # type: Dict[str, Enforced]
-    for write in start.writes:
+    for write in writes:
         key = paths[write.key]
         if write.is_reapplied and (not knows_files or _knobs.parse_written(key, write.value) is None):
             continue

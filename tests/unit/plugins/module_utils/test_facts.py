@@ -204,7 +204,8 @@ def test_enforcers(box):
     """Found in the same look at all names as the killers in user space."""
     add_process(box, 70, 666, name=b'kubelet')
     add_process(box, 71, 666, name=b'tuned')
-    box.put('/etc/tuned/active_profile', 'a\x1b\n')
+    box.put('/etc/tuned/active_profile', 'a\n')
+    box.put('/etc/tuned/a/tuned.conf', '[main]\ninclude=a\x1b\n')
     box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
     facts = gather(box, 'enforcers', 'userspace_killers', 'warnings')
     assert facts['enforcers'] == [
