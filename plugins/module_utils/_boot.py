@@ -11,7 +11,7 @@ systemd-sysctl keeps a later equal value at its earlier place. So the writes are
 import errno
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _boot_services, _conf_files, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -67,8 +67,10 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
     if loader.dialect == _conf_files.BUSYBOX:
         writes = _without_ended(outcome, writes, skips_negative)
     replay(outcome, writes, loader.skips_equal, skips_negative)
-    if _boot_services.starts_at_boot(host, 'tuned', loader.dialect == _conf_files.SYSTEMD, ('tuned-ppd',)):
-        _replay_tuned(host, outcome, overlay, here, skips_negative)
+    with_systemd = loader.dialect == _conf_files.SYSTEMD
+    if _boot_services.starts_at_boot(host, 'tuned', with_systemd, ('tuned-ppd',)):
+        _replay_tuned(host, outcome, overlay, here, skips_negative,
+                      _boot_services.starts_at_boot(host, 'tuned-ppd', with_systemd))
     return outcome
 
 
@@ -86,26 +88,44 @@ def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool)
 
 
 def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Overlay], here: bool,
-                  skips_negative: bool) -> None:
-    """Do what TuneD writes when it starts. Raises PermissionError for a file of it that may not be read."""
+                  skips_negative: bool, has_ppd: bool) -> None:
+    """Do what TuneD writes when it starts. Raises PermissionError for a file of it that may not be read.
+
+    Where several starts are possible, a value is unknown if it depends on them.
+    """
     # Here and not at the top: with the standard library's configparser it would be a tenth of what every module takes
     # to start, and few machines run TuneD.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
     denied = []  # type: List[str]
-    start = _tuned_start.plan_start(host, denied, sorted(_PATHS), overlay, here)
+    starts = _tuned_start.plan_starts(host, denied, sorted(_PATHS), overlay, here, has_ppd=has_ppd)
     if denied:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), denied[0])
     before = dict(outcome.causes)
+    outcomes = [_after_start(outcome, start, skips_negative, _tuned_start.parse_assignment) for start in starts]
+    for key in outcome.values:
+        # Of several starts the one that changes the value tells more than the one that does not.
+        last = next((one for one in outcomes if one.values[key] != outcomes[0].values[key]), outcomes[0])
+        if last is not outcomes[0]:
+            causes = [one.causes[key] for one in (last, outcomes[0]) if one.causes[key] != before[key]]
+            outcome.values[key], outcome.causes[key] = None, causes[0] if causes else before[key]
+        else:
+            outcome.values[key], outcome.causes[key] = last.values[key], last.causes[key]
+    outcome.by_tuned.update(name for name in before if outcome.causes[name] != before[name])
+
+
+def _after_start(outcome: Outcome, start: Any, skips_negative: bool,
+                 parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> Outcome:
+    """The outcome after the writes of one start of TuneD; the one given stays as it is."""
+    after = Outcome(dict(outcome.values), dict(outcome.causes), set())
     for write in start.writes:
         key, cause = _PATHS[write.key], Cause(write.file, write.line)
-        text = write.value if write.is_reapplied else _tuned_start.parse_assignment(write.value, outcome.values[key])
-        if text is not None and not write.is_reapplied and _tuned_start.FUNCTION in text:
-            # Only TuneD knows the result.
+        text = write.value if write.is_reapplied else parse_assignment(write.value, after.values[key])
+        if not write.is_known:
             for name in (key, _knobs.KNOBS[key].twin or key):
-                outcome.values[name], outcome.causes[name] = None, cause
+                after.values[name], after.causes[name] = None, cause
         elif text is not None:
-            replay(outcome, [(key, text, cause)], start.skips_equal, skips_negative)
-    outcome.by_tuned.update(name for name in before if outcome.causes[name] != before[name])
+            replay(after, [(key, text, cause)], start.skips_equal, skips_negative)
+    return after
 
 
 def _kernel_version(host: Host) -> Tuple[int, ...]:

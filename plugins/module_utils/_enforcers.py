@@ -122,11 +122,15 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
     paths = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
     unread = []  # type: List[str]
-    start = _tuned_start.plan_start(host, unread, sorted(paths), overlay)
+    starts = _tuned_start.plan_starts(host, unread, sorted(paths), overlay, is_running=True)
     denied += unread
     knows_files = _tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
+    return [one for start in starts for one in _last_writes(start.writes, paths, knows_files)]
+
+
+def _last_writes(writes: List[Any], paths: Dict[str, str], knows_files: bool) -> List[Enforced]:
     found = {}  # type: Dict[str, Enforced]
-    for write in start.writes:
+    for write in writes:
         key = paths[write.key]
         if write.is_reapplied and (not knows_files or _knobs.parse_written(key, write.value) is None):
             continue

@@ -2,34 +2,36 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units of TuneD's active profile, read and merged as TuneD itself does.
+"""The units of TuneD's profiles, read and merged as TuneD does it.
 
-Sources: tuned/profiles/loader.py, locator.py, merger.py, unit.py and variables.py, tuned/consts.py. Nothing here knows
-our own sysctls, and nothing raises: a file that may not be read is skipped, and noted in ``denied``.
+Sources: tuned/profiles/loader.py, locator.py, merger.py, unit.py and variables.py, tuned/profiles/functions/parser.py,
+tuned/consts.py, releases 2.20 to 2.28. Nothing here knows our own sysctls. A file that may not be read is skipped and
+noted in ``denied``.
 """
 
-import configparser
 import os
 import re
 import stat
 from collections import OrderedDict
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import split_lines, told
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_number
+from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_config
+from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._tuned_config import RefusedStart
 
-MAIN_CONF = '/etc/tuned/tuned-main.conf'
 FUNCTION = '${f:'  # begins a call of one of TuneD's functions, whose result only TuneD knows
-_ACTIVE = ('/etc/tuned/active_profile', '/etc/tuned/post_loaded_profile')
-# Of two profiles of one name the earlier folder's counts. Releases before 2.24 had no folders called profiles.
-_FOLDERS = ('/etc/tuned/profiles', '/etc/tuned', '/usr/lib/tuned/profiles', '/usr/lib/tuned')
-
-_VARIABLE = re.compile(r'\$\{(\w+)\}')
+_ESCAPED_FUNCTION = re.compile(r'\\(\$\{f:.*\})')
+_VIRT_CHECK = re.compile(r'(?<!\\)\$\{f:virt_check:([^:{}\\]*):([^:{}\\]*)\}')
+_CALL = re.compile(r'\$\{f:\w+(?=[:}])')
+_VARIABLE = re.compile(r'(?<!\\)\$\{(\w+)\}')
+_ESCAPED_VARIABLE = re.compile(r'\\(\$\{\w+\})')
+_PROFILE_FOLDER = re.compile(r'(?<!\\)\$\{i:PROFILE_DIR\}')
+_SAFE_NAME = re.compile(r'[a-zA-Z0-9_.-]+$')
+_SEPARATOR = re.compile('([,;])')
+_QUOTED = re.compile('^"(.*)"$')
 _DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
-_LONGEST_FILE = 1 << 16  # honest ones have some kilobytes
 _MOST_PROFILES = 100
-# configparser takes the square of a run of blanks.
-_TOO_LONG = re.compile(r'[^\n]{4097}|[^\S\n]{257}')
 _LONGEST = 4096  # a value; variables that are made of variables could double it with each
 _VARIABLES = 'variables'
 # Options of every unit, whatever its plugin (tuned/profiles/unit.py).
@@ -37,9 +39,10 @@ _UNIT_WORDS = ('type', 'enabled', 'replace', 'prepend', 'drop', 'priority', 'dev
                'cpuinfo_regex', 'uname_regex', 'script_pre', 'script_post')
 
 Setting = NamedTuple('Setting', [
-    ('value', str),  # variables put in, calls of functions as they stand
-    ('file', str),   # the profile that has the line
+    ('value', str),     # variables put in
+    ('file', str),      # the profile that has the line
     ('line', int),
+    ('is_known', bool),  # whether no function makes a part of the value
 ])
 
 Unit = NamedTuple('Unit', [
@@ -48,113 +51,119 @@ Unit = NamedTuple('Unit', [
     ('replace', bool),
     ('prepend', bool),
     ('drop', Tuple[str, ...]),
-    ('priority', Optional[int]),
-    ('cpuinfo_regex', Optional[str]),
-    ('uname_regex', Optional[str]),
+    ('priority', Optional[str]),
+    ('cpuinfo_regex', Optional[Setting]),
+    ('uname_regex', Optional[Setting]),
     ('file', str),
     ('options', Dict[str, Setting]),
 ])
 
+# What differs between releases.
+Rules = NamedTuple('Rules', [
+    ('folders', Tuple[str, ...]),  # of two profiles of one name the earlier folder's counts
+    ('by_variable_type', bool),    # from 2.26 on: every unit of the type variables holds some, and drops none
+    ('keeps_priority', bool),      # 2.23 to 2.25: the first profile's counts
+])
 
-class _RefusedProfile(Exception):
-    """TuneD does not load the profile, and then applies nothing at all."""
-
-
-def read_units(host: Host, denied: List[str]) -> List[Unit]:
-    """The enabled units of the active profile, in the order in which TuneD applies them."""
-    loader = _Loader(host, denied)
-    try:
-        loader.load([name for path in _ACTIVE for name in told(host, path, denied).split()])
-    except _RefusedProfile:
-        return []
-    return sorted((unit for unit in loader.units() if unit.enabled), key=lambda unit: unit.priority or 0)
-
-
-def main_conf(host: Host, denied: List[str]) -> Dict[str, str]:
-    """The global configuration, which has no sections."""
-    return (_sections('[main]\n' + told(host, MAIN_CONF, denied)) or {}).get('main', {})
+Profiles = NamedTuple('Profiles', [
+    ('units', List[Unit]),
+    ('asks_for_virt', bool),            # whether an include depends on the answer of virt-what
+    ('unknown', Optional[Tuple[str, int]]),  # file and line of an include whose profiles only a function of TuneD knows
+])
 
 
-def split_list(text: str) -> List[str]:
-    """The words of a list of the global configuration."""
-    return [word.strip() for word in re.split('[,;]', text) if word.strip()]
+def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is_virtual: bool) -> Profiles:
+    """The merged units of these profiles, in the order of the files. Raises RefusedStart.
 
-
-def split_value(text: str) -> List[str]:
-    """The words of a list in a profile, empty ones too. TuneD's own expression takes the square of a run of blanks."""
-    return [word.strip(' \t\n') for word in re.split('[,;]', text)]
-
-
-def _sections(text: str) -> Optional[Dict[str, Dict[str, str]]]:
-    """The text parsed with the settings that TuneD itself uses; None where TuneD refuses it too.
-
-    None, too, for a text that would take too long and that nobody writes.
+    Reads an include with TuneD's function virt_check as if virt-what said ``is_virtual``.
     """
-    if len(text) > _LONGEST_FILE or _TOO_LONG.search(text):
-        return None
-    config = configparser.ConfigParser(delimiters=('=',), inline_comment_prefixes=('#',), strict=False,
-                                       interpolation=None)
-    config.optionxform = str  # names as they are written
-    try:
-        text.encode('utf-8')
-        config.read_string(text)
-    except (configparser.Error, ValueError):
-        return None
-    return OrderedDict((name, OrderedDict(config[name])) for name in config.sections())
+    loader = _Loader(host, denied, rules, is_virtual)
+    safe = [name for name in names if loader.check_known(name) and _SAFE_NAME.match(name)]
+    if not safe:
+        raise RefusedStart('no profile')
+    loader.load(safe)
+    return Profiles(loader.units(), loader.asks_for_virt, loader.unknown)
 
 
-def _line_numbers(text: str) -> Dict[Tuple[str, str], int]:
-    """By section and option the line that has it last."""
-    numbers, section = {}, ''
-    for number, line in enumerate(split_lines(text), 1):
-        line = line.strip()
-        if line.startswith('['):
-            section = line[1:].partition(']')[0]
-        elif '=' in line:
-            numbers[section, line.partition('=')[0].strip()] = number
-    return numbers
+def split_drop(text: str) -> Tuple[str, ...]:
+    r"""The words of an option ``drop``, which TuneD splits at ``\b\s*[,;]\s*``: after a letter, digit or ``_`` only."""
+    words, word = [], ''  # type: List[str], str
+    pieces = _SEPARATOR.split(text)
+    for piece, separator in zip(pieces[::2], pieces[1::2] + ['']):
+        word += piece.lstrip() if words and not word else piece
+        if separator and re.match(r'\w', piece.rstrip()[-1:]):
+            words.append(word.rstrip())
+            word = ''
+        else:
+            word += separator
+    return tuple(words + [word])
 
 
 class _Loader(object):
     """Profiles merged one by one, those that are included first."""
 
-    def __init__(self, host: Host, denied: List[str]) -> None:
-        self._host, self._denied = host, denied
-        folders = split_list(main_conf(host, denied).get('profile_dirs', ''))
-        self._folders = tuple(reversed(folders)) or _FOLDERS
+    def __init__(self, host: Host, denied: List[str], rules: Rules, is_virtual: bool) -> None:
+        self._host, self._denied, self._rules, self._is_virtual = host, denied, rules, is_virtual
         self._seen: Set[str] = set()
-        self._variables: Dict[str, str] = {}
+        self._values: Dict[str, str] = {}
+        self._variables: Dict[str, Setting] = OrderedDict()
         self._units: Dict[str, Unit] = OrderedDict()
+        self.asks_for_virt = False
+        self.unknown = None  # type: Optional[Tuple[str, int]]
+
+    def check_known(self, name: str) -> bool:
+        """Raise RefusedStart for a name of no profile: TuneD then loads none of the list."""
+        states = [self._is_file(self._path(folder, name)) for folder in self._rules.folders]
+        if '/' in name or name in ('.', '..') or not any(state is not False for state in states):
+            raise RefusedStart(name)
+        return True
 
     def load(self, names: List[str], depth: int = 0) -> None:
-        """Merge these profiles, and before each the ones that it includes. Raises _RefusedProfile."""
+        """Merge these profiles, and before each the ones that it includes. Raises RefusedStart."""
         for name in names:
             path = self._find(name)
             if path is None or len(self._seen) >= _MOST_PROFILES:
                 continue
             self._seen.add(path)
-            text = told(self._host, path, self._denied)
-            sections = _sections(text)
+            text = _tuned_config.read(self._host, path, self._denied)
+            sections = _tuned_config.sections(text)
             if sections is None:
-                raise _RefusedProfile(path)
-            numbers = _line_numbers(text)
-            # No variable has a value yet when TuneD looks at this option.
-            include = sections.pop('main', {}).get('include', '').strip()
-            if include and depth < _DEEPEST:
-                self.load(split_value(include), depth + 1)
+                raise RefusedStart(path)
+            numbers = _tuned_config.line_numbers(text)
+            include = sections.pop('main', {}).get('include')
+            if include is not None and depth < _DEEPEST:
+                self._include(_with_folder(include, path), (path, numbers.get(('main', 'include'), 1)), depth + 1)
             for section, options in sections.items():
-                lines = dict((option, numbers.get((section, option), 1)) for option in options)
+                lines = dict((option, numbers.get((section, option)) or numbers.get(('DEFAULT', option), 1))
+                             for option in options)
                 self._merge(section, _parse_unit(section, options, path, lines))
 
+    def _include(self, text: str, place: Tuple[str, int], depth: int) -> None:
+        """Load the profiles of the option ``include``. No variable has a value yet when TuneD looks at it."""
+        fixed = _VIRT_CHECK.sub(r'\1' if self._is_virtual else r'\2', text)
+        self.asks_for_virt = self.asks_for_virt or fixed != text
+        names, is_known = self._expand(fixed)
+        braces = 0
+        for name in re.split('[,;]', names):
+            if is_known or not braces and FUNCTION not in name:
+                self.load([name.strip()], depth)
+            else:
+                self.unknown = self.unknown or place
+            braces += name.count('{') - name.count('}')
+
+    def _path(self, folder: str, name: str) -> str:
+        # TuneD runs in /.
+        return os.path.normpath(os.path.join('/', folder, name, 'tuned.conf'))
+
     def _find(self, name: str) -> Optional[str]:
-        """The profile's file, None for one that is loaded already, optional or unknown. Raises _RefusedProfile.
+        """The profile's file, None for one that is loaded already, optional or unknown. Raises RefusedStart.
 
         A profile below /etc may include its namesake below /usr/lib.
         """
-        optional = name.startswith('-') or FUNCTION in name
-        name = os.path.basename(name[1:] if name.startswith('-') else name)
-        for folder in self._folders:
-            path = '%s/%s/tuned.conf' % (folder, name)
+        optional = name.startswith('-')
+        name = os.path.basename(name[1:] if optional else name)
+        for folder in self._rules.folders:
+            path = self._path(folder, name)
             if path in self._seen:
                 optional = True
                 continue
@@ -163,7 +172,7 @@ class _Loader(object):
                 return path
             optional = optional or found is None
         if not optional:
-            raise _RefusedProfile(name)
+            raise RefusedStart(name)
         return None
 
     def _is_file(self, path: str) -> Optional[bool]:
@@ -173,73 +182,144 @@ class _Loader(object):
             return info is not None and stat.S_ISREG(info.st_mode)
         except PermissionError:
             self._denied.append(path)
-        except OSError:
-            pass
+        except (OSError, ValueError):
+            return False
         return None
 
     def _merge(self, name: str, unit: Unit) -> None:
-        if unit.type == _VARIABLES:
-            name = _VARIABLES
+        if self._rules.by_variable_type and unit.type == _VARIABLES:
+            self._merge_variables(unit)
+            return
         earlier = self._units.get(name)
         if earlier is not None and not unit.replace:
-            unit = _merged(earlier, unit)
+            unit = self._merged(earlier, unit)
         self._units[name] = unit
 
+    def _merge_variables(self, unit: Unit) -> None:
+        if unit.replace:
+            self._variables.clear()
+        new = OrderedDict((name, setting) for name, setting in unit.options.items() if name not in self._variables)
+        self._variables.update(unit.options)
+        if unit.prepend:
+            new.update((name, setting) for name, setting in self._variables.items() if name not in new)
+            self._variables = new
+
+    def _merged(self, earlier: Unit, unit: Unit) -> Unit:
+        """A unit that another profile has as well: it drops options of the earlier one before it adds its own."""
+        options = OrderedDict((key, setting) for key, setting in earlier.options.items() if key not in unit.drop)
+        options.update(unit.options)
+        keeps = unit.priority is None or self._rules.keeps_priority
+        return unit._replace(
+            options=options, priority=earlier.priority if keeps else unit.priority,
+            cpuinfo_regex=earlier.cpuinfo_regex if unit.cpuinfo_regex is None else unit.cpuinfo_regex,
+            uname_regex=earlier.uname_regex if unit.uname_regex is None else unit.uname_regex)
+
     def units(self) -> List[Unit]:
-        """All units but the variables, whose values are put in as they are in the end."""
-        variables = self._units.pop(_VARIABLES, None)
-        for name, setting in variables.options.items() if variables else ():
+        """All units but the variables, whose values are put in as they are in the end. Raises RefusedStart."""
+        if not self._rules.by_variable_type and _VARIABLES in self._units:
+            self._variables = self._units.pop(_VARIABLES).options
+        for name, setting in self._variables.items():
             if name == 'include':
                 self._include_variables(setting.value)
             else:
-                self._variables[name] = self._expand(setting.value)
+                self._values[name] = self._expand(setting.value)[0]
         return [self._with_values(unit) for unit in self._units.values()]
 
     def _include_variables(self, path: str) -> None:
-        # TuneD runs in /.
-        text = told(self._host, os.path.normpath(os.path.join('/', path)), self._denied)
-        for variables in (_sections('[top]\n' + text) or {}).values():
+        path = os.path.normpath(os.path.join('/', path))
+        try:
+            info = self._host.stat(path)
+        except (OSError, ValueError):
+            info = None
+        if info is not None and stat.S_ISDIR(info.st_mode):
+            raise RefusedStart(path)  # TuneD ends where it cannot open what is there
+        text = _tuned_config.read(self._host, path, self._denied)
+        sections = _tuned_config.sections('[top]\n' + text, allow_no_value=True)
+        if sections is None:
+            raise RefusedStart(path)
+        for variables in sections.values():
             for name, value in variables.items():
-                self._variables[name] = self._expand(value)
+                if value is not None:
+                    self._values[name] = self._expand(value)[0]
 
     def _with_values(self, unit: Unit) -> Unit:
-        options = OrderedDict((key, setting._replace(value=self._expand(_unquote(setting.value))))
+        options = OrderedDict((key, self._with_value(setting, _QUOTED.sub(r'\1', setting.value)))
                               for key, setting in unit.options.items())
+        cpuinfo, uname = unit.cpuinfo_regex, unit.uname_regex
         return unit._replace(options=options,
-                             cpuinfo_regex=None if unit.cpuinfo_regex is None else self._expand(unit.cpuinfo_regex),
-                             uname_regex=None if unit.uname_regex is None else self._expand(unit.uname_regex))
+                             cpuinfo_regex=self._with_value(cpuinfo, cpuinfo.value) if cpuinfo else None,
+                             uname_regex=self._with_value(uname, uname.value) if uname else None)
 
-    def _expand(self, text: str) -> str:
+    def _with_value(self, setting: Setting, text: str) -> Setting:
+        value, is_known = self._expand(text)
+        return setting._replace(value=value, is_known=is_known)
+
+    def _expand(self, text: str) -> Tuple[str, bool]:
+        """(Text with variables put in, whether it is all: calls of functions stay as they are)."""
         text = text[:_LONGEST]
-        return _VARIABLE.sub(lambda match: self._variables.get(match.group(1), match.group()), text)[:_LONGEST]
+        text = _VARIABLE.sub(lambda match: self._values.get(match.group(1), match.group()), text)[:_LONGEST]
+        text = _ESCAPED_VARIABLE.sub(r'\1', text)
+        if _has_call(text):
+            return text, False
+        return _ESCAPED_FUNCTION.sub(r'\1', text), True
+
+
+def _has_call(text: str) -> bool:
+    """Whether TuneD calls a function: braces are paired, and a backslash makes it plain text."""
+    opened, is_escaped = [], False  # type: List[Tuple[bool, int]], bool
+    for index, character in enumerate(text if FUNCTION in text else ''):
+        if character == '}':
+            if not opened:
+                return False
+            was_escaped, start = opened.pop()
+            if not was_escaped and _CALL.match(text, start):
+                return True
+        elif text.startswith('${', index):
+            opened.append((is_escaped, index))
+        is_escaped = character == '\\'
+    return False
+
+
+def _with_folder(text: str, path: str) -> str:
+    return _PROFILE_FOLDER.sub(lambda _match: os.path.dirname(path), text)
 
 
 def _parse_unit(name: str, options: Dict[str, str], path: str, lines: Dict[str, int]) -> Unit:
     def is_set(word: str) -> bool:
         return options.get(word, '') in ('True', 'true', '1')
-    folder = os.path.dirname(path)
-    settings = OrderedDict((key, Setting(value.replace('${i:PROFILE_DIR}', folder), path, lines[key]))
-                           for key, value in options.items() if key not in _UNIT_WORDS)
+    options = OrderedDict((key, _with_folder(value, path)) for key, value in options.items())
+    settings = OrderedDict((key, Setting(value, path, lines[key], True)) for key, value in options.items())
     return Unit(options.get('type', name), 'enabled' not in options or is_set('enabled'), is_set('replace'),
-                is_set('prepend'), tuple(split_value(options['drop'])) if 'drop' in options else (),
-                to_number(options.get('priority')), options.get('cpuinfo_regex'), options.get('uname_regex'), path,
-                settings)
+                is_set('prepend'), split_drop(options['drop']) if 'drop' in options else (),
+                options.get('priority'), settings.get('cpuinfo_regex'), settings.get('uname_regex'), path,
+                OrderedDict((key, setting) for key, setting in settings.items() if key not in _UNIT_WORDS))
 
 
-def _merged(earlier: Unit, unit: Unit) -> Unit:
-    """A unit that another profile has as well: it drops options of the earlier one before it adds its own."""
-    options = OrderedDict((key, setting) for key, setting in earlier.options.items() if key not in unit.drop)
-    new = OrderedDict((key, setting) for key, setting in unit.options.items() if key not in options)
-    options.update(unit.options)
-    if unit.prepend:
-        new.update((key, setting) for key, setting in options.items() if key not in new)
-        options = new
-    return unit._replace(
-        options=options, drop=(), replace=earlier.replace,
-        priority=earlier.priority if unit.priority is None else unit.priority,
-        cpuinfo_regex=earlier.cpuinfo_regex if unit.cpuinfo_regex is None else unit.cpuinfo_regex,
-        uname_regex=earlier.uname_regex if unit.uname_regex is None else unit.uname_regex)
+# --------------------------------------------------------------------- releases
+
+def read_program(host: Host, denied: List[str], name: str) -> str:
+    """A file of the installed program, empty where there is none."""
+    folders = ['/usr/lib/python3/dist-packages']
+    folders += ['/usr/lib/%s/site-packages' % folder for folder in host.names('/usr/lib')
+                if folder.startswith('python')]
+    texts = (told(host, '%s/tuned/%s' % (folder, name), denied) for folder in folders)
+    return next((text for text in texts if text), '')
 
 
-def _unquote(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+def find_rules(host: Host, denied: List[str], main: Dict[str, str]) -> Rules:
+    """By the installed program, since distributions add features to older releases."""
+    merger, unit = (read_program(host, denied, 'profiles/%s.py' % name) for name in ('merger', 'unit'))
+    folders = _folders(host, denied)
+    if 'profile_dirs' in main and (not folders or folders[0].endswith('/profiles')):
+        folders = tuple(reversed(_tuned_config.split_list(main['profile_dirs'])))
+    return Rules(folders, not merger or 'PLUGIN_VARIABLES_UNIT_NAME' in merger,
+                 '_priority' in unit and bool(merger) and 'priority' not in merger)
+
+
+def _folders(host: Host, denied: List[str]) -> Tuple[str, ...]:
+    """The folders of profiles; from 2.23 on they are called profiles. Both where no program tells."""
+    new, old = ('/etc/tuned/profiles', '/usr/lib/tuned/profiles'), ('/etc/tuned', '/usr/lib/tuned')
+    consts = read_program(host, denied, 'consts.py')
+    if 'CFG_DEF_PROFILE_DIRS' in consts:
+        return new
+    return old if 'LOAD_DIRECTORIES' in consts else (new[0], old[0], new[1], old[1])

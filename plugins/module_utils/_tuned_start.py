@@ -11,11 +11,17 @@ import fnmatch
 import os
 import posixpath
 import re
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _sysctl_loader, _sysctld, _tuned
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _conf_files,
+    _sysctl_loader,
+    _sysctld,
+    _tuned,
+    _tuned_config,
+    _tuned_profiles,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
-from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 
 _MOST_UNITS = 100  # honest profiles have one or two
@@ -23,8 +29,8 @@ _MOST_PATTERN, _MOST_CPUINFO = 1024, 1 << 16
 _BUFFER_BYTES = 8192  # Python decodes a file in pieces of this size
 _FOLDERS = ('/run/sysctl.d', '/etc/sysctl.d')
 _SYSCTL_CONF = '/etc/sysctl.conf'
-FUNCTION, MAIN_CONF = _tuned.FUNCTION, _tuned.MAIN_CONF
-_PLUGIN = 'tuned/plugins/plugin_sysctl.py'
+MAIN_CONF = _tuned_config.MAIN_CONF
+_PLUGIN = 'plugins/plugin_sysctl.py'
 _FOLDER_LIST = re.compile(r'SYSCTL_CONFIG_DIRS = \[([^\]]{0,4096})\]')
 _NO_COMMENT = re.compile(r'[^#;]')
 
@@ -35,6 +41,7 @@ Write = NamedTuple('Write', [
     ('line', int),
     ('is_reapplied', bool),   # a line of sysctl.d, not of the profile
     ('is_final', bool),       # no line of sysctl.d may win over this value of the profile
+    ('is_known', bool),       # no function of TuneD, whose result only TuneD knows, makes a part of the value
 ])
 
 Start = NamedTuple('Start', [
@@ -51,32 +58,86 @@ _Release = NamedTuple('_Release', [
     ('collects', bool),       # from 2.28 on: one write for each name, at the place of its first line
     ('swaps_slashes', bool),  # from 2.22 on: vm/x is no spelling of vm.x
 ])
+_Units = List[Tuple[_tuned.Unit, bool]]  # and whether the unit applies for certain
 _UNKNOWN = _Release(_FOLDERS, False, True, True, False, True)
 
 
-def plan_start(host: Host, denied: List[str], known: Sequence[str], overlay: Optional[_conf_files.Overlay] = None,
-               here: bool = True) -> Start:
-    """The writes to the ``known`` keys (paths below /proc/sys), in order.
+def plan_starts(host: Host, denied: List[str], known: Sequence[str], overlay: Optional[_conf_files.Overlay] = None,
+                here: bool = True, is_running: bool = False, has_ppd: bool = False) -> List[Start]:
+    """The starts that are possible, each with its writes to the ``known`` keys (paths below /proc/sys) in order.
 
-    Where it is not ``here``, but another machine gets these files, every section counts, whatever it is limited to.
+    There are several where TuneD chooses the profile by what it finds, or by the result of one of its functions. Where
+    it is not ``here``, but another machine gets these files, every section counts, whatever it is limited to.
     """
-    release = _find_release(host, denied)
-    main = _tuned.main_conf(host, denied)
-    reapplies = main.get('reapply_sysctl', '1').lower() in ('1', 'yes', 'true', 'on')
-    exclude = _tuned.split_list(main.get('reapply_sysctl_exclude', '')) if release.has_exclude else []
-    units = [unit for unit in _tuned.read_units(host, denied) if unit.type == 'sysctl'][:_MOST_UNITS]
-    if here:
-        units = _matching(host, main, units)
-    again = _reapplied(host, denied, release, exclude, known, overlay) if reapplies and units else []
-    writes = []  # type: List[Write]
-    for unit in units:
-        for name, setting in unit.options.items():
-            key = _path_of(name, release)
-            if key in known:
-                is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
-                writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final))
-        writes += again
-    return Start(writes, release.skips_equal)
+    planner = _Planner(host, denied, known, overlay, here, is_running)
+    try:
+        main = _tuned_config.read_main(host, denied)
+        choices = _tuned_profiles.startup_profiles(host, denied, main, is_running, has_ppd)
+    except _tuned_config.RefusedStart:
+        return [Start([], False)]
+    found = []  # type: List[Start]
+    for names in choices:
+        found += [start for start in planner.plan(main, names) if start not in found]
+    return found
+
+
+class _Planner(object):
+    """What the starts of one host have in common."""
+
+    def __init__(self, host: Host, denied: List[str], known: Sequence[str], overlay: Optional[_conf_files.Overlay],
+                 here: bool, is_running: bool) -> None:
+        self._host, self._denied, self._known, self._overlay, self._here = host, denied, known, overlay, here
+        self._is_running = is_running
+        self._release = _find_release(host, denied)
+
+    def plan(self, main: Dict[str, str], names: List[str]) -> List[Start]:
+        """The starts with these profiles: several where some unit or profile may or may not apply."""
+        rules = _tuned.find_rules(self._host, self._denied, main)
+        starts = []  # type: List[Start]
+        for is_virtual in (True, False):
+            try:
+                profiles = _tuned.read_units(self._host, self._denied, rules, names, is_virtual)
+                starts += self._starts(main, profiles)
+            except _tuned_config.RefusedStart:
+                starts.append(Start([], self._release.skips_equal))
+                continue  # perhaps for the one answer only
+            if not profiles.asks_for_virt:
+                break
+        return starts
+
+    def _starts(self, main: Dict[str, str], profiles: _tuned.Profiles) -> List[Start]:
+        units = [(unit, True) for unit in profiles.units if unit.enabled]
+        if self._here:
+            units = _matching(self._host, main, units)
+        units = [pair for pair in _by_priority(main, units) if pair[0].type == 'sysctl'][:_MOST_UNITS]
+        certain = [unit for unit, is_certain in units if is_certain]
+        # What a running program sets is listed as far as it is known.
+        unknown = None if self._is_running else profiles.unknown
+        starts = [self._start(main, certain, None)]
+        if unknown or len(certain) < len(units):
+            starts.append(self._start(main, [unit for unit, _is_certain in units], unknown))
+        return starts
+
+    def _start(self, main: Dict[str, str], units: List[_tuned.Unit], unknown: Optional[Tuple[str, int]]) -> Start:
+        reapplies = main.get('reapply_sysctl', '1') == '1'
+        exclude = (_tuned_config.split_list(main.get('reapply_sysctl_exclude', '')) if self._release.has_exclude
+                   else [])
+        again = (_reapplied(self._host, self._denied, self._release, exclude, self._known, self._overlay)
+                 if reapplies and (units or unknown) else [])
+        writes = []  # type: List[Write]
+        for unit in units:
+            for name, setting in unit.options.items():
+                key = _path_of(name, self._release)
+                if key in self._known:
+                    is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
+                    writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
+                                        setting.is_known))
+            writes += again
+        if unknown:
+            # A profile that only TuneD knows may set any of the keys, and may have the last word of all profiles.
+            writes += [Write(key, _tuned.FUNCTION, unknown[0], unknown[1], False, False, False) for key in self._known]
+            writes += again
+        return Start(writes, self._release.skips_equal)
 
 
 def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:
@@ -94,11 +155,8 @@ def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:
 
 def _find_release(host: Host, denied: List[str]) -> _Release:
     """By the installed program itself, since distributions add features to older releases."""
-    folders = ['/usr/lib/python3/dist-packages']
-    folders += ['/usr/lib/%s/site-packages' % name for name in host.names('/usr/lib') if name.startswith('python')]
-    texts = (told(host, '%s/%s' % (folder, _PLUGIN), denied) for folder in folders)
-    text = next((text for text in texts if text), None)
-    if text is None:
+    text = _tuned.read_program(host, denied, _PLUGIN)
+    if not text:
         return _UNKNOWN
     listed = _FOLDER_LIST.search(text)
     return _Release(
@@ -119,24 +177,39 @@ def _path_of(name: str, release: _Release) -> str:
 
 # ------------------------------------------------------------------------ units
 
-def _matching(host: Host, main: Dict[str, str], units: List[_tuned.Unit]) -> List[_tuned.Unit]:
-    """The units that are meant for this machine; none where an expression is wrong: TuneD ends at it."""
-    found = []
-    for unit in units:
-        try:
-            if _matches(unit, unit.cpuinfo_regex, main.get('cpuinfo_string') or _cpuinfo(host)) and _matches(
-                    unit, unit.uname_regex, main.get('uname_string') or _uname(host)):
-                found.append(unit)
-        except re.error:
-            return []
+def _matching(host: Host, main: Dict[str, str], units: _Units) -> _Units:
+    """The units that are meant for this machine, or may be. Raises RefusedStart for a wrong expression."""
+    found = []  # type: _Units
+    for unit, _is_certain in units:
+        answers = [_matches(unit, unit.cpuinfo_regex, main.get('cpuinfo_string'), host, _cpuinfo)]
+        if answers != [False]:
+            answers.append(_matches(unit, unit.uname_regex, main.get('uname_string'), host, _uname))
+        if False not in answers:
+            found.append((unit, None not in answers))
     return found
 
 
-def _matches(unit: _tuned.Unit, pattern: Optional[str], text: str) -> bool:
-    if pattern is None:
-        return True
+def _matches(unit: _tuned.Unit, pattern: Optional[_tuned.Setting], text: Optional[str], host: Host,
+             read: Callable[[Host], str]) -> Optional[bool]:
+    """Whether the expression is found in the text; None where only TuneD knows the expression."""
+    if pattern is None or not pattern.is_known:
+        return True if pattern is None else None
+    text = read(host) if text is None else text
     with Reading(unit.file):  # which has a deadline: an expression can take longer than anybody waits
-        return len(pattern) <= _MOST_PATTERN and re.search(pattern, text, re.MULTILINE) is not None
+        try:
+            return (len(pattern.value) <= _MOST_PATTERN
+                    and re.search(pattern.value, text, re.MULTILINE) is not None)
+        except (re.error, OverflowError, RecursionError):
+            raise _tuned_config.RefusedStart(unit.file) from None
+
+
+def _by_priority(main: Dict[str, str], units: _Units) -> _Units:
+    """The units in the order in which TuneD applies them. Raises RefusedStart for a priority that is no integer."""
+    default = main.get('default_instance_priority', '0')
+    try:
+        return sorted(units, key=lambda pair: int(default if pair[0].priority is None else pair[0].priority))
+    except ValueError:
+        raise _tuned_config.RefusedStart('priority') from None
 
 
 def _cpuinfo(host: Host) -> str:
@@ -172,7 +245,7 @@ def _reapplied(host: Host, denied: List[str], release: _Release, exclude: List[s
             key = _path_of(name, release)
             if key not in known or _is_excluded(name, exclude):
                 continue
-            write = Write(key, value, path, line, True, False)
+            write = Write(key, value, path, line, True, False, True)
             if release.collects and name in names:
                 writes[names[name]] = write
                 continue
@@ -231,5 +304,5 @@ def _procps_writes(host: Host, denied: List[str], known: Sequence[str],
     except OSError as exc:
         denied.append(exc.filename)
         return []
-    return [Write(entry.key, entry.value or '', entry.path, entry.line, True, False)
+    return [Write(entry.key, entry.value or '', entry.path, entry.line, True, False, True)
             for entry in writes]

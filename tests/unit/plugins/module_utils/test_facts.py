@@ -210,7 +210,8 @@ def test_enforcers(box):
     add_process(box, 70, 666, name=b'kubelet')
     add_process(box, 71, 666, name=b'tuned')
     shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too
-    box.put('/etc/tuned/active_profile', 'a\x1b\n')
+    box.put('/etc/tuned/active_profile', 'a\n')
+    box.put('/etc/tuned/a/tuned.conf', '[main]\ninclude=a\x1b\n')
     box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
     facts = gather(box, 'enforcers', 'userspace_killers', 'warnings')
     assert facts['enforcers'] == [

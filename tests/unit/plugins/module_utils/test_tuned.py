@@ -312,6 +312,235 @@ def test_an_image_for_another_machine_is_meant_by_every_section(box):
     assert _boot.simulate(box, _sysctl_loader.find_loader(box), here=False).values[PANIC_ON_OOM] == 1
 
 
+@pytest.mark.parametrize('drop, values', [
+    # TuneD splits at \b\s*[,;]\s*: what follows no letter, digit or underscore is no separator.
+    ('vm.overcommit_memory,, vm.panic_on_oom', (0, 1)), ('x-, vm.panic_on_oom', (1, 1)),
+    ('vm.overcommit_memory\n , vm.panic_on_oom', (0, 0)),
+    ('vm.overcommit_memory\n ; vm.panic_on_oom', (0, 1)), (', vm.panic_on_oom', (1, 1)),
+    ('x- , y, vm.panic_on_oom', (1, 0)),
+])  # fmt: skip
+def test_drop_is_split_after_words_only(box, drop, values):
+    box.put(BASE, '[sysctl]\nvm.overcommit_memory=1\nvm.panic_on_oom=1\n')
+    profile(box, '[main]\ninclude=base\n[sysctl]\ndrop=%s\n' % drop)
+    assert boot(box, MEMORY, PANIC_ON_OOM) == values
+
+
+@pytest.mark.parametrize('text, value', [
+    ('${a}', 1), (r'\${a}', 0), (r'${b}', 0), ('"${a}"', 1), (r'${f:exec:x}', None), (r'\${f:exec:x}', 0),
+    ('${f:exec:x', 0), ('}${f:exec:x}', 0), ('${f:a b:x}', 0), ('${calls}', None), (r'${escaped}', None),
+    ('${i:PROFILE_DIR}', 0),
+])  # fmt: skip
+def test_a_backslash_makes_plain_text(box, text, value):
+    variables = 'a=1\n' + r'b=\${a}' + '\ncalls=${f:exec:x}\n' + r'escaped=\${f:exec:x}' + '\n'
+    profile(box, '[variables]\n%s[sysctl]\nvm.overcommit_memory=%s\n' % (variables, text))
+    assert boot(box, MEMORY) == value
+
+
+@pytest.mark.parametrize('priority, value', [
+    ('-1', 2), ('+5', 1), (' 5 ', 1), ('x', 0), ('', 0), ('1.5', 0),
+])
+@pytest.mark.parametrize('main', ['', 'default_instance_priority = 0\n'])
+def test_a_priority_that_is_no_integer_ends_tuned(box, priority, value, main):
+    text = '[a]\ntype=sysctl\npriority=%s\nvm.panic_on_oom=1\n[b]\ntype=sysctl\nvm.panic_on_oom=2\n' % priority
+    profile(box, text, main=main)
+    assert boot(box, PANIC_ON_OOM) == value
+
+
+def test_wrong_lines_of_units_of_other_types_end_tuned_too(box):
+    uname(box)
+    for line in ('priority=x', 'uname_regex=(', 'cpuinfo_regex=*'):
+        profile(box, '[sysctl]\nvm.panic_on_oom=1\n[disk]\n%s\n' % line)
+        assert boot(box, PANIC_ON_OOM) == 0
+        profile(box, '[sysctl]\nvm.panic_on_oom=1\n[disk]\nenabled=0\n%s\n' % line)
+        assert boot(box, PANIC_ON_OOM) == 1
+
+
+def test_units_without_a_priority_have_the_configured_one(box):
+    text = '[a]\ntype=sysctl\npriority=5\nvm.panic_on_oom=1\n[b]\ntype=sysctl\nvm.panic_on_oom=2\n'
+    profile(box, text)
+    assert boot(box, PANIC_ON_OOM) == 1
+    profile(box, text, main='default_instance_priority = 7\n')
+    assert boot(box, PANIC_ON_OOM) == 2
+
+
+MERGER, UNIT_PY = (PLUGIN.replace('plugins/plugin_sysctl', 'profiles/' + name) for name in ('merger', 'unit'))
+_BY_TYPE = '\t\t\tif unit.type == consts.PLUGIN_VARIABLES_UNIT_NAME:\n'
+_PRIORITY = '\t\t\t\t\tprofile_a.units[unit_name].priority = unit.priority\n'
+
+
+@pytest.mark.parametrize('merger, unit, values', [
+    (_BY_TYPE + _PRIORITY, '_priority', (1, 1)),  # from 2.26 on
+    ('class Merger', '_priority', (0, 2)), ('class Merger', 'class Unit', (0, 1)),
+])  # fmt: skip
+def test_releases_merge_variables_and_priorities_in_their_ways(box, merger, unit, values):
+    """A unit of variables drops none from 2.26 on, and its name does not count."""
+    box.put(MERGER, merger)
+    box.put(UNIT_PY, unit)
+    box.put(BASE, '[more]\ntype=variables\na=1\n[variables]\nb=1\n[x]\ntype=sysctl\npriority=-1\nvm.panic_on_oom=1\n')
+    profile(box, '[main]\ninclude=base\n[variables]\ndrop=a\n[sysctl]\nvm.overcommit_memory=${a}\nvm.panic_on_oom=2\n'
+                 '[x]\npriority=1\ntype=sysctl\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM) == values
+
+
+def test_variables_of_an_included_file_may_have_no_value(box):
+    box.put('/etc/tuned/more.conf', 'a\nb = 1\n')
+    profile(box, '[variables]\ninclude=/etc/tuned/more.conf\n[sysctl]\nvm.panic_on_oom=${b}\n')
+    assert boot(box, PANIC_ON_OOM) == 1
+    box.put('/etc/tuned/more.conf', ' a\n=\n')
+    assert boot(box, PANIC_ON_OOM) == 0  # TuneD ends at what it cannot parse
+
+
+@pytest.mark.parametrize('include, values', [
+    ('', (0, 0)), ('base,', (0, 0)), ('-', (1, 0)), ('/etc/base', (1, 0)), ('base/', (0, 0)), ('more', (1, 2)),
+    # One of two, or any.
+    ('${f:virt_check:base:base}', (1, 0)), ('${f:virt_check:more:more}', (1, 2)),
+    ('${f:virt_check:base:more}', (1, None)), ('${f:virt_check:gone:more}', (None, None)),
+    ('-${f:exec:x}', (None, None)), ('more, -${f:exec:x}', (None, None)), (r'-\${f:exec:x}', (1, 0)),
+])  # fmt: skip
+def test_what_is_included_may_be_known_to_tuned_alone(box, include, values):
+    box.put(BASE, '[sysctl]\nkernel.panic=5\n')
+    box.put('/etc/tuned/more/tuned.conf', '[sysctl]\nvm.panic_on_oom=2\n')
+    box.put(ETC, 'kernel.panic=10\n')
+    profile(box, '[main]\ninclude=%s\n[sysctl]\nvm.overcommit_memory=1\n' % include)
+    # What sysctl.d has stays known: TuneD applies it again after any profile.
+    assert boot(box, MEMORY, PANIC_ON_OOM, PANIC) == values + (10,)
+    if values == (None, None) and 'exec' in include:
+        assert cause(box, PANIC_ON_OOM) == ((PROFILE, 2), True)
+
+
+@pytest.mark.parametrize('consts, values', [
+    ('LOAD_DIRECTORIES = ["/usr/lib/tuned", "/etc/tuned"]', (1, 0)), ('CFG_DEF_PROFILE_DIRS = [', (0, 1)),
+])
+def test_releases_look_for_profiles_in_other_folders(box, consts, values):
+    box.put(PLUGIN.replace('plugins/plugin_sysctl', 'consts'), consts)
+    profile(box, '[sysctl]\nvm.overcommit_memory=1\n')
+    box.put('/usr/lib/tuned/profiles/ours/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
+    assert boot(box, MEMORY, PANIC_ON_OOM) == values
+
+
+@pytest.mark.parametrize('names, value', [
+    ('ours', 1), ('ours gone', 0), ('gone ours', 0), ('ours a+b', 1), ('a+b', 0), ('ours ..', 0), ('-ours', 0),
+    ('ours/', 0), ('ours\nours', 1), ('ours \xff', 0), ('other', 0), ('other ours', 1),
+])
+def test_one_unknown_name_in_the_list_refuses_all_of_it(box, names, value):
+    """Names with characters that TuneD does not allow are dropped, but have to exist as well."""
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    box.put('/etc/tuned/a+b/tuned.conf', '[sysctl]\nvm.panic_on_oom=2\n')
+    box.put('/etc/tuned/other/tuned.conf', '[disk]\n')
+    box.put('/etc/tuned/active_profile', names)
+    assert boot(box, PANIC_ON_OOM) == value
+
+
+@pytest.mark.parametrize('name, value', [('late\n', 2), ('late ours\n', 0), ('gone', 0), ('', 1)])
+def test_the_profile_loaded_last_is_one(box, name, value):
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n')
+    box.put('/etc/tuned/late/tuned.conf', '[sysctl]\nvm.panic_on_oom=2\n')
+    box.put('/etc/tuned/post_loaded_profile', name)
+    assert boot(box, PANIC_ON_OOM) == value
+
+
+@pytest.mark.parametrize('main', [
+    'reapply_sysctl = x\n', 'sleep_interval = 1s\n', 'no equals sign\n', 'uname_string = %\n', 'daemon =\n',
+    b'# \xff\n',
+])  # fmt: skip
+def test_a_wrong_global_configuration_ends_tuned(box, main):
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n', main='unknown = %\n')
+    assert boot(box, PANIC_ON_OOM) == 1
+    box.put('/etc/tuned/tuned-main.conf', main)
+    assert boot(box, PANIC_ON_OOM) == 0
+
+
+# ---------------------------------------------------------------- automatic mode
+
+RECOMMEND, ETC_RECOMMEND = '/usr/lib/tuned/recommend.d/50-tuned.conf', '/etc/tuned/recommend.conf'
+MODE = '/etc/tuned/profile_mode'
+
+
+@pytest.fixture
+def choosing(box):
+    """A file below /usr/lib that loses to TuneD, if the profile has a sysctl section as that called ours has."""
+    box.put(LIB, 'vm.overcommit_memory=2\n')
+    box.put(ETC, 'vm.overcommit_memory=1\nkernel.panic=10\n')
+    for name in ('balanced', 'plain'):
+        box.put('/usr/lib/tuned/%s/tuned.conf' % name, '[disk]\n')
+    return box
+
+
+@pytest.mark.parametrize('mode, active, recommend, value', [
+    ('manual', 'ours', '[plain]\n', 1), (None, 'ours', '[plain]\n', 1), ('', 'ours', '[plain]\n', 1),
+    ('manual', None, '[ours]\n', 2), ('manual', '', '[ours]\n', 2), ('Auto', 'ours', '[ours]\n', 2),
+    # The active profile is not asked for.
+    ('auto', 'ours', '[plain]\n', 2), ('auto', 'ours', '', 2), ('auto', 'plain', '[ours]\n', 1),
+    (None, None, '[ours]\n', 1), (None, '', '[ours]\n', 1), ('', None, '[ours,1]\n', 1), ('auto', None, None, 2),
+    # With conditions it may be any.
+    ('auto', 'ours', '[ours]\nvirt=.+\n[plain]\n', None), ('auto', None, '[plain]\nvirt=.+\n', 2),
+    ('auto', None, '[plain]\nvirt=\n[ours]\n', None), ('auto', None, '[plain]\n[ours]\nvirt=x\n', 2),
+    ('auto', None, '[ours,1]\nvirt=\n[ours,2]\n', 1), ('auto', None, '[gone]\nsystem=x\n', 2),
+    # TuneD ends at what it cannot parse.
+    ('auto', None, 'x\n[ours]\n', 2),
+])  # fmt: skip
+def test_in_automatic_mode_tuned_applies_what_it_recommends(choosing, mode, active, recommend, value):
+    for path, text in ((MODE, mode), ('/etc/tuned/active_profile', active), (RECOMMEND, recommend)):
+        without(choosing, path) if choosing.get(path) is not None else None
+        if text is not None:
+            choosing.put(path, text)
+    assert boot(choosing, MEMORY, PANIC) == (value, 10)
+
+
+def test_recommendations_are_read_by_name_and_those_of_etc_first(choosing):
+    choosing.put(MODE, 'auto\n')
+    choosing.put(RECOMMEND, '[plain]\n')
+    choosing.put('/etc/tuned/recommend.d/40-x.conf', '[ours]\n')
+    assert boot(choosing, MEMORY) == 1
+    choosing.put(ETC_RECOMMEND, '[plain]\n')
+    assert boot(choosing, MEMORY) == 2
+    without(choosing, ETC_RECOMMEND)
+    choosing.put('/etc/tuned/recommend.d/50-tuned.conf', '[ours]\n')
+    without(choosing, '/etc/tuned/recommend.d/40-x.conf')
+    assert boot(choosing, MEMORY) == 1
+    choosing.put('/etc/tuned/tuned-main.conf', 'recommend_command=0\n')
+    assert boot(choosing, MEMORY) == 2
+
+
+def test_a_running_tuned_has_noted_what_it_recommends(choosing):
+    choosing.put(MODE, 'auto\n')
+    choosing.put(RECOMMEND, '[plain]\nvirt=\n[ours]\n')
+    run_tuned(choosing)
+    assert [one.value_text for one in _enforcers.enforced(choosing)] == ['1', '10']
+    choosing.put('/etc/tuned/active_profile', 'plain\n')
+    assert _enforcers.enforced(choosing) == []
+    choosing.put('/etc/tuned/active_profile', 'somewhat\n')
+    assert [one.value_text for one in _enforcers.enforced(choosing)] == ['1', '10']
+
+
+def test_what_depends_on_the_recommendation_is_unknown_because_of_the_line_that_would_win(choosing):
+    choosing.put(MODE, 'auto\n')
+    choosing.put(RECOMMEND, '[plain]\nvirt=\n[ours]\n')
+    assert cause(choosing, MEMORY) == ((ETC, 1), True)
+    assert cause(choosing, PANIC) == ((ETC, 2), False)
+
+
+PPD = ('[main]\ndefault=balanced\n[profiles]\npower-saver=plain\nbalanced=balanced\nperformance=ours\n'
+       '[battery]\nbalanced=plain\n')
+
+
+@pytest.mark.parametrize('base, active, text, value', [
+    ('performance', 'ours', PPD, 1), ('balanced', 'plain', PPD, 2), ('performance', 'plain', PPD, None),
+    ('power-saver', 'ours', PPD, None), (None, 'ours', PPD, None), ('gone', 'plain', PPD, None),
+    # tuned-ppd ends at a wrong file.
+    ('performance', 'plain', None, 2), ('performance', 'plain', '[profiles]\nperformance=ours\n', 2),
+    ('performance', 'plain', 'x', 2),
+])  # fmt: skip
+def test_tuned_ppd_switches_to_the_profile_that_it_has_noted(choosing, base, active, text, value):
+    choosing.put('/usr/lib/systemd/system/tuned-ppd.service', '[Unit]\nRequires=tuned.service\n')
+    choosing.put('/etc/systemd/system/graphical.target.wants/tuned-ppd.service', '')
+    choosing.put('/etc/tuned/active_profile', active)
+    for path, content in (('/etc/tuned/ppd_base_profile', base), ('/etc/tuned/ppd.conf', text)):
+        if content is not None:
+            choosing.put(path, content)
+    assert boot(choosing, MEMORY, PANIC) == (value, 10)
+
+
 # ------------------------------------------------------------- whether it starts
 
 def without(box, path):
@@ -343,6 +572,11 @@ def test_a_link_to_a_unit_that_is_gone_starts_nothing(box):
 def test_a_masked_tuned_does_not_start(box):
     (box.base / 'etc/systemd/system/tuned.service').symlink_to('/dev/null')
     assert not is_applied(box)
+
+
+def test_without_a_daemon_it_applies_the_profile_once(box):
+    profile(box, '[sysctl]\nvm.panic_on_oom=1\n', main='daemon = 0\n')
+    assert boot(box, PANIC_ON_OOM) == 1
 
 
 def test_tuned_ppd_starts_it_too(box):
@@ -378,6 +612,17 @@ def test_a_file_below_usr_does_not_persist_against_tuned(box):
     assert box.get(ours) is None
     apply(box)
     assert boot(box, PANIC_ON_OOM) == 0
+
+
+def test_a_file_below_usr_persists_against_a_tuned_that_excludes_its_keys(box):
+    install(box, '2.27')
+    box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
+    ours = '/usr/lib/sysctl.d/zz-oomkit.conf'
+    box.put('/etc/tuned/tuned-main.conf', 'reapply_sysctl_exclude = vm.panic_on_oom\n')
+    apply(box, sysctl_file=ours)
+    assert boot(box, PANIC_ON_OOM) == 0 and box.get(ours) is not None
+    box.put('/etc/tuned/tuned-main.conf', 'reapply_sysctl = 0\n')
+    assert apply(box, sysctl_file=ours)['changed'] is False and boot(box, PANIC_ON_OOM) == 0
 
 
 def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(box):
