@@ -190,13 +190,20 @@ def python_under(tmp_path):
     return make
 
 
-@pytest.mark.parametrize('wish', [WISH, {'oom_policy_panic': 'panic'}, {'oom_policy_state': 'absent'}])
+@pytest.mark.parametrize('wish', [WISH, {'oom_policy_panic': 'panic'}])
 def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_under, wish):
     """It is no container: somebody has to allow it."""
     tasks, said = play(wish, expect=2, interpreter=python_under(READ_ONLY))
     failed = [task for task in tasks if task['status'] == 'failed']
     assert [task['result']['refusal'] for task in failed] == ['not_writable']
     assert 'EROFS' in said and 'runtime: false' in said and 'oom_score_adj' not in task_log.on_the_host(tasks)
+
+
+def test_where_nothing_is_to_be_written_the_role_passes(play, python_under):
+    """Nothing was ever set on this host, so nothing is taken back."""
+    tasks, _said = play({'oom_policy_state': 'absent'}, interpreter=python_under(READ_ONLY))
+    result = task_log.last_message(tasks)['result']
+    assert result['applied'] and not result['changed'] and not result['managed']
 
 
 @pytest.mark.parametrize('script', ['exec', READ_ONLY], ids=['', 'read-only'])
