@@ -50,6 +50,7 @@ class ServiceMachine(Machine):
         self.process(1, parent=0, name='systemd')
         self.reloads = 0
         self.loaded = {}
+        self.stale = set()  # units whose files somebody has changed without a daemon-reload
         self.after_reload = None
 
     # ------------------------------------------------------------ making it
@@ -130,7 +131,8 @@ class ServiceMachine(Machine):
         procs = (self.read_text(f'/sys/fs/cgroup/system.slice/{unit}/cgroup.procs') or '').split()
         return {
             'Id': unit, 'LoadState': 'loaded' if is_loaded else 'not-found', 'Transient': 'no',
-            'NeedDaemonReload': 'no', 'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',
+            'NeedDaemonReload': 'yes' if unit in self.stale else 'no',
+            'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',
             'OOMScoreAdjust': str(self.loaded.get(unit, value or 0)),
         }  # fmt: skip
 
