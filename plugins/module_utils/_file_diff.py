@@ -26,7 +26,7 @@ _CUT = ' [...]'
 _SETTING = re.compile(r'''(?:%s)*[ \t]*(?:
     -?(?:%s)[ \t]*=[ \t]*[-+]?[0-9a-fA-Fx]{1,22}(?![^ \t#;])
     | (?:OOMScoreAdjust|OOMPolicy)[ \t]*=[ \t]*(?:[-+]?[0-9]{1,4}|stop|kill|continue)?(?![^ \t])
-    | export[ ]SSD_OOM_SCORE_ADJ=-?[0-9]{1,4}[ ]{2}\#[ ]oomkit\.linux
+    | export[ ]SSD_OOM_SCORE_ADJ=-?[0-9]{1,4}[ ]{2}\#[ ]oomkit\.linux(?:[ ]\+[0-2])?
     | \[Service\]
     | \#[ ]Made[ ]by[ ]the[ ]Ansible[ ]collection[ ]oomkit\.linux[a-z_;, ]*\.
 )''' % (re.escape(MARKER), '|'.join(re.escape(key).replace(r'\.', '[./]') for key in _knobs.ALL_KEYS)), re.VERBOSE)

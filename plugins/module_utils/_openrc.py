@@ -18,7 +18,8 @@ FOLDER = '/etc/conf.d'
 _SCRIPTS = '/etc/init.d/'
 _VARIABLE = 'SSD_OOM_SCORE_ADJ'
 _MARK = '  # oomkit.linux'
-_OURS = re.compile(r'export SSD_OOM_SCORE_ADJ=(-?[0-9]{1,4}) {2}# oomkit\.linux\Z')
+# With +N the file was there before, though perhaps empty, and N line ends were added to it before our line.
+_OURS = re.compile(r'export SSD_OOM_SCORE_ADJ=(-?[0-9]{1,4}) {2}# oomkit\.linux(?: \+([0-2]))?\Z')
 _ASSIGNED = re.compile(r'(?:^|[\s;])SSD_OOM_SCORE_ADJ=(["\']?)(-?[0-9]{1,4})?')
 _OPTION = re.compile(r'--oom-score-adj\b')
 # In the order in which openrc-run looks for programs.
@@ -45,18 +46,33 @@ def cause_of(name: str, data: Optional[bytes]) -> Cause:
 
 
 def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
-    """The file with our line as the last one, None for no value. The rest of it stays; an empty file is none."""
-    before = to_text(data or b'')
-    kept = [line for line in before.split('\n') if not _OURS.match(line)]
+    """The file with our line as the last one, or for no value as it was before that; None for no file."""
+    rest = None if data is None else _without_ours(to_text(data))
     if value is None:
-        text = '\n'.join(kept)
-        return to_bytes(text) if text.strip() else None
-    if kept and not kept[-1]:
-        kept.pop()
-    if kept and kept[-1].endswith('\\'):
-        kept.append('')  # it must not go on in ours
-    line = 'export ' + _VARIABLE + '=%d' % value + _MARK
-    return to_bytes('\n'.join(kept + [line]) + '\n')
+        return None if rest is None else to_bytes(rest)
+    ends = ''
+    if rest and not rest.endswith('\n'):
+        ends = '\n'
+    if rest and (rest + ends).endswith('\\\n'):
+        ends += '\n'  # it must not go on in ours
+    is_told_by_content = rest is None or bool(rest.strip() and not ends)
+    line = 'export ' + _VARIABLE + '=%d' % value + _MARK + ('' if is_told_by_content else ' +%d' % len(ends))
+    return to_bytes((rest or '') + ends + line + '\n')
+
+
+def _without_ours(text: str) -> Optional[str]:
+    """The file as it was before our line, with what others have changed in it since; None where it is ours alone."""
+    lines = text.split('\n')
+    found = [_OURS.match(line) for line in lines]
+    if not any(found):
+        return text
+    rest = '\n'.join(line for line, match in zip(lines, found) if not match)
+    added = next(match.group(2) for match in reversed(found) if match)
+    if added is None:
+        return rest if rest.strip() else None
+    # The line ends that we added go only where nobody has added lines after ours.
+    is_last = len(lines) > 1 and not lines[-1] and found[-2] is not None
+    return rest[:len(rest) - int(added)] if is_last and rest.endswith('\n' * int(added)) else rest
 
 
 def is_ours(data: Optional[bytes]) -> bool:

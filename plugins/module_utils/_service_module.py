@@ -161,12 +161,18 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
         warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
                                          'state: absent will not bring the value from before back'))
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
-    if wanted is None and recorded and not any(key in record.processes for key in alive):
-        result['msg'] = NOTHING_RECORDED
+    if wanted is None:
+        # Who may not read the record does not know.
+        result.update(_whether_managed(any(key in record.processes for key in alive) if recorded else None))
     if not request.check_mode:
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
                          list(alive) if wanted is None else [])
     return result
+
+
+def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
+    """What the result of state absent says of whether there was anything to take back; None: nobody knows."""
+    return {'managed': managed} if managed is not False else {'managed': False, 'msg': NOTHING_RECORDED}
 
 
 NOTHING_RECORDED = 'This module has set nothing of this here that it could take back, so nothing was changed.'
@@ -266,8 +272,8 @@ def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
         'orphans': [harmless(path) for path in plan.orphans],
         'warnings': plan.warnings,
     }
-    if plan.request.absent and not plan.changed and not plan.loose and not any(one.owned for one in plan.services):
-        result['msg'] = NOTHING_RECORDED
+    if plan.request.absent:
+        result.update(_whether_managed(plan.managed))
     if plan.loose:
         result['processes'] = [{'pid': process.pid, 'name': harmless(process.name), 'before': process.score_adj,
                                 'after': one.goals.get(process.pid, process.score_adj)}

@@ -66,6 +66,11 @@ class Plan(LivePlan):
         return bool(self.files or self.stale or any(one.to_change or one.oom_group for one in self.running()))
 
     @property
+    def managed(self) -> bool:
+        """Whether this collection has set anything of what the plan is about, as far as it is recorded."""
+        return self.changed or bool(self.loose) or any(one.owned for one in self.services)
+
+    @property
     def to_do(self) -> bool:
         """Whether the real run has anything to write, our own record included."""
         return self.changed or self.record_after != self.situation.record or bool(self.litter)
@@ -78,10 +83,14 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     plan.litter = (marked + _litter.in_folder(situation.host, '/etc/conf.d')
                    + _litter.in_folder(situation.host, RUN_FOLDER))
     find(plan, wishes)
+    everything = request.absent and request.exclusive and request.runtime and not wishes
+    if everything:
+        plan.loose = find_loose(situation.host, situation.record, plan.services)
     if situation.is_other_init(request):
         # Here and not at the top: few machines take it, and every import takes time on every host.
         from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _other_init.plan_boot(plan)
+        _forget_processes(plan, everything)
         _trust.check(situation.host, plan.files)
         _service_guard.guard(plan)
         return plan
@@ -96,13 +105,12 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
-    if request.absent and request.exclusive and request.runtime and not wishes:
-        plan.loose = find_loose(situation.host, situation.record, plan.services)
     plan.stale = situation.manager is not None and _is_stale(plan)
     # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
     # a unit that nothing here is about.
     plan.reload = situation.manager is not None and bool(plan.files or plan.stale or marked)
     _plan_record(plan)
+    _forget_processes(plan, everything)
     if situation.has_unit_files():
         _warn_of_version(plan)
     _trust.check(situation.host, plan.files)
@@ -139,7 +147,9 @@ def _score_at_start(service: Service, files: UnitFiles) -> Any:
 
 
 def _is_stale(plan: Plan) -> bool:
-    return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services for state in service.states)
+    # What is neither set nor taken back is for somebody else to reload.
+    return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services
+               if service.owned or not service.remove for state in service.states)
 
 
 def _see_originals(plan: Plan, service: Service) -> None:
@@ -214,9 +224,16 @@ def _plan_record(plan: Plan) -> None:
             record = _adj_record.with_ours(record, unit, _ours_to_keep(plan, service, unit))
         record = record._replace(groups=_groups_to_keep(plan, service, record.groups))
         record = _with_originals(plan, service, record)
-    record = _adj_record.without_processes(record, [_adj_record.key_of(process) for one in plan.loose
-                                                    for process in one.processes])
-    plan.record_after = _adj_record.living(plan.situation.host, record) if record != plan.situation.record else record
+    plan.record_after = record
+
+
+def _forget_processes(plan: Plan, everything: bool) -> None:
+    """Forget processes that are no service once they are taken back, and those that have ended."""
+    record = _adj_record.without_processes(plan.record_after, [_adj_record.key_of(process) for one in plan.loose
+                                                               for process in one.processes])
+    if everything or record != plan.situation.record:
+        record = _adj_record.living(plan.situation.host, record)
+    plan.record_after = record
 
 
 def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) -> _adj_record.Record:

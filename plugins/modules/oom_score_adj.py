@@ -98,7 +98,7 @@ options:
       - A running process with a value of ours goes back to the value that it had before, if that was not the one of its
         unit. All others with our value get what a start of the unit gives now. What something else has changed since is
         left alone and reported in RV(services[].left_alone).
-      - Where this module has set nothing, V(absent) changes nothing, and RV(msg) says so.
+      - Where this module has set nothing, V(absent) changes nothing, and RV(managed=false) says so.
       - V(absent) with O(exclusive=true) and without any name takes back everything, processes set by O(process) too.
     type: str
     choices: [present, absent]
@@ -443,9 +443,17 @@ orphans:
   type: list
   elements: str
   sample: [/etc/systemd/system/old.service.d/90-oomkit.conf]
+managed:
+  description:
+    - Whether this collection had set anything of this, as far as it is recorded. V(false) means that nothing was
+      changed, and RV(msg) says so. V(true) without a change means that others have changed all of it since.
+    - C(null) for O(process) where the record may not be read, which is for root alone.
+  returned: success, with O(state=absent)
+  type: bool
+  sample: true
 msg:
   description: That there was nothing to take back.
-  returned: with O(state=absent), when this module has set nothing of this here
+  returned: with O(state=absent), when RV(managed=false)
   type: str
 backup_files:
   description: Copies of the files of others that O(conflicts=take_over) changed.

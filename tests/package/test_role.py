@@ -156,6 +156,19 @@ def test_what_a_command_line_gives_as_text_counts_as_what_it_says(play):
                                            'panic_on_oom', 'oom_facts']
 
 
+@pytest.mark.parametrize('sysctls', [False, True])
+@pytest.mark.parametrize('services', [False, True])
+def test_a_host_is_managed_where_any_module_has_a_record(play, sysctls, services):
+    """By scores alone too, and where all of them were changed by others since, so that nothing changes."""
+    results = {'__oom_policy_r_overcommit': {'changed': False, 'managed': False},
+               '__oom_policy_r_panic': {'changed': False, 'managed': sysctls},
+               '__oom_policy_r_services': {'changed': False, 'managed': services}}
+    tell = {'ansible.builtin.debug': {'msg': '{{ __oom_policy_summary }}'},
+            'vars': {'oom_policy_state': 'absent', 'role_path': str(CHECKOUT / ROLE)}}
+    tasks, _text = play({}, show={'block': [{'ansible.builtin.set_fact': results}, tell]})
+    assert task_log.last_message(tasks)['managed'] is (sysctls or services)
+
+
 def test_protection_is_asked_first_and_alone_changes_nothing(play):
     services = sorted(path.name for folder in ('/lib/systemd/system', '/etc/init.d') for path in Path(folder).glob('*'))
     existing = next(name for name in services if re.fullmatch(r'[a-z-]+(\.service)?', name))

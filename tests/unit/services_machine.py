@@ -15,6 +15,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils import _service_modul
 
 LIB = '/usr/lib/systemd/system'
 ETC = '/etc/systemd/system'
+# What the administrator has set for every unit.
+ADMIN = '20-admin.conf'
+FOREIGN_ADJ = 15
 
 
 def names_of(unit):
@@ -38,22 +41,35 @@ class FakeFile:
 class ServiceMachine(Machine):
     """Machine with units and processes; it is its own manager."""
 
-    def __init__(self, root, init='systemd'):
+    def __init__(self, root, init='systemd', defaults=False):
         # With kill_allocating_task nobody can say whom the kernel kills, which is what most of these tests ask.
         super().__init__(root, init=init, **{'vm.oom_kill_allocating_task': 0})
+        self.defaults = defaults
         self.put('/proc/uptime', '1000.00 2000.00\n')
         self.put('/proc/1/oom_score_adj', '0\n')
         self.process(1, parent=0, name='systemd')
         self.reloads = 0
         self.loaded = {}
+        self.stale = set()  # units whose files somebody has changed without a daemon-reload
         self.after_reload = None
 
     # ------------------------------------------------------------ making it
 
     def unit(self, name, text='[Service]\nExecStart=/bin/x\n', folder=LIB):
+        """A unit of a package, and what the administrator has set for it, unless the machine has ``defaults``."""
         self.put(f'{folder}/{name}', text)
+        if not self.defaults:
+            self.put(f'{ETC}/{name}.d/{ADMIN}', f'[Service]\nNice=5\nOOMScoreAdjust={FOREIGN_ADJ}\n')
 
-    def process(self, pid, parent=1, adj=0, name='x', unit=None, start=100, uid=0, cmdline='x', rss_kb=100):
+    def without_admin(self, *units):
+        """For these units the administrator has set nothing after all."""
+        for unit in units:
+            shutil.rmtree(self.base / f'{ETC[1:]}/{unit}.d')
+
+    def process(self, pid, parent=1, adj=None, name='x', unit=None, start=100, uid=0, cmdline='x', rss_kb=100):
+        """One that runs; without ``adj`` it has what its unit gives at a start."""
+        if adj is None:
+            adj = int((unit and self.at_start(unit, 'OOMScoreAdjust')) or 0)
         base = f'/proc/{pid}'
         fields = ['S', str(parent)] + ['0'] * 17 + [str(start), '0', str(rss_kb // 4)] + ['0'] * 8
         self.put(f'{base}/stat', f'{pid} ({name}) ' + ' '.join(fields) + '\n')
@@ -88,6 +104,13 @@ class ServiceMachine(Machine):
     def open_proc(self, path):
         return FakeFile(self.base / path.lstrip('/')) if path.startswith('/sys/fs/cgroup') else super().open_proc(path)
 
+    def everything(self):
+        """See Machine; scores and memory.oom.group too."""
+        scores = {f'score of {path.parent.name}': path.read_bytes() for path in self.base.glob('proc/*/oom_score_adj')}
+        groups = {f'group of {path.parent.name}': path.read_bytes()
+                  for path in self.base.glob('sys/fs/cgroup/*/*/memory.oom.group')}
+        return {**super().everything(), **scores, **groups}
+
     # -------------------------------------------------------------- manager
 
     def show(self, names=None):
@@ -108,7 +131,8 @@ class ServiceMachine(Machine):
         procs = (self.read_text(f'/sys/fs/cgroup/system.slice/{unit}/cgroup.procs') or '').split()
         return {
             'Id': unit, 'LoadState': 'loaded' if is_loaded else 'not-found', 'Transient': 'no',
-            'NeedDaemonReload': 'no', 'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',
+            'NeedDaemonReload': 'yes' if unit in self.stale else 'no',
+            'MainPID': procs[0] if procs else '0', 'ControlGroup': f'/system.slice/{unit}',
             'OOMScoreAdjust': str(self.loaded.get(unit, value or 0)),
         }  # fmt: skip
 
@@ -151,4 +175,18 @@ class ServiceMachine(Machine):
         if options['process'] is not None:
             names = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
             options['process'] = dict(dict.fromkeys(names), **options['process'])
-        return _service_module.run(options, check, host=self, manager=self)
+        if check:
+            return _service_module.run(options, check, host=self, manager=self)
+        with self.life.run(*self._subjects(options)) as results:
+            results.append(_service_module.run(options, check, host=self, manager=self))
+        return results[0]
+
+    def _subjects(self, options):
+        """What a run sets, or takes back wholly, as Life wants to know it."""
+        absent = options['state'] == 'absent'
+        names = [one['name'] for one in options['services'] or []] + [options['name'] or str(options['process'])]
+        if absent and not (options['runtime'] and options['persistent']):
+            names = []
+        elif absent and options['exclusive']:
+            names = list(self.life.managed)
+        return names, absent

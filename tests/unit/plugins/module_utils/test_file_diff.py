@@ -140,9 +140,9 @@ def test_a_service_of_openrc(tmp_path):
     planned = machine.run(check=True, **wish)['diff']
     assert planned == machine.run(**wish)['diff']
     assert [(one['before'], one['after']) for one in planned] == [
-        ('', 'export SSD_OOM_SCORE_ADJ=-4  # oomkit.linux\n')]
+        ('', 'export SSD_OOM_SCORE_ADJ=-4  # oomkit.linux +1\n')]
     (one,) = machine.run(name='x', state='absent')['diff']
-    assert (one['before'], one['after']) == ('export SSD_OOM_SCORE_ADJ=-4  # oomkit.linux\n', '')
+    assert (one['before'], one['after']) == ('export SSD_OOM_SCORE_ADJ=-4  # oomkit.linux +1\n', '')
 
 
 def test_a_drop_in_of_others_and_one_of_ours_that_is_removed(tmp_path):

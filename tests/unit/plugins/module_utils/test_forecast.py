@@ -24,12 +24,12 @@ def machine(tmp_path):
     one = ServiceMachine(tmp_path)
     one.put('/proc/self/status', 'NSpid:\t5\n')
     one.put('/proc/self/oom_score', '667\n')
+    for unit in ('a.service', 'b.service', 'pg@.service'):
+        one.unit(unit)
     one.process(NOBODY + 10, unit='a.service', rss_kb=400_000, start=10, name='java')
     one.process(NOBODY + 11, unit='a.service', rss_kb=1000, start=11)
     one.process(NOBODY + 12, unit='b.service', rss_kb=300_000, adj=100)
     one.process(NOBODY + 13, unit='pg@15.service', rss_kb=200_000, adj=-900)
-    for unit in ('a.service', 'b.service', 'pg@.service'):
-        one.unit(unit)
     return one
 
 
@@ -154,7 +154,7 @@ def test_a_protected_service_that_does_not_exist_is_refused(machine):
                 lambda: machine.run(name='a', score_adj=300, protect=['redis-sever'])):
         with pytest.raises(Refusal, match=r'protect: .*redis-sever \(is redis-server meant\?\)'):
             ask()
-    assert machine.tree() == before and machine.adj(NOBODY + 10) == 0
+    assert machine.tree() == before and machine.adj(NOBODY + 10) == 15
 
 
 # Right is what the option services does with the same name.
@@ -499,7 +499,7 @@ def test_what_would_kill_a_protected_service_is_refused_before_anything_is_touch
     before = machine.tree()
     with pytest.raises(Refusal, match=r'protect: with this, a \(victim of kill 1\)'):
         machine.run(check=check, name='a', score_adj=300, protect=['a'], forecast=1)
-    assert machine.tree() == before and machine.adj(NOBODY + 10) == 0
+    assert machine.tree() == before and machine.adj(NOBODY + 10) == 15
     assert machine.run(check=check, name='b', score_adj=300, protect=['a'], forecast=1)['changed']
     machine.put('/proc/sys/vm/oom_kill_allocating_task', '1\n')
     with pytest.raises(Refusal, match='cannot be told'):

@@ -145,6 +145,7 @@ def test_a_link_is_somebody_s_own_and_stays(tmp_path):
     machine, act = services(tmp_path, 'systemd')
     machine.put('/srv/dropins/50-theirs.conf', '[Service]\nMemoryMax=1G\n')
     folder = tmp_path / 'etc/systemd/system/a.service.d'
+    machine.without_admin('a.service')
     folder.symlink_to('/srv/dropins')
     locked(machine, act, name='a', score_adj=-5)
     machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
@@ -173,7 +174,6 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
     machine, act = services(tmp_path, 'systemd')
     machine.put('/etc/cm/zz.conf', '[Service]\n')
     machine.put('/etc/cm/.oomkit-zz.conf~', 'half')
-    (tmp_path / 'etc/systemd/system/a.service.d').mkdir()
     (tmp_path / 'etc/systemd/system/a.service.d/zz.conf').symlink_to('/etc/cm/zz.conf')
     (tmp_path / 'etc/systemd/system/a.service.d/loop.conf').symlink_to('loop.conf')
     machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')

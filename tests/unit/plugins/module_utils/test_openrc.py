@@ -27,16 +27,30 @@ def machine(tmp_path):
 
 
 @pytest.mark.parametrize('before', [
-    '', 'A=1\n', 'A=1', 'A=1\n\n', 'A="\\\n', 'A=1 \\', '\n', 'B=\xe9\n', LINE % 3 + 'A=1\n'])
+    '', 'A=1\n', 'A=1', 'A=1\n\n', 'A="\\\n', 'A=1 \\', '\n', ' ', '\n\n', 'B=\xe9\n', LINE % 3 + 'A=1\n'])
 def test_edit_is_the_last_line_and_leaves_the_rest(before):
     data = before.encode('utf-8', 'surrogateescape')
     edited = _openrc.edit(data, -5)
-    assert edited.decode().endswith('\n' + LINE % -5) or edited.decode() == LINE % -5
-    assert not edited.decode().endswith('\\\n' + LINE % -5)
+    line, last = (LINE % -5)[:-1], edited.decode('utf-8', 'surrogateescape').split('\n')[-3:]
+    assert last[-1] == '' and last[-2].startswith(line) and (len(last) == 2 or not last[-3].endswith('\\'))
     assert _openrc.edit(edited, -5) == edited and _openrc.is_ours(edited)
     assert _openrc.cause_of('x', edited).value == -5
-    back = _openrc.edit(edited, None) or b''
-    assert back.split() == data.replace((LINE % 3).encode(), b'').split() and not _openrc.is_ours(back)
+    back = _openrc.edit(edited, None)
+    assert back == data.replace((LINE % 3).encode(), b'') and not _openrc.is_ours(back)
+    for value in (7, -9):  # the line is changed as often as wanted
+        edited = _openrc.edit(edited, value)
+    assert _openrc.edit(edited, None) == back
+
+
+def test_a_file_that_was_not_there_goes_with_our_line():
+    assert _openrc.edit(_openrc.edit(_openrc.edit(None, 5), 6), None) is None and _openrc.edit(None, None) is None
+
+
+@pytest.mark.parametrize('before', ['', 'A=1', 'A=1\n', 'A=1 \\'])
+def test_what_somebody_adds_after_our_line_stays_a_line(before):
+    edited = _openrc.edit(before.encode(), -5) + b'B=2'
+    back = _openrc.edit(edited, None)
+    assert back.startswith(before.encode()) and back.split(b'\n')[-1] == b'B=2' and not _openrc.is_ours(back)
 
 
 def test_what_a_file_says():

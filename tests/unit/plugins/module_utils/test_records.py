@@ -203,7 +203,7 @@ def test_a_folder_that_is_given_away_during_the_run_gets_no_record(services, mon
     monkeypatch.setattr(_service_apply, '_apply', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
         services.run(name='a', score_adj=-5)
-    assert services.adj(10) == 0 and os.listdir(services.base / 'run/oomkit') == []
+    assert services.adj(10) == 15 and os.listdir(services.base / 'run/oomkit') == []
 
 
 @pytest.mark.parametrize('make', [make for make in HOSTILE if make is not file_elsewhere])

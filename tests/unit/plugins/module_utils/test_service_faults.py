@@ -216,7 +216,6 @@ def test_a_record_that_root_cannot_read_is_not_none(machine, monkeypatch):
 
 
 def test_an_alias_that_cannot_be_read_is_no_unit_of_its_own(machine, monkeypatch):
-    (machine.base / ETC[1:]).mkdir(parents=True)
     (machine.base / ETC[1:] / 'other.service').symlink_to('/usr/lib/systemd/system/a.service')
     with failing(monkeypatch, machine, '_readlink', lambda path: path.endswith('other.service'), errno.ENOMEM), \
             pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
@@ -238,7 +237,7 @@ def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(mac
     with failing(monkeypatch, _held.Held, 'write_score_adj', lambda held, _value: held.pid == 20), \
             pytest.raises(ApplyError, match=r'process 20.*Everything was put back\.'):
         machine.run(services=wish)
-    assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (0, 0, None)
+    assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (15, 15, None)
 
 
 def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, monkeypatch):
@@ -250,7 +249,7 @@ def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, mo
     machine.after_reload = restart
     with failing(monkeypatch, _service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
         machine.run(name='a', score_adj=321)
-    assert machine.adj(11) == 0
+    assert machine.adj(11) == 15
 
 
 def test_a_service_that_sets_the_value_itself_keeps_it_on_the_way_back(machine, monkeypatch):
@@ -309,7 +308,7 @@ def test_an_instance_with_a_drop_in_of_its_own_keeps_its_policy_when_the_templat
     ends(machine, name='b@', state='absent')
     assert machine.get(group) == '1\n' and machine.adj(30) == 6
     ends(machine, name='b@1', state='absent')
-    assert machine.get(group) == '0\n' and machine.adj(30) == 0 and not machine.exists(RUN)
+    assert machine.get(group) == '0\n' and machine.adj(30) == 15 and not machine.exists(RUN)
 
 
 def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, monkeypatch):
@@ -359,7 +358,7 @@ def test_a_process_taken_back_is_forgotten_by_the_next_run(machine, monkeypatch)
     machine.run(process={'pid': 10}, score_adj=77)
     with killed(monkeypatch, os, 'rename'):
         machine.run(process={'pid': 10}, state='absent')
-    assert machine.adj(10) == 0 and len(machine.names(RUN)) == 2
+    assert machine.adj(10) == 15 and len(machine.names(RUN)) == 2
     ends(machine, process={'pid': 10}, state='absent')
     assert machine.names(RUN) == ['oom_score_adj.json']
     assert list(_adj_record.parse(machine.read_bytes(_adj_record.FILE)).processes) == [(11, 100)]
@@ -400,12 +399,12 @@ class Watched(ServiceMachine):
 
 def plain(root):
     machine = Watched(root)
-    (machine.base / ETC[1:]).mkdir(parents=True)
     machine.unit('a.service')
     machine.unit('b.service')
     machine.process(10, unit='a.service')
     machine.process(9, parent=10, unit='a.service')
     machine.process(20, unit='b.service')
+    machine.known = machine.etc()
     return machine
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """State absent gives each process exactly what it had before this collection set it, and touches nothing else."""
 
+import os
+
 import pytest
 from services_machine import ETC, ServiceMachine
 
@@ -17,7 +19,7 @@ WAYS = [
 
 @pytest.fixture
 def machine(tmp_path):
-    """sshd at -1000 by itself, a session at 0, and a process that somebody has set to 77; the unit gives 0."""
+    """sshd at -1000 by itself, a session at the 15 of the unit, and a process that somebody has set to 77."""
     return made(tmp_path)
 
 
@@ -37,13 +39,38 @@ def values(machine, *pids):
 
 
 @pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize('value', [500, 77, 0, -1000])
+@pytest.mark.parametrize('value', [500, 77, 15, 0, -1000])
 def test_each_process_gets_back_its_own(machine, way, value):
     before = machine.tree()
     machine.run(name='ssh', score_adj=value, force=True, **way)
     machine.run(name='ssh', state='absent')
-    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
-    assert not machine.run(name='ssh', state='absent')['changed']
+    assert values(machine) == [-1000, 15, 77] and machine.tree() == before
+    again = machine.run(name='ssh', state='absent')
+    assert not again['changed'] and again['managed'] is False
+
+
+def test_whether_there_was_a_record_is_said(machine):
+    machine.run(process={'pid': 20}, score_adj=700)
+    machine.run(name='ssh', score_adj=500)
+    assert 'managed' not in machine.run(name='ssh', score_adj=500)
+    for wish, managed in (({'name': 'other'}, False), ({'process': {'pid': SSHD}}, False), ({'name': 'no'}, False),
+                          ({'process': {'pid': 20}}, True), ({'name': 'ssh'}, True), ({'exclusive': True}, False)):
+        for check in (True, False):
+            assert machine.run(check=check, state='absent', **wish)['managed'] is managed, wish
+
+
+def test_there_was_one_though_others_have_changed_all_of_it(machine):
+    machine.run(process={'pid': 20}, score_adj=700)
+    machine.put('/proc/20/oom_score_adj', '9\n')
+    for wish in ({'process': {'pid': 20}}, {'exclusive': True}):
+        result = machine.run(check=True, state='absent', **wish)
+        assert result['managed'] is True and not result['changed'] and 'msg' not in result
+
+
+def test_who_may_not_read_the_record_does_not_know(machine, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda *_args: False)
+    result = machine.run(process={'pid': 20}, state='absent')
+    assert result['managed'] is None and 'for root alone' in result['warnings'][0] and 'msg' not in result
 
 
 def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):
@@ -63,13 +90,13 @@ def test_the_first_original_stays(machine, way):
         machine.run(name='ssh', score_adj=value, scope='all')
         machine.run(name='ssh', score_adj=value + 1, **way)
     machine.run(state='absent', exclusive=True)
-    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
+    assert values(machine) == [-1000, 15, 77] and machine.tree() == before
 
 
 def test_what_has_started_since_gets_what_a_start_gives_now(machine):
     machine.run(name='ssh', score_adj=500, scope='all')
     machine.process(13, parent=SSHD, adj=500, unit='ssh.service', start=900)
-    machine.put(f'{ETC}/ssh.service.d/10-admin.conf', '[Service]\nOOMScoreAdjust=100\n')
+    machine.put(f'{ETC}/ssh.service.d/30-admin.conf', '[Service]\nOOMScoreAdjust=100\n')
     machine.run(name='ssh', state='absent')
     # The session had what a start gave when it was set first, so it follows the unit; the others have originals.
     assert values(machine, SSHD, SESSION, CHILD, 13) == [-1000, 100, 77, 100]
@@ -89,16 +116,19 @@ def test_another_process_with_the_same_number_is_not_the_one_that_was_set(machin
     machine.end(SSHD)
     machine.process(SSHD, adj=42, unit='ssh.service', start=9999)
     machine.run(name='ssh', state='absent')
-    assert values(machine) == [42, 0, 77]
+    assert values(machine) == [42, 15, 77]
 
 
 @pytest.mark.parametrize('params', [{'name': 'ssh'}, {'exclusive': True}, {'process': {'pid': SSHD}}])
 def test_a_machine_without_a_record_stays_as_it_is_and_that_is_said(machine, params):
-    machine.put('/etc/systemd/system/ssh.service.d/10-admin.conf', '[Service]\nOOMScoreAdjust=-20\n')
+    machine.put('/etc/systemd/system/ssh.service.d/30-admin.conf', '[Service]\nOOMScoreAdjust=-20\n')
+    machine.stale.add('ssh.service')  # which is for him to reload
     before = machine.tree()
-    result = machine.run(state='absent', **params)
-    assert not result['changed'] and 'has set nothing' in result['msg']
-    assert values(machine) == [-1000, 0, 77] and machine.tree() == before
+    for check in (True, False):
+        result = machine.run(check=check, state='absent', **params)
+        assert not result['changed'] and result['managed'] is False and 'has set nothing' in result['msg']
+        assert result['warnings'] == [] and result['diff'] == [] and machine.reloads == 0
+    assert values(machine) == [-1000, 15, 77] and machine.tree() == before
 
 
 def test_our_drop_in_alone_is_a_record_of_its_values(machine):
@@ -107,16 +137,30 @@ def test_our_drop_in_alone_is_a_record_of_its_values(machine):
     machine.put(f'/proc/{CHILD}/oom_score_adj', '400\n')
     result = machine.run(name='ssh', state='absent')
     assert result['changed'] and 'msg' not in result
-    assert values(machine) == [-1000, 0, 0] and machine.get(DROP_IN) is None
+    assert values(machine) == [-1000, 15, 15] and machine.get(DROP_IN) is None
 
 
-def test_everything_means_processes_that_are_no_service_too(machine):
+@pytest.mark.parametrize('init', ['systemd', 'sysvinit'])
+def test_everything_means_processes_that_are_no_service_too(tmp_path, init):
+    machine = made(tmp_path, init=init)
+    if init != 'systemd':
+        machine.put('/etc/init.d/ssh', '')
+        machine.put('/run/ssh.pid', f'{SSHD}\n')
+        machine.process(CHILD, parent=SSHD, adj=77)
     before = machine.tree()
     machine.run(process={'pid': 20}, score_adj=700)
     machine.run(name='ssh', score_adj=500, scope='all')
     result = machine.run(state='absent', exclusive=True)
     assert [(one['pid'], one['before'], one['after']) for one in result['processes']] == [(20, 700, 300)]
-    assert values(machine, SSHD, SESSION, CHILD, 20) == [-1000, 0, 77, 300] and machine.tree() == before
+    assert values(machine, SSHD, SESSION, CHILD, 20) == [-1000, 15, 77, 300] and machine.tree() == before
+
+
+@pytest.mark.parametrize('init', ['systemd', 'sysvinit'])
+def test_processes_that_have_ended_leave_no_record(tmp_path, init):
+    machine = made(tmp_path, init=init)
+    machine.run(process={'pid': 20}, score_adj=700)
+    machine.end(20)
+    assert machine.run(state='absent', exclusive=True)['managed'] is False and not machine.exists('/run/oomkit')
 
 
 def test_a_process_that_somebody_else_has_changed_is_left_alone(machine):
@@ -129,7 +173,7 @@ def test_a_process_that_somebody_else_has_changed_is_left_alone(machine):
 
 def test_the_record_stays_small_where_a_service_forks_busily(machine):
     for pid in range(100, 400):
-        machine.process(pid, parent=SESSION, unit='other.service', adj=300 if pid < 110 else 0)
+        machine.process(pid, parent=SESSION, unit='other.service', adj=300 if pid < 110 else None)
     machine.run(name='other', score_adj=500, scope='all')
     record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
     assert len(record.processes) == 11
@@ -149,7 +193,7 @@ def test_with_another_init_too(tmp_path):
     assert values(machine) == [500] * 3
     machine.run(name='ssh', score_adj=600, scope='all')
     machine.run(name='ssh', state='absent')
-    assert values(machine) == [-1000, 0, 77]
+    assert values(machine) == [-1000, 15, 77]
 
 
 @pytest.mark.parametrize(('present', 'by_hand'), [('kill', '0'), ('continue', '1')])

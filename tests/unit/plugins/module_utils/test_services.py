@@ -63,7 +63,7 @@ def test_absent_leaves_nothing(machine):
     before = everything(machine)
     machine.run(name='a', score_adj=-5)
     machine.run(name='a', state='absent')
-    assert everything(machine) == before and not machine.exists(ETC + '/a.service.d')
+    assert everything(machine) == before and os.listdir(machine.base / f'{ETC[1:]}/a.service.d') == ['20-admin.conf']
     assert not machine.run(name='a', state='absent')['changed']
     assert not machine.run(name='nope', state='absent')['changed']
 
@@ -78,7 +78,7 @@ def test_a_drop_in_that_says_it_already_in_another_way_stays(machine):
 def test_the_processes_that_the_manager_had_started_with_another_value_follow(machine):
     """A drop-in of somebody else, written and not reloaded: systemd still gives what it had loaded."""
     machine.put(ETC + '/a.service.d/50-x.conf', '[Service]\nOOMScoreAdjust=40\n')
-    machine.loaded['a.service'] = 0
+    machine.loaded['a.service'] = 15
     machine.run(name='a', score_adj=-5)
     assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
 
@@ -103,7 +103,7 @@ def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
 
 def test_children_that_were_born_meanwhile_are_put_back_too(machine):
     def born():
-        machine.process(12, parent=10, adj=0, unit='a.service', start=5000)
+        machine.process(12, parent=10, unit='a.service', start=5000)
 
     machine.after_reload = born
     machine.run(name='a', score_adj=-5)
@@ -114,7 +114,7 @@ def test_a_unit_file_that_changes_meanwhile_is_noticed(machine):
     machine.after_reload = lambda: machine.put(ETC + '/a.service.d/99-x.conf', '[Service]\nOOMScoreAdjust=3\n')
     with pytest.raises(ApplyError, match='changed meanwhile. Everything was put back'):
         machine.run(name='a', score_adj=-5)
-    assert [machine.adj(pid) for pid in (10, 11)] == [0, 0] and machine.get(DROP_IN) is None
+    assert [machine.adj(pid) for pid in (10, 11)] == [15, 15] and machine.get(DROP_IN) is None
 
 
 @pytest.mark.parametrize('params, message', [
@@ -209,7 +209,7 @@ def test_what_another_service_needs_taken_over_stays_so(machine):
     assert not machine.run(name='b', state='absent')['changed']
     machine.run(name='b', score_adj=-6)
     machine.run(services=[{'name': 'a', 'score_adj': -5}], exclusive=True)
-    assert shared.read_bytes() == taken and not machine.exists(ETC + '/b.service.d')
+    assert shared.read_bytes() == taken and not machine.exists(ETC + '/b.service.d/90-oomkit.conf')
     machine.run(name='b', score_adj=-6)
     machine.run(name='a', state='absent')
     assert shared.read_bytes() == taken
@@ -312,6 +312,8 @@ def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, a
     for name in 'ab':
         if place != f'{ETC}/{name}.service.d/zz.conf':
             link(pair, f'{ETC}/{name}.service.d/zz.conf', place)
+    for pid in (10, 11, 20):
+        pair.put(f'/proc/{pid}/oom_score_adj', '8\n')  # as they start with this
     before = without_copies(pair)
     for services in [SET_BOTH] if at_once else [[one] for one in SET_BOTH]:
         result = pair.run(services=services, conflicts='take_over')
@@ -329,6 +331,7 @@ def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, a
 
 
 def share_folder(machine, place):
+    machine.without_admin('a.service', 'b.service')
     machine.put(place + '/zz.conf', '[Service]\nOOMScoreAdjust=7\n')
     for name in 'ab':
         if place != f'{ETC}/{name}.service.d':
@@ -381,7 +384,7 @@ def test_what_a_hidden_file_says_is_set_on_nobody(machine):
     machine.run(name='a', score_adj=-5)
     machine.put(ETC + '/a.service.d/.old.conf', '[Service]\nOOMScoreAdjust=700\n')
     machine.run(name='a', state='absent')
-    assert [machine.adj(pid) for pid in (10, 11)] == [0, 0]
+    assert [machine.adj(pid) for pid in (10, 11)] == [15, 15]
 
 
 def folder_or_circle(path):
@@ -414,10 +417,10 @@ def test_a_folder_in_the_place_of_our_own_file_is_told(machine):
 def test_boot_only_is_remembered_for_those_that_run(machine):
     machine.run(name='a', score_adj=-5, runtime=False)
     record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
-    assert record.units['a.service'][0].value == 0 and machine.adj(10) == 0
-    machine.process(12, adj=0, unit='a.service', start=10**9)  # started later and at 0: by its own doing
+    assert record.units['a.service'][0].value == 15 and machine.adj(10) == 15
+    machine.process(12, adj=15, unit='a.service', start=10**9)  # started later and at 15: by its own doing
     machine.run(name='a', score_adj=-5)
-    assert [machine.adj(pid) for pid in (10, 11, 12)] == [-5, -5, 0]
+    assert [machine.adj(pid) for pid in (10, 11, 12)] == [-5, -5, 15]
     assert recorded(machine) == _adj_record.EMPTY._replace(ours={'a.service': (-5,)})
 
 
@@ -727,7 +730,7 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
         with pytest.raises(Killed):
             machine.run(**wish)
     assert machine.run(**wish)['changed']
-    assert {machine.adj(pid) for pid in (50, 51, 52)} == {wish.get('score_adj', 0)}
+    assert {machine.adj(pid) for pid in (50, 51, 52)} == {wish.get('score_adj', 15)}
     assert not machine.run(**wish)['changed']
 
 

@@ -13,7 +13,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OO
 
 @pytest.fixture
 def machine(tmp_path):
-    return ServiceMachine(tmp_path)
+    """Without drop-ins of an administrator: what is tested is what the files of each test say."""
+    return ServiceMachine(tmp_path, defaults=True)
 
 
 @pytest.mark.parametrize('text, value', [
