@@ -41,11 +41,11 @@ def apply_plan(plan: Plan, last: Optional[Callable[[Undo], None]] = None) -> Lis
     with undone_on_failure(Refusal) as undo:
         backups = apply_within(plan, undo)
         if last is None:
-            _forget_record(plan, undo)
+            _settle_record(plan, undo)
         else:
             last(undo)
             with contextlib.suppress(OSError, MemoryError, ApplyError):
-                _forget_record(plan, undo)
+                _settle_record(plan, undo)
         return backups
 
 
@@ -59,8 +59,7 @@ def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
 def apply_within(plan: Plan, undo: Undo) -> List[str]:
     """The same as a part of something larger, and without forgetting what to go back to."""
     host = plan.situation.host
-    if not plan.request.absent:
-        _put_record(plan, undo)
+    _put_record(plan, undo)
     if plan.writes:
         _write_runtime(plan, undo)
     backups = [backup(host, path, undo) for path in plan.taken_over]
@@ -71,18 +70,25 @@ def apply_within(plan: Plan, undo: Undo) -> List[str]:
     return backups
 
 
-def _forget_record(plan: Plan, undo: Undo) -> None:
-    if plan.request.absent:
-        _put_record(plan, undo)
-
-
 def _put_record(plan: Plan, undo: Undo) -> None:
-    """Remember what to go back to before anything changes, and forget it only once everything is back."""
+    """Record what to go back to before anything changes."""
+    _replace_record(plan, plan.situation.originals_data, plan.situation.record, plan.record_meanwhile, undo)
+
+
+def _settle_record(plan: Plan, undo: Undo) -> None:
+    """Forget what a killed run could have left, and what is reverted, only once everything is done."""
+    found, meanwhile = plan.situation, plan.record_meanwhile
+    data = found.originals_data if meanwhile == found.record else _originals.dump(meanwhile)
+    _replace_record(plan, data, meanwhile, plan.record_after, undo)
+
+
+def _replace_record(plan: Plan, before_data: Optional[bytes], before: _originals.Record, after: _originals.Record,
+                    undo: Undo) -> None:
     host = plan.situation.host
-    if plan.record_changes:
-        data = _originals.dump(plan.record_after)
+    if after != before:
+        data = _originals.dump(after)
         _trust.check_record_again(host, _originals.FILE)
-        put(host, _originals.FILE, plan.situation.originals_data, data, undo)
+        put(host, _originals.FILE, before_data, data, undo)
         if data is None:
             kept = host.attributes(_originals.FOLDER)
             if kept is not None:

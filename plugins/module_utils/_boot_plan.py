@@ -28,6 +28,7 @@ BootPlan = NamedTuple('BootPlan', [
     ('conflicts', List[Dict[str, Any]]),
     ('warnings', List[str]),
     ('record', Dict[str, _originals.File]),  # the files with lines of ours afterwards
+    ('record_meanwhile', Dict[str, _originals.File]),  # with the lines that go: a killed run leaves either
 ])
 
 # Never ends in an endless exchange: each round takes at least one line out of the files.
@@ -80,8 +81,9 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     draft = _Draft(situation, request, keys)
     if request.absent:
         record, warnings = _draft_absent(draft)
-        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record)
-    record = _draft_present(draft, target)
+        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record,
+                        situation.record.files)
+    record, meanwhile = _draft_present(draft, target)
     _check_is_read(draft)
     if not draft.loader.is_known:
         warnings = [_UNKNOWN % (_boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
@@ -89,7 +91,7 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
-    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record)
+    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record, meanwhile)
 
 
 _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
@@ -129,8 +131,9 @@ def _own_folders(situation: Any) -> List[str]:
     return [path for path in paths if situation.host.real(path).startswith('/etc/')]
 
 
-def _draft_present(draft: _Draft, target: Dict[str, int]) -> Dict[str, _originals.File]:
-    """Write the lines to our file; the files with lines of ours afterwards, as they are to be recorded."""
+def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, _originals.File],
+                                                                   Dict[str, _originals.File]]:
+    """Write the lines to our file; the files with lines of ours to record after the run, and while it runs."""
     before = draft.text(draft.request.sysctl_file)
     recorded = dict(draft.situation.record.files)
     known = files_of_ours(draft.situation, draft.request.sysctl_file).get(draft.ours, _originals.File(False, {}))
@@ -141,25 +144,31 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Dict[str, _original
     told_by_header = draft.situation.is_for_another(draft.request) and lines == _sysctl_file.implied_lines(after)
     if told_by_header:
         recorded.pop(draft.ours, None)
-    elif after != before:
+        return recorded, recorded
+    meanwhile = dict(recorded)
+    if after != before:
+        recorded[draft.ours] = _originals.File(made, lines)
         # Lines that go are still there where the run is killed before it writes the file.
-        recorded[draft.ours] = _originals.File(made, _sysctl_file.with_lines_in(before or '', known.lines, lines))
-    return recorded
+        meanwhile[draft.ours] = _originals.File(made, _sysctl_file.with_lines_in(before or '', known.lines, lines))
+    elif draft.ours in recorded:
+        recorded[draft.ours] = known._replace(lines=_sysctl_file.without_gone(before or '', known.lines))
+    return recorded, meanwhile
 
 
 def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]:
     """Take our lines out of all files, and bring back what became comments; the record afterwards, and warnings."""
     known = files_of_ours(draft.situation, draft.request.sysctl_file)
     record, warnings = dict(draft.situation.record.files), []
+    stays = set(key for entry in known.values() for key in entry.lines) - set(draft.keys)
     for path in sorted(set(known).union(map(draft.host.real, _own_folders(draft.situation)), [draft.ours])):
         text = draft.text(path)
         entry = known.get(path, _originals.File(False, {}))
         if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
-            reverted = _sysctl_file.revert(text, draft.keys, entry.lines, entry.made)
+            reverted = _sysctl_file.revert(text, draft.keys, entry.lines, entry.made, stays)
             draft.put(path, reverted.text)
             warnings += [_LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
-        stays = dict(item for item in entry.lines.items() if item[0] not in draft.keys)
-        _note(record, path, entry, {} if text is None else stays)
+        lines = dict(item for item in entry.lines.items() if item[0] in stays)
+        _note(record, path, entry, {} if text is None else lines)
     return record, warnings
 
 

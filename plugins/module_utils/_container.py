@@ -40,8 +40,9 @@ def container(host: Host) -> Optional[str]:
     namespace = pid_namespace(host)
     if namespace == 'nested':
         return _inside_wsl(host) if _is_wsl(host) else _name(host, '1') or _UNKNOWN
-    # Without namespaces to see (no /proc: an image is made) a file is all that tells.
-    return _name(host, '1') if namespace is None else _beside_init(host)
+    if namespace is None:
+        return _without_namespaces(host)
+    return _beside_init(host)
 
 
 def pid_namespace(host: Host) -> Optional[str]:
@@ -81,6 +82,16 @@ def _beside_init(host: Host) -> Optional[str]:
             or (is_marked and other_root and other_mounts)):
         return _name(host, 'self') or _UNKNOWN
     return None
+
+
+def _without_namespaces(host: Host) -> Optional[str]:
+    """Where none can be seen. Without /proc (an image is made) a file is all that tells.
+
+    With it, this is a kernel before 3.8 or without PID namespaces.
+    """
+    has_proc = host.exists('/proc/self/status')
+    variable = _VARIABLE.search(read_or_none(host, '/proc/1/environ') or '')
+    return _name(host, '1') if not has_proc or variable or _storage(host) or _cgroup_hint(host, '1') else None
 
 
 def _inside_wsl(host: Host) -> Optional[str]:

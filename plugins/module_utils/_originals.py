@@ -51,6 +51,15 @@ def parse(data: Optional[bytes]) -> Record:
                   dict((path, entry) for path, entry in files.items() if entry is not None and entry.lines))
 
 
+def is_damaged(data: Optional[bytes]) -> bool:
+    """Whether the file holds anything that L(parse) does not take for recorded."""
+    try:
+        known = dump(parse(data))
+        return data is not None and (known is None or json.loads(data.decode('utf-8')) != json.loads(known))
+    except (ValueError, RecursionError, OverflowError):
+        return True
+
+
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
     """Without half a pair: what the other half was is as unknown as if neither was recorded."""
     return dict((key, value) for key, value in values.items()

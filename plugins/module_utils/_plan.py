@@ -123,6 +123,7 @@ class Plan(object):
         self.taken_over = []  # type: List[str]
         self.litter = []  # type: List[str]
         self.managed = True  # whether anything of this module is there to be reverted
+        self.record_meanwhile = situation.record  # while the run is under way, which may be killed
         self.record_after = situation.record
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
@@ -178,6 +179,8 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
 def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     """Decide everything. Raises Refusal, with a message that says what was asked, what was found and what to do."""
     plan = Plan(situation, request, policy)
+    if _originals.is_damaged(situation.originals_data):
+        plan.warnings.append(_DAMAGED % _originals.FILE)
     if request.runtime:
         check_place(situation.host, policy.keys, situation.container, request.force)
     asked = _plan_absent(plan) if request.absent else _plan_present(plan)
@@ -192,22 +195,28 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     return plan
 
 
+_DAMAGED = ('%s is damaged: what it does not tell counts as never recorded, so values from before the first change may '
+            'be lost. Compare the sysctls with what this host should have, then remove that file')
+
+
 def _plan_present(plan: Plan) -> Dict[str, int]:
     """Plan what the options ask for; the values that are asked for."""
     situation, request = plan.situation, plan.request
     asked = {}  # type: Dict[str, int]
-    files = situation.record.files
+    files = settled = situation.record.files
     if request.persistent:
         target = plan.policy.boot_target(situation, request)
         asked.update(target)
         plan.boot_asked = target
         boot_plan = plan_boot(situation, request, plan.policy.keys, target)
         _take_boot_plan(plan, boot_plan)
-        files = boot_plan.record
+        files, settled = boot_plan.record_meanwhile, boot_plan.record
     target = plan.policy.runtime_target(situation, request) if request.runtime else {}
     asked.update(target)
     _take_runtime(plan, target)
-    plan.record_after = _originals.Record(_revert.values_after_present(plan, target), files)
+    values = _revert.values_after_present(plan, target)
+    plan.record_meanwhile = _originals.Record(values, files)
+    plan.record_after = _originals.Record(_revert.without_earlier(values, target), settled)
     return asked
 
 

@@ -41,16 +41,32 @@ def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
     for setting in settings_of(plan.policy.keys):
         if setting[0] not in values and not set(setting).intersection(changed) or not look.is_known(setting):
             continue
-        first = look.first_seen(setting, look.found(setting))
+        found = look.found(setting)
+        first = look.first_seen(setting, found)
+        is_set = bool(set(setting).intersection(target))
+        if is_set and _is_first_write(plan, setting, values) and found not in look.ours(setting):
+            values.update(first)  # only our line was recorded so far, and something else has set the value since
         for key in setting:
             values.setdefault(key, first[key])
-            if set(setting).intersection(target):
+            if is_set:
                 values[key] = _with_ours(values[key], plan.runtime_after[key] or 0)
     return values
 
 
+def _is_first_write(plan: Any, setting: Setting, values: Values) -> bool:
+    """Whether the run changes the setting at runtime, which no run before it is recorded to have done."""
+    return (all(values[key].ours is None for key in setting if key in values)
+            and any((plan.runtime_before[key] or 0) != (plan.runtime_after[key] or 0) for key in setting))
+
+
 def _with_ours(value: _originals.Value, number: int) -> _originals.Value:
     return value if value.ours == number else value._replace(ours=number, earlier=value.ours)
+
+
+def without_earlier(values: Values, target: Dict[str, int]) -> Values:
+    """The recorded values once ``target`` is set: what was set before that is not there any more."""
+    done = set(key for setting in settings_of(_knobs.ALL_KEYS) if set(setting).intersection(target) for key in setting)
+    return dict((key, value._replace(earlier=None) if key in done else value) for key, value in values.items())
 
 
 def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
@@ -90,14 +106,15 @@ def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers
     """The values to go back to, and a warning where they are the documented ones because nobody knows better."""
     values = [look.values.get(key) for key in setting]
     first = values[0]
-    outcome, is_predicted = boot_plan.outcome, look.situation.loader.is_known
-    key, original = setting[0], first.original if first else None
-    if first is not None and (not first.from_boot or original is not None and not is_predicted):
+    if first is not None and not first.from_boot:
         return tuple(value.original or 0 if value else 0 for value in values), []
-    if is_predicted and (_knobs.KNOBS[key].constant or outcome.causes[key] is not None):
+    outcome, key = boot_plan.outcome, setting[0]
+    is_decided = look.situation.loader.is_known and (
+        _knobs.KNOBS[key].constant or outcome.causes[key] is not None)
+    if is_decided and outcome.values[key] is not None:
         return tuple(outcome.values[name] or 0 for name in setting), []
-    if original is not None:
-        return (original,), []
+    if first is not None and first.original is not None:
+        return tuple(value.original or 0 if value else 0 for value in values), []
     defaults = tuple(look.documented_default(name) for name in setting)
     return defaults, [_DEFAULT % (key, _originals.FILE, defaults[0])]
 

@@ -5,7 +5,7 @@
 """Edit sysctl.d files line by line: what is not ours stays byte for byte. Pure functions from text to text."""
 
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _knobs, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
@@ -131,6 +131,12 @@ def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
     return dict((key, found) for key, found in result.items() if found)
 
 
+def without_gone(text: str, ours: OurLines) -> OurLines:
+    """The lines of ours that the text holds; all of a key of which it holds none, as somebody has changed those."""
+    found = with_lines_in(text, ours, {})
+    return dict((key, found.get(key, lines)) for key, lines in ours.items())
+
+
 Reverted = NamedTuple('Reverted', [
     ('text', Optional[str]),  # None: the file is to be removed
     ('ours', OurLines),       # the lines of ours that stay in it
@@ -138,12 +144,15 @@ Reverted = NamedTuple('Reverted', [
 ])
 
 
-def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool) -> Reverted:
-    """Take our lines for the keys out, and make the lines that became comments count again."""
+def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: Iterable[str] = ()) -> Reverted:
+    """Take our lines for the keys out, and make the lines that became comments count again.
+
+    ``managed`` are keys that stay set by us. A glob that matches one of those too stays a comment until they go.
+    """
     lines = _conf_files.split_lines(text)
     left = [key for key in keys if key in ours and not _took_out(lines, ours[key])]
     foreign = [lines[number] for key in left for number in _live_lines(lines, key)[-1:]]
-    lines = _conf_files.split_lines(restore(''.join(lines), keys))
+    lines = _conf_files.split_lines(restore(''.join(lines), keys, managed))
     for key in left:
         _took_out(lines, ours[key])  # a line of ours that was a comment until now
     stays = dict(item for item in ours.items() if item[0] not in keys)
@@ -204,15 +213,19 @@ def _commented(line: str) -> str:
     return MARKER + _INNER_LINE.sub(lambda end: end.group() + MARKER, line)
 
 
-def restore(text: str, keys: Sequence[str]) -> str:
+def restore(text: str, keys: Sequence[str], managed: Iterable[str] = ()) -> str:
     """The text with the lines that L(comment_out) took for these keys (globs that match them too) alive again."""
-    return ''.join(_restored(line, keys) for line in _conf_files.split_lines(text))
+    stays = set(managed).union(_knobs.KNOBS[key].twin for key in managed) - {''}
+    return ''.join(_restored(line, keys, stays) for line in _conf_files.split_lines(text))
 
 
-def _restored(line: str, keys: Sequence[str]) -> str:
+def _restored(line: str, keys: Sequence[str], stays: Set[str]) -> str:
     if not line.startswith(MARKER):
         return line
     alive = _MARKED.sub(lambda match: match.group(1), line)
-    parsed = [_sysctld.parse_line(piece) for piece in _LINE_ENDS.split(alive)]
-    taken = any(_sysctld.matches(one[0], key.replace('.', '/')) for one in parsed if one for key in keys)
-    return alive if taken else line
+    patterns = [one[0] for one in map(_sysctld.parse_line, _LINE_ENDS.split(alive)) if one is not None]
+    return alive if _match_any(patterns, keys) and not _match_any(patterns, stays) else line
+
+
+def _match_any(patterns: List[str], keys: Iterable[str]) -> bool:
+    return any(_sysctld.matches(pattern, key.replace('.', '/')) for pattern in patterns for key in keys)

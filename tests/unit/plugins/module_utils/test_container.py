@@ -44,6 +44,8 @@ OWN_MOUNTS = {'/proc/self/ns/mnt': 'mnt:[4026532600]'}  # and the same root dire
 OWN_CGROUPS = {'/proc/self/ns/cgroup': 'cgroup:[4026532714]'}
 HIDDEN = {'/proc/1/ns/mnt': None, '/proc/1/root': None}  # from who has no CAP_SYS_PTRACE there
 MARKED = {'/.dockerenv': ''}
+OLD = 'Name:\tpython3\nTracerPid:\t0\n'  # before 4.1, or without PID namespaces
+UNSEEN = {'/proc/self/ns/pid': None, '/proc/self/ns/cgroup': None}
 WSL = {'/proc/sys/kernel/osrelease': '5.15.167.4-microsoft-standard-WSL2\n', '/proc/1/cgroup': '0::/\n',
        '/proc/self/cgroup': '0::/\n'}  # fmt: skip
 
@@ -93,6 +95,10 @@ CONTAINERS = {
         {'/proc/1/cgroup': f'0::/kubepods.slice/{POD}.slice/cri-containerd-{ID}.scope\n'}, NESTED, 'kubepods'),
     'openvz 6, whose kernel has no namespaces to see': (
         {'/proc/vz/veinfo': '101 0\n'}, {'/proc/self/ns/pid': None, '/proc/self/ns/cgroup': None}, 'openvz'),
+    'docker on a kernel that shows no namespaces': (
+        dict(MARKED, **{'/proc/self/status': OLD, '/proc/1/cgroup': f'3:memory:{DEV}{ID}\n'}), UNSEEN, 'docker'),
+    'lxc on a kernel that shows no namespaces': (
+        {'/proc/self/status': OLD, '/proc/1/environ': 'container=lxc\0'}, UNSEEN, 'lxc'),
     'virtuozzo 7': ({'/proc/vz/veinfo': '101 0\n'}, NESTED, 'openvz'),
     'a user namespace with processes of its own': (
         {'/proc/self/uid_map': '0 1000 1\n'}, dict(NESTED, **{'/proc/self/ns/user': 'user:[4026532700]'}), 'unknown'),
@@ -146,6 +152,7 @@ HOSTS = {
     'that runs containers, asked by their runtime': (
         {'/proc/self/cgroup': '0::/system.slice/docker.service\n'}, HIDDEN),
     'the host of openvz': ({'/proc/vz/veinfo': '0 0\n', '/proc/bc/0/resources': ''}, {}),
+    'whose kernel has no PID namespaces': ({'/proc/self/status': OLD}, UNSEEN),
     'wsl 2': (WSL, NESTED),
     'wsl 2, whose systemd was told so': (dict(WSL, **{'/proc/1/environ': 'container=wsl\0'}), NESTED),
     'wsl 1': ({'/proc/sys/kernel/osrelease': '4.4.0-22621-Microsoft\n'}, {'/proc/self/ns/cgroup': None}),
