@@ -110,7 +110,7 @@ def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
 
 
 def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:
-    if not is_list or not one.value:
+    if not is_list or not (one.value or one.key == 'Conflicts'):  # dependencies cannot be reset (systemd.unit(5))
         found[one.key] = []
     if evidence is not None:
         found.setdefault(one.key, []).append(evidence)

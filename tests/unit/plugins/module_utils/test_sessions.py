@@ -90,6 +90,7 @@ def test_by_its_unit_file(machine, lines, sign, reason, drop_in):
     ('[Install]\nAlias=some.service display-manager.service', 'Alias= in '),
     ('[Unit]\nConflicts=plymouth-quit.service getty@tty1.service', 'Conflicts= in '),
     ('[Unit]\nConflicts=getty@tty7.service\nConflicts=x.service', 'Conflicts= in '),
+    ('[Unit]\nConflicts=getty@tty7.service\nConflicts=', 'Conflicts= in '),
     ('[Install]\nAlias=display-manager.service\nAlias=', None), ('[Unit]\nAfter=getty@tty1.service', None),
     ('[Unit]\nAlias=display-manager.service', None), ('[Install]\nConflicts=getty@tty1.service', None),
 ])  # fmt: skip
