@@ -1,12 +1,19 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which line of which unit file gives a service its settings: our answer against systemd's own, for random trees."""
+"""Which line of which unit file gives a service its settings: our answer against systemd's own, for random trees.
+
+A table of cases is kept with systemd's answers in tests/unit/recorded, for tests that have no systemd. A machine must
+answer as its record says; OOMKIT_RECORD=1 writes the record anew.
+"""
 
 import io
+import json
 import os
 import random
 import tarfile
 
+import records
+import unit_cases
 from unit_trees import tree
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -32,6 +39,39 @@ def packed(files, links):
     return buffer.getvalue()
 
 
+def lay(machine, files, links=()):
+    """Write the files, and have systemd read them; the tar file that did it."""
+    data = packed(files, dict(links))
+    machine.run('tar -xf - -C / --keep-directory-symlink && systemctl daemon-reload', data=data)
+    return data
+
+
+def ask(machine, names):
+    """(OOMScoreAdjust, OOMPolicy) by unit, as systemd has them; None for a property that it does not know."""
+    shown = machine.run('systemctl show -p Id,OOMScoreAdjust,OOMPolicy -- ' + ' '.join(names)).stdout
+    found = {}
+    for block in shown.split('\n\n'):
+        state = dict(line.partition('=')[::2] for line in block.strip().split('\n'))
+        found[state['Id']] = (int(state['OOMScoreAdjust']), state.get('OOMPolicy'))
+    return found
+
+
+def test_the_record_of_unit_files_is_what_this_systemd_answers(fresh):
+    rows = unit_cases.together()
+    lay(fresh, {path: text for _title, _name, files in rows for path, text in files.items()})
+    found = ask(fresh, [name for _title, name, _files in rows])
+    for title, name, files in unit_cases.alone():
+        lay(fresh, files)
+        rows.append([title, name, files])
+        found.update(ask(fresh, [name]))
+        fresh.run('rm ' + ' '.join(files))
+    answers = [[*row, found[row[1]][0]] for row in rows]
+    records.write(fresh, 'unit_files', answers)
+    kernel = '.'.join(fresh.run('uname -r').stdout.split('.')[:2])
+    recorded = json.loads((records.FOLDER / f'unit_files-{kernel}.json').read_text())
+    assert answers == recorded['rows']
+
+
 def test_our_reading_of_unit_files_is_systemds(fresh, tmp_path):
     rng = random.Random(SEED)
     names, files, links = [], {}, {}
@@ -40,17 +80,12 @@ def test_our_reading_of_unit_files_is_systemds(fresh, tmp_path):
         names.append(name)
         files.update(own_files)
         links.update(own_links)
-    data = packed(files, links)
-    fresh.run('tar -xf - -C / --keep-directory-symlink && systemctl daemon-reload', data=data)
+    data = lay(fresh, files, links)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         tar.extractall(tmp_path, filter='tar')
     # What the machine's own version and settings make of a unit that says nothing.
     policy = fresh.run('systemctl show -P OOMPolicy ssh.service').stdout.strip()
-    shown = fresh.run('systemctl show -p Id,OOMScoreAdjust,OOMPolicy -- ' + ' '.join(names)).stdout
-    found = {}
-    for block in shown.split('\n\n'):
-        state = dict(line.partition('=')[::2] for line in block.strip().split('\n'))
-        found[state['Id']] = (int(state['OOMScoreAdjust']), state['OOMPolicy'])
+    found = ask(fresh, names)
     reader = UnitFiles(Host(str(tmp_path)))
     wrong = {}
     for name in names:

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A systemd machine on disk: unit files, cgroups and processes as trees, and a manager that reads them.
 
-Nothing here is answered by the code under test: unit files are read by a few lines of the machine's own, which know
-the plain files of these tests only. That our reading of any unit file is systemd's is proven in tests/kernel.
+Nothing here is answered by the code under test: unit files are read by unit_model.py, which is compared with the record
+of what real systemds answer.
 """
 
 import fnmatch
 import shutil
 
+import unit_model
 from machine import Machine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _service_module
@@ -137,23 +138,13 @@ class ServiceMachine(Machine):
         }  # fmt: skip
 
     def at_start(self, unit, key):
-        """What the plain files of a test give a unit: its own over its template's, /etc over /usr/lib; last wins."""
-        names = names_of(unit)
-        main = [self._text(f'{base}/{name}') for name in names for base in (ETC, LIB)]
-        drop_ins = {}
-        for folder in [f'{base}/{name}.d' for name in names for base in (ETC, LIB)]:
-            for name in self.names(folder):
-                drop_ins.setdefault(name, f'{folder}/{name}')
-        texts = [text for text in main if text][:1]
-        texts += [self._text(drop_ins[name]) for name in sorted(drop_ins) if name.endswith('.conf')]
-        lines = [line for text in texts for line in text.splitlines()]
-        values = [line.partition('=')[2].strip() for line in lines if line.startswith(key + '=')]
-        return values[-1] if values and values[-1] else None
+        """What the unit files of this machine give a unit at its next start."""
+        return unit_model.at_start(self._text, self.names, unit, key)
 
     def _text(self, path):
         """Links lead to places of this machine; one that leads nowhere is an empty file."""
         try:
-            return self.read_text(path) or ''
+            return self.read_text(path)
         except OSError:
             return ''
 
