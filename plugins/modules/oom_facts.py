@@ -232,7 +232,8 @@ ansible_facts:
           description:
             - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
             - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
-              at boot. What an enabled TuneD applies when it starts counts.
+              at boot. What an enabled TuneD applies when it starts counts. A value that depends on what TuneD finds
+              or computes then is C(null), and the file is the one that may change it.
           type: dict
           sample:
             vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 2}
