@@ -80,7 +80,7 @@ def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is
     loader = _Loader(host, denied, rules, is_virtual)
     safe = [name for name in names if loader.check_known(name) and _SAFE_NAME.match(name)]
     if not safe:
-        raise RefusedStart('no profile')
+        raise RefusedStart(' '.join(names))
     loader.load(safe)
     return Profiles(loader.units(), loader.asks_for_virt, loader.unknown)
 

@@ -208,8 +208,8 @@ def _by_priority(main: Dict[str, str], units: _Units) -> _Units:
     default = main.get('default_instance_priority', '0')
     try:
         return sorted(units, key=lambda pair: int(default if pair[0].priority is None else pair[0].priority))
-    except ValueError:
-        raise _tuned_config.RefusedStart('priority') from None
+    except ValueError as exc:
+        raise _tuned_config.RefusedStart(str(exc)) from None
 
 
 def _cpuinfo(host: Host) -> str:

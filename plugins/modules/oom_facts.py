@@ -232,7 +232,8 @@ ansible_facts:
           description:
             - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
             - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
-              at boot. What an enabled TuneD applies when it starts counts.
+              at boot. What an enabled TuneD applies when it starts counts. A value that depends on what TuneD finds
+              or computes then is C(null), and the file is the one that may change it.
             - The files are read in the order of the program that applies them at boot. Known are systemd-sysctl, also
               with the file that SUSE has for each kernel, C(sysctl --system) of procps, and the scripts of Alpine,
               OpenRC, sysvinit, void-runit and Artix. Where it is another one, all values are C(null), with a warning.

@@ -178,6 +178,7 @@ PARSERS = {
     'TuneD, sections': (lambda n: ''.join('[s%d]\na=1\n' % one for one in range(n)), _tuned_config.sections, 1000),
     'TuneD, values that go on': (lambda n: '[a]\nb=1\n' + ' c\n' * n, _tuned_config.sections, 5000),
     'TuneD, blanks before a sign': (lambda n: '[a]\n' + ('b%s\n' % (' ' * 255 + 'c')) * n, _tuned_config.sections, 50),
+    'TuneD, words to drop': (lambda n: ' - , ' * n, _tuned.split_drop, 1000),
     'TuneD, a list': (lambda n: '\n' * n, _tuned.split_drop, 50000),
     'TuneD, a list of blanks': (lambda n: ' ,' + ' \n' * n, _tuned.split_drop, 50000),
     'TuneD, its own list of folders': (lambda n: 'SYSCTL_CONFIG_DIRS = [' * n, _tuned_start._FOLDER_LIST.search, 5000),
