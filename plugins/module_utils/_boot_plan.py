@@ -5,6 +5,7 @@
 """Plan the boot's side: edit our file, see who would win at boot, and settle conflicts with other files."""
 
 import os
+import stat
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
@@ -16,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _sysctl_file,
     _sysctld,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
@@ -114,7 +115,7 @@ def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, _originals.File
     A file with our header and without a record was made in an image, or copied here.
     """
     host, recorded = situation.host, situation.record.files
-    found = dict(recorded)
+    found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
     for path in _own_folders(situation) + [sysctl_file]:
         real = host.real(path)
         if real not in found:
@@ -122,6 +123,12 @@ def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, _originals.File
             if lines:
                 found[real] = _originals.File(True, lines)
     return found
+
+
+def _is_replaced(host: Host, path: str) -> bool:
+    """Whether somebody has put a link (a mask), a folder or a pipe in the place of a file, known by its real path."""
+    info = host.look(path)
+    return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 
 def _own_folders(situation: Any) -> List[str]:
@@ -160,8 +167,9 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]
     known = files_of_ours(draft.situation, draft.request.sysctl_file)
     record, warnings = dict(draft.situation.record.files), []
     stays = set(key for entry in known.values() for key in entry.lines) - set(draft.keys)
-    for path in sorted(set(known).union(map(draft.host.real, _own_folders(draft.situation)), [draft.ours])):
-        text = draft.text(path)
+    others = map(draft.host.real, _own_folders(draft.situation))
+    for path in sorted(set(known).union(record, others, [draft.ours])):
+        text = None if _is_replaced(draft.host, path) else draft.text(path)
         entry = known.get(path, _originals.File(False, {}))
         if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
             reverted = _sysctl_file.revert(text, draft.keys, entry.lines, entry.made, stays)

@@ -171,6 +171,36 @@ def test_a_link_stays_one(machine):
     assert link.is_symlink() and files(machine) == before
 
 
+def link_to(target):
+    return lambda path: path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    'replace',
+    [os.mkdir, os.mkfifo, link_to('/dev/null'), link_to('/etc/nowhere'), link_to('50-admin.conf'), str],
+    ids=['folder', 'pipe', 'mask', 'dangling', 'link to a file of others', 'gone'],
+)
+def test_what_somebody_puts_in_the_place_of_our_file_is_theirs(machine, replace):
+    """A file that such a link leads to has a line like ours."""
+    state = dict(machine.state)
+    before = files(machine)
+    run(machine, 'overcommit', mode='never', ratio=90, force=True)
+    run(machine, 'panic_on_oom', policy='kill', dump_tasks=False)
+    path = machine.base / OURS[1:]
+    path.unlink()
+    replace(path)
+    theirs = machine.put(ADMIN, 'vm.overcommit_memory = 2\n')
+    for module in ('overcommit', 'panic_on_oom'):
+        run(machine, module, state='absent')
+        assert run(machine, module, state='absent')['managed'] is False
+    assert machine.state == state and theirs.read_text() == 'vm.overcommit_memory = 2\n'
+    assert os.path.lexists(path) is (replace is not str)
+    if replace is not str:
+        path.rmdir() if path.is_dir() else path.unlink()
+    theirs.unlink()
+    assert files(machine) == before
+
+
 # -------------------------------------------------------------------- sequences
 
 PATHS = ['/etc/sysctl.d/10-vendor.conf', ADMIN, OURS, LATE]
