@@ -217,7 +217,7 @@ def panic(machine, **params):
 
 
 def service_machine(root, init='systemd'):
-    machine = ServiceMachine(root, init=init)
+    machine = ServiceMachine(root, init=init, defaults=True)  # others' drop-ins and links are made below
     for name in ('a.service', 'b.service', 'foo@.service'):
         machine.unit(name)
     machine.process(100, unit='a.service')
