@@ -233,7 +233,7 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
             return []
         _take_over(draft, conflicts[0])
         conflicts = _conflicts(draft, target)
-    raise Refusal('conflicts: take_over found no end: %s' % _conflict_text(conflicts[0]))
+    raise Refusal('conflicts: take_over found no end: %s' % _conflict_text(draft, conflicts[0]))
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:

@@ -32,6 +32,7 @@ _SEPARATOR = re.compile('([,;])')
 _QUOTED = re.compile('^"(.*)"$')
 _DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
 _MOST_PROFILES = 100
+_MOST_FILES = 200  # of all lists of profiles that may be recommended
 _LONGEST = 4096  # a value; variables that are made of variables could double it with each
 _VARIABLES = 'variables'
 # Options of every unit, whatever its plugin (tuned/profiles/unit.py).
@@ -72,12 +73,18 @@ Profiles = NamedTuple('Profiles', [
 ])
 
 
-def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is_virtual: bool) -> Profiles:
+# By path the sections of a profile, None for one that TuneD refuses, and the numbers of its lines.
+Parsed = Dict[str, Tuple[Optional[Dict[str, Dict[str, str]]], Dict[Tuple[str, str], int]]]
+
+
+def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is_virtual: bool,
+               parsed: Parsed) -> Profiles:
     """The merged units of these profiles, in the order of the files. Raises RefusedStart.
 
-    Reads an include with TuneD's function virt_check as if virt-what said ``is_virtual``.
+    Reads an include with TuneD's function virt_check as if virt-what said ``is_virtual``. ``parsed`` keeps what was
+    read for the next call.
     """
-    loader = _Loader(host, denied, rules, is_virtual)
+    loader = _Loader(host, denied, rules, is_virtual, parsed)
     safe = [name for name in names if loader.check_known(name) and _SAFE_NAME.match(name)]
     if not safe:
         raise RefusedStart(' '.join(names))
@@ -102,8 +109,9 @@ def split_drop(text: str) -> Tuple[str, ...]:
 class _Loader(object):
     """Profiles merged one by one, those that are included first."""
 
-    def __init__(self, host: Host, denied: List[str], rules: Rules, is_virtual: bool) -> None:
+    def __init__(self, host: Host, denied: List[str], rules: Rules, is_virtual: bool, parsed: Parsed) -> None:
         self._host, self._denied, self._rules, self._is_virtual = host, denied, rules, is_virtual
+        self._parsed = parsed
         self._seen: Set[str] = set()
         self._values: Dict[str, str] = {}
         self._variables: Dict[str, Setting] = OrderedDict()
@@ -125,18 +133,23 @@ class _Loader(object):
             if path is None or len(self._seen) >= _MOST_PROFILES:
                 continue
             self._seen.add(path)
-            text = _tuned_config.read(self._host, path, self._denied)
-            sections = _tuned_config.sections(text)
+            sections, numbers = self._parse(path)
             if sections is None:
                 raise RefusedStart(path)
-            numbers = _tuned_config.line_numbers(text)
-            include = sections.pop('main', {}).get('include')
+            include = sections.get('main', {}).get('include')
             if include is not None and depth < _DEEPEST:
                 self._include(_with_folder(include, path), (path, numbers.get(('main', 'include'), 1)), depth + 1)
-            for section, options in sections.items():
-                lines = dict((option, numbers.get((section, option)) or numbers.get(('DEFAULT', option), 1))
-                             for option in options)
-                self._merge(section, _parse_unit(section, options, path, lines))
+            for section in sections:
+                if section != 'main':
+                    self._merge(section, _parse_unit(section, sections[section], path, numbers))
+
+    def _parse(self, path: str) -> Tuple[Optional[Dict[str, Dict[str, str]]], Dict[Tuple[str, str], int]]:
+        if path not in self._parsed:
+            if len(self._parsed) >= _MOST_FILES:
+                raise RefusedStart(path)
+            text = _tuned_config.read(self._host, path, self._denied)
+            self._parsed[path] = _tuned_config.sections(text), _tuned_config.line_numbers(text)
+        return self._parsed[path]
 
     def _include(self, text: str, place: Tuple[str, int], depth: int) -> None:
         """Load the profiles of the option ``include``. No variable has a value yet when TuneD looks at it."""
@@ -284,11 +297,14 @@ def _with_folder(text: str, path: str) -> str:
     return _PROFILE_FOLDER.sub(lambda _match: os.path.dirname(path), text)
 
 
-def _parse_unit(name: str, options: Dict[str, str], path: str, lines: Dict[str, int]) -> Unit:
+def _parse_unit(name: str, options: Dict[str, str], path: str, numbers: Dict[Tuple[str, str], int]) -> Unit:
     def is_set(word: str) -> bool:
         return options.get(word, '') in ('True', 'true', '1')
+
+    def find_line(option: str) -> int:
+        return numbers.get((name, option)) or numbers.get(('DEFAULT', option), 1)
     options = OrderedDict((key, _with_folder(value, path)) for key, value in options.items())
-    settings = OrderedDict((key, Setting(value, path, lines[key], True)) for key, value in options.items())
+    settings = OrderedDict((key, Setting(value, path, find_line(key), True)) for key, value in options.items())
     return Unit(options.get('type', name), 'enabled' not in options or is_set('enabled'), is_set('replace'),
                 is_set('prepend'), split_drop(options['drop']) if 'drop' in options else (),
                 options.get('priority'), settings.get('cpuinfo_regex'), settings.get('uname_regex'), path,

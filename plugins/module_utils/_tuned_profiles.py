@@ -22,7 +22,7 @@ _DEFAULT = 'balanced'
 _NO_PROFILE = '/'  # stands for a file that TuneD ends at
 _RECOMMEND_CONF = '/etc/tuned/recommend.conf'
 _RECOMMEND_FOLDERS = ('/usr/lib/tuned/recommend.d', '/etc/tuned/recommend.d')
-_MOST_RECOMMENDED = 100
+_MOST_RECOMMENDED = 20
 _PPD_CONF, _PPD_BASE = '/etc/tuned/ppd.conf', '/etc/tuned/ppd_base_profile'
 _PPD_PROFILES = {'power-saver', 'balanced', 'performance'}
 

@@ -89,6 +89,8 @@ class _Planner(object):
         self._host, self._denied, self._known, self._overlay, self._here = host, denied, known, overlay, here
         self._is_running = is_running
         self._release = _find_release(host, denied)
+        self._parsed = {}  # type: _tuned.Parsed
+        self._again = None  # type: Optional[List[Write]]
 
     def plan(self, main: Dict[str, str], names: List[str]) -> List[Start]:
         """The starts with these profiles: several where some unit or profile may or may not apply."""
@@ -96,7 +98,8 @@ class _Planner(object):
         starts = []  # type: List[Start]
         for is_virtual in (True, False):
             try:
-                profiles = _tuned.read_units(self._host, self._denied, rules, names, is_virtual)
+                profiles = _tuned.read_units(self._host, self._denied, rules, names, is_virtual,
+                                             self._parsed)
                 starts += self._starts(main, profiles)
             except _tuned_config.RefusedStart:
                 starts.append(Start([], self._release.skips_equal))
@@ -122,8 +125,7 @@ class _Planner(object):
         reapplies = main.get('reapply_sysctl', '1') == '1'
         exclude = (_tuned_config.split_list(main.get('reapply_sysctl_exclude', '')) if self._release.has_exclude
                    else [])
-        again = (_reapplied(self._host, self._denied, self._release, exclude, self._known, self._overlay)
-                 if reapplies and (units or unknown) else [])
+        again = self._reapply(exclude) if reapplies and (units or unknown) else []
         writes = []  # type: List[Write]
         for unit in units:
             for name, setting in unit.options.items():
@@ -138,6 +140,11 @@ class _Planner(object):
             writes += [Write(key, _tuned.FUNCTION, unknown[0], unknown[1], False, False, False) for key in self._known]
             writes += again
         return Start(writes, self._release.skips_equal)
+
+    def _reapply(self, exclude: List[str]) -> List[Write]:
+        if self._again is None:
+            self._again = _reapplied(self._host, self._denied, self._release, exclude, self._known, self._overlay)
+        return self._again
 
 
 def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:

@@ -9,7 +9,14 @@ of the release that has it.
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _enforcers, _helper, _sysctl_loader
+from ansible_collections.oomkit.linux.plugins.module_utils import (
+    _boot,
+    _boot_plan,
+    _enforcers,
+    _helper,
+    _sysctl_loader,
+    _tuned_config,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, PANIC_ON_OOM, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
@@ -520,6 +527,19 @@ def test_what_depends_on_the_recommendation_is_unknown_because_of_the_line_that_
     assert cause(choosing, PANIC) == ((ETC, 2), False)
 
 
+def test_many_recommended_profiles_that_include_many_are_each_read_once(choosing, monkeypatch):
+    choosing.put(MODE, 'auto\n')
+    choosing.put(RECOMMEND, ''.join('[p%d]\nvirt=x\n' % number for number in range(100)))
+    include = ','.join('p%d' % number for number in range(30))
+    for number in range(30):
+        choosing.put('/etc/tuned/p%d/tuned.conf' % number, '[main]\ninclude=%s\n[sysctl]\n' % include)
+    paths = []
+    monkeypatch.setattr(_tuned_config, 'read', lambda host, path, denied, read=_tuned_config.read: (
+        paths.append(path), read(host, path, denied))[1])
+    assert boot(choosing, MEMORY, PANIC) == (1, 10)
+    assert len(paths) == len(set(paths)) == 30 + 6
+
+
 PPD = ('[main]\ndefault=balanced\n[profiles]\npower-saver=plain\nbalanced=balanced\nperformance=ours\n'
        '[battery]\nbalanced=plain\n')
 
@@ -633,6 +653,13 @@ def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(
     assert boot(box, PANIC_ON_OOM) == 0 and 'oomkit' in box.get('/etc/sysctl.conf')
     machine.run(box, 'panic_on_oom', state='absent')
     assert box.get('/etc/sysctl.conf') == 'vm.panic_on_oom=1\nkernel.panic=10\n'
+
+
+def test_take_over_gives_up_on_lines_without_end(box, monkeypatch):
+    monkeypatch.setattr(_boot_plan, '_MAX_ROUNDS', 1)
+    box.put('/etc/sysctl.conf', 'vm.panic_on_oom=1\nvm.panic_on_oom=2\nkernel.panic=10\n')
+    with pytest.raises(Refusal, match='found no end: vm.panic_on_oom would be 1 at boot instead of 0'):
+        apply(box, conflicts='take_over')
 
 
 def test_take_over_changes_no_profile(box):
