@@ -32,6 +32,7 @@ DRAWING = {'_fleet_chart.py', '_fleet_html.py', '_fleet_text.py'}
 NOT_MESSAGES = {
     '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.': 'in files',
     '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.': 'in files',
+    '# Settings as it wrote them:': 'in files',
     'run time': 'heading of a diff',
     '… (others may not read it: settings of this collection only)': 'heading of a diff',
     '[… unchanged lines]': 'in a diff',

@@ -20,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import LINE_LEFT, MARKER
 
 BootPlan = NamedTuple('BootPlan', [
     ('outcome', _boot.Outcome),
@@ -88,7 +88,7 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     _check_is_read(draft)
     if not draft.loader.is_known:
         warnings = [_UNKNOWN % (_boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
-        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record)
+        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
@@ -174,7 +174,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]
         if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
             reverted = _sysctl_file.revert(text, draft.keys, entry.lines, entry.made, stays)
             draft.put(path, reverted.text)
-            warnings += [_LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
+            warnings += [LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
         lines = dict(item for item in entry.lines.items() if item[0] in stays)
         _note(record, path, entry, {} if text is None else lines)
     return record, warnings
@@ -186,10 +186,6 @@ def _note(record: Dict[str, _originals.File], path: str, entry: _originals.File,
         record[path] = entry._replace(lines=lines)
     else:
         record.pop(path, None)
-
-
-_LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after this collection wrote it. Remove it if '
-              'it is not wanted')
 
 
 # ----------------------------------------------------------------------- our file

@@ -2,10 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our drop-in of a unit, UNIT.d/90-oomkit.conf: made, edited and known again by its first line."""
+"""Our drop-in of a unit, UNIT.d/90-oomkit.conf: made, edited and known again by its first line.
+
+Its second line has the settings as we wrote them, so that a line which somebody else changed is known too.
+"""
 
 import itertools
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_text
@@ -14,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import Lo
 NAME = '90-oomkit.conf'
 HEADER = '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.'
 _MARK = HEADER.partition(';')[0]
+_RECORD = '# Settings as it wrote them: '
 
 
 def path_of(unit: str) -> str:
@@ -28,23 +32,46 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
-    keep = [line for line in _lines(data) if _unit_files.key_of(line) not in wanted]
+    keep = [line for line in _lines(data) if _unit_files.key_of(line) not in wanted and not _is_record(line)]
     read = itertools.takewhile(lambda line: not _unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
         rest = [line for line in keep if not _is_header(line)]
         keep = [_line(HEADER), _line('[Service]')] + rest
     place = [line.text for line in keep].index('[Service]') + 1
-    added = [_line('%s=%s' % (key, wanted[key])) for key in _unit_files.SETTINGS if key in wanted]
-    return _joined(keep[:place] + added + keep[place:])
+    added = [_line(text) for text in _assignments(wanted)]
+    record = ' '.join(_assignments(dict(recorded(data), **wanted)))
+    return _joined(keep[:1] + [_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
 
 
-def without_ours(data: bytes) -> Optional[bytes]:
-    """The drop-in without our settings: what somebody added to it, or None when that is nothing."""
-    rest = [line for line in _lines(data)
-            if _unit_files.key_of(line) not in _unit_files.SETTINGS and not _is_header(line)]
+def _assignments(settings: Dict[str, Any]) -> List[str]:
+    return ['%s=%s' % (key, settings[key]) for key in _unit_files.SETTINGS if key in settings]
+
+
+def recorded(data: Optional[bytes]) -> Dict[str, Any]:
+    """The settings as we wrote them; those that the file has where it has lost its record."""
+    lines = [line.raws[0] for line in _lines(data) if _is_record(line)]
+    words = lines[0][len(_RECORD):].split() if lines else []
+    found = _unit_files.settings_of(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
+    return dict((key, cause.value) for key, cause in found.items() if cause.value is not None)
+
+
+def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
+    """The drop-in without our settings, None where nothing else is in it; and lines that somebody else changed."""
+    lines = _lines(data)
+    ours = recorded(data) if any(map(_is_record, lines)) else None
+    rest = [line for line in lines if not (_is_header(line) or _is_record(line) or _is_ours(line, ours))]
+    changed = [line.text for line in rest if _unit_files.key_of(line) in _unit_files.SETTINGS]
     if not any(line.text and line.text != '[Service]' for line in rest):
-        return None
-    return _joined(rest)
+        return None, changed
+    return _joined(rest), changed
+
+
+def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
+    """Whether we wrote the line; any of our settings counts where the file has lost its record."""
+    key = _unit_files.key_of(line)
+    if ours is None:
+        return key in _unit_files.SETTINGS
+    return key in ours and _unit_files.settings_of(to_bytes('[Service]\n' + line.text))[key].value == ours[key]
 
 
 def _lines(data: Optional[bytes]) -> List[Logical]:
@@ -65,6 +92,10 @@ def _line(text: str) -> Logical:
 
 def _is_header(line: Logical) -> bool:
     return line.raws[0].startswith(_MARK)
+
+
+def _is_record(line: Logical) -> bool:
+    return line.raws[0].startswith(_RECORD)
 
 
 def _joined(lines: List[Logical]) -> bytes:

@@ -12,7 +12,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to
 from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._services import Service
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER, Files
+from ansible_collections.oomkit.linux.plugins.module_utils._undo import LINE_LEFT, MARKER, Files
 from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import LOADED, UNSET, Overlay, Unit, UnitFiles
 
 # Each round takes a line out of a file, and no sensible file has so many.
@@ -87,7 +87,7 @@ def _draft_settings(plan: Any, service: Service, draft: _Draft) -> None:
     if data is not None and not _drop_in.is_ours(data):
         raise Refusal('%s is there and was not made by this collection (its first line does not say so). Nothing was '
                       'changed. Move it to another name, or remove it.' % path)
-    if data is None or not _says(data, service.wanted()):
+    if data is None or not _says(data, service.wanted()) or not _is_recorded(data, service.wanted()):
         draft.put(path, _drop_in.edit(data, service.wanted()))
 
 
@@ -97,13 +97,22 @@ def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
     return all(causes[key].value == value for key, value in wanted.items())
 
 
+def _is_recorded(data: bytes, wanted: Dict[str, Any]) -> bool:
+    """Whether these are the settings that the drop-in keeps as ours: somebody else may have changed it to them."""
+    ours = _drop_in.recorded(data)
+    return all(ours.get(key) == value for key, value in wanted.items())
+
+
 def _draft_removal(plan: Any, service: Service, draft: _Draft, keeping: List[str]) -> None:
     """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service, keeping):
         draft.put(path, _restored(plan.situation.files.read(path)))
     data = plan.situation.ours.get(service.name)
     if data is not None:
-        draft.put(_drop_in.path_of(service.name), _drop_in.without_ours(data))
+        path = _drop_in.path_of(service.name)
+        rest, changed = _drop_in.without_ours(data)
+        draft.put(path, rest)
+        plan.warnings += [LINE_LEFT % (path, harmless(line)) for line in changed]
 
 
 # -------------------------------------------------------------------- conflicts

@@ -10,7 +10,7 @@ a start: it gets what a start gives now. A process with another value is not our
 
 from typing import Dict, Iterable, List, Set, Tuple
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _unit_files, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _unit_files, _unit_names
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group, TheseProcesses
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen, identify
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
@@ -50,7 +50,7 @@ def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ..
         values = list(situation.record.ours.get(name or '', ()))
         data = situation.ours.get(name or '')
         if data is not None:
-            values.append(_unit_files.settings_of(data)[_unit_files.SCORE_ADJ].value)
+            values.append(_drop_in.recorded(data).get(_unit_files.SCORE_ADJ))
         found += [value for value in values if value is not None and value not in found]
     return tuple(found)
 

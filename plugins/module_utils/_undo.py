@@ -17,6 +17,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import
 # Before a line of somebody else's file that was made a comment: by this it is found and made a line again.
 MARKER = '# oomkit.linux: '
 
+LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after this collection wrote it. Remove it if '
+             'it is not wanted')
+
 # By path, the content before and after; None for no file.
 Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
 

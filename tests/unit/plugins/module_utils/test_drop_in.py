@@ -4,7 +4,8 @@ import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files
 
-NEW = (_drop_in.HEADER + '\n[Service]\nOOMScoreAdjust=-5\n').encode()
+RECORD = '\n# Settings as it wrote them: '
+NEW = (_drop_in.HEADER + RECORD + 'OOMScoreAdjust=-5\n[Service]\nOOMScoreAdjust=-5\n').encode()
 
 
 def test_a_new_one():
@@ -14,15 +15,37 @@ def test_a_new_one():
 
 def test_what_is_not_named_stays():
     both = _drop_in.edit(NEW, {'OOMPolicy': 'kill'})
-    assert both == (_drop_in.HEADER + '\n[Service]\nOOMPolicy=kill\nOOMScoreAdjust=-5\n').encode()
+    record = RECORD + 'OOMScoreAdjust=-5 OOMPolicy=kill'
+    assert both == (_drop_in.HEADER + record + '\n[Service]\nOOMPolicy=kill\nOOMScoreAdjust=-5\n').encode()
     mine = NEW + b'# mine\nNice=5\n'
     assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
 
 
 def test_nothing_is_left_but_what_others_added():
-    assert _drop_in.without_ours(NEW) is None
-    assert _drop_in.without_ours(NEW + b'\n# mine\n') is None
-    assert _drop_in.without_ours(NEW + b'Nice=5\n') == b'[Service]\nNice=5\n'
+    assert _drop_in.without_ours(NEW) == (None, [])
+    assert _drop_in.without_ours(NEW + b'\n# mine\n') == (None, [])
+    assert _drop_in.without_ours(NEW + b'Nice=5\n') == (b'[Service]\nNice=5\n', [])
+
+
+@pytest.mark.parametrize(('after', 'rest', 'changed'), [
+    (b'[Service]\nOOMScoreAdjust=-7\n', b'[Service]\nOOMScoreAdjust=-7\n', ['OOMScoreAdjust=-7']),
+    (b'[Service]\nOOMScoreAdjust=-5\nOOMScoreAdjust=-7\n', b'[Service]\nOOMScoreAdjust=-7\n', ['OOMScoreAdjust=-7']),
+    (b'[Service]\nOOMScoreAdjust=-5\nOOMPolicy=stop\n', b'[Service]\nOOMPolicy=stop\n', ['OOMPolicy=stop']),
+    (b'[Service]\nOOMScoreAdjust = -5\n', None, []),
+    (b'[Service]\n#OOMScoreAdjust=-5\n', None, []),
+])
+def test_a_line_that_somebody_changed_stays_and_is_reported(after, rest, changed):
+    head = NEW.partition(b'[Service]')[0]
+    assert _drop_in.without_ours(head + after) == (rest, changed)
+    # Without its record the file tells nothing of that.
+    assert _drop_in.without_ours(_drop_in.HEADER.encode() + b'\n' + after) == (None, [])
+
+
+def test_what_is_asked_for_again_is_ours_again():
+    edited = NEW.replace(b'\nOOMScoreAdjust=-5', b'\nOOMScoreAdjust=-7')
+    assert _drop_in.recorded(edited) == {'OOMScoreAdjust': -5}
+    again = _drop_in.edit(edited, {'OOMScoreAdjust': -7})
+    assert again == NEW.replace(b'-5', b'-7') and _drop_in.without_ours(again) == (None, [])
 
 
 def test_a_header_that_is_all_that_is_left_gets_its_section_back():
@@ -45,4 +68,4 @@ def test_ours_is_read_whatever_somebody_adds(bad, place):
     edited = _drop_in.edit(mine, {'OOMScoreAdjust': 7})
     assert _unit_files.settings_of(edited)['OOMScoreAdjust'].value == 7
     assert bad in edited and _drop_in.is_ours(edited) and _drop_in.edit(edited, {'OOMScoreAdjust': 7}) == edited
-    assert bad in _drop_in.without_ours(edited)
+    assert bad in _drop_in.without_ours(edited)[0]

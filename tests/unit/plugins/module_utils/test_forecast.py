@@ -8,7 +8,7 @@ import os
 import shutil
 
 import pytest
-from services_machine import ServiceMachine
+from services_machine import FOREIGN_ADJ, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _forecast_module, _kcmp, _observe
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
@@ -202,7 +202,7 @@ def test_a_systemctl_that_fails_is_no_mistake_of_the_collection(machine, monkeyp
     assert machine.run(score_adj=300, protect=['b'], forecast=1, check=True, force=True, **what)
     with pytest.raises(Refusal, match=r'systemctl show failed: Connection refused\. Nothing was changed'):
         machine.run(score_adj=300, protect=['nope'], **what)
-    assert machine.adj(NOBODY + 10) == 0
+    assert machine.adj(NOBODY + 10) == FOREIGN_ADJ
 
 
 def test_a_unit_of_users_is_refused_as_such(machine):

@@ -70,9 +70,21 @@ def test_absent_leaves_nothing(machine):
 
 def test_a_drop_in_that_says_it_already_in_another_way_stays(machine):
     machine.run(name='a', score_adj=-5)
-    text = machine.get(DROP_IN).replace('OOMScoreAdjust=-5', '  OOMScoreAdjust = -0x5')
+    text = machine.get(DROP_IN).replace('\nOOMScoreAdjust=-5', '\n  OOMScoreAdjust = -0x5')
     machine.put(DROP_IN, text)
     assert not machine.run(name='a', score_adj=-5)['changed'] and machine.get(DROP_IN) == text
+
+
+def test_a_setting_of_our_drop_in_that_somebody_changed_stays_and_is_reported(machine):
+    machine.run(name='a', score_adj=-5, oom_policy='kill')
+    machine.put(DROP_IN, machine.get(DROP_IN).replace('\nOOMScoreAdjust=-5', '\nOOMScoreAdjust=-300'))
+    for check in (True, False):
+        result = machine.run(name='a', state='absent', check=check)
+        warning, = result['warnings']
+        assert result['changed'] and warning.startswith(f'{DROP_IN}: the line "OOMScoreAdjust=-300" stays, because')
+    assert machine.get(DROP_IN) == '[Service]\nOOMScoreAdjust=-300\n'
+    again = machine.run(name='a', state='absent')
+    assert not again['changed'] and again['managed'] is False and again['warnings'] == []
 
 
 def test_the_processes_that_the_manager_had_started_with_another_value_follow(machine):
@@ -349,7 +361,7 @@ def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else
     assert everything(pair) == before
     same = [{'name': 'a', 'score_adj': 9}, {'name': 'b', 'score_adj': 9}]
     assert pair.run(services=same, conflicts='take_over')['changed']
-    assert pair.get(place + '/90-oomkit.conf').count('OOMScoreAdjust=9') == 1
+    assert pair.get(place + '/90-oomkit.conf').count('\nOOMScoreAdjust=9\n') == 1
     assert not pair.run(services=same, exclusive=True)['changed']
     pair.run(**ALL_BACK)
     assert without_copies(pair) == before[0] and not pair.run(**ALL_BACK)['changed']

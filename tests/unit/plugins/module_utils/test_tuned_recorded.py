@@ -41,7 +41,7 @@ def replay(start, sysctls):
 @pytest.mark.parametrize('number', range(len(RECORDED['rows'])))
 def test_a_start_is_as_recorded(tmp_path, number):
     release, sysctls, files, writes = RECORDED['rows'][number]
-    box = machine.Machine(tmp_path)
+    box = machine.Machine(tmp_path, defaults=True)
     for path, text in zip((PLUGIN, MERGER, UNIT_PY, CONSTS), PROGRAMS[release], strict=True):
         box.put(path, text)
     for path, text in files.items():
