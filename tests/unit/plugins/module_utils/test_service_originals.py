@@ -218,6 +218,7 @@ def test_without_ours_a_group_is_as_the_manager_s_default_policy_has_it(machine,
     machine.unit('ssh.service', '[Service]\nExecStart=/bin/x\n' + unit)
     machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager)
     path = '/sys/fs/cgroup/system.slice/ssh.service/memory.oom.group'
+    machine.put(path, group + '\n')
     machine.run(name='ssh', runtime=False, **wishes[0])
     machine.put(path, '%d\n' % (wishes[0]['oom_policy'] == 'kill'))
     for wish in wishes[1:]:
