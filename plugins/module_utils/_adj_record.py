@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
-from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
+from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, is_given
 
 FILE = RUN_FOLDER + '/oom_score_adj.json'
 FILE_MODE = 0o600
@@ -106,12 +106,6 @@ def key_of(one: Seen) -> Key:
     return one.pid, one.start_ticks
 
 
-def is_given(one: Seen, values: Iterable[Given]) -> bool:
-    """Whether a process has one of these values, which were given until some time."""
-    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
-               for given in values)
-
-
 def with_processes(record: Record, changes: Iterable[Seen], explained: Iterable[Given], wanted: int) -> Record:
     """The record before these processes get the value: the first original of each stays.
 
@@ -140,20 +134,20 @@ def living(host: Host, record: Record) -> Record:
 
 def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
     """The record with these values for the unit; none forgets the unit."""
-    units = dict(record.units)
-    units.pop(unit, None)
-    if values:
-        units[unit] = tuple(values)
-    return record._replace(units=units)
+    return record._replace(units=_with(record.units, unit, values))
 
 
 def with_ours(record: Record, unit: str, values: Iterable[int]) -> Record:
     """The record with these values as ours; none forgets the unit."""
-    ours = dict(record.ours)
-    ours.pop(unit, None)
+    return record._replace(ours=_with(record.ours, unit, values))
+
+
+def _with(entries: Dict[str, Tuple[Any, ...]], unit: str, values: Iterable[Any]) -> Dict[str, Tuple[Any, ...]]:
+    found = dict(entries)
+    found.pop(unit, None)
     if values:
-        ours[unit] = tuple(values)
-    return record._replace(ours=ours)
+        found[unit] = tuple(values)
+    return found
 
 
 def both(one: Record, other: Record) -> Record:

@@ -27,6 +27,12 @@ _LIMIT_S = 30.0
 Given = NamedTuple('Given', [('value', int), ('until_ticks', Optional[int])])
 
 
+def is_given(one: Seen, values: Iterable[Given]) -> bool:
+    """Whether a process has one of these values, and started before it was last given."""
+    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
+               for given in values)
+
+
 class LiveError(Exception):
     """A process could not be set; the message says why."""
 
@@ -49,9 +55,7 @@ class Target(object):
         return set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
 
     def _is_given(self, one: Seen) -> bool:
-        return one.score_adj == self.wanted or any(
-            one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
-            for given in self.given)
+        return one.score_adj == self.wanted or is_given(one, self.given)
 
     def sort(self, processes: List[Seen]) -> Split:
         """Who follows this wish, and who is left alone."""

@@ -213,9 +213,7 @@ def _with_processes(record: _adj_record.Record, service: Service) -> _adj_record
             record = _adj_record.with_ours(_adj_record.without_processes(record, keys), one.unit, ())
         elif one.to_change or one.unit in record.ours:
             record = _adj_record.with_processes(record, one.to_record(wanted), one.explained, wanted)
-            left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
-            kept = [value for value in one.ours if value in left and value != wanted]
-            record = _adj_record.with_ours(record, one.unit, kept + [wanted])
+            record = _adj_record.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
     return record
 
 

@@ -126,7 +126,7 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
         by_name[unit.name] = service
         if unit.state == USER:
             raise user_unit(wish.asked)
-        if unit.state == MISSING and not _left_behind(situation, unit.name):
+        if unit.state == MISSING and unit.name not in situation.ours:
             missing.append(wish)
         else:
             plan.services.append(service)
@@ -139,11 +139,6 @@ def user_unit(asked: str) -> Refusal:
     """The refusal of a unit that only users have."""
     return Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to each '
                    'user\'s own manager, which is not managed here. Nothing was changed.' % asked)
-
-
-def _left_behind(situation: Situation, unit: str) -> bool:
-    """Whether something of ours is left of a unit that is not there any more."""
-    return unit in situation.ours
 
 
 def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
@@ -216,14 +211,7 @@ def _observe(plan: LivePlan) -> None:
     for service in plan.services:
         if not _unit_names.is_template(service.name) and service.name not in known:
             raise ManagerError('systemctl show failed: it told nothing of %s' % service.name)
-        if _unit_names.is_template(service.name):
-            names = [name for name in sorted(by_id)
-                     if _unit_names.template_of(name) == service.name and name not in service.apart]
-        else:
-            names = [service.name] if service.name in by_id else []
-            template = _unit_names.umbrella_of(service.name)
-            service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
-        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
+        service.states = _states(service, by_id)
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
         looked = [_running(situation, state, unseen) for state in service.states]
@@ -232,6 +220,20 @@ def _observe(plan: LivePlan) -> None:
         if unseen:
             service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
                                  'left alone' % service.name)
+
+
+def _states(service: Service, by_id: Dict[str, State]) -> List[State]:
+    """The states of the service, or of the instances of a template; units that do its work become ``related``."""
+    if _unit_names.is_template(service.name):
+        names = [name for name in _instances(service.name, by_id) if name not in service.apart]
+    else:
+        names = [service.name] if service.name in by_id else []
+        service.related = _instances(_unit_names.umbrella_of(service.name) or '', by_id)
+    return [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
+
+
+def _instances(template: str, names: Iterable[str]) -> List[str]:
+    return [name for name in sorted(names) if _unit_names.template_of(name) == template]
 
 
 def _note_unread(service: Service, looked: List[Running]) -> None:
@@ -292,8 +294,12 @@ def _or_default(situation: Situation, value: Optional[int]) -> int:
 def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
     """What a process of the unit may have without an original: what a start gives, and what we have set."""
     values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
-    return ([Given(value, None) for value in values] + list(situation.record.units.get(one.unit, ()))
-            + list(situation.record.units.get(service.name, ())))
+    return [Given(value, None) for value in values] + _recorded_values(situation, service, one)
+
+
+def _recorded_values(situation: Situation, service: Service, one: Running) -> List[Given]:
+    units = situation.record.units
+    return list(units.get(one.unit, ()) + units.get(service.name, ()))
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
@@ -301,8 +307,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
     given = [Given(value, None) for value in (
         plan.situation.default.value if before is None else before, _number(one.state.get('OOMScoreAdjust')))
         if value is not None]
-    given += plan.situation.record.units.get(one.unit, ())
-    given += plan.situation.record.units.get(service.name, ())
+    given += _recorded_values(plan.situation, service, one)
     one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
                                           for process in _followers(one, wanted, given)):

@@ -149,12 +149,11 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
-    alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
-    goals = dict((key, _original(record, key, value) if wanted is None else wanted) for key, value in alive.items())
-    changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    goals = dict((_adj_record.key_of(one), _original(record, one) if wanted is None else wanted) for one in found)
+    changes = [one for one in found if goals[_adj_record.key_of(one)] != one.score_adj]
     warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(_process_guard.guard, host, found, changes, values)
-    planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
+    planned = dict((one.pid, goals[_adj_record.key_of(one)]) for one in changes)
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
@@ -163,10 +162,10 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if wanted is None:
         # Who may not read the record does not know.
-        result.update(_whether_managed(any(key in record.processes for key in alive) if recorded else None))
+        result.update(_whether_managed(any(key in record.processes for key in goals) if recorded else None))
     if not request.check_mode:
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
-                         list(alive) if wanted is None else [])
+                         list(goals) if wanted is None else [])
     return result
 
 
@@ -178,15 +177,15 @@ def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
 NOTHING_RECORDED = 'This module has set nothing of this here that it could take back, so nothing was changed.'
 
 
-def _original(record: _adj_record.Record, key: _adj_record.Key, value: int) -> int:
-    """What state absent gives a process that has this value."""
-    original = record.processes.get(key)
-    return value if original is None or value not in original.ours else original.value
+def _original(record: _adj_record.Record, one: Seen) -> int:
+    """The value that state absent gives a process."""
+    original = record.processes.get(_adj_record.key_of(one))
+    return one.score_adj if original is None or one.score_adj not in original.ours else original.value
 
 
 def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[str]:
     """Warnings of processes that something else has set since."""
-    pairs = [(one, record.processes.get((one.pid, one.start_ticks))) for one in found]
+    pairs = [(one, record.processes.get(_adj_record.key_of(one))) for one in found]
     return ['process %d (%s) keeps its oom_score_adj %d: something else has changed it since this module set it'
             % (one.pid, harmless(one.name), one.score_adj) for one, original in pairs
             if original is not None and one.score_adj not in original.ours + (original.value,)]
@@ -227,7 +226,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)].value, ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[_adj_record.key_of(one)].value, ALL)
             for one in changes]
 
 
@@ -246,7 +245,7 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
     return {
         'changed': bool(changes),
         'processes': [{'pid': one.pid, 'name': harmless(one.name), 'before': one.score_adj,
-                       'after': goals[(one.pid, one.start_ticks)]} for one in found],
+                       'after': goals[_adj_record.key_of(one)]} for one in found],
         'warnings': warnings,
         'diff': diff,
     }

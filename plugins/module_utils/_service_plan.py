@@ -15,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _unit_names,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
-from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
+from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given, is_given
 from ansible_collections.oomkit.linux.plugins.module_utils._service_files import plan_files
 from ansible_collections.oomkit.linux.plugins.module_utils._service_live import (
     LivePlan,
@@ -90,10 +90,17 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         # Here and not at the top: few machines take it, and every import takes time on every host.
         from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _other_init.plan_boot(plan)
-        _forget_processes(plan, everything)
-        _trust.check(situation.host, plan.files)
-        _service_guard.guard(plan)
-        return plan
+    else:
+        _plan_units(plan, bool(marked))
+    _forget_processes(plan, everything)
+    _trust.check(situation.host, plan.files)
+    _service_guard.guard(plan)
+    return plan
+
+
+def _plan_units(plan: Plan, is_marked: bool) -> None:
+    """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
+    situation, request = plan.situation, plan.request
     plan.orphans = [_drop_in.path_of(name) for name in sorted(situation.ours)
                     if situation.files.find(name).state == MISSING]
     if request.persistent:
@@ -106,16 +113,11 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         _see_originals(plan, service)
         _note(plan, service)
     plan.stale = situation.manager is not None and _is_stale(plan)
-    # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
-    # a unit that nothing here is about.
-    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or marked)
+    # A killed run may have changed files of any unit, and systemd may not have read them since.
+    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or is_marked)
     _plan_record(plan)
-    _forget_processes(plan, everything)
     if situation.has_unit_files():
         _warn_of_version(plan)
-    _trust.check(situation.host, plan.files)
-    _service_guard.guard(plan)
-    return plan
 
 
 def _warn_of_version(plan: Plan) -> None:
@@ -249,7 +251,7 @@ def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) ->
 
 def _has_own(one: Running, value: Optional[int]) -> bool:
     """Whether a process has had the value by itself."""
-    return any(not _adj_record.is_given(process, one.explained)
+    return any(not is_given(process, one.explained)
                for process in one.processes if process.score_adj == value)
 
 
@@ -262,9 +264,7 @@ def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     is_set = plan.request.runtime and not service.remove and wanted is not None
     if plan.request.runtime and not (is_set and one.targets and (one.to_change or recorded or _has_own(one, wanted))):
         return list(recorded)
-    left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
-    kept = [value for value in one.ours if value in left and value != wanted]
-    return kept + ([wanted] if is_set and wanted is not None else [])
+    return one.ours_left(wanted) + ([wanted] if is_set and wanted is not None else [])
 
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
@@ -296,17 +296,15 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
 def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     running = [one for one in service.running if one.unit == unit]
     known = list(plan.situation.record.units.get(unit, ()))
-    if not running:
-        return []
-    if running[0].reverted:
+    if not running or running[0].reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
     before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
     default = plan.situation.default.value
     if target is None or target.scope == MAIN:
-        now = _adj_record.now_ticks(plan.situation.host)
-        old = Given(default if before.value is None else before.value, now)
         if before.value == after.value:
             return known
-        return known + ([] if old.value in [given.value for given in known] else [old])
+        old = default if before.value is None else before.value
+        now = _adj_record.now_ticks(plan.situation.host)
+        return known + ([] if old in [given.value for given in known] else [Given(old, now)])
     return [] if target.wanted == (default if after.value is None else after.value) else [Given(target.wanted, None)]
