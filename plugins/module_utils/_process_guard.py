@@ -47,7 +47,7 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
 
 
 class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
-    """Processes of which neither the name nor the unit shows that they start login sessions."""
+    """Processes without evidence, in name or unit, that they start login sessions."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
@@ -103,7 +103,7 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
 
 
 def _find_evidence(host: Host, found: List[Seen]) -> List[Tuple[Seen, Evidence]]:
-    # Who is not root sets processes of his own only, and nobody else's login descends from those.
+    # Other users than root set their own processes only, and no login of another user descends from those.
     if os.geteuid() != 0:
         return []
     scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)

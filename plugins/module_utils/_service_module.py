@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Module oom_score_adj: its options checked, the plan made and carried out, the result."""
+"""Module oom_score_adj: check the options, make and apply the plan, build the result."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -85,7 +85,7 @@ _ADVICE = {
 # ---------------------------------------------------------------------- options
 
 def wishes_of(params: Dict[str, Any]) -> List[Wish]:
-    """What is asked for, every value of every service checked. Raises ConvertError."""
+    """The requests of all services, checked. Raises ConvertError."""
     _check_subject(params)
     if params['process'] is not None:
         return []
@@ -140,7 +140,7 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[str, Any], request: Request,
                    asked: Asked) -> Dict[str, Any]:
-    """Processes that are no service."""
+    """Set processes that are not services."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
@@ -161,7 +161,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
                                          'state: absent will not bring the value from before back'))
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if wanted is None:
-        # Who may not read the record does not know.
+        # Only root can read the record.
         result.update(_whether_managed(any(key in record.processes for key in goals) if recorded else None))
     if not request.check_mode:
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
@@ -170,7 +170,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
 
 
 def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
-    """What the result of state absent says of whether there was anything to take back; None: nobody knows."""
+    """The keys of state absent that say whether there was anything to revert; None for unknown."""
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': NOTHING_RECORDED}
 
 
@@ -184,7 +184,7 @@ def _original(record: _adj_record.Record, one: Seen) -> int:
 
 
 def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[str]:
-    """Warnings of processes that something else has set since."""
+    """Warn of processes that something else has set since."""
     pairs = [(one, record.processes.get(_adj_record.key_of(one))) for one in found]
     return ['process %d (%s) keeps its oom_score_adj %d: something else has changed it since this module set it'
             % (one.pid, harmless(one.name), one.score_adj) for one, original in pairs
@@ -192,16 +192,16 @@ def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[st
 
 
 def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
-    """The processes that the option names, and the group of those that may be set, for L(Host.call)."""
+    """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
     everything = _process_match.group_of(host, process)
     return _process_guard.guarded(everything, asked, host), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
-    """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
+    """Set them and record their originals; remove those of ``forgotten``. Raises ApplyError."""
     with undone() as undo:
         for target in targets:
-            if recorded and not forgotten:  # what is taken back is recorded already
+            if recorded and not forgotten:  # reverted processes are recorded already
                 target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, undo)
             set_live(host, target, undo)
         if recorded:
@@ -213,7 +213,7 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
 
 
 def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: Undo) -> None:
-    """Those that are about to be set: the rule may match more of them than when it was decided."""
+    """Record processes just before they are set: the rule may match more than when the plan was made."""
     data = _adj_record.read(host)
     record = host.call(_adj_record.living, host, _adj_record.parse(data))
     put_record(host, data, _adj_record.with_processes(record, changes, [], wanted), undo)
