@@ -210,7 +210,7 @@ def _observe(plan: LivePlan) -> None:
     known = set(name for state in states for name in state.get('Names', state['Id']).split(' '))
     for service in plan.services:
         if not _unit_names.is_template(service.name) and service.name not in known:
-            raise ManagerError('systemctl show failed: it told nothing of %s' % service.name)
+            raise ManagerError('systemctl show failed: it did not report %s' % service.name)
         service.states = _states(service, by_id)
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []

@@ -101,10 +101,10 @@ def _check_subject(params: Dict[str, Any]) -> None:
     everything = params['state'] == 'absent' and params['exclusive']
     if len(given) > 1 or (not given and not everything):
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
-                           'exclusive: true, which takes back everything, needs none' % (', '.join(given) or 'none'))
+                           'exclusive: true, which reverts everything, needs none' % (', '.join(given) or 'none'))
     if params['services'] is not None and not params['services'] and not (params['exclusive'] or params['protect']):
-        raise ConvertError('services: the list is empty, so that nothing is asked for; list a service, or take all '
-                           'others back by exclusive: true')
+        raise ConvertError('services: the list is empty, so nothing is requested; list a service, or revert all others '
+                           'with exclusive: true')
     if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
         raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
     if params['process'] is not None and (params['exclusive'] or params['oom_policy'] is not None):
@@ -118,7 +118,7 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
         raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'
                            % (prefix, item['name']))
     if state == 'absent' and prefix == '' and values:
-        raise ConvertError('state: absent takes no %s: it takes back what was set. Leave that out'
+        raise ConvertError('state: absent takes no %s: it reverts what was set. Leave that out'
                            % ' and no '.join(values))
     score_adj = item.get('score_adj')
     return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
@@ -143,7 +143,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     """Set processes that are not services."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
-        raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
+        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
     label = _process_match.describe(params['process'])
     values = _process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
     group, found = host.call(_find, host, params['process'], values)
@@ -157,8 +157,8 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
-        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
-                                         'state: absent will not bring the value from before back'))
+        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is reverted' if wanted is None else
+                                         'state: absent cannot restore the original value'))
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if wanted is None:
         # Only root can read the record.
@@ -174,7 +174,7 @@ def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': NOTHING_RECORDED}
 
 
-NOTHING_RECORDED = 'This module has set nothing of this here that it could take back, so nothing was changed.'
+NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
 
 
 def _original(record: _adj_record.Record, one: Seen) -> int:
@@ -219,7 +219,7 @@ def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: U
     put_record(host, data, _adj_record.with_processes(record, changes, [], wanted), undo)
 
 
-_NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
+_NOT_RECORDED = '%s is accessible for root only, so %s; set become: true'
 
 
 def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[Seen],

@@ -136,8 +136,8 @@ def _warn_of_version(plan: Plan) -> None:
         names = [service.wish.asked for service, value in zip(plan.services, newest)
                  if _score_at_start(service, others) != value]
         if names:
-            plan.warnings.append('the version of systemd cannot be told from the files of this host, and a systemd up '
-                                 'to %d gives %s another oom_score_adj than a newer one: the newest is assumed. '
+            plan.warnings.append('the version of systemd is unknown, because no file of this host names it. A systemd '
+                                 'up to %d gives %s another oom_score_adj than a newer one. The newest is assumed. '
                                  'Compare with systemctl show --property=OOMScoreAdjust'
                                  % (version, ', '.join(names)))
             return
