@@ -232,7 +232,7 @@ class CallbackModule(CallbackBase):
     def _without_facts(self, host: str, reason: str) -> None:
         self._is_ours()
         record = self._collected().record(host)
-        if not record.seen and record.status == NO_FACTS:  # a failure tells more than a task that is skipped later
+        if not record.seen and record.status == NO_FACTS:  # keep a failure over a later skip
             self._collected().lose(host, NO_FACTS, reason)
 
     def _lose(self, result: t.Any, status: str, message: t.Any) -> None:

@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What this collection has set on running processes, kept in /run/oomkit until the next boot, for state absent.
 
-Of a unit: the values that we set, those that it may have given to processes although no unit file says so (any more),
-and memory.oom.group of its cgroup from before. Of a process: its value from before, unless that is the one that its
-unit gives at a start. So a service of 10,000 processes takes a line, and postgres or sshd one for each that differs.
+For a unit: the values that we set, values that its processes may have from unit files before our changes, and
+memory.oom.group of its cgroup before our first change. For a process: its value before our first change, unless its
+unit gives that at a start. So a service of 10,000 processes takes one entry, plus one for each process that differs.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from ansible_collections.oomkit.linux.plugins.module_utils import _trust
 from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, Seen
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER, Host
-from ansible_collections.oomkit.linux.plugins.module_utils._live import Given
+from ansible_collections.oomkit.linux.plugins.module_utils._live import Given, is_given
 
 FILE = RUN_FOLDER + '/oom_score_adj.json'
 FILE_MODE = 0o600
@@ -37,7 +37,7 @@ EMPTY = Record({}, {}, {}, {}, {})
 
 
 def parse(data: Optional[bytes]) -> Record:
-    """The record; one that is damaged or not ours counts as none."""
+    """Parse the record; a damaged one counts as empty."""
     try:
         found = json.loads((data or b'').decode('utf-8'))
         return Record(
@@ -52,20 +52,20 @@ def parse(data: Optional[bytes]) -> Record:
 
 
 def read(host: Host) -> Optional[bytes]:
-    """The file's content, None where there is none or it may not be read: root only sees it.
+    """The file's content; None for a missing file, and for other users than root, who may not read it.
 
-    Raises Refusal where others than root could have written it, and OSError.
+    Raises Refusal where other users than root could have written it, and OSError.
     """
     try:
         return _trust.read_record(host, FILE)
     except PermissionError:
         if os.geteuid() == 0:
-            raise  # to go on without would be to forget what is in it
+            raise  # without it the originals would be lost
         return None
 
 
 def may_write(host: Host) -> bool:
-    """Whether this user may keep the record: the folder is root's own."""
+    """Whether this user may write the record, which is in a folder of root's."""
     folder = RUN_FOLDER if host.exists(RUN_FOLDER) else os.path.dirname(RUN_FOLDER)
     return os.access(host.locate(folder), os.W_OK)
 
@@ -102,20 +102,14 @@ def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
 
 
 def key_of(one: Seen) -> Key:
-    """What a process is known by in the record."""
+    """The key of a process in the record."""
     return one.pid, one.start_ticks
 
 
-def is_given(one: Seen, values: Iterable[Given]) -> bool:
-    """Whether a process has one of these values, which were given until some time."""
-    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
-               for given in values)
-
-
 def with_processes(record: Record, changes: Iterable[Seen], explained: Iterable[Given], wanted: int) -> Record:
-    """The record before these processes get the value: the first original of each stays.
+    """Add these processes before they get the value ``wanted``; an original that is already recorded stays.
 
-    ``explained`` are values that need no original: those of the unit's start, and ours.
+    Processes with a value in ``explained`` need no original: it is ours, or the unit's own.
     """
     processes, values = dict(record.processes), list(explained)
     for one in changes:
@@ -134,30 +128,30 @@ def without_processes(record: Record, keys: Iterable[Key]) -> Record:
 
 
 def living(host: Host, record: Record) -> Record:
-    """The record without processes that have ended. The number of entries is so bounded by that of processes."""
+    """The record without processes that have ended, so that it cannot grow without limit."""
     return without_processes(record, [key for key in record.processes if not is_alive(host, *key)])
 
 
 def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
-    """The record with these values for the unit; none forgets the unit."""
-    units = dict(record.units)
-    units.pop(unit, None)
-    if values:
-        units[unit] = tuple(values)
-    return record._replace(units=units)
+    """The record with these values for the unit; no values remove the unit."""
+    return record._replace(units=_with(record.units, unit, values))
 
 
 def with_ours(record: Record, unit: str, values: Iterable[int]) -> Record:
-    """The record with these values as ours; none forgets the unit."""
-    ours = dict(record.ours)
-    ours.pop(unit, None)
+    """The record with these values as ours; no values remove the unit."""
+    return record._replace(ours=_with(record.ours, unit, values))
+
+
+def _with(entries: Dict[str, Tuple[Any, ...]], unit: str, values: Iterable[Any]) -> Dict[str, Tuple[Any, ...]]:
+    found = dict(entries)
+    found.pop(unit, None)
     if values:
-        ours[unit] = tuple(values)
-    return record._replace(ours=ours)
+        found[unit] = tuple(values)
+    return found
 
 
 def both(one: Record, other: Record) -> Record:
-    """A record that counts what either says; ``one`` is right about what was before."""
+    """Merge two records; the originals of ``one`` win."""
     units, ours = dict(one.units), dict(one.ours)
     for unit, values in other.units.items():
         units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
@@ -174,7 +168,7 @@ def both(one: Record, other: Record) -> Record:
 
 
 def names_of(record: Record) -> Set[str]:
-    """The units of systemd of which something is recorded."""
+    """The systemd units with an entry."""
     return set(record.units) | set(record.groups) | set(record.ours)
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of its two numbers for the resident pages the kernel chooses a victim by: found by a try, not by the version.
+"""Find by a test which of its two counts of resident pages the kernel chooses a victim by.
 
-From 6.2 on each processor keeps a part of the counters to itself. Some readers see the exact sum, others what was
-handed in so far, and which reader sees which changes from release to release, in stable ones too. So a child of ours
-grows, page by page, over a border of oom_score, and is looked at where the two numbers are on different sides of it.
+From 6.2 on each processor keeps a part of the counters. Some readers see the exact sum, others the part that was added
+up so far. Which one sees what changes between releases, stable ones too. So a child of ours grows page by page until
+the two counts give different values of oom_score, and reads that.
 """
 
 import contextlib
@@ -37,9 +37,9 @@ _LIMIT_S = 10
 
 
 def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[str]:
-    """BY_STAT or BY_STATUS; None where that cannot be told, such as on large machines, or is not tried."""
+    """BY_STAT or BY_STATUS; None where the test gives no answer, as on large hosts, or is not started."""
     if _free_kb(host, processes) < _ENOUGH_KB:
-        return None  # the child would take what somebody else needs
+        return None  # other processes need that memory
     try:
         reader, writer = os.pipe()
     except OSError:
@@ -61,12 +61,12 @@ def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[s
 
 
 def _free_kb(host: Host, processes: Processes) -> int:
-    """What a child of ours can take: of the machine, of the limits of our cgroups, and of the CommitLimit."""
+    """The memory that a child can use, in kB: of the host, of our cgroups' limits, and of the CommitLimit."""
     memory = read_memory(host)
     if memory is None:
         return 0
     free_kb = [memory.available_kb or 0]
-    with contextlib.suppress(OSError):  # what cannot be read tells of no limit
+    with contextlib.suppress(OSError):  # an unreadable limit counts as none
         if (host.read_text(sysctl_path('vm.overcommit_memory')) or '').strip() == '2':
             free_kb.append((memory.commit_limit_kb or 0) - (memory.committed_kb or 0))
         cgroup = processes.cgroup_and_unit(os.getpid())[0]
@@ -89,7 +89,7 @@ def _fork(processes: Processes, total_pages: int, reader: int, writer: int) -> i
         signal.alarm(_LIMIT_S)
         os.write(writer, (_answer(processes, total_pages) or '').encode('ascii'))
     finally:
-        os._exit(0)  # whatever happened: nothing of the parent's is to be run or flushed twice
+        os._exit(0)  # never run or flush anything of the parent twice
 
 
 def _answer(processes: Processes, total_pages: int) -> Optional[str]:

@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The unit of the system manager that a process belongs to, by its cgroup.
 
-A container has cgroups of its own, and a systemd in it, or a user's, names units as the system manager does. So only
-the start of the path tells: slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
+A systemd in a container or of a user names units as the system manager does, further down in the path. So only the
+start of the path counts: slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
 ``cg_get_root_path`` and ``cg_shift_path`` in systemd's src/basic/cgroup-util.c, ``unit_name_is_valid`` in
 src/basic/unit-name.c.
 """
@@ -26,18 +26,18 @@ _INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
 
 
 def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
-    """The unit of /proc/PID/cgroup, as systemctl names it; None for a process that belongs to none.
+    """Find the unit of /proc/PID/cgroup, as systemctl names it; None for a process outside of all units.
 
     ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd moves its processes in both
-    trees, and reads v2 (``cg_attach``, ``cg_pid_get_path``). So where the trees differ, somebody else, such as a
-    container runtime that knows one of them, has moved the process out of its unit.
+    trees (``cg_attach``). If the trees differ, another program has moved the process out of its unit, such as a
+    container runtime that uses one tree only.
     """
     units = set(parse_unit(path) for path in manager_paths(text, init))
     return units.pop() if len(units) == 1 else None
 
 
 def parse_unit(path: bytes) -> Optional[bytes]:
-    """The unit of a path below the system manager's root: what comes after the slices. None where that is no unit."""
+    """Parse the unit in a path below the system manager's root: the part after the slices; None for no unit."""
     for part in path.split(b'/'):
         if not part:
             continue
@@ -52,9 +52,9 @@ def parse_unit(path: bytes) -> Optional[bytes]:
 
 
 def manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
-    """The paths of /proc/PID/cgroup in the trees of systemd's units, below its root; the deciding one first.
+    """The paths of /proc/PID/cgroup in the trees of systemd's units, below its root, v2 first.
 
-    ``..`` stands for a process outside of that root.
+    ``..`` is the path of a process outside of that root.
     """
     paths, roots = parse_cgroup_paths(text), parse_cgroup_paths(init)
     return [_shifted(paths[tree], roots.get(tree, b'/')) for tree in _trees(paths, roots)]
@@ -75,7 +75,7 @@ def all_paths(text: bytes, init: bytes = b'') -> List[bytes]:
 def _trees(paths: Dict[bytes, bytes], roots: Dict[bytes, bytes]) -> List[bytes]:
     """The hierarchies of systemd's units: v2, both in a hybrid setup, or the named one of v1.
 
-    Under v1 somebody else may have mounted v2; then PID 1 is in its root.
+    Under v1 another program may have mounted v2. PID 1 is then in the root of v2.
     """
     if NAMED not in paths:
         return [V2] if V2 in paths else []
@@ -84,7 +84,7 @@ def _trees(paths: Dict[bytes, bytes], roots: Dict[bytes, bytes]) -> List[bytes]:
 
 
 def _shifted(path: bytes, init_path: bytes) -> bytes:
-    """The path below the root of systemd's units, which PID 1's own path tells (a container without a namespace)."""
+    """The path below the root of systemd's units, found from PID 1's path (a container without a namespace)."""
     if path.endswith(_DEAD):
         path = path[:-len(_DEAD)]
     folder = next((one for one in _INIT_FOLDERS if init_path.endswith(one)), b'')

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a process is the program that its name says. Any user can choose any name, so the credentials decide.
 
-What is not believed has no say: the collection reads neither its arguments nor files that they name.
+The collection reads no arguments of a doubtful process, nor files that these name.
 Sources: credentials(7), capabilities(7), user_namespaces(7), cgroups(7), proc_pid_status(5), proc_pid_exe(5).
 """
 

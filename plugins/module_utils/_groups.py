@@ -24,7 +24,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._held import (
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_bytes, to_number
 
-# Where the tree lies in which systemd keeps its units: cgroup v2, v1 with a v2 tree beside it, v1.
+# Mount points of the tree with systemd's units: cgroup v2, v1, v1 with a v2 tree beside it.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
 _SETUP_S, _PAUSE_S = 5.0, 0.02
 # A threaded cgroup lists its processes at its domain only.
@@ -32,14 +32,14 @@ _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
 
 
 class Group(object):
-    """Processes that one wish is about."""
+    """The processes of one request."""
 
     def pids(self) -> List[int]:
-        """Those in it now."""
+        """The PIDs that are in it now."""
         raise NotImplementedError
 
     def holds(self, held: Held) -> bool:
-        """Whether the held process belongs to it: asked through the descriptor, so of no other process."""
+        """Whether the process belongs to it, read through its descriptor, so that a reused PID does not count."""
         raise NotImplementedError
 
     def look(self, host: Host) -> List[Seen]:
@@ -54,12 +54,12 @@ class Group(object):
 
 
 def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
-    """A look at a group by L(Host.call): the group as it is afterwards, and its processes. Raises OSError."""
+    """Look at a group, for L(Host.call): the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
 
 class TheseProcesses(Group):
-    """Just these processes, whoever gets their numbers later."""
+    """Exactly these processes, also where their PIDs are used again."""
 
     def __init__(self, processes: List[Seen]) -> None:
         self._processes = dict((one.pid, one) for one in processes)
@@ -82,16 +82,16 @@ class UnitGroup(Group):
         self.cgroup = cgroup
         self.folder = cgroup_folder(host, cgroup)
         self._init_cgroup: Optional[bytes] = None
-        self._patience_s = _SETUP_S  # for all looks together: anybody can give himself such a name
+        self._patience_s = _SETUP_S  # for all looks together: any process can choose such a name
 
     def pids(self) -> List[int]:
         """See Group."""
         return pids_below(self.host, self.folder, self._unseen) if self.folder else []
 
     def look(self, host: Host) -> List[Seen]:
-        """See Group. Waits, within reason, for a process that systemd has forked and not set up yet.
+        """See Group. Waits up to _SETUP_S for processes that systemd has forked and not set up yet.
 
-        Such a one is in the cgroup already, will get the unit's value in a moment, and would lose any other.
+        Such a process is in the cgroup already. systemd is about to write the unit's value, over any other.
         """
         while True:
             begin = time.monotonic()
@@ -117,7 +117,7 @@ class UnitGroup(Group):
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
                 raise
-            return False  # it went where nobody can look
+            return False  # its path is too long to read
 
     def _is_in(self, cgroups: bytes) -> bool:
         if self._init_cgroup is None:
@@ -127,13 +127,13 @@ class UnitGroup(Group):
 
 
 def _is_young(host: Host, one: Seen) -> bool:
-    """Whether it was started a moment ago; yes also where that cannot be told."""
+    """Whether it was started a moment ago, or at an unknown time."""
     uptime = re.match(r'[0-9]{1,12}', host.read_text('/proc/uptime') or '')
     return uptime is None or one.start_ticks / os.sysconf('SC_CLK_TCK') > int(uptime.group()) - 2 * _SETUP_S
 
 
 class MatchGroup(Group):
-    """All processes that a rule matches, but for this one and those that it descends from."""
+    """All processes that a rule matches, without this one and its ancestors."""
 
     def __init__(self, host: Host, rule: Any) -> None:
         self._host, self._rule = host, rule
@@ -149,10 +149,10 @@ class MatchGroup(Group):
 
 
 def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
-    """The processes of a cgroup and of all below it. 0 stands for those of which this PID namespace has no number.
+    """The processes of a cgroup and of all below it. 0 stands for processes outside of this PID namespace.
 
-    Whoever may make cgroups below his own can nest them deeper than a path may be long. Such folders are added to
-    ``unseen``, where that is given. Raises OSError.
+    A user with a delegated cgroup can nest cgroups deeper than a path may be long. Such folders are added to
+    ``unseen``, if given. Raises OSError.
     """
     found: List[int] = []
     folders = [folder]

@@ -27,12 +27,18 @@ _LIMIT_S = 30.0
 Given = NamedTuple('Given', [('value', int), ('until_ticks', Optional[int])])
 
 
+def is_given(one: Seen, values: Iterable[Given]) -> bool:
+    """Whether a process has one of these values, and started before it was last given."""
+    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
+               for given in values)
+
+
 class LiveError(Exception):
     """A process could not be set; the message says why."""
 
 
 class Target(object):
-    """One group of processes and the value that they are to have."""
+    """A group of processes and the value that they should have."""
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
                  main_pid: int = 0, found: Optional[Iterable[Seen]] = None) -> None:
@@ -41,7 +47,7 @@ class Target(object):
         self.given = list(given)
         self.main_pid = main_pid
         self.changed: Dict[int, Tuple[int, int]] = {}
-        # Is told of whom the next writes are about, before they are made.
+        # Called with the processes of the next writes, before they are made.
         self.before_round: Optional[Callable[[List[Seen]], None]] = None
         self._had_it = None if found is None else self._with_it(found)
 
@@ -49,9 +55,7 @@ class Target(object):
         return set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
 
     def _is_given(self, one: Seen) -> bool:
-        return one.score_adj == self.wanted or any(
-            one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
-            for given in self.given)
+        return one.score_adj == self.wanted or is_given(one, self.given)
 
     def sort(self, processes: List[Seen]) -> Split:
         """Who follows this wish, and who is left alone."""
@@ -99,7 +103,7 @@ class Target(object):
     def _set(self, host: Host, one: Seen, value: int) -> None:
         """Write through the descriptor of just this process, if it is still as it was seen."""
         was_changed = one.pid in self.changed
-        # Before the write, which may be done and fail all the same: the way back looks at the present value.
+        # Before the write, which may take effect and still fail: the rollback looks at the present value.
         self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
         try:
             written = host.call(write_score_adj, host, one, value, self.group)
@@ -109,7 +113,7 @@ class Target(object):
             del self.changed[one.pid]
 
     def undo(self, host: Host) -> None:
-        """Put back what was changed, and what was born or started since with the value. Raises OSError, LiveError."""
+        """Roll back what was changed, and processes that started since with the value. Raises OSError, LiveError."""
         if self._had_it is None:
             return  # nothing was looked at yet
         failed = self._restore(host)
@@ -126,7 +130,7 @@ class Target(object):
             raise failed[0]
 
     def _restore(self, host: Host) -> List[OSError]:
-        """Give those that were changed their value from before; what failed, which keeps no other from its value."""
+        """Restore the value of each changed process, also after a failure; returns the failures."""
         failed = []
         for pid, (start_ticks, value) in self.changed.items():
             try:
@@ -136,9 +140,9 @@ class Target(object):
         return failed
 
     def _before(self) -> Optional[int]:
-        """What those had that were changed. Where none was, what the unit gave: it may have been started anew since.
+        """The most common original of changed processes. If none was changed, the unit's value: it may have restarted.
 
-        Where some had the value before they may have set it themselves, and will have again: None, they are left.
+        None where processes already had the value: new ones may have set it themselves.
         """
         values = [value for _start, value in self.changed.values()]
         if values:
@@ -168,7 +172,7 @@ def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = 
 
 
 def restore_score_adj(host: Host, one: Seen, value: int) -> None:
-    """The same for a rollback, which has to say what it leaves. Raises OSError, also for one that is not looked at."""
+    """Set a process in a rollback. Raises OSError, also for a process that could not be read."""
     written = write_score_adj(host, one, value)
     if not written and not _access.current.allows(one.pid):
         raise OSError(errno.ETIMEDOUT, _access.NO_ANSWER, '/proc/%d' % one.pid)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What starts login sessions, or whatever else users run, by its name: all of that inherits its oom_score_adj.
+"""Names of services and programs that start login sessions or jobs: these inherit oom_score_adj.
 
-Names only help. _session_units and _session_scan know such a service by what it is. Sources: units of OpenSSH, systemd
+_session_units and _session_scan find such services without their names. Sources: units of OpenSSH, systemd
 (systemd-ssh-generator(8), user@.service(5)), of the display managers of Debian, Fedora, openSUSE and Arch, and of
 container runtimes and job runners.
 """
@@ -29,9 +29,9 @@ _LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
     | (?:openbsd-|x)?inetd | teleport | amazon-ssm-agent | tailscaled
     | cockpit(?:-.+)? | shellinabox | ttyd | jupyterhub | rstudio-server
     )\.service\Z''', re.VERBOSE)
-# All that a user runs, or all jobs of users or of the machine.
+# User managers, cron and at: all processes or jobs of users.
 _OF_USERS = re.compile(r'(?:user@.*|(?:ana|b|d|f|m|in|(?:vixie|isc|busybox)-)?cron(?:d|ie)?|atd)\.service\Z')
-# What runs containers, machines or jobs of others, or commands that somebody sends from elsewhere.
+# Services that run containers, virtual machines, jobs, or commands that are sent from other hosts.
 _FOR_OTHERS = re.compile(r'''(?:
     containerd | docker | cri-docker | cri-o | crio | podman | kubelet | k3s(?:-agent)? | k0s(?:controller|worker)
     | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incusd? | libvirtd | virt(?:qemu|lxc)d
@@ -42,7 +42,7 @@ _FOR_OTHERS = re.compile(r'''(?:
     | qemu-(?:guest-agent|ga) | vmtoolsd | open-vm-tools | salt-minion | puppet | rundeckd
     )\.service\Z''', re.VERBOSE)
 _INIT = 1
-# By comm: they start logins, or everything that a user runs (systemd --user), or a container's init.
+# By comm: programs that start logins, jobs or a container's init; systemd is also a user manager.
 _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd', b'login', b'mingetty',
                 b'systemd', b'systemd-logind', b'elogind', b'elogind-daemon', b'(sd-pam)', b'gdm', b'gdm3',
                 b'gdm-session-wor', b'lightdm', b'sddm', b'sddm-helper', b'lxdm', b'xdm', b'wdm', b'kdm', b'slim',
@@ -60,8 +60,6 @@ _NAMES_FOR_OTHERS = (
     b'vmtoolsd', b'salt-minion')
 OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')
-
-
 _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
 
@@ -71,14 +69,14 @@ Evidence = NamedTuple('Evidence', [('is_login', bool), ('reason', str)])
 
 
 def known_unit(unit: str) -> Optional[Evidence]:
-    """What the name of a unit shows; None for nothing."""
+    """Find evidence in the name of a unit."""
     if _LOGIN.match(unit) or _OF_USERS.match(unit):
         return Evidence(True, _BY_NAME)
     return Evidence(False, _BY_NAME) if _FOR_OTHERS.match(unit) else None
 
 
 def known_program(name: bytes) -> Optional[Evidence]:
-    """What the name of a program shows, of which the kernel keeps 15 bytes; None for nothing."""
+    """Find evidence in the name of a program. The kernel keeps its first 15 bytes."""
     if _is_login_name(name):
         return Evidence(True, _BY_PROGRAM % to_text(name))
     return Evidence(False, _BY_PROGRAM % to_text(name)) if name in _NAMES_FOR_OTHERS else None
@@ -89,13 +87,13 @@ def _is_login_name(name: bytes) -> bool:
 
 
 def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
-    """The first that is about logins, else the first."""
+    """The first evidence of logins, else the first one."""
     real = [one for one in found if one is not None]
     return next((one for one in real if one.is_login), real[0] if real else None)
 
 
 def known_process(host: Host, pid: int) -> Optional[Evidence]:
-    """What the name and the unit of a process show; None for nothing."""
+    """Find evidence in the name and the unit of a process."""
     with Held(host, pid) as held:
         name = (held.read('comm') or b'')[:-1]
         return known_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
@@ -107,7 +105,7 @@ def is_session(cgroup: bytes) -> bool:
 
 
 def is_of_login_user(uid: int) -> bool:
-    """Whether this is another user than ours, and no system account."""
+    """Whether this is a user who can log in: not a system account, and not the user of this run."""
     if uid in (os.geteuid(), _NOBODY):
         return False
     return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
@@ -125,7 +123,7 @@ def unit_of(held: Held) -> Optional[bytes]:
 
 
 def starts_logins(held: Held) -> bool:
-    """Whether this is known for starting login sessions, by its name or its unit."""
+    """Whether the name or the unit of the process is known to start login sessions."""
     if held.pid == _INIT or _is_login_name((held.read('comm') or b'')[:-1]):
         return True
     unit = unit_of(held)

@@ -18,7 +18,7 @@ FOLDER = '/etc/conf.d'
 _SCRIPTS = '/etc/init.d/'
 _VARIABLE = 'SSD_OOM_SCORE_ADJ'
 _MARK = '  # oomkit.linux'
-# With +N the file was there before, though perhaps empty, and N line ends were added to it before our line.
+# +N: the file existed, perhaps empty, and N line ends were added before our line.
 _OURS = re.compile(r'export SSD_OOM_SCORE_ADJ=(-?[0-9]{1,4}) {2}# oomkit\.linux(?: \+([0-2]))?\Z')
 _ASSIGNED = re.compile(r'(?:^|[\s;])SSD_OOM_SCORE_ADJ=(["\']?)(-?[0-9]{1,4})?')
 _OPTION = re.compile(r'--oom-score-adj\b')
@@ -26,7 +26,7 @@ _OPTION = re.compile(r'--oom-score-adj\b')
 _PROGRAMS = ('/usr/lib/rc/bin', '/usr/lib/rc/sbin', '/lib/rc/bin', '/lib/rc/sbin', '/usr/libexec/rc/bin',
              '/usr/libexec/rc/sbin', '/sbin', '/usr/sbin', '/bin', '/usr/bin')
 
-# A line that decides instead of ours.
+# A line that wins over ours.
 Other = NamedTuple('Other', [('file', str), ('line', int)])
 
 
@@ -36,7 +36,7 @@ def path_of(name: str) -> str:
 
 
 def cause_of(name: str, data: Optional[bytes]) -> Cause:
-    """What the file with this content gives the service at its next start."""
+    """The value that a file with this content gives the service at its next start."""
     found = UNSET
     for number, line in _lines(data):
         match = _ASSIGNED.search(line)
@@ -46,7 +46,7 @@ def cause_of(name: str, data: Optional[bytes]) -> Cause:
 
 
 def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
-    """The file with our line as the last one, or for no value as it was before that; None for no file."""
+    """The file with our line as the last one, or without it for no value; None for no file."""
     rest = None if data is None else _without_ours(to_text(data))
     if value is None:
         return None if rest is None else to_bytes(rest)
@@ -54,14 +54,14 @@ def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
     if rest and not rest.endswith('\n'):
         ends = '\n'
     if rest and (rest + ends).endswith('\\\n'):
-        ends += '\n'  # it must not go on in ours
-    is_told_by_content = rest is None or bool(rest.strip() and not ends)
-    line = 'export ' + _VARIABLE + '=%d' % value + _MARK + ('' if is_told_by_content else ' +%d' % len(ends))
+        ends += '\n'  # our line must not continue theirs
+    is_plain = rest is None or bool(rest.strip() and not ends)
+    line = 'export ' + _VARIABLE + '=%d' % value + _MARK + ('' if is_plain else ' +%d' % len(ends))
     return to_bytes((rest or '') + ends + line + '\n')
 
 
 def _without_ours(text: str) -> Optional[str]:
-    """The file as it was before our line, with what others have changed in it since; None where it is ours alone."""
+    """The file without our line, with later changes of others; None where it was ours alone."""
     lines = text.split('\n')
     found = [_OURS.match(line) for line in lines]
     if not any(found):
@@ -70,7 +70,7 @@ def _without_ours(text: str) -> Optional[str]:
     added = next(match.group(2) for match in reversed(found) if match)
     if added is None:
         return rest if rest.strip() else None
-    # The line ends that we added go only where nobody has added lines after ours.
+    # Remove the line ends that we added, unless lines were added after ours.
     is_last = len(lines) > 1 and not lines[-1] and found[-2] is not None
     return rest[:len(rest) - int(added)] if is_last and rest.endswith('\n' * int(added)) else rest
 
@@ -86,7 +86,7 @@ def all_ours(host: Host) -> List[str]:
 
 
 def why_not(host: Host, name: str) -> Optional[str]:
-    """Why the file would have no effect, None where it has: what runs here is looked at, not its version."""
+    """Why the file would have no effect; None where it has one. Looks at the programs, not at their version."""
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
         return '%s%s is no script of openrc-run, which alone reads %s' % (_SCRIPTS, name, path_of(name))
@@ -100,7 +100,7 @@ def why_not(host: Host, name: str) -> Optional[str]:
 
 
 def others(host: Host, name: str) -> List[Other]:
-    """Lines that would win over ours: the option of the command line, the script itself, a file of a runlevel."""
+    """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
     found = []
     for path, data in _read_at_start(host, name):
         for number, line in _lines(data):

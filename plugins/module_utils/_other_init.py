@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services of inits other than systemd: found by their PID file or name, set live, and with OpenRC for the next start.
+"""Services of inits other than systemd: found by PID file or name, set at runtime, with OpenRC for the next start too.
 
 Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (supervise/pid), the Linux Standard
 Base (/run/NAME.pid).
@@ -38,7 +38,7 @@ _INIT = 1  # what descends from it is the whole machine
 
 
 class TreeGroup(Group):
-    """A process and all that descends from it. The top is this one process, whoever gets its number later."""
+    """A process and its descendants. The start time identifies the process, since its PID may be used again."""
 
     def __init__(self, host: Host, top: Seen) -> None:
         self.host, self.top = host, top
@@ -48,10 +48,10 @@ class TreeGroup(Group):
         return sorted(one.pid for one in self.look(self.host))
 
     def look(self, host: Host) -> List[Seen]:
-        """See Group. One look at all processes, however deep they are nested.
+        """See Group. Looks at each process once.
 
-        Of a process that ended meanwhile the children are left out: they descend from init now, and its number may have
-        been another process's when they were looked at.
+        Children of a process that ended meanwhile are left out: their parent is init now, and the PID may have been
+        used again.
         """
         children: Dict[int, List[Seen]] = {}
         for seen in _all(host):
@@ -67,7 +67,7 @@ class TreeGroup(Group):
         return sorted(found)
 
     def holds(self, held: Held) -> bool:
-        """See Group: who descends from the top stays its descendant, and is known by its start time."""
+        """See Group: a descendant stays one, and the start time identifies it."""
         return True
 
 
@@ -79,7 +79,7 @@ def _all(host: Host) -> Iterator[Seen]:
 
 
 def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
-    """Fill the plan with what runs; the wishes whose service is not there. Raises ConvertError and Refusal."""
+    """Fill the plan; returns the requests of unknown services. Raises ConvertError and Refusal."""
     situation, missing = plan.situation, []
     seen = set()
     for wish in wishes:
@@ -103,7 +103,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
 
 
 def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
-    """The request without oom_policy. Raises Refusal where it must not be missing."""
+    """The request without oom_policy. Raises Refusal with ``missing`` fail."""
     if wish.oom_policy is None:
         return wish
     text = '%s: oom_policy is a setting of systemd, and the init here is %s' % (name, plan.situation.init)
@@ -119,7 +119,7 @@ def has_script(host: Host, name: str) -> bool:
 
 
 def read_scripts(host: Host, name: str) -> List[bytes]:
-    """What starts a service of this name, as far as it can be read: its script, or C(run) in its folder."""
+    """The readable scripts that start a service: its script, or C(run) in its folder."""
     paths = [path % name + more for path in _SCRIPTS for more in ('', '/run')]
     found = []
     for path in paths:
@@ -134,7 +134,7 @@ def _all_ours(situation: Any) -> Set[str]:
 
 
 def _is_configured(situation: Any, name: str) -> bool:
-    """Whether it was started with a value of ours, which is none from before us."""
+    """Whether it was started with a value of ours, so that its value is no original."""
     return situation.init == 'openrc' and _openrc.is_ours(situation.host.read_bytes(_openrc.path_of(name)))
 
 
@@ -166,7 +166,7 @@ def _service(plan: Any, wish: Wish, name: str, main: Optional[Seen], listed: boo
 
 
 def _ours(situation: Any, name: str, one: Running) -> Tuple[int, ...]:
-    """The values of ours that its processes may have: those that were set, and that of our line in its file."""
+    """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
     values = situation.record.ours.get(one.unit, ())
     if _is_configured(situation, name):
         configured = _openrc.cause_of(name, situation.host.read_bytes(_openrc.path_of(name))).value
@@ -175,9 +175,9 @@ def _ours(situation: Any, name: str, one: Running) -> Tuple[int, ...]:
 
 
 def _before_us(situation: Any, name: str) -> Optional[int]:
-    """What a running service is set to where ours is taken back, None where there is nothing of ours.
+    """The value of a running service after a revert; None where nothing is ours.
 
-    What it was started with is remembered until the next boot; after that it is what it would be started with.
+    The record holds its original until the next boot. After that it is the value that a start without our line gives.
     """
     original = situation.record.originals.get(name)
     if original is not None or name not in _all_ours(situation):
@@ -188,13 +188,13 @@ def _before_us(situation: Any, name: str) -> Optional[int]:
 
 
 def _plan_record(plan: Any) -> None:
-    """Remember the value from before our first change, for state absent."""
+    """Record the value from before our first change, for state absent."""
     record = plan.situation.record
     originals, units = dict(record.originals), dict(record.units)
     for service in plan.services:
         if not plan.request.runtime:
             continue
-        units.pop(service.name, None)  # what a run left that was killed in the middle of it
+        units.pop(service.name, None)  # left by a killed run
         name = name_of(service)
         if service.remove:
             originals.pop(name, None)
@@ -205,7 +205,7 @@ def _plan_record(plan: Any) -> None:
 
 
 def _with_processes(record: _adj_record.Record, service: Service) -> _adj_record.Record:
-    """What is recorded of its processes, and of our values that they have."""
+    """Update the entries of its processes, and of our values that they have."""
     wanted = service.wish.score_adj
     for one in service.running:
         keys = [_adj_record.key_of(process) for process in one.processes]
@@ -213,9 +213,7 @@ def _with_processes(record: _adj_record.Record, service: Service) -> _adj_record
             record = _adj_record.with_ours(_adj_record.without_processes(record, keys), one.unit, ())
         elif one.to_change or one.unit in record.ours:
             record = _adj_record.with_processes(record, one.to_record(wanted), one.explained, wanted)
-            left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
-            kept = [value for value in one.ours if value in left and value != wanted]
-            record = _adj_record.with_ours(record, one.unit, kept + [wanted])
+            record = _adj_record.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
     return record
 
 
@@ -227,7 +225,7 @@ def name_of(service: Service) -> str:
 # -------------------------------------------------------------------- the next start
 
 def plan_boot(plan: Any) -> None:
-    """Decide what becomes of the next starts, with OpenRC; warn where a value is lost then. Raises Refusal."""
+    """Plan the next starts with OpenRC, and warn where a start loses the value. Raises Refusal."""
     for service in plan.services:
         lost = 'the init here is %s' % plan.situation.init
         if plan.situation.init == 'openrc':
@@ -237,7 +235,7 @@ def plan_boot(plan: Any) -> None:
 
 
 def _plan_conf(plan: Any, service: Service) -> str:
-    """Edit the service's file below /etc/conf.d; why that would be in vain, empty where it is not."""
+    """Plan the service's file below /etc/conf.d; returns why it has no effect, empty where it has one."""
     host, name = plan.situation.host, name_of(service)
     path = _openrc.path_of(name)
     data = after = host.read_bytes(path)
@@ -256,7 +254,7 @@ def _plan_conf(plan: Any, service: Service) -> str:
 
 
 def _settle(plan: Any, service: Service, name: str) -> None:
-    """Lines that would decide instead of ours: refuse, or warn where that is asked for."""
+    """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
     found = _openrc.others(plan.situation.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': _unit_files.SCORE_ADJ, 'wanted': service.wish.score_adj,
                         'boot': None, 'file': one.file, 'line': one.line} for one in found]
@@ -295,10 +293,10 @@ def _main_process(plan: Any, name: str) -> Optional[Seen]:
 
 
 def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
-    """The main process of a service, from what its supervisor or the service itself has written down; None for none.
+    """Find the main process of a service by the files of its supervisor, its PID file or its name.
 
-    Whoever owns a service may write anything there, so what he wrote can only mean a process of his own. What was found
-    and is not believed is told in ``doubts``.
+    The owner of a service may write any PID there, so only a process of the owner counts. Others are reported in
+    ``doubts``.
     """
     paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name, doubts)
     paths += [path.replace('%s', name) for path in _PID_FILES]
@@ -314,13 +312,13 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
         doubt = _pid_file.doubt(host, path, pid)
         if doubt is not None:
             doubts.append('%s: %s' % (name, doubt))
-        elif is_same(seen, identify(host, pid)):  # so that what was asked meanwhile was asked of this one
+        elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
             return seen
     return _by_name(host, name, doubts)
 
 
 def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
-    """What start-stop-daemon has noted; a note that cannot be read is one of the doubts."""
+    """The PID files in the records of start-stop-daemon; an unreadable record is one of the doubts."""
     folder, texts = '%s/%s' % (_DAEMONS, name), []
     try:
         for entry in host.names(folder):
@@ -335,7 +333,7 @@ def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
 def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
     """The process of that name whose parent has another name; None unless there is exactly one.
 
-    Anybody may call a program so: those of users who log in do not count.
+    Any user can choose this name, so processes of users who log in do not count.
     """
     named: Dict[int, Seen] = {}
     for seen in _all(host):

@@ -10,7 +10,7 @@ Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
 import os
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils._access import parse_uids
 from ansible_collections.oomkit.linux.plugins.module_utils._groups import Group
@@ -47,13 +47,17 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
 
 
 class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
-    """Processes of which neither the name nor the unit shows that they start login sessions."""
+    """Processes without evidence, in name or unit, that they start login sessions."""
 
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
-        unit = unit_of(held)
-        evidence = None if unit is None else self.units.evidence(unit)
+        evidence = _unit_evidence(self.units, held)
         return not (starts_logins(held) or (evidence is not None and evidence.is_login))
+
+
+def _unit_evidence(units: LoginUnits, held: Held) -> Optional[Evidence]:
+    unit = unit_of(held)
+    return None if unit is None else units.evidence(unit)
 
 
 def login_uid(held: Held) -> Optional[int]:
@@ -98,22 +102,25 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
                           % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
 
 
-def _unit_evidence(host: Host, units: LoginUnits, one: Seen) -> Optional[Evidence]:
-    with Held(host, one.pid) as held:
-        unit = unit_of(held)
-    return None if unit is None else units.evidence(unit)
+def _find_evidence(host: Host, found: List[Seen]) -> List[Tuple[Seen, Evidence]]:
+    # Other users than root set their own processes only, and no login of another user descends from those.
+    if os.geteuid() != 0:
+        return []
+    scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)
+    pairs: List[Tuple[Seen, Evidence]] = []
+    for one in found:
+        with Held(host, one.pid) as held:
+            evidence = strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
+        if evidence is not None:
+            pairs.append((one, evidence))
+    return pairs
 
 
 def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
-    # Who is not root sets processes of his own only, and nobody else's login descends from those.
-    scan = SessionScan(host, [one.pid for one in found]) if os.geteuid() == 0 else None
-    units = LoginUnits(host)
-    known = [(one, strongest([scan.evidence([one.pid], one.pid), _unit_evidence(host, units, one)]))
-             for one in found] if scan else []
-    sure = [(one, evidence) for one, evidence in known if evidence is not None]
-    if not sure:
+    pairs = _find_evidence(host, found)
+    if not pairs:
         return []
-    first, evidence = next((pair for pair in sure if pair[1].is_login), sure[0])
+    first, evidence = next((pair for pair in pairs if pair[1].is_login), pairs[0])
     who = 'process %d (%s), %s' % (first.pid, harmless(first.name), evidence.reason)
     if not evidence.is_login:
         return ['%s at %d: what it runs for others inherits this from %s, unless it sets a value of its own for them'

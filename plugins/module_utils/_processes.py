@@ -218,7 +218,7 @@ class Processes(Proc):
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
     def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
-        """See L(parse_cgroup). Under cgroup v1 a first thread that has ended is in the root."""
+        """See L(parse_cgroup). Under cgroup v1 the kernel shows the root for a first thread that has ended."""
         cgroup, unit = parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())
         thread = self.living_thread(pid) if cgroup == b'/' else pid
         if thread == pid:

@@ -48,7 +48,7 @@ def _find(name: str) -> str:
 
 
 def _spawn(program: str, arguments: Sequence[str], environment: Dict[str, str], out: int, errors: int) -> int:
-    """In a process group of its own: a signal to the group of a run that holds signals back must not end it."""
+    """Start it in a process group of its own: a signal to our group, which we may hold back, must not end it."""
     every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     actions: List[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out, 1),
                           (os.POSIX_SPAWN_DUP2, errors, 2)]

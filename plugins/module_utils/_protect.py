@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option protect: which units and processes the names mean on this machine, found as the option services does."""
+"""The option protect: find the units and processes of the names, as the option services does."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
@@ -19,19 +19,19 @@ from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Man
 Protected = NamedTuple('Protected', [
     ('asked', str),           # as the user wrote it
     ('unit', str),            # the real one
-    ('pids', Set[int]),       # its processes, where no cgroup tells the service (other inits than systemd)
+    ('pids', Set[int]),       # its processes, for other inits than systemd, where cgroups do not name services
 ])
 
 
 def from_names(names: List[str]) -> List[Protected]:
-    """As they are written, for a snapshot: what aliases its machine had is not in it."""
+    """The names as they are, for a snapshot, which holds no aliases of its host."""
     return [Protected(name, _unit_names.to_unit('protect', name), set()) for name in sorted(set(names))]
 
 
 def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Protected]:
-    """The services of this machine.
+    """The services of this host.
 
-    Raises Refusal for one that it does not have, and ManagerError.
+    Raises Refusal for an unknown one, and ManagerError.
     """
     if not names:
         return []
@@ -67,7 +67,7 @@ def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
 
 
 def _find_other(situation: Situation, one: Protected) -> Optional[Protected]:
-    # Here and not at the top: few machines take it, and every import takes time on every host.
+    # Not at the top: few hosts need it, and an import takes time on every host.
     from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
     name = one.unit[:-len(_unit_names.SERVICE)]
     main = _other_init.main_process(situation.host, name, [])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carry a plan for services out: record, drop-ins, daemon-reload, running processes; or put everything back."""
+"""Apply a plan for services: record, drop-ins, daemon-reload, running processes. A failure rolls everything back."""
 
 import errno
 import os
@@ -22,21 +22,21 @@ _GONE = (errno.ENOENT, errno.ENODEV)
 
 
 def undone() -> ContextManager[Undo]:
-    """What everything here is done in: a failure puts it all back and is an ApplyError."""
+    """The context of all changes: a failure rolls them back and becomes an ApplyError."""
     return undone_on_failure(ManagerError, LiveError)
 
 
 def apply_plan(plan: Any, result_of: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
-    """Do what the plan says; the result, made of the backups of files of others.
+    """Apply the plan, and build the result from the backups of files of others.
 
-    Raises ApplyError with everything put back, also where it is the result that cannot be made.
+    Raises ApplyError after a rollback, also where the result cannot be built.
     """
     with undone() as undo:
         return result_of(_apply(plan, undo))
 
 
 def _apply(plan: Any, undo: Undo) -> List[str]:
-    """The way back is the other way round: files, daemon-reload, processes, and last what tells of a killed run."""
+    """Apply the plan. A rollback goes in reverse: files, daemon-reload, processes, and last the marks of a run."""
     situation = plan.situation
     host, manager = situation.host, situation.manager
     put_record(host, situation.record_data, _meanwhile(plan), undo)
@@ -67,7 +67,7 @@ def _apply(plan: Any, undo: Undo) -> List[str]:
 
 
 def _set_running(plan: Any, undo: Undo) -> None:
-    """Set the processes; the record keeps the originals of those that have started since it was decided, too."""
+    """Set the processes, and record originals of those that have started since the plan was made."""
     for service in plan.services:
         for one in service.running:
             for target in one.targets:
@@ -88,7 +88,7 @@ def _record_round(plan: Any, one: Any, left: List[Seen], undo: Undo) -> None:
 
 
 def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
-    """By our drop-in a later run finds what else is to be taken back, so it comes before all others and goes last."""
+    """The order of files: our drop-in is written first and removed last, because a later run finds the rest by it."""
     path, (_before, after) = item
     if os.path.basename(path) != _drop_in.NAME:
         return 1, path
@@ -101,10 +101,10 @@ def _drop_in_folders(paths: Iterable[str]) -> List[str]:
 
 
 def _meanwhile(plan: Any) -> _adj_record.Record:
-    """The record until all is done: what was and what will be both count as given by the unit.
+    """The record during the run: the old and the new values both count as given by the unit.
 
-    What was stands in a unit file that is about to be written over. A run that is killed after that would leave
-    processes behind whose value nothing explains, and that the next run would take for their own.
+    The old value is in a unit file that is about to be replaced. After a killed run the next one would otherwise take
+    the values of running processes for their own.
     """
     record = _adj_record.both(plan.situation.record, plan.record_after)
     is_other_init = plan.situation.is_other_init(plan.request)
@@ -115,10 +115,10 @@ def _meanwhile(plan: Any) -> _adj_record.Record:
 
 
 def _of_unit(one: Any, remove: bool, is_other_init: bool) -> _adj_record.Record:
-    """What a running unit has and will have; where ours is taken back, what it will have is what was before us."""
+    """The values that a running unit has and will have; for a revert the latter is the original."""
     record = _adj_record.EMPTY
     if one.to_change:
-        target = one.targets[-1]  # where ours is taken back, that of those without an original of their own
+        target = one.targets[-1]  # of a revert: the processes without an original of their own
         values = target.given + [Given(target.wanted, None)]
         ours = one.ours if remove else one.ours + (target.wanted,)
         record = record._replace(units={one.unit: tuple(values)}, ours={one.unit: ours} if ours else {})
@@ -142,7 +142,7 @@ def put_record(host: WritableHost, before: Any, record: _adj_record.Record, undo
 
 
 def set_live(host: WritableHost, target: Target, undo: Undo) -> None:
-    """Set one group of processes, with the way back remembered before."""
+    """Set one group of processes, with its rollback registered before."""
     _remember(host, target, undo)
     target.apply(host)
 
@@ -178,7 +178,7 @@ def _write(host: WritableHost, change: OomGroup, undo: Undo) -> None:
 
 
 def _write_number(host: WritableHost, path: str, value: int) -> None:
-    """Nothing happens where the unit has stopped and its cgroup is gone."""
+    """Write the number, unless the unit has stopped and its cgroup is gone."""
     try:
         file = host.open_proc(path)
         try:
@@ -191,7 +191,7 @@ def _write_number(host: WritableHost, path: str, value: int) -> None:
 
 
 def _check_boot(plan: Any) -> None:
-    """The unit files as they now lie on the disk must give what was planned."""
+    """Check that the unit files on disk give what was planned."""
     if not plan.files:
         return
     for service, found in zip(plan.services, plan.situation.host.call(_settings_of_all, plan)):
@@ -202,7 +202,7 @@ def _check_boot(plan: Any) -> None:
 
 
 def _settings_of_all(plan: Any) -> List[Causes]:
-    """What the unit files give each service of the plan now, for L(Host.call)."""
+    """The settings of each service in the unit files as they are now, for L(Host.call)."""
     files = _unit_files.UnitFiles(plan.situation.host)
     return [_settings(plan, service, files) for service in plan.services]
 

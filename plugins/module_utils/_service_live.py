@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running processes of services that a wish is about: find them, and decide which of them get its value.
+"""Find the running processes of services, and decide which of them get the requested value.
 
-This much of a plan a forecast needs as well, which only assumes values and writes nothing.
+A forecast needs this part of a plan as well: it assumes values and writes nothing.
 """
 
 import difflib
@@ -81,13 +81,13 @@ def make_live_plan(situation: Situation, request: Request, wishes: List[Wish]) -
 
 
 def find(plan: LivePlan, wishes: List[Wish]) -> None:
-    """Fill the plan with the services and what runs of them. Raises ConvertError and Refusal.
+    """Fill the plan with the services and their running processes. Raises ConvertError and Refusal.
 
-    Where the init is not systemd what becomes of their processes is decided then, too.
+    For other inits than systemd this also decides which processes are set.
     """
     _check_init(plan.situation, plan.request)
     if plan.situation.is_other_init(plan.request):
-        # Here and not at the top: few machines take it, and every import takes time on every host.
+        # Not at the top: few hosts need it, and an import takes time on every host.
         from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _settle_missing(plan, _other_init.plan_services(plan, wishes))
     else:
@@ -110,7 +110,7 @@ def _check_init(situation: Situation, request: Request) -> None:
 # ---------------------------------------------------------------------- resolve
 
 def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
-    """Find the units; what is not there is settled as the option ``missing`` says."""
+    """Find the units; the option ``missing`` decides about unknown ones."""
     situation, request = plan.situation, plan.request
     missing = []
     by_name: Dict[str, Service] = {}
@@ -119,14 +119,14 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
         service = Service(wish, unit, request.absent)
         same = by_name.get(unit.name)
         if same is not None and same.wish[2:4] == wish[2:4]:
-            continue  # by two of its names, and for the same
+            continue  # two names of one unit, with the same values
         if same is not None:
             raise ConvertError('%s and %s are the same service (%s), and different values are asked for; name it '
                                'once' % (same.wish.asked, wish.asked, unit.name))
         by_name[unit.name] = service
         if unit.state == USER:
             raise user_unit(wish.asked)
-        if unit.state == MISSING and not _left_behind(situation, unit.name):
+        if unit.state == MISSING and unit.name not in situation.ours:
             missing.append(wish)
         else:
             plan.services.append(service)
@@ -136,18 +136,13 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
 
 
 def user_unit(asked: str) -> Refusal:
-    """The refusal of a unit that only users have."""
+    """The refusal of a unit of user managers."""
     return Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to each '
                    'user\'s own manager, which is not managed here. Nothing was changed.' % asked)
 
 
-def _left_behind(situation: Situation, unit: str) -> bool:
-    """Whether something of ours is left of a unit that is not there any more."""
-    return unit in situation.ours
-
-
 def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
-    """Fail, warn or go on for services that are not there, each as it says itself or as the request says for all."""
+    """Fail, warn or go on for unknown services, by their own ``missing`` or that of the request."""
     if not missing or plan.request.absent:
         return
     known = plan.situation.files.all_services()
@@ -162,14 +157,14 @@ def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
 
 
 def with_near_matches(name: str, services: List[str]) -> str:
-    """The name of an unknown service, and those like it that there are."""
+    """The name of an unknown service, with similar names of known ones."""
     known = sorted(one[:-len(_unit_names.SERVICE)] for one in services)
     near = difflib.get_close_matches(name, known, 3, 0.7)
     return name + (' (is %s meant?)' % ' or '.join(near) if near else '')
 
 
 def _set_apart(asked: Dict[str, Service]) -> None:
-    """An instance that is listed beside its template stands for itself, and is like that where it says nothing."""
+    """An instance listed beside its template is handled separately, and inherits values that it does not set."""
     for name, service in asked.items():
         template = asked.get(_unit_names.template_of(name) or '')
         if template is not None:
@@ -180,12 +175,12 @@ def _set_apart(asked: Dict[str, Service]) -> None:
 
 
 def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
-    """With ``exclusive`` everything of ours that is not listed is taken back."""
+    """With ``exclusive``, revert everything of ours that is not listed."""
     situation = plan.situation
     if not plan.request.exclusive:
         return
     known = set(situation.ours).union(listed)
-    # An instance of which something is recorded is part of its template, unless it has a drop-in of its own.
+    # A recorded instance is part of its template, unless it has a drop-in of its own.
     recorded = set(unit for unit in _adj_record.names_of(situation.record)
                    if _unit_names.template_of(unit) not in known)
     for name in sorted(recorded.union(situation.ours)):
@@ -194,7 +189,7 @@ def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
 
 
 def unlisted(situation: Situation, name: str) -> Service:
-    """What takes back all of ours that this unit has."""
+    """A service that reverts everything of ours for this unit."""
     unit = situation.files.find(name)._replace(name=name)
     return Service(Wish(name, name, None, None, None), unit, True, listed=False)
 
@@ -215,15 +210,8 @@ def _observe(plan: LivePlan) -> None:
     known = set(name for state in states for name in state.get('Names', state['Id']).split(' '))
     for service in plan.services:
         if not _unit_names.is_template(service.name) and service.name not in known:
-            raise ManagerError('systemctl show failed: it told nothing of %s' % service.name)
-        if _unit_names.is_template(service.name):
-            names = [name for name in sorted(by_id)
-                     if _unit_names.template_of(name) == service.name and name not in service.apart]
-        else:
-            names = [service.name] if service.name in by_id else []
-            template = _unit_names.umbrella_of(service.name)
-            service.related = [name for name in sorted(by_id) if template and _unit_names.template_of(name) == template]
-        service.states = [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
+            raise ManagerError('systemctl show failed: it did not report %s' % service.name)
+        service.states = _states(service, by_id)
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
         looked = [_running(situation, state, unseen) for state in service.states]
@@ -234,8 +222,22 @@ def _observe(plan: LivePlan) -> None:
                                  'left alone' % service.name)
 
 
+def _states(service: Service, by_id: Dict[str, State]) -> List[State]:
+    """The states of the service, or of the instances of a template; units that do its work become ``related``."""
+    if _unit_names.is_template(service.name):
+        names = [name for name in _instances(service.name, by_id) if name not in service.apart]
+    else:
+        names = [service.name] if service.name in by_id else []
+        service.related = _instances(_unit_names.umbrella_of(service.name) or '', by_id)
+    return [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
+
+
+def _instances(template: str, names: Iterable[str]) -> List[str]:
+    return [name for name in sorted(names) if _unit_names.template_of(name) == template]
+
+
 def _note_unread(service: Service, looked: List[Running]) -> None:
-    """Say which processes of the service could not be looked at. Raises Refusal where that is for want of a helper."""
+    """Note processes that could not be read. Raises Refusal where the helper process is missing."""
     service.unread = [pid for one in looked for pid in one.group.pids() if pid and not _access.current.allows(pid)]
     if service.unread and _access.current.restriction:
         raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
@@ -247,7 +249,7 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
 
 
 def _is_recorded(situation: Situation, name: str) -> bool:
-    """Whether something is recorded of the unit, or of an instance of it: those have records of their own."""
+    """Whether the unit or an instance of it is recorded: instances have entries of their own."""
     return any(name in (unit, _unit_names.template_of(unit)) for unit in _adj_record.names_of(situation.record))
 
 
@@ -260,8 +262,8 @@ def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
 # ------------------------------------------------------------------------- live
 
 def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
-    """Decide what becomes of the running processes of a service, with the unit files as they will be."""
-    # Here and not at the top: it imports what imports this.
+    """Decide which running processes of a service are set, with the planned unit files."""
+    # Not at the top: a circular import.
     from ansible_collections.oomkit.linux.plugins.module_utils._service_revert import ours_of_unit, plan_revert
     situation = plan.situation
     for one in service.running:
@@ -290,10 +292,14 @@ def _or_default(situation: Situation, value: Optional[int]) -> int:
 
 
 def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
-    """What a process of the unit may have without an original: what a start gives, and what we have set."""
+    """Values that need no original: the unit's value at a start, and ours."""
     values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
-    return ([Given(value, None) for value in values] + list(situation.record.units.get(one.unit, ()))
-            + list(situation.record.units.get(service.name, ())))
+    return [Given(value, None) for value in values] + _recorded_values(situation, service, one)
+
+
+def _recorded_values(situation: Situation, service: Service, one: Running) -> List[Given]:
+    units = situation.record.units
+    return list(units.get(one.unit, ()) + units.get(service.name, ()))
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
@@ -301,8 +307,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
     given = [Given(value, None) for value in (
         plan.situation.default.value if before is None else before, _number(one.state.get('OOMScoreAdjust')))
         if value is not None]
-    given += plan.situation.record.units.get(one.unit, ())
-    given += plan.situation.record.units.get(service.name, ())
+    given += _recorded_values(plan.situation, service, one)
     one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
                                           for process in _followers(one, wanted, given)):
@@ -319,7 +324,7 @@ def _number(text: Optional[str]) -> Optional[int]:
 
 
 def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGroup]:
-    """What to write to memory.oom.group: systemd sets it at a start only (``unit_apply_oom_group``... cgroup.c)."""
+    """What to write to memory.oom.group, which systemd sets at a start only."""
     wanted = _group_wanted(plan, service, one)
     folder = getattr(one.group, 'folder', None)
     if wanted is None or folder is None:
@@ -343,7 +348,7 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
 
 
 def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
-    """Whether what goes here is set in the same call: of an instance by itself, or by its template instead."""
+    """Whether the same call sets what this service reverts, for the instance itself or by its template."""
     follows = unit == service.name and not _keeps_own(plan, unit, key)
     names = (unit, _unit_names.template_of(unit) if follows else unit)
     return service.remove and any(other.name in names and not other.remove and getattr(other.wish, key) is not None
@@ -351,16 +356,16 @@ def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bo
 
 
 def _keeps_own(plan: LivePlan, unit: str, key: str) -> bool:
-    """Whether a drop-in of ours for an instance alone stays, and has the last word over its template's."""
+    """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
     own, files = _drop_in.path_of(unit), plan.situation.files
     return not plan.request.persistent and _drop_in.is_ours(files.read(own)) and (
         key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 
 
 def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[int]:
-    """What memory.oom.group is to be, None for what it is.
+    """The new value of memory.oom.group; None for no change.
 
-    The first drop-in for one instance hides that of its template. A policy which only that had is then taken back.
+    The first drop-in for one instance hides that of its template, and reverts a policy that only the template's had.
     """
     if service.wish.oom_policy is not None and not service.remove:
         return int(service.wish.oom_policy == 'kill')

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Module oom_score_adj: its options checked, the plan made and carried out, the result."""
+"""Module oom_score_adj: check the options, make and apply the plan, build the result."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -85,7 +85,7 @@ _ADVICE = {
 # ---------------------------------------------------------------------- options
 
 def wishes_of(params: Dict[str, Any]) -> List[Wish]:
-    """What is asked for, every value of every service checked. Raises ConvertError."""
+    """The requests of all services, checked. Raises ConvertError."""
     _check_subject(params)
     if params['process'] is not None:
         return []
@@ -101,10 +101,10 @@ def _check_subject(params: Dict[str, Any]) -> None:
     everything = params['state'] == 'absent' and params['exclusive']
     if len(given) > 1 or (not given and not everything):
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
-                           'exclusive: true, which takes back everything, needs none' % (', '.join(given) or 'none'))
+                           'exclusive: true, which reverts everything, needs none' % (', '.join(given) or 'none'))
     if params['services'] is not None and not params['services'] and not (params['exclusive'] or params['protect']):
-        raise ConvertError('services: the list is empty, so that nothing is asked for; list a service, or take all '
-                           'others back by exclusive: true')
+        raise ConvertError('services: the list is empty, so nothing is requested; list a service, or revert all others '
+                           'with exclusive: true')
     if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
         raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
     if params['process'] is not None and (params['exclusive'] or params['oom_policy'] is not None):
@@ -118,7 +118,7 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
         raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'
                            % (prefix, item['name']))
     if state == 'absent' and prefix == '' and values:
-        raise ConvertError('state: absent takes no %s: it takes back what was set. Leave that out'
+        raise ConvertError('state: absent takes no %s: it reverts what was set. Leave that out'
                            % ' and no '.join(values))
     score_adj = item.get('score_adj')
     return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
@@ -140,69 +140,68 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 
 def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[str, Any], request: Request,
                    asked: Asked) -> Dict[str, Any]:
-    """Processes that are no service."""
+    """Set processes that are not services."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
-        raise ConvertError('state: absent takes no score_adj: it takes back what was set. Leave that out')
+        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
     label = _process_match.describe(params['process'])
     values = _process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
     group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = _adj_record.parse(_adj_record.read(host))
-    alive = dict(((one.pid, one.start_ticks), one.score_adj) for one in found)
-    goals = dict((key, _original(record, key, value) if wanted is None else wanted) for key, value in alive.items())
-    changes = [one for one in found if goals[(one.pid, one.start_ticks)] != one.score_adj]
+    goals = dict((_adj_record.key_of(one), _original(record, one) if wanted is None else wanted) for one in found)
+    changes = [one for one in found if goals[_adj_record.key_of(one)] != one.score_adj]
     warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(_process_guard.guard, host, found, changes, values)
-    planned = dict((one.pid, goals[(one.pid, one.start_ticks)]) for one in changes)
+    planned = dict((one.pid, goals[_adj_record.key_of(one)]) for one in changes)
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
-        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is taken back' if wanted is None else
-                                         'state: absent will not bring the value from before back'))
+        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is reverted' if wanted is None else
+                                         'state: absent cannot restore the original value'))
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if wanted is None:
-        # Who may not read the record does not know.
-        result.update(_whether_managed(any(key in record.processes for key in alive) if recorded else None))
+        # Only root can read the record.
+        result.update(_whether_managed(any(key in record.processes for key in goals) if recorded else None))
     if not request.check_mode:
         _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
-                         list(alive) if wanted is None else [])
+                         list(goals) if wanted is None else [])
     return result
 
 
 def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
-    """What the result of state absent says of whether there was anything to take back; None: nobody knows."""
+    """The keys of state absent that say whether there was anything to revert; None for unknown."""
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': NOTHING_RECORDED}
 
 
-NOTHING_RECORDED = 'This module has set nothing of this here that it could take back, so nothing was changed.'
+NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
 
 
-def _original(record: _adj_record.Record, key: _adj_record.Key, value: int) -> int:
-    """What state absent gives a process that has this value."""
-    original = record.processes.get(key)
-    return value if original is None or value not in original.ours else original.value
+def _original(record: _adj_record.Record, one: Seen) -> int:
+    """The value that state absent gives a process."""
+    original = record.processes.get(_adj_record.key_of(one))
+    return one.score_adj if original is None or one.score_adj not in original.ours else original.value
 
 
 def _changed_meanwhile(record: _adj_record.Record, found: List[Seen]) -> List[str]:
-    """Warnings of processes that something else has set since."""
-    pairs = [(one, record.processes.get((one.pid, one.start_ticks))) for one in found]
+    """Warn of processes that something else has set since."""
+    pairs = [(one, record.processes.get(_adj_record.key_of(one))) for one in found]
     return ['process %d (%s) keeps its oom_score_adj %d: something else has changed it since this module set it'
             % (one.pid, harmless(one.name), one.score_adj) for one, original in pairs
             if original is not None and one.score_adj not in original.ours + (original.value,)]
 
 
 def _find(host: WritableHost, process: Dict[str, Any], asked: _process_guard.Asked) -> Tuple[Group, List[Seen]]:
-    """The processes that the option names, and the group of those that may be set, for L(Host.call)."""
+    """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
     everything = _process_match.group_of(host, process)
     return _process_guard.guarded(everything, asked, host), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
-    """Set them, and keep the values from before, those of ``forgotten`` no longer. Raises ApplyError."""
+    """Set them and record their originals; remove those of ``forgotten``. Raises ApplyError."""
     with undone() as undo:
         for target in targets:
-            if recorded and not forgotten:  # what is taken back is recorded already
+            if recorded and not forgotten:  # reverted processes are recorded already
                 target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, undo)
             set_live(host, target, undo)
         if recorded:
@@ -214,20 +213,20 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
 
 
 def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: Undo) -> None:
-    """Those that are about to be set: the rule may match more of them than when it was decided."""
+    """Record processes just before they are set: the rule may match more than when the plan was made."""
     data = _adj_record.read(host)
     record = host.call(_adj_record.living, host, _adj_record.parse(data))
     put_record(host, data, _adj_record.with_processes(record, changes, [], wanted), undo)
 
 
-_NOT_RECORDED = '%s is for root alone, so that %s; with become: true it is'
+_NOT_RECORDED = '%s is accessible for root only, so %s; set become: true'
 
 
 def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
                      record: _adj_record.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, TheseProcesses([one]), record.processes[(one.pid, one.start_ticks)].value, ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[_adj_record.key_of(one)].value, ALL)
             for one in changes]
 
 
@@ -246,7 +245,7 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
     return {
         'changed': bool(changes),
         'processes': [{'pid': one.pid, 'name': harmless(one.name), 'before': one.score_adj,
-                       'after': goals[(one.pid, one.start_ticks)]} for one in found],
+                       'after': goals[_adj_record.key_of(one)]} for one in found],
         'warnings': warnings,
         'diff': diff,
     }

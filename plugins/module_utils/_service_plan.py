@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From wishes about services to a plan: everything a run would do, decided once, before anything is touched."""
+"""Make the plan for services: everything that a run would do, decided once, before anything is changed."""
 
 from typing import Any, Dict, List, Optional, Set
 
@@ -15,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils import (
     _unit_names,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
-from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given
+from ansible_collections.oomkit.linux.plugins.module_utils._live import MAIN, Given, is_given
 from ansible_collections.oomkit.linux.plugins.module_utils._service_files import plan_files
 from ansible_collections.oomkit.linux.plugins.module_utils._service_live import (
     LivePlan,
@@ -67,7 +67,7 @@ class Plan(LivePlan):
 
     @property
     def managed(self) -> bool:
-        """Whether this collection has set anything of what the plan is about, as far as it is recorded."""
+        """Whether this collection has set anything that the plan is about, as far as recorded."""
         return self.changed or bool(self.loose) or any(one.owned for one in self.services)
 
     @property
@@ -77,7 +77,7 @@ class Plan(LivePlan):
 
 
 def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Plan:
-    """Decide everything. Raises ConvertError and Refusal, before anything is touched."""
+    """Decide everything. Raises ConvertError and Refusal, before anything is changed."""
     plan = Plan(situation, request)
     marked = _litter.of_drop_ins(situation.host)
     plan.litter = (marked + _litter.in_folder(situation.host, '/etc/conf.d')
@@ -87,13 +87,20 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
     if everything:
         plan.loose = find_loose(situation.host, situation.record, plan.services)
     if situation.is_other_init(request):
-        # Here and not at the top: few machines take it, and every import takes time on every host.
+        # Not at the top: few hosts need it, and an import takes time on every host.
         from ansible_collections.oomkit.linux.plugins.module_utils import _other_init
         _other_init.plan_boot(plan)
-        _forget_processes(plan, everything)
-        _trust.check(situation.host, plan.files)
-        _service_guard.guard(plan)
-        return plan
+    else:
+        _plan_units(plan, bool(marked))
+    _forget_processes(plan, everything)
+    _trust.check(situation.host, plan.files)
+    _service_guard.guard(plan)
+    return plan
+
+
+def _plan_units(plan: Plan, is_marked: bool) -> None:
+    """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
+    situation, request = plan.situation, plan.request
     plan.orphans = [_drop_in.path_of(name) for name in sorted(situation.ours)
                     if situation.files.find(name).state == MISSING]
     if request.persistent:
@@ -106,20 +113,15 @@ def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Pla
         _see_originals(plan, service)
         _note(plan, service)
     plan.stale = situation.manager is not None and _is_stale(plan)
-    # A mark says that a run was killed which may have changed files that systemd has not read since, be it those of
-    # a unit that nothing here is about.
-    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or marked)
+    # A killed run may have changed files of any unit, and systemd may not have read them since.
+    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or is_marked)
     _plan_record(plan)
-    _forget_processes(plan, everything)
     if situation.has_unit_files():
         _warn_of_version(plan)
-    _trust.check(situation.host, plan.files)
-    _service_guard.guard(plan)
-    return plan
 
 
 def _warn_of_version(plan: Plan) -> None:
-    """Say which settings this version of systemd does not know, and where the version counts and is not known."""
+    """Warn of settings that this version of systemd lacks, and of an unknown version where it makes a difference."""
     files = plan.situation.files
     unknown = [one.wish.asked for one in plan.services if not one.remove and one.wish.oom_policy is not None]
     if unknown and plan.request.persistent and not files.knows(OOM_POLICY):
@@ -134,8 +136,8 @@ def _warn_of_version(plan: Plan) -> None:
         names = [service.wish.asked for service, value in zip(plan.services, newest)
                  if _score_at_start(service, others) != value]
         if names:
-            plan.warnings.append('the version of systemd cannot be told from the files of this host, and a systemd up '
-                                 'to %d gives %s another oom_score_adj than a newer one: the newest is assumed. '
+            plan.warnings.append('the version of systemd is unknown, because no file of this host names it. A systemd '
+                                 'up to %d gives %s another oom_score_adj than a newer one. The newest is assumed. '
                                  'Compare with systemctl show --property=OOMScoreAdjust'
                                  % (version, ', '.join(names)))
             return
@@ -147,25 +149,25 @@ def _score_at_start(service: Service, files: UnitFiles) -> Any:
 
 
 def _is_stale(plan: Plan) -> bool:
-    # What is neither set nor taken back is for somebody else to reload.
+    # A unit that is neither set nor reverted is not ours to reload.
     return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services
                if service.owned or not service.remove for state in service.states)
 
 
 def _see_originals(plan: Plan, service: Service) -> None:
-    """Where memory.oom.group is what a file of ours says, that is not what to go back to."""
+    """Where memory.oom.group comes from a drop-in of ours, replace it as the original."""
     for one in service.running:
-        if one.oom_group is not None and one.oom_group.original is not None and _is_told_by_us(plan, one):
+        if one.oom_group is not None and one.oom_group.original is not None and _is_policy_ours(plan, one):
             one.oom_group = one.oom_group._replace(original=_group_without_us(plan, one))
 
 
-def _is_told_by_us(plan: Plan, one: Running) -> bool:
+def _is_policy_ours(plan: Plan, one: Running) -> bool:
     file = one.boot_before[OOM_POLICY].file
     return file is not None and _drop_in.is_ours(plan.situation.files.read(file))
 
 
 def _group_without_us(plan: Plan, one: Running) -> int:
-    """memory.oom.group as the unit would start with, had we never been here."""
+    """memory.oom.group of the unit after a start without any drop-in of ours."""
     without = Plan(plan.situation, plan.request)
     without.services = [unlisted(plan.situation, name)
                         for name in (one.unit, _unit_names.template_of(one.unit)) if name is not None]
@@ -176,7 +178,7 @@ def _group_without_us(plan: Plan, one: Running) -> int:
 # ------------------------------------------------------------------------ notes
 
 def _note(plan: Plan, service: Service) -> None:
-    """Say what does not count now, or not later."""
+    """Note settings that do not apply now, or not later."""
     name = service.wish.asked
     if service.unit.state == MASKED:
         service.notes.append('%s is masked: the drop-in counts once it is unmasked and started' % name)
@@ -214,7 +216,7 @@ def _note_stopped(plan: Plan, service: Service) -> None:
 # ----------------------------------------------------------------------- record
 
 def _plan_record(plan: Plan) -> None:
-    """Keep what no unit file tells: values set live only, and those of processes that a file was changed behind."""
+    """Record what unit files do not hold: values set at runtime only, and values from before a file was changed."""
     record = plan.situation.record
     for service in plan.services:
         for unit in _units_of(plan, service):
@@ -228,7 +230,7 @@ def _plan_record(plan: Plan) -> None:
 
 
 def _forget_processes(plan: Plan, everything: bool) -> None:
-    """Forget processes that are no service once they are taken back, and those that have ended."""
+    """Remove processes outside of services once they are reverted, and those that have ended."""
     record = _adj_record.without_processes(plan.record_after, [_adj_record.key_of(process) for one in plan.loose
                                                                for process in one.processes])
     if everything or record != plan.situation.record:
@@ -237,7 +239,7 @@ def _forget_processes(plan: Plan, everything: bool) -> None:
 
 
 def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) -> _adj_record.Record:
-    """What processes had that are set, or that have the value by themselves; nothing of those that are reverted."""
+    """Add originals of processes that are set or already have the value; remove those of reverted ones."""
     for one in service.running:
         if one.reverted:
             record = _adj_record.without_processes(record, map(_adj_record.key_of, one.processes))
@@ -248,13 +250,13 @@ def _with_originals(plan: Plan, service: Service, record: _adj_record.Record) ->
 
 
 def _has_own(one: Running, value: Optional[int]) -> bool:
-    """Whether a process has had the value by itself."""
-    return any(not _adj_record.is_given(process, one.explained)
+    """Whether a process had the value before us."""
+    return any(not is_given(process, one.explained)
                for process in one.processes if process.score_adj == value)
 
 
 def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
-    """The values of ours that running processes of the unit have, or get now."""
+    """Our values that running processes of the unit have, or get now."""
     running = [one for one in service.running if one.unit == unit]
     if not running or running[0].reverted:
         return []
@@ -262,13 +264,11 @@ def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     is_set = plan.request.runtime and not service.remove and wanted is not None
     if plan.request.runtime and not (is_set and one.targets and (one.to_change or recorded or _has_own(one, wanted))):
         return list(recorded)
-    left = set(process.score_adj for process in one.processes if process.pid not in one.goals)
-    kept = [value for value in one.ours if value in left and value != wanted]
-    return kept + ([wanted] if is_set and wanted is not None else [])
+    return one.ours_left(wanted) + ([wanted] if is_set and wanted is not None else [])
 
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
-    """The service's units as the record may name them: those that run, and instances that did."""
+    """The service's units that may be in the record: running ones, and recorded instances."""
     recorded = _adj_record.names_of(plan.situation.record)
     units = set([one.unit for one in service.running] + [service.name]
                 + [unit for unit in recorded if _unit_names.template_of(unit) == service.name])
@@ -276,17 +276,17 @@ def _units_of(plan: Plan, service: Service) -> Set[str]:
 
 
 def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:
-    """memory.oom.group from before us, of units that run on with another and whose files do not tell."""
+    """Original memory.oom.group of units that still run with another value and whose files do not set it."""
     running = dict((one.unit, one) for one in service.running)
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
     for unit, one in running.items():
         if is_asked_beside(plan, service, unit, 'oom_policy'):
             continue
-        told = one.boot_after[OOM_POLICY].value
+        policy = one.boot_after[OOM_POLICY].value
         if not plan.request.runtime:
-            if told != one.boot_before[OOM_POLICY].value and _is_told_by_us(plan, one):
+            if policy != one.boot_before[OOM_POLICY].value and _is_policy_ours(plan, one):
                 kept.setdefault(unit, _group_without_us(plan, one))
-        elif not one.is_own and (service.remove or (told is not None and told == service.wish.oom_policy)):
+        elif not one.is_own and (service.remove or (policy is not None and policy == service.wish.oom_policy)):
             kept.pop(unit, None)
         elif one.oom_group is not None and one.oom_group.original is not None:
             kept.setdefault(unit, one.oom_group.original)
@@ -296,17 +296,15 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
 def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     running = [one for one in service.running if one.unit == unit]
     known = list(plan.situation.record.units.get(unit, ()))
-    if not running:
-        return []
-    if running[0].reverted:
+    if not running or running[0].reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
     before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
     default = plan.situation.default.value
     if target is None or target.scope == MAIN:
-        now = _adj_record.now_ticks(plan.situation.host)
-        old = Given(default if before.value is None else before.value, now)
         if before.value == after.value:
             return known
-        return known + ([] if old.value in [given.value for given in known] else [old])
+        old = default if before.value is None else before.value
+        now = _adj_record.now_ticks(plan.situation.host)
+        return known + ([] if old in [given.value for given in known] else [Given(old, now)])
     return [] if target.wanted == (default if after.value is None else after.value) else [Given(target.wanted, None)]

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""State absent for running processes: exactly those that have a value of ours get back what they had before.
+"""State absent for running processes: revert those that have a value of ours.
 
-A process with a record gets its own original. Any other that has our value inherited it, or had what its unit gives at
-a start: it gets what a start gives now. A process with another value is not ours to change.
+A process with a record gets its own original. Another one with our value inherited it, or had the value of its unit: it
+gets what a start of the unit gives now. A process with another value is skipped.
 """
 
 from typing import Dict, Iterable, List, Set, Tuple
@@ -24,7 +24,7 @@ NO_UNIT = 'process'
 
 
 class Unrecorded(Group):
-    """The processes of a group that have one of these values, without those of which an original is recorded."""
+    """The processes of a group that have one of these values and no recorded original."""
 
     def __init__(self, group: Group, values: Iterable[int], recorded: Iterable[_adj_record.Key]) -> None:
         self._group, self._values, self._recorded = group, set(values), set(recorded)
@@ -44,7 +44,7 @@ class Unrecorded(Group):
 
 
 def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ...]:
-    """The values of ours that processes of a unit may have: those that were set, and those of our drop-ins."""
+    """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
     found: List[int] = []
     for name in (unit, service, _unit_names.template_of(unit)):
         values = list(situation.record.ours.get(name or '', ()))
@@ -79,7 +79,7 @@ def plan_revert(record: _adj_record.Record, one: Running, label: str, start: int
 
 
 def _recorded_targets(one: Running, label: str, recorded: Set[_adj_record.Key]) -> List[Target]:
-    """A target for each original."""
+    """One target for each original value."""
     by_value: Dict[int, List[Seen]] = {}
     for process in one.to_change:
         if _adj_record.key_of(process) in recorded:
@@ -88,7 +88,7 @@ def _recorded_targets(one: Running, label: str, recorded: Set[_adj_record.Key]) 
 
 
 def find_loose(host: Host, record: _adj_record.Record, services: List[Service]) -> List[Running]:
-    """What reverts the recorded processes that are in none of these services; nothing where there are none."""
+    """Plan the revert of recorded processes that are in none of these services."""
     known = set(_adj_record.key_of(process) for service in services for one in service.running
                 for process in one.processes)
     found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))

@@ -69,6 +69,11 @@ class Running(object):
         """The processes whose present value may have to be recorded: that are set, or have the value by themselves."""
         return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
+    def ours_left(self, wanted: Optional[int]) -> List[int]:
+        """The values of ours besides this one that its processes keep."""
+        left = set(process.score_adj for process in self.processes if process.pid not in self.goals)
+        return [value for value in self.ours if value in left and value != wanted]
+
     def leader(self) -> Seen:
         """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes start login sessions or run programs of others: by what descends from them, whatever their names.
+"""Find processes that start login sessions or run programs of others, by their descendants and not by their names.
 
-All of that inherits their oom_score_adj. Each process is compared with its parent. Sources: pam_loginuid(8),
+Descendants inherit oom_score_adj. Each process is compared with its parent. Sources: pam_loginuid(8),
 proc_pid_loginuid(5), tty_nr in proc_pid_stat(5), cgroups(7).
 """
 
@@ -59,9 +59,9 @@ class SessionScan(object):
             pid = self._looks[pid].parent
 
     def evidence(self, members: List[int], leader: int) -> Optional[Evidence]:
-        """The strongest for processes that belong together, such as those of a service; None for none.
+        """The strongest evidence for processes that belong together, such as those of a service.
 
-        What lost its parent is compared with the leader.
+        A process without a parent among them is compared with the leader.
         """
         found: List[Optional[Evidence]] = [self._found.get(pid) for pid in members]
         found += [known_process(self._host, pid) for pid in members]
@@ -109,11 +109,11 @@ def _look(held: Held) -> Optional[_Look]:
 
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
-    """What shows that the process was started for somebody else; None where nothing does."""
+    """Evidence that a process was started for another user or a container than its parent; None for none."""
     who = 'process %d (%s)' % (pid, harmless(one.name))
     if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
         return Evidence(True, '%s is in a login session' % who)
-    # What has a terminal or a login in a cgroup elsewhere is in a container.
+    # A process with a terminal or a login in an unrelated cgroup is in a container.
     if _is_inside(one, parent):
         if one.login is not None and one.login != parent.login:
             return Evidence(True, '%s has the login user ID %d' % (who, one.login))
@@ -128,6 +128,6 @@ def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
 
 
 def _is_inside(one: _Look, parent: _Look) -> bool:
-    """Whether its cgroups are those of the parent, or below."""
+    """Whether its cgroups are those of the parent, or below them."""
     return all(any(path == outer or path.startswith(outer.rstrip(b'/') + b'/') for outer in parent.cgroups)
                for path in one.cgroups)

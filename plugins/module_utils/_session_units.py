@@ -38,7 +38,7 @@ _IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
     ('Install', 'Alias'): lambda value: _DISPLAY_MANAGER in value.split(),
     ('Unit', 'Conflicts'): lambda value: any(one.startswith('getty@') for one in value.split()),
 }
-# Settings that collect what is assigned; the other ones take the last value.
+# Settings that are lists. The other ones take the last value.
 _LISTS = ('Alias', 'Conflicts')
 # Programs that start the one that their command line names.
 _STARTER = re.compile(r'(?:(?:ba|da|k|z|a)?sh|exec|env|nice|ionice|chrt|taskset|numactl|setsid|nohup|timeout|prlimit'
@@ -60,7 +60,7 @@ class LoginUnits(object):
         self._found: Dict[bytes, Optional[Evidence]] = {}
 
     def evidence(self, unit: bytes) -> Optional[Evidence]:
-        """What the name and the files of a unit show; None for nothing, and for units that are no services."""
+        """Find evidence for a unit, see L(unit_evidence); None for units that are not services."""
         if unit not in self._found:
             self._files = self._files or UnitFiles(self._host)
             name = to_text(unit)
@@ -70,7 +70,7 @@ class LoginUnits(object):
 
 
 def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
-    """What the name and the files of a unit show; None for nothing."""
+    """Find evidence in the name and the files of a unit."""
     named = known_unit(unit.name)
     if named is not None and named.is_login:
         return named
@@ -82,10 +82,9 @@ def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
 
 
 def script_evidence(data: bytes) -> Optional[Evidence]:
-    """What the script of a service shows, for inits other than systemd; None for nothing."""
+    """Find evidence in the script of a service, for inits other than systemd."""
     lines = (_SCRIPT_LINE.match(line) for line in to_text(data).split('\n'))
-    found = [_of_command(match.group(1)) for match in lines if match]
-    return strongest(found)
+    return strongest(_of_command(match.group(1)) for match in lines if match)
 
 
 def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
@@ -121,7 +120,7 @@ def _of_command(text: str) -> Optional[Evidence]:
 
 
 def programs_of(command: str) -> Iterator[str]:
-    """The names of the programs that a command line starts, those that a shell or the like is asked to start too."""
+    """The names of the programs that a command line starts, also by way of a shell, env or a similar program."""
     is_next = True
     for token in _TOKEN.findall(_QUOTES.sub(' ', command.lstrip(_PREFIXES))):
         if token[0] in _SEPARATORS:
@@ -133,9 +132,9 @@ def programs_of(command: str) -> Iterator[str]:
 
 
 def delegates_memory(value: str, before: bool) -> bool:
-    """Whether Delegate= lets the service make cgroups with limits of memory, as for containers and jobs.
+    """Whether Delegate= lets the service make cgroups with memory limits, as container runtimes and job runners do.
 
-    It takes a boolean, or a list that adds to the one before. systemd-udevd has C(pids) only, for itself.
+    It takes a boolean, or a list that adds to the one before. systemd-udevd delegates C(pids) only.
     """
     if not value or value.lower() in FALSE:
         return False

@@ -14,7 +14,7 @@ HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Block HELD_BACK, and restore the mask at the end: whoever started this process may have blocked some."""
+    """Block HELD_BACK, and restore the mask at the end: the parent may have blocked some of them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
         yield

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The version of the systemd that boots a machine or an image, told by its files: nothing is started for it."""
+"""Find the version of the systemd that boots a host or an image in its files, without starting a program."""
 
 import os
 import re
@@ -10,14 +10,14 @@ from typing import List, Optional, Set
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
-NEWEST = 999  # what is assumed where nothing tells
+NEWEST = 999  # assumed where the version is unknown
 _LIBRARY = re.compile(r'libsystemd-shared-([0-9]{1,9})')
-# A program names the library that it loads; up to 229 it has none, and only says its version when it starts.
+# The program contains the name of the library that it loads; up to 229, without a library, its message at a start.
 _NAMED = re.compile(br'libsystemd-shared-([0-9]{1,9})|systemd ([0-9]{1,9}) running in ')
 
 
 def find_version(host: Host) -> Optional[int]:
-    """The version, None where it cannot be told."""
+    """Find the version; None for unknown."""
     found = _libraries(host)
     if len(found) == 1:
         return found.pop()
@@ -29,7 +29,7 @@ def find_version(host: Host) -> Optional[int]:
 
 
 def _libraries(host: Host) -> Set[int]:
-    """The versions of its shared library; several where an update has left an old one."""
+    """The versions of its shared library: several where an update has kept an old one."""
     folders = _folders(host) + ['/usr/lib64/systemd']
     folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
     matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
@@ -37,7 +37,7 @@ def _libraries(host: Host) -> Set[int]:
 
 
 def _folders(host: Host) -> List[str]:
-    """Where the program lies: the one that boots first."""
+    """The folders of the program, that of /sbin/init first."""
     try:
         folder, name = os.path.split(host.real('/sbin/init'))
     except OSError:  # links in circles
@@ -48,5 +48,5 @@ def _folders(host: Host) -> List[str]:
 def _program(host: Host, path: str) -> bytes:
     try:
         return (host.read_bytes(path) or b'') if host.opens(path) else b''
-    except OSError:  # too long, or not readable: then it does not tell
+    except OSError:  # too large, or not readable
         return b''

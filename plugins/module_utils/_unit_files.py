@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Unit files and drop-ins as systemd reads them: which line of which file gives a service its settings.
 
-Its versions read differently; each rule below that is not of all of them has the version from which it is (v219 to
-v255 of these files, and NEWS). Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in
+The rules differ by version: a constant below holds the version from which, or up to which, a rule applies (compared:
+v219 to v255, NEWS). Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in
 src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line`` in src/basic/fileio.c,
 ``lookup_paths_init`` in src/shared/path-lookup.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
 """
@@ -37,22 +37,22 @@ SEARCH = ('/etc/systemd/system.control', '/run/systemd/system.control', TRANSIEN
 _SEARCH_SINCE = {'/etc/systemd/system.control': 231, '/run/systemd/system.control': 231, TRANSIENT: 231,
                  '/etc/systemd/system.attached': 240, '/run/systemd/system.attached': 240}
 _PREFIX_FOLDERS, _TYPE_FOLDER = 239, 244  # foo-.service.d, service.d
-_MAIN_ANYWHERE = 256  # before, the manager's own file is the one in /etc
+_MAIN_ANYWHERE = 256  # older versions read /etc/systemd/system.conf only
 _LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; in a file that is included itself
-_MOST_INCLUDES = 100  # systemd has no limit, and ends in circles by running out of descriptors
-# Comments: whole lines as joined up to 238, those that begin with the mark up to 240. An empty line is passed as a
-# comment from 239 to 241. From 242 on only what is one, blanks before the mark or not.
+_MOST_INCLUDES = 100  # systemd has no limit: a loop ends when it runs out of file descriptors
+# Comments: up to 238 a joined line that begins with the mark; from 239 on each line that does, from 241 on also after
+# blanks. An empty line counts as a comment from 239 to 241.
 _COMMENTS_IN_BETWEEN, _COMMENTS_AFTER_BLANKS, _EMPTY_ENDS = 239, 241, 242
 _RETURN_ENDS = 240    # a carriage return ends a line
-_ENDS_WITH_FILE = 239  # so does the end of the file where the last line is continued; before, that one was lost
-_WHOLE_UTF8 = 239     # what is no UTF-8 ends the reading
-_EQUALS_NEEDED = 240  # the last one that reads no further after a line without an equals sign
+_ENDS_WITH_FILE = 239  # older versions drop a last line that ends in a backslash
+_WHOLE_UTF8 = 239     # systemd stops reading at a line that is not UTF-8
+_EQUALS_NEEDED = 240  # the last version that stops reading at a line without an equals sign
 _USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/systemd/user', '/usr/lib/systemd/user',
                 '/lib/systemd/user')
 _MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
 _MAX_LINKS = 40
 
-# A sign before 0b and 0o makes it none (mangle_base() in src/basic/parse-util.c).
+# A sign before 0b or 0o is not a number (mangle_base() in src/basic/parse-util.c).
 _NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
                      r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
 # What ends a line: line feed, carriage return and NUL, or one of each in a row (read_line() in src/basic/fileio.c).
@@ -63,10 +63,10 @@ _BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
 _BOM = '\ufeff'
 _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
-# ``value`` is None for a setting that nothing sets; ``file`` and ``line`` then tell where it was reset, if it was.
+# ``value`` is None for a setting that nothing sets. ``file`` and ``line`` are then those of the reset, if there is one.
 Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
-# A line with those that continue it: its first number as an editor counts, what systemd reads, and the lines as they
-# stand there, with what ends them.
+# A line with its continuation lines: the number of the first one, the text that systemd reads, and the lines of the
+# file with their ends.
 Logical = NamedTuple('Logical', [('number', int), ('text', str), ('raws', List[str])])
 Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
 Unit = NamedTuple('Unit', [
@@ -78,14 +78,13 @@ LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
 
 INCLUDE = '.include'
 
-# Contents of files as they will be, None for one that will be gone, by the path after all links: a file may have
-# several names.
+# Planned contents by real path, since a file may have several names; None for a file that will be removed.
 Overlay = Dict[str, Optional[bytes]]
 UNSET = Cause(None, None, None)
 
 
 def parse_score_adj(text: str) -> Optional[int]:
-    """The number as systemd reads it (base 0, as strtol(3)); None for what it ignores."""
+    """Parse an integer as systemd does (base 0, as strtol(3)); None for a value that systemd ignores."""
     match = _NUMBER.match(text)
     if match is None:
         return None
@@ -96,7 +95,7 @@ def parse_score_adj(text: str) -> Optional[int]:
 
 
 def parse_policy(text: str) -> Optional[str]:
-    """The OOMPolicy=, None for what systemd ignores."""
+    """Parse OOMPolicy=; None for a value that systemd ignores."""
     return text if text in POLICIES else None
 
 
@@ -104,18 +103,18 @@ _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
 def physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
-    """Lines with what ends them, where systemd ends them."""
+    """Split the file into lines as systemd does, with their ends."""
     pattern = _LINE if version >= _RETURN_ENDS else _OLD_LINE
     return [match.group() for match in pattern.finditer(to_text(data))]
 
 
 def logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
-    """Lines as systemd joins them: one that ends in a backslash goes on in the next, comments in between left out."""
+    """Join lines that end in a backslash with the next one, without the comments between them."""
     return join_lines(physical_lines(data, version), version)
 
 
 def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
-    """The same of lines that are cut already."""
+    """Join physical lines, see L(logical_lines)."""
     found: List[Logical] = []
     joined, raws = '', []  # type: Tuple[str, List[str]]
     number = 1
@@ -139,7 +138,7 @@ def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
 
 
 def _is_passed(text: str, version: int) -> bool:
-    """Whether the line is a comment, and passed by before it could be part of another one."""
+    """Whether systemd skips the line as a comment, before it joins lines."""
     if version < _COMMENTS_IN_BETWEEN:
         return False
     text = text.lstrip(_BLANK) if version >= _COMMENTS_AFTER_BLANKS else text
@@ -147,14 +146,14 @@ def _is_passed(text: str, version: int) -> bool:
 
 
 def is_one_end(above: str, below: str) -> bool:
-    """Whether an empty line, put below this one, would only be more of its end."""
+    """Whether the empty line ``below`` would count as part of the end of ``above``."""
     end = above[len(above.rstrip(_ENDS)):]
     match = _LINE.match(end + below[:1])
     return bool(end) and match is not None and match.end() > len(end)
 
 
 def ends_file(line: Logical, version: int = NEWEST) -> bool:
-    """Whether systemd reads nothing from here on: the line is no text, half a header, no assignment, or too long."""
+    """Whether systemd stops reading here: not UTF-8, an unclosed section header, no assignment, or too long."""
     is_ignored = version < _COMMENTS_IN_BETWEEN and line.text[:1] in ('#', ';')
     return ((version >= _WHOLE_UTF8 and not _is_text(line.text))
             or (line.text.startswith('[') and not line.text.endswith(']'))
@@ -168,7 +167,7 @@ def _is_no_assignment(text: str) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Whether it is UTF-8 to systemd (unichar_is_valid() in src/basic/utf8.c); what is none stands as surrogates."""
+    """Whether it is UTF-8 for systemd (unichar_is_valid() in src/basic/utf8.c); invalid bytes are surrogates here."""
     return len(text.encode('ascii', 'ignore')) == len(text) or not any(
         0xd800 <= code <= 0xdfff or 0xfdd0 <= code <= 0xfdef or code & 0xfffe == 0xfffe for code in map(ord, text))
 
@@ -181,8 +180,8 @@ def key_of(line: Logical) -> str:
 def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand.
 
-    Of a file that it cannot read on (L(ends_file)) it takes what stands above. What an C(.include) asks for is an
-    assignment to that, of the name of the file.
+    Lines after one that ends the file, see L(ends_file), do not count. An C(.include) becomes an assignment of the
+    file's name to that key.
     """
     found: List[Assignment] = []
     section = ''
@@ -202,7 +201,7 @@ def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
 
 
 def _included(text: str, version: int) -> Optional[str]:
-    """The file that the line includes, None for a line that is none of these."""
+    """The file that the line includes; None for other lines."""
     if version > _LAST_INCLUDE or not text.startswith(INCLUDE):
         return None
     rest = text[len(INCLUDE):]
@@ -217,15 +216,11 @@ def _is_continued(line: str) -> bool:
 
 
 def settings_of(data: bytes) -> Dict[str, Cause]:
-    """What this one file says of each of SETTINGS."""
+    """The value of each of SETTINGS in this file alone."""
     causes = dict((key, UNSET) for key in SETTINGS)
-    _read_into(causes, data, '')
+    for one in parse(data):
+        _assign(causes, one, '', NEWEST)
     return causes
-
-
-def _read_into(causes: Dict[str, Cause], data: bytes, path: str, version: int = NEWEST) -> None:
-    for one in parse(data, version):
-        _assign(causes, one, path, version)
 
 
 def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) -> None:
@@ -234,10 +229,10 @@ def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) 
 
 
 class UnitFiles(object):
-    """The unit files of a machine. Folders are listed once; ``overlay`` shows files as they are planned to be."""
+    """The unit files of a host. Each folder is listed once. ``overlay`` holds planned contents."""
 
     def __init__(self, host: Host, overlay: Optional[Overlay] = None, version: Optional[int] = None) -> None:
-        """``version`` is that of the systemd that reads them; where none is given, that of this machine."""
+        """``version`` is that of systemd; None looks it up on this host."""
         self.host = host
         self.is_version_known = True
         if version is None:
@@ -247,12 +242,12 @@ class UnitFiles(object):
         self.overlay = overlay or {}
         self._listings: Dict[str, List[str]] = {}
         self._reals: Dict[str, str] = {}
-        self._search = _without_twins(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
+        self._search = _unique_folders(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
         self._reals_by_alias: Optional[Dict[str, str]] = None
         self._drop_ins: Dict[str, List[str]] = {}
 
     def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
-        """The same machine with these files."""
+        """The same host with these planned files."""
         return UnitFiles(self.host, overlay, self.version)
 
     def knows(self, key: str) -> bool:
@@ -273,13 +268,19 @@ class UnitFiles(object):
         return self._listings[folder]
 
     def read(self, path: str) -> bytes:
-        """The file's content, empty when it is not there, or when nothing can be: systemd goes on without it."""
-        if self.overlay and self._real(path) in self.overlay:
-            return self.overlay[self._real(path)] or b''
+        """The content of the file; empty for a missing one or a folder, which systemd skips."""
+        planned = self._planned_content(path)
+        if planned is not None:
+            return planned
         return (self.host.read_bytes(path) or b'') if self.host.opens(path) else b''
 
+    def _planned_content(self, path: str) -> Optional[bytes]:
+        """The content in the overlay, empty for a file that will be removed; None for a file not in it."""
+        real = self._real(path) if self.overlay else path
+        return (self.overlay[real] or b'') if real in self.overlay else None
+
     def _real(self, path: str) -> str:
-        """The path after all links; as it is where they lead in circles."""
+        """The real path; the path itself where links form a loop."""
         if path not in self._reals:
             try:
                 self._reals[path] = self.host.real(path)
@@ -292,7 +293,7 @@ class UnitFiles(object):
     # ------------------------------------------------------------------ units
 
     def find(self, unit: str) -> Unit:
-        """The unit behind a name: aliases are followed, an instance is found through its template."""
+        """Find the unit of a name. Aliases are followed, and an instance may have its template's file."""
         seen = [unit]
         for _link in range(_MAX_LINKS):
             path = self._fragment(unit)
@@ -338,8 +339,7 @@ class UnitFiles(object):
                           if name.endswith(_unit_names.SERVICE)))
 
     def instances_with_drop_ins(self, template: str) -> List[str]:
-        """Instances of the template that have drop-ins for themselves, be it by another name, whether they run or not.
-        """
+        """Instances of the template that have drop-ins of their own or of an alias, running or not."""
         names = self._with_drop_ins() if _unit_names.is_template(template) else ()
         return sorted(set(name for name in (self.find(one).name for one in names)
                           if _unit_names.template_of(name) == template))
@@ -359,7 +359,7 @@ class UnitFiles(object):
     def drop_ins(self, unit: Unit) -> List[str]:
         """The drop-ins that count for the unit, in the order in which they are read.
 
-        Of files with one name only that of the strongest folder counts; a link to /dev/null takes the name away.
+        Of files with the same name only that of the first folder counts. A link to /dev/null masks the name.
         """
         if unit.name not in self._drop_ins:
             self._drop_ins[unit.name] = self._found_drop_ins(unit)
@@ -381,7 +381,7 @@ class UnitFiles(object):
                             if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
         if self.version < _TYPE_FOLDER:
             return folders
-        # The weakest of all: what counts for every service.
+        # Last come the drop-ins of every service.
         return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
 
     def _drop_in_names(self, unit: str) -> List[str]:
@@ -390,9 +390,9 @@ class UnitFiles(object):
             one for one in names if one in (unit, _unit_names.template_of(unit))]
 
     def _other_names(self, unit: str) -> List[str]:
-        """The aliases of the unit for which drop-ins count: those count for it as well.
+        """The aliases of the unit whose drop-ins count for it as well.
 
-        An alias of a template is one of each instance, with the same instance, unless that leads elsewhere
+        An alias of a template is an alias of each instance, unless the instance has another alias
         (unit_file_find_fragment() in src/basic/unit-file.c).
         """
         template, found = _unit_names.template_of(unit), set()
@@ -406,7 +406,7 @@ class UnitFiles(object):
         return sorted(found - set([unit]))
 
     def _aliases(self) -> Dict[str, str]:
-        """The real unit by alias, of the aliases for which there may be drop-ins."""
+        """The real unit by alias, for aliases that may have drop-ins."""
         if self._reals_by_alias is None:
             folders, self._reals_by_alias = self._with_drop_ins(), {}
             of_instances = any(map(_unit_names.template_of, folders))
@@ -426,7 +426,7 @@ class UnitFiles(object):
         return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
 
     def settings(self, unit: Unit) -> Dict[str, Cause]:
-        """What the next start of the unit gives, for each of SETTINGS, and the line that causes it."""
+        """The value of each of SETTINGS at the next start of the unit, and the line that causes it."""
         causes = dict((key, UNSET) for key in SETTINGS)
         if unit.state != LOADED or unit.fragment is None:
             return causes
@@ -435,11 +435,11 @@ class UnitFiles(object):
         return causes
 
     def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """What the unit's files assign in [Service], see L(assignments)."""
+        """The assignments in [Service] of the unit's files, see L(assignments)."""
         return [(path, one) for path, one in self.assignments(unit) if one.section == 'Service']
 
     def assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """All that the unit's files assign, each with its file, in the order of systemd."""
+        """All assignments of the unit's files, each with its file, in the order in which systemd reads them."""
         found: List[Tuple[str, Assignment]] = []
         if unit.fragment is not None:
             self._read_fragment(found, unit.fragment, [])
@@ -448,10 +448,10 @@ class UnitFiles(object):
         return found
 
     def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
-        """Add what a unit's own file assigns, with what it includes; whether it could be read to its end.
+        """Add the assignments of a unit's own file and of its includes; returns whether systemd reads on after it.
 
-        Sections are each file's own. A file that is not there is passed by; after one that cannot be read on, neither
-        are those that include it. ``passed`` are the files so far.
+        Each file has its own sections. A missing file is skipped. An include that ends early also ends the files that
+        include it. ``passed`` are the files so far.
         """
         is_nested = bool(passed)
         passed.append(path)
@@ -468,32 +468,31 @@ class UnitFiles(object):
         return not is_nested or self._is_read_whole(data)
 
     def _read_included(self, path: str) -> bytes:
-        """The file, as L(read) else; an administrator has named it, and it may lie anywhere."""
-        if self.overlay and self._real(path) in self.overlay:
-            return self.overlay[self._real(path)] or b''
+        """The content of a file that an administrator has named, which may be anywhere; else as L(read)."""
+        planned = self._planned_content(path)
         try:
-            return self.host.read_named_file(path) or b''
+            return (self.host.read_named_file(path) or b'') if planned is None else planned
         except OSError:
-            return b''  # a pipe, a device or a file of the kernel, none of which is opened
+            return b''  # a pipe, a device or a kernel file: these are not opened
 
     def _is_read_whole(self, data: bytes) -> bool:
         return not any(ends_file(line, self.version) for line in logical_lines(data, self.version)
                        if _included(line.text, self.version) is None)
 
     def default_score_adj(self) -> Cause:
-        """What a service gets that sets nothing: DefaultOOMScoreAdjust= of the manager, else PID 1's own value."""
+        """The value of a service without a setting: DefaultOOMScoreAdjust= of the manager, else that of PID 1."""
         cause = self._manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
         if cause.value is not None:
             return cause
         return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
 
     def policy_at_start(self, unit: Unit) -> Optional[str]:
-        """The OOMPolicy= that counts for the unit; None where nothing sets one, which stands for stop."""
+        """The OOMPolicy= that counts for the unit; None where nothing sets one, which means stop."""
         policy = self.settings(unit)[OOM_POLICY].value
         return self.default_policy(unit) if policy is None else str(policy)
 
     def default_policy(self, unit: Unit) -> Optional[str]:
-        """What counts where the unit sets none: DefaultOOMPolicy= of the manager, or continue with Delegate=.
+        """The OOMPolicy= of a unit that sets none: DefaultOOMPolicy= of the manager, or continue with Delegate=.
 
         Source: ``service_add_extras`` in src/core/service.c.
         """
@@ -511,7 +510,7 @@ class UnitFiles(object):
                 if one.section == 'Manager' and one.key == key:
                     cause = _assigned(cause, one._replace(key=setting), path)
             if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
-                break  # what comes after a file that it cannot read on is not read either (config_parse_many())
+                break  # after a file that ends early systemd reads no further one (config_parse_many())
         return cause
 
     def _manager_files(self) -> List[str]:
@@ -533,15 +532,15 @@ def _is_read(name: str) -> bool:
 
 
 def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
-    """What an assignment makes of a setting: a value, unset by an empty text, or nothing where it is not understood."""
+    """The setting after an assignment: the value, a reset by an empty text, or no change by an invalid value."""
     if one.key == SCORE_ADJ and not one.value:
         return Cause(None, path, one.line)
     value = _PARSERS[one.key](one.value)
     return before if value is None else Cause(value, path, one.line)
 
 
-def _without_twins(host: Host, folders: Any) -> List[str]:
-    """The folders without those that are another name of one before (/lib is a link on most systems)."""
+def _unique_folders(host: Host, folders: Any) -> List[str]:
+    """The folders without further names of the same one (/lib is a link to /usr/lib on most systems)."""
     seen, kept = set(), []
     for folder in folders:
         real = host.real(folder)

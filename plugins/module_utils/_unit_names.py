@@ -104,7 +104,7 @@ def drop_in_names(unit: str) -> List[str]:
 
 
 def _prefixes_of(prefix: str) -> List[str]:
-    """Its starts that end in a dash, the longest first, without itself. A dash at the start ends none."""
+    """Its proper prefixes that end in a dash, the longest first. A leading dash does not count."""
     found: List[str] = []
     while True:
         end = prefix.rfind('-', 0, len(prefix) - 1)

@@ -44,10 +44,9 @@ options:
         required: true
   protect:
     description:
-      - Services that should not be among those that go down. Where one is, RV(violations) says so. The module does
-        not fail.
-      - Aliases, templates and instances are found as M(oomkit.linux.oom_score_adj) does. An unknown service is refused.
-        With O(snapshot) the names are those of the units in it.
+      - Services that should not be killed. If one would be, RV(violations) lists it. The module does not fail.
+      - Takes the same names as M(oomkit.linux.oom_score_adj), including aliases, templates and instances. An unknown
+        service is refused. With O(snapshot) only the names of the units in it count.
       - C(postgresql) means its instances too, as C(postgresql@15-main).
     type: list
     elements: str

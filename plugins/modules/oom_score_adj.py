@@ -93,13 +93,13 @@ options:
   state:
     description:
       - V(present) sets what is asked for.
-      - V(absent) takes back what this module did for the services that are named, whatever O(scope) was. Its drop-ins
-        go, and lines that O(conflicts=take_over) commented out come back.
-      - A running process with a value of ours goes back to the value that it had before, if that was not the one of its
-        unit. All others with our value get what a start of the unit gives now. What something else has changed since is
-        left alone and reported in RV(services[].left_alone).
-      - Where this module has set nothing, V(absent) changes nothing, and RV(managed=false) says so.
-      - V(absent) with O(exclusive=true) and without any name takes back everything, processes set by O(process) too.
+      - V(absent) reverts what this module did for the named services, whatever O(scope) was. It removes its drop-ins,
+        and restores lines that O(conflicts=take_over) commented out.
+      - A running process with a value of this module gets the value that it had before, if that was not the one of its
+        unit. Other processes with a value of this module get what a start of the unit gives now.
+      - Values that something else has changed since are skipped and reported in RV(services[].left_alone).
+      - Where this module has set nothing, V(absent) changes nothing and returns RV(managed=false).
+      - V(absent) with O(exclusive=true) and without any name reverts everything, processes set by O(process) too.
     type: str
     choices: [present, absent]
     default: present
@@ -124,15 +124,15 @@ options:
         reason for a change. Such are C(sshd), which sets -1000 on itself, its sessions, PostgreSQL's back ends and
         browsers.
       - V(main) sets the main process only, V(all) every process of the unit.
-      - With O(state=absent) this does not count.
+      - O(state=absent) ignores this option.
     type: str
     choices: [inherited, main, all]
     default: inherited
   missing:
     description:
       - What to do about a service that is not on the machine, or a O(process) that matches nothing.
-      - Also what to do about O(oom_policy) where the init is not systemd. With V(warn) and V(ignore) the module sets
-        O(score_adj) alone and warns.
+      - Also what to do about O(oom_policy) where the init is not systemd. With V(warn) and V(ignore) the module warns
+        and sets O(score_adj) only.
     type: str
     choices: [fail, warn, ignore]
     default: fail
@@ -149,9 +149,10 @@ options:
     default: 5
   protect:
     description:
-      - Services that must not be among the first O(forecast) to go down after the change. If one would be, the module
-        fails before anything is touched, in check mode too.
-      - Names are those of O(services[].name), aliases, templates and instances included. An unknown one is refused.
+      - Services that must not be among the first O(forecast) to be killed after the change. If one would be, the module
+        fails before anything is changed, in check mode too.
+      - Takes the same names as O(services[].name), including aliases, templates and instances. An unknown one is
+        refused.
       - V(postgresql) means its instances too, such as V(postgresql@15-main).
     type: list
     elements: str
@@ -198,11 +199,9 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Every negative value of C(ssh) is inherited by each new login session, and so protects whatever its user starts.
-    A service of any name that starts sessions, containers or jobs of others is warned of, and -1000 is refused where a
-    login session would inherit it, without O(force=true).
-    -1000 is refused without O(force=true), other negative values are warned of. sshd protects its own listening
-    process by itself.
+  - Each new login session inherits a negative value of C(ssh), which then protects whatever its user starts. The module
+    warns of negative values of services that start sessions, containers or jobs of others, whatever their names. It
+    refuses -1000 without O(force=true) where a login session would inherit it. sshd protects its own listening process.
   - With OpenRC the next start is set by C(SSD_OOM_SCORE_ADJ) in C(/etc/conf.d/SERVICE), where the script of the
     service is one of openrc-run. With other inits only running processes are set. The next start of the service loses
     that, and a warning says so.
@@ -210,8 +209,8 @@ notes:
     process of its name. A PID file in a folder of a user names processes of that user only, and by name the processes
     of users who log in (above 999) do not count.
   - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
-  - What is set on running processes is recorded in C(/run/oomkit) until the next boot, and what they had before if
-    that was not the value of their unit.
+  - Values of running processes are recorded in C(/run/oomkit) until the next boot, and their original values if these
+    are not those of their units.
 seealso:
   - module: oomkit.linux.oom_facts
   - module: oomkit.linux.overcommit
@@ -375,8 +374,8 @@ services:
       elements: str
       sample: ["nginx is not running: it counts from its next start"]
 processes:
-  description: The processes that match O(process), or those that were set by it and are taken back with everything.
-  returned: success, when O(process) is used, and when there are some to take back
+  description: The processes that match O(process), or all that it has set, when everything is reverted.
+  returned: success, when O(process) is used, and when there are some to revert
   type: list
   elements: dict
   contains:
@@ -445,14 +444,14 @@ orphans:
   sample: [/etc/systemd/system/old.service.d/90-oomkit.conf]
 managed:
   description:
-    - Whether this collection had set anything of this, as far as it is recorded. V(false) means that nothing was
-      changed, and RV(msg) says so. V(true) without a change means that others have changed all of it since.
-    - C(null) for O(process) where the record may not be read, which is for root alone.
+    - Whether this collection had set anything here, as far as recorded. V(false) means that nothing was changed, and
+      RV(msg) says so. V(true) without a change means that something else has changed all of it since.
+    - C(null) for O(process) where the task may not read the record, because only root may.
   returned: success, with O(state=absent)
   type: bool
   sample: true
 msg:
-  description: That there was nothing to take back.
+  description: Says that there was nothing to revert.
   returned: with O(state=absent), when RV(managed=false)
   type: str
 backup_files:

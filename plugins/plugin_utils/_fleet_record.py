@@ -78,7 +78,7 @@ class Record:
     drift: list[Drift] | None = None
     conflicts: list[str] = field(default_factory=list)
     enforcers: list[str] = field(default_factory=list)
-    reapplied: list[tuple[str, str]] = field(default_factory=list)  # key and text of those that count with a drift only
+    reapplied: list[tuple[str, str]] = field(default_factory=list)  # key and text, shown only with a drift
     userspace_killers: list[str] = field(default_factory=list)
     kills_total: int | None = None
     last_kill: str | None = None
@@ -183,12 +183,12 @@ def _kills(record: Record, value: t.Any) -> None:
 
 
 def _enforcers(record: Record, value: t.Any) -> None:
-    """TuneD that writes a line of the administrator's own file again changes nothing, unless something else has."""
-    told = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
+    """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
+    found = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
              '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
             for one in _mappings(value)]
-    record.enforcers = [shown for reapplies, _key, shown in told if not reapplies]
-    record.reapplied = [(key, shown) for reapplies, key, shown in told if reapplies]
+    record.enforcers = [shown for reapplies, _key, shown in found if not reapplies]
+    record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
 
 
 def _userspace_killers(record: Record, value: t.Any) -> None:

@@ -18,11 +18,11 @@ def test_a_user_with_cap_sys_resource_alone_sets_his_own_processes(fresh):
     pid = start(fresh, user='tester')
     result = good(fresh.module_under(RESOURCE, 'oom_score_adj', process={'pid': pid}, score_adj=-400))
     assert result['changed'] and score(fresh, pid) == -400
-    assert 'will not bring the value from before back' in json.dumps(result['warnings'])
+    assert 'cannot restore the original value' in json.dumps(result['warnings'])
     again = good(fresh.module_under(RESOURCE, 'oom_score_adj', process={'pid': pid}, score_adj=-400))
     assert not again['changed'] and 'warnings' not in again, again['warnings']
     absent = good(fresh.module_under(RESOURCE, 'oom_score_adj', process={'pid': pid}, state='absent'))
-    assert not absent['changed'] and 'nothing is taken back' in json.dumps(absent['warnings'])
+    assert not absent['changed'] and 'nothing is reverted' in json.dumps(absent['warnings'])
     assert score(fresh, pid) == -400
 
 

@@ -70,7 +70,7 @@ def test_there_was_one_though_others_have_changed_all_of_it(machine):
 def test_who_may_not_read_the_record_does_not_know(machine, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda *_args: False)
     result = machine.run(process={'pid': 20}, state='absent')
-    assert result['managed'] is None and 'for root alone' in result['warnings'][0] and 'msg' not in result
+    assert result['managed'] is None and 'for root only' in result['warnings'][0] and 'msg' not in result
 
 
 def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):

@@ -34,6 +34,6 @@ def test_an_answer_that_lacks_a_service_is_none(tmp_path, monkeypatch):
     machine.unit('a.service')
     machine.process(10, unit='a.service')
     monkeypatch.setattr(machine, 'show', lambda names=None: [])
-    with pytest.raises(Refusal, match='told nothing of a.service. Nothing was changed'):
+    with pytest.raises(Refusal, match='did not report a.service. Nothing was changed'):
         machine.run(name='a', score_adj=-5)
     assert machine.adj(10) == 15
