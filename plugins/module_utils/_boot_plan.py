@@ -87,7 +87,7 @@ def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[st
     _check_is_read(draft)
     if not draft.loader.is_known:
         warnings = [_UNKNOWN % (_boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
-        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record)
+        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
