@@ -3,7 +3,7 @@
 """Negative values for services that start sessions or programs of others, known by what they are."""
 
 import pytest
-from services_machine import ETC, ServiceMachine
+from services_machine import ETC, FOREIGN_ADJ, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _process_guard, _process_match
 from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
@@ -268,7 +268,7 @@ def test_by_the_unit_of_a_process(machine, lines, sign, reason, pid):
     if sign == LOGIN:
         with pytest.raises(Refusal, match='Every new login session inherits'):
             machine.run(process={'pid': pid}, score_adj=-1000)
-        assert machine.adj(pid) == 0
+        assert machine.adj(pid) == FOREIGN_ADJ
     warnings = machine.run(process={'pid': pid}, score_adj=-5, check=True)['warnings']
     assert [sign in text and reason in text for text in warnings] == [True] * (sign is not None)
 
