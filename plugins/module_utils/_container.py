@@ -39,7 +39,7 @@ def container(host: Host) -> Optional[str]:
         return 'openvz'
     namespace = pid_namespace(host)
     if namespace == 'nested':
-        return _inside_wsl(host) if _is_wsl(host) else _name(host, '1') or _UNKNOWN
+        return _inside_wsl(host) if is_wsl(host) else _name(host, '1') or _UNKNOWN
     if namespace is None:
         return _without_namespaces(host)
     return _beside_init(host)
@@ -102,7 +102,8 @@ def _inside_wsl(host: Host) -> Optional[str]:
     return None
 
 
-def _is_wsl(host: Host) -> bool:
+def is_wsl(host: Host) -> bool:
+    """Whether this is the kernel of WSL."""
     return re.search('microsoft|WSL', read_or_none(host, '/proc/sys/kernel/osrelease') or '', re.IGNORECASE) is not None
 
 

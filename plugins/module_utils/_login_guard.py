@@ -26,8 +26,9 @@ _LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
     | display-manager | gdm3? | lightdm | sddm | lxdm | xdm | wdm | kdm | slim | nodm | greetd | ly(?:@.*)?
     | plasmalogin | mdm | emptty | lemurs | cosmic-greeter | cage@.* | kmscon(?:vt@.*)?
     | xrdp | xrdp-sesman | (?:tiger)?vncserver@.* | xvnc(?:@.*)? | nxserver | gnome-remote-desktop
-    | (?:openbsd-|x)?inetd | teleport | amazon-ssm-agent | tailscaled
-    | cockpit(?:-.+)? | shellinabox | ttyd | jupyterhub | rstudio-server
+    | (?:openbsd-|x)?inetd | (?:rsh|rlogin|rexec)(?:@.*)? | teleport | amazon-ssm-agent | tailscaled
+    | cockpit(?:-.+)? | webmin | usermin | pve(?:daemon|proxy) | shellinabox | ttyd | wetty | gotty
+    | code-server(?:@.*)? | jupyterhub | rstudio-server | anydesk | rustdesk | teamviewerd | meshagent | x11vnc
     )\.service\Z''', re.VERBOSE)
 # User managers, cron and at: all processes or jobs of users.
 _OF_USERS = re.compile(r'(?:user@.*|(?:ana|b|d|f|m|in|(?:vixie|isc|busybox)-)?cron(?:d|ie)?|atd)\.service\Z')
@@ -37,9 +38,14 @@ _FOR_OTHERS = re.compile(r'''(?:
     | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incusd? | libvirtd | virt(?:qemu|lxc)d
     | pve-container@.* | systemd-nspawn@.* | snap\.(?:docker|lxd|microk8s|multipass|incus)\..*
     | gitlab-runner | jenkins(?:-agent|-slave)?(?:@.*)? | actions\.runner\..* | (?:act|forgejo)[-_]runner
-    | buildkite-agent(?:@.*)? | teamcity-agent | drone-runner.* | woodpecker-agent | slurmd | condor | pbs(?:_mom)?
+    | buildkite-agent(?:@.*)? | teamcity-agent | drone-runner.* | woodpecker-agent | vsts\.agent\..* | concourse-worker
+    | buildbot-worker(?:@.*)? | bamboo-agent | codedeploy-agent | ecs | mesos-(?:agent|slave)
+    | hadoop-yarn-nodemanager | slurmd | condor | pbs(?:_mom)? | sge_?execd(?:\..*)? | gridengine-execd? | lsfd
+    | oar-node
+    | supervisord? | monit | circusd? | pm2-.* | (?:gitlab-)?runsvdir(?:-start)? | svscan | rc-local
     | google-(?:guest-agent(?:-manager)?|osconfig-agent|(?:startup|shutdown)-scripts) | waagent | walinuxagent
-    | qemu-(?:guest-agent|ga) | vmtoolsd | open-vm-tools | salt-minion | puppet | rundeckd
+    | qemu-(?:guest-agent|ga) | vmtoolsd | open-vm-tools | salt-minion | puppet(?:-agent)? | chef-client | cf-execd
+    | rundeckd
     )\.service\Z''', re.VERBOSE)
 _INIT = 1
 # By comm: programs that start logins, jobs or a container's init; systemd is also a user manager.
@@ -50,13 +56,17 @@ _LOGIN_NAMES = (b'sshd', b'sshd-session', b'sshd-auth', b'dropbear', b'tinysshd'
                 b'systemd-sulogin', b'xrdp', b'xrdp-sesman', b'vncsession', b'vncsession-star', b'nxserver.bin',
                 b'teleport', b'amazon-ssm-agen', b'ssm-agent-worke', b'ssm-session-wor', b'tailscaled', b'cockpit-tls',
                 b'cockpit-session', b'shellinaboxd', b'ttyd', b'plasmalogin', b'jupyterhub', b'rserver',
-                b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'cron', b'crond', b'fcron', b'dcron', b'anacron',
+                b'inetd', b'xinetd', b'in.telnetd', b'telnetd', b'in.rshd', b'in.rlogind', b'in.rexecd',
+                b'miniserv.pl', b'pvedaemon', b'pveproxy', b'wetty', b'gotty', b'code-server', b'anydesk',
+                b'rustdesk', b'teamviewerd', b'meshagent', b'x11vnc', b'cron', b'crond', b'fcron', b'dcron', b'anacron',
                 b'mcron', b'incrond', b'atd')
 _NAMES_FOR_OTHERS = (
     b'containerd', b'containerd-shim', b'dockerd', b'cri-dockerd', b'crio', b'podman', b'conmon', b'kubelet', b'k3s',
     b'k3s-server', b'k3s-agent', b'rke2', b'lxd', b'incusd', b'libvirtd', b'virtqemud', b'virtlxcd', b'systemd-nspawn',
     b'buildkitd', b'nomad', b'gitlab-runner', b'Runner.Listener', b'act_runner', b'forgejo-runner', b'buildkite-agent',
-    b'slurmd', b'condor_master', b'pbs_mom', b'google_guest_ag', b'google_osconfig', b'waagent', b'qemu-ga',
+    b'Agent.Listener', b'slurmd', b'condor_master', b'pbs_mom', b'sge_execd', b'mesos-agent', b'mesos-slave',
+    b'supervisord', b'monit', b'circusd', b'runsvdir', b'runsvdir-start', b'svscan', b's6-svscan', b'cf-execd',
+    b'chef-client', b'google_guest_ag', b'google_osconfig', b'waagent', b'qemu-ga',
     b'vmtoolsd', b'salt-minion')
 OF_USER = re.compile(br'/user\.slice/user-([0-9]{1,10})\.slice(?:/|\Z)')
 _SESSION = re.compile(OF_USER.pattern + br'(?:session-[^/]+\.scope|user@[^/]+\.service)(?:/|\Z)')

@@ -5,8 +5,8 @@
 """Which services start login sessions, or run programs of others, by what their unit files say.
 
 Sources: PAMName=, UtmpIdentifier= and StandardInput= in systemd.exec(5), Delegate= in systemd.resource-control(5),
-ExecStart= in systemd.service(5), display-manager.service in systemd.special(7), whose units in Debian, Fedora, openSUSE
-and Arch have Alias= and most of them Conflicts=getty@tty1.service.
+KillMode= in systemd.kill(5), ExecStart= in systemd.service(5), display-manager.service in systemd.special(7), whose
+units in Debian, Fedora, openSUSE and Arch have Alias= and most of them Conflicts=getty@tty1.service.
 """
 
 import re
@@ -98,6 +98,9 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
             continue
         elif one.key == 'ExecStart':
             _note(found, one, True, _of_command(one.value))
+        elif one.key == 'KillMode':
+            # Whoever asks for this has children that must outlive him: sessions, jobs, containers.
+            _note(found, one, False, _by_setting(False, one, path) if one.value == 'process' else None)
         elif one.key == 'Delegate':
             delegated = delegates_memory(one.value, delegated)
             _note(found, one, False, _by_setting(False, one, path) if delegated else None)

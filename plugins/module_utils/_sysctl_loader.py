@@ -13,7 +13,12 @@ from typing import Callable, List, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import Loader, Source, build_loader
-from ansible_collections.oomkit.linux.plugins.module_utils._container import container, has_other_root, read_or_none
+from ansible_collections.oomkit.linux.plugins.module_utils._container import (
+    container,
+    has_other_root,
+    is_wsl,
+    read_or_none,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import NEWEST, find_version
 
@@ -22,6 +27,7 @@ SYSTEMD = build_loader('systemd-sysctl', _conf_files.SYSTEMD, _FOLDERS)._replace
 PROCPS = build_loader('procps', _conf_files.PROCPS, _FOLDERS, '/etc/sysctl.conf')
 
 _SYSTEMD, _OPENRC, _RUNIT, _SYSV = 'systemd', 'openrc', 'runit', 'sysvinit'
+_WSL = 'that of WSL (set systemd=true in section [boot] of /etc/wsl.conf)'
 # An image without an init: whatever boots it is taken for one that runs `sysctl --system`, as most do.
 _NONE = ''
 
@@ -66,6 +72,8 @@ def _find_init(host: Host) -> str:
     name = _running_init(host)
     if not name and host.exists('/run/runit'):  # which others have too, where it only supervises services
         return _RUNIT
+    if name == 'init' and is_wsl(host):  # which does not start the init of the distribution
+        return _WSL
     if name in ('', 'init', 'systemd'):  # every init can be called init
         return _installed_init(host)
     return _init_of_program(name) or name

@@ -25,6 +25,7 @@ SYSTEM = PROCPS.sources[0]
 _LONGEST = 32768
 _DIRECT = '/proc/sys'  # in a script that writes to the files themselves
 _COMMENT = re.compile(r'^[ \t]*#.*$', re.MULTILINE)
+_ENDS_AT_ERRORS = re.compile(r'#![^\n]*[ \t]-[a-z]*e')  # `#!/bin/sh -e`: what follows a line that fails is not run
 # Functions that Linux does not run at boot.
 _NOT_AT_BOOT = re.compile(r'^(?:BSD_\w+|(?:do_)?(?:stop|status|reload|restart)\w*)[ \t]*\(\)\s*\{'
                           r'(?:.*\}[ \t]*$|[ \t]*\n(?:[^}\n].*\n|\n)*\})', re.MULTILINE)
@@ -49,7 +50,7 @@ class _UnknownScript(Exception):
 
 def parse_script(text: str, knows_system: bool) -> Optional[List[Source]]:
     """The sources in reading order, None for a script that is not known. ``knows_system``: sysctl has --system."""
-    if len(text) > _LONGEST:
+    if len(text) > _LONGEST or _ENDS_AT_ERRORS.match(text):
         return None
     reader, text = _Reader(knows_system), _normalized(text)
     try:

@@ -57,6 +57,14 @@ def inherited(result):
     ('Delegate=cpu memory pids', OTHERS, 'Delegate= in '), ('Delegate=memory\nDelegate=pids', OTHERS, 'Delegate= in '),
     ('Delegate=pids', None, ''), ('Delegate=no', None, ''), ('Delegate=yes\nDelegate=no', None, ''),
     ('Delegate=yes\nPAMName=login', LOGIN, 'PAMName= in '),
+    ('KillMode=process', OTHERS, 'KillMode= in '), ('KillMode=process\nKillMode=mixed', None, ''),
+    ('KillMode=none', None, ''),
+    ('ExecStart=/usr/bin/perl /usr/share/webmin/miniserv.pl /etc/webmin/miniserv.conf', LOGIN, 'it runs miniserv.pl'),
+    ('ExecStart=/usr/share/usermin/miniserv.pl /etc/usermin/miniserv.conf', LOGIN, 'it runs miniserv.pl'),
+    ('ExecStart=/usr/bin/supervisord -n -c /etc/supervisor/supervisord.conf', OTHERS, 'it runs supervisord'),
+    ('ExecStart=/opt/gitlab/embedded/bin/runsvdir-start', OTHERS, 'it runs runsvdir-start'),
+    ('ExecStart=/opt/sge/bin/lx-amd64/sge_execd', OTHERS, 'it runs sge_execd'),
+    ('ExecStart=-/usr/sbin/in.rlogind\nStandardInput=socket', LOGIN, 'it runs in.rlogind'),
     ('ExecStart=-/usr/local/sbin/sshd -D', LOGIN, 'it runs sshd'),
     ('ExecStart=!!/opt/teleport start', LOGIN, 'teleport'),
     ('ExecStart=/usr/bin/amazon-ssm-agent', LOGIN, 'it runs amazon-ssm-agen'),
@@ -116,10 +124,13 @@ LOGIN_UNITS = [
     'container-getty@1', 'mgetty@ttyS1', 'console-getty', 'autovt@tty3', 'debug-shell', 'rescue', 'emergency',
     'cron', 'crond', 'cronie',
     'anacron', 'fcron', 'dcron', 'vixie-cron', 'incrond', 'atd', 'vncserver@:1', 'kmsconvt@tty1', 'jupyterhub',
+    'webmin', 'usermin', 'rsh@1', 'rlogin@1', 'pvedaemon', 'code-server@alice', 'anydesk', 'meshagent',
 ]  # fmt: skip
 UNITS_FOR_OTHERS = [
     'containerd', 'docker', 'cri-o', 'crio', 'podman', 'kubelet', 'k3s', 'k3s-agent', 'libvirtd', 'virtqemud', 'incus',
     'lxd', 'snap.lxd.daemon', 'systemd-nspawn@web', 'gitlab-runner', 'jenkins-agent', 'actions.runner.org-repo.host',
+    'vsts.agent.org.pool.host', 'supervisor', 'supervisord', 'pm2-root', 'gridengine-exec', 'sgeexecd.p6444',
+    'rc-local', 'mesos-slave', 'chef-client', 'puppet-agent', 'gitlab-runsvdir',
     'lxc@web', 'slurmd', 'google-guest-agent', 'google-osconfig-agent', 'walinuxagent', 'qemu-guest-agent',
 ]  # fmt: skip
 INITS = ['systemd', 'openrc', 'runit', 'sysvinit']
@@ -164,7 +175,8 @@ def test_by_its_script(tmp_path, init, path, text):
 
 @pytest.mark.parametrize('name', ['user-runtime-dir@1000', 'cron-failure@x', 'crony', 'chronyd', 'sshguard',
                                   'sddm-theme', 'rescue-disk', 'atop', 'lyrics', 'incus-ui', 'teleport-exporter',
-                                  'snap.docker', 'google-cloud-ops-agent'])  # fmt: skip
+                                  'snap.docker', 'google-cloud-ops-agent', 'puppetserver', 'slurmctld',
+                                  'webmin-stats', 'supervisor-exporter', 'monitoring', 'ecs-exporter'])  # fmt: skip
 def test_a_name_that_resembles_one_is_none(tmp_path, name):
     check(with_init(tmp_path, 'systemd', name), None, '', name=name)
 

@@ -386,6 +386,21 @@ def test_a_script_may_ask_for_the_program(void):
     assert _sysctl_loader.find_loader(void) == _sysctl_loader.PROCPS
 
 
+@pytest.mark.parametrize('release, is_known', [('5.15.90.1-microsoft-standard-WSL2', False), ('6.12.1', True)])
+def test_wsl_does_not_start_the_init_that_is_installed(tmp_path, release, is_known):
+    """/sbin/init is systemd's, and PID 1 a program of WSL. On other kernels systemd has just been installed."""
+    machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
+    machine.put('/proc/1/comm', 'init\n')
+    machine.put('/proc/sys/kernel/osrelease', release + '\n')
+    machine.put('/usr/lib/systemd/systemd', '')
+    link(machine, '/sbin/init', '/usr/lib/systemd/systemd')
+    loader = _sysctl_loader.find_loader(machine)
+    assert loader.is_known is is_known
+    assert ('systemd=true' in loader.reason) is not is_known
+    (machine.base / 'run/systemd/system').mkdir(parents=True)
+    assert _sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
+
+
 def test_slackware(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=False)
     machine.put('/sbin/init', '')
@@ -511,6 +526,8 @@ def script(machine, text):
     lambda machine: script(machine, 'sysctl --system\necho 1 > /proc/sys/vm/panic_on_oom\n'),
     lambda machine: script(machine, VOID.replace('-p "$x"', '-p "$x" || exit 1')),
     lambda machine: script(machine, 'set -e\n' + VOID),
+    lambda machine: script(machine, '#!/bin/sh -e\n' + VOID),
+    lambda machine: script(machine, '#! /bin/sh -eu\n' + VOID),
     lambda machine: script(machine, 'x=$(sysctl -p /a)\n'),
     lambda machine: script(machine, 'x=`sysctl -p /a`\n'),
     lambda machine: script(machine, 'for i in /etc/sysctl.d/*; do sysctl -p $i; done'),
