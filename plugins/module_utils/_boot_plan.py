@@ -31,8 +31,7 @@ BootPlan = NamedTuple('BootPlan', [
     ('record_meanwhile', Dict[str, _originals.File]),  # with the lines that go: a killed run leaves either
 ])
 
-# Never ends in an endless exchange: each round takes at least one line out of the files.
-_MAX_ROUNDS = 1000
+_MOST_LINES = 1000  # that take_over comments out
 # What TuneD reads below /etc, if that is not what the boot's loader reads.
 _TUNED_READS = _conf_files.build_loader('tuned', _conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
@@ -213,19 +212,17 @@ def _is_below_etc(draft: _Draft, path: str) -> bool:
 
 def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     """The conflicts that remain and are allowed to (conflicts: warn); none after take_over."""
-    conflicts = _conflicts(draft, target)
-    if draft.request.conflicts == 'fail' and conflicts:
-        raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, '
-                      'or use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
-                      % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
-    if draft.request.conflicts != 'take_over':
-        return conflicts
-    for _round in range(_MAX_ROUNDS):
-        if not conflicts:
-            return []
-        _take_over(draft, conflicts[0])
+    for _line in range(_MOST_LINES + 1):
         conflicts = _conflicts(draft, target)
-    raise Refusal('conflicts: take_over found no end: %s' % _conflict_text(conflicts[0]))
+        if not conflicts or draft.request.conflicts == 'warn':
+            return conflicts
+        if draft.request.conflicts == 'fail':
+            raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read '
+                          'later, or use conflicts: take_over (comments the line out, below /etc only) or conflicts: '
+                          'warn.' % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
+        _take_over(draft, conflicts[0])
+    raise Refusal('conflicts: take_over would comment out more than %d lines: %s. Remove these lines, or use '
+                  'conflicts: warn.' % (_MOST_LINES, _conflict_text(draft, conflicts[0])))
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
