@@ -120,18 +120,17 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.
     # Here and not at the top: with the standard library's configparser it would be a tenth of what every module that
     # looks for such programs takes to start, and few machines run TuneD.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
-    paths = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
     unread = []  # type: List[str]
-    starts = _tuned_start.plan_starts(host, unread, sorted(paths), overlay, is_running=True)
+    starts = _tuned_start.plan_starts(host, unread, sorted(_knobs.KEY_OF_PATH), overlay, is_running=True)
     denied += unread
     knows_files = _tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
-    return [one for start in starts for one in _last_writes(start.writes, paths, knows_files)]
+    return [one for start in starts for one in _last_writes(start.writes, knows_files)]
 
 
-def _last_writes(writes: List[Any], paths: Dict[str, str], knows_files: bool) -> List[Enforced]:
+def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
     found = {}  # type: Dict[str, Enforced]
     for write in writes:
-        key = paths[write.key]
+        key = _knobs.KEY_OF_PATH[write.key]
         if write.is_reapplied and (not knows_files or _knobs.parse_written(key, write.value) is None):
             continue
         if write.value[:1] not in ('>', '<'):

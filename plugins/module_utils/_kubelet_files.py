@@ -28,6 +28,7 @@ Said = NamedTuple('Said', [
     ('protects', Optional[bool]),  # None: it may not be read, or is not understood
     ('file', Optional[str]),       # None where it is an argument, or a file that only an argument names
 ])
+_NOT_KNOWN = Said(None, None)
 # A value of an option of k3s or RKE2, None where it is not known, and the file that it is from.
 Option = Tuple[Optional[str], Optional[str]]
 Start = NamedTuple('Start', [
@@ -130,7 +131,7 @@ def ask_microk8s(files: Files) -> Optional[Said]:
     """The same for the kubelet within MicroK8s, whose arguments are in a file."""
     text = files.text(MICROK8S_ARGUMENTS)
     if text is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     for variable in ('${SNAP_DATA}', '$SNAP_DATA'):
         text = text.replace(variable, _MICROK8S_DATA)
     said = ask_kubelet(files, _words(text))
@@ -168,11 +169,16 @@ def _parse_bool(text: str) -> Optional[bool]:
 
 
 def _last_option(arguments: List[str], option: str) -> str:
-    found = ''
+    return ([''] + _find_values(arguments, ('--' + option, '--' + option.replace('-', '_'))))[-1]
+
+
+def _find_values(arguments: List[str], names: Tuple[str, ...]) -> List[str]:
+    """The values of an option: each after an equals sign, or the next argument."""
+    found = []
     for number, argument in enumerate(arguments):
         name, equals, value = argument.partition('=')
-        if name in ('--' + option, '--' + option.replace('-', '_')):
-            found = value if equals else ''.join(arguments[number + 1:number + 2])
+        if name in names:
+            found.append(value if equals else ''.join(arguments[number + 1:number + 2]))
     return found
 
 
@@ -180,19 +186,23 @@ def _ask_file(files: Files, path: str, is_drop_in: bool) -> Optional[Said]:
     """What a KubeletConfiguration says. In a drop-in null removes what came before (JSON merge patch, RFC 7396)."""
     text = files.text(path)
     if text is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if _FIELD not in text and '\\' not in text:
         return None
     document = _simple_yaml.read(text)
     found = [entry.scalars for entry in document.entries if entry.key == _FIELD]
     if not document.is_understood:
-        return Said(None, None)
+        return _NOT_KNOWN
     if not found:
         return None
     protects = _boolean(found[-1])
     if found[-1] == [] and not is_drop_in:
         return None
-    return Said(protects, files.name(path) if protects is not None else None)
+    return _build_said(protects, files.name(path))
+
+
+def _build_said(protects: Optional[bool], file: Optional[str]) -> Said:
+    return _NOT_KNOWN if protects is None else Said(protects, file)
 
 
 def _boolean(scalars: Optional[List[_simple_yaml.Scalar]]) -> Optional[bool]:
@@ -209,7 +219,7 @@ def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str 
     """The last drop-in that has a word; one of the name ``without`` is left out."""
     sources = [] if _is_kind(files, folder, stat.S_ISLNK) else _drop_ins(files, folder, copies)
     if sources is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     for path in reversed(sources):
         said = _ask_file(files, path, True) if path != '%s/%s' % (folder, without) else None
         if said is not None:
@@ -249,14 +259,14 @@ def ask_rancher(files: Files, start: Start) -> Optional[Said]:
     options = _options(files, start)
     profile = options['profile'][-1:] or [(start.variables.get('CIS_PROFILE', ''), None)]
     if files.program == 'rke2' and profile[0][0] is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if files.program == 'rke2' and str(profile[0][0]).startswith('cis'):
         return Said(True, profile[0][1])  # RKE2 itself compares the sysctls then, and accepts no false
     default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
     data = (options['data-dir'] or [(default, None)])[-1][0]
     folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
     return _kubelet_flag(options['kubelet-arg']) or (
-        Said(None, None) if folder is None else _ask_configs(files, folder, options))
+        _NOT_KNOWN if folder is None else _ask_configs(files, folder, options))
 
 
 def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
@@ -264,7 +274,7 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
                  for name in ('config', 'config-dir'))
     if files.names(folder) is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
         return (own if own and own.protects is not False else None) or ask_kubelet(
@@ -279,10 +289,10 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
 def _kubelet_flag(values: List[Option]) -> Optional[Said]:
     for text, file in reversed(values):
         if text is None:
-            return Said(None, None)
+            return _NOT_KNOWN
         said = _last_flag(['--' + (text[2:] if text.startswith('--') else text)])
         if said is not None:
-            return Said(said.protects, file if said.protects is not None else None)
+            return _build_said(said.protects, file)
     return None
 
 
@@ -290,8 +300,7 @@ def _own_flag(values: List[Option]) -> Optional[Said]:
     if not values:
         return None
     text, file = values[-1]
-    protects = None if text is None else _parse_bool(text)
-    return Said(protects, file if protects is not None else None)
+    return _build_said(None if text is None else _parse_bool(text), file)
 
 
 def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
@@ -311,21 +320,13 @@ def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
 
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
     """config.yaml and its drop-ins; None for those that cannot be read."""
-    main = start.variables.get('CONFIG_FILE') or _first_config(start.arguments) or (
-        '/etc/rancher/%s/config.yaml' % files.program)
+    named = _find_values(start.arguments, ('--config', '-c')) or ['']
+    main = start.variables.get('CONFIG_FILE') or named[0] or '/etc/rancher/%s/config.yaml' % files.program
     if '://' in main:
         return [None]
     names = files.names(main + '.d')
     return [main] + ([None] if names is None else [
         '%s.d/%s' % (main, name) for name in names if name.lower().endswith(('.yaml', '.yml'))])
-
-
-def _first_config(arguments: List[str]) -> str:
-    for number, argument in enumerate(arguments):
-        name, equals, value = argument.partition('=')
-        if name in ('--config', '-c'):
-            return value if equals else ''.join(arguments[number + 1:number + 2])
-    return ''
 
 
 def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:

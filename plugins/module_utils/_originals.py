@@ -35,6 +35,7 @@ Record = NamedTuple('Record', [
 ])
 
 EMPTY = Record({}, {})
+UNKNOWN = Value(None, True, None, None)
 
 
 def parse(data: Optional[bytes]) -> Record:

@@ -81,7 +81,7 @@ def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
         if look.is_known(setting) and found != goal and found in ours:
             reverted.target.update(zip(setting, goal))
             reverted.warnings.extend(guess)
-        elif look.is_known(setting) and found != goal and look.was_set(setting):
+        elif look.is_known(setting) and found != goal and ours:
             reverted.warnings.append(_VALUE_LEFT % (_text(setting, found), _text(setting, max(ours))))
         _record(plan, look, setting, found != goal and found in ours, reverted.values)
     return reverted
@@ -94,7 +94,7 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
 def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
     """What must stay recorded: each side keeps what the other one still needs. ``is_left``: it is ours at runtime."""
     request = plan.request
-    kept = dict((key, values.pop(key, _originals.Value(None, True, None, None))) for key in setting)
+    kept = dict((key, values.pop(key, _originals.UNKNOWN)) for key in setting)
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
     elif not request.runtime and is_left and not plan.situation.is_for_another(request):
@@ -105,16 +105,17 @@ def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: V
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
     """The values to go back to, and a warning where they are the documented ones because nobody knows better."""
     values = [look.values.get(key) for key in setting]
+    originals = tuple(value.original or 0 if value else 0 for value in values)
     first = values[0]
     if first is not None and not first.from_boot:
-        return tuple(value.original or 0 if value else 0 for value in values), []
+        return originals, []
     outcome, key = boot_plan.outcome, setting[0]
     is_decided = look.situation.loader.is_known and (
         _knobs.KNOBS[key].constant or outcome.causes[key] is not None)
     if is_decided and outcome.values[key] is not None:
         return tuple(outcome.values[name] or 0 for name in setting), []
     if first is not None and first.original is not None:
-        return tuple(value.original or 0 if value else 0 for value in values), []
+        return originals, []
     defaults = tuple(look.documented_default(name) for name in setting)
     return defaults, [_DEFAULT % (key, _originals.FILE, defaults[0])]
 
@@ -151,7 +152,7 @@ class _Look(object):
     def first_seen(self, setting: Setting, found: Numbers) -> Values:
         """The record of a setting that had these values before its first change."""
         if found in self._lines(setting):  # our line did that: what was before is unknown
-            return dict((key, _originals.Value(None, True, None, None)) for key in setting)
+            return dict.fromkeys(setting, _originals.UNKNOWN)
         boot = self.plan.boot.values
         from_boot = self.situation.loader.is_known and all(
             boot.get(key) in (None, number) for key, number in zip(setting, found))
@@ -164,10 +165,6 @@ class _Look(object):
     def has_line(self, setting: Setting) -> bool:
         """Whether a line of ours sets it."""
         return bool(self._lines(setting))
-
-    def was_set(self, setting: Setting) -> bool:
-        """Whether this collection is known to have set it, so that another value is somebody else's."""
-        return bool(self.ours(setting))
 
     def ours(self, setting: Setting) -> Set[Numbers]:
         """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""

@@ -107,16 +107,15 @@ class _Reader(object):
         if kind == _BLOCK:
             self._block = indent if key is None else indent + len(dashes)
         if indent == 0 and not dashes:
-            return key is not None and key != '<<' and self._begin(key, kind, scalars)
+            if key is None or key == '<<':
+                return False
+            self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
+            self._items = -1 if kind == _EMPTY else None
+            return True
         if not self._entries:
             return False  # a list
         is_item = dashes.rstrip() == '-' and key is None and kind == _SCALARS and len(scalars) == 1 and body[:1] != '['
         self._add(scalars[0] if is_item else None, indent)
-        return True
-
-    def _begin(self, key: str, kind: str, scalars: List[Scalar]) -> bool:
-        self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
-        self._items = -1 if kind == _EMPTY else None
         return True
 
     def _add(self, item: Optional[Scalar], indent: int) -> None:

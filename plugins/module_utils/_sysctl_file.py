@@ -19,15 +19,14 @@ _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>
 _LINE_ENDS = re.compile('[\r\0]')
 _INNER_LINE = re.compile(r'[\r\0](?=[^\r\0]*[^\s\0])')  # an end with more than blanks up to the next one
 _MARKED = re.compile('(^|[\r\0])' + re.escape(MARKER))
-_NAMES = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
 
 
 def line_setting(line: str) -> Optional[Tuple[str, str]]:
     """(key, text) when the line assigns one of our keys, in whatever spelling."""
     parsed = _sysctld.parse_line(line)
-    if parsed is None or parsed[1] is None or parsed[0] not in _NAMES:
+    if parsed is None or parsed[1] is None or parsed[0] not in _knobs.KEY_OF_PATH:
         return None
-    return _NAMES[parsed[0]], parsed[1]
+    return _knobs.KEY_OF_PATH[parsed[0]], parsed[1]
 
 
 def keys_in(text: str) -> Dict[str, Optional[int]]:
@@ -139,8 +138,7 @@ def without_gone(text: str, ours: OurLines) -> OurLines:
 
 Reverted = NamedTuple('Reverted', [
     ('text', Optional[str]),  # None: the file is to be removed
-    ('ours', OurLines),       # the lines of ours that stay in it
-    ('foreign', List[str]),   # a line for each key of which somebody has changed our line
+    ('foreign', List[str]),   # for each key whose line of ours somebody has changed, the line that is there now
 ])
 
 
@@ -155,10 +153,9 @@ def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: 
     lines = _conf_files.split_lines(restore(''.join(lines), keys, managed))
     for key in left:
         _took_out(lines, ours[key])  # a line of ours that was a comment until now
-    stays = dict(item for item in ours.items() if item[0] not in keys)
-    if HEADER in lines and ours and not stays:
+    if HEADER in lines and ours and set(ours).issubset(keys):
         lines = _without_header(lines, made)
-    return Reverted(''.join(lines) if lines else None if made else '', stays, foreign)
+    return Reverted(''.join(lines) if lines else None if made else '', foreign)
 
 
 def _without_header(lines: List[str], made: bool) -> List[str]:

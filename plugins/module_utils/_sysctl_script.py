@@ -129,7 +129,7 @@ class _Reader(object):
         self.knows_system = knows_system
         self.blocks = []  # type: List[_Block]
         self.loop = None  # type: Optional[_Loop]
-        self.collected = {}  # type: dict
+        self.collected = {}  # type: Dict[str, Tuple[str, ...]]
         self.previous = ['']  # type: List[str]
         self.has_probe = self.may_have_ended = self.is_conditional = False
         self.system = []  # type: List[Source]  # of `sysctl --system`
@@ -162,7 +162,7 @@ class _Reader(object):
             self._read_end(command)
         elif head == 'set' and any(re.match('-[a-z]*e', word) for word in command.words):
             raise _UnknownScript()
-        elif not self._is_harmless(command.words):
+        elif not self._runs_no_sysctl(command.words):
             raise _UnknownScript()
         if head not in _KEYWORDS:
             self._note_condition(command.words)
@@ -182,7 +182,7 @@ class _Reader(object):
             raise _UnknownScript()
 
     @staticmethod
-    def _is_harmless(words: List[str]) -> bool:
+    def _runs_no_sysctl(words: List[str]) -> bool:
         """Whether a command that is not looked into runs no sysctl."""
         if not any('sysctl' in word for word in words) or _TALKERS.match(words[0]):
             return True

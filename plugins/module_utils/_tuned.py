@@ -78,7 +78,9 @@ def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is
     Reads an include with TuneD's function virt_check as if virt-what said ``is_virtual``.
     """
     loader = _Loader(host, denied, rules, is_virtual)
-    safe = [name for name in names if loader.check_known(name) and _SAFE_NAME.match(name)]
+    for name in names:
+        loader.check_known(name)
+    safe = [name for name in names if _SAFE_NAME.match(name)]
     if not safe:
         raise RefusedStart(' '.join(names))
     loader.load(safe)
@@ -111,12 +113,11 @@ class _Loader(object):
         self.asks_for_virt = False
         self.unknown = None  # type: Optional[Tuple[str, int]]
 
-    def check_known(self, name: str) -> bool:
+    def check_known(self, name: str) -> None:
         """Raise RefusedStart for a name of no profile: TuneD then loads none of the list."""
         states = [self._is_file(self._path(folder, name)) for folder in self._rules.folders]
         if '/' in name or name in ('.', '..') or not any(state is not False for state in states):
             raise RefusedStart(name)
-        return True
 
     def load(self, names: List[str], depth: int = 0) -> None:
         """Merge these profiles, and before each the ones that it includes. Raises RefusedStart."""

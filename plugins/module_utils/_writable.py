@@ -26,8 +26,8 @@ def check_place(host: Host, keys: Sequence[str], container: Optional[str], force
 
     Raises Refusal.
     """
-    key, refused = _first_refused(host, keys)
     if container:
+        key, refused = _first_refused(host, keys)
         _check_container(key, refused if _is_denied(refused) else None, container, force)
     if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
