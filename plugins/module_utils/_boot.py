@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the next boot will make of our sysctls: defaults, kernel command line, then the loader's writes, one by one.
+"""The values of our sysctls after a reboot: defaults, kernel command line, the loader's writes, then TuneD's.
 
 "The last line wins" is not enough: writing overcommit_ratio erases overcommit_kbytes and the reverse, and
 systemd-sysctl keeps a later equal value at its earlier place. So the writes are replayed as the kernel takes them.
@@ -24,16 +24,16 @@ Cause = NamedTuple('Cause', [('path', str), ('line', int)])
 Outcome = NamedTuple('Outcome', [
     ('values', _knobs.State),                    # None: the kernel computes it at boot
     ('causes', Dict[str, Optional[Cause]]),      # None: the kernel's default
-    ('by_tuned', Set[str]),                      # whose causes TuneD applies when it starts, after the loader
+    ('by_tuned', Set[str]),                      # the keys that TuneD sets when it starts, after the loader
 ])
 
 _Write = Tuple[str, Optional[str], Cause]
 
-_PATHS = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
+_PATHS = _knobs.KEY_OF_PATH
 
 
 def initial_values(originals: Optional[Dict[str, int]] = None) -> _knobs.State:
-    """What the kernel starts with: its constants, and for what it computes itself the value recorded earlier.
+    """The values that the kernel starts with: its constants, and recorded values for those that it computes.
 
     kernel.panic's default is CONFIG_PANIC_TIMEOUT, documented and nearly always 0; the reserves depend on the memory
     free at boot and stay None unless recorded.
@@ -51,8 +51,8 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
              overlay: Optional[_conf_files.Overlay] = None, here: bool = True) -> Outcome:
     """Replay the boot with the files as they are, or as the overlay would make them.
 
-    Where it is not ``here``, but another machine gets these files, the kernel has another command line, and nobody
-    knows which. Of a loader that is not known nothing is predicted: all values are None.
+    ``here`` is False where another host boots these files: its kernel command line is unknown. All values are None
+    where the loader is not known.
     """
     outcome = Outcome(initial_values(originals), dict.fromkeys(_knobs.ALL_KEYS), set())
     if not loader.is_known:
@@ -75,7 +75,7 @@ def simulate(host: Host, loader: _conf_files.Loader, originals: Optional[Dict[st
 
 
 def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool) -> List[_Write]:
-    """Without what follows a refused write in its file: busybox ends there (xwrite() of libbb/xfuncs_printf.c)."""
+    """Drop the writes after a refused one in the same file, where busybox exits (xwrite() of libbb/xfuncs_printf.c)."""
     values, ended, kept = dict(outcome.values), set(), []
     for write in writes:
         key, text, cause = write
@@ -89,12 +89,11 @@ def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool)
 
 def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Overlay], here: bool,
                   skips_negative: bool, has_ppd: bool) -> None:
-    """Do what TuneD writes when it starts. Raises PermissionError for a file of it that may not be read.
+    """Replay the writes of TuneD's start. Raises PermissionError for a file of TuneD that may not be read.
 
-    Where several starts are possible, a value is unknown if it depends on them.
+    Where several starts are possible, a value that differs between them is unknown.
     """
-    # Here and not at the top: with the standard library's configparser it would be a tenth of what every module takes
-    # to start, and few machines run TuneD.
+    # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
     denied = []  # type: List[str]
     starts = _tuned_start.plan_starts(host, denied, sorted(_PATHS), overlay, here, has_ppd=has_ppd)
@@ -103,7 +102,7 @@ def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Ov
     before = dict(outcome.causes)
     outcomes = [_after_start(outcome, start, skips_negative, _tuned_start.parse_assignment) for start in starts]
     for key in outcome.values:
-        # Of several starts the one that changes the value tells more than the one that does not.
+        # A start that changes the value names the cause.
         last = next((one for one in outcomes if one.values[key] != outcomes[0].values[key]), outcomes[0])
         if last is not outcomes[0]:
             causes = [one.causes[key] for one in (last, outcomes[0]) if one.causes[key] != before[key]]
@@ -115,7 +114,7 @@ def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[_conf_files.Ov
 
 def _after_start(outcome: Outcome, start: Any, skips_negative: bool,
                  parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> Outcome:
-    """The outcome after the writes of one start of TuneD; the one given stays as it is."""
+    """A copy of the outcome after the writes of one start of TuneD."""
     after = Outcome(dict(outcome.values), dict(outcome.causes), set())
     for write in start.writes:
         key, cause = _PATHS[write.key], Cause(write.file, write.line)
@@ -129,21 +128,21 @@ def _after_start(outcome: Outcome, start: Any, skips_negative: bool,
 
 
 def _kernel_version(host: Host) -> Tuple[int, ...]:
-    """(6, 12) of 6.12.107+deb13-amd64; a new one where it is not told."""
+    """Parse 6.12.107+deb13-amd64 to (6, 12). A kernel without a readable version counts as a new one."""
     match = re.match(r'([0-9]{1,9})\.([0-9]{1,9})', host.read_text('/proc/sys/kernel/osrelease') or '')
     return tuple(int(number) for number in match.groups()) if match else (99,)
 
 
 def replay(outcome: Outcome, writes: Sequence[_Write], skips_equal: bool = False,
            skips_negative: bool = False) -> None:
-    """Do the writes to the outcome, noting which one caused what; text None is a write that does not take place."""
+    """Apply the writes to the outcome and note the cause of each value. The text None is a write that is left out."""
     values, causes, _by_tuned = outcome
     for key, text, cause in writes:
         if text is None:
             causes[key] = causes[key] or cause
             continue
         if skips_equal and text == str(values[key]):
-            # systemd reads first and does not write the same text again, so the twin stays as it is
+            # systemd reads first and skips an equal text, so that the counterpart keeps its value
             # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).
             causes[key] = cause
             continue
@@ -158,8 +157,7 @@ def replay(outcome: Outcome, writes: Sequence[_Write], skips_equal: bool = False
 def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
     """(key, text) of ``sysctl.vm.x=1``, ``sysctl/vm/x=1`` and ``panic=10`` on the kernel command line.
 
-    The kernel does ``panic=`` early, and the ``sysctl.`` ones right before it starts init (fs/proc/proc_sysctl.c, from
-    5.8 on).
+    The kernel applies ``panic=`` early, and from 5.8 on ``sysctl.`` right before init (fs/proc/proc_sysctl.c).
     """
     early = []  # type: List[Tuple[str, str]]
     late = []  # type: List[Tuple[str, str]]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The facts of the next boot: what each sysctl will be, which line causes it, and where run time differs."""
+"""Facts about the next boot: each sysctl's value, the line that causes it, and the drift from the runtime value."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -32,9 +32,8 @@ def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[
                                                              _conf_files.Loader]:
     """(by key: value, file, line; list of key, runtime, boot, file where they differ; the program that sets them).
 
-    A value of None is one that the kernel computes at boot from the memory free then, or any one where the program is
-    not known; it is no drift. A key that the
-    kernel does not show now is in neither. Raises OSError for a file that cannot be read.
+    A value is None where the kernel computes it at boot, or the program is not known; None is no drift. Keys that the
+    kernel does not show now are left out. Raises OSError for a file that cannot be read.
     """
     loader = _sysctl_loader.find_loader(host)
     outcome = _boot.simulate(host, loader, _originals.boot_defaults(_originals.load(host)))

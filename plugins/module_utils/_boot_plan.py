@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan the boot's side: edit our file, see who would win at boot, and settle conflicts with other files."""
+"""Plan the boot configuration: edit our file, find the line that wins at boot, settle conflicts with other files."""
 
 import os
 import stat
@@ -25,21 +25,20 @@ from ansible_collections.oomkit.linux.plugins.module_utils._undo import LINE_LEF
 BootPlan = NamedTuple('BootPlan', [
     ('outcome', _boot.Outcome),
     ('files', Dict[str, Tuple[Optional[bytes], Optional[bytes]]]),
-    ('taken_over', List[str]),           # real paths of foreign files that get changed
+    ('taken_over', List[str]),           # real paths of the files of others that the plan changes
     ('conflicts', List[Dict[str, Any]]),
     ('warnings', List[str]),
     ('record', Dict[str, _originals.File]),  # the files with lines of ours afterwards
-    ('record_meanwhile', Dict[str, _originals.File]),  # with the lines that go: a killed run leaves either
+    ('record_meanwhile', Dict[str, _originals.File]),  # during the run, with the lines that it removes
 ])
 
-# Never ends in an endless exchange: each round takes at least one line out of the files.
-_MAX_ROUNDS = 1000
-# What TuneD reads below /etc, if that is not what the boot's loader reads.
+_MOST_LINES = 1000  # that take_over comments out
+# TuneD reads these below /etc, also where the loader does not.
 _TUNED_READS = _conf_files.build_loader('tuned', _conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
 
 class _Draft(object):
-    """The files as they would be, beside the disk's."""
+    """The files of the plan, as an overlay over those on the disk."""
 
     def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
         self.situation = situation
@@ -75,7 +74,7 @@ class _Draft(object):
 
 
 def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
-    """What to write where so that the next boot gives ``target`` (for state absent: nothing of ours).
+    """Plan the files from which the next boot sets ``target``; for state absent, files without lines of ours.
 
     Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
     """
@@ -100,7 +99,7 @@ _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another fi
 
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
-    """One line per key, but never both of a pair: the kernel would erase one by the other."""
+    """One line for each key, but one only for a pair: writing one sets the other to 0."""
     lines = dict(target)  # type: Dict[str, Optional[int]]
     if _knobs.RATIO in lines:
         lines[_knobs.RATIO if lines[_knobs.KBYTES] else _knobs.KBYTES] = None
@@ -110,13 +109,13 @@ def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
 # ---------------------------------------------------------------------- our lines
 
 def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, _originals.File]:
-    """By real path, the files with lines of ours: recorded ones, and those that our header tells. Raises OSError.
+    """By real path, the files with lines of ours: the recorded ones, and those with our header. Raises OSError.
 
-    A file with our header and without a record was made in an image, or copied here.
+    A file with our header that is not recorded was made in an image, or copied here.
     """
     host, recorded = situation.host, situation.record.files
     found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
-    for path in _own_folders(situation) + [sysctl_file]:
+    for path in _list_candidates(situation) + [sysctl_file]:
         real = host.real(path)
         if real not in found:
             lines = _sysctl_file.implied_lines(_conf_files.read_file(host, real))
@@ -131,23 +130,27 @@ def _is_replaced(host: Host, path: str) -> bool:
     return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 
-def _own_folders(situation: Any) -> List[str]:
-    """The files below /etc that the boot or TuneD reads, where all that is ours lies."""
+def _list_candidates(situation: Any) -> List[str]:
+    """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
     paths = _conf_files.list_files(situation.host, situation.loader)
     paths += [path for path in _conf_files.list_files(situation.host, _TUNED_READS) if path not in paths]
-    return [path for path in paths if situation.host.real(path).startswith('/etc/')]
+    return [path for path in paths if _is_below_etc(situation.host, path)]
+
+
+def _is_below_etc(host: Host, path: str) -> bool:
+    return host.real(path).startswith('/etc/')
 
 
 def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, _originals.File],
                                                                    Dict[str, _originals.File]]:
-    """Write the lines to our file; the files with lines of ours to record after the run, and while it runs."""
+    """Draft the lines in our file. Returns the files to record after the run, and during the run."""
     before = draft.text(draft.request.sysctl_file)
     recorded = dict(draft.situation.record.files)
     known = files_of_ours(draft.situation, draft.request.sysctl_file).get(draft.ours, _originals.File(False, {}))
     made = before is None or known.made and _sysctl_file.HEADER in before
     after, lines = _sysctl_file.edit(before, _lines(target), known.lines, made)
     draft.put(draft.request.sysctl_file, after)
-    # What is made in an image tells by its header whose it is, so that no record has to be put into the image.
+    # In an image the header marks the file as ours, so that the image needs no record.
     told_by_header = draft.situation.is_for_another(draft.request) and lines == _sysctl_file.implied_lines(after)
     if told_by_header:
         recorded.pop(draft.ours, None)
@@ -155,7 +158,7 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, _or
     meanwhile = dict(recorded)
     if after != before:
         recorded[draft.ours] = _originals.File(made, lines)
-        # Lines that go are still there where the run is killed before it writes the file.
+        # A run that is killed before it writes the file leaves the old lines there.
         meanwhile[draft.ours] = _originals.File(made, _sysctl_file.with_lines_in(before or '', known.lines, lines))
     elif draft.ours in recorded:
         recorded[draft.ours] = known._replace(lines=_sysctl_file.without_gone(before or '', known.lines))
@@ -163,11 +166,11 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, _or
 
 
 def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]:
-    """Take our lines out of all files, and bring back what became comments; the record afterwards, and warnings."""
+    """Draft all files without our lines and our comment marks. Returns the record afterwards, and warnings."""
     known = files_of_ours(draft.situation, draft.request.sysctl_file)
     record, warnings = dict(draft.situation.record.files), []
     stays = set(key for entry in known.values() for key in entry.lines) - set(draft.keys)
-    others = map(draft.host.real, _own_folders(draft.situation))
+    others = map(draft.host.real, _list_candidates(draft.situation))
     for path in sorted(set(known).union(record, others, [draft.ours])):
         text = None if _is_replaced(draft.host, path) else draft.text(path)
         entry = known.get(path, _originals.File(False, {}))
@@ -181,7 +184,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, _originals.File], List[str]]
 
 
 def _note(record: Dict[str, _originals.File], path: str, entry: _originals.File, lines: Dict[str, List[str]]) -> None:
-    """Record what stays of a recorded file."""
+    """Keep the lines that stay in a recorded file in the record, or drop the file from it."""
     if path in record and lines:
         record[path] = entry._replace(lines=lines)
     else:
@@ -191,7 +194,7 @@ def _note(record: Dict[str, _originals.File], path: str, entry: _originals.File,
 # ----------------------------------------------------------------------- our file
 
 def _check_is_read(draft: _Draft) -> None:
-    """Refuse a place from which the boot would not take our lines."""
+    """Refuse a sysctl_file that the loader does not read."""
     path, loader = draft.request.sysctl_file, draft.loader
     if loader.is_known and loader.reason:
         raise Refusal('sysctl_file %s would not be read at boot: %s. Change that, or use persistent: false.'
@@ -209,37 +212,31 @@ def _check_is_read(draft: _Draft) -> None:
                   'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
 
 
-def _is_below_etc(draft: _Draft, path: str) -> bool:
-    return draft.host.real(path).startswith('/etc/')
-
-
 # ---------------------------------------------------------------------- conflicts
 
 def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
-    """The conflicts that remain and are allowed to (conflicts: warn); none after take_over."""
-    conflicts = _conflicts(draft, target)
-    if draft.request.conflicts == 'fail' and conflicts:
-        raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, '
-                      'or use conflicts: take_over (comments the line out, below /etc only) or conflicts: warn.'
-                      % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
-    if draft.request.conflicts != 'take_over':
-        return conflicts
-    for _round in range(_MAX_ROUNDS):
-        if not conflicts:
-            return []
-        _take_over(draft, conflicts[0])
+    """The conflicts that remain with ``conflicts: warn``; none after take_over. Raises Refusal."""
+    for _line in range(_MOST_LINES + 1):
         conflicts = _conflicts(draft, target)
-    raise Refusal('conflicts: take_over found no end: %s' % _conflict_text(draft, conflicts[0]))
+        if not conflicts or draft.request.conflicts == 'warn':
+            return conflicts
+        if draft.request.conflicts == 'fail':
+            raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read '
+                          'later, or use conflicts: take_over (comments the line out, below /etc only) or conflicts: '
+                          'warn.' % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
+        _take_over(draft, conflicts[0])
+    raise Refusal('conflicts: take_over would comment out more than %d lines: %s. Remove these lines, or use '
+                  'conflicts: warn.' % (_MOST_LINES, _conflict_text(draft, conflicts[0])))
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
-    """The keys that the drafted files would not bring to their target at boot, each with the line that decides."""
+    """The keys that miss their target at boot with the drafted files, each with the line that decides."""
     outcome = draft.outcome()
     result = []  # type: List[Dict[str, Any]]
     for key in sorted(target, key=lambda name: not target[name]):
         value, cause = outcome.values[key], outcome.causes[key]
-        # One line that erases a pair is one conflict, told by the key that was asked for.
-        if value == target[key] or (cause and cause in [(told['file'], told['line']) for told in result]):
+        # One line that erases a pair is one conflict, reported for the requested key.
+        if value == target[key] or (cause and cause in [(one['file'], one['line']) for one in result]):
             continue
         result.append({'key': key, 'wanted': target[key], 'boot': value,
                        'file': cause.path if cause else None, 'line': cause.line if cause else None})
@@ -254,9 +251,9 @@ def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
 
 
 def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
-    """Comment the deciding line out in the draft. Raises Refusal where that is not ours to do."""
+    """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
     path = conflict['file']
-    if path is None or not _is_below_etc(draft, path):
+    if path is None or not _is_below_etc(draft.host, path):
         raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
                       'later than it, such as %s.' % (_conflict_text(draft, conflict), _late_file(draft.loader)))
     if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
@@ -269,7 +266,7 @@ def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
 
 
 def _late_file(loader: _conf_files.Loader) -> str:
-    """A file below /etc that the loader reads as late as any."""
+    """A file below /etc that the loader reads last."""
     for source in reversed(loader.sources):
         if '/etc/sysctl.d' in source.folders:
             break
@@ -283,7 +280,7 @@ def _is_in_sysctl_d(path: str) -> bool:
 
 
 def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
-    """Warnings for foreign lines on the twin of a wished key that lose today: one more line may make them win."""
+    """Warnings for lines of others that set the counterpart of a requested key, and lose at boot now."""
     if _knobs.RATIO not in target or conflicts:
         return []
     twin = _knobs.RATIO if target[_knobs.KBYTES] else _knobs.KBYTES

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a service starts at boot, by its links alone, so that it can be asked of an image too."""
+"""Whether a service starts at boot, by its links alone: this works in an image too."""
 
 from typing import Tuple
 
@@ -46,7 +46,7 @@ def _has_unit(host: Host, name: str) -> bool:
 
 
 def _is_wanted(host: Host, name: str) -> bool:
-    """Whether a target or another unit has it in its .wants or .requires."""
+    """Whether a target or another unit pulls it in, by a link in its .wants or .requires."""
     return any(host.look('%s/%s/%s.service' % (folder, entry, name)) is not None
                for folder in UNIT_FOLDERS for entry in host.names(folder)
                if entry.endswith(('.wants', '.requires')))

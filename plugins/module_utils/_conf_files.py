@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Folders of configuration files and their drop-ins: which files a program reads, and in which order.
 
-Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. What a line of such a file says is not known here.
+Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. L(_sysctld) parses the lines.
 """
 
 import errno
@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to
 
 # How a program reads the lines of a file.
 SYSTEMD, PROCPS, BUSYBOX = 'systemd', 'procps', 'busybox'
-# Which entries of a folder take part: all names, what exists (test -e), regular files (test -f). Links are followed.
+# Which entries of a folder count: all names, what exists (test -e), regular files (test -f). Links are followed.
 NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 
 Source = NamedTuple('Source', [
@@ -46,7 +46,7 @@ def build_loader(name: str, dialect: str, folders: Tuple[str, ...], last_file: s
 
 
 def describe_sources(sources: Tuple[Source, ...]) -> str:
-    """What the sources are, in reading order, for messages."""
+    """The sources in reading order, as text for messages."""
     parts = []  # type: List[str]
     for source in sources:
         if source.folders:
@@ -79,7 +79,7 @@ def _list_source(host: Host, dialect: str, source: Source, overlay: Overlay) -> 
     files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
     if source.last_file:
         files.append(source.last_file)
-    # Folders and links that lead in circles only take their names away from files of weaker folders.
+    # Folders and link loops are not read, but mask the files of the same name in later folders.
     return [path for path in files if host.opens(path)]
 
 
@@ -96,7 +96,7 @@ def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
 
 
 def _counts(dialect: str, source: Source, name: str) -> bool:
-    """Whether a directory entry takes part at all, be it only as a mask for its name."""
+    """Whether a directory entry counts, as a file or as a mask."""
     # Neither systemd nor the * of a shell takes a name with a leading dot.
     has_hidden = dialect == PROCPS and source.entries == NAMES
     return name.endswith('.conf') and (has_hidden or not name.startswith('.'))
@@ -109,7 +109,7 @@ def _is_read(host: Host, source: Source, folder: str, name: str, overlay: Overla
 
 
 def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
-    """Whether test(1) says yes to the path."""
+    """Whether test(1) succeeds for the path."""
     if entries == NAMES:
         return True
     try:
@@ -136,9 +136,9 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
 
 
 def told(host: Host, path: str, denied: List[str]) -> str:
-    """The text of a file of another program, by a path that its configuration or its arguments may name.
+    """The text of another program's file, whose path may come from its configuration or arguments.
 
-    Empty where there is none or it cannot be read, and noted in ``denied`` if it may not be.
+    Empty where there is no file or it cannot be read. A path that permissions protect is added to ``denied``.
     """
     try:
         return to_text(host.read_named_file(path) or b'')

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether this Python runs in a container: decided by namespaces and by what the kernel shows, never by a file alone.
+"""Whether this Python runs in a container: namespaces, cgroup and mounts decide, never a file alone.
 
-Files such as /.dockerenv only give a name to a container that other evidence shows. They are left on a real host whose
-image was made from a container. Sources: detect_container() in systemd's src/basic/virt.c, which looks for names in the
+Files such as /.dockerenv only name a container that other evidence shows. A host whose image was made from a container
+has them too. Sources: detect_container() in systemd's src/basic/virt.c, which looks for names in the
 same order; include/linux/proc_ns.h; namespaces(7); systemd.io/CONTAINER_INTERFACE.
 """
 
@@ -19,8 +19,8 @@ _INIT_PID_NAMESPACE = 'pid:[4026531836]'
 _INIT_CGROUP_NAMESPACE = 'cgroup:[4026531835]'
 _MANAGER_FILES = ('/run/host/container-manager', '/run/systemd/container')
 _VARIABLE = re.compile(r'(?:^|\0)container=([^\0]+)')
-_ANY_MANAGER = 'oci'  # some images set container=oci whoever runs them
-# An image of Docker's may be run by others, so its file comes last.
+_ANY_MANAGER = 'oci'  # some images set container=oci for every engine
+# Other engines also run images of Docker, so its file comes last.
 _MARKS = (('/run/.containerenv', 'podman'), ('/.dockerenv', 'docker'))
 _CGROUP = re.compile(r'/(docker(?=[/-])|libpod(?=[/-])|lxc(?=/|\.payload)|kubepods(?=[/.-])|crio(?=-)|nerdctl(?=-)'
                      r'|cri-containerd(?=[:-]))')
@@ -46,7 +46,7 @@ def container(host: Host) -> Optional[str]:
 
 
 def pid_namespace(host: Host) -> Optional[str]:
-    """C(init) or C(nested): in a nested one the processes outside cannot be seen. None where it cannot be told."""
+    """C(init) or C(nested): a nested one hides the processes outside. None where it is unknown."""
     ids = _PIDS.search(read_or_none(host, '/proc/self/status') or '')
     if ids and len(ids.group(1).split()) > 1:
         return 'nested'
@@ -57,7 +57,7 @@ def pid_namespace(host: Host) -> Optional[str]:
 
 
 def has_other_root(host: Host) -> Optional[bool]:
-    """Whether this root directory is another one than that of PID 1; None where that may not be seen."""
+    """Whether PID 1 has another root directory; None where that may not be seen."""
     try:
         outer, own = host.stat('/proc/1/root/.'), host.stat('/')
     except OSError:
@@ -68,7 +68,7 @@ def has_other_root(host: Host) -> Optional[bool]:
 
 
 def _beside_init(host: Host) -> Optional[str]:
-    """Of a process in the PID namespace of the host: a container only where it sees other files than the host's init.
+    """The manager for a process in the host's PID namespace: None unless it sees other files than the host's init.
 
     Kubernetes' hostPID and Docker's --pid=host make such containers. A service with a mount namespace of its own sees
     the same root directory. A chroot has the mount namespace of the host's init.
@@ -85,9 +85,9 @@ def _beside_init(host: Host) -> Optional[str]:
 
 
 def _without_namespaces(host: Host) -> Optional[str]:
-    """Where none can be seen. Without /proc (an image is made) a file is all that tells.
+    """The manager where no namespace can be seen. Without /proc (an image build) only a file can tell.
 
-    With it, this is a kernel before 3.8 or without PID namespaces.
+    With /proc, the kernel is older than 3.8 or has no PID namespaces.
     """
     has_proc = host.exists('/proc/self/status')
     variable = _VARIABLE.search(read_or_none(host, '/proc/1/environ') or '')
@@ -95,7 +95,7 @@ def _without_namespaces(host: Host) -> Optional[str]:
 
 
 def _inside_wsl(host: Host) -> Optional[str]:
-    """On the kernel of WSL, which gives a PID namespace to each distribution: sysctls can be set in each of them."""
+    """The manager on the kernel of WSL, where a distribution has a PID namespace but can set sysctls."""
     name = _told_name(host, '1')
     if name not in (None, _WSL) or _storage(host) or _cgroup_hint(host, '1') or _has_own_cgroup_namespace(host):
         return _name(host, '1') or _UNKNOWN
@@ -108,7 +108,7 @@ def is_wsl(host: Host) -> bool:
 
 
 def _has_other_mounts(host: Host) -> Optional[bool]:
-    """Whether this is another mount namespace than that of PID 1; None where that may not be seen."""
+    """Whether PID 1 has another mount namespace; None where that may not be seen."""
     own, outer = host.read_link('/proc/self/ns/mnt'), host.read_link('/proc/1/ns/mnt')
     return None if own is None or outer is None else own != outer
 
@@ -158,7 +158,7 @@ def find_engine(source: str) -> Optional[str]:
 
 
 def read_or_none(host: Host, path: str) -> Optional[str]:
-    """The text, None also where it may not be read: all of this is told to unprivileged users too."""
+    """The text; None where it cannot be read, so that unprivileged users get an answer too."""
     try:
         return host.read_text(path)
     except OSError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of this machine that set our sysctls by themselves, later than sysctl.d at boot and again at any time.
+"""Programs that set our sysctls whenever they start, after sysctl.d was applied at boot.
 
 Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see _tuned);
 /etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``.
@@ -26,8 +26,8 @@ Enforced = NamedTuple('Enforced', [
     ('key', str),
     ('value_text', str),     # as the program has it; for tuned also >N and <N, which only raise or lower
     ('by', str),
-    ('file', Optional[str]),  # where it can be changed; None where the program cannot be told another value
-    ('how', Optional[str]),  # one of those above; None where what tells it may not be read
+    ('file', Optional[str]),  # where it can be changed; None where the program has no setting for it
+    ('how', Optional[str]),  # one of those above; None where the configuration cannot be read
 ])
 
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
@@ -43,11 +43,11 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
              denied: Optional[List[str]] = None,
              overlay: Optional[_conf_files.Overlay] = None) -> List[Enforced]:
-    """What the programs found running set, by key. Never raises.
+    """The values that running programs set, by key. Never raises.
 
-    What cannot be read is as if it were not there. Files that may not be are added to ``denied``, where that is given.
-    ``running`` are the processes of NAMES as L(Proc.named) finds them, where the caller has looked already. With an
-    ``overlay`` the answer is for the files of sysctl.d as they are going to be.
+    Unreadable files count as absent, and are added to ``denied`` where permissions protect them. ``running`` are the
+    processes of NAMES, where the caller has scanned for them with L(Proc.named). ``overlay`` has the planned files of
+    sysctl.d.
     """
     try:
         with Proc(host) as processes:
@@ -72,7 +72,7 @@ def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
 # ---------------------------------------------------------------------- kubelet
 
 def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
-    """A kubelet sets its values, or with protectKernelDefaults does not start with others."""
+    """A kubelet sets its values. With protectKernelDefaults it refuses to start with other ones instead."""
     rke2 = [pid for pid, name in running if name == 'rke2']
     owners = dict((pid, _find_owner(processes, pid, rke2)) for pid, name in running if name == 'kubelet')
     found: List[Enforced] = []
@@ -88,7 +88,7 @@ def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
 
 
 def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
-    """The RKE2 that has started this kubelet, and starts it by its own configuration; None for any other kubelet."""
+    """The PID of the RKE2 process that started this kubelet; None for any other kubelet."""
     match = _PARENT.search(processes.read('%d/status' % pid) or b'') if rke2 else None
     parent = int(match.group(1)) if match else rke2[0] if rke2 else None
     return parent if parent in rke2 else None
@@ -96,7 +96,7 @@ def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
 
 def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> Any:
     """See L(_kubelet_files.Said); None where nothing tells."""
-    # Here and not at the top: few machines run one.
+    # Imported here, because few hosts run a kubelet.
     from ansible_collections.oomkit.linux.plugins.module_utils import _kubelet_files
     files = _kubelet_files.Files(host, name, denied)
     if name == 'microk8s':
@@ -117,25 +117,23 @@ def _enforce(name: str, said: Any) -> List[Enforced]:
 
 def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
     """The last write of a start of TuneD to each sysctl."""
-    # Here and not at the top: with the standard library's configparser it would be a tenth of what every module that
-    # looks for such programs takes to start, and few machines run TuneD.
+    # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
-    paths = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
     unread = []  # type: List[str]
-    starts = _tuned_start.plan_starts(host, unread, sorted(paths), overlay, is_running=True)
+    starts = _tuned_start.plan_starts(host, unread, sorted(_knobs.KEY_OF_PATH), overlay, is_running=True)
     denied += unread
     knows_files = _tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
-    return [one for start in starts for one in _last_writes(start.writes, paths, knows_files)]
+    return [one for start in starts for one in _last_writes(start.writes, knows_files)]
 
 
-def _last_writes(writes: List[Any], paths: Dict[str, str], knows_files: bool) -> List[Enforced]:
+def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
     found = {}  # type: Dict[str, Enforced]
     for write in writes:
-        key = paths[write.key]
+        key = _knobs.KEY_OF_PATH[write.key]
         if write.is_reapplied and (not knows_files or _knobs.parse_written(key, write.value) is None):
             continue
         if write.value[:1] not in ('>', '<'):
-            # Writing the one of ratio and kbytes erases the other.
+            # Writing ratio or kbytes sets the other one to 0.
             found.pop(_knobs.KNOBS[key].twin, None)
         how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
         found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
@@ -143,7 +141,7 @@ def _last_writes(writes: List[Any], paths: Dict[str, str], knows_files: bool) ->
 
 
 def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
-    """What kdump-tools sets when it loads the crash kernel, if it has loaded it and is of a release that does so."""
+    """The sysctls that kdump-tools has set with the crash kernel. Older releases set none."""
     if not _is_crash_kernel_loaded(host, denied):
         return []
     variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
@@ -169,16 +167,16 @@ def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
 # ----------------------------------------------------------------- what it means
 
 def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
-    """A message for each wish that one of these programs does not let last. ``wanted`` holds values by key.
+    """A message for each requested value that one of these programs overwrites. ``wanted`` holds values by key.
 
-    Where the wish is ``persistent``, ``found`` is for the files that hold it, see the overlay of L(enforced).
+    Where the request is ``persistent``, ``found`` must come from L(enforced) with the planned files as its overlay.
     """
     pairs = [(one, _contradicted(one, wanted)) for one in found]
     return [_message(one, key, wanted[key], persistent) for one, key in pairs if key is not None]
 
 
 def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
-    """The wish that the program does not let last: of ratio and kbytes its write erases the other one."""
+    """The requested key that the program overwrites: a write to ratio or kbytes sets the other one to 0."""
     twin = _knobs.KNOBS[one.key].twin
     if wanted.get(twin) and _knobs.parse_written(one.key, one.value_text) != 0:
         return twin

@@ -24,7 +24,7 @@ _WANTS = re.compile(r'^[ \t]*(?:Wants|Requires)[ \t]*=[ \t]*(\S.*)$', re.MULTILI
 
 
 def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
-    """The files for the kernel of this release, in the order in which they are applied."""
+    """The files for this kernel release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
     names += [name for folder in UNIT_FOLDERS for name in host.names('%s/%s.wants' % (folder, _UNIT))]
@@ -58,7 +58,7 @@ def _drop_ins(host: Host) -> Iterator[str]:
 
 
 def _read_unit(host: Host, name: str) -> Optional[str]:
-    """The unit's file, None for a masked unit and where there is none."""
+    """The text of the unit file; None for a masked unit, and where there is none."""
     if '/' in name or not name.endswith('.service'):
         return None
     for folder in UNIT_FOLDERS:

@@ -24,7 +24,8 @@ DUMP_TASKS = 'vm.oom_dump_tasks'
 OVERCOMMIT_KEYS = (MEMORY, RATIO, KBYTES, ADMIN_RESERVE, USER_RESERVE)
 PANIC_KEYS = (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)
 ALL_KEYS = OVERCOMMIT_KEYS + PANIC_KEYS
-
+# By path below /proc/sys.
+KEY_OF_PATH = dict((key.replace('.', '/'), key) for key in ALL_KEYS)
 
 _INT_MIN, _INT_MAX = -2 ** 31, 2 ** 31 - 1
 # unsigned long on 64-bit; a 32-bit kernel refuses more than 2**32-1, which a read-back after writing tells.

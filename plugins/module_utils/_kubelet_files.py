@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a kubelet protects the kernel's defaults: the sources of each program that runs one, by precedence.
+"""Whether a kubelet runs with protectKernelDefaults, by the configuration of the program that starts it.
 
-The kubelet, k3s, RKE2 and MicroK8s each have their own, and none reads those of another. Sources:
+The kubelet, k3s, RKE2 and MicroK8s each have their own files and arguments. Sources:
 
 - kubelet: NewKubeletCommand() and mergeKubeletConfigurations() in cmd/kubelet/app/server.go of Kubernetes. The file of
   --config, then --config-dir with its folders below, by name, *.conf only; arguments win.
@@ -23,25 +23,26 @@ from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import to
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host, to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
 
-# What the source that has the last word says.
+# The answer of the source that wins.
 Said = NamedTuple('Said', [
-    ('protects', Optional[bool]),  # None: it may not be read, or is not understood
-    ('file', Optional[str]),       # None where it is an argument, or a file that only an argument names
+    ('protects', Optional[bool]),  # None where the source cannot be read or is not understood
+    ('file', Optional[str]),       # None for an argument, or a file that only an argument names
 ])
-# A value of an option of k3s or RKE2, None where it is not known, and the file that it is from.
+_NOT_KNOWN = Said(None, None)
+# The value of an option of k3s or RKE2, None where it is unknown, and its file.
 Option = Tuple[Optional[str], Optional[str]]
 Start = NamedTuple('Start', [
     ('arguments', List[str]),
     ('file', Optional[str]),        # the unit file that has them
-    ('variables', Dict[str, str]),  # of its environment those of _VARIABLES, by the name without the program
+    ('variables', Dict[str, str]),  # the environment variables in _VARIABLES, without the program's prefix
 ])
 
 _FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
 KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 MICROK8S_ARGUMENTS = '/var/snap/microk8s/current/args/kubelet'
 _MICROK8S_DATA = '/var/snap/microk8s/current'
-# These paths are named in results: kubeadm's, and those that EKS and Kubespray give to --config. Any other path is a
-# word of a command line, and command lines are secrets.
+# Results may name these paths: those of kubeadm, EKS and Kubespray. Any other path is from a command line, which is
+# secret.
 _KNOWN = (KUBELET_CONFIG, '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
           '/etc/kubernetes/kubelet-config.yaml', '/etc/rancher/k3s/config.yaml', '/etc/rancher/rke2/config.yaml')
 _KNOWN_FOLDERS = ('/etc/kubernetes/kubelet/config.json.d/', '/etc/rancher/k3s/config.yaml.d/',
@@ -64,7 +65,7 @@ UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service'
 
 
 class Files(object):
-    """The files of a host as one of these programs reads them. Notes in ``denied`` what may not be read."""
+    """Reads files for one of these programs. Adds those that may not be read to ``denied``."""
 
     def __init__(self, host: Host, program: str, denied: List[str]) -> None:
         self.host = host
@@ -72,20 +73,20 @@ class Files(object):
         self.denied = denied
 
     def name(self, path: str) -> Optional[str]:
-        """The path where it may be named in results."""
+        """The path if results may name it."""
         return path if path in _KNOWN or path.startswith(_KNOWN_FOLDERS) else None
 
     def text(self, path: str) -> Optional[str]:
-        """The file's text, empty where there is none; None where it may not be read or found."""
+        """The file's text, empty where there is no file; None where it may not be read or its folder is unknown."""
         if not path.startswith('/'):
-            return None  # below a folder that nothing here knows
+            return None  # below an unknown folder
         unread: List[str] = []
         text = told(self.host, path, unread)
         self.denied += [self._told_name(path)] if unread else []
         return None if unread else text
 
     def names(self, folder: str) -> Optional[List[str]]:
-        """The names in the folder; None where it may not be read or found."""
+        """The names in the folder; None where it may not be read or is unknown."""
         try:
             return self.host.names(folder) if folder.startswith('/') else None
         except PermissionError:
@@ -102,9 +103,9 @@ class Files(object):
 # ---------------------------------------------------------------------- kubelet
 
 def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) -> Optional[Said]:
-    """What a kubelet with these arguments does; None where nothing tells.
+    """The answer for a kubelet with these arguments; None where no source has one.
 
-    Where it may have others that are not known, the usual file counts.
+    Where other arguments are possible, the default configuration file counts.
     """
     flag = _last_flag(arguments)
     if flag is not None:
@@ -117,20 +118,19 @@ def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) 
 
 
 def ask_process(files: Files, command_line: List[str]) -> Optional[Said]:
-    """The same for a kubelet with a process of its own.
+    """The same for a kubelet with its own process.
 
-    None is started without options, so where there are none they could not be read. A process that shows the command
-    line of another program has replaced its own.
+    Every kubelet has options: a process without any hides them, and so does one with the name of another program.
     """
     arguments = command_line[1:]
     return ask_kubelet(files, arguments, any(_flags(arguments)) and command_line[0].endswith('kubelet'))
 
 
 def ask_microk8s(files: Files) -> Optional[Said]:
-    """The same for the kubelet within MicroK8s, whose arguments are in a file."""
+    """The same for the kubelet in MicroK8s, which has its arguments in a file."""
     text = files.text(MICROK8S_ARGUMENTS)
     if text is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     for variable in ('${SNAP_DATA}', '$SNAP_DATA'):
         text = text.replace(variable, _MICROK8S_DATA)
     said = ask_kubelet(files, _words(text))
@@ -138,7 +138,7 @@ def ask_microk8s(files: Files) -> Optional[Said]:
 
 
 def _words(text: str) -> List[str]:
-    """The words of a shell or a unit file; of a line that is none of it, what blanks separate."""
+    """Split the lines as a shell does, and at blanks where their quotes are not closed."""
     found: List[str] = []
     for line in text.split('\n'):
         if line.strip()[:1] != '#':
@@ -168,31 +168,40 @@ def _parse_bool(text: str) -> Optional[bool]:
 
 
 def _last_option(arguments: List[str], option: str) -> str:
-    found = ''
+    return ([''] + _find_values(arguments, ('--' + option, '--' + option.replace('-', '_'))))[-1]
+
+
+def _find_values(arguments: List[str], names: Tuple[str, ...]) -> List[str]:
+    """The values of an option: each after an equals sign, or the next argument."""
+    found = []
     for number, argument in enumerate(arguments):
         name, equals, value = argument.partition('=')
-        if name in ('--' + option, '--' + option.replace('-', '_')):
-            found = value if equals else ''.join(arguments[number + 1:number + 2])
+        if name in names:
+            found.append(value if equals else ''.join(arguments[number + 1:number + 2]))
     return found
 
 
 def _ask_file(files: Files, path: str, is_drop_in: bool) -> Optional[Said]:
-    """What a KubeletConfiguration says. In a drop-in null removes what came before (JSON merge patch, RFC 7396)."""
+    """The answer of a KubeletConfiguration. In a drop-in, null removes earlier values (JSON merge patch, RFC 7396)."""
     text = files.text(path)
     if text is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if _FIELD not in text and '\\' not in text:
         return None
     document = _simple_yaml.read(text)
     found = [entry.scalars for entry in document.entries if entry.key == _FIELD]
     if not document.is_understood:
-        return Said(None, None)
+        return _NOT_KNOWN
     if not found:
         return None
     protects = _boolean(found[-1])
     if found[-1] == [] and not is_drop_in:
         return None
-    return Said(protects, files.name(path) if protects is not None else None)
+    return _build_said(protects, files.name(path))
+
+
+def _build_said(protects: Optional[bool], file: Optional[str]) -> Said:
+    return _NOT_KNOWN if protects is None else Said(protects, file)
 
 
 def _boolean(scalars: Optional[List[_simple_yaml.Scalar]]) -> Optional[bool]:
@@ -206,10 +215,10 @@ def _boolean(scalars: Optional[List[_simple_yaml.Scalar]]) -> Optional[bool]:
 
 
 def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str = '') -> Optional[Said]:
-    """The last drop-in that has a word; one of the name ``without`` is left out."""
+    """The answer of the last drop-in that has one, other than the one named ``without``."""
     sources = [] if _is_kind(files, folder, stat.S_ISLNK) else _drop_ins(files, folder, copies)
     if sources is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     for path in reversed(sources):
         said = _ask_file(files, path, True) if path != '%s/%s' % (folder, without) else None
         if said is not None:
@@ -245,18 +254,18 @@ def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
 # -------------------------------------------------------------------- k3s, RKE2
 
 def ask_rancher(files: Files, start: Start) -> Optional[Said]:
-    """What the kubelet within k3s, or that RKE2 starts, does at the next start; None where nothing tells."""
+    """The answer for the kubelet of k3s or RKE2 at its next start; None where no source has one."""
     options = _options(files, start)
     profile = options['profile'][-1:] or [(start.variables.get('CIS_PROFILE', ''), None)]
     if files.program == 'rke2' and profile[0][0] is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if files.program == 'rke2' and str(profile[0][0]).startswith('cis'):
         return Said(True, profile[0][1])  # RKE2 itself compares the sysctls then, and accepts no false
     default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
     data = (options['data-dir'] or [(default, None)])[-1][0]
     folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
     return _kubelet_flag(options['kubelet-arg']) or (
-        Said(None, None) if folder is None else _ask_configs(files, folder, options))
+        _NOT_KNOWN if folder is None else _ask_configs(files, folder, options))
 
 
 def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
@@ -264,7 +273,7 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
                  for name in ('config', 'config-dir'))
     if files.names(folder) is None:
-        return Said(None, None)
+        return _NOT_KNOWN
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
         return (own if own and own.protects is not False else None) or ask_kubelet(
@@ -272,17 +281,17 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     copies = dict((copy, named[name]) for copy, name in _COPIES.items()
                   if named[name] and not named[name].startswith(folder))
     defaults = '00-%s-defaults.conf' % files.program
-    # The file of the defaults is written at each start, from the flag: it tells where the arguments are not known.
+    # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, '%s/%s' % (folder, defaults), True)
 
 
 def _kubelet_flag(values: List[Option]) -> Optional[Said]:
     for text, file in reversed(values):
         if text is None:
-            return Said(None, None)
+            return _NOT_KNOWN
         said = _last_flag(['--' + (text[2:] if text.startswith('--') else text)])
         if said is not None:
-            return Said(said.protects, file if said.protects is not None else None)
+            return _build_said(said.protects, file)
     return None
 
 
@@ -290,12 +299,11 @@ def _own_flag(values: List[Option]) -> Optional[Said]:
     if not values:
         return None
     text, file = values[-1]
-    protects = None if text is None else _parse_bool(text)
-    return Said(protects, file if protects is not None else None)
+    return _build_said(None if text is None else _parse_bool(text), file)
 
 
 def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
-    """The values of each of _OPTIONS, the last one with the last word: of its files and then of its arguments."""
+    """The values of each of _OPTIONS from files and then arguments. The last value wins."""
     values: Dict[str, List[Option]] = dict((name, []) for name in _OPTIONS)
     for path in _config_files(files, start):
         _read_config(files, path, values)
@@ -311,8 +319,8 @@ def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
 
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
     """config.yaml and its drop-ins; None for those that cannot be read."""
-    main = start.variables.get('CONFIG_FILE') or _first_config(start.arguments) or (
-        '/etc/rancher/%s/config.yaml' % files.program)
+    named = _find_values(start.arguments, ('--config', '-c')) or ['']
+    main = start.variables.get('CONFIG_FILE') or named[0] or '/etc/rancher/%s/config.yaml' % files.program
     if '://' in main:
         return [None]
     names = files.names(main + '.d')
@@ -320,16 +328,8 @@ def _config_files(files: Files, start: Start) -> List[Optional[str]]:
         '%s.d/%s' % (main, name) for name in names if name.lower().endswith(('.yaml', '.yml'))])
 
 
-def _first_config(arguments: List[str]) -> str:
-    for number, argument in enumerate(arguments):
-        name, equals, value = argument.partition('=')
-        if name in ('--config', '-c'):
-            return value if equals else ''.join(arguments[number + 1:number + 2])
-    return ''
-
-
 def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
-    """Add what a file says. A key that ends in + adds to a list, any other replaces what came before."""
+    """Add the options in a file. A key that ends in + adds to a list, any other replaces the values."""
     text = None if path is None else files.text(path)
     document = _simple_yaml.read(text or '')
     unknown = [name for name in _OPTIONS if text is None or (not document.is_understood and name in text)]
@@ -345,7 +345,7 @@ def _texts(scalars: Optional[List[_simple_yaml.Scalar]], name: str, file: Option
     if scalars is None:
         return [(None, None)]
     if not scalars and name == _FLAG:
-        return [('', file)]  # null: an empty text is no boolean
+        return [('', file)]  # null, which is no boolean
     return [('true' if one.is_plain and one.text in _TRUE else 'false' if one.is_plain and one.text in _FALSE
              else one.text, file) for one in scalars]
 
@@ -353,7 +353,7 @@ def _texts(scalars: Optional[List[_simple_yaml.Scalar]], name: str, file: Option
 # ------------------------------------------------------------ how they are started
 
 def find_start(files: Files, processes: Proc, pid: int) -> Start:
-    """How k3s or RKE2 is started. Both hide their arguments from ps, so the unit is looked at first."""
+    """How k3s or RKE2 is started. Both hide their arguments from ps, so that the unit comes first."""
     words = to_text(processes.read('%d/cmdline' % pid) or b'').replace('\0', ' ').split()
     comm = to_text(processes.read('%d/comm' % pid) or b'').strip()
     roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
@@ -366,7 +366,7 @@ def find_start(files: Files, processes: Proc, pid: int) -> Start:
 
 
 def _variables(program: str, data: bytes) -> Dict[str, str]:
-    """Of the environment only what says where the configuration is: it holds secrets."""
+    """The variables that locate the configuration. Others may hold secrets."""
     prefix = program.upper() + '_'
     pairs = [to_text(one).partition('=') for one in data.split(b'\0')
              if one.startswith(tuple((prefix + name + '=').encode() for name in _VARIABLES))]

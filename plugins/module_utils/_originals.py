@@ -19,9 +19,9 @@ FILE = FOLDER + '/originals.json'
 
 Value = NamedTuple('Value', [
     ('original', Optional[int]),  # at runtime before the first change; None: unknown, our file had set it
-    ('from_boot', bool),          # whether the boot before that change gave the original, or nobody knows what it gave
-    ('ours', Optional[int]),      # what was last set at runtime; None: nothing
-    ('earlier', Optional[int]),   # what was set before that: it is still there where a run was killed
+    ('from_boot', bool),          # whether the boot set the original, as far as is known
+    ('ours', Optional[int]),      # the value that this collection last set at runtime; None: none
+    ('earlier', Optional[int]),   # the one it set before that, which is still there where a run was killed
 ])
 
 File = NamedTuple('File', [
@@ -35,10 +35,11 @@ Record = NamedTuple('Record', [
 ])
 
 EMPTY = Record({}, {})
+UNKNOWN = Value(None, True, None, None)
 
 
 def parse(data: Optional[bytes]) -> Record:
-    """The record; what is damaged or not ours counts as not recorded."""
+    """Parse the record. Damaged or foreign entries count as not recorded."""
     try:
         found = json.loads((data or b'').decode('utf-8'))
     except (ValueError, RecursionError, OverflowError):
@@ -61,7 +62,7 @@ def is_damaged(data: Optional[bytes]) -> bool:
 
 
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
-    """Without half a pair: what the other half was is as unknown as if neither was recorded."""
+    """Drop a key whose counterpart is not recorded: half a pair cannot be restored."""
     return dict((key, value) for key, value in values.items()
                 if not _knobs.KNOBS[key].twin or _knobs.KNOBS[key].twin in values)
 
@@ -100,7 +101,7 @@ def _are_lines(lines: Any) -> bool:
 
 
 def load(host: Host) -> Record:
-    """The record of this machine; empty where it may not be read, or is not root's alone."""
+    """The record of this host; empty where it may not be read, or others could have written it."""
     try:
         return parse(read(host))
     except (OSError, Refusal):
@@ -113,7 +114,7 @@ def read(host: Host) -> Optional[bytes]:
 
 
 def doubt(host: Host) -> Optional[str]:
-    """Why the record is not believed; None where it is, is not there, or may not be read."""
+    """Why the record is not trusted; None where it is, where there is none, and where it may not be read."""
     try:
         return _trust.doubt_record(host, FILE)
     except OSError:
@@ -130,10 +131,10 @@ def dump(record: Record) -> Optional[bytes]:
 
 
 def boot_defaults(record: Record) -> Dict[str, int]:
-    """What the kernel itself gave at boot to the sysctls without a constant default, as far as it is recorded.
+    """The recorded boot values of the sysctls without a constant default.
 
-    The reserves are computed from free memory and kernel.panic comes from the kernel's configuration: once changed,
-    nothing else on the machine tells their old value.
+    The kernel computes the reserves from free memory and takes kernel.panic from its configuration. Once changed, their
+    old values stand nowhere else.
     """
     return dict((key, value.original) for key, value in record.values.items()
                 if not _knobs.KNOBS[key].constant and value.from_boot and value.original is not None)

@@ -85,13 +85,13 @@ class PanicPolicy(Policy):
         self._warn(plan)
 
     def _guard_side(self, plan: Plan, when: str, after: _knobs.State) -> None:
-        # What a rollback brings back is what the administrator had: that is no reason to leave our settings there.
+        # state=absent restores what the administrator had, which is no reason to keep our settings.
         concerned = self.wish.policy is not None or self.wish.reboot_after_s is not None
         # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return
         raise Refusal(
-            'Refused, because the machine would hang for ever: %s panic_on_oom would be %s while kernel.panic is 0, '
+            'Refused, because the machine would hang forever: %s panic_on_oom would be %s while kernel.panic is 0, '
             'so a panic never reboots. Give reboot_after, such as reboot_after: 10 (seconds; negative: at once). '
             'force: true overrides this.' % (when, _NAMES.get(after[PANIC_ON_OOM] or 0)))
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a request to a plan: everything a run would do, decided once, before anything is touched.
+"""Turn a request into a plan of all changes, before anything is changed.
 
-Check mode and diff show the plan, the real run carries it out (_apply). The two modules differ only in their
-L(Policy): which keys they own, what the options ask of them, in which order to write, and what is too dangerous.
+Check mode and diff show the plan, and _apply executes it. The two modules differ only in their L(Policy): their keys,
+the values that the options ask for, the order of writes, and what is refused.
 """
 
 import os
@@ -49,7 +49,7 @@ Unconfirmed = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
 class Situation(object):
-    """The machine as it was found."""
+    """State of the host before the run."""
 
     def __init__(self, host: Host, unconfirmed: Optional[Unconfirmed] = None) -> None:
         """``unconfirmed`` are the sysctls of a change at runtime that was never confirmed.
@@ -60,7 +60,7 @@ class Situation(object):
         self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
         self.loader = _sysctl_loader.find_loader(host)
         self.memory = read_memory(host)
-        # One that cannot be read is none that this kernel lacks: what to go back to would not be known.
+        # An unreadable sysctl raises, unlike one that the kernel lacks: its value to revert to would be unknown.
         self.runtime = dict((key, _boot_facts.runtime_value(host, key)) for key in _knobs.ALL_KEYS)
         self.originals_data = _originals.read(host)
         self.record = _originals.parse(self.originals_data)
@@ -70,43 +70,43 @@ class Situation(object):
              if key in (_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE) and before is not None),
             **_originals.boot_defaults(self.record))
         self.container = container(host)
-        # Where an image is made, the kernel and the memory seen here are not those of the machine that boots it.
+        # In an image build, the kernel and the memory seen here are not those of the host that boots it.
         self.foreign_kernel = bool(self.container) or is_chroot(host)
 
     def is_for_another(self, request: Request) -> bool:
-        """Whether an image is made here: another machine boots what is written, and this one's run time stays."""
+        """Whether this is an image build: another host boots the files, and nothing is set at runtime here."""
         return self.foreign_kernel and not request.runtime
 
     def boot(self, request: Request, overlay: Optional[_conf_files.Overlay] = None) -> _boot.Outcome:
-        """The next boot of the machine that the request is for, with the files as they are, or as the overlay has them.
+        """Simulate the next boot of the host that the request is for, with the files of the overlay.
 
-        Of another machine neither the kernel command line nor the values from before the first change are known.
+        Another host's kernel command line and original values are unknown.
         """
         here = not self.is_for_another(request)
         return _boot.simulate(self.host, self.loader, self.boot_defaults if here else None, overlay, here)
 
 
 class Policy(object):
-    """What one module adds to the shared flow. All answers are pure."""
+    """What one module adds to the shared flow. All methods are pure."""
 
     keys = ()  # type: Tuple[str, ...]
     wish: Any = None  # the options as a NamedTuple, converted
 
     def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
-        """The values wanted at run time; ratio and kbytes always as a pair."""
+        """The requested values at runtime; ratio and kbytes always as a pair."""
         raise NotImplementedError
 
     def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
-        """The values wanted after the next boot; ratio and kbytes always as a pair."""
+        """The requested values after the next boot; ratio and kbytes always as a pair."""
         raise NotImplementedError
 
     def order(self, writes: List[Write], before: _knobs.State, after: _knobs.State,
               situation: Situation) -> List[Write]:
-        """The writes in an order in which no moment in between is worse than both ends."""
+        """Order the writes so that no state in between is more dangerous than before and after."""
         raise NotImplementedError
 
     def guard(self, plan: 'Plan') -> None:
-        """Raise Refusal for a plan that could lock people out; add warnings to the plan."""
+        """Raise Refusal for a dangerous plan, and add warnings to it."""
         raise NotImplementedError
 
 
@@ -122,12 +122,12 @@ class Plan(object):
         self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
         self.taken_over = []  # type: List[str]
         self.litter = []  # type: List[str]
-        self.managed = True  # whether anything of this module is there to be reverted
-        self.record_meanwhile = situation.record  # while the run is under way, which may be killed
+        self.managed = True  # whether this module has anything to revert
+        self.record_meanwhile = situation.record  # during the run, which may be killed
         self.record_after = situation.record
         self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
         self.runtime_after = dict(self.runtime_before)
-        self.runtime_back = self.runtime_before  # what a failure goes back to
+        self.runtime_back = self.runtime_before  # what is restored after a failure
         self.boot = situation.boot(request)
         self.boot_before = dict((key, self.boot.values.get(key)) for key in policy.keys)
         self.boot_after = dict(self.boot_before)
@@ -136,37 +136,37 @@ class Plan(object):
 
     @property
     def changed(self) -> bool:
-        """Whether the real run would touch anything that the user configures."""
+        """Whether the run would change anything that the user configures."""
         return bool(self.writes or self.files)
 
     @property
     def to_do(self) -> bool:
-        """Whether the real run has anything to write, our own record included."""
+        """Whether the run has anything to write, our own record included."""
         return self.changed or self.record_changes or bool(self.litter)
 
     @property
     def record_changes(self) -> bool:
-        """Whether the values to go back to are recorded, or no longer needed."""
+        """Whether the record changes."""
         return self.record_after != self.situation.record
 
     def boot_to_guard(self) -> _knobs.State:
-        """The values after the boot; those that were asked for where the boot is not predicted."""
+        """The values after the boot, and the requested ones where the boot cannot be predicted."""
         return self.boot_after if self.situation.loader.is_known else dict(self.boot_after, **self.boot_asked)
 
     def changed_keys(self) -> List[str]:
-        """The sysctls whose value or line the plan changes, at run time or for the boot."""
+        """The sysctls whose value or line the plan changes, at runtime or at boot."""
         return [key for key in self.policy.keys
                 if self.runtime_before[key] != self.runtime_after[key]
                 or self.boot_before[key] != self.boot_after[key]
                 or any(_lines_for(key, before) != _lines_for(key, after) for before, after in self.files.values())]
 
     def written_keys(self) -> List[str]:
-        """The sysctls that the plan writes, or that its undo would, in the order of the policy."""
+        """The sysctls that the plan or its rollback writes, in the order of the policy."""
         written = set(key for key, _value in self.writes + (self.writes_back() if self.writes else []))
         return [key for key in self.policy.keys if key in written]
 
     def writes_back(self) -> List[Write]:
-        """The writes that undo L(writes), in a safe order."""
+        """The writes that roll L(writes) back, in a safe order."""
         back = writes_between(self.runtime_after, self.runtime_back)
         return self.policy.order(back, self.runtime_after, self.runtime_back, self.situation)
 
@@ -177,7 +177,7 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
 
 
 def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
-    """Decide everything. Raises Refusal, with a message that says what was asked, what was found and what to do."""
+    """Plan the whole run. Raises Refusal."""
     plan = Plan(situation, request, policy)
     if _originals.is_damaged(situation.originals_data):
         plan.warnings.append(_DAMAGED % _originals.FILE)
@@ -200,7 +200,7 @@ _DAMAGED = ('%s is damaged: what it does not tell counts as never recorded, so v
 
 
 def _plan_present(plan: Plan) -> Dict[str, int]:
-    """Plan what the options ask for; the values that are asked for."""
+    """Plan what the options ask for. Returns the requested values."""
     situation, request = plan.situation, plan.request
     asked = {}  # type: Dict[str, int]
     files = settled = situation.record.files
@@ -221,8 +221,8 @@ def _plan_present(plan: Plan) -> Dict[str, int]:
 
 
 def _plan_absent(plan: Plan) -> Dict[str, int]:
-    """Plan to revert what is recorded; nothing is asked for."""
-    # For the runtime too: what the boot would give without our lines.
+    """Plan to revert what is recorded. Returns no requested values."""
+    # Needed with persistent=false too: sysctls can be reverted to the boot value without our lines.
     boot_plan = plan_boot(plan.situation, plan.request, plan.policy.keys, {})
     reverted = _revert.revert_runtime(plan, boot_plan)
     plan.managed = reverted.managed or bool(boot_plan.files)
@@ -245,17 +245,17 @@ def _take_runtime(plan: Plan, target: Dict[str, int]) -> None:
 
 
 def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[Unconfirmed] = None) -> Plan:
-    """The plan for this machine as it is now, for L(Host.call). Raises Refusal and OSError."""
+    """The plan for the present host state, for L(Host.call). Raises Refusal and OSError."""
     return make_plan(Situation(host, unconfirmed), request, policy)
 
 
 def values_after_boot(situation: Situation, request: Request) -> _knobs.State:
-    """The sysctls that the files give at the next boot, for L(Host.call). Raises OSError."""
+    """The values of the sysctls after the next boot, for L(Host.call). Raises OSError."""
     return situation.boot(request).values
 
 
 def _plan_litter(situation: Situation, request: Request) -> List[str]:
-    """What a killed run has left beside our file, or beside another one of the boot that it was to change."""
+    """Leftovers of killed runs, next to our file and next to the other files that the boot reads."""
     host = situation.host
     paths = [request.sysctl_file] + _conf_files.list_files(host, situation.loader)
     folders = set(os.path.dirname(host.real(path)) for path in paths)
@@ -266,7 +266,7 @@ def _plan_litter(situation: Situation, request: Request) -> List[str]:
 
 
 def _said(asked: Dict[str, int]) -> Dict[str, int]:
-    """What was asked for, without the 0 of a ratio or kbytes that only says that the other one counts."""
+    """The requested values, without the 0 that a ratio or kbytes has because the other one counts."""
     return dict((key, value) for key, value in asked.items()
                 if value or not asked.get(_knobs.KNOBS[key].twin or key))
 
@@ -279,10 +279,10 @@ def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
     plan.boot_after = dict((key, boot_plan.outcome.values.get(key)) for key in plan.policy.keys)
 
 
-# --------------------------------------------------------------------- run time
+# --------------------------------------------------------------------- runtime
 
 def writes_between(before: _knobs.State, after: _knobs.State) -> List[Write]:
-    """The writes that lead from one state to the other; one of ratio and kbytes stands for both."""
+    """The writes that lead from one state to the other. A pair needs one write: it sets the other one to 0."""
     pair = (_knobs.RATIO, _knobs.KBYTES)
     writes = [(key, int(after[key] or 0)) for key in before
               if key not in pair and after[key] is not None and after[key] != before[key]]
@@ -295,7 +295,7 @@ def writes_between(before: _knobs.State, after: _knobs.State) -> List[Write]:
 
 def _check_known(situation: Situation, target: Dict[str, int]) -> None:
     for key, value in sorted(target.items()):
-        # A twin that the kernel lacks (kbytes before 3.14) is as good as 0.
+        # A counterpart that the kernel lacks (kbytes before 3.14) counts as 0.
         if situation.runtime.get(key) is None and not (value == 0 and _knobs.KNOBS[key].twin):
             raise Refusal('%s was to be set to %d, but this kernel shows no %s. Use runtime: false to write the boot '
                           'configuration only.' % (key, value, sysctl_path(key)))

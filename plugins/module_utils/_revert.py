@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which sysctls this collection changed at runtime, and what they are reverted to. Reads only.
+"""Which sysctls this collection changed at runtime, and to which values they are reverted. Reads only.
 
 A setting is one sysctl, or the pair of ratio and kbytes: the kernel sets one of them to 0 when the other is written.
 """
@@ -26,12 +26,12 @@ Reverted = NamedTuple('Reverted', [
 
 
 def settings_of(keys: Tuple[str, ...]) -> List[Setting]:
-    """The settings that these keys are."""
+    """The settings that these keys form."""
     return [(_knobs.RATIO, _knobs.KBYTES) if key == _knobs.RATIO else (key,) for key in keys if key != _knobs.KBYTES]
 
 
 def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
-    """The recorded values after a run that sets ``target`` at runtime: a value before its first change is added."""
+    """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
     situation = plan.situation
     look = _Look(plan)
     values = dict(look.values)
@@ -54,7 +54,7 @@ def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
 
 
 def _is_first_write(plan: Any, setting: Setting, values: Values) -> bool:
-    """Whether the run changes the setting at runtime, which no run before it is recorded to have done."""
+    """Whether the run changes the setting at runtime, and no earlier run is recorded to have changed it."""
     return (all(values[key].ours is None for key in setting if key in values)
             and any((plan.runtime_before[key] or 0) != (plan.runtime_after[key] or 0) for key in setting))
 
@@ -64,13 +64,13 @@ def _with_ours(value: _originals.Value, number: int) -> _originals.Value:
 
 
 def without_earlier(values: Values, target: Dict[str, int]) -> Values:
-    """The recorded values once ``target`` is set: what was set before that is not there any more."""
+    """The recorded values once ``target`` is set, without the values that this replaced."""
     done = set(key for setting in settings_of(_knobs.ALL_KEYS) if set(setting).intersection(target) for key in setting)
     return dict((key, value._replace(earlier=None) if key in done else value) for key, value in values.items())
 
 
 def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
-    """What to revert at runtime, with ``boot_plan`` for the boot without our lines."""
+    """Find what to revert at runtime. ``boot_plan`` is the boot without our lines."""
     look = _Look(plan)
     reverted = Reverted({}, dict(look.values), [], any(look.is_ours(one) for one in settings_of(plan.policy.keys)))
     for setting in settings_of(plan.policy.keys):
@@ -81,7 +81,7 @@ def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
         if look.is_known(setting) and found != goal and found in ours:
             reverted.target.update(zip(setting, goal))
             reverted.warnings.extend(guess)
-        elif look.is_known(setting) and found != goal and look.was_set(setting):
+        elif look.is_known(setting) and found != goal and ours:
             reverted.warnings.append(_VALUE_LEFT % (_text(setting, found), _text(setting, max(ours))))
         _record(plan, look, setting, found != goal and found in ours, reverted.values)
     return reverted
@@ -92,9 +92,9 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
 
 
 def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
-    """What must stay recorded: each side keeps what the other one still needs. ``is_left``: it is ours at runtime."""
+    """Keep in ``values`` what the side that is not reverted needs later. ``is_left``: our value is set at runtime."""
     request = plan.request
-    kept = dict((key, values.pop(key, _originals.Value(None, True, None, None))) for key in setting)
+    kept = dict((key, values.pop(key, _originals.UNKNOWN)) for key in setting)
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
     elif not request.runtime and is_left and not plan.situation.is_for_another(request):
@@ -103,18 +103,19 @@ def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: V
 
 
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
-    """The values to go back to, and a warning where they are the documented ones because nobody knows better."""
+    """The values to revert to, and a warning where only the documented defaults are known."""
     values = [look.values.get(key) for key in setting]
+    originals = tuple(value.original or 0 if value else 0 for value in values)
     first = values[0]
     if first is not None and not first.from_boot:
-        return tuple(value.original or 0 if value else 0 for value in values), []
+        return originals, []
     outcome, key = boot_plan.outcome, setting[0]
     is_decided = look.situation.loader.is_known and (
         _knobs.KNOBS[key].constant or outcome.causes[key] is not None)
     if is_decided and outcome.values[key] is not None:
         return tuple(outcome.values[name] or 0 for name in setting), []
     if first is not None and first.original is not None:
-        return tuple(value.original or 0 if value else 0 for value in values), []
+        return originals, []
     defaults = tuple(look.documented_default(name) for name in setting)
     return defaults, [_DEFAULT % (key, _originals.FILE, defaults[0])]
 
@@ -150,8 +151,8 @@ class _Look(object):
 
     def first_seen(self, setting: Setting, found: Numbers) -> Values:
         """The record of a setting that had these values before its first change."""
-        if found in self._lines(setting):  # our line did that: what was before is unknown
-            return dict((key, _originals.Value(None, True, None, None)) for key in setting)
+        if found in self._lines(setting):  # our line set them: the values before it are unknown
+            return dict.fromkeys(setting, _originals.UNKNOWN)
         boot = self.plan.boot.values
         from_boot = self.situation.loader.is_known and all(
             boot.get(key) in (None, number) for key, number in zip(setting, found))
@@ -164,10 +165,6 @@ class _Look(object):
     def has_line(self, setting: Setting) -> bool:
         """Whether a line of ours sets it."""
         return bool(self._lines(setting))
-
-    def was_set(self, setting: Setting) -> bool:
-        """Whether this collection is known to have set it, so that another value is somebody else's."""
-        return bool(self.ours(setting))
 
     def ours(self, setting: Setting) -> Set[Numbers]:
         """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""
@@ -188,7 +185,7 @@ class _Look(object):
         return found
 
     def documented_default(self, key: str) -> int:
-        """For a sysctl whose own default the kernel computes."""
+        """The documented default of a sysctl whose default the kernel computes."""
         value, memory = _knobs.KNOBS[key].default, self.situation.memory
         if key in (_knobs.ADMIN_RESERVE, _knobs.USER_RESERVE) and memory is not None:
             value = min(value, memory.total_kb // 32)

@@ -17,16 +17,16 @@ Scalar = NamedTuple('Scalar', [
 ])
 Entry = NamedTuple('Entry', [
     ('key', str),
-    ('scalars', Optional[List[Scalar]]),  # of a list all; none for null; None where the value is not understood
+    ('scalars', Optional[List[Scalar]]),  # all items of a list; empty for null; None where it is not understood
 ])
 Document = NamedTuple('Document', [
-    ('entries', List[Entry]),   # in their order, a key can come twice
-    ('is_understood', bool),    # False: there may be further keys, and later ones have the last word
+    ('entries', List[Entry]),   # in file order; a key can occur twice
+    ('is_understood', bool),    # False: there may be further keys, and later ones win
 ])
 
 _EMPTY, _SCALARS, _BLOCK, _OPAQUE, _OPEN = 'empty', 'scalars', 'block', 'opaque', 'open'
-# What a piece of text is: nothing; scalars; the head of a block scalar; a value that ends here but is not understood;
-# one that may go on in the next line, or no YAML.
+# A piece of text is empty, scalars, the head of a block scalar, a value that is not understood but ends here (opaque),
+# or one that may continue in the next line or is no YAML (open).
 _Value = Tuple[str, List[Scalar]]
 
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*(?:\'\'[^\']*)*\'')
@@ -39,7 +39,7 @@ _COMMENT = re.compile(r'[ \t]#')
 
 
 def read(text: str) -> Document:
-    """The document, of several the first one. Never raises."""
+    """Read the first document of the text. Never raises."""
     text = text[1:] if text.startswith('\ufeff') else text
     if text.lstrip().startswith('{'):
         return _read_json(text)
@@ -47,7 +47,7 @@ def read(text: str) -> Document:
 
 
 def _read_json(text: str) -> Document:
-    import json  # few machines have such a file
+    import json  # imported here, because few hosts have such a file
     try:
         # Numbers stay text: int() of a million digits takes minutes in old versions of Python.
         found = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
@@ -72,8 +72,8 @@ class _Reader(object):
 
     def __init__(self) -> None:
         self._entries: List[Entry] = []
-        self._block: Optional[int] = None  # lines that are indented further belong to a block scalar
-        self._items: Optional[int] = None  # where the dashes of the last key's list stand, -1 before the first one
+        self._block: Optional[int] = None  # lines with a larger indent belong to a block scalar
+        self._items: Optional[int] = None  # indent of the last key's list; -1 before its first item
 
     def read(self, text: str) -> Document:
         """All lines."""
@@ -107,20 +107,19 @@ class _Reader(object):
         if kind == _BLOCK:
             self._block = indent if key is None else indent + len(dashes)
         if indent == 0 and not dashes:
-            return key is not None and key != '<<' and self._begin(key, kind, scalars)
+            if key is None or key == '<<':
+                return False
+            self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
+            self._items = -1 if kind == _EMPTY else None
+            return True
         if not self._entries:
             return False  # a list
         is_item = dashes.rstrip() == '-' and key is None and kind == _SCALARS and len(scalars) == 1 and body[:1] != '['
         self._add(scalars[0] if is_item else None, indent)
         return True
 
-    def _begin(self, key: str, kind: str, scalars: List[Scalar]) -> bool:
-        self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
-        self._items = -1 if kind == _EMPTY else None
-        return True
-
     def _add(self, item: Optional[Scalar], indent: int) -> None:
-        """A line below the last key: an item of its list, or what makes it a value that is not understood."""
+        """Add a line below the last key: an item of its list. Any other line makes the value not understood."""
         last = self._entries[-1]
         if item is None or self._items is None or self._items not in (-1, indent) or last.scalars is None:
             self._entries[-1] = last._replace(scalars=None)
@@ -131,7 +130,7 @@ class _Reader(object):
 
 
 def _split_key(body: str) -> Tuple[Optional[str], str]:
-    """(key, rest) of a line that has a key; (None, '') else."""
+    """(key, rest) of a line with a key; (None, '') for other lines."""
     quoted = _QUOTED.match(body)
     if quoted:
         rest = body[quoted.end():].lstrip(' \t')
@@ -146,7 +145,7 @@ def _split_key(body: str) -> Tuple[Optional[str], str]:
 
 
 def _unquoted(text: str) -> Optional[str]:
-    """What a quoted text says; None where it has escapes."""
+    """The text without its quotes; None where it has escapes."""
     inner = text[1:-1]
     if text[0] == '"':
         return None if '\\' in inner else inner
@@ -182,7 +181,7 @@ def _is_comment(rest: str) -> bool:
 
 
 def _flow(text: str) -> _Value:
-    """A value in brackets: its scalars where it is a list of these; open where it does not end in this line."""
+    """A value in brackets. It is open where it does not end in this line."""
     depth = end = 0
     for match in _FLOW.finditer(text):
         token = match.group()

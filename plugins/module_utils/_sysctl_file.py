@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Edit sysctl.d files line by line: what is not ours stays byte for byte. Pure functions from text to text."""
+"""Edit sysctl.d files line by line. Lines of others stay byte for byte. Pure functions from text to text."""
 
 import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -19,15 +19,14 @@ _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>
 _LINE_ENDS = re.compile('[\r\0]')
 _INNER_LINE = re.compile(r'[\r\0](?=[^\r\0]*[^\s\0])')  # an end with more than blanks up to the next one
 _MARKED = re.compile('(^|[\r\0])' + re.escape(MARKER))
-_NAMES = dict((key.replace('.', '/'), key) for key in _knobs.ALL_KEYS)
 
 
 def line_setting(line: str) -> Optional[Tuple[str, str]]:
     """(key, text) when the line assigns one of our keys, in whatever spelling."""
     parsed = _sysctld.parse_line(line)
-    if parsed is None or parsed[1] is None or parsed[0] not in _NAMES:
+    if parsed is None or parsed[1] is None or parsed[0] not in _knobs.KEY_OF_PATH:
         return None
-    return _NAMES[parsed[0]], parsed[1]
+    return _knobs.KEY_OF_PATH[parsed[0]], parsed[1]
 
 
 def keys_in(text: str) -> Dict[str, Optional[int]]:
@@ -42,10 +41,10 @@ def keys_in(text: str) -> Dict[str, Optional[int]]:
 
 def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[OurLines] = None,
          made: bool = False) -> Tuple[str, OurLines]:
-    """The text with a line for each wish, and none that counts for a key whose wish is None; the lines that are ours.
+    """Set each key to its requested value; None removes its lines. Returns the text and our lines in it.
 
-    A last line that already says it stays as it is. In a line of ours only the number changes. A line of others becomes
-    a comment that L(restore) undoes. ``text`` None is a file that does not exist yet, ``made`` one that we made.
+    A last line with the requested value stays. In a line of ours only the number changes. A line of others becomes a
+    comment that L(restore) undoes. ``text`` is None where there is no file yet; ``made``: this collection made it.
     """
     lines = _conf_files.split_lines(HEADER if text is None else text)
     ours = dict(ours or {})
@@ -56,14 +55,14 @@ def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[O
 
 
 def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], made: bool) -> List[str]:
-    """Settle one key in the lines; those of it that are ours afterwards."""
+    """Edit the lines of one key in place. Returns those that are ours afterwards."""
     live = _live_lines(lines, key)
     if wish is not None and live and _written(lines[live[-1]]) == wish:
         return ours
     texts = set(map(_without_end, ours))
     own = [number for number in live if _without_end(lines[number]) in texts]
     if made and ours and not own:
-        own = live[-1:]  # somebody has changed our line in our file: it is set again
+        own = live[-1:]  # our line in our file was changed: it is set again
     for number in live:
         if number not in own:
             lines[number] = _commented(lines[number])
@@ -80,7 +79,7 @@ def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], 
 
 
 def _place(lines: List[str], live: List[int]) -> int:
-    """Where a new line goes: behind those that it replaces, or at the end; before a last line that has no end."""
+    """Where a new line goes: after those that it replaces, or last; before a last line without a line end."""
     number = live[-1] + 1 if live else len(lines)
     return number - 1 if number and not lines[number - 1].endswith('\n') else number
 
@@ -96,7 +95,7 @@ def _written(line: str) -> Optional[int]:
 
 
 def _without_end(line: str) -> str:
-    """An editor adds the end of the last line, or takes it away: that is no change."""
+    """Drop the line end, which an editor may add to the last line or remove."""
     return line.rstrip('\n')
 
 
@@ -111,7 +110,7 @@ def value_of(lines: List[str]) -> Optional[int]:
 
 
 def implied_lines(text: str) -> OurLines:
-    """The lines for our keys of a file that has our header, which says that they are ours; else none."""
+    """The lines for our keys in a file with our header; none in other files."""
     found = {}  # type: OurLines
     lines = _conf_files.split_lines(text)
     for line in lines if HEADER in lines else ():
@@ -122,7 +121,7 @@ def implied_lines(text: str) -> OurLines:
 
 
 def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
-    """The lines of ours after an edit, with those of before that the text holds."""
+    """Our lines after an edit, and those from before it that the text still holds."""
     lines = set(map(_without_end, _conf_files.split_lines(text)))
     result = {}  # type: OurLines
     for key in set(before).union(after):
@@ -132,37 +131,35 @@ def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
 
 
 def without_gone(text: str, ours: OurLines) -> OurLines:
-    """The lines of ours that the text holds; all of a key of which it holds none, as somebody has changed those."""
+    """Our lines that the text holds. A key with none there keeps all of its lines: others have changed them."""
     found = with_lines_in(text, ours, {})
     return dict((key, found.get(key, lines)) for key, lines in ours.items())
 
 
 Reverted = NamedTuple('Reverted', [
     ('text', Optional[str]),  # None: the file is to be removed
-    ('ours', OurLines),       # the lines of ours that stay in it
-    ('foreign', List[str]),   # a line for each key of which somebody has changed our line
+    ('foreign', List[str]),   # for each key whose line of ours somebody has changed, the line that is there now
 ])
 
 
 def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: Iterable[str] = ()) -> Reverted:
-    """Take our lines for the keys out, and make the lines that became comments count again.
+    """Remove our lines for the keys, and restore the lines that became comments.
 
-    ``managed`` are keys that stay set by us. A glob that matches one of those too stays a comment until they go.
+    ``managed`` are keys that we keep setting. A glob that matches one of them stays a comment.
     """
     lines = _conf_files.split_lines(text)
-    left = [key for key in keys if key in ours and not _took_out(lines, ours[key])]
+    left = [key for key in keys if key in ours and not _remove_ours(lines, ours[key])]
     foreign = [lines[number] for key in left for number in _live_lines(lines, key)[-1:]]
     lines = _conf_files.split_lines(restore(''.join(lines), keys, managed))
     for key in left:
-        _took_out(lines, ours[key])  # a line of ours that was a comment until now
-    stays = dict(item for item in ours.items() if item[0] not in keys)
-    if HEADER in lines and ours and not stays:
+        _remove_ours(lines, ours[key])  # a line of ours that was a comment until now
+    if HEADER in lines and ours and set(ours).issubset(keys):
         lines = _without_header(lines, made)
-    return Reverted(''.join(lines) if lines else None if made else '', stays, foreign)
+    return Reverted(''.join(lines) if lines else None if made else '', foreign)
 
 
 def _without_header(lines: List[str], made: bool) -> List[str]:
-    """The lines once none is ours: none of an empty file that we made, and no header on the lines of others."""
+    """The lines without the header. An empty file that we made loses all lines."""
     rest = [line for line in lines if line != HEADER]
     if made and not any(line.strip() for line in rest):
         return []
@@ -171,7 +168,7 @@ def _without_header(lines: List[str], made: bool) -> List[str]:
     return lines
 
 
-def _took_out(lines: List[str], ours: List[str]) -> bool:
+def _remove_ours(lines: List[str], ours: List[str]) -> bool:
     """Remove these lines, of several equal ones the last; False where none of them is there."""
     counts = {}  # type: Dict[str, int]
     for text in map(_without_end, ours):
@@ -190,7 +187,7 @@ def _with_value(line: str, key: str, number: int) -> str:
     """The line with another number."""
     match = _ASSIGNMENT.match(line)
     if match is None or re.search('[\r\0].*[^\n]', line):
-        # A carriage return or NUL in the middle ends the line for systemd, and not for others: nothing of it can stay.
+        # A carriage return or NUL ends the line for systemd only, so that the whole line is written again.
         return '%s = %d\n' % (key, number)
     old, rest = match.group('value'), match.group('rest')
     if '#' in old:
@@ -202,7 +199,7 @@ def _with_value(line: str, key: str, number: int) -> str:
 def comment_out(text: str, number: int) -> str:
     """The text with line ``number`` (from 1) turned into a comment that L(restore) undoes.
 
-    systemd ends a line at a carriage return or NUL too, so that what follows one gets a mark of its own.
+    systemd also ends a line at a carriage return or NUL, so that each part gets a mark.
     """
     lines = _conf_files.split_lines(text)
     lines[number - 1] = _commented(lines[number - 1])
@@ -214,7 +211,7 @@ def _commented(line: str) -> str:
 
 
 def restore(text: str, keys: Sequence[str], managed: Iterable[str] = ()) -> str:
-    """The text with the lines that L(comment_out) took for these keys (globs that match them too) alive again."""
+    """Undo L(comment_out) for the lines that set these keys, and for globs that match them."""
     stays = set(managed).union(_knobs.KNOBS[key].twin for key in managed) - {''}
     return ''.join(_restored(line, keys, stays) for line in _conf_files.split_lines(text))
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which program applies sysctl.d when this machine, or this image, boots, and which files it reads in which order.
+"""Which program applies sysctl.d at boot, and which files it reads in which order.
 
-A running machine is asked what its init is, an image which init is installed. The script of that init tells the rest.
+The running init decides, in an image the installed one. Its boot script names the program and the files.
 """
 
 import errno
@@ -28,7 +28,7 @@ PROCPS = build_loader('procps', _conf_files.PROCPS, _FOLDERS, '/etc/sysctl.conf'
 
 _SYSTEMD, _OPENRC, _RUNIT, _SYSV = 'systemd', 'openrc', 'runit', 'sysvinit'
 _WSL = 'that of WSL (set systemd=true in section [boot] of /etc/wsl.conf)'
-# An image without an init: whatever boots it is taken for one that runs `sysctl --system`, as most do.
+# An image without an init. Its later init most likely runs `sysctl --system`.
 _NONE = ''
 
 _UNIT_FOLDERS = ('/etc/systemd/system', '/run/systemd/system')
@@ -58,7 +58,7 @@ def find_loader(host: Host) -> Loader:
 
 
 def _unknown(reason: str) -> Loader:
-    """For finding files of ours that another program may read."""
+    """An unknown loader, with the sources of procps, so that our files are still found."""
     return PROCPS._replace(name='unknown', reason=reason, is_known=False)
 
 
@@ -70,24 +70,24 @@ def _find_init(host: Host) -> str:
         if host.exists(folder):
             return init
     name = _running_init(host)
-    if not name and host.exists('/run/runit'):  # which others have too, where it only supervises services
+    if not name and host.exists('/run/runit'):  # other inits have this folder too, where runit only supervises services
         return _RUNIT
-    if name == 'init' and is_wsl(host):  # which does not start the init of the distribution
+    if name == 'init' and is_wsl(host):  # WSL does not start the distribution's own init
         return _WSL
-    if name in ('', 'init', 'systemd'):  # every init can be called init
+    if name in ('', 'init', 'systemd'):  # every init may be named init
         return _installed_init(host)
     return _init_of_program(name) or name
 
 
 def _running_init(host: Host) -> str:
-    """The name of PID 1, empty in a container or a chroot, which PID 1 does not boot."""
+    """The name of PID 1. Empty in a container or a chroot, where PID 1 is not the init that boots it."""
     if container(host) is not None or has_other_root(host):
         return ''
     return (read_or_none(host, '/proc/1/comm') or '').strip()
 
 
 def _init_of_program(name: str) -> Optional[str]:
-    """The init that a program of this name is; None for one that several inits have, or an unknown one."""
+    """The init with this program name; None where several inits use the name, or none is known."""
     for prefix, init in (('systemd', _SYSTEMD), ('openrc', _OPENRC), ('runit', _RUNIT)):
         if name.startswith(prefix):
             return init
@@ -100,7 +100,7 @@ def _installed_init(host: Host) -> str:
     if name == 'systemd':
         return _SYSTEMD
     if not host.exists(program):
-        # A root without an init of its own (chroot, container image) boots whatever has been installed for it.
+        # A chroot or container image has no init of its own.
         return _SYSTEMD if any(host.exists(path) for path in _SYSTEMD_PROGRAMS) else _NONE
     if name not in ('init', 'sysvinit', 'busybox'):
         return _init_of_program(name) or name
@@ -111,7 +111,7 @@ def _installed_init(host: Host) -> str:
 
 
 def _init_by_inittab(host: Host) -> Optional[str]:
-    """What the init of sysvinit, or of busybox, starts first: inittab(5). None for what is not known."""
+    """The init by what sysvinit or busybox starts first: inittab(5). None where that is not known."""
     lines = [line for line in (host.read_text('/etc/inittab') or '').split('\n') if not line.lstrip().startswith('#')]
     commands = [line.split(':', 3)[3] for line in lines if line.count(':') >= 3 and line.split(':')[2] == 'sysinit']
     runs_openrc = any('openrc' in command for command in commands)
@@ -120,7 +120,7 @@ def _init_by_inittab(host: Host) -> Optional[str]:
         if not runs_openrc:
             return _SYSV
     if runs_openrc:
-        # An image of Alpine has an inittab for OpenRC also where there is none.
+        # An image of Alpine has an inittab for OpenRC, even without OpenRC.
         return _OPENRC if any(host.exists(path) for path in _OPENRC_PROGRAMS) else _NONE
     return _SYSV if any(_SLACKWARE_SCRIPT in command for command in commands) else None
 
@@ -138,7 +138,7 @@ def _find_systemd(host: Host) -> Loader:
 
 
 def _kernel_sources(host: Host) -> Tuple[Source, ...]:
-    """The file that SUSE has for a kernel, and applies before all others."""
+    """The files that SUSE has for one kernel, and applies before all others."""
     release = (host.read_text('/proc/sys/kernel/osrelease') or '').strip()
     paths = ['/boot/sysctl.conf-' + release, '/usr/lib/modules/%s/sysctl.conf' % release]
     if not release or '/' in release or not any(host.exists(path) for path in paths):
@@ -150,7 +150,7 @@ def _kernel_sources(host: Host) -> Tuple[Source, ...]:
 # ------------------------------------------------------------------ other inits
 
 def _find_openrc(host: Host) -> Loader:
-    # Here and not at the top: few machines have another init than systemd.
+    # Imported here, because few hosts have another init than systemd.
     from ansible_collections.oomkit.linux.plugins.module_utils._boot_services import is_in_runlevel
     return _by_services(host, 'service', 'OpenRC', is_in_runlevel, 'rc-update add %s boot')
 
@@ -163,7 +163,7 @@ def _find_sysv(host: Host) -> Loader:
 
 
 def _by_services(host: Host, kind: str, init: str, is_started: Callable[[Host, str], bool], remedy: str) -> Loader:
-    """The loader that the scripts in the runlevels are. ``remedy`` puts one of this name there."""
+    """The loader of the scripts in the runlevels. ``remedy`` is the command that adds a script to one."""
     scripts = [name for name in _SERVICES if host.exists('/etc/init.d/' + name)]
     started = [name for name in scripts if is_started(host, name)]
     if scripts and not started:
@@ -178,7 +178,7 @@ def _find_runit(host: Host) -> Loader:
 
 
 def _by_scripts(host: Host, init: str, paths: List[str]) -> Loader:
-    """The loader that the scripts of an init are; several must do the same."""
+    """The loader of an init's scripts. Several scripts must do the same."""
     if not paths:
         return _unknown('no script of %s for sysctls is found' % init)
     loaders = [_by_script(host, path) for path in paths]
@@ -206,7 +206,7 @@ def _by_script(host: Host, path: str) -> Loader:
 
 
 def _read_script(host: Host, path: str) -> str:
-    """The text of a script; empty for one that is too long, or no file."""
+    """The text of a script; empty where it is too long or not a regular file."""
     try:
         return host.read_text(path) or ''
     except OSError as exc:
@@ -216,6 +216,6 @@ def _read_script(host: Host, path: str) -> str:
 
 
 def _find_sysctl(host: Host) -> Optional[str]:
-    """The name of the program that sysctl is in the end, such as busybox; None where there is none."""
+    """The name of the program behind sysctl, such as busybox; None where there is none."""
     found = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]  # type: List[str]
     return os.path.basename(host.real(found[0])) if found else None

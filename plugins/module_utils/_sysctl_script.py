@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files a boot script gives to sysctl(8), in which order, by the text of the script.
+"""Parse a boot script: which files it passes to sysctl(8), and in which order.
 
 Known are the forms that occur: ``sysctl --system``, ``sysctl -p FILE``, and loops over ``FOLDER/*.conf`` with
 ``sysctl -p``, with the tests that keep files of one name out. Anything else that mentions sysctl makes the script an
@@ -49,7 +49,7 @@ class _UnknownScript(Exception):
 
 
 def parse_script(text: str, knows_system: bool) -> Optional[List[Source]]:
-    """The sources in reading order, None for a script that is not known. ``knows_system``: sysctl has --system."""
+    """The sources in reading order; None for an unknown script. ``knows_system``: sysctl has --system."""
     if len(text) > _LONGEST or _ENDS_AT_ERRORS.match(text):
         return None
     reader, text = _Reader(knows_system), _normalized(text)
@@ -101,14 +101,14 @@ def _tested_paths(words: List[str]) -> List[str]:
 
 
 class _Block(object):
-    """An ``if``, ``case`` or function that the script is in, with what its condition allows."""
+    """An open ``if``, ``case`` or ``for`` block, with its condition."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.in_condition = kind == 'if'
         self.is_plain = True  # whether the condition only tests files
-        self.tested = []  # type: List[str]  # the files, loops' own left out
-        self.shadow = ''      # the folder whose file of the same name it looks for
+        self.tested = []  # type: List[str]  # the files that it tests, without those of the loop
+        self.shadow = ''      # the folder in which it tests for a file of the same name
         self.is_other = False  # after its `else`
 
 
@@ -119,7 +119,7 @@ class _Loop(object):
         self.variable, self.words = variable, words
         self.entries = EXISTING
         self.shadows = []  # type: List[str]
-        self.guard = self.target = ''  # a folder of links, by which the first file of a name is taken
+        self.guard = self.target = ''  # a folder of links, in which the first file of a name wins
         self.has_run = False
 
 
@@ -130,14 +130,14 @@ class _Reader(object):
         self.knows_system = knows_system
         self.blocks = []  # type: List[_Block]
         self.loop = None  # type: Optional[_Loop]
-        self.collected = {}  # type: dict
+        self.collected = {}  # type: Dict[str, Tuple[str, ...]]
         self.previous = ['']  # type: List[str]
         self.has_probe = self.may_have_ended = self.is_conditional = False
         self.system = []  # type: List[Source]  # of `sysctl --system`
         self.single = []  # type: List[Source]  # of `sysctl -p`
 
     def sources(self) -> Optional[List[Source]]:
-        """What has been found; None for nothing, or for two ways that do not go together."""
+        """The sources that the script reads; None for none, or where --system and -p contradict."""
         if self.is_conditional:
             return None
         if self.has_probe:
@@ -147,7 +147,7 @@ class _Reader(object):
         return self.system[:1] or self.single or None
 
     def read(self, command: _Command) -> None:
-        """Take the next command in. Raises _UnknownScript."""
+        """Interpret the next command. Raises _UnknownScript."""
         head = command.words[0]
         if head in _KEYWORDS:
             self._read_keyword(head)
@@ -163,14 +163,14 @@ class _Reader(object):
             self._read_end(command)
         elif head == 'set' and any(re.match('-[a-z]*e', word) for word in command.words):
             raise _UnknownScript()
-        elif not self._is_harmless(command.words):
+        elif not self._runs_no_sysctl(command.words):
             raise _UnknownScript()
         if head not in _KEYWORDS:
             self._note_condition(command.words)
             self.previous = command.words
 
     def _read_end(self, command: _Command) -> None:
-        """Where the script may end, nothing that follows is certain; without the program nothing would run anyway."""
+        """After a possible end, later calls are uncertain. An end where sysctl is missing does not matter."""
         is_error = self.previous[0] in _PROGRAMS
         self._check(not (is_error and self.loop is not None and command.before in ('&&', '||')))
         asks_for_program = command.before == '||' and self.previous[1:-1] in [['-x', path] for path in _PROGRAMS]
@@ -183,8 +183,8 @@ class _Reader(object):
             raise _UnknownScript()
 
     @staticmethod
-    def _is_harmless(words: List[str]) -> bool:
-        """Whether a command that is not looked into runs no sysctl."""
+    def _runs_no_sysctl(words: List[str]) -> bool:
+        """Whether the command does not run sysctl."""
         if not any('sysctl' in word for word in words) or _TALKERS.match(words[0]):
             return True
         if words[0] in ('mkdir', 'rm', 'command', 'which', 'type'):
@@ -213,7 +213,7 @@ class _Reader(object):
         self._check(bool(self.blocks) and self.blocks.pop().kind == kind)
 
     def _note_condition(self, words: List[str]) -> None:
-        """What an ``if`` asks for."""
+        """Note the command as part of an ``if`` condition."""
         block = self.blocks[-1] if self.blocks else None
         if block is not None and block.in_condition:
             block.is_plain = block.is_plain and (_is_file_test(words) or words[1:] == ['-V'])
@@ -315,7 +315,7 @@ class _Reader(object):
         return self.loop is not None and word == '$' + self.loop.variable
 
     def _check_always_run(self, command: _Command, path: str) -> None:
-        """That nothing but the file, and whether sysctl is there, decides whether the command runs."""
+        """Raise _UnknownScript unless only the file, or the presence of sysctl, decides whether the command runs."""
         self._check(not self.may_have_ended and all(block.is_plain for block in self.blocks))
         self._check(command.before not in ('||', '|', '&', '('))
         tested = [word for block in self.blocks for word in block.tested]

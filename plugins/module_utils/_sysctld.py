@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sysctl.d as the boot's loader reads it: what each line says, and what gets written.
+"""Parse sysctl.d as the loader does: the settings in each line, and the writes that follow.
 
 Three dialects are known: systemd-sysctl's (systemd src/sysctl/sysctl.c, sysctl.d(5)), procps's (src/sysctl.c,
-sysctl(8)) and busybox's (procps/sysctl.c). L(_sysctl_loader) tells which program reads which files. Nothing here knows
-our own keys.
+sysctl(8)) and busybox's (procps/sysctl.c). L(_sysctl_loader) tells which program reads which files.
 """
 
 import fnmatch
@@ -59,7 +58,7 @@ def normalize_key(key: str) -> Tuple[str, bool]:
 
 
 def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, Optional[str], bool]]:
-    """(key, value, plain) of one line; value None for an exclusion such as ``-net.*``; None for what is no setting.
+    """(key, value, plain) of one line. The value is None for an exclusion such as ``-net.*``. None for no setting.
 
     ``- vm.x = 1`` is a setting to systemd, and to procps a key that begins with a blank.
     """
@@ -79,7 +78,7 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
 
 
 def settings_of(path: str, text: str, dialect: str = SYSTEMD) -> Iterator[Setting]:
-    """What a file sets, with the line numbers that an editor shows.
+    """The settings of a file, with the line numbers that an editor shows.
 
     systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
     """
@@ -104,13 +103,13 @@ def _busybox_settings(path: str, text: str) -> Iterator[Setting]:
         if not is_continued:
             parsed = _parse_busybox_line(''.join(parts).partition('\0')[0])
             if parsed is not None:
-                # The number of the first line: an editor takes the whole setting to begin there.
+                # The setting has the number of its first line.
                 yield Setting(path, number - len(parts) + 1, parsed[0], parsed[1], True)
             parts = []
 
 
 def _parse_busybox_line(line: str) -> Optional[Tuple[str, str]]:
-    """(key, value) of one line. There are no exclusions, and what follows the ``=`` at once must not be a ``#``."""
+    """(key, value) of one line. There are no exclusions. A ``#`` right after the ``=`` makes it no setting."""
     key, equals, value = line.partition('=')
     if not equals or not value or value[0] == '#' or key.strip(_WHITE)[:1] in ('', '#', ';'):
         return None
@@ -122,7 +121,7 @@ def _parse_busybox_line(line: str) -> Optional[Tuple[str, str]]:
 def _busybox_path(key: str) -> str:
     """The path below /proc/sys that busybox opens for a key, empty for one that is no sysctl.
 
-    It works in that folder, so that a leading slash leads elsewhere, and a slash at the end to no file.
+    busybox works in that folder: a leading slash makes the path absolute, and one at the end makes it no file.
     """
     if key.startswith('/'):
         inside = re.match(r'/+proc/+sys/+(?:\.{1,2}(?=[^./]))?', key)
@@ -136,7 +135,7 @@ def _busybox_path(key: str) -> str:
 
 
 def read_writes(host: Host, loader: Loader, known: List[str], overlay: Optional[Overlay] = None) -> List[Setting]:
-    """The writes to the ``known`` keys that all runs of the loader make, in order."""
+    """The writes of all runs of the loader to the ``known`` keys, in order."""
     return [write for files in list_runs(host, loader, overlay)
             for write in writes(loader.dialect, _read(host, loader, files, overlay), known)]
 
@@ -156,7 +155,7 @@ def _read(host: Host, loader: Loader, files: List[str], overlay: Optional[Overla
 def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Setting]:
     """The writes to the ``known`` keys (paths below /proc/sys) in the order in which one run of a program makes them.
 
-    An entry without a value stands for a key that systemd does not write because a line such as ``-vm.x`` came last.
+    An entry without a value is a key that systemd does not write, because a line such as ``-vm.x`` came last.
     """
     if dialect == BUSYBOX:  # has no globs
         return [entry for entry in settings if entry.key in known]
@@ -180,7 +179,7 @@ def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Sett
 
 
 def _replaced(settings: List[Setting]) -> List[Setting]:
-    """systemd's list: an equal value keeps the first one's place, a different one goes to the end."""
+    """Order settings as systemd does: an equal value keeps its earlier place, a different one moves to the end."""
     entries: Dict[str, Setting] = OrderedDict()
     for setting in settings:
         earlier = entries.get(setting.key)
@@ -200,9 +199,9 @@ def matches(pattern: str, key: str) -> bool:
 
 
 def _as_python_has_it(piece: str) -> str:
-    """With ! for ^, and for a range such as z-a one that nothing is in: Python up to 3.9 raises re.error for it."""
+    """Write ! for ^, and another empty range for one such as z-a, for which Python up to 3.9 raises re.error."""
     end = piece.rfind(']') + 1
-    # What no bracket ends is none: each of those would be looked for up to the end of the pattern.
+    # Escape brackets without an end: each would cost a search to the end of the pattern.
     piece = piece[:end] + piece[end:].replace('[', '[[]')
     return _BRACKETS.sub(lambda found: found.group(1).replace('^', '!') + _RANGE.sub(
         lambda ends: ends.group() if ends.group(1) <= ends.group(2) else '\0-\0', found.group(2)), piece)

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units of TuneD's profiles, read and merged as TuneD does it.
+"""Read the units of TuneD's profiles, and merge them as TuneD does.
 
 Sources: tuned/profiles/loader.py, locator.py, merger.py, unit.py and variables.py, tuned/profiles/functions/parser.py,
-tuned/consts.py, releases 2.20 to 2.28. Nothing here knows our own sysctls. A file that may not be read is skipped and
-noted in ``denied``.
+tuned/consts.py, releases 2.20 to 2.28. A file that may not be read is skipped and added to ``denied``.
 """
 
 import os
@@ -20,7 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import to
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._tuned_config import RefusedStart
 
-FUNCTION = '${f:'  # begins a call of one of TuneD's functions, whose result only TuneD knows
+FUNCTION = '${f:'  # begins a call of a TuneD function, whose result is unknown here
 _ESCAPED_FUNCTION = re.compile(r'\\(\$\{f:.*\})')
 _VIRT_CHECK = re.compile(r'(?<!\\)\$\{f:virt_check:([^:{}\\]*):([^:{}\\]*)\}')
 _CALL = re.compile(r'\$\{f:\w+(?=[:}])')
@@ -30,7 +29,7 @@ _PROFILE_FOLDER = re.compile(r'(?<!\\)\$\{i:PROFILE_DIR\}')
 _SAFE_NAME = re.compile(r'[a-zA-Z0-9_.-]+$')
 _SEPARATOR = re.compile('([,;])')
 _QUOTED = re.compile('^"(.*)"$')
-_DEEPEST = 100  # a chain of includes, of which honest profiles have two or three
+_DEEPEST = 100  # of a chain of includes; honest profiles have two or three
 _MOST_PROFILES = 100
 _MOST_FILES = 200  # of all lists of profiles that may be recommended
 _LONGEST = 4096  # a value; variables that are made of variables could double it with each
@@ -43,7 +42,7 @@ Setting = NamedTuple('Setting', [
     ('value', str),     # variables put in
     ('file', str),      # the profile that has the line
     ('line', int),
-    ('is_known', bool),  # whether no function makes a part of the value
+    ('is_known', bool),  # whether the value has no call of a TuneD function
 ])
 
 Unit = NamedTuple('Unit', [
@@ -69,7 +68,7 @@ Rules = NamedTuple('Rules', [
 Profiles = NamedTuple('Profiles', [
     ('units', List[Unit]),
     ('asks_for_virt', bool),            # whether an include depends on the answer of virt-what
-    ('unknown', Optional[Tuple[str, int]]),  # file and line of an include whose profiles only a function of TuneD knows
+    ('unknown', Optional[Tuple[str, int]]),  # file and line of an include that calls a TuneD function
 ])
 
 
@@ -85,7 +84,9 @@ def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is
     read for the next call.
     """
     loader = _Loader(host, denied, rules, is_virtual, parsed)
-    safe = [name for name in names if loader.check_known(name) and _SAFE_NAME.match(name)]
+    for name in names:
+        loader.check_known(name)
+    safe = [name for name in names if _SAFE_NAME.match(name)]
     if not safe:
         raise RefusedStart(' '.join(names))
     loader.load(safe)
@@ -119,15 +120,14 @@ class _Loader(object):
         self.asks_for_virt = False
         self.unknown = None  # type: Optional[Tuple[str, int]]
 
-    def check_known(self, name: str) -> bool:
-        """Raise RefusedStart for a name of no profile: TuneD then loads none of the list."""
+    def check_known(self, name: str) -> None:
+        """Raise RefusedStart where no profile has this name: TuneD then loads none of the list."""
         states = [self._is_file(self._path(folder, name)) for folder in self._rules.folders]
         if '/' in name or name in ('.', '..') or not any(state is not False for state in states):
             raise RefusedStart(name)
-        return True
 
     def load(self, names: List[str], depth: int = 0) -> None:
-        """Merge these profiles, and before each the ones that it includes. Raises RefusedStart."""
+        """Merge these profiles, each after the ones that it includes. Raises RefusedStart."""
         for name in names:
             path = self._find(name)
             if path is None or len(self._seen) >= _MOST_PROFILES:
@@ -152,7 +152,7 @@ class _Loader(object):
         return self._parsed[path]
 
     def _include(self, text: str, place: Tuple[str, int], depth: int) -> None:
-        """Load the profiles of the option ``include``. No variable has a value yet when TuneD looks at it."""
+        """Load the profiles of the option ``include``. TuneD reads it before any variable has a value."""
         fixed = _VIRT_CHECK.sub(r'\1' if self._is_virtual else r'\2', text)
         self.asks_for_virt = self.asks_for_virt or fixed != text
         names, is_known = self._expand(fixed)
@@ -169,7 +169,7 @@ class _Loader(object):
         return os.path.normpath(os.path.join('/', folder, name, 'tuned.conf'))
 
     def _find(self, name: str) -> Optional[str]:
-        """The profile's file, None for one that is loaded already, optional or unknown. Raises RefusedStart.
+        """The profile's file; None for a loaded or an absent optional one. Raises RefusedStart.
 
         A profile below /etc may include its namesake below /usr/lib.
         """
@@ -218,7 +218,7 @@ class _Loader(object):
             self._variables = new
 
     def _merged(self, earlier: Unit, unit: Unit) -> Unit:
-        """A unit that another profile has as well: it drops options of the earlier one before it adds its own."""
+        """Merge a unit into the earlier one: it drops options of that, and then adds its own."""
         options = OrderedDict((key, setting) for key, setting in earlier.options.items() if key not in unit.drop)
         options.update(unit.options)
         keeps = unit.priority is None or self._rules.keeps_priority
@@ -228,7 +228,7 @@ class _Loader(object):
             uname_regex=earlier.uname_regex if unit.uname_regex is None else unit.uname_regex)
 
     def units(self) -> List[Unit]:
-        """All units but the variables, whose values are put in as they are in the end. Raises RefusedStart."""
+        """All units but the variables, with the final values of the variables filled in. Raises RefusedStart."""
         if not self._rules.by_variable_type and _VARIABLES in self._units:
             self._variables = self._units.pop(_VARIABLES).options
         for name, setting in self._variables.items():
@@ -245,7 +245,7 @@ class _Loader(object):
         except (OSError, ValueError):
             info = None
         if info is not None and stat.S_ISDIR(info.st_mode):
-            raise RefusedStart(path)  # TuneD ends where it cannot open what is there
+            raise RefusedStart(path)  # TuneD exits, because it cannot open a folder
         text = _tuned_config.read(self._host, path, self._denied)
         sections = _tuned_config.sections('[top]\n' + text, allow_no_value=True)
         if sections is None:
@@ -268,7 +268,7 @@ class _Loader(object):
         return setting._replace(value=value, is_known=is_known)
 
     def _expand(self, text: str) -> Tuple[str, bool]:
-        """(Text with variables put in, whether it is all: calls of functions stay as they are)."""
+        """(The text with variables filled in, whether it is free of function calls)."""
         text = text[:_LONGEST]
         text = _VARIABLE.sub(lambda match: self._values.get(match.group(1), match.group()), text)[:_LONGEST]
         text = _ESCAPED_VARIABLE.sub(r'\1', text)

@@ -32,7 +32,7 @@ class RefusedStart(Exception):
 
 
 def read(host: Host, path: str, denied: List[str]) -> str:
-    """The text of a file with the line ends that Python's text files have. Raises RefusedStart where it is no UTF-8."""
+    """The text of a file with Python's line ends. Raises RefusedStart for invalid UTF-8."""
     text = told(host, path, denied)
     try:
         text.encode('utf-8')
@@ -42,7 +42,7 @@ def read(host: Host, path: str, denied: List[str]) -> str:
 
 
 def sections(text: str, allow_no_value: bool = False) -> Optional[Dict[str, Dict[str, str]]]:
-    """The text parsed; None where TuneD refuses it too, and for one that takes too long and that nobody writes."""
+    """The parsed text; None where TuneD refuses it, and where it would take too long to parse."""
     config = _parse(text, allow_no_value)
     if config is None:
         return None
@@ -64,7 +64,7 @@ def _parse(text: str, allow_no_value: bool = False) -> Optional[configparser.Con
 
 
 def read_main(host: Host, denied: List[str]) -> Dict[str, str]:
-    """The global configuration. Raises RefusedStart where TuneD ends at it."""
+    """The global configuration. Raises RefusedStart where it makes TuneD exit."""
     config = _parse('[%s]\n%s' % (_TOP, read(host, MAIN_CONF, denied)))
     if config is None:
         raise RefusedStart(MAIN_CONF)
@@ -88,7 +88,7 @@ def split_list(text: str) -> List[str]:
 
 
 def line_numbers(text: str) -> Dict[Tuple[str, str], int]:
-    """By section and option the line that has it last."""
+    """The last line of each option, by section and option."""
     numbers, section = {}, ''
     for number, line in enumerate(split_lines(text), 1):
         for piece in line.split('\r'):

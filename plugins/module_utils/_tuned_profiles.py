@@ -19,7 +19,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._tuned_config import 
 _ACTIVE, _MODE, _POST_LOADED = ('/etc/tuned/active_profile', '/etc/tuned/profile_mode',
                                 '/etc/tuned/post_loaded_profile')
 _DEFAULT = 'balanced'
-_NO_PROFILE = '/'  # stands for a file that TuneD ends at
+_NO_PROFILE = '/'  # a file makes TuneD exit
 _RECOMMEND_CONF = '/etc/tuned/recommend.conf'
 _RECOMMEND_FOLDERS = ('/usr/lib/tuned/recommend.d', '/etc/tuned/recommend.d')
 _MOST_RECOMMENDED = 20
@@ -29,11 +29,11 @@ _PPD_PROFILES = {'power-saver', 'balanced', 'performance'}
 
 def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_running: bool,
                      has_ppd: bool) -> List[List[str]]:
-    """The lists of names that are possible, the likeliest first. Raises RefusedStart.
+    """The possible lists of profiles, the most likely one first. Raises RefusedStart.
 
     In automatic mode TuneD does not read its active profile but chooses one by virt-what, running processes and others.
-    One that is running has noted there which one it has chosen. With ``has_ppd`` tuned-ppd starts after it, and
-    switches to the profile that it has noted.
+    A running TuneD has written its choice there. With ``has_ppd``, tuned-ppd starts later and switches to the profile
+    in its own file.
     """
     active, mode, post_loaded = [_tuned_config.read(host, path, denied).strip()
                                  for path in (_ACTIVE, _MODE, _POST_LOADED)]
@@ -80,7 +80,7 @@ def _recommend_files(host: Host, denied: List[str]) -> List[str]:
 
 
 def _names_of_ppd(host: Host, denied: List[str]) -> List[str]:
-    """The profiles that tuned-ppd may switch to, on mains and on battery. It ends where its file is wrong."""
+    """The profiles that tuned-ppd may switch to, on mains and on battery. It exits if its file is wrong."""
     config = configparser.ConfigParser()
     try:
         config.read_string(_tuned_config.read(host, _PPD_CONF, denied))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What TuneD writes to sysctls whenever it starts: its profile's values, then those of sysctl.d once more.
+"""The writes to sysctls of a TuneD that starts: the values of its profiles, then those of sysctl.d again.
 
 Sources: tuned/plugins/plugin_sysctl.py, tuned/units/manager.py and tuned/utils/global_config.py, releases 2.9 to 2.28.
 """
@@ -64,10 +64,10 @@ _UNKNOWN = _Release(_FOLDERS, False, True, True, False, True)
 
 def plan_starts(host: Host, denied: List[str], known: Sequence[str], overlay: Optional[_conf_files.Overlay] = None,
                 here: bool = True, is_running: bool = False, has_ppd: bool = False) -> List[Start]:
-    """The starts that are possible, each with its writes to the ``known`` keys (paths below /proc/sys) in order.
+    """The possible starts, each with its writes to the ``known`` keys (paths below /proc/sys) in order.
 
-    There are several where TuneD chooses the profile by what it finds, or by the result of one of its functions. Where
-    it is not ``here``, but another machine gets these files, every section counts, whatever it is limited to.
+    There are several where the profile depends on the host, or on a function of TuneD. ``here`` is False where another
+    host gets these files: then every section counts, also one for certain hosts only.
     """
     planner = _Planner(host, denied, known, overlay, here, is_running)
     try:
@@ -82,7 +82,7 @@ def plan_starts(host: Host, denied: List[str], known: Sequence[str], overlay: Op
 
 
 class _Planner(object):
-    """What the starts of one host have in common."""
+    """Plans the starts of one host."""
 
     def __init__(self, host: Host, denied: List[str], known: Sequence[str], overlay: Optional[_conf_files.Overlay],
                  here: bool, is_running: bool) -> None:
@@ -93,7 +93,7 @@ class _Planner(object):
         self._again = None  # type: Optional[List[Write]]
 
     def plan(self, main: Dict[str, str], names: List[str]) -> List[Start]:
-        """The starts with these profiles: several where some unit or profile may or may not apply."""
+        """The possible starts with these profiles: several where it is unknown whether a unit applies."""
         rules = _tuned.find_rules(self._host, self._denied, main)
         starts = []  # type: List[Start]
         for is_virtual in (True, False):
@@ -114,7 +114,7 @@ class _Planner(object):
             units = _matching(self._host, main, units)
         units = [pair for pair in _by_priority(main, units) if pair[0].type == 'sysctl'][:_MOST_UNITS]
         certain = [unit for unit, is_certain in units if is_certain]
-        # What a running program sets is listed as far as it is known.
+        # For a running TuneD, only known values are listed.
         unknown = None if self._is_running else profiles.unknown
         starts = [self._start(main, certain, None)]
         if unknown or len(certain) < len(units):
@@ -136,7 +136,7 @@ class _Planner(object):
                                         setting.is_known))
             writes += again
         if unknown:
-            # A profile that only TuneD knows may set any of the keys, and may have the last word of all profiles.
+            # An unknown profile may set any key, and may be the last one.
             writes += [Write(key, _tuned.FUNCTION, unknown[0], unknown[1], False, False, False) for key in self._known]
             writes += again
         return Start(writes, self._release.skips_equal)
@@ -148,7 +148,7 @@ class _Planner(object):
 
 
 def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:
-    """What TuneD writes for the profile's ``>80`` or ``<80``: nothing (None) where the sysctl is high or low enough."""
+    """The text that TuneD writes for ``>80`` or ``<80``; None where the sysctl is high or low enough."""
     if len(text) > 1 and text[0] in '<>' and current is not None:
         try:
             number = int(text[1:])
@@ -161,7 +161,7 @@ def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:
 # --------------------------------------------------------------------- releases
 
 def _find_release(host: Host, denied: List[str]) -> _Release:
-    """By the installed program itself, since distributions add features to older releases."""
+    """Detect the features in the installed program: distributions add them to older releases."""
     text = _tuned.read_program(host, denied, _PLUGIN)
     if not text:
         return _UNKNOWN
@@ -185,7 +185,7 @@ def _path_of(name: str, release: _Release) -> str:
 # ------------------------------------------------------------------------ units
 
 def _matching(host: Host, main: Dict[str, str], units: _Units) -> _Units:
-    """The units that are meant for this machine, or may be. Raises RefusedStart for a wrong expression."""
+    """The units that apply to this host, or may apply. Raises RefusedStart for a wrong expression."""
     found = []  # type: _Units
     for unit, _is_certain in units:
         answers = [_matches(unit, unit.cpuinfo_regex, main.get('cpuinfo_string'), host, _cpuinfo)]
@@ -202,7 +202,7 @@ def _matches(unit: _tuned.Unit, pattern: Optional[_tuned.Setting], text: Optiona
     if pattern is None or not pattern.is_known:
         return True if pattern is None else None
     text = read(host) if text is None else text
-    with Reading(unit.file):  # which has a deadline: an expression can take longer than anybody waits
+    with Reading(unit.file):  # has a deadline: an expression can take very long
         try:
             return (len(pattern.value) <= _MOST_PATTERN
                     and re.search(pattern.value, text, re.MULTILINE) is not None)
@@ -285,7 +285,7 @@ def _read_file(host: Host, path: str, denied: List[str], overlay: Optional[_conf
 
 
 def _readable_part(text: str) -> Tuple[str, bool]:
-    """(The part that TuneD reads, whether that is all): a byte that is no UTF-8 ends everything that it does here."""
+    """(The part that TuneD reads, whether it is all of it): TuneD stops at invalid UTF-8."""
     data = to_bytes(text)
     try:
         data.decode('utf-8')

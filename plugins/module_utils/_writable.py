@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the sysctls can, and should, be set from here: not in a container, nor on a host that denies it to root."""
+"""Whether the sysctls can be set here: not in a container, and not on a host that denies it to root."""
 
 import errno
 import os
@@ -22,12 +22,9 @@ _CAUSES = {
 
 
 def check_place(host: Host, keys: Sequence[str], container: Optional[str], force: bool) -> None:
-    """Refuse where these sysctls are another machine's to set, or are not there, whatever is asked for.
-
-    Raises Refusal.
-    """
-    key, refused = _first_refused(host, keys)
+    """Raise Refusal in a container, and where the sysctls do not exist."""
     if container:
+        key, refused = _first_refused(host, keys)
         _check_container(key, refused if _is_denied(refused) else None, container, force)
     if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
         raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
@@ -35,7 +32,7 @@ def check_place(host: Host, keys: Sequence[str], container: Optional[str], force
 
 
 def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
-    """Refuse where the sysctls that are to be written cannot be. Raises Refusal, and OSError for the rest."""
+    """Raise Refusal where one of the sysctls to write is not writable, and OSError for other errors."""
     key, refused = _first_refused(host, keys)
     if _is_denied(refused):
         raise Refusal('%s cannot be set: %s is not writable (%s), and this is no container. %s. Allow it, or use '
@@ -50,14 +47,14 @@ def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
 
 
 def _is_denied(refused: Optional[int]) -> bool:
-    """Whether root may not write it either."""
+    """Whether root cannot write it either."""
     return refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0)
 
 
 def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
-    """The first of the sysctls that cannot be opened for writing, and the errno; no name and None where all can be.
+    """The first sysctl that cannot be opened for writing, and the errno; None for the errno where all can be.
 
-    Single files and folders can be read-only or hidden. One that the kernel lacks is none of these: kernels before
+    Single files and folders can be read-only or hidden. A sysctl that the kernel lacks does not count: kernels before
     3.14 have no overcommit_kbytes.
     """
     for key in keys:
@@ -75,7 +72,7 @@ def _check_container(key: str, refused: Optional[int], container: str, force: bo
                       % (key, os.strerror(refused), container, owner), CONTAINER)
     if not force:
         raise Refusal('%s is not set from inside a container (container: %s), because it would change the whole host. '
-                      '%s; force: true does it all the same.' % (key, container, owner), CONTAINER)
+                      '%s; force: true sets it anyway.' % (key, container, owner), CONTAINER)
 
 
 def _describe(refused: Optional[int]) -> str:

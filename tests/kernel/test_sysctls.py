@@ -156,7 +156,7 @@ def test_root_can_where_others_cannot(fresh):
 
 
 def test_a_panic_reboots_into_the_same_policy(fresh):
-    assert 'hang for ever' in failed(fresh, 'panic_on_oom', policy='panic')
+    assert 'hang forever' in failed(fresh, 'panic_on_oom', policy='panic')
     good(fresh.module('panic_on_oom', policy='panic', reboot_after=2))
     seconds = fresh.reboot('sync; sleep 0.5; echo c > /proc/sysrq-trigger')
     print(f'back {seconds:.0f} s after a panic')

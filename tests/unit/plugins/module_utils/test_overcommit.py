@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machine import OURS, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _originals, _sysctl_file
+from ansible_collections.oomkit.linux.plugins.module_utils import _boot_plan, _originals, _sysctl_file
 from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
@@ -301,6 +301,17 @@ def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
     again_is_unchanged(machine, **wish)
     run(machine, 'overcommit', state='absent')
     assert (machine.base / 'etc/sysctl.d/99-z.conf').read_bytes() == theirs.encode()
+
+
+def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
+    monkeypatch.setattr(_boot_plan, '_MOST_LINES', 2)
+    machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=0\nvm.overcommit_memory=1\n')
+    run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over', check=True)
+    machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\nvm.overcommit_memory=0\nvm.overcommit_memory=1\n')
+    before = machine.tree()
+    with pytest.raises(Refusal, match='more than 2 lines.*99-z.conf line 1'):
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+    assert machine.tree() == before
 
 
 def test_take_over_only_below_etc(machine):

@@ -41,7 +41,7 @@ def test_both_sides_and_back(machine):
 def test_a_panic_without_a_reboot_is_refused(tmp_path, params):
     machine = Machine(tmp_path, defaults=True)
     before = machine.tree()
-    with pytest.raises(Refusal, match='hang for ever.*reboot_after'):
+    with pytest.raises(Refusal, match='hang forever.*reboot_after'):
         run(machine, 'panic_on_oom', **params)
     assert machine.tree() == before and machine.log == []
     assert run(machine, 'panic_on_oom', force=True, **params)['changed']
@@ -51,7 +51,7 @@ def test_a_panic_without_a_reboot_is_refused(tmp_path, params):
 @pytest.mark.parametrize('text', ['0x7f', '', 'x'])
 def test_a_reboot_that_is_not_known_is_none(machine, text):
     machine.put('/proc/sys/kernel/panic', text)
-    with pytest.raises(Refusal, match='hang for ever.*reboot_after'):
+    with pytest.raises(Refusal, match='hang forever.*reboot_after'):
         run(machine, 'panic_on_oom', policy='panic', persistent=False)
 
 
@@ -103,7 +103,7 @@ def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(tmp_path, sign):
     (machine.base / sign).mkdir() if sign == 'proc/1/root' else machine.put('/' + sign, 'lxc\n')
     before = machine.tree()
     for check in (True, False):
-        with pytest.raises(Refusal, match='hang for ever: after the next boot'):
+        with pytest.raises(Refusal, match='hang forever: after the next boot'):
             run(machine, 'panic_on_oom', check=check, policy='panic', runtime=False)
     assert machine.tree() == before
     result = run(machine, 'panic_on_oom', policy='panic', reboot_after=5, runtime=False)

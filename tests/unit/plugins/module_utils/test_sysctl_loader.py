@@ -596,7 +596,7 @@ def test_the_guards_take_the_file_for_applied_where_the_loader_is_unknown(tmp_pa
     machine = unknown_init(Machine(tmp_path, defaults=True, init='other'))
     with pytest.raises(Refusal, match='programs could no longer start'):
         run(machine, 'overcommit', runtime=False, mode='never', ratio=1)
-    with pytest.raises(Refusal, match='hang for ever'):
+    with pytest.raises(Refusal, match='hang forever'):
         run(machine, 'panic_on_oom', runtime=False, policy='panic')
 
 

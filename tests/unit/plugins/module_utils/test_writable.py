@@ -17,7 +17,7 @@ ABSENT = {'overcommit': {'state': 'absent'}, 'panic_on_oom': {'state': 'absent'}
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A host asked by root. ``refusals`` are the errors that opening a sysctl for writing gives."""
-    machine = Machine(tmp_path, defaults=True)
+    machine = Machine(tmp_path, **{'vm.overcommit_memory': 0})
     (tmp_path / 'proc/self/ns').mkdir()
     os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
     machine.refusals = {}
