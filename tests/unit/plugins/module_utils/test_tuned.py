@@ -11,7 +11,6 @@ import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils import (
     _boot,
-    _boot_plan,
     _enforcers,
     _helper,
     _sysctl_loader,
@@ -653,13 +652,6 @@ def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(
     assert boot(box, PANIC_ON_OOM) == 0 and 'oomkit' in box.get('/etc/sysctl.conf')
     machine.run(box, 'panic_on_oom', state='absent')
     assert box.get('/etc/sysctl.conf') == 'vm.panic_on_oom=1\nkernel.panic=10\n'
-
-
-def test_take_over_gives_up_on_lines_without_end(box, monkeypatch):
-    monkeypatch.setattr(_boot_plan, '_MAX_ROUNDS', 1)
-    box.put('/etc/sysctl.conf', 'vm.panic_on_oom=1\nvm.panic_on_oom=2\nkernel.panic=10\n')
-    with pytest.raises(Refusal, match='found no end: vm.panic_on_oom would be 1 at boot instead of 0'):
-        apply(box, conflicts='take_over')
 
 
 def test_take_over_changes_no_profile(box):
