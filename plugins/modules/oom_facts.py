@@ -263,7 +263,7 @@ ansible_facts:
               unit, and C(agent/etc/kubelet.conf.d) below their data directory.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
-            - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where
+            - C(file) is where it can be changed. It is C(null) where the program has no option for it, where
               C(how) is not known, and where only a command line names the file.
           type: list
           elements: dict
