@@ -200,7 +200,7 @@ def _check_is_read(draft: _Draft) -> None:
         raise Refusal('sysctl_file %s would not be read at boot: %s. Change that, or use persistent: false.'
                       % (path, harmless(loader.reason)))
     if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
-        raise Refusal('sysctl_file %s leads to %s, which does not outlive a boot or is a mask. Use a file such as '
+        raise Refusal('sysctl_file %s leads to %s, which is lost at reboot or is a mask. Use a file such as '
                       '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
     read = _conf_files.list_files(draft.host, loader, draft.overlay)
     if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:

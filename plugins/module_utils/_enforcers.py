@@ -201,7 +201,7 @@ def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
         return ('%s sets it to %s whenever it starts, or does not start with another value: its configuration may not '
                 'be read or is not understood. Ask for %s on this machine.' % (asked, text, text))
     if where is None:
-        return '%s, and cannot be told another value. Ask for %s on this machine.' % (sets, text)
+        return '%s, and has no option for it. Ask for %s on this machine.' % (sets, text)
     erases = '' if key == one.key else ', which erases %s' % key
     return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, _advice(one, persistent))
 

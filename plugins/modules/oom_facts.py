@@ -176,8 +176,8 @@ ansible_facts:
             - The O(top) most likely victims, most likely first. Processes that can never be chosen are not among them.
             - C(cgroup) is the cgroup that limits the memory, and C(unit) the unit of the host's
               systemd as C(systemctl) names it.
-            - What runs below a user's own systemd has the unit of that, such as C(user@1000.service). What runs in a
-              container has the unit that the container belongs to, or null for none.
+            - Processes below a user's systemd have its unit, such as C(user@1000.service). Processes in a container
+              have the unit of the container, or null if it has none.
             - C(uid) and C(user) are the effective ones, and C(started) is in UTC.
             - C(cmdline) is there only with O(cmdline=true).
           type: list
@@ -230,13 +230,13 @@ ansible_facts:
             full: {"avg10": 0.0, "avg60": 0.1, "avg300": 0.03, "total": 120411}
         boot:
           description:
-            - By full key, the C(value) that the next boot gives, and the C(file) and C(line) that cause it.
-            - File and line are C(null) for the kernel's own default, and so is the value where the kernel computes it
-              at boot. What an enabled TuneD applies when it starts counts. A value that depends on what TuneD finds
-              or computes then is C(null), and the file is the one that may change it.
-            - The files are read in the order of the program that applies them at boot. Known are systemd-sysctl, also
-              with the file that SUSE has for each kernel, C(sysctl --system) of procps, and the scripts of Alpine,
-              OpenRC, sysvinit, void-runit and Artix. Where it is another one, all values are C(null), with a warning.
+            - By full key, the C(value) after reboot, and the C(file) and C(line) that cause it.
+            - File and line are C(null) for the kernel's own default. The value is C(null) where the kernel computes it
+              at boot. The values include what an enabled TuneD applies when it starts. Where TuneD computes a value
+              then, the value is C(null), and the file is the one that may change it.
+            - The files are read in the order of the program that applies them at boot. Known are systemd-sysctl with
+              SUSE's file for each kernel, C(sysctl --system) of procps, and the scripts of Alpine, OpenRC, sysvinit,
+              void-runit and Artix. With any other program all values are C(null), and the module warns.
           type: dict
           sample:
             vm.overcommit_memory: {"value": 2, "file": /etc/sysctl.d/99-oomkit.conf, "line": 2}
@@ -252,20 +252,18 @@ ansible_facts:
               file: /etc/sysctl.d/99-oomkit.conf
         enforcers:
           description:
-            - Sysctls that a running program sets by itself, after C(sysctl.d) at boot and again whenever it starts, so
-              that what is set elsewhere does not last. Known are the kubelet, alone or within k3s, RKE2 and MicroK8s,
-              TuneD with its active profile, and kdump-tools.
+            - Sysctls that a running program sets whenever it starts, after C(sysctl.d) at boot. It overwrites other
+              values. Known are the kubelet (alone or in k3s, RKE2 and MicroK8s), TuneD and kdump-tools.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
-              C(/etc/sysctl.conf) would have the last word; V(reapplies) where TuneD writes such a line again; or
-              V(requires) where the program sets nothing but does not start with another value. It is C(null) where the
-              file that tells may not be read or is not understood.
-            - The kubelet, k3s, RKE2 and MicroK8s each have their own files, and those of one tell nothing of another.
-              Of a kubelet these are C(--config), then C(--config-dir), then arguments. Of k3s and RKE2 these are
-              C(config.yaml) and C(config.yaml.d), arguments in the unit, and C(agent/etc/kubelet.conf.d) below their
-              folder of data.
+              C(/etc/sysctl.conf) would win; V(reapplies) where TuneD writes such a line again; or V(requires) where the
+              program sets nothing but does not start with another value. It is C(null) where the configuration cannot
+              be read or is not understood.
+            - The kubelet, k3s, RKE2 and MicroK8s each have their own configuration. A kubelet reads C(--config), then
+              C(--config-dir), then arguments. k3s and RKE2 read C(config.yaml) and C(config.yaml.d), arguments in the
+              unit, and C(agent/etc/kubelet.conf.d) below their data directory.
             - C(value) is text as the program has it. For TuneD V(>80) only raises and V(<80) only lowers, and what
               begins with V(${f:) is known to TuneD alone.
-            - C(file) is where it can be changed. It is C(null) where the program cannot be told another value, where
+            - C(file) is where it can be changed. It is C(null) where the program has no option for it, where
               C(how) is not known, and where only a command line names the file.
           type: list
           elements: dict
@@ -293,8 +291,8 @@ ansible_facts:
               unit: earlyoom.service
         environment:
           description:
-            - C(container) names the container manager, or is V(unknown) for a container without one. It is C(null) on a
-              host, whatever files of container managers lie there, and in a chroot.
+            - C(container) names the container manager, or is V(unknown) where the container has no known one. It is
+              C(null) on a host and in a chroot.
             - C(writable) tells whether C(vm.*) can be set from here.
             - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd),
               V(openrc) or V(other).

@@ -204,7 +204,7 @@ after:
   contains: *state
 managed:
   description:
-    - Whether there was anything of this module to revert. V(false) means that nothing was changed, and C(msg) says so.
+    - Whether this module had anything to revert. With V(false) nothing was changed, and C(msg) says so.
   returned: success, with O(state=absent)
   type: bool
   sample: true
@@ -269,9 +269,9 @@ confirmation:
       sample: nothing changes at run time
 refusal:
   description:
-    - Why it was refused, for whoever drives the module.
-    - V(container) where these sysctls belong to the host because this is a container, V(not_writable) where this is a
-      host on which root may not write them, V(other) for every other refusal.
+    - Why it was refused, for the callers of the module.
+    - V(container) in a container, where these sysctls belong to the host. V(not_writable) on a host where root cannot
+      write them. V(other) for every other refusal.
   returned: failure, when it is a refusal
   type: str
   sample: container

@@ -81,30 +81,6 @@ def test_another_name_is_another_program(box, name):
     assert found(box) == []
 
 
-@pytest.mark.parametrize('text, protects', [
-    ('kind: KubeletConfiguration\nprotectKernelDefaults: true\n', True),
-    ('protectKernelDefaults: false\n', False),
-    ('# protectKernelDefaults: true\n', False),
-    ('{"kind": "x", "protectKernelDefaults": true, "a": 1}\n', True),
-    ('{\n  "protectKernelDefaults": false\n}\n', False),
-    ('makeIPTablesUtilChains: true\n', False),
-    ('', False),
-])
-def test_the_configuration_of_a_kubelet(box, text, protects):
-    runs(box, 'kubelet')
-    box.put('/var/lib/kubelet/config.yaml', text)
-    assert found(box, 'requires' if protects else 'sets') == KUBELET
-    assert {one.file for one in _enforcers.enforced(box)} == {'/var/lib/kubelet/config.yaml' if protects else None}
-
-
-@pytest.mark.parametrize('arguments', [['--config=/srv/k.yaml'], ['-v=2', '--config', '/srv/k.yaml']])
-def test_a_kubelet_with_a_configuration_elsewhere(box, arguments):
-    runs(box, 'kubelet', arguments=arguments)
-    box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: false\n')
-    box.put('/srv/k.yaml', 'protectKernelDefaults: true\n')
-    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', None)}
-
-
 @pytest.mark.parametrize('text', ['protectKernelDefaults: true\n', 'protectKernelDefaults: false\n', None])
 def test_a_path_that_an_argument_names_is_not_told(box, text):
     """Command lines are secrets. Paths that Kubernetes distributions use are known."""
@@ -122,19 +98,6 @@ def test_a_path_that_an_argument_names_is_not_told(box, text):
     assert {one.file for one in _enforcers.enforced(box)} == {'/etc/kubernetes/kubelet/config.json'}
 
 
-@pytest.mark.parametrize('arguments, how', [
-    (['--protect-kernel-defaults'], 'requires'),
-    (['--protect-kernel-defaults=true'], 'requires'),
-    (['--protect-kernel-defaults=T'], 'requires'),
-    (['--protect-kernel-defaults=false'], 'sets'),
-    (['--protect-kernel-defaults', '--protect-kernel-defaults=false'], 'sets'),
-])
-def test_arguments_count_more_than_the_configuration(box, arguments, how):
-    runs(box, 'kubelet', arguments=arguments)
-    box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: %s\n' % ('true' if how == 'sets' else 'false'))
-    assert found(box, how) == KUBELET
-
-
 @pytest.mark.parametrize('name, path, text', [
     ('k3s-server', '/etc/rancher/k3s/config.yaml', 'write-kubeconfig-mode: "0644"\nprotect-kernel-defaults: true\n'),
     ('k3s-agent', '/etc/rancher/k3s/config.yaml', 'kubelet-arg:\n  - "protect-kernel-defaults=true"\n'),
@@ -146,27 +109,6 @@ def test_kubelets_within_other_programs(box, name, path, text):
     runs(box, name)
     box.put(path, text)
     assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', path)}
-
-
-@pytest.mark.parametrize('option', [['--config-dir=/srv/hunter2.d'], ['--config-dir', '/srv/hunter2.d']])
-def test_the_last_drop_in_of_a_kubelet_that_says_so_counts(box, option):
-    runs(box, 'kubelet', arguments=['--config=/srv/k.yaml', *option])
-    box.put('/srv/k.yaml', 'protectKernelDefaults: false\n')
-    assert found(box, 'sets') == KUBELET
-    box.put('/srv/hunter2.d/10-a.conf', 'protectKernelDefaults: true\n')
-    box.put('/srv/hunter2.d/20-b.conf', 'maxPods: 50\n')
-    box.put('/srv/hunter2.d/30-c.yaml', 'protectKernelDefaults: false\n')
-    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('requires', None)}
-    box.put('/srv/hunter2.d/30-c.conf', 'protectKernelDefaults: false\n')
-    assert found(box, 'sets') == KUBELET
-
-
-def test_the_last_drop_in_of_k3s_that_says_so_counts(box):
-    runs(box, 'k3s-server')
-    box.put('/etc/rancher/k3s/config.yaml', 'protect-kernel-defaults: false\n')
-    box.put('/etc/rancher/k3s/config.yaml.d/10-a.yaml', 'kubelet-arg+:\n- protect-kernel-defaults=true\n')
-    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {
-        ('requires', '/etc/rancher/k3s/config.yaml.d/10-a.yaml')}
 
 
 @pytest.mark.parametrize('path, text, by', [

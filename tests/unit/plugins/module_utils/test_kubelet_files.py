@@ -69,6 +69,7 @@ def service(box, arguments, path=SERVICE, role='server'):
     ({CONFIG: '{"protectKernelDefaults": true}'}, ('requires', CONFIG)),
     ({CONFIG: 'protect-kernel-defaults: true\n'}, ('sets', None)),
     ({CONFIG: NO + '---\n' + YES}, ('sets', None)),
+    ({CONFIG: '# ' + YES}, ('sets', None)),
     # What is not understood is unknown, and only where it could matter.
     ({CONFIG: 'a: &x true\nprotectKernelDefaults: *x\n'}, (None, None)),
     ({CONFIG: 'a: &x {protectKernelDefaults: true}\n<<: *x\n'}, (None, None)),
@@ -81,7 +82,7 @@ def service(box, arguments, path=SERVICE, role='server'):
     ({CONFIG: '"protectKernel\\x44efaults": true\n'}, (None, None)),
 ])
 def test_the_files_of_a_kubelet_in_their_order(box, files, decision):
-    kubelet(box, '--config=' + CONFIG, '--config-dir=' + FOLDER)
+    kubelet(box, '--config=' + CONFIG, '--config-dir', FOLDER)
     for path, text in files.items():
         box.put(path, text)
     assert decided(box) == {('kubelet', *decision)}

@@ -340,7 +340,7 @@ def test_a_losing_twin_is_warned_of(machine):
     [
         ('/etc/sysctl.conf', 'is not read by systemd-sysctl'),
         ('/etc/sysctl.d/99-oomkit', 'is not read'),
-        ('/run/sysctl.d/x.conf', 'outlive'),
+        ('/run/sysctl.d/x.conf', 'lost at reboot'),
         ('/srv/x.conf', 'is not read'),
         ('/usr/lib/sysctl.d/50-x.conf', '/etc/sysctl.d/50-x.conf masks it'),
         ('/etc/sysctl.d/m.conf', 'mask'),

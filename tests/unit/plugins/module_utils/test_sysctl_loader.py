@@ -588,7 +588,7 @@ def test_a_persistent_request_with_an_unknown_loader(tmp_path):
     assert run(machine, 'overcommit', state='absent')['changed']
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (0, 80, 0)
     assert machine.tree() == before
-    with pytest.raises(Refusal, match='does not outlive a boot'):
+    with pytest.raises(Refusal, match='lost at reboot'):
         run(machine, 'overcommit', mode='never', sysctl_file='/run/sysctl.d/x.conf')
 
 
