@@ -219,7 +219,7 @@ def _observe(plan: LivePlan) -> None:
         service.running = [one for one in looked if one.processes]
         if unseen:
             service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
-                                 'left alone' % service.name)
+                                 'skipped' % service.name)
 
 
 def _states(service: Service, by_id: Dict[str, State]) -> List[State]:

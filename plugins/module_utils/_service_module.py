@@ -45,6 +45,10 @@ from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OO
 from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
 
 _MOST_LEFT_ALONE = 100
+_NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
+_NOT_RECORDED = ('%s is accessible for root only, so state: absent cannot restore the original value; '
+                 'set become: true')
+_NOT_REVERTED = '%s is accessible for root only, so nothing is reverted; set become: true'
 _SCOPE_ADVICE = '; use process with pid, user or cmdline_regex'
 
 
@@ -157,8 +161,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = _adj_record.may_write(host)
     if not recorded and (changes or wanted is None):
-        warnings.append(_NOT_RECORDED % (_adj_record.FILE, 'nothing is reverted' if wanted is None else
-                                         'state: absent cannot restore the original value'))
+        warnings.append((_NOT_REVERTED if wanted is None else _NOT_RECORDED) % _adj_record.FILE)
     result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
     if wanted is None:
         # Only root can read the record.
@@ -171,10 +174,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
 
 def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
     """The keys of state absent that say whether there was anything to revert; None for unknown."""
-    return {'managed': managed} if managed is not False else {'managed': False, 'msg': NOTHING_RECORDED}
-
-
-NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
+    return {'managed': managed} if managed is not False else {'managed': False, 'msg': _NOTHING_RECORDED}
 
 
 def _original(record: _adj_record.Record, one: Seen) -> int:
@@ -217,9 +217,6 @@ def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: U
     data = _adj_record.read(host)
     record = host.call(_adj_record.living, host, _adj_record.parse(data))
     put_record(host, data, _adj_record.with_processes(record, changes, [], wanted), undo)
-
-
-_NOT_RECORDED = '%s is accessible for root only, so %s; set become: true'
 
 
 def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[Seen],

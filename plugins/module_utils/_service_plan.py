@@ -190,8 +190,8 @@ def _note(plan: Plan, service: Service) -> None:
     if not service.running and not service.unread:
         _note_stopped(plan, service)
     elif any(left.process == one.leader() for one in service.running for left in one.left_alone):
-        service.notes.append('the main process of %s sets its own value: what is asked for counts for it and for what '
-                             'it starts from the next start on' % name)
+        service.notes.append('the main process of %s sets its own value: the requested value applies to it and its '
+                             'children after a restart' % name)
     elif not plan.request.runtime and any(_differs(service, one) for one in service.running):
         service.restart_needed = True
         service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a machine of the lab answered, as JSON in tests/unit/recorded, where OOMKIT_RECORD is set."""
+"""Record answers of a lab machine as JSON in tests/unit/recorded, if OOMKIT_RECORD is set."""
 
 import json
 import os
@@ -11,7 +11,7 @@ BOOTS = 60
 
 
 def write(machine, name, rows):
-    """One file for each question and kernel, one line for each row."""
+    """Write one file for each question and kernel, with one line for each row."""
     if not os.environ.get('OOMKIT_RECORD'):
         return
     release = machine.run('uname -r').stdout.strip()

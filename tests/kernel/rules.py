@@ -37,9 +37,9 @@ def cgroups(**groups):
 
 
 def kill(population, how):
-    """Have the kernel kill once: (whom it says it killed for that, whom it killed later).
+    """Have the kernel kill once: (victims in its first report, later victims).
 
-    On a slow machine it may kill again before the memory of the first victim is free. Those are the later ones.
+    On a slow machine the kernel may kill again before the memory of the first victim is free.
     """
     populations.clear_log()
     before = kills_so_far()
@@ -67,7 +67,7 @@ def limited(limit_mib):
 
 
 def named(population):
-    """PIDs by letter, and of a child that this one has by ``a.child``."""
+    """PIDs by letter, and those of their children by names such as ``a.child``."""
     names = {}
     for letter, pid in zip('abcdefgh', population.pids, strict=False):
         names[letter] = pid
@@ -78,7 +78,7 @@ def named(population):
 
 
 def wait_for_the_end(names, killed, limit_s=10):
-    """Those of the names that are dead, once all who were killed are."""
+    """The PIDs of the names that are dead, once all killed processes are."""
     end = time.monotonic() + limit_s
     while not all(map(populations.is_dead, killed)) and time.monotonic() < end:
         time.sleep(0.02)

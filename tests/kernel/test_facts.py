@@ -251,7 +251,7 @@ def test_drift_is_told_until_the_reboot(fresh):
 @pytest.mark.parametrize('cgroup', [
     '/lxc/101/ns/system.slice/plain.service', '/docker/0123/system.slice/plain.service'])
 def test_a_containers_service_is_not_the_hosts(fresh, cgroup):
-    """The host has such a service as well; ps asks libsystemd whose the process is."""
+    """The host has a service of that name as well. ps shows the unit of libsystemd."""
     install(fresh, 'plain')
     pid = start_hog(fresh, 'inner', 100)
     fresh.run(f'mkdir -p /sys/fs/cgroup{cgroup} && echo {pid} > /sys/fs/cgroup{cgroup}/cgroup.procs')

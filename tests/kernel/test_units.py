@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which line of which unit file gives a service its settings: our answer against systemd's own, for random trees.
+"""Compare the settings that we find in random unit files with those of systemd.
 
-A table of cases is kept with systemd's answers in tests/unit/recorded, for tests that have no systemd. A machine must
-answer as its record says; OOMKIT_RECORD=1 writes the record anew.
+A table of cases with systemd's answers is in tests/unit/recorded, for tests without systemd. A machine must give the
+recorded answers. OOMKIT_RECORD=1 writes a new record.
 """
 
 import io
@@ -40,14 +40,14 @@ def packed(files, links):
 
 
 def lay(machine, files, links=()):
-    """Write the files, and have systemd read them; the tar file that did it."""
+    """Write the files, and have systemd read them; returns the tar file."""
     data = packed(files, dict(links))
     machine.run('tar -xf - -C / --keep-directory-symlink && systemctl daemon-reload', data=data)
     return data
 
 
 def ask(machine, names):
-    """(OOMScoreAdjust, OOMPolicy) by unit, as systemd has them; None for a property that it does not know."""
+    """systemd's (OOMScoreAdjust, OOMPolicy) by unit; None for an unknown property."""
     shown = machine.run('systemctl show -p Id,OOMScoreAdjust,OOMPolicy -- ' + ' '.join(names)).stdout
     found = {}
     for block in shown.split('\n\n'):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unit files by title, for the record of what systemd answers about them. A case that counts for all units is apart."""
+"""Unit files by title, for the record of systemd's answers. Cases that affect all units are in ALONE."""
 
 ETC, RUN, LIB = '/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd/system'
 START = '[Service]\nExecStart=/bin/true\n'
@@ -67,7 +67,7 @@ CASES = {
     'included by a drop-in': spelled('.include /opt/STEM\n') | {'/opt/STEM': adj(7)},
 }
 
-# By title the unit and its files, of names that mean more than one unit.
+# By title the unit and its files, for names with an instance or a dash.
 NAMED = {
     'template': ('t1@i.service', {f'{LIB}/t1@.service': unit(1)}),
     'drop-in of the template': ('t2@i.service', {f'{LIB}/t2@.service': unit(1), f'{ETC}/t2@.service.d/x.conf': adj(2)}),
@@ -86,7 +86,7 @@ NAMED = {
         f'{LIB}/d4-b@.service': START, f'{ETC}/d4-.service.d/x.conf': adj(1)}),
 }  # fmt: skip
 
-# These count for every unit, so that each is asked about alone.
+# These affect every unit, so each is tested separately.
 ALONE = {
     'service.d': ('g1.service', {f'{LIB}/g1.service': START, f'{ETC}/service.d/x.conf': adj(1)}),
     'service.d by name': ('g2.service', {
@@ -108,5 +108,5 @@ def together():
 
 
 def alone():
-    """The others."""
+    """[title, unit, files] of the cases that affect all units."""
     return [[title, name, files] for title, (name, files) in ALONE.items()]

@@ -9,7 +9,7 @@ def test_the_kernel_has_the_old_values(machine):
     # The kernel computes the reserve anew at each boot, from the memory that is free then.
     for state in (now, before):
         state['sysctl'].pop('vm.user_reserve_kbytes')
-    # What was set at run time only is what the files say.
+    # Sysctls that were set at runtime only have the values of the files.
     assert now['sysctl'] == {**before['sysctl'], 'vm.overcommit_ratio': 60, 'kernel.panic': 20}
 
 
