@@ -254,7 +254,8 @@ ansible_facts:
           description:
             - Sysctls that a running program sets by itself, after C(sysctl.d) at boot and again whenever it starts, so
               that what is set elsewhere does not last. Known are the kubelet, alone or within k3s, RKE2 and MicroK8s,
-              TuneD with its active profile, and kdump-tools.
+              TuneD with its active profile, kdump-tools, and lines such as C(sysctl vm.overcommit_memory=1) in an
+              executable C(rc.local), or in C(/etc/local.d/*.start) with OpenRC.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
               C(/etc/sysctl.conf) would have the last word; V(reapplies) where TuneD writes such a line again; or
               V(requires) where the program sets nothing but does not start with another value. It is C(null) where the
