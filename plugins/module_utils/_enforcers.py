@@ -164,9 +164,9 @@ def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     from ansible_collections.oomkit.linux.plugins.module_utils import _rc_local  # few machines have one
     found = {}  # type: Dict[str, Enforced]
     for path in _rc_local.list_scripts(host):
-        for key, value in _rc_local.read_writes(host, path, denied):
+        for key, value, file in _rc_local.read_writes(host, path, denied):
             if key in _knobs.KNOBS:
-                found[key] = Enforced(key, value, os.path.basename(path), path, SETS)
+                found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
     return list(found.values())
 
 

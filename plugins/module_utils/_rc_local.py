@@ -4,19 +4,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sysctls that an administrator's script sets at the end of the boot: rc.local, or a script of OpenRC's service local.
 
-Known are ``sysctl KEY=VALUE`` and ``echo VALUE > /proc/sys/...`` at the start of a command. Conditions are not
-looked at. Sources: systemd-rc-local-generator(8), which takes executable files only; init.d/local.in of OpenRC.
+Known are ``sysctl KEY=VALUE``, ``sysctl -p FILE`` and ``echo VALUE > /proc/sys/...`` at the start of a command.
+Conditions are not looked at. Sources: systemd-rc-local-generator(8), which takes executable files only;
+init.d/local.in of OpenRC.
 """
 
 import re
 from typing import Iterator, List, Tuple
 
+from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _sysctld
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
 from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _RC_LOCAL = ('/etc/rc.local', '/etc/rc.d/rc.local')
 _LOCAL_FOLDER = '/etc/local.d'
 _MOST_SCRIPTS = 100
+_SYSCTL_CONF = '/etc/sysctl.conf'
+_LOAD = re.compile(r'\s(?:-[eqN]*p[eqN]*|--load)(?:=|\s|\Z)')
+_REDIRECTION = re.compile(r'[0-9]?>{1,2}[ \t]*[^\s>]+')
+_FILE = re.compile(r'(?<=[\s=])/[\w./-]+')
 _COMMAND = re.compile(r'[^;&|\n]+')
 _SYSCTL = re.compile(r'\s*(?:(?:then|do|else|sudo)\s+)*(?:/\S*/)?sysctl\s')
 _ASSIGNMENT = re.compile(r'''(?<=\s)["']?([\w./]+)["']?=["']?([0-9]+)["']?(?=\s|\Z)''')
@@ -36,16 +42,30 @@ def list_scripts(host: Host) -> List[str]:
     return found[:_MOST_SCRIPTS]
 
 
-def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str]]:
-    """(key, value) of what the script sets, in order. Notes in ``denied`` a file that may not be read."""
+def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str, str]]:
+    """(key, value, file that has it) of what the script sets, in order.
+
+    Notes in ``denied`` a file that may not be read.
+    """
     text = _END.sub('', _COMMENT.sub('', told(host, path, denied).replace('\\\n', ' ')))
     for command in _COMMAND.findall(text):
         echo = _ECHO.match(command)
         if echo:
-            yield echo.group(2).replace('/', '.'), echo.group(1)
+            yield echo.group(2).replace('/', '.'), echo.group(1), path
         elif _SYSCTL.match(command):
             for name, value in _ASSIGNMENT.findall(command):
-                yield name.replace('/', '.'), value
+                yield name.replace('/', '.'), value, path
+            for file in _loaded(command):
+                for one in _sysctld.settings_of(file, told(host, file, denied), _conf_files.PROCPS):
+                    if one.value is not None:
+                        yield one.key.replace('/', '.'), one.value, file
+
+
+def _loaded(command: str) -> List[str]:
+    """The files that ``sysctl -p`` reads."""
+    command = _REDIRECTION.sub('', command)
+    load = _LOAD.search(command)
+    return (_FILE.findall(command, load.end() - 1) or [_SYSCTL_CONF]) if load else []
 
 
 def _is_executable(host: Host, path: str) -> bool:

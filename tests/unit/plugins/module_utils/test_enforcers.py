@@ -397,6 +397,21 @@ def test_a_script_at_the_end_of_the_boot(box, text, values, path):
         (os.path.basename(path), path, 'sets')}
 
 
+@pytest.mark.parametrize('command, values', [
+    ('sysctl -p', [('1', '/etc/sysctl.conf')]), ('/sbin/sysctl -e -p /etc/sysctl.conf', [('1', '/etc/sysctl.conf')]),
+    ('sysctl -qp /etc/sysctl.d/60-oracle.conf >/dev/null', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl -p /etc/sysctl.conf /etc/sysctl.d/60-oracle.conf', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl --load=/etc/sysctl.d/60-oracle.conf', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl -p > /dev/null 2>&1', [('1', '/etc/sysctl.conf')]), ('sysctl -n vm.overcommit_memory', []),
+])
+def test_rc_local_may_load_a_file_again(box, command, values):
+    """systemd-sysctl reads no /etc/sysctl.conf, so such a line is the only one that applies it."""
+    box.put('/etc/sysctl.conf', '# x\nvm.overcommit_memory = 1\n')
+    box.put('/etc/sysctl.d/60-oracle.conf', 'vm.overcommit_memory=2\n')
+    box.put('/etc/rc.local', '#!/bin/sh -e\n%s\nexit 0\n' % command).chmod(0o755)
+    assert [(one.value_text, one.file) for one in _enforcers.enforced(box)] == values
+
+
 def test_a_script_of_local_runs_where_the_service_starts(box):
     box.put('/etc/local.d/a.start', 'sysctl vm.overcommit_memory=1\n').chmod(0o755)
     box.put('/etc/local.d/b.stop', 'sysctl vm.panic_on_oom=1\n').chmod(0o755)
