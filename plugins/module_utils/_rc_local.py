@@ -18,15 +18,15 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
 
 _RC_LOCAL = ('/etc/rc.local', '/etc/rc.d/rc.local')
 _LOCAL_FOLDER = '/etc/local.d'
-_MOST_SCRIPTS = 100
+_MOST_SCRIPTS = _MOST_LOADED = 100
 _SYSCTL_CONF = '/etc/sysctl.conf'
 _LOAD = re.compile(r'\s(?:-[eqN]*p[eqN]*|--load)(?:=|\s|\Z)')
 _REDIRECTION = re.compile(r'[0-9]?>{1,2}[ \t]*[^\s>]+')
 _FILE = re.compile(r'(?<=[\s=])/[\w./-]+')
 _COMMAND = re.compile(r'[^;&|\n]+')
 _SYSCTL = re.compile(r'\s*(?:(?:then|do|else|sudo)\s+)*(?:/\S*/)?sysctl\s')
-_ASSIGNMENT = re.compile(r'''(?<=\s)["']?([\w./]+)["']?=["']?([0-9]+)["']?(?=\s|\Z)''')
-_ECHO = re.compile(r'''\s*(?:(?:then|do|else)\s+)*echo\s+(?:-n\s+)?["']?([0-9]+)["']?'''
+_ASSIGNMENT = re.compile(r'''(?<=\s)["']?([\w./]+)["']?=["']?([0-9]{1,20})["']?(?=\s|\Z)''')
+_ECHO = re.compile(r'''\s*(?:(?:then|do|else)\s+)*echo\s+(?:-n\s+)?["']?([0-9]{1,20})["']?'''
                    r'''\s*>\s*["']?/proc/sys/([\w/]+)["']?\s*\Z''')
 # An exit that is indented is a part of a condition.
 _END = re.compile(r'^exit\b.*', re.MULTILINE | re.DOTALL)
@@ -48,6 +48,7 @@ def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str,
     Notes in ``denied`` a file that may not be read.
     """
     text = _END.sub('', _COMMENT.sub('', told(host, path, denied).replace('\\\n', ' ')))
+    count = 0
     for command in _COMMAND.findall(text):
         echo = _ECHO.match(command)
         if echo:
@@ -55,7 +56,9 @@ def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str,
         elif _SYSCTL.match(command):
             for name, value in _ASSIGNMENT.findall(command):
                 yield name.replace('/', '.'), value, path
-            for file in _loaded(command):
+            files = _loaded(command)[:_MOST_LOADED - count]
+            count += len(files)
+            for file in files:
                 for one in _sysctld.settings_of(file, told(host, file, denied), _conf_files.PROCPS):
                     if one.value is not None:
                         yield one.key.replace('/', '.'), one.value, file
