@@ -5,9 +5,10 @@
 """Programs that set our sysctls whenever they start, after sysctl.d was applied at boot.
 
 Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see _tuned);
-/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``.
+/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``; see _rc_local.
 """
 
+import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -37,6 +38,7 @@ _PARENT = re.compile(br'^PPid:\s+([0-9]{1,10})$', re.MULTILINE)
 _KUBELET_VALUES = ((_knobs.MEMORY, '1'), (_knobs.PANIC_ON_OOM, '0'), (_knobs.PANIC, '10'))
 _KDUMP_DEFAULTS = '/etc/default/kdump-tools'
 _KDUMP_PROGRAMS = ('/usr/sbin/kdump-config', '/sbin/kdump-config')
+_END_OF_BOOT = ('/etc/rc.local', '/etc/rc.d/rc.local', '/etc/local.d')
 _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
 
 
@@ -60,7 +62,7 @@ def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
 def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
               overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
     trusted = [one for one in running if _credentials.doubt_root(processes, one[0]) is None]
-    found = _kdump_tools(host, denied)
+    found = _kdump_tools(host, denied) + _end_of_boot(host, denied)
     if any(name == 'tuned' for _pid, name in trusted):
         found += _tuned_sysctls(host, denied, overlay)
     kubelets = [one for one in trusted if one[1] != 'tuned']
@@ -113,7 +115,7 @@ def _enforce(name: str, said: Any) -> List[Enforced]:
     return [Enforced(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
 
 
-# ------------------------------------------------------------- tuned, kdump-tools
+# ---------------------------------------------------- tuned, kdump-tools, rc.local
 
 def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
     """The last write of a start of TuneD to each sysctl."""
@@ -151,6 +153,19 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
             if key in _knobs.KNOBS]
+
+
+def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
+    """The last write to each sysctl by a script of the administrator."""
+    if not any(host.exists(path) for path in _END_OF_BOOT):
+        return []
+    from ansible_collections.oomkit.linux.plugins.module_utils import _rc_local  # few machines have one
+    found = {}  # type: Dict[str, Enforced]
+    for path in _rc_local.list_scripts(host):
+        for key, value, file in _rc_local.read_writes(host, path, denied):
+            if key in _knobs.KNOBS:
+                found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
+    return list(found.values())
 
 
 def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:

@@ -14,9 +14,10 @@ The kubelet, k3s, RKE2 and MicroK8s each have their own files and arguments. Sou
 """
 
 import os
+import re
 import shlex
 import stat
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _simple_yaml
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
@@ -35,6 +36,7 @@ Start = NamedTuple('Start', [
     ('arguments', List[str]),
     ('file', Optional[str]),        # the unit file that has them
     ('variables', Dict[str, str]),  # the environment variables in _VARIABLES, without the program's prefix
+    ('are_all_known', bool),        # False where an unknown variable may hold more arguments
 ])
 
 _FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
@@ -60,6 +62,11 @@ _COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
 
 _VARIABLES = ('CONFIG_FILE', 'DATA_DIR', 'CIS_PROFILE')
 _ROLES = ('server', 'agent')
+_SERVICE = '.service'
+_UNKNOWN_WORDS = '$'  # a variable that nothing tells, for the arguments that a script passes on
+_VARIABLE = re.compile(r'\$(?:\{(\w+)[^}]*\}|(\w+))\Z')
+# As the installer of k3s writes it into its script for OpenRC, with a redirection at its end.
+_COMMAND_ARGS = re.compile(r'^[ \t]*command_args="((?:[^"\\]|\\.)*)"', re.MULTILINE | re.DOTALL)
 UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service',
          ('rke2', 'server'): 'rke2-server.service', ('rke2', 'agent'): 'rke2-agent.service'}
 
@@ -314,6 +321,9 @@ def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
         if name in values:
             follows = '' if name == _FLAG else ''.join(arguments[number + 1:number + 2])
             values[name].append((value if equals else follows or 'true', start.file))
+    if not start.are_all_known:
+        for found in values.values():
+            found.append((None, None))
     return values
 
 
@@ -357,20 +367,40 @@ def find_start(files: Files, processes: Proc, pid: int) -> Start:
     words = to_text(processes.read('%d/cmdline' % pid) or b'').replace('\0', ' ').split()
     comm = to_text(processes.read('%d/comm' % pid) or b'').strip()
     roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
-    variables = _variables(files.program, processes.read('%d/environ' % pid) or b'')
+    environment = processes.read('%d/environ' % pid) or b''
+    prefix = files.program.upper() + '_'
+    variables = dict((name[len(prefix):], value) for name, value in
+                     _variables(environment, [prefix + name for name in _VARIABLES]).items())
     for role in roles:
-        found = _service_arguments(files, UNITS[files.program, role])
+        name = UNITS[files.program, role]
+        found = _service_arguments(files, name) or _script_arguments(files, name[:-len(_SERVICE)])
         if found is not None:
-            return Start(found[0], found[1], variables)
-    return Start(words[1:], None, variables)
+            arguments, are_all_known = _expand(found[0], environment)
+            return Start(arguments, found[1], variables, are_all_known)
+    return Start(words[1:], None, variables, True)
 
 
-def _variables(program: str, data: bytes) -> Dict[str, str]:
-    """The variables that locate the configuration. Others may hold secrets."""
-    prefix = program.upper() + '_'
-    pairs = [to_text(one).partition('=') for one in data.split(b'\0')
-             if one.startswith(tuple((prefix + name + '=').encode() for name in _VARIABLES))]
-    return dict((name[len(prefix):], value) for name, _equals, value in pairs)
+def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
+    """These variables of the environment. Others may hold secrets."""
+    pairs = [to_text(one).partition('=') for one in environment.split(b'\0')
+             if one.startswith(tuple((name + '=').encode() for name in names))]
+    return dict((name, value) for name, _equals, value in pairs)
+
+
+def _expand(words: List[str], environment: bytes) -> Tuple[List[str], bool]:
+    """(The words with those that are a variable replaced, whether all variables are known)."""
+    found, are_all_known = [], True  # type: List[str], bool
+    for word in words:
+        match = _VARIABLE.match(word)
+        name = (match.group(1) or match.group(2)) if match else ''
+        values = _variables(environment, [name]) if name else {}
+        if name in values:
+            found += _words(values[name])
+        elif word.startswith('$'):
+            are_all_known = False
+        else:
+            found.append(word)
+    return found, are_all_known
 
 
 def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
@@ -383,8 +413,19 @@ def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str
             unit.state == _unit_files.LOADED) else []
     except OSError:
         return None
-    for line, path in reversed(starts):
-        words = _words(line)
-        places = [number for number, word in enumerate(words) if word in _ROLES]
-        return (words[places[0] + 1:], path) if places else None
+    return _after_role(_words(starts[-1][0]), starts[-1][1]) if starts else None
+
+
+def _script_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
+    """The same of a script of OpenRC, which may have them in its file below /etc/conf.d."""
+    for path in ('/etc/init.d/' + name, '/etc/conf.d/' + name):
+        values = _COMMAND_ARGS.findall(files.text(path) or '')
+        if values:
+            text = re.sub(r'\\(.)', r'\1', values[-1].replace('\\\n', ' ').replace('\n', ' '))
+            return _after_role(_words(text.partition('>')[0]), path)
     return None
+
+
+def _after_role(words: List[str], path: str) -> Tuple[List[str], str]:
+    places = [number for number, word in enumerate(words) if word in _ROLES]
+    return words[places[0] + 1:] if places else [_UNKNOWN_WORDS], path

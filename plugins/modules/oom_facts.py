@@ -253,7 +253,8 @@ ansible_facts:
         enforcers:
           description:
             - Sysctls that a running program sets whenever it starts, after C(sysctl.d) at boot. It overwrites other
-              values. Known are the kubelet (alone or in k3s, RKE2 and MicroK8s), TuneD and kdump-tools.
+              values. Known are the kubelet (alone or in k3s, RKE2 and MicroK8s), TuneD, kdump-tools, and lines such as
+              C(sysctl vm.overcommit_memory=1) in an executable C(rc.local), or in C(/etc/local.d/*.start) with OpenRC.
             - C(how) is V(sets); V(yields) where a line for the key in C(/etc/sysctl.d), C(/run/sysctl.d) or
               C(/etc/sysctl.conf) would win; V(reapplies) where TuneD writes such a line again; or V(requires) where the
               program sets nothing but does not start with another value. It is C(null) where the configuration cannot

@@ -314,6 +314,54 @@ def test_every_key_of_ours_is_found_in_a_profile(box):
     assert [one.key for one in _enforcers.enforced(box)] == [key for key in ALL_KEYS if key != RATIO]
 
 
+# --------------------------------------------------------------------- rc.local
+
+@pytest.mark.parametrize('text, values', [
+    ('#!/bin/sh\nsysctl vm.overcommit_memory=1\n', [(MEMORY, '1')]),
+    ('touch /var/lock/subsys/local\n/sbin/sysctl -q -w vm.overcommit_memory=2 vm/overcommit_ratio="90" # as in 2019\n',
+     [(MEMORY, '2'), (RATIO, '90')]),
+    ('echo 1 > /proc/sys/vm/overcommit_memory\necho "2" >/proc/sys/vm/overcommit_memory\n', [(MEMORY, '2')]),
+    ('if test -f /x; then sysctl -w vm.panic_on_oom=1; fi\nexit 0\nsysctl -w vm.overcommit_memory=1\n',
+     [(PANIC_ON_OOM, '1')]),
+    ('if test -f /x; then\n    exit 1\nfi\nsysctl -w vm.overcommit_memory=1\n', [(MEMORY, '1')]),
+    ('test -f /x && sysctl -w vm.panic_on_oom=1; exit 0\n', [(PANIC_ON_OOM, '1')]),
+    ('#sysctl vm.overcommit_memory=1\necho "sysctl vm.overcommit_memory=1"\nsysctl -w vm.swappiness=1\n', []),
+    ('sysctl vm.overcommit_memory\nsysctl -w vm.overcommit_memory=$X\nsysctl -p\n', []),
+])
+@pytest.mark.parametrize('path', ['/etc/rc.local', '/etc/rc.d/rc.local', '/etc/local.d/00_sysctl.start'])
+def test_a_script_at_the_end_of_the_boot(box, text, values, path):
+    box.put('/etc/runlevels/default/local', '')
+    box.put(path, text)
+    assert found(box) == []  # only what is executable runs
+    (box.base / path[1:]).chmod(0o755)
+    assert sorted(found(box)) == sorted(values)
+    assert {(one.by, one.file, one.how) for one in _enforcers.enforced(box)} <= {
+        (os.path.basename(path), path, 'sets')}
+
+
+@pytest.mark.parametrize('command, values', [
+    ('sysctl -p', [('1', '/etc/sysctl.conf')]), ('/sbin/sysctl -e -p /etc/sysctl.conf', [('1', '/etc/sysctl.conf')]),
+    ('sysctl -qp /etc/sysctl.d/60-oracle.conf >/dev/null', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl -p /etc/sysctl.conf /etc/sysctl.d/60-oracle.conf', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl --load=/etc/sysctl.d/60-oracle.conf', [('2', '/etc/sysctl.d/60-oracle.conf')]),
+    ('sysctl -p > /dev/null 2>&1', [('1', '/etc/sysctl.conf')]), ('sysctl -n vm.overcommit_memory', []),
+])
+def test_rc_local_may_load_a_file_again(box, command, values):
+    """systemd-sysctl reads no /etc/sysctl.conf, so such a line is the only one that applies it."""
+    box.put('/etc/sysctl.conf', '# x\nvm.overcommit_memory = 1\n')
+    box.put('/etc/sysctl.d/60-oracle.conf', 'vm.overcommit_memory=2\n')
+    box.put('/etc/rc.local', '#!/bin/sh -e\n%s\nexit 0\n' % command).chmod(0o755)
+    assert [(one.value_text, one.file) for one in _enforcers.enforced(box)] == values
+
+
+def test_a_script_of_local_runs_where_the_service_starts(box):
+    box.put('/etc/local.d/a.start', 'sysctl vm.overcommit_memory=1\n').chmod(0o755)
+    box.put('/etc/local.d/b.stop', 'sysctl vm.panic_on_oom=1\n').chmod(0o755)
+    assert found(box) == []
+    box.put('/etc/runlevels/default/local', '')
+    assert found(box) == [(MEMORY, '1')]
+
+
 # ------------------------------------------------------------------ kdump-tools
 
 @pytest.mark.parametrize('loaded, program, text, expected', [

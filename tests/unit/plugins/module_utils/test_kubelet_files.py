@@ -303,6 +303,47 @@ def test_the_arguments_of_k3s_come_from_its_unit_and_after_its_files(box, argume
     assert decided(box) == {('k3s', *decision)}
 
 
+@pytest.mark.parametrize('arguments, environment, decision', [
+    ('$K3S_EXEC_OPTS', '', (None, None)), ('--v=2 $K3S_ARGS', '', (None, None)), ('${FIRST} --v=2', '', (None, None)),
+    ('$K3S_ARGS', 'K3S_ARGS=--disable=traefik --protect-kernel-defaults\0', ('requires', SERVICE)),
+    ('${K3S_ARGS}', 'K3S_ARGS=--protect-kernel-defaults\0', ('requires', SERVICE)),
+    ('$K3S_ARGS', 'K3S_ARGS=\0X=--protect-kernel-defaults\0', ('sets', None)),
+    ('--token=${TOKEN} --node-ip=$IP', '', ('sets', None)),
+])
+def test_arguments_of_k3s_may_be_in_a_variable(box, arguments, environment, decision):
+    runs(box, 'k3s-server')
+    service(box, arguments)
+    box.put('/proc/40/environ', environment)
+    assert decided(box) == {('k3s', *decision)}
+
+
+def test_a_script_that_starts_k3s_hides_its_arguments(box):
+    runs(box, 'k3s-server')
+    box.put(SERVICE, '[Service]\nExecStart=/opt/start-k3s.sh\n')
+    assert decided(box) == {('k3s', None, None)}
+
+
+SCRIPT = '/etc/init.d/k3s'
+
+
+@pytest.mark.parametrize('arguments, decision', [
+    ("server \\\n\t'--protect-kernel-defaults' \\\n\t'--disable' \\\n\t'traefik' \\\n    >>/var/log/k3s.log 2>&1",
+     ('requires', SCRIPT)),
+    ("server \\\n\t'--kubelet-arg=protect-kernel-defaults=true'\n    >>/var/log/k3s.log 2>&1", ('requires', SCRIPT)),
+    ('server >>/var/log/k3s.log 2>&1', ('sets', None)),
+    ('server --note=\\"a\\" --protect-kernel-defaults', ('requires', SCRIPT)),
+    ('server ${ENGINE} --https-listen-port ${PORT} ${K3S_EXEC:-}', (None, None)),
+    ('${K3S_EXEC:-server} ${K3S_OPTS}', (None, None)),
+])
+def test_the_arguments_of_k3s_come_from_its_script_with_openrc(tmp_path, arguments, decision):
+    """As its installer writes it, and Rancher Desktop's."""
+    box = machine.Machine(tmp_path, init='openrc')
+    runs(box, 'k3s-server')
+    box.put(SCRIPT, '#!/sbin/openrc-run\nsupervisor=supervise-daemon\nname=k3s\ncommand="/usr/local/bin/k3s"\n'
+                    'command_args="%s"\n\noutput_log=/var/log/k3s.log\n' % arguments)
+    assert decided(box) == {('k3s', *decision)}
+
+
 def test_the_unit_is_that_of_the_role_with_its_drop_ins(box):
     runs(box, 'k3s-agent')
     service(box, '--protect-kernel-defaults')
