@@ -96,7 +96,7 @@ def test_openrc_keeps_it_at_the_next_start_and_boot(services, name):
         assert not good(services.module(MODULE, name=name, score_adj=-300))['changed']
     # After the boot nothing is remembered, and what comes back is what OpenRC would give.
     assert good(services.module(MODULE, name=name, state='absent'))['changed']
-    assert score(services, name) == 0 and services.read_file(f'/etc/conf.d/{name}') == b'FOO=1\n'
+    assert score(services, name) == 0 and services.read_file(f'/etc/conf.d/{name}') == b'FOO=1'
     assert not good(services.module(MODULE, name=name, state='absent'))['changed']
     services.run(f'rc-service {name} restart')
     assert score(services, name) == 0
