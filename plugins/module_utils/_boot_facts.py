@@ -28,8 +28,8 @@ def runtime_value(host: Host, key: str) -> Optional[int]:
     return _knobs.parse_value(host.read_text(sysctl_path(key)))
 
 
-def boot_facts(host: Host, runtime: _knobs.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]],
-                                                             _conf_files.Loader]:
+def boot_facts(host: Host,
+               runtime: _knobs.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], _conf_files.Loader]:
     """(by key: value, file, line; list of key, runtime, boot, file where they differ; the program that sets them).
 
     A value is None where the kernel computes it at boot, or the program is not known; None is no drift. Keys that the

@@ -185,8 +185,8 @@ def _kills(record: Record, value: t.Any) -> None:
 def _enforcers(record: Record, value: t.Any) -> None:
     """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
     found = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
-             '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
-            for one in _mappings(value)]
+              '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
+             for one in _mappings(value)]
     record.enforcers = [shown for reapplies, _key, shown in found if not reapplies]
     record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
 

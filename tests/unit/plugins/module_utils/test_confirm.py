@@ -11,6 +11,7 @@ import select
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from machine import OURS, FakeProcFile, Machine, run
@@ -571,7 +572,7 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
     """The watchdog blocks what it waits for, whatever was blocked before."""
     before = machine.state[MEMORY]
     if error:
-        monkeypatch.setattr(_watchdog, '_hear', lambda _reader: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(_watchdog, '_hear', mock.Mock(side_effect=error))
         with pytest.raises(Refusal, match='watchdog'):
             go(machine, **WISH)
     else:

@@ -59,25 +59,25 @@ OLD_ALPINE = (
 )
 OPENRC = OPENRC_HEAD + """BSD_sysctl()
 {
-	[ -e /etc/sysctl.conf ] || return 0
-	for x in /etc/sysctl.conf /etc/sysctl.d/*.conf; do
-		while read line; do
-			sysctl -w "$line"
-		done < "$x"
-	done
+\t[ -e /etc/sysctl.conf ] || return 0
+\tfor x in /etc/sysctl.conf /etc/sysctl.d/*.conf; do
+\t\twhile read line; do
+\t\t\tsysctl -w "$line"
+\t\tdone < "$x"
+\tdone
 }
 
 start()
 {
-	case "$RC_UNAME" in
-	*BSD) BSD_sysctl ;;
-	Linux) sysctl ${quiet} --system ;;
-	esac
+\tcase "$RC_UNAME" in
+\t*BSD) BSD_sysctl ;;
+\tLinux) sysctl ${quiet} --system ;;
+\tesac
 }
 
 stop()
 {
-	sysctl -p /etc/other.conf
+\tsysctl -p /etc/other.conf
 }
 """
 IF_INSTALLED = 'if [ -x /sbin/sysctl -o -x /bin/sysctl ]; then\nmsg "sysctl(8)..."\n%sfi\n'
@@ -104,7 +104,7 @@ DESC="Setting kernel values"
 DAEMON=/sbin/sysctl
 QUIET_SYSCTL="-q"
 do_start_cmd() {
-	$DAEMON $QUIET_SYSCTL --system || STATUS=$?
+\t$DAEMON $QUIET_SYSCTL --system || STATUS=$?
 }
 do_reload() { call do_start_cmd; }
 """
