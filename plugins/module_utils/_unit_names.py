@@ -20,7 +20,7 @@ _MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
 _NOT_A_SERVICE = {
     '.slice': 'a slice starts no processes; name the services in it',
     '.socket': 'a socket has no processes; name the service that it starts',
-    '.scope': 'systemd starts nothing in a scope, so no setting of it could count',
+    '.scope': 'systemd starts nothing in a scope, so its settings have no effect',
     '.timer': 'a timer has no processes; name the service that it starts',
     '.path': 'a path unit has no processes; name the service that it starts',
     '.target': 'a target has no processes; name the services that it wants',
