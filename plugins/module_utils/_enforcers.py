@@ -10,7 +10,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.oomkit.linux.plugins.module_utils import _conf_files, _credentials, _knobs
 from ansible_collections.oomkit.linux.plugins.module_utils._conf_files import told
@@ -62,13 +62,22 @@ def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
 def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
               overlay: Optional[_conf_files.Overlay]) -> List[Enforced]:
     trusted = [one for one in running if _credentials.doubt_root(processes, one[0]) is None]
-    found = _kdump_tools(host, denied) + _end_of_boot(host, denied)
+    finders = [lambda: _kdump_tools(host, denied), lambda: _end_of_boot(host, denied)]
     if any(name == 'tuned' for _pid, name in trusted):
-        found += _tuned_sysctls(host, denied, overlay)
+        finders.append(lambda: _tuned_sysctls(host, denied, overlay))
     kubelets = [one for one in trusted if one[1] != 'tuned']
     if kubelets:
-        found += _kubelets(host, processes, kubelets, denied)
+        finders.append(lambda: _kubelets(host, processes, kubelets, denied))
+    found = [one for find in finders for one in _call_finder(find)]
     return sorted(set(found), key=lambda one: (_knobs.ALL_KEYS.index(one.key),) + one[1:3])
+
+
+def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
+    """The values of one program; none where it fails, so that the other programs are still listed."""
+    try:
+        return find()
+    except OSError:
+        return []
 
 
 # ---------------------------------------------------------------------- kubelet
@@ -157,11 +166,11 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
 
 def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     """The last write to each sysctl by a script of the administrator."""
-    if not any(host.exists(path) for path in _END_OF_BOOT):
+    if not any(host.look(path) for path in _END_OF_BOOT):
         return []
     from ansible_collections.oomkit.linux.plugins.module_utils import _rc_local  # few machines have one
     found = {}  # type: Dict[str, Enforced]
-    for path in _rc_local.list_scripts(host):
+    for path in _rc_local.list_scripts(host, denied):
         for key, value, file in _rc_local.read_writes(host, path, denied):
             if key in _knobs.KNOBS:
                 found[key] = Enforced(key, value, os.path.basename(path), file, SETS)

@@ -63,7 +63,7 @@ _COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
 _VARIABLES = ('CONFIG_FILE', 'DATA_DIR', 'CIS_PROFILE')
 _ROLES = ('server', 'agent')
 _SERVICE = '.service'
-_UNKNOWN_WORDS = '$'  # a variable that nothing tells, for the arguments that a script passes on
+_UNKNOWN_WORDS = '$'  # an unknown variable, in place of arguments that a script passes on
 _VARIABLE = re.compile(r'\$(?:\{(\w+)[^}]*\}|(\w+))\Z')
 # As the installer of k3s writes it into its script for OpenRC, with a redirection at its end.
 _COMMAND_ARGS = re.compile(r'^[ \t]*command_args="((?:[^"\\]|\\.)*)"', re.MULTILINE | re.DOTALL)

@@ -195,8 +195,8 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     return plan
 
 
-_DAMAGED = ('%s is damaged: what it does not tell counts as never recorded, so values from before the first change may '
-            'be lost. Compare the sysctls with what this host should have, then remove that file')
+_DAMAGED = ('%s is damaged: unreadable entries count as never recorded, so values from before the first change may be '
+            'lost. Compare the sysctls with what this host should have, then remove that file')
 
 
 def _plan_present(plan: Plan) -> Dict[str, int]:

@@ -33,13 +33,21 @@ _END = re.compile(r'^exit\b.*', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r'(?:^|(?<=\s))#.*$', re.MULTILINE)
 
 
-def list_scripts(host: Host) -> List[str]:
-    """The scripts that run at the end of the boot. Raises OSError."""
+def list_scripts(host: Host, denied: List[str]) -> List[str]:
+    """The scripts that run at the end of the boot. Notes in ``denied`` a folder that may not be read."""
     found = [path for path in _RC_LOCAL if _is_executable(host, path)][:1]
     if host.exists('/etc/runlevels/default/local'):
-        found += [path for path in ('%s/%s' % (_LOCAL_FOLDER, name) for name in sorted(host.names(_LOCAL_FOLDER))
-                                    if name.endswith('.start')) if _is_executable(host, path)]
+        found += [path for path in _list_local(host, denied) if _is_executable(host, path)]
     return found[:_MOST_SCRIPTS]
+
+
+def _list_local(host: Host, denied: List[str]) -> List[str]:
+    try:
+        names = sorted(host.names(_LOCAL_FOLDER))
+    except OSError:
+        denied.append(_LOCAL_FOLDER)
+        return []
+    return ['%s/%s' % (_LOCAL_FOLDER, name) for name in names if name.endswith('.start')]
 
 
 def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str, str]]:
@@ -72,5 +80,8 @@ def _loaded(command: str) -> List[str]:
 
 
 def _is_executable(host: Host, path: str) -> bool:
-    info = host.stat(path)
+    try:
+        info = host.stat(path)
+    except OSError:  # such as a link to itself
+        return False
     return info is not None and bool(info.st_mode & 0o111)

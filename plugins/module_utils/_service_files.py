@@ -130,7 +130,8 @@ def _settle(plan: Any, draft: _Draft) -> Set[str]:
             break
         taken.add(_take_over(plan, found[0], files, draft))
     else:
-        raise Refusal('Nothing was changed. conflicts: take_over found no end: %s' % _text(found[0]))
+        raise Refusal('Nothing was changed. conflicts: take_over would comment out more than %d lines: %s. Remove '
+                      'these lines, or use conflicts: warn.' % (_MAX_ROUNDS, _text(found[0])))
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
     if found and plan.request.conflicts == 'fail':
         raise Refusal('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename '

@@ -453,3 +453,22 @@ def test_variables_that_double_do_not_fill_the_memory(box):
     doubled = ''.join('v%d=${v%d}${v%d}\n' % (number + 1, number, number) for number in range(20))
     tuned(box, '[variables]\nv0=xxxxxxxxxx\n%s[sysctl]\nvm.panic_on_oom=${v20}\n' % doubled)
     assert [len(value) for _key, value in found(box)] == [4096]
+
+
+def test_scripts_that_cannot_be_looked_at_hide_no_other_program(box, monkeypatch):
+    runs(box, 'k3s-server', pid=41)
+    before = found(box)
+    box.put('/etc/runlevels/default/local', '')
+    (box.base / 'etc/rc.local').symlink_to('/etc/rc.local')
+    assert found(box) == before != []
+    (box.base / 'etc/rc.local').unlink()
+    box.put('/etc/local.d/a.start', 'sysctl vm.oom_dump_tasks=1\n').chmod(0o755)
+    names, denied = box.names, []
+
+    def denying(folder):
+        if folder == '/etc/local.d':
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return names(folder)
+    monkeypatch.setattr(box, 'names', denying)
+    assert [(one.key, one.value_text) for one in _enforcers.enforced(box, denied=denied)] == before
+    assert denied == ['/etc/local.d']

@@ -204,7 +204,7 @@ def test_what_is_one_line_to_an_editor_and_several_to_systemd_is_taken_over_and_
 def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     path = machine.put(THEIRS, '[Service]\n' + 'OOMScoreAdjust=5\n' * 11)
     before = everything(machine)
-    with monkeypatch.context() as patched, pytest.raises(Refusal, match='no end: .*95-x.conf line 2 sets'):
+    with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 11 lines: .*95-x.conf line 2 sets'):
         patched.setattr(_service_files, '_MAX_ROUNDS', 11)
         machine.run(name='a', score_adj=-5, conflicts='take_over')
     assert everything(machine) == before
