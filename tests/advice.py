@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import architecture
 import yaml
 from refusals import PLAYS, python_texts, yaml_texts
 
@@ -20,7 +21,6 @@ _NAMED = re.compile(r'\b(?:[uU]se|[gG]ive|[sS]et|[aA]dd|[tT]ake) (?:the option )
                     r'([a-z][a-z_]*(?:(?:, | or | and | with )[a-z][a-z_]*\b(?!:))*)\b(?!:)')
 _ABOUT = re.compile(r'([a-z][a-z_]*)(?:\.|:|\[)')  # a message that begins with an option is about that
 _PAIR = re.compile(r'\b([a-z][a-z_]*): (true|false|-?[0-9]+|[a-z_]+)\b')
-_PACKAGE = 'ansible_collections.oomkit.linux.plugins.'
 
 
 def imported(path: Path, plugins: Path) -> set[Path]:
@@ -31,11 +31,7 @@ def imported(path: Path, plugins: Path) -> set[Path]:
         if one in found:
             continue
         found.add(one)
-        for node in ast.walk(ast.parse(one.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(_PACKAGE):
-                base = plugins.joinpath(*node.module[len(_PACKAGE):].split('.'))
-                files = [base.with_suffix('.py'), *(base / (alias.name + '.py') for alias in node.names)]
-                todo += [file for file in files if file.is_file()]
+        todo += architecture.imported(one, plugins)
     return found
 
 

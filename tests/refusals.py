@@ -25,10 +25,10 @@ from pathlib import Path
 import yaml
 
 GUIDE = 'docs/when_it_refuses.md'
-CODE = ('plugins/action/*.py', 'plugins/callback/*.py', 'plugins/module_utils/*.py', 'plugins/modules/*.py',
-        'plugins/plugin_utils/*.py')
+CODE = ('plugins/action/*.py', 'plugins/callback/*.py', 'plugins/module_utils/**/*.py', 'plugins/modules/*.py',
+        'plugins/plugin_utils/**/*.py')
 PLAYS = ('playbooks/**/*.yml', 'roles/*/tasks/*.yml', 'roles/*/handlers/*.yml', 'roles/*/vars/*.yml')
-DRAWING = {'_fleet_chart.py', '_fleet_html.py', '_fleet_text.py'}
+DRAWING = {'_fleet/chart.py', '_fleet/page.py', '_fleet/text.py'}
 NOT_MESSAGES = {
     '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.': 'in files',
     '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.': 'in files',
@@ -89,7 +89,7 @@ def texts_of_code(checkout: Path) -> list[Text]:
     """All constant texts of the collection, messages or not."""
     found: list[Text] = []
     for path in _files(checkout, CODE):
-        if path.name not in DRAWING:
+        if '%s/%s' % (path.parent.name, path.name) not in DRAWING:
             found += python_texts(path.read_text(encoding='utf-8'), str(path.relative_to(checkout)))
     for path in _files(checkout, PLAYS):
         found += yaml_texts(path.read_text(encoding='utf-8'), str(path.relative_to(checkout)))

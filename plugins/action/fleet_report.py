@@ -14,11 +14,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import cache_loader
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import NO_FACTS
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish, screen_lines
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import NO_FACTS
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish, screen_lines
 
 # A cache keeps all that it ever read: a fresh one after so many hosts keeps the memory of the run small.
 _CHUNK = 200

@@ -111,9 +111,9 @@ from collections.abc import Mapping
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import FAILED, NO_FACTS, UNREACHABLE
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish, screen_lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import FAILED, NO_FACTS, UNREACHABLE
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish, screen_lines
 
 _OPTIONS = ('html', 'json_lines', 'csv', 'title', 'rows', 'candidates')
 _FACTS = 'oomkit.linux.oom_facts'

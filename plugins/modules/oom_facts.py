@@ -315,11 +315,11 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._facts import Request, chosen_keys, oom_facts
-from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, to_integer
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._facts.gather import Request, chosen_keys, oom_facts
+from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 
 def main() -> None:

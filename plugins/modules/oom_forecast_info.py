@@ -295,13 +295,13 @@ snapshot:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._forecast_module import run
-from ansible_collections.oomkit.linux.plugins.module_utils._helper import Helper
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain, harmless, mistake
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, harmless, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._module.forecast_info import run
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
 
 
 def main() -> None:

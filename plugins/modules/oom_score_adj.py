@@ -475,10 +475,10 @@ diff:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils._action_group import GROUP_OPTIONS
-from ansible_collections.oomkit.linux.plugins.module_utils._ending import end_with
-from ansible_collections.oomkit.linux.plugins.module_utils._service_module import run
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager
+from ansible_collections.oomkit.linux.plugins.module_utils._module.options import GROUP_OPTIONS
+from ansible_collections.oomkit.linux.plugins.module_utils._module.runner import end_with
+from ansible_collections.oomkit.linux.plugins.module_utils._module.service import run
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager
 
 
 def main() -> None:

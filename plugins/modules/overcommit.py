@@ -285,9 +285,9 @@ diff:
 '''
 
 
-from ansible_collections.oomkit.linux.plugins.module_utils._confirm import CONFIRM_OPTIONS, run
-from ansible_collections.oomkit.linux.plugins.module_utils._overcommit import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._module.sysctl import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.confirm import CONFIRM_OPTIONS, run
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.overcommit import VALUES, policy_of
 
 
 def main() -> None:

@@ -157,8 +157,9 @@ diff:
   elements: dict
 '''
 
-from ansible_collections.oomkit.linux.plugins.module_utils._panic import VALUES, policy_of
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_module import run_at_once, run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._module.sysctl import run_module
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.panic import VALUES, policy_of
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.run import run_at_once
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _commit, _convert
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError, brief
-from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import Memory
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness, commit_limit
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.meminfo import Memory
 
 _MOST_KB = 2 ** 54  # all that 64 bits can address
 _MOST_SHOWN = 100  # characters of the keys of a mapping
@@ -38,7 +39,7 @@ def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbyt
     percent, amount_kb = _limit(ratio, kbytes)
     whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
                    hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
-    return _commit.limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
+    return commit_limit.limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
 
 
 def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any = None, page_tables: t.Any = None,
@@ -53,8 +54,8 @@ def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any
     page = _page_kb(page_kb)
     memory = tuple(_size_kb(name, value if value is not None else found.get(name, 0)) // page
                    for name, value in (('rss', found['rss']), ('swap', swap), ('page_tables', page_tables)))
-    adj = _convert.to_score_adj('score_adj', found.get('score_adj', 0) if score_adj is None else score_adj)
-    return _badness.badness_pages(_badness.Terms(t.cast(_badness.Memory, memory), adj), _total_kb(total) // page)
+    adj = convert.to_score_adj('score_adj', found.get('score_adj', 0) if score_adj is None else score_adj)
+    return badness.badness_pages(badness.Terms(t.cast(badness.Memory, memory), adj), _total_kb(total) // page)
 
 
 def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
@@ -77,8 +78,8 @@ def _size_kb(name: str, value: t.Any) -> int:
     """A number of kB, or a text with its unit such as ``64G``, in kB. Raises ConvertError."""
     has_unit = isinstance(value, str) and value.strip()[-1:].isalpha()
     try:
-        size_kb = _convert.to_amount(name, value).size_kb if has_unit else value
-        return _convert.to_integer(name, size_kb, 0, _MOST_KB)
+        size_kb = convert.to_amount(name, value).size_kb if has_unit else value
+        return convert.to_integer(name, size_kb, 0, _MOST_KB)
     except ConvertError:
         raise ConvertError('%s: %s is neither a number of kB, 0 or more, nor a size with a unit such as 64G' % (
             name, brief(value))) from None
@@ -95,7 +96,7 @@ def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
     amount_kb = 0 if kbytes is None else _size_kb('kbytes', kbytes)
     if ratio is None:
         return (0 if amount_kb else 50), amount_kb
-    percent = _convert.to_integer('ratio', ratio, 0)
+    percent = convert.to_integer('ratio', ratio, 0)
     if percent and amount_kb:
         raise ConvertError('ratio and kbytes: %d and %d cannot both hold, the kernel sets the one to 0 when the other '
                            'is set; give one of them' % (percent, amount_kb))
@@ -104,7 +105,7 @@ def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
 
 def _page_kb(value: t.Any) -> int:
     """The size of a page. Raises ConvertError."""
-    page_kb = _convert.to_integer('page_kb', value, 1)
+    page_kb = convert.to_integer('page_kb', value, 1)
     if page_kb not in _PAGE_SIZES_KB:
         raise ConvertError('page_kb: %d is not one of %s' % (page_kb, ', '.join(map(str, _PAGE_SIZES_KB))))
     return page_kb

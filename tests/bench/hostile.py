@@ -34,16 +34,19 @@ import forged_logs  # noqa: E402
 import hostile_inputs  # noqa: E402
 import snapshots  # noqa: E402
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
-    _badness,
-    _groups,
-    _kills,
-    _memcg,
-    _simulate,
-    _snapshot,
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import (  # noqa: E402
+    memcg,
+    simulate,
+    snapshot,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host  # noqa: E402
-from ansible_collections.oomkit.linux.plugins.plugin_utils import _events, _logfile  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import (  # noqa: E402
+    badness,
+    kill_log,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events import log_file  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events import source as events_source  # noqa: E402
 
 LOG_MB, QUICK_LOG_MB = 1000, 100
 MOST_S_PER_GB = 30.0
@@ -98,7 +101,7 @@ def log(total_mb: int) -> dict:
 
 def read_log(path: Path) -> None:
     """As the event source does it."""
-    file, hosts = _logfile.LogFile(str(path), True, select=_events.kernel_lines), _events.Hosts()
+    file, hosts = log_file.LogFile(str(path), True, select=events_source.kernel_lines), events_source.Hosts()
     for lines in file.chunks():
         for one in lines:
             if hosts.take(*one):
@@ -110,22 +113,22 @@ def records_s(piece: bytes) -> float:
     """Seconds for 1 GB of the same as records of the kernel's log, as the facts read them."""
     record = forged_logs.record(piece)[:8192]
     count = 1000000 // len(record) if len(record) > 20 else 1000
-    return cpu_s(lambda: _kills.parse_kills(record for _number in range(count)), 1) * 1e9 / (count * len(record))
+    return cpu_s(lambda: kill_log.parse_kills(record for _number in range(count)), 1) * 1e9 / (count * len(record))
 
 
 # ------------------------------------------------------------------------------ processes
 
-def snapshot_of(count: int, pages: Callable[[int], int], error_pages: int) -> _snapshot.Snapshot:
+def snapshot_of(count: int, pages: Callable[[int], int], error_pages: int) -> snapshot.Snapshot:
     """So many processes on a kernel that may kill a child instead."""
     return snapshots.snapshot(*(snapshots.process(pid, pages(pid), error_pages=error_pages)
-                                for pid in range(2, count + 2)), scale=_badness.SCALE_OLD)
+                                for pid in range(2, count + 2)), scale=badness.SCALE_OLD)
 
 
-def choose(count: int) -> list[_badness.Victim]:
+def choose(count: int) -> list[badness.Victim]:
     """Ten victims of processes that all have one score, and so all have to be looked at."""
-    source = _badness.Source(lambda pids: [((pid % 977, 0, 1), pid) for pid in pids], lambda _pid: 0, lambda pid: pid)
-    return _badness.select(((667, pid) for pid in range(count)), 10, source,
-                           _badness.Kernel(10000000, _badness.SCALE_NEW, 100))
+    source = badness.Source(lambda pids: [((pid % 977, 0, 1), pid) for pid in pids], lambda _pid: 0, lambda pid: pid)
+    return badness.select(((667, pid) for pid in range(count)), 10, source,
+                           badness.Kernel(10000000, badness.SCALE_NEW, 100))
 
 
 def processes(counts: tuple[int, int]) -> dict:
@@ -135,9 +138,9 @@ def processes(counts: tuple[int, int]) -> dict:
                                       ('forecast, all alike', lambda _pid: 1000, 0),
                                       ('forecast, all within the error', lambda pid: 1000 + pid % 7, 100)):
         worlds = [snapshot_of(count, pages, error_pages) for count in counts]
-        found[label] = grown(counts, [lambda world=world: _simulate.simulate(world, KILLS) for world in worlds])
-    texts = [_snapshot.to_json(snapshot_of(count, lambda pid: pid, 0)) for count in counts]
-    found['a snapshot from JSON'] = grown(counts, [lambda text=text: _snapshot.from_json(text) for text in texts])
+        found[label] = grown(counts, [lambda world=world: simulate.simulate(world, KILLS) for world in worlds])
+    texts = [snapshot.to_json(snapshot_of(count, lambda pid: pid, 0)) for count in counts]
+    found['a snapshot from JSON'] = grown(counts, [lambda text=text: snapshot.from_json(text) for text in texts])
     found['choice of victims'] = grown(counts, [lambda count=count: choose(count) for count in counts])
     met = all(max(one['time_growth'], one['memory_growth']) <= MOST_GROWTH for one in found.values())
     return {'counts': counts, 'works': found, 'met': met}
@@ -188,10 +191,10 @@ def cgroups() -> dict:
         tops = [tree(Path(name), count) for count in CGROUPS]
         deep = '/a.slice' + '/d' * DEPTH
         found['all processes below'] = [
-            round(cpu_s(lambda top=top: _groups.pids_below(Host(), str(top)), 1), 3) for top in tops]
+            round(cpu_s(lambda top=top: groups.pids_below(Host(), str(top)), 1), 3) for top in tops]
         found['cgroups around deep ones'] = [
             round(cpu_s(lambda times=times: around(tops[0].parent, deep, times), 1), 3) for times in (100, 400)]
-        pids = _groups.pids_below(Host(), str(tops[1]))
+        pids = groups.pids_below(Host(), str(tops[1]))
     if len(pids) != CGROUPS[1] - DEPTH + 1:
         sys.exit('%d processes were found' % len(pids))
     met = all(after <= MOST_RATIO * max(before, LEAST_S) for before, after in found.values())
@@ -200,10 +203,10 @@ def cgroups() -> dict:
 
 def around(folder: Path, cgroup: str, times: int) -> None:
     """For so many processes of a deep cgroup of the tree that is mounted there."""
-    found = _memcg.Tree(Host())
+    found = memcg.Tree(Host())
     found.folder, found.version, found._root = str(folder), 2, ''
     for _time in range(times):
-        _memcg.group_of(found, cgroup, None)
+        memcg.group_of(found, cgroup, None)
 
 
 # -------------------------------------------------------------------------------- parsers

@@ -39,18 +39,18 @@ import collection  # noqa: E402
 
 collection.lay()
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
-    _candidates,
-    _census,
-    _container,
-    _facts,
-    _forecast_module,
-    _helper,
-    _sysinfo,
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import processes as facts_processes  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._host import (  # noqa: E402
+    container,
+    helper,
+    total_memory,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host  # noqa: E402
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes  # noqa: E402
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._process import scan as process_scan  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager  # noqa: E402
 
 MOST_OF_FLOOR = 2.0
 LEAST_OF_PS = 4.0
@@ -118,7 +118,7 @@ def beyond_the_crowd() -> int:
 def helped(**shared: object) -> Iterator[Host]:
     """A host as the modules have it: a helper process, forked first, reads the processes."""
     host = Host()
-    host.helper = _helper.Helper({'host': host, **shared})
+    host.helper = helper.Helper({'host': host, **shared})
     try:
         yield host
     finally:
@@ -128,8 +128,8 @@ def helped(**shared: object) -> Iterator[Host]:
 def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
     with Processes(host) as processes:
-        census = _candidates.Candidates(host, processes, _sysinfo.total_pages(host),
-                                        _container.pid_namespace(host) == 'init')
+        census = facts_processes.Candidates(host, processes, total_memory.total_pages(host),
+                                        container.pid_namespace(host) == 'init')
         census.unkillable()
         return census.candidates(top, False)
 
@@ -156,14 +156,14 @@ def killers_ms() -> float:
 def killers(host: Host) -> list[dict]:
     """The key userspace_killers, in the helper."""
     with Processes(host) as processes:
-        return _candidates.userspace_killers(processes, processes.named(_census.KILLERS).found)
+        return facts_processes.userspace_killers(processes, processes.named(process_scan.KILLERS).found)
 
 
 def facts_ms() -> float:
     """All that the module oom_facts does without options."""
     begin = time.perf_counter()
     with helped() as host:
-        host.call(_facts.oom_facts, host, _facts.Request(_facts.chosen_keys(['all']), CANDIDATES, False))
+        host.call(gather.oom_facts, host, gather.Request(gather.chosen_keys(['all']), CANDIDATES, False))
         return (time.perf_counter() - begin) * 1000
 
 
@@ -179,7 +179,7 @@ def forecast_ms() -> float:
     manager = Manager(run_command)
     begin = time.perf_counter()
     with helped(manager=manager) as host:
-        result = _forecast_module.run(dict(dict.fromkeys(names), kills=5), host, manager)
+        result = forecast_info.run(dict(dict.fromkeys(names), kills=5), host, manager)
         elapsed_ms = (time.perf_counter() - begin) * 1000
     if result['outcome'] != 'kill' or len(result['kill_order']) < 5:
         sys.exit('The forecast says %s (%s).' % (result['outcome'], result['reason']))
@@ -247,7 +247,7 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
 
 def run(processes: int, rounds: int, quick: bool) -> dict:
     """All of it."""
-    step_pages = _sysinfo.total_pages(Host()) // 1000
+    step_pages = total_memory.total_pages(Host()) // 1000
     with tempfile.TemporaryDirectory(prefix='oomkit-bench-') as name:
         folder = Path(name)
         build(folder)

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _spawn_probe
+from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe
 
 PROGRAMS = [('/bin/true', 'true')]
 ATTEMPTS = 3
@@ -70,14 +70,14 @@ def limit(headroom_kb):
 
 
 def probe(who):
-    return _spawn_probe.probe(PROGRAMS)[who] == _spawn_probe.STARTED
+    return spawn_probe.probe(PROGRAMS)[who] == spawn_probe.STARTED
 
 
 def main(reserve_kb, last_kb, step_kb):
-    probe(_spawn_probe.ROOT)  # loads what it needs, so that the user's process has the same size
+    probe(spawn_probe.ROOT)  # loads what it needs, so that the user's process has the same size
     user, found = User(), []
-    starters = {'user': user.start, 'root': start, 'probe_others': lambda: probe(_spawn_probe.OTHERS),
-                'probe_root': lambda: probe(_spawn_probe.ROOT)}
+    starters = {'user': user.start, 'root': start, 'probe_others': lambda: probe(spawn_probe.OTHERS),
+                'probe_root': lambda: probe(spawn_probe.ROOT)}
     write(USER_RESERVE, 0)
     write(ADMIN_RESERVE, reserve_kb)
     try:

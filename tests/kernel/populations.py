@@ -27,7 +27,8 @@ import threading
 import time
 import traceback
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _forecast_module, _systemctl
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import manager
 
 PAGE = mmap.PAGESIZE
 MIB = 1 << 20
@@ -53,8 +54,8 @@ def run_command(args, **_options):
 
 
 def forecast(**params):
-    return _forecast_module.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params},
-                                manager=_systemctl.Manager(run_command))
+    return forecast_info.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params},
+                                manager=manager.Manager(run_command))
 
 
 def write(path, text):

@@ -14,8 +14,10 @@ import pytest
 import records
 from trees import FOLDERS, tree
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _knobs, _sysctl_loader
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import loader as sysctl_loader
 
 TREES = int(os.environ.get('OOMKIT_TREES', '300'))
 SEED = int(os.environ.get('OOMKIT_SEED', '1'))
@@ -82,8 +84,8 @@ def look(machine):
 
 def compare(machine, tmp_path, procps, command, count):
     """Run all trees in the guest and here; the differences as text."""
-    start = {key: machine.sysctl(key) for key in _knobs.ALL_KEYS if key != _knobs.KBYTES} | {_knobs.KBYTES: 0}
-    originals = {key: start[key] for key in start if not _knobs.KNOBS[key].constant}
+    start = {key: machine.sysctl(key) for key in sysctls.ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
+    originals = {key: start[key] for key in start if not sysctls.KNOBS[key].constant}
     seeds = range(SEED, SEED + count)
     trees = [tree(random.Random(seed)) for seed in seeds]
     machine.write_file('/root/trees.py', SCRIPT.encode())
@@ -96,8 +98,8 @@ def compare(machine, tmp_path, procps, command, count):
         root = tmp_path / str(seed)
         lay(root, files, facts)
         host = Host(str(root))
-        loader = _sysctl_loader.PROCPS if procps else _sysctl_loader.find_loader(host)
-        said = _boot.simulate(host, loader, originals).values
+        loader = sysctl_loader.PROCPS if procps else sysctl_loader.find_loader(host)
+        said = boot.simulate(host, loader, originals).values
         if said != real:
             lines = [f'{path}: {content!r}' for path, content in sorted(files.items())]
             wrong.append(

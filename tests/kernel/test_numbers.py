@@ -10,8 +10,8 @@ import json
 import pytest
 import records
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _knobs, _meminfo
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._core.text import to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import commit_limit, meminfo, sysctls
 
 TEXTS = [
     '0',
@@ -88,7 +88,7 @@ print(json.dumps(result))
 @pytest.fixture(scope='module')
 def start(machine):
     machine.restore('fresh')
-    return {key: machine.sysctl(key) for key in _knobs.ALL_KEYS if key != _knobs.KBYTES} | {_knobs.KBYTES: 0}
+    return {key: machine.sysctl(key) for key in sysctls.ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
 
 
 def kernel_version(machine):
@@ -97,7 +97,7 @@ def kernel_version(machine):
 
 
 def test_every_text_on_every_key(machine, start):
-    todo = [(key, text) for key in _knobs.ALL_KEYS for text in TEXTS]
+    todo = [(key, text) for key in sysctls.ALL_KEYS for text in TEXTS]
     machine.write_file('/root/numbers.py', SCRIPT.encode())
     found = json.loads(machine.run('python3 /root/numbers.py', data=json.dumps([todo, start])).stdout)
     records.write(machine, 'sysctl_writes', records.writes(start, todo, found))
@@ -105,7 +105,7 @@ def test_every_text_on_every_key(machine, start):
     wrong = []
     for (key, text), (accepted, state) in zip(todo, found, strict=True):
         expected = dict(start)
-        taken = _knobs.write(expected, key, to_text(text.encode('latin-1')) + '\n', old)
+        taken = sysctls.write(expected, key, to_text(text.encode('latin-1')) + '\n', old)
         if (taken, expected) != (accepted, state):
             wrong.append(
                 f'{key} = {text!r}: kernel {accepted} {[state[k] for k in start if state[k] != start[k]]}, '
@@ -150,8 +150,8 @@ def test_the_commit_limit_is_the_kernels(machine, start):
     records.write(machine, 'commit_limits', found)
     wrong = []
     for row in found:
-        memory = _meminfo.Memory(row['MemTotal'], None, row['SwapTotal'], 0, row['Hugetlb'], None, None)
+        memory = meminfo.Memory(row['MemTotal'], None, row['SwapTotal'], 0, row['Hugetlb'], None, None)
         if row.get('ratio') != -1:  # the modules refuse it
-            said = _commit.limit_kb(memory, row.get('ratio', 0), row.get('kbytes', 0))
+            said = commit_limit.limit_kb(memory, row.get('ratio', 0), row.get('kbytes', 0))
             wrong += [(row, said)] if said != row['CommitLimit'] else []
     assert not wrong, wrong

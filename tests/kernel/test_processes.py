@@ -80,8 +80,9 @@ def test_the_module_itself_and_its_ancestors_never_match(fresh):
 REUSE = r'''
 import json, os, signal, sys, time
 sys.path.insert(0, HOME)
-from ansible_collections.oomkit.linux.plugins.module_utils import _groups, _held, _live, _other_init, _process_match
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, handle, score_adj, selector
+from ansible_collections.oomkit.linux.plugins.module_utils._service import other_init
 
 def child(uid=0):
     pid = os.fork()
@@ -109,14 +110,14 @@ time.sleep(0.1)
 with open('/run/reuse.pid', 'w') as stream:
     stream.write('%d' % first)
 group = {
-    'these': lambda: _groups.TheseProcesses([_held.identify(host, first)]),
-    'pid': lambda: _process_match.group_of(host, {'pid': first}),
-    'pidfile': lambda: _process_match.group_of(host, {'pidfile': '/run/reuse.pid'}),
-    'user': lambda: _process_match.group_of(host, {'user': str(UID)}),
-    'tree': lambda: _other_init.TreeGroup(host, _held.identify(host, first)),
+    'these': lambda: groups.TheseProcesses([handle.identify(host, first)]),
+    'pid': lambda: selector.group_of(host, {'pid': first}),
+    'pidfile': lambda: selector.group_of(host, {'pidfile': '/run/reuse.pid'}),
+    'user': lambda: selector.group_of(host, {'user': str(UID)}),
+    'tree': lambda: other_init.TreeGroup(host, handle.identify(host, first)),
 }[KIND]()
-target = _live.Target('x', group, 98)
-with _held.Held(host, first) as held:
+target = score_adj.Target('x', group, 98)
+with handle.Held(host, first) as held:
     seen = [one for one in group.look(host) if one.pid == first]
     again(first)
     wrote, read = held.write_score_adj(99), held.read('stat')

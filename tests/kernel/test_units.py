@@ -16,8 +16,8 @@ import records
 import unit_cases
 from unit_trees import tree
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
 
 COUNT = 300
 SEED = int(os.environ.get('OOMKIT_SEED', '1'))

@@ -10,10 +10,10 @@ import pytest
 LOOK = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.oomkit.linux.plugins.module_utils import _connection
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import connection
 # From the module upwards, which is the parent here.
-print('async is', _connection._is_async(Host(), _connection._ancestors(Host())[1:]))
+print('async is', connection._is_async(Host(), connection._ancestors(Host())[1:]))
 """
 
 

@@ -118,7 +118,7 @@ def test_the_documented_sources_have_options_that_exist(source_documentation):
     assert len(examples) == 3
     for example in examples:
         assert set(example['oomkit.linux.oom_kills'] or {}) <= set(options)
-    module = importlib.import_module('ansible_collections.oomkit.linux.plugins.plugin_utils._events')
+    module = importlib.import_module('ansible_collections.oomkit.linux.plugins.plugin_utils._events.source')
     assert {name: option['default'] for name, option in options.items()} == dataclasses.asdict(module.wish_of({}))
 
 

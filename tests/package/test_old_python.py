@@ -45,7 +45,7 @@ def core216(checkout):
 @pytest.fixture(scope='module')
 def target_files(checkout):
     """Everything that runs on managed machines."""
-    return sorted(path for kind in ('modules', 'module_utils') for path in (checkout / 'plugins' / kind).glob('*.py'))
+    return sorted(path for kind in ('modules', 'module_utils') for path in (checkout / 'plugins' / kind).rglob('*.py'))
 
 
 def test_compiles(command, python36, target_files):
@@ -53,7 +53,8 @@ def test_compiles(command, python36, target_files):
 
 
 def test_imports(command, python36, core216, target_files, checkout):
-    names = ['ansible_collections.oomkit.linux.plugins.%s.%s' % (path.parent.name, path.stem) for path in target_files]
+    names = ['.'.join(('ansible_collections', 'oomkit', 'linux', *path.relative_to(checkout).with_suffix('').parts))
+             for path in target_files]
     ansible, = core216.parent.glob('lib/python3.*/site-packages')
     path = '%s:%s' % (checkout / '.cache' / 'collections', ansible)
     assert command(python36, '-c', IMPORT, *names, PYTHONPATH=path).stdout.strip() == str(len(names))

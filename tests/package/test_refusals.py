@@ -106,7 +106,7 @@ def test_the_table_of_contents_has_every_section(guide):
 
 def test_what_is_left_out_is_there(checkout, texts):
     assert set(NOT_MESSAGES) <= {text.text for text in texts}
-    assert {path.name for path in (checkout / 'plugins/plugin_utils').glob('*.py')} >= DRAWING
+    assert all((checkout / 'plugins/plugin_utils' / name).is_file() for name in DRAWING)
 
 
 def test_a_module_advises_only_what_it_has(checkout):

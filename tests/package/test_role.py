@@ -13,7 +13,8 @@ import pytest
 import task_log
 import yaml
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _convert, _unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import unit_names
 
 CHECKOUT = Path(__file__).parents[2]
 ROLE = 'roles/oom_policy'
@@ -295,8 +296,8 @@ def test_the_role_refuses_the_names_that_the_module_refuses(play):
 
 def is_unit(name):
     try:
-        return bool(_unit_names.to_unit('name', name))
-    except _convert.ConvertError:
+        return bool(unit_names.to_unit('name', name))
+    except convert.ConvertError:
         return False
 
 

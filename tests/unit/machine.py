@@ -13,7 +13,7 @@ from pathlib import Path
 
 import kernel_model
 
-from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 # What others have set: a kubelet and an administrator at runtime, where no file tells it, and files of others.
@@ -215,11 +215,12 @@ class Machine(WritableHost):
 
 def run(machine, module, check=False, **params):
     """One run of a module's logic on the machine: the result as the module returns it. Raises what it reports."""
-    from ansible_collections.oomkit.linux.plugins.module_utils import _confirm, _overcommit, _panic, _sysctl_module
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy import confirm, overcommit, panic
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy.run import run_at_once
 
     logic, way = {
-        'overcommit': (_overcommit, _confirm.run),
-        'panic_on_oom': (_panic, _sysctl_module.run_at_once),
+        'overcommit': (overcommit, confirm.run),
+        'panic_on_oom': (panic, run_at_once),
     }[module]
     options = dict(
         state='present',

@@ -12,7 +12,7 @@ import shutil
 import unit_model
 from machine import Machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _service_module
+from ansible_collections.oomkit.linux.plugins.module_utils._module import service
 
 LIB = '/usr/lib/systemd/system'
 ETC = '/etc/systemd/system'
@@ -167,9 +167,9 @@ class ServiceMachine(Machine):
             names = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
             options['process'] = dict(dict.fromkeys(names), **options['process'])
         if check:
-            return _service_module.run(options, check, host=self, manager=self)
+            return service.run(options, check, host=self, manager=self)
         with self.life.run(*self._subjects(options)) as results:
-            results.append(_service_module.run(options, check, host=self, manager=self))
+            results.append(service.run(options, check, host=self, manager=self))
         return results[0]
 
     def _subjects(self, options):

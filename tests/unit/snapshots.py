@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Snapshots for the tests of the forecast, in few words."""
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import snapshot as forecast_snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness
 
 TOTAL_PAGES = 250_000
 
@@ -13,26 +14,26 @@ def process(pid, pages, adj=0, **other):
         pid=pid, start_ticks=pid, name=f'p{pid}', cgroup=f'/system.slice/s{pid}.service', unit=f's{pid}.service',
         oom_score=0 if adj == -1000 else 700, oom_score_adj=adj, memory_pages=pages, error_pages=0, freed_pages=pages,
         never=None, nodes=None)
-    return _snapshot.Process(**dict(values, **other))
+    return forecast_snapshot.Process(**dict(values, **other))
 
 
 def ties(**other):
     """Nobody goes down together with it."""
     values = dict(sharers=[], sharers_known=True, children=[], group=None, group_members=[], unit_ends=False,
                   unit_members=[])
-    return _snapshot.Ties(**dict(values, **other))
+    return forecast_snapshot.Ties(**dict(values, **other))
 
 
 def snapshot(*processes, company=None, cgroup=None, limit_pages=None, **other):
     """The processes, and what is known of their company by PID."""
-    settings = dict(page_kb=4, total_pages=TOTAL_PAGES, scale=_badness.SCALE_NEW, panic_on_oom=0,
+    settings = dict(page_kb=4, total_pages=TOTAL_PAGES, scale=badness.SCALE_NEW, panic_on_oom=0,
                     kill_allocating_task=False)
     settings.update((name, other.pop(name)) for name in list(other) if name in settings)
     kill_disabled, nodes = other.pop('kill_disabled', False), other.pop('nodes', None)
     known = {one.pid: ties() for one in processes}
     known.update(company or {})
-    return _snapshot.Snapshot(
-        settings=_snapshot.Settings(**settings),
-        domain=_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled, nodes),
+    return forecast_snapshot.Snapshot(
+        settings=forecast_snapshot.Settings(**settings),
+        domain=forecast_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled, nodes),
         processes={one.pid: one for one in processes}, ties=known,
         **dict(dict(left_out=0, left_out_pages=None, unknown=None, notes=[]), **other))

@@ -12,37 +12,48 @@ import collection  # noqa: E402
 
 collection.lay()
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (  # noqa: E402
-    _cgroup_unit,
-    _conf_files,
-    _container,
-    _convert,
-    _drop_in,
-    _enforcers,
-    _inheritance,
-    _kills,
-    _knobs,
-    _kubelet_files,
-    _login_guard,
-    _meminfo,
-    _names,
-    _numa,
-    _openrc,
-    _processes,
-    _session_units,
-    _simple_yaml,
-    _sysctl_file,
-    _sysctl_script,
-    _sysctld,
-    _systemd_version,
-    _tuned,
-    _tuned_config,
-    _tuned_start,
-    _unit_files,
-    _unit_names,
-    _userspace_killers,
+from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._host import (  # noqa: E402
+    conf_files,
+    container,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import (  # noqa: E402
+    kill_log,
+    meminfo,
+    sysctls,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._process import (  # noqa: E402
+    cgroup_unit,
+    inheritance,
+    memory,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._service import (  # noqa: E402
+    login_guard,
+    openrc,
+    session_units,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import (  # noqa: E402
+    boot_script,
+    competing_writers,
+    file_edit,
+    kubelet,
+    loader,
+    parser,
+    simple_yaml,
+    tuned,
+    tuned_config,
+    tuned_start,
+)
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import (  # noqa: E402
+    drop_in,
+    unit_files,
+    unit_names,
+    version,
+)
 
 KEY = 'vm.overcommit_memory'
 SYSCTLS = ['vm/overcommit_memory', 'vm/panic_on_oom']
@@ -51,32 +62,32 @@ SYSCTLS = ['vm/overcommit_memory', 'vm/panic_on_oom']
 def _amount(text: str) -> object:
     """What an option says, or why that is none."""
     answers = []
-    for convert in (_convert.to_amount, _convert.to_integer):
+    for convert in (core_convert.to_amount, core_convert.to_integer):
         try:
             answers.append(convert('x', text))
-        except _convert.ConvertError as exc:
+        except core_convert.ConvertError as exc:
             answers.append(exc)
     return answers
 
 
 def _unit_name(text: str) -> object:
     try:
-        return _unit_names.to_unit('name', text)
-    except _convert.ConvertError as exc:
+        return unit_names.to_unit('name', text)
+    except core_convert.ConvertError as exc:
         return exc
 
 
 def _writes(text: str) -> object:
-    settings = list(_sysctld.settings_of('x', text))
-    return [_sysctld.writes(dialect, settings, SYSCTLS) for dialect in (_conf_files.SYSTEMD, _conf_files.PROCPS)]
+    settings = list(parser.settings_of('x', text))
+    return [parser.writes(dialect, settings, SYSCTLS) for dialect in (conf_files.SYSTEMD, conf_files.PROCPS)]
 
 
 def _busybox(text: str) -> object:
-    return list(_sysctld.settings_of('x', text, _conf_files.BUSYBOX))
+    return list(parser.settings_of('x', text, conf_files.BUSYBOX))
 
 
 def _script(text: str) -> object:
-    return _sysctl_script.parse_script(text, True)
+    return boot_script.parse_script(text, loader.PROCPS.sources[0], True)
 
 
 def _chain(count: int) -> list[Seen]:
@@ -87,29 +98,29 @@ def _chain(count: int) -> list[Seen]:
 # By name: what makes an input of n characters or lines, what reads it, and n.
 PARSERS = {
     # ------------------------------------------------------------------- unit files
-    'unit file, lines that go on': (lambda n: b'a\\\n' * n, _unit_files.parse, 20000),
-    'unit file, comments between lines that go on': (lambda n: b'a\\\n#\\\n' * n, _unit_files.parse, 10000),
-    'unit file, comments alone': (lambda n: b'#\\\n' * n, _unit_files.parse, 20000),
-    'unit file, ends of lines': (lambda n: b'\n\r\0' * n, _unit_files.parse, 20000),
-    'unit file, carriage returns': (lambda n: b'\r' * n, _unit_files.parse, 40000),
-    'unit file, backslashes': (lambda n: b'x' + b'\\' * n + b'\n', _unit_files.parse, 40000),
-    'unit file, backslashes on each line': (lambda n: (b'\\' * 100 + b'\n') * (n // 100), _unit_files.parse, 40000),
-    'unit file, blanks': (lambda n: b' ' * n, _unit_files.parse, 40000),
-    'unit file, marks of byte order': (lambda n: b'\xef\xbb\xbf' * n, _unit_files.parse, 40000),
-    'unit file, no UTF-8': (lambda n: b'\xff\n' * n, _unit_files.parse, 20000),
-    'unit file, assignments': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=-5\n' * n, _unit_files.settings_of, 20000),
+    'unit file, lines that go on': (lambda n: b'a\\\n' * n, unit_files.parse, 20000),
+    'unit file, comments between lines that go on': (lambda n: b'a\\\n#\\\n' * n, unit_files.parse, 10000),
+    'unit file, comments alone': (lambda n: b'#\\\n' * n, unit_files.parse, 20000),
+    'unit file, ends of lines': (lambda n: b'\n\r\0' * n, unit_files.parse, 20000),
+    'unit file, carriage returns': (lambda n: b'\r' * n, unit_files.parse, 40000),
+    'unit file, backslashes': (lambda n: b'x' + b'\\' * n + b'\n', unit_files.parse, 40000),
+    'unit file, backslashes on each line': (lambda n: (b'\\' * 100 + b'\n') * (n // 100), unit_files.parse, 40000),
+    'unit file, blanks': (lambda n: b' ' * n, unit_files.parse, 40000),
+    'unit file, marks of byte order': (lambda n: b'\xef\xbb\xbf' * n, unit_files.parse, 40000),
+    'unit file, no UTF-8': (lambda n: b'\xff\n' * n, unit_files.parse, 20000),
+    'unit file, assignments': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=-5\n' * n, unit_files.settings_of, 20000),
     'unit file, lines of an old systemd': (lambda n: b'x' * n + b'\0\r' * n,
-                                           lambda data: _unit_files.physical_lines(data, 219), 50000),
+                                           lambda data: unit_files.physical_lines(data, 219), 50000),
     'unit file, includes of an old systemd': (lambda n: b'.include x\n' * n,
-                                              lambda data: _unit_files.parse(data, 219), 20000),
-    'name of a unit, kinds': (lambda n: 'actions.runner.' + '.service.' * n, _login_guard.known_unit, 20000),
-    'unit file, a long number': (lambda n: '0' * n, _unit_files.parse_score_adj, 200000),
+                                              lambda data: unit_files.parse(data, 219), 20000),
+    'name of a unit, kinds': (lambda n: 'actions.runner.' + '.service.' * n, login_guard.known_unit, 20000),
+    'unit file, a long number': (lambda n: '0' * n, unit_files.parse_score_adj, 200000),
     'drop-in of ours, edited': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=1\n\\\n' * n,
-                                lambda data: _drop_in.edit(data, {'OOMScoreAdjust': 3}), 20000),
-    'drop-in of ours, headers': (lambda n: (_drop_in.HEADER + '\n').encode() * n,
-                                 lambda data: _drop_in.edit(data, {'OOMScoreAdjust': 3}), 10000),
-    'drop-in of ours, taken back': (lambda n: b'[Service]\n\r\0' * n, _drop_in.without_ours, 20000),
-    'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', _unit_names.drop_in_names, 250),
+                                lambda data: drop_in.edit(data, {'OOMScoreAdjust': 3}), 20000),
+    'drop-in of ours, headers': (lambda n: (drop_in.HEADER + '\n').encode() * n,
+                                 lambda data: drop_in.edit(data, {'OOMScoreAdjust': 3}), 10000),
+    'drop-in of ours, taken back': (lambda n: b'[Service]\n\r\0' * n, drop_in.without_ours, 20000),
+    'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', unit_names.drop_in_names, 250),
     'name of a unit': (lambda n: 'a' * n, _unit_name, 200000),
     # ---------------------------------------------------------------------- sysctl.d
     'sysctl.d, values that change': (lambda n: ''.join('x%d = 1\nx%d = 2\n' % (one, one) for one in range(n)), _writes,
@@ -129,105 +140,105 @@ PARSERS = {
     'boot script, quotes': (lambda n: '"\\' * n, _script, 10000),
     'boot script, loops': (lambda n: 'for i in /etc/sysctl.d/*.conf; do\n' * n, _script, 900),
     'sysctl.d, lines': (lambda n: '\n' * n, _writes, 100000),
-    'sysctl.d, comments out and in': (lambda n: '\r' * n + 'x', lambda text: _sysctl_file.restore(
-        _sysctl_file.comment_out(text, 1), [KEY]), 20000),
-    'sysctl.d, blanks after ends': (lambda n: '\r ' * n, lambda text: _sysctl_file.comment_out(text, 1), 20000),
-    'sysctl.d, blanks after one end': (lambda n: '\r' + ' ' * n, lambda text: _sysctl_file.comment_out(text, 1), 20000),
+    'sysctl.d, comments out and in': (lambda n: '\r' * n + 'x', lambda text: file_edit.restore(
+        file_edit.comment_out(text, 1), [KEY]), 20000),
+    'sysctl.d, blanks after ends': (lambda n: '\r ' * n, lambda text: file_edit.comment_out(text, 1), 20000),
+    'sysctl.d, blanks after one end': (lambda n: '\r' + ' ' * n, lambda text: file_edit.comment_out(text, 1), 20000),
     'sysctl.d, an edit': (lambda n: 'vm.overcommit_memory%s=1 %s\n' % (' ' * n, '\t' * n),
-                          lambda text: _sysctl_file.edit(text, {KEY: 2}), 50000),
+                          lambda text: file_edit.edit(text, {KEY: 2}), 50000),
     'sysctl.d, an edit with ends': (lambda n: 'vm.overcommit_memory=1%s\n' % ('\r' * n),
-                                    lambda text: _sysctl_file.edit(text, {KEY: 2}), 50000),
+                                    lambda text: file_edit.edit(text, {KEY: 2}), 50000),
     'sysctl.d, an edit of many lines': (lambda n: 'vm.overcommit_memory=1\n' * n,
-                                        lambda text: _sysctl_file.edit(text, {KEY: 2}), 10000),
-    'sysctl, a long number': (lambda n: '1' * n, lambda text: _knobs.parse_written(KEY, text), 200000),
-    'sysctl, blanks': (lambda n: ' ' * n + 'x', lambda text: _knobs.parse_written(KEY, text), 200000),
-    'sysctl, a value': (lambda n: '1' * n, _knobs.parse_value, 5000),
-    'lines of any file': (lambda n: 'x' * n + '\n' * n, _conf_files.split_lines, 100000),
+                                        lambda text: file_edit.edit(text, {KEY: 2}), 10000),
+    'sysctl, a long number': (lambda n: '1' * n, lambda text: sysctls.parse_written(KEY, text), 200000),
+    'sysctl, blanks': (lambda n: ' ' * n + 'x', lambda text: sysctls.parse_written(KEY, text), 200000),
+    'sysctl, a value': (lambda n: '1' * n, sysctls.parse_value, 5000),
+    'lines of any file': (lambda n: 'x' * n + '\n' * n, conf_files.split_lines, 100000),
     # ------------------------------------------------------------------------- OpenRC
-    'OpenRC, blanks': (lambda n: b' ' * n + b'SSD_OOM_SCORE_ADJ', lambda data: _openrc.cause_of('x', data), 100000),
-    'OpenRC, variables': (lambda n: b';SSD_OOM_SCORE_ADJ=' * n, lambda data: _openrc.cause_of('x', data), 20000),
+    'OpenRC, blanks': (lambda n: b' ' * n + b'SSD_OOM_SCORE_ADJ', lambda data: openrc.cause_of('x', data), 100000),
+    'OpenRC, variables': (lambda n: b';SSD_OOM_SCORE_ADJ=' * n, lambda data: openrc.cause_of('x', data), 20000),
     'OpenRC, an edit': (lambda n: b'export SSD_OOM_SCORE_ADJ=5  # oomkit.linux\n' * n,
-                        lambda data: _openrc.edit(data, 3), 20000),
+                        lambda data: openrc.edit(data, 3), 20000),
     # -------------------------------------------------------------- programs that set sysctls
-    'YAML, keys': (lambda n: 'protectKernelDefaults: true\n' * n, _simple_yaml.read, 20000),
-    'YAML, blanks': (lambda n: 'a' + ' ' * n + 'b:' + ' ' * n + '#', _simple_yaml.read, 100000),
-    'YAML, lines': (lambda n: '\n' * n, _simple_yaml.read, 100000),
-    'YAML, items': (lambda n: 'a:\n' + '- b\n' * n, _simple_yaml.read, 20000),
-    'YAML, dashes': (lambda n: 'a:\n' + '- ' * n, _simple_yaml.read, 50000),
-    'YAML, blanks after dashes': (lambda n: 'a:\n-' + ' ' * n + '-' + ' ' * n + 'x', _simple_yaml.read, 50000),
-    'YAML, a list': (lambda n: 'a: [' + 'b,' * n + ']', _simple_yaml.read, 20000),
-    'YAML, a list of quotes': (lambda n: 'a: [' + '"b" ,' * n + ']', _simple_yaml.read, 20000),
-    'YAML, a list of blanks': (lambda n: 'a: [b' + ' ' * n + '"c"]', _simple_yaml.read, 50000),
-    'YAML, brackets': (lambda n: 'a: ' + '[' * n, _simple_yaml.read, 50000),
-    'YAML, brackets and quotes': (lambda n: 'a: [' + '"\\' * n, _simple_yaml.read, 50000),
-    'YAML, quotes': (lambda n: 'a: ' + "'" * n + 'x', _simple_yaml.read, 50000),
-    'YAML, escapes': (lambda n: 'a: "' + '\\"' * n, _simple_yaml.read, 50000),
-    'YAML, colons': (lambda n: 'a: b' + ':' * n, _simple_yaml.read, 50000),
-    'YAML, comments': (lambda n: 'a: b' + ' #' * n, _simple_yaml.read, 50000),
-    'YAML, quotes on lines': (lambda n: 'a:\n' + '  - "b"\n' * n, _simple_yaml.read, 20000),
-    'JSON, depth': (lambda n: '{"a":' * n, _simple_yaml.read, 20000),
-    'JSON, a long number': (lambda n: '{"a": ' + '1' * n + '}', _simple_yaml.read, 100000),
-    'MicroK8s, quotes': (lambda n: '--a="' * n, _kubelet_files._words, 5000),
-    'MicroK8s, lines': (lambda n: "--a='b'\n" * n, _kubelet_files._words, 5000),
-    'k3s, kubelet-arg': (lambda n: ['--a=b'] * n, _kubelet_files._last_flag, 20000),
-    'kdump-tools, blanks': (lambda n: ' ' * n, _enforcers._SHELL_ASSIGNMENT.findall, 100000),
-    'kdump-tools, exports': (lambda n: 'export ' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
-    'kdump-tools, words': (lambda n: 'a' * n, _enforcers._SHELL_ASSIGNMENT.findall, 100000),
-    'kdump-tools, quotes': (lambda n: 'a="' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
-    'kdump-tools, quotes on lines': (lambda n: 'a="\n' * n, _enforcers._SHELL_ASSIGNMENT.findall, 20000),
-    'TuneD, sections': (lambda n: ''.join('[s%d]\na=1\n' % one for one in range(n)), _tuned_config.sections, 1000),
-    'TuneD, values that go on': (lambda n: '[a]\nb=1\n' + ' c\n' * n, _tuned_config.sections, 5000),
-    'TuneD, blanks before a sign': (lambda n: '[a]\n' + ('b%s\n' % (' ' * 255 + 'c')) * n, _tuned_config.sections, 50),
-    'TuneD, words to drop': (lambda n: ' - , ' * n, _tuned.split_drop, 1000),
-    'TuneD, a list': (lambda n: '\n' * n, _tuned.split_drop, 50000),
-    'TuneD, a list of blanks': (lambda n: ' ,' + ' \n' * n, _tuned.split_drop, 50000),
-    'TuneD, its own list of folders': (lambda n: 'SYSCTL_CONFIG_DIRS = [' * n, _tuned_start._FOLDER_LIST.search, 5000),
+    'YAML, keys': (lambda n: 'protectKernelDefaults: true\n' * n, simple_yaml.read, 20000),
+    'YAML, blanks': (lambda n: 'a' + ' ' * n + 'b:' + ' ' * n + '#', simple_yaml.read, 100000),
+    'YAML, lines': (lambda n: '\n' * n, simple_yaml.read, 100000),
+    'YAML, items': (lambda n: 'a:\n' + '- b\n' * n, simple_yaml.read, 20000),
+    'YAML, dashes': (lambda n: 'a:\n' + '- ' * n, simple_yaml.read, 50000),
+    'YAML, blanks after dashes': (lambda n: 'a:\n-' + ' ' * n + '-' + ' ' * n + 'x', simple_yaml.read, 50000),
+    'YAML, a list': (lambda n: 'a: [' + 'b,' * n + ']', simple_yaml.read, 20000),
+    'YAML, a list of quotes': (lambda n: 'a: [' + '"b" ,' * n + ']', simple_yaml.read, 20000),
+    'YAML, a list of blanks': (lambda n: 'a: [b' + ' ' * n + '"c"]', simple_yaml.read, 50000),
+    'YAML, brackets': (lambda n: 'a: ' + '[' * n, simple_yaml.read, 50000),
+    'YAML, brackets and quotes': (lambda n: 'a: [' + '"\\' * n, simple_yaml.read, 50000),
+    'YAML, quotes': (lambda n: 'a: ' + "'" * n + 'x', simple_yaml.read, 50000),
+    'YAML, escapes': (lambda n: 'a: "' + '\\"' * n, simple_yaml.read, 50000),
+    'YAML, colons': (lambda n: 'a: b' + ':' * n, simple_yaml.read, 50000),
+    'YAML, comments': (lambda n: 'a: b' + ' #' * n, simple_yaml.read, 50000),
+    'YAML, quotes on lines': (lambda n: 'a:\n' + '  - "b"\n' * n, simple_yaml.read, 20000),
+    'JSON, depth': (lambda n: '{"a":' * n, simple_yaml.read, 20000),
+    'JSON, a long number': (lambda n: '{"a": ' + '1' * n + '}', simple_yaml.read, 100000),
+    'MicroK8s, quotes': (lambda n: '--a="' * n, kubelet._words, 5000),
+    'MicroK8s, lines': (lambda n: "--a='b'\n" * n, kubelet._words, 5000),
+    'k3s, kubelet-arg': (lambda n: ['--a=b'] * n, kubelet._last_flag, 20000),
+    'kdump-tools, blanks': (lambda n: ' ' * n, competing_writers._SHELL_ASSIGNMENT.findall, 100000),
+    'kdump-tools, exports': (lambda n: 'export ' * n, competing_writers._SHELL_ASSIGNMENT.findall, 20000),
+    'kdump-tools, words': (lambda n: 'a' * n, competing_writers._SHELL_ASSIGNMENT.findall, 100000),
+    'kdump-tools, quotes': (lambda n: 'a="' * n, competing_writers._SHELL_ASSIGNMENT.findall, 20000),
+    'kdump-tools, quotes on lines': (lambda n: 'a="\n' * n, competing_writers._SHELL_ASSIGNMENT.findall, 20000),
+    'TuneD, sections': (lambda n: ''.join('[s%d]\na=1\n' % one for one in range(n)), tuned_config.sections, 1000),
+    'TuneD, values that go on': (lambda n: '[a]\nb=1\n' + ' c\n' * n, tuned_config.sections, 5000),
+    'TuneD, blanks before a sign': (lambda n: '[a]\n' + ('b%s\n' % (' ' * 255 + 'c')) * n, tuned_config.sections, 50),
+    'TuneD, words to drop': (lambda n: ' - , ' * n, tuned.split_drop, 1000),
+    'TuneD, a list': (lambda n: '\n' * n, tuned.split_drop, 50000),
+    'TuneD, a list of blanks': (lambda n: ' ,' + ' \n' * n, tuned.split_drop, 50000),
+    'TuneD, its own list of folders': (lambda n: 'SYSCTL_CONFIG_DIRS = [' * n, tuned_start._FOLDER_LIST.search, 5000),
     # ------------------------------------------------------------ daemons that kill
-    'systemd, a fraction': (lambda n: '1' * n, _userspace_killers.parse_fraction, 100000),
-    'systemd, a fraction and blanks': (lambda n: '1' + ' ' * n, _userspace_killers.parse_fraction, 100000),
-    'systemd, a span': (lambda n: '1s ' * n, _userspace_killers.parse_span_s, 20000),
-    'systemd, a span of digits': (lambda n: '1' * n, _userspace_killers.parse_span_s, 20000),
-    'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', _userspace_killers.parse_span_s, 20000),
-    'systemd, a span of letters': (lambda n: '1' + 'a' * n, _userspace_killers.parse_span_s, 100000),
-    'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), _userspace_killers.nohang_settings, 100000),
-    'a script, blanks': (lambda n: b' ' * n + b'export' + b' ' * n, _session_units.script_evidence, 100000),
-    'a script, programs': (lambda n: b'exec env' + b' env;' * n, _session_units.script_evidence, 20000),
-    'a script, assignments': (lambda n: b'command=' + b'a' * n, _session_units.script_evidence, 100000),
+    'systemd, a fraction': (lambda n: '1' * n, oom_daemons.parse_fraction, 100000),
+    'systemd, a fraction and blanks': (lambda n: '1' + ' ' * n, oom_daemons.parse_fraction, 100000),
+    'systemd, a span': (lambda n: '1s ' * n, oom_daemons.parse_span_s, 20000),
+    'systemd, a span of digits': (lambda n: '1' * n, oom_daemons.parse_span_s, 20000),
+    'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', oom_daemons.parse_span_s, 20000),
+    'systemd, a span of letters': (lambda n: '1' + 'a' * n, oom_daemons.parse_span_s, 100000),
+    'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), oom_daemons.nohang_settings, 100000),
+    'a script, blanks': (lambda n: b' ' * n + b'export' + b' ' * n, session_units.script_evidence, 100000),
+    'a script, programs': (lambda n: b'exec env' + b' env;' * n, session_units.script_evidence, 20000),
+    'a script, assignments': (lambda n: b'command=' + b'a' * n, session_units.script_evidence, 100000),
     # --------------------------------------------------------------------- the kernel
-    'zones without pages': (lambda n: 'Node 0, zone x\n' + 'a\n' * n, _numa.present, 50000),
-    'many zones without pages': (lambda n: 'Node 0, zone x\n' * n, _numa.present, 20000),
-    'zones, blanks': (lambda n: 'Node 0, zone x\n' + ' ' * n + 'present' + ' ' * n, _numa.present, 50000),
-    'zones, blanks in a name': (lambda n: 'Node 0, zone ' + ' ' * n, _numa.present, 50000),
-    'meminfo': (lambda n: 'a' * n, _meminfo.parse_meminfo, 100000),
-    'meminfo, blanks': (lambda n: 'MemTotal:' + ' ' * n + '\n' * n, _meminfo.parse_meminfo, 50000),
-    'status, groups': (lambda n: b'Name:\tx\nGroups:\t' + b'1 ' * n + b'\nVmRSS:\t 1 kB\n', _processes.parse_memory_kb,
+    'zones without pages': (lambda n: 'Node 0, zone x\n' + 'a\n' * n, numa.present, 50000),
+    'many zones without pages': (lambda n: 'Node 0, zone x\n' * n, numa.present, 20000),
+    'zones, blanks': (lambda n: 'Node 0, zone x\n' + ' ' * n + 'present' + ' ' * n, numa.present, 50000),
+    'zones, blanks in a name': (lambda n: 'Node 0, zone ' + ' ' * n, numa.present, 50000),
+    'meminfo': (lambda n: 'a' * n, meminfo.parse_meminfo, 100000),
+    'meminfo, blanks': (lambda n: 'MemTotal:' + ' ' * n + '\n' * n, meminfo.parse_meminfo, 50000),
+    'status, groups': (lambda n: b'Name:\tx\nGroups:\t' + b'1 ' * n + b'\nVmRSS:\t 1 kB\n', memory.parse_memory_kb,
                        100000),
-    'cgroup, hierarchies': (lambda n: b'1:a,b:/x\n' * n, _processes.parse_cgroup, 20000),
-    'cgroup, controllers': (lambda n: b'1:' + b'a,' * n, _processes.parse_cgroup, 50000),
-    'cgroup, depth': (lambda n: b'0::' + b'/a' * n, _processes.parse_cgroup, 20000),
-    'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, _processes.parse_cgroup, 20000),
-    'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, _processes.parse_cgroup, 100000),
-    'cgroup, slices': (lambda n: b'/a.slice' * n, _cgroup_unit.parse_unit, 20000),
-    'cgroup, a name with dots': (lambda n: b'/' + b'.service' * n, _cgroup_unit.parse_unit, 20000),
+    'cgroup, hierarchies': (lambda n: b'1:a,b:/x\n' * n, memory.parse_cgroup, 20000),
+    'cgroup, controllers': (lambda n: b'1:' + b'a,' * n, memory.parse_cgroup, 50000),
+    'cgroup, depth': (lambda n: b'0::' + b'/a' * n, memory.parse_cgroup, 20000),
+    'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, memory.parse_cgroup, 20000),
+    'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, memory.parse_cgroup, 100000),
+    'cgroup, slices': (lambda n: b'/a.slice' * n, cgroup_unit.parse_unit, 20000),
+    'cgroup, a name with dots': (lambda n: b'/' + b'.service' * n, cgroup_unit.parse_unit, 20000),
     'cgroup, PID 1 in a container': (lambda n: b'0::' + b'/a' * n + b'/init.scope',
-                                     lambda text: _cgroup_unit.find_unit(text, text), 20000),
-    'cgroup, a name with two parts': (lambda n: b'/' + b'a@' * n, _cgroup_unit.parse_unit, 50000),
-    'cgroup, a container': (lambda n: '/docker' * n, _container._CGROUP.search, 50000),
-    'environment, names': (lambda n: '\0container=' * n, _container._VARIABLE.findall, 20000),
-    'environment, one name': (lambda n: 'container=' * n, _container._VARIABLE.findall, 20000),
-    'mount options, folders': (lambda n: 'overlay=' + '/a' * n, _container.find_engine, 20000),
-    'mount options, signs': (lambda n: '=/' * n, _container.find_engine, 20000),
-    'mount options, layers': (lambda n: ':/a' * n, _container.find_engine, 20000),
-    'status, PID namespaces': (lambda n: 'NSpid:' + ' ' * n + '\n' * n, _container._PIDS.search, 50000),
-    'status, lines of PID namespaces': (lambda n: 'NSpid:\n' * n, _container._PIDS.search, 20000),
-    'systemd, its version': (lambda n: b'libsystemd-shared-' * n, _systemd_version._NAMED.search, 20000),
-    'systemd, words of its version': (lambda n: b'systemd 1' * n, _systemd_version._NAMED.search, 20000),
-    'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, _kills.total, 50000),
-    'a chain of processes': (_chain, lambda seen: _inheritance.split(seen, lambda one: one.score_adj != 5), 500),
+                                     lambda text: cgroup_unit.find_unit(text, text), 20000),
+    'cgroup, a name with two parts': (lambda n: b'/' + b'a@' * n, cgroup_unit.parse_unit, 50000),
+    'cgroup, a container': (lambda n: '/docker' * n, container._CGROUP.search, 50000),
+    'environment, names': (lambda n: '\0container=' * n, container._VARIABLE.findall, 20000),
+    'environment, one name': (lambda n: 'container=' * n, container._VARIABLE.findall, 20000),
+    'mount options, folders': (lambda n: 'overlay=' + '/a' * n, container.find_engine, 20000),
+    'mount options, signs': (lambda n: '=/' * n, container.find_engine, 20000),
+    'mount options, layers': (lambda n: ':/a' * n, container.find_engine, 20000),
+    'status, PID namespaces': (lambda n: 'NSpid:' + ' ' * n + '\n' * n, container._PIDS.search, 50000),
+    'status, lines of PID namespaces': (lambda n: 'NSpid:\n' * n, container._PIDS.search, 20000),
+    'systemd, its version': (lambda n: b'libsystemd-shared-' * n, version._NAMED.search, 20000),
+    'systemd, words of its version': (lambda n: b'systemd 1' * n, version._NAMED.search, 20000),
+    'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, kill_log.total, 50000),
+    'a chain of processes': (_chain, lambda seen: inheritance.split(seen, lambda one: one.score_adj != 5), 500),
     # ---------------------------------------------------------------------- options
     'an amount': (lambda n: '1' * n, _amount, 100000),
     'an amount and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),
     'a percentage': (lambda n: '1.' + '1' * n + '%', _amount, 100000),
     'an integer': (lambda n: '1' * n, _amount, 100000),
-    'a name with control characters': (lambda n: b'\x1b' * n, _names.harmless, 50000),
+    'a name with control characters': (lambda n: b'\x1b' * n, sanitize.harmless, 50000),
 }

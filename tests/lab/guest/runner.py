@@ -82,9 +82,10 @@ def serve_input():
 
 def serve_port(path):
     """Serve whoever holds the other end, until told to end. What modules import is there already when they start."""
-    for name in sorted(os.listdir(os.path.join(sys.path[0], *UTILS.split('.')))):
-        if name.endswith('.py'):
-            importlib.import_module(UTILS + '.' + name[:-3])
+    for folder, _folders, names in os.walk(os.path.join(sys.path[0], *UTILS.split('.'))):
+        for name in sorted(name for name in names if name.endswith('.py')):
+            path = os.path.relpath(os.path.join(folder, name[:-3]), sys.path[0])
+            importlib.import_module(path.replace(os.sep, '.'))
     port, rest = os.open(path, os.O_RDWR | os.O_CLOEXEC), b''
     while True:
         found = os.read(port, 65536)

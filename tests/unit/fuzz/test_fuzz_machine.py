@@ -12,11 +12,13 @@ from inputs import fuzz, hostile_bytes, hostile_text, is_plain, texts, values
 from machine import OURS, run
 from services_machine import ETC, LIB, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _shown
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize_result
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import ManagerError
 
 MESSAGES = (ConvertError, Refusal, ApplyError, ManagerError, OSError)
 SYSCTLD = b'vm.overcommit_memory = 1\n-vm.overcommit_ratio = 80\nkernel.panic = 10\n'
@@ -104,7 +106,7 @@ def check_run(machine, work):
 
 def check_shown(result):
     """What the module hands to Ansible can be printed and sent, and what could be before stays as it is."""
-    shown = _shown.shown(result)
+    shown = sanitize_result.shown(result)
     json.dumps(shown)
     for before, after in zip(texts(result), texts(shown), strict=True):
         lines = after.replace('\r\n', '\n').replace('\t', ' ')
@@ -114,7 +116,7 @@ def check_shown(result):
 @fuzz(written, st.booleans())
 def test_facts(files, cmdline):
     with machine_with(files) as machine:
-        facts = _facts.oom_facts(machine, _facts.Request(set(_facts.KEYS), 10, cmdline))
+        facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, cmdline))
     assert is_plain(facts), [one for one in texts(facts) if not is_plain(one)]
     json.dumps(facts, allow_nan=False)
     assert not [text for text in facts['warnings'] if 'a mistake in the collection' in text]
@@ -170,7 +172,7 @@ def test_forecast(files, params):
             item.setdefault(key, None)
     with machine_with(files) as machine:
         try:
-            result = _forecast_module.run(options, machine, machine)
+            result = forecast_info.run(options, machine, machine)
         except MESSAGES:
             return
     assert is_plain(result), [one for one in texts(result) if not is_plain(one)]

@@ -9,34 +9,26 @@ import pytest
 from hypothesis import strategies as st
 from inputs import changed, fuzz, hostile_bytes, hostile_text, values
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _access,
-    _adj_record,
-    _boot,
-    _cgroup_unit,
-    _confirm_state,
-    _connection,
-    _convert,
-    _drop_in,
-    _kills,
-    _knobs,
-    _meminfo,
-    _names,
-    _numa,
-    _openrc,
-    _originals,
-    _processes,
-    _session_units,
-    _simple_yaml,
-    _snapshot,
-    _sysctl_file,
-    _sysctl_script,
-    _sysctld,
-    _unit_files,
-    _unit_names,
-    _userspace_killers,
+from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize
+from ansible_collections.oomkit.linux.plugins.module_utils._core.text import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa, snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log, meminfo, sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import connection, pending_change
+from ansible_collections.oomkit.linux.plugins.module_utils._process import cgroup_unit, memory
+from ansible_collections.oomkit.linux.plugins.module_utils._service import openrc, saved_scores, session_units
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import (
+    boot,
+    boot_script,
+    file_edit,
+    loader,
+    parser,
+    saved_values,
+    simple_yaml,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import to_bytes, to_text
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in, unit_files, unit_names
 
 STATUS = (b'Name:\tx y\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t10\nPid:\t10\nUid:\t0\t0\t0\t0\nVmRSS:\t 1234 kB\n'
           b'RssAnon:\t 1000 kB\nRssFile:\t 200 kB\nRssShmem:\t 34 kB\nVmPTE:\t 40 kB\nVmSwap:\t 0 kB\nThreads:\t1\n'
@@ -49,7 +41,7 @@ ZONEINFO = b'Node 0, zone   DMA\n  pages free     1\n        present  3998\nNode
 SYSCTL = b'# ours\nvm.overcommit_memory = 2\n-vm/overcommit_ratio=80\n; x\nvm.overcommit_kbytes\nvm.* = 1\n'
 UNIT = (b'[Unit]\nDescription=x\n[Service]\nExecStart=/bin/a \\\n  b\n; c\nOOMScoreAdjust=-5\nOOMPolicy=stop\n'
         b'[Service]\nOOMScoreAdjust=\nManagedOOMSwap=kill\n')
-OURS = _drop_in.edit(None, {_unit_files.SCORE_ADJ: -5})
+OURS = drop_in.edit(None, {unit_files.SCORE_ADJ: -5})
 KMSG = [b'6,1003,5000002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,'
         b'task_memcg=/system.slice/batch.service,task=stress,pid=412,uid=1000',
         b'3,1004,5000003,-;Out of memory: Killed process 412 (stress) total-vm:1048576kB, anon-rss:960000kB, '
@@ -69,45 +61,45 @@ CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'
 
 # Each with a sample of what it expects.
 OF_BYTES = {
-    'memory': (_processes.parse_memory_kb, STATUS),
-    'start': (_processes.parse_start_ticks, STAT),
-    'cgroup': (_processes.parse_cgroup, CGROUP),
-    'unit of a cgroup': (_cgroup_unit.parse_unit, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
-    'user': (_access.parse_uids, STATUS),
-    'nodes': (_numa.allowed, STATUS),
-    'record of the log': (_kills.parse_record, KMSG[0]),
-    'originals': (_originals.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}},'
+    'memory': (memory.parse_memory_kb, STATUS),
+    'start': (memory.parse_start_ticks, STAT),
+    'cgroup': (memory.parse_cgroup, CGROUP),
+    'unit of a cgroup': (cgroup_unit.parse_unit, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
+    'user': (file_access.parse_uids, STATUS),
+    'nodes': (numa.allowed, STATUS),
+    'record of the log': (kill_log.parse_record, KMSG[0]),
+    'originals': (saved_values.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}},'
                   b' "values": {"vm.overcommit_memory": {"from_boot": true, "original": 1, "ours": null}}}'),
-    'record of values': (_adj_record.parse, RECORD),
-    'pending change': (lambda data: _confirm_state.parse('confirm-1-2.json', data),
+    'record of values': (saved_scores.parse, RECORD),
+    'pending change': (lambda data: pending_change.parse('confirm-1-2.json', data),
                        b'{"id": "x", "before": {"vm.overcommit_memory": 0}, "after": {}, "connection": null}'),
-    'unit': (_unit_files.parse, UNIT),
-    'settings of a unit': (_unit_files.settings_of, UNIT),
-    'script of a service': (_session_units.script_evidence, b'#!/bin/sh\nexec 2>&1\nexec env A=1 "/sshd" -D\n'),
-    'drop-in': (_drop_in.is_ours, OURS),
-    'drop-in without ours': (_drop_in.without_ours, OURS),
-    'name': (_names.harmless, b'a\x1b[31m'),
+    'unit': (unit_files.parse, UNIT),
+    'settings of a unit': (unit_files.settings_of, UNIT),
+    'script of a service': (session_units.script_evidence, b'#!/bin/sh\nexec 2>&1\nexec env A=1 "/sshd" -D\n'),
+    'drop-in': (drop_in.is_ours, OURS),
+    'drop-in without ours': (drop_in.without_ours, OURS),
+    'name': (sanitize.harmless, b'a\x1b[31m'),
 }
 OF_TEXT = {
-    'meminfo': (_meminfo.parse_meminfo, MEMINFO),
-    'zoneinfo': (_numa.present, ZONEINFO),
-    'YAML': (_simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
-    'JSON': (_simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
-    'stat': (_connection.parse_stat, STAT),
-    'vmstat': (_kills.total, b'nr_free_pages 1\noom_kill 3\n'),
-    'sysctl.d line': (_sysctld.parse_line, b'-vm/overcommit_ratio = 80'),
-    'sysctl.d key': (_sysctld.normalize_key, b'net/ipv4/conf/eth0.1/x'),
-    'sysctl.d': (lambda text: list(_sysctld.settings_of('/x', text)), SYSCTL),
-    'sysctl.d of busybox': (lambda text: list(_sysctld.settings_of('/x', text, 'busybox')), SYSCTL),
-    'boot script': (lambda text: _sysctl_script.parse_script(text, False), SCRIPT),
-    'value': (_knobs.parse_value, b'50\n'),
-    'command line': (_boot.cmdline_writes, b'quiet panic=10 sysctl.vm.panic_on_oom=1 sysctl/x -- y'),
-    'score': (_unit_files.parse_score_adj, b'-0x10'),
-    'policy': (_unit_files.parse_policy, b'continue'),
-    'fraction': (_userspace_killers.parse_fraction, b'90.5%'),
-    'span': (_userspace_killers.parse_span_s, b'1min 30s'),
-    'nohang': (_userspace_killers.nohang_settings, NOHANG),
-    'keys': (_sysctl_file.keys_in, SYSCTL),
+    'meminfo': (meminfo.parse_meminfo, MEMINFO),
+    'zoneinfo': (numa.present, ZONEINFO),
+    'YAML': (simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
+    'JSON': (simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
+    'stat': (connection.parse_stat, STAT),
+    'vmstat': (kill_log.total, b'nr_free_pages 1\noom_kill 3\n'),
+    'sysctl.d line': (parser.parse_line, b'-vm/overcommit_ratio = 80'),
+    'sysctl.d key': (parser.normalize_key, b'net/ipv4/conf/eth0.1/x'),
+    'sysctl.d': (lambda text: list(parser.settings_of('/x', text)), SYSCTL),
+    'sysctl.d of busybox': (lambda text: list(parser.settings_of('/x', text, 'busybox')), SYSCTL),
+    'boot script': (lambda text: boot_script.parse_script(text, loader.PROCPS.sources[0], False), SCRIPT),
+    'value': (sysctls.parse_value, b'50\n'),
+    'command line': (boot.cmdline_writes, b'quiet panic=10 sysctl.vm.panic_on_oom=1 sysctl/x -- y'),
+    'score': (unit_files.parse_score_adj, b'-0x10'),
+    'policy': (unit_files.parse_policy, b'continue'),
+    'fraction': (oom_daemons.parse_fraction, b'90.5%'),
+    'span': (oom_daemons.parse_span_s, b'1min 30s'),
+    'nohang': (oom_daemons.nohang_settings, NOHANG),
+    'keys': (file_edit.keys_in, SYSCTL),
 }
 
 
@@ -133,56 +125,56 @@ def test_text(name):
     check()
 
 
-@fuzz(st.sampled_from(sorted(_knobs.KNOBS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
+@fuzz(st.sampled_from(sorted(sysctls.KNOBS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
 def test_a_text_that_is_written_to_a_sysctl(key, text, skips_negative):
-    state = _boot.initial_values({})
+    state = boot.initial_values({})
     before = dict(state)
-    if not _knobs.write(state, key, text, skips_negative):
+    if not sysctls.write(state, key, text, skips_negative):
         assert state == before
 
 
 @fuzz(changed(STATUS), changed(STAT))
 def test_what_a_process_holds(status, stat):
-    _processes.parse_holding(status, stat)
+    memory.parse_holding(status, stat)
 
 
 @fuzz(st.lists(st.one_of([changed(record) for record in KMSG]), max_size=6))
 def test_the_log_of_the_kernel(records):
-    for kill in _kills.parse_kills(records):
-        json.dumps(_names.harmless(kill.name) + _names.harmless(kill.cgroup or b''))
+    for kill in kill_log.parse_kills(records):
+        json.dumps(sanitize.harmless(kill.name) + sanitize.harmless(kill.cgroup or b''))
         assert kill.pid >= 0
 
 
 @fuzz(st.lists(hostile_text, max_size=6))
 def test_arguments_of_daemons(arguments):
-    with contextlib.suppress(_userspace_killers.Unknown):
-        options = _userspace_killers.earlyoom_options(arguments)
-        _userspace_killers.earlyoom_thresholds(options, _userspace_killers.Totals(4000000, 1000))
-    _userspace_killers.nohang_config_path(arguments)
+    with contextlib.suppress(oom_daemons.Unknown):
+        options = oom_daemons.earlyoom_options(arguments)
+        oom_daemons.earlyoom_thresholds(options, oom_daemons.Totals(4000000, 1000))
+    oom_daemons.nohang_config_path(arguments)
 
 
 @fuzz(changed(NOHANG).map(to_text))
 def test_thresholds_of_nohang(text):
-    with contextlib.suppress(_userspace_killers.Unknown):
-        _userspace_killers.nohang_thresholds(_userspace_killers.nohang_settings(text), '/etc/nohang/nohang.conf')
+    with contextlib.suppress(oom_daemons.Unknown):
+        oom_daemons.nohang_thresholds(oom_daemons.nohang_settings(text), '/etc/nohang/nohang.conf')
 
 
 @fuzz(hostile_text, hostile_text, hostile_text)
 def test_globs(pattern, key, text):
-    _sysctld.matches(pattern, key)
-    _sysctld.matches(text + '*', key)
+    parser.matches(pattern, key)
+    parser.matches(text + '*', key)
 
 
-@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(_knobs.KNOBS)),
+@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(sysctls.KNOBS)),
                                                     st.sampled_from([None, 0, 1, 2]), min_size=1))
 def test_edit_of_a_sysctl_file(text, wishes):
     """What was asked for stands there, all other lines stay, and a second edit changes nothing."""
-    edited, ours = _sysctl_file.edit(text, wishes)
-    found = _sysctl_file.keys_in(edited)
+    edited, ours = file_edit.edit(text, wishes)
+    found = file_edit.keys_in(edited)
     for key, value in wishes.items():
         assert found.get(key) == value
-    assert _sysctl_file.edit(edited, wishes, ours) == (edited, ours)
-    kept = [line for line in text.split('\n') if (_sysctl_file.line_setting(line) or ('',))[0] not in wishes]
+    assert file_edit.edit(edited, wishes, ours) == (edited, ours)
+    kept = [line for line in text.split('\n') if (file_edit.line_setting(line) or ('',))[0] not in wishes]
     left = edited.split('\n')
     for line in kept:
         assert line in left or not line.strip()
@@ -191,31 +183,31 @@ def test_edit_of_a_sysctl_file(text, wishes):
 
 @fuzz(st.one_of(st.none(), changed(OURS)), st.integers(-1000, 1000))
 def test_edit_of_a_drop_in(data, value):
-    edited = _drop_in.edit(data, {_unit_files.SCORE_ADJ: value})
-    assert _unit_files.settings_of(edited)[_unit_files.SCORE_ADJ].value == value
-    assert _drop_in.edit(edited, {_unit_files.SCORE_ADJ: value}) == edited
+    edited = drop_in.edit(data, {unit_files.SCORE_ADJ: value})
+    assert unit_files.settings_of(edited)[unit_files.SCORE_ADJ].value == value
+    assert drop_in.edit(edited, {unit_files.SCORE_ADJ: value}) == edited
 
 
 @fuzz(st.one_of(st.none(), changed(CONF_D)), st.one_of(st.none(), st.integers(-1000, 1000)))
 def test_edit_of_a_file_of_openrc(data, value):
-    edited = _openrc.edit(data, value)
-    assert _openrc.is_ours(edited) == (value is not None)
-    assert _openrc.edit(edited, value) == edited
+    edited = openrc.edit(data, value)
+    assert openrc.is_ours(edited) == (value is not None)
+    assert openrc.edit(edited, value) == edited
     if value is not None:
-        assert _openrc.cause_of('x', edited).value == value
-    rest = [line for line in to_text(data or b'').split('\n') if line.strip() and not _openrc.is_ours(to_bytes(line))]
-    assert [line for line in to_text(_openrc.edit(edited, None) or b'').split('\n') if line.strip()] == rest
+        assert openrc.cause_of('x', edited).value == value
+    rest = [line for line in to_text(data or b'').split('\n') if line.strip() and not openrc.is_ours(to_bytes(line))]
+    assert [line for line in to_text(openrc.edit(edited, None) or b'').split('\n') if line.strip()] == rest
 
 
 @fuzz(values)
 def test_values_of_options(value):
     """Taken as what was meant, or refused; nothing else."""
-    for convert in (lambda: _convert.to_integer('x', value), lambda: _convert.to_score_adj('x', value),
-                    lambda: _convert.to_choice('x', value, _convert.MODES), lambda: _convert.to_amount('x', value),
-                    lambda: _unit_names.to_unit('x', value)):
+    for convert in (lambda: core_convert.to_integer('x', value), lambda: core_convert.to_score_adj('x', value),
+                    lambda: core_convert.to_choice('x', value, core_convert.MODES),
+                    lambda: core_convert.to_amount('x', value), lambda: unit_names.to_unit('x', value)):
         try:
             convert()
-        except _convert.ConvertError as exc:
+        except core_convert.ConvertError as exc:
             assert str(exc).startswith('x') and str(exc).isprintable()
 
 
@@ -223,18 +215,18 @@ def test_values_of_options(value):
 def test_names_of_units(value):
     """Whatever passes is one name: no path, nothing that systemd or a terminal would take for something else."""
     try:
-        unit = _unit_names.to_unit('name', value)
-    except _convert.ConvertError:
+        unit = unit_names.to_unit('name', value)
+    except core_convert.ConvertError:
         return
     assert '/' not in unit and '\x00' not in unit and unit.isprintable() and ' ' not in unit
     assert len(unit.encode()) <= 255
-    path = _drop_in.path_of(unit)
+    path = drop_in.path_of(unit)
     assert path.startswith('/etc/systemd/system/') and '..' not in path.split('/') and path.count('/') == 5
 
 
 @fuzz(values)
 def test_snapshots(value):
     try:
-        _snapshot.from_json(value)
-    except _convert.ConvertError:
+        snapshot.from_json(value)
+    except core_convert.ConvertError:
         pass

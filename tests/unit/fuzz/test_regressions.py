@@ -8,20 +8,16 @@ import pytest
 from services_machine import ServiceMachine
 from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _adj_record,
-    _convert,
-    _drop_in,
-    _facts,
-    _forecast_module,
-    _memcg,
-    _sysctl_file,
-    _sysctld,
-    _unit_files,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import memcg
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._process.groups import UnitGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._service import saved_scores
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, parser
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in, unit_files
 
 LONG = '9' * 5000
 
@@ -48,7 +44,7 @@ def test_bytes(name, data):
 
 def test_a_record_with_an_endless_number():
     data = b'{"units": {"a": [[1e400, 2]]}, "originals": {}, "processes": [], "groups": {}, "ours": {}}'
-    assert _adj_record.parse(data) == _adj_record.EMPTY
+    assert saved_scores.parse(data) == saved_scores.EMPTY
 
 
 @pytest.mark.parametrize('data', [
@@ -56,11 +52,11 @@ def test_a_record_with_an_endless_number():
     b'[Service]\nFoo=\\\nOOMScoreAdjust=7\n',
     b'[Service]\nFoo=a\\\n# no\nb\n', b'[Service]\nFoo=a\\'])
 def test_lines_of_others_that_go_on(data):
-    edited = _drop_in.edit(data, {'OOMScoreAdjust': 3})
-    assert _unit_files.settings_of(edited)['OOMScoreAdjust'].value == 3
-    assert _drop_in.edit(edited, {'OOMScoreAdjust': 3}) == edited
-    others = [one for one in _unit_files.parse(data) if one.key == 'Foo']
-    kept = [one for one in _unit_files.parse(edited) if one.key == 'Foo']
+    edited = drop_in.edit(data, {'OOMScoreAdjust': 3})
+    assert unit_files.settings_of(edited)['OOMScoreAdjust'].value == 3
+    assert drop_in.edit(edited, {'OOMScoreAdjust': 3}) == edited
+    others = [one for one in unit_files.parse(data) if one.key == 'Foo']
+    kept = [one for one in unit_files.parse(edited) if one.key == 'Foo']
     assert [one[:3] for one in kept] == [one[:3] for one in others]
 
 
@@ -68,16 +64,16 @@ def test_lines_of_others_that_go_on(data):
     'vm.panic_on_oom=\r\0\n', 'vm.panic_on_oom=\r\0', 'vm.panic_on_oom=2\rvm.panic_on_oom=1\n', 'vm.panic_on_oom=\0\n',
     'vm.panic_on_oom=2\r\n'])
 def test_a_line_that_ends_in_the_middle(text):
-    edited = _sysctl_file.edit(text, {'vm.panic_on_oom': 0})[0]
-    assert _sysctl_file.keys_in(edited) == {'vm.panic_on_oom': 0}
-    assert [one.value for one in _sysctld.settings_of('/x', edited)] == ['0']
-    assert _sysctl_file.edit(edited, {'vm.panic_on_oom': 0})[0] == edited
+    edited = file_edit.edit(text, {'vm.panic_on_oom': 0})[0]
+    assert file_edit.keys_in(edited) == {'vm.panic_on_oom': 0}
+    assert [one.value for one in parser.settings_of('/x', edited)] == ['0']
+    assert file_edit.edit(edited, {'vm.panic_on_oom': 0})[0] == edited
 
 
 @pytest.mark.parametrize('value', [LONG, int('9' * 4000), [int('9' * 4000)], LONG + '%', LONG + 'G', '\u00b2'])
 def test_options(value):
-    for convert in (_convert.to_integer, _convert.to_amount, _convert.to_score_adj):
-        with pytest.raises(_convert.ConvertError) as caught:
+    for convert in (core_convert.to_integer, core_convert.to_amount, core_convert.to_score_adj):
+        with pytest.raises(core_convert.ConvertError) as caught:
             convert('x', value)
         assert len(str(caught.value)) < 300
 
@@ -95,11 +91,11 @@ def machine(tmp_path):
 @pytest.mark.parametrize('data', [b'', b'x', b'0x7f', LONG.encode(), b'\xff\n', b'10 (a) S x y\n'])
 def test_a_process_that_shows_nonsense(machine, name, data):
     machine.put('/proc/10/' + name, data)
-    facts = _facts.oom_facts(machine, _facts.Request(set(_facts.KEYS), 10, False))
+    facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, False))
     assert not [text for text in facts['warnings'] if 'a mistake in the collection' in text]
     params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
                             'snapshot'), None)
-    _forecast_module.run(dict(params, kills=5), machine, machine)
+    forecast_info.run(dict(params, kills=5), machine, machine)
     machine.run(check=True, name='a', score_adj=5)
 
 
@@ -112,32 +108,32 @@ def test_a_pid_file_that_never_ends(machine, make):
     path = machine.base / 'run/x.pid'
     make(path)
     machine.locate = lambda name: str(path) if name == '/run/x.pid' else type(machine).locate(machine, name)
-    with pytest.raises((_convert.ConvertError, OSError)):
+    with pytest.raises((core_convert.ConvertError, OSError)):
         machine.run(process={'pidfile': '/run/x.pid'}, score_adj=5)
 
 
 @pytest.mark.parametrize('path', ['/run/a\0b', '/run/\ud800', '/run/\udcff', '/' + 'x' * 5000])
 def test_a_pid_file_of_no_name(machine, path):
-    with pytest.raises((_convert.ConvertError, Refusal, OSError)):
+    with pytest.raises((core_convert.ConvertError, Refusal, OSError)):
         machine.run(process={'pidfile': path}, score_adj=5)
 
 
 @pytest.mark.parametrize('user', ['\u00b2', 'a\0b', LONG])
 def test_a_user_that_is_none(machine, user):
-    with pytest.raises((_convert.ConvertError, Refusal)):
+    with pytest.raises((core_convert.ConvertError, Refusal)):
         machine.run(process={'user': user}, score_adj=5)
 
 
 def test_pressure_that_is_none(machine):
     machine.put('/proc/pressure/memory', b'\x00ome avg10=1.2.3 total=4\nfull avg10=1.2.3 total=%s\n' % LONG.encode())
-    pressure = _facts.oom_facts(machine, _facts.Request({'pressure'}, 10, False))['pressure']
+    pressure = gather.oom_facts(machine, gather.Request({'pressure'}, 10, False))['pressure']
     assert set(pressure) <= {'full'} and pressure['full']['avg10'] == 1.2
 
 
 def test_a_cgroup_called_like_two_lines(machine):
     """Of line ends the kernel keeps only \\n out of names of cgroups; others are part of the name."""
     machine.put('/proc/10/cgroup', b'0::/user.slice/user-7.slice/user@7.service/x\r0::/system.slice/ssh.service/y\n')
-    facts = _facts.oom_facts(machine, _facts.Request({'candidates'}, 0, False))
+    facts = gather.oom_facts(machine, gather.Request({'candidates'}, 0, False))
     (found,) = [one for one in facts['candidates'] if one['pid'] == 10]
     assert found['cgroup'].startswith('/user.slice/') and '\\x0d' in found['cgroup']
     group = UnitGroup(machine, '/system.slice/ssh.service')
@@ -155,7 +151,7 @@ def test_a_cgroup_called_as_a_unit_of_the_system(machine):
     machine._state = lambda unit: dict(asked(unit), OOMPolicy='kill')
     params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
                             'snapshot'), None)
-    first = _forecast_module.run(dict(params, kills=5), machine, machine)['kill_order'][0]
+    first = forecast_info.run(dict(params, kills=5), machine, machine)['kill_order'][0]
     assert [victim['pid'] for victim in first['victims']] == [12]
     assert first['collateral'] == []
 
@@ -164,12 +160,12 @@ def test_a_cgroup_called_as_a_unit_of_the_system(machine):
     '26', '26 1 0:24 - cgroup2 x y', '30 1 0:9 / /home/u/x\x0b26 1 0:24 / /evil rw - cgroup2 cgroup2 rw - fuse x rw'])
 def test_a_mount_called_like_two_lines(machine, line):
     machine.put('/proc/self/mountinfo', line + '\n')
-    assert _memcg.Tree(machine).folder != '/evil'
+    assert memcg.Tree(machine).folder != '/evil'
 
 
 @pytest.mark.parametrize('process', [{'comm': '\ud800'}, {'cmdline_regex': 'a\ud800'}])
 def test_a_name_that_is_no_text(machine, process):
-    with pytest.raises(_convert.ConvertError, match='is no text'):
+    with pytest.raises(core_convert.ConvertError, match='is no text'):
         machine.run(process=process, score_adj=5)
 
 
@@ -177,6 +173,6 @@ def test_a_name_that_is_no_text(machine, process):
     b'\0 Made\n', b'#x\r\n\r\0', b'a\\\\\r', b'a\\\r', b'a\\\n# b\r', b'[Service]\nOOMScoreAdjust=1\n\r\0\n', b'x\0'])
 def test_odd_ends_of_lines_in_a_drop_in(data):
     """What follows our line does not become part of its end, and an end is not added again and again."""
-    edited = _drop_in.edit(data, {_unit_files.SCORE_ADJ: 7})
-    assert _unit_files.settings_of(edited)[_unit_files.SCORE_ADJ].value == 7
-    assert _drop_in.edit(edited, {_unit_files.SCORE_ADJ: 7}) == edited
+    edited = drop_in.edit(data, {unit_files.SCORE_ADJ: 7})
+    assert unit_files.settings_of(edited)[unit_files.SCORE_ADJ].value == 7
+    assert drop_in.edit(edited, {unit_files.SCORE_ADJ: 7}) == edited

@@ -61,7 +61,7 @@ def events_module() -> Any:
     """The part of the collection that does the work. Raises ImportError where this file lies outside of it."""
     if os.path.isdir(os.path.join(_ROOT, 'ansible_collections')) and _ROOT not in sys.path:
         sys.path.append(_ROOT)
-    return importlib.import_module('ansible_collections.oomkit.linux.plugins.plugin_utils._events')
+    return importlib.import_module('ansible_collections.oomkit.linux.plugins.plugin_utils._events.source')
 
 
 async def main(queue: asyncio.Queue, args: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._badness import (
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.badness import (
     ADJ_MIN,
     SCALE_NEW,
     SCALE_OLD,

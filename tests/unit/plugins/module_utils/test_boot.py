@@ -7,8 +7,10 @@ import time
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _conf_files, _sysctl_loader, _sysctld
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._host import conf_files
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, PANIC, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot as sysctl_boot
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import loader, parser
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def machine(tmp_path):
 
 
 def boot(machine, **overlay):
-    return _boot.simulate(machine, _sysctl_loader.find_loader(machine))
+    return sysctl_boot.simulate(machine, loader.find_loader(machine))
 
 
 def test_nothing_set(machine):
@@ -143,9 +145,9 @@ def test_a_range_from_z_to_a_has_nobody(monkeypatch, pattern, matched):
         return of_this_python(name, wanted)
 
     of_this_python = fnmatch.fnmatchcase
-    assert ''.join(key for key in 'abz-' if _sysctld.matches(pattern, key)) == matched
+    assert ''.join(key for key in 'abz-' if parser.matches(pattern, key)) == matched
     monkeypatch.setattr(fnmatch, 'fnmatchcase', of_python_36)
-    assert ''.join(key for key in 'abz-' if _sysctld.matches(pattern, key)) == matched
+    assert ''.join(key for key in 'abz-' if parser.matches(pattern, key)) == matched
 
 
 def test_a_line_with_a_range_from_z_to_a_sets_nothing(machine):
@@ -203,7 +205,7 @@ def test_a_masked_loader_sets_nothing(machine):
     machine.put('/etc/systemd/system/x', '')
     (machine.base / 'etc/systemd/system/systemd-sysctl.service').symlink_to('/dev/null')
     assert boot(machine).values[MEMORY] == 0
-    assert 'masked' in _sysctl_loader.find_loader(machine).reason
+    assert 'masked' in loader.find_loader(machine).reason
 
 
 @pytest.mark.parametrize('link, value', [
@@ -227,14 +229,14 @@ def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
     if link:
         machine.put('/etc/runlevels/' + link, '')
     assert boot(machine).values[MEMORY] == value
-    assert ('rc-update add sysctl boot' in _sysctl_loader.find_loader(machine).reason) is (value == 0)
+    assert ('rc-update add sysctl boot' in loader.find_loader(machine).reason) is (value == 0)
 
 
 def test_an_image_boots_what_is_installed(tmp_path):
     machine = Machine(tmp_path, init='other', defaults=True)
-    assert _sysctl_loader.find_loader(machine).name == 'procps'
+    assert loader.find_loader(machine).name == 'procps'
     (machine.base / 'sbin/init').symlink_to('/usr/lib/systemd/systemd')
-    assert _sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
+    assert loader.find_loader(machine).name == 'systemd-sysctl'
 
 
 def test_odd_files_do_not_stop_it(machine):
@@ -268,9 +270,9 @@ def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
     'vm/%s=1\n' % ('[' * 4000)])
 def test_hostile_files_take_linear_time(text):
     began_s = time.process_time()
-    settings = list(_sysctld.settings_of('x', text))
-    for dialect in (_conf_files.SYSTEMD, _conf_files.PROCPS, _conf_files.BUSYBOX):
-        _sysctld.writes(dialect, settings, ['vm/overcommit_memory'])
+    settings = list(parser.settings_of('x', text))
+    for dialect in (conf_files.SYSTEMD, conf_files.PROCPS, conf_files.BUSYBOX):
+        parser.writes(dialect, settings, ['vm/overcommit_memory'])
     assert time.process_time() - began_s < 2
 
 
@@ -279,4 +281,4 @@ def test_hostile_files_take_linear_time(text):
     ('vm/[!]]x', 'vm/]x', False), ('vm/[]', 'vm/[]', True), ('vm/[o', 'vm/o', False),
     ('vm/' + '*' * 5000, 'vm/o', False)])
 def test_a_bracket_that_does_not_end_is_none(pattern, key, answer):
-    assert _sysctld.matches(pattern, key) is answer
+    assert parser.matches(pattern, key) is answer

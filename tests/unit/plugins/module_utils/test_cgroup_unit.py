@@ -8,11 +8,14 @@ import pytest
 from machine import Machine
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _forecast_module, _groups, _login_guard
-from ansible_collections.oomkit.linux.plugins.module_utils._cgroup_unit import find_unit, parse_unit
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
-from ansible_collections.oomkit.linux.plugins.module_utils._process_guard import login_uid
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups
+from ansible_collections.oomkit.linux.plugins.module_utils._process.cgroup_unit import find_unit, parse_unit
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._service import login_guard
+from ansible_collections.oomkit.linux.plugins.module_utils._service.process_guard import login_uid
 
 NOBODY = 2 ** 22 - 100
 ID = '0123456789abcdef' * 4
@@ -145,14 +148,14 @@ CONTAINERS = ['/lxc/101/ns/system.slice/redis.service', f'/docker/{ID}/system.sl
 def test_a_containers_service_is_not_the_hosts(host, cgroup):
     put_into(host, cgroup)
     params = dict.fromkeys(('score_adj', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task'))
-    result = _forecast_module.run({**params, 'protect': ['redis'], 'kills': 1}, host, host)
+    result = forecast_info.run({**params, 'protect': ['redis'], 'kills': 1}, host, host)
     first = result['kill_order'][0]
     assert (first['victims'][0]['pid'], first['service'], first['collateral']) == (NOBODY + 20, None, [])
     assert result['violations'] == []
     params['snapshot'] = result['snapshot']
-    again = _forecast_module.run({**params, 'protect': ['redis'], 'kills': 1}, None, None)
+    again = forecast_info.run({**params, 'protect': ['redis'], 'kills': 1}, None, None)
     assert again['violations'] == []
-    facts = _facts.oom_facts(host, _facts.Request(['candidates'], 1, False))
+    facts = gather.oom_facts(host, gather.Request(['candidates'], 1, False))
     assert [(one['pid'], one['unit'], one['cgroup']) for one in facts['candidates']] == [(NOBODY + 20, None, cgroup)]
 
 
@@ -168,7 +171,7 @@ def test_in_a_hybrid_setup_a_container_is_no_part_of_containerd(host):
     pid = NOBODY + 20
     put_into(host, '/x', pid)
     host.put(f'/proc/{pid}/cgroup', f'1:name=systemd:/docker/{ID}\n0::/system.slice/redis.service\n')
-    group = _groups.UnitGroup(host, '/system.slice/redis.service')
+    group = groups.UnitGroup(host, '/system.slice/redis.service')
     with Held(host, pid) as held:
         assert not group.holds(held)
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service/x\n0::/system.slice/redis.service/x\n')
@@ -182,7 +185,7 @@ def test_under_v1_a_tree_of_v2_that_others_use_does_not_count(host):
     put_into(host, '/x', pid)
     host.put('/proc/1/cgroup', '4:memory:/\n1:name=systemd:/init.scope\n0::/\n')
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service\n0::/mine\n')
-    group = _groups.UnitGroup(host, '/system.slice/redis.service')
+    group = groups.UnitGroup(host, '/system.slice/redis.service')
     with Held(host, pid) as held:
         assert group.holds(held)
     with Processes(host) as processes:
@@ -195,7 +198,7 @@ def test_a_process_in_two_units_is_in_neither(host):
     host.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/init.scope\n')
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/ssh.service\n0::/system.slice/redis.service\n')
     with Held(host, pid) as held:
-        assert [_groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
+        assert [groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
                 for name in ('ssh', 'redis')] == [False, False]
     with Processes(host) as processes:
         assert processes.cgroup_and_unit(pid) == (b'/system.slice/redis.service', None)
@@ -215,8 +218,8 @@ def test_under_v1_the_first_thread_may_have_ended(host):
     with Processes(host) as processes:
         assert processes.cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
     with Held(host, pid) as held:
-        assert _login_guard.starts_logins(held)
-        assert _groups.UnitGroup(host, SSH).holds(held)
+        assert login_guard.starts_logins(held)
+        assert groups.UnitGroup(host, SSH).holds(held)
 
 
 def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(host):
@@ -225,7 +228,7 @@ def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(ho
     answers = []
     for pid in (NOBODY + 20, NOBODY + 21):
         with Held(host, pid) as held:
-            answers.append(_login_guard.starts_logins(held))
+            answers.append(login_guard.starts_logins(held))
     assert answers == [False, True]
 
 
@@ -237,5 +240,5 @@ def test_below_a_prefix_the_users_and_services_are_known_too(tmp_path):
         one.put(f'/proc/{pid}/cgroup', f'0::/docker/{ID}{cgroup}\n')
         one.put(f'/proc/{pid}/status', 'Uid:\t0\t0\t0\t0\n')
     with Held(one, 30) as server, Held(one, 31) as session:
-        assert _login_guard.starts_logins(server)
+        assert login_guard.starts_logins(server)
         assert login_uid(session) == 1000

@@ -16,27 +16,22 @@ from unittest import mock
 import pytest
 from machine import OURS, FakeProcFile, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _apply,
-    _confirm,
-    _confirm_state,
-    _host,
-    _knobs,
-    _originals,
-    _programs,
-    _watchdog,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._host import sysctl_path
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import host as host_host
+from ansible_collections.oomkit.linux.plugins.module_utils._host import programs
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import sysctl_path
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
     KBYTES,
     MEMORY,
     RATIO,
     USER_RESERVE,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply, confirm, pending_change, watchdog
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
 
 # What others have set on the machine, which a tightening that is not confirmed goes back to.
 FIRST = {MEMORY: 1, RATIO: 70, KBYTES: 0, ADMIN_RESERVE: 6000}
@@ -67,7 +62,7 @@ class Live(Machine):
     def reload(self):
         for key in self.state:
             if self.state[key] is not None:
-                self.state[key] = _knobs.parse_value(self.get(sysctl_path(key)))
+                self.state[key] = sysctls.parse_value(self.get(sysctl_path(key)))
 
     def read_text(self, path):
         match = re.fullmatch(r'/proc/(self|[0-9]+)/stat', path)
@@ -85,12 +80,12 @@ class Live(Machine):
         self.put('/proc/%d/stat' % self.login, '%d (sshd-session) S 1 %s9 0\n' % (self.login, '0 ' * 17))
 
     def waiting(self):
-        return _confirm_state.find_all(self)
+        return pending_change.find_all(self)
 
     def ended(self, pending, within_s=20):
         """Wait for the end of the watchdog."""
         last = time.monotonic() + within_s
-        while _confirm_state.is_watched(self, pending):
+        while pending_change.is_watched(self, pending):
             assert time.monotonic() < last, 'the watchdog lives on'
             time.sleep(0.02)
         self.reload()
@@ -119,13 +114,13 @@ def wait(machine, **params):
     result = go(machine, **dict(WISH, **params))
     assert result['changed'] and result['confirmation']['state'] == 'pending'
     (pending,) = machine.waiting()
-    assert _confirm_state.is_watched(machine, pending)
+    assert pending_change.is_watched(machine, pending)
     return result, pending
 
 
 def originals(machine):
     """What is recorded of the values from before the first change."""
-    return {key: value.original for key, value in _originals.load(machine).values.items()}
+    return {key: value.original for key, value in saved_values.load(machine).values.items()}
 
 
 def nothing_is_left(machine):
@@ -270,13 +265,13 @@ def test_the_time_is_no_part_of_the_wish(machine):
 @pytest.mark.parametrize('persistent', [True, False])
 def test_what_to_go_back_to_is_what_was_before_the_change(machine, persistent):
     wait(machine, admin_reserve_kbytes=9000, persistent=persistent)
-    assert machine.get(_originals.FILE) is None
+    assert machine.get(saved_values.FILE) is None
     machine.connect()
     go(machine, **dict(WISH, admin_reserve_kbytes=9000, persistent=persistent))
     assert originals(machine) == FIRST
     assert (machine.get(OURS) is not None) is persistent
     go(machine, state='absent')
-    assert machine.state[ADMIN_RESERVE] == 6000 and machine.get(_originals.FILE) is None
+    assert machine.state[ADMIN_RESERVE] == 6000 and machine.get(saved_values.FILE) is None
 
 
 # ------------------------------------------------------------------------- put back
@@ -303,7 +298,7 @@ def test_sigterm_puts_back_at_once(machine):
     os.kill(pending.pid, signal.SIGHUP)
     os.kill(pending.pid, signal.SIGINT)
     time.sleep(0.1)
-    assert _confirm_state.is_watched(machine, pending)
+    assert pending_change.is_watched(machine, pending)
     os.kill(pending.pid, signal.SIGTERM)
     machine.ended(pending)
     assert machine.state[MEMORY] == 1 and 'SIGTERM' in machine.get(LOG)
@@ -339,7 +334,7 @@ def test_too_late_takes_the_files_back(machine):
 
     def slow(path, *args, **kwargs):
         simulated(path, *args, **kwargs)
-        if _confirm_state.is_watched(machine, pending):
+        if pending_change.is_watched(machine, pending):
             os.kill(pending.pid, signal.SIGTERM)
             machine.ended(pending)
 
@@ -357,7 +352,7 @@ def test_one_of_many_wins(machine):
     for _number in range(20):
         pid = os.fork()
         if pid == 0:
-            os._exit(7 if _confirm_state.claim(machine, pending.name) else 0)
+            os._exit(7 if pending_change.claim(machine, pending.name) else 0)
         children.append(pid)
     assert sum(os.WEXITSTATUS(os.waitpid(pid, 0)[1]) for pid in children) == 7
     os.kill(pending.pid, signal.SIGCONT)
@@ -386,12 +381,12 @@ def test_absent_takes_back_what_waits(machine, anew):
     if anew:
         machine.connect()
     planned = go(machine, check=True, state='absent')
-    assert _confirm_state.is_watched(machine, pending)
+    assert pending_change.is_watched(machine, pending)
     done = go(machine, state='absent')
     assert planned == done and done['changed'] and done['confirmation']['state'] == 'not_needed'
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 6000)
     machine.ended(pending)
-    assert machine.get(LOG) == '' and machine.get(_originals.FILE) is None
+    assert machine.get(LOG) == '' and machine.get(saved_values.FILE) is None
     nothing_is_left(machine)
     assert not go(machine, state='absent')['changed']
 
@@ -439,9 +434,9 @@ NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
 @pytest.mark.parametrize('params', [dict(mode='heuristic'), dict(state='absent'), WISH])
 def test_the_file_of_another_boot_or_a_damaged_one_is_cleared_away(machine, text, name, params):
     """Where /run outlives a boot nobody else would ever do it."""
-    pending = _confirm_state.Pending(
-        name, 'b0', 40077, 9, 3.0, 9, 'x', _confirm_state.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
-    machine.put('/run/oomkit/' + name, _confirm_state.dump(pending) if text is None else text)
+    pending = pending_change.Pending(
+        name, 'b0', 40077, 9, 3.0, 9, 'x', pending_change.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
+    machine.put('/run/oomkit/' + name, pending_change.dump(pending) if text is None else text)
     machine.put('/proc/40077/stat', NO_WATCHDOG)
     go(machine, check=True, **params)
     assert machine.get('/run/oomkit/' + name) is not None
@@ -458,7 +453,7 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
     go(machine, mode='heuristic')
     assert machine.get(path) == text
     kill_watchdog(machine, pending)
-    fails(monkeypatch, 'flock', lambda *_args: True, errno.ENOMEM, owner=_confirm_state.fcntl)
+    fails(monkeypatch, 'flock', lambda *_args: True, errno.ENOMEM, owner=pending_change.fcntl)
     go(machine, mode='heuristic')
     assert machine.get(path) == text  # it could not be told
     monkeypatch.undo()
@@ -468,7 +463,7 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
 
 def test_a_process_of_anybody_called_as_the_watchdog_keeps_nothing_from_being_cleared_away(machine):
     machine.put('/run/oomkit/overcommit-x', '{')
-    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', _confirm_state.WATCHDOG))
+    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', pending_change.WATCHDOG))
     go(machine, mode='heuristic')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
@@ -476,7 +471,7 @@ def test_a_process_of_anybody_called_as_the_watchdog_keeps_nothing_from_being_cl
 def test_of_this_boot_nothing_is_cleared_away_where_the_kernel_names_no_boot(machine):
     _result, pending = wait(machine)
     machine.put('/proc/sys/kernel/random/boot_id', '')
-    assert _confirm_state.left_over(machine) == []
+    assert pending_change.left_over(machine) == []
     kill_watchdog(machine, pending)
 
 
@@ -506,19 +501,19 @@ def test_without_a_watchdog_nothing_is_changed(machine):
 
 def test_two_calls_at_once_stop_each_other(machine):
     """The second one starts before the first has written what it waits for."""
-    first = _confirm._new
+    first = confirm._new
 
     def both(plan, asked):
-        _confirm._new = first
+        confirm._new = first
         wait(machine)
         return first(plan, asked)
 
-    _confirm._new = both
+    confirm._new = both
     try:
         with pytest.raises(Refusal, match='at the same time'):
             go(machine, mode='heuristic', confirm_within=60)
     finally:
-        _confirm._new = first
+        confirm._new = first
     machine.reload()
     assert machine.state[MEMORY] == 2 and len(machine.waiting()) == 1
 
@@ -572,16 +567,16 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
     """The watchdog blocks what it waits for, whatever was blocked before."""
     before = machine.state[MEMORY]
     if error:
-        monkeypatch.setattr(_watchdog, '_hear', mock.Mock(side_effect=error))
+        monkeypatch.setattr(watchdog, '_hear', mock.Mock(side_effect=error))
         with pytest.raises(Refusal, match='watchdog'):
             go(machine, **WISH)
     else:
         _result, pending = wait(machine)
         # While it waits for one, the kernel shows that as not blocked (sigtimedwait(2)).
         waited_for = {int(signal.SIGTERM), int(signal.SIGALRM)}
-        assert blocked(pending.pid) | waited_for == set(map(int, _watchdog._IGNORED))
+        assert blocked(pending.pid) | waited_for == set(map(int, watchdog._IGNORED))
     assert blocked('self') == set(map(int, started_so))
-    _code, out, _errors = _programs.run(['grep', '-E', '^Sig(Blk|Ign):', '/proc/self/status'])
+    _code, out, _errors = programs.run(['grep', '-E', '^Sig(Blk|Ign):', '/proc/self/status'])
     assert [int(line.split()[1], 16) & 0x7fffffff for line in out.decode().splitlines()] == [0, 0]
     if not error:
         os.kill(pending.pid, signal.SIGTERM)
@@ -640,14 +635,14 @@ def killed_while_writing(machine, written=(), **params):
     pid = os.fork()
     if pid == 0:
         try:
-            _confirm.apply_runtime = some
+            confirm.apply_runtime = some
             go(machine, **dict(WISH, **params))
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     machine.reload()
     (pending,) = machine.waiting()
-    assert _confirm_state.is_watched(machine, pending)
+    assert pending_change.is_watched(machine, pending)
     return pending
 
 
@@ -662,9 +657,9 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
     tree = machine.tree()
     wish['confirm_within'] = within_s
     assert go(machine, check=True, **wish)['confirmation']['state'] == ('pending' if within_s else 'not_needed')
-    assert machine.tree() == tree and _confirm_state.is_watched(machine, first)
+    assert machine.tree() == tree and pending_change.is_watched(machine, first)
     result = go(machine, **wish)
-    assert not _confirm_state.is_watched(machine, first)
+    assert not pending_change.is_watched(machine, first)
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (2, 80, 9000)
     if within_s:
         assert result['confirmation']['state'] == 'pending' and machine.get(OURS) is None
@@ -679,7 +674,7 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
 def test_a_watchdog_that_does_not_end_is_waited_for_but_not_for_ever(machine, monkeypatch):
     pending = killed_while_writing(machine)
     os.kill(pending.pid, signal.SIGSTOP)
-    monkeypatch.setattr(_confirm, '_END_S', 0.2)
+    monkeypatch.setattr(confirm, '_END_S', 0.2)
     with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not put run time back.*Nothing was' % pending.pid):
         go(machine, **WISH)
 
@@ -705,7 +700,7 @@ def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name
 
 
 def test_one_that_is_ready_too_late_is_none(machine, monkeypatch):
-    monkeypatch.setattr(_watchdog, '_hear', lambda _reader: time.sleep(1) or {'error': 'it was not ready within 30 s'})
+    monkeypatch.setattr(watchdog, '_hear', lambda _reader: time.sleep(1) or {'error': 'it was not ready within 30 s'})
     with pytest.raises(Refusal, match='it was not ready within 30 s'):
         go(machine, **WISH)
     nothing_is_left(machine)
@@ -762,13 +757,13 @@ def test_two_killed_watchdogs(machine):
 def test_for_root_what_cannot_be_looked_at_is_not_nothing(machine, monkeypatch):
     wait(machine)
     machine.connect()
-    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EPERM, owner=_host)
+    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EPERM, owner=host_host)
     with pytest.raises(PermissionError):
         go(machine, **WISH)
     assert machine.get(OURS) is None
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EACCES, owner=_host)
-    assert _confirm_state.find_all(machine) == []
+    fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EACCES, owner=host_host)
+    assert pending_change.find_all(machine) == []
 
 
 def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
@@ -776,7 +771,7 @@ def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
     fails(monkeypatch, 'read_text', lambda path: path == '/proc/%d/stat' % pending.pid, errno.ENOMEM, owner=machine)
     with pytest.raises(OSError, match='memory'):
         go(machine, **WISH)
-    assert machine.get(OURS) is None and _confirm_state.is_watched(machine, pending)
+    assert machine.get(OURS) is None and pending_change.is_watched(machine, pending)
 
 
 def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
@@ -784,7 +779,7 @@ def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
     fails(monkeypatch, 'unlink', lambda path: '/overcommit-' in path)
     with pytest.raises(ApplyError, match='Everything was put back'):
         go(machine, state='absent')
-    assert machine.state[MEMORY] == 2 and _confirm_state.is_watched(machine, pending)
+    assert machine.state[MEMORY] == 2 and pending_change.is_watched(machine, pending)
     assert machine.waiting() == [pending]
     go(machine, state='absent')
     assert machine.state[MEMORY] == 1
@@ -794,9 +789,9 @@ def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
 def faster_watchdog(machine, patch):
     """It read a value before, and writes it after the run that takes the change back did."""
     go(machine, admin_reserve_kbytes=9000)
-    files = machine.get(OURS), machine.get(_originals.FILE)
+    files = machine.get(OURS), machine.get(saved_values.FILE)
     _result, pending = wait(machine, admin_reserve_kbytes=10000)
-    real = _confirm._end
+    real = confirm._end
 
     def late(host, which):
         os.kill(pending.pid, signal.SIGTERM)
@@ -804,13 +799,13 @@ def faster_watchdog(machine, patch):
         machine.kernel_write(ADMIN_RESERVE, '9000')
         return real(host, which)
 
-    patch.setattr(_confirm, '_end', late)
+    patch.setattr(confirm, '_end', late)
     return files
 
 
 def all_is_taken_back(machine):
     assert machine.state[ADMIN_RESERVE] == 6000 and machine.state[MEMORY] == 1
-    assert machine.get(_originals.FILE) is None and machine.get(OURS) is None
+    assert machine.get(saved_values.FILE) is None and machine.get(OURS) is None
     assert not go(machine, state='absent')['changed']
 
 
@@ -827,19 +822,19 @@ def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_do
 
     with monkeypatch.context() as patch:
         files = faster_watchdog(machine, patch)
-        late = _confirm._end
+        late = confirm._end
 
         def then_fail(*args):
             won = late(*args)
-            owner, name = (_confirm, 'look_and_plan') if isinstance(error, Refusal) else (_apply, '_write_one')
+            owner, name = (confirm, 'look_and_plan') if isinstance(error, Refusal) else (apply, '_write_one')
             patch.setattr(owner, name, failing)
             return won
 
-        patch.setattr(_confirm, '_end', then_fail)
+        patch.setattr(confirm, '_end', then_fail)
         with pytest.raises(ApplyError, match='(Input|Refused).*Everything was put back'):
             go(machine, state='absent')
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 9000)
-    assert (machine.get(OURS), machine.get(_originals.FILE)) == files and machine.waiting() == []
+    assert (machine.get(OURS), machine.get(saved_values.FILE)) == files and machine.waiting() == []
     assert go(machine, state='absent')['changed']
     all_is_taken_back(machine)
 
@@ -861,7 +856,7 @@ def test_killed_when_the_faster_watchdog_is_done_it_goes_on_in_the_next_run(mach
     with monkeypatch.context() as patch:
         faster_watchdog(machine, patch)
         killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
-            _confirm, '_as_put_back', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
+            confirm, '_as_put_back', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
     assert machine.state[ADMIN_RESERVE] == 9000
     go(machine, state='absent')
     all_is_taken_back(machine)
@@ -872,7 +867,7 @@ def test_killed_while_it_confirms_absent_it_goes_on_in_the_next_run(machine):
     _result, pending = wait(machine, mode=None, ratio=None, state='absent')
     machine.connect()
     killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
-        _confirm, '_end', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
+        confirm, '_end', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
     os.kill(pending.pid, signal.SIGTERM)
     machine.ended(pending)
     assert machine.state[ADMIN_RESERVE] == 9000
@@ -883,9 +878,9 @@ def test_killed_while_it_confirms_absent_it_goes_on_in_the_next_run(machine):
 def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch):
     go(machine, admin_reserve_kbytes=9000)
     wait(machine, admin_reserve_kbytes=10000)
-    fails(monkeypatch, 'unlink', lambda path: path.endswith(_originals.FILE))
+    fails(monkeypatch, 'unlink', lambda path: path.endswith(saved_values.FILE))
     go(machine, state='absent')
-    assert machine.get(_originals.FILE) is not None
+    assert machine.get(saved_values.FILE) is not None
     assert not go(machine, state='absent')['changed']
     all_is_taken_back(machine)
 
@@ -901,7 +896,7 @@ def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeyp
         wait(machine)
         machine.connect()
     before, state = machine.tree(), dict(machine.state)
-    monkeypatch.setattr(_confirm, 'result_of', none)
+    monkeypatch.setattr(confirm, 'result_of', none)
     with pytest.raises(MemoryError):
         go(machine, **wish)
     machine.reload()
@@ -911,7 +906,7 @@ def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeyp
 def test_no_memory_to_tell_of_a_killed_watchdog_comes_before_anything_is_done(machine, monkeypatch):
     _result, pending = wait(machine)
     kill_watchdog(machine, pending)
-    fails(monkeypatch, 'describe', lambda _pending: True, owner=_confirm_state)
+    fails(monkeypatch, 'describe', lambda _pending: True, owner=pending_change)
     with pytest.raises(OSError, match='Input'):
         go(machine, mode='heuristic')
     assert machine.get(OURS) is None and machine.state[MEMORY] == 2
@@ -933,14 +928,14 @@ def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkey
 
 def begun_to_put_back(machine, monkeypatch):
     """A watchdog in the middle of its work, which then takes a second."""
-    real, me = _watchdog.put_back, os.getpid()
+    real, me = watchdog.put_back, os.getpid()
 
     def slow(*args):
         if os.getpid() != me and any('restoring-' in name for name in os.listdir(machine.base / 'run/oomkit')):
             time.sleep(1)
         return real(*args)
 
-    monkeypatch.setattr(_watchdog, 'put_back', slow)
+    monkeypatch.setattr(watchdog, 'put_back', slow)
     _result, pending = wait(machine)
     os.kill(pending.pid, signal.SIGTERM)
     while machine.waiting() == [pending]:
@@ -966,7 +961,7 @@ def test_one_killed_while_it_puts_back_is_told(machine, monkeypatch):
 
 def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
     me = os.getpid()
-    monkeypatch.setattr(_watchdog, '_RETRIES', 2)
+    monkeypatch.setattr(watchdog, '_RETRIES', 2)
     fails(monkeypatch, 'kernel_write', lambda *_args: os.getpid() != me, errno.EINVAL, times=1000, owner=machine)
     _result, pending = wait(machine, admin_reserve_kbytes=9000, confirm_within=3)
     machine.ended(pending)
@@ -982,7 +977,7 @@ def test_a_change_that_begins_to_be_put_back_while_we_look_is_seen(machine, monk
     def slow(path):
         names = real(path)
         if path == '/run/oomkit':
-            _confirm_state.claim_to_put_back(machine, pending.name)
+            pending_change.claim_to_put_back(machine, pending.name)
         return names
 
     monkeypatch.setattr(machine, 'names', slow)
@@ -1007,8 +1002,8 @@ def test_refusals_have_a_code(machine):
     {'started': None}, {'within_s': 1.5}, {'wish': 3}, {'before': None}, {'before': []},
     {'after': {'vm.swappiness': 1}}, {'after': {MEMORY: 'x'}}, {'originals': 'x'}, {'boot': 1}, {'connection': None}])
 def test_a_file_that_somebody_damaged_is_no_change_that_waits(damage):
-    nobody = _confirm_state.Connection(None, None)
-    pending = _confirm_state.Pending('overcommit-1', 'boot', 1, 2, 3.0, 9, 'x', nobody, {MEMORY: 0}, {MEMORY: 2}, {})
-    data = json.loads(_confirm_state.dump(pending))
-    assert _confirm_state.parse('overcommit-1', json.dumps(data).encode()) == pending
-    assert _confirm_state.parse('overcommit-1', json.dumps(dict(data, **damage)).encode()) is None
+    nobody = pending_change.Connection(None, None)
+    pending = pending_change.Pending('overcommit-1', 'boot', 1, 2, 3.0, 9, 'x', nobody, {MEMORY: 0}, {MEMORY: 2}, {})
+    data = json.loads(pending_change.dump(pending))
+    assert pending_change.parse('overcommit-1', json.dumps(data).encode()) == pending
+    assert pending_change.parse('overcommit-1', json.dumps(dict(data, **damage)).encode()) is None

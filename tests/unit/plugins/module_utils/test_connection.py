@@ -7,15 +7,15 @@ import os
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._connection import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.connection import (
     Connection,
     connection,
     is_same,
     parse_stat,
     process,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
 
 FIRST, SECOND, NONE = Connection([70, 100], 5), Connection([71, 200], 6), Connection(None, None)
 

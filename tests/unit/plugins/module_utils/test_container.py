@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._environment import environment, is_chroot
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import environment, is_chroot
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 ID = '3f4d5c2e9a1b7d6058f2c1e4a9b3d7f60512ce48a7b9d0e3f1624c5a8d7b9e01'
 POD = 'kubepods-besteffort-pod6d1c4f8b_2c3e_4a5b_9d7f_1e2f3a4b5c6d'

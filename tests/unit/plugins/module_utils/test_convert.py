@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import (
     ConvertError,
     to_amount,
     to_choice,

@@ -12,16 +12,12 @@ import textwrap
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _candidates,
-    _credentials,
-    _enforcers,
-    _pid_file,
-    _proc,
-    _userspace_killers,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import processes as facts_processes
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._process import credentials, pid_file, procfs
+from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
 
 ALL_MAPPED = '         0          0 4294967295\n'
 CAP_KILL = 1 << 5
@@ -47,7 +43,7 @@ def process(box, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVIC
 def doubts(host, pid=40):
     """(as root's own program, as an OOM daemon)."""
     with Processes(host) as processes:
-        return _credentials.doubt_root(processes, pid), _credentials.doubt_oom_daemon(processes, pid)
+        return credentials.doubt_root(processes, pid), credentials.doubt_oom_daemon(processes, pid)
 
 
 def test_what_root_has_started_is_believed(box):
@@ -139,8 +135,8 @@ def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
 def test_facts_and_forecast_believe_the_same(box, uids, users):
     process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
     with Processes(box) as processes:
-        facts, warnings = _candidates.userspace_killers(processes, [(40, 'earlyoom')])
-        (forecast,) = _userspace_killers.thresholds(box, processes, [(40, 'earlyoom')])
+        facts, warnings = facts_processes.userspace_killers(processes, [(40, 'earlyoom')])
+        (forecast,) = oom_daemons.thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
     assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]
 
@@ -152,9 +148,9 @@ def test_what_is_not_believed_sets_nothing(box, name, uids, users):
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
     process(box, uids, users, name=name)
-    assert _enforcers.enforced(box) == []
+    assert competing_writers.enforced(box) == []
     process(box, name=name)
-    assert _enforcers.enforced(box)
+    assert competing_writers.enforced(box)
 
 
 @pytest.mark.parametrize('words', [['--config=/dev/x'], ['--config', '/proc/kmsg'], ['--config=/srv/pipe'],
@@ -166,14 +162,14 @@ def test_of_a_kubelet_that_is_believed_only_a_regular_file_is_read(box, words):
     os.mkfifo(box.base / 'srv/pipe')
     os.mkfifo(box.base / 'dev/x')
     (box.base / 'srv/to-proc').symlink_to('/proc/kmsg')
-    assert {(one.how, one.file) for one in _enforcers.enforced(box)} == {('sets', None)}
+    assert {(one.how, one.file) for one in competing_writers.enforced(box)} == {('sets', None)}
 
 
 def test_nohangs_configuration_must_be_a_regular_file(box):
     process(box, name='nohang', arguments=['--config', '/proc/kmsg'])
     box.put('/proc/kmsg', 'zram_checking_enabled = False\n')
     with Processes(box) as processes:
-        (fact,) = _userspace_killers.thresholds(box, processes, [(40, 'nohang')])
+        (fact,) = oom_daemons.thresholds(box, processes, [(40, 'nohang')])
     assert 'Not a stored file' in fact['reason']
 
 
@@ -183,15 +179,15 @@ def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
     box.put('/proc/kmsg', 'mode=2\n')
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[variables]\ninclude=/proc/kmsg\n[sysctl]\nvm.overcommit_memory=${mode}\n')
-    assert [one.value_text for one in _enforcers.enforced(box)] == ['${mode}']
+    assert [one.value_text for one in competing_writers.enforced(box)] == ['${mode}']
 
 
 @pytest.mark.parametrize('uids, user', [((999,) * 3, 999), ((999, 0, 0), None), ((999, 999, 0), None), ((0,) * 3, 0)])
 def test_whose_a_process_is(box, uids, user):
     process(box, uids)
-    assert _pid_file.user_of(box, 40) == user
+    assert pid_file.user_of(box, 40) == user
     box.put('/proc/40/exe', '').chmod(0o4755)
-    assert _pid_file.user_of(box, 40) == (user or None)
+    assert pid_file.user_of(box, 40) == (user or None)
 
 
 # ------------------------------------------------------------------------- of this kernel
@@ -232,8 +228,8 @@ def test_a_kubelet_of_a_user_has_root_open_nothing(called, tmp_path, uids):
     writer = subprocess.Popen([sys.executable, '-c', 'import sys; open(sys.argv[1], "w")', str(tmp_path / 'pipe')])
     try:
         pid = called('kubelet', uids, '--config=%s/pipe' % tmp_path)
-        assert (pid, 'kubelet') in _named(_enforcers.NAMES)
-        assert _enforcers.enforced(Host(), [(pid, 'kubelet')]) == []
+        assert (pid, 'kubelet') in _named(competing_writers.NAMES)
+        assert competing_writers.enforced(Host(), [(pid, 'kubelet')]) == []
         with pytest.raises(subprocess.TimeoutExpired):
             writer.wait(0.5)  # nobody has opened it to read
     finally:
@@ -242,14 +238,14 @@ def test_a_kubelet_of_a_user_has_root_open_nothing(called, tmp_path, uids):
 
 
 def _named(names):
-    with _proc.Proc(Host()) as processes:
+    with procfs.Proc(Host()) as processes:
         return processes.named(names).found
 
 
 def test_a_process_of_ours_is_in_our_user_namespace(called):
     pid = called('kubelet', (os.geteuid(),) * 3)
-    with _proc.Proc(Host()) as processes:
-        assert _credentials._is_in_our_user_namespace(processes, pid)
+    with procfs.Proc(Host()) as processes:
+        assert credentials._is_in_our_user_namespace(processes, pid)
 
 
 @pytest.mark.parametrize('command', [['unshare', '--user', '--map-root-user']])

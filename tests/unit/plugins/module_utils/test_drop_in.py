@@ -2,29 +2,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in, unit_files
 
 RECORD = '\n# Settings as it wrote them: '
-NEW = (_drop_in.HEADER + RECORD + 'OOMScoreAdjust=-5\n[Service]\nOOMScoreAdjust=-5\n').encode()
+NEW = (drop_in.HEADER + RECORD + 'OOMScoreAdjust=-5\n[Service]\nOOMScoreAdjust=-5\n').encode()
 
 
 def test_a_new_one():
-    assert _drop_in.edit(None, {'OOMScoreAdjust': -5}) == NEW
-    assert _drop_in.is_ours(NEW) and not _drop_in.is_ours(b'[Service]\n') and not _drop_in.is_ours(None)
+    assert drop_in.edit(None, {'OOMScoreAdjust': -5}) == NEW
+    assert drop_in.is_ours(NEW) and not drop_in.is_ours(b'[Service]\n') and not drop_in.is_ours(None)
 
 
 def test_what_is_not_named_stays():
-    both = _drop_in.edit(NEW, {'OOMPolicy': 'kill'})
+    both = drop_in.edit(NEW, {'OOMPolicy': 'kill'})
     record = RECORD + 'OOMScoreAdjust=-5 OOMPolicy=kill'
-    assert both == (_drop_in.HEADER + record + '\n[Service]\nOOMPolicy=kill\nOOMScoreAdjust=-5\n').encode()
+    assert both == (drop_in.HEADER + record + '\n[Service]\nOOMPolicy=kill\nOOMScoreAdjust=-5\n').encode()
     mine = NEW + b'# mine\nNice=5\n'
-    assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
+    assert drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
 
 
 def test_nothing_is_left_but_what_others_added():
-    assert _drop_in.without_ours(NEW) == (None, [])
-    assert _drop_in.without_ours(NEW + b'\n# mine\n') == (None, [])
-    assert _drop_in.without_ours(NEW + b'Nice=5\n') == (b'[Service]\nNice=5\n', [])
+    assert drop_in.without_ours(NEW) == (None, [])
+    assert drop_in.without_ours(NEW + b'\n# mine\n') == (None, [])
+    assert drop_in.without_ours(NEW + b'Nice=5\n') == (b'[Service]\nNice=5\n', [])
 
 
 @pytest.mark.parametrize(('after', 'rest', 'changed'), [
@@ -36,27 +36,27 @@ def test_nothing_is_left_but_what_others_added():
 ])
 def test_a_line_that_somebody_changed_stays_and_is_reported(after, rest, changed):
     head = NEW.partition(b'[Service]')[0]
-    assert _drop_in.without_ours(head + after) == (rest, changed)
+    assert drop_in.without_ours(head + after) == (rest, changed)
     # Without its record the file tells nothing of that.
-    assert _drop_in.without_ours(_drop_in.HEADER.encode() + b'\n' + after) == (None, [])
+    assert drop_in.without_ours(drop_in.HEADER.encode() + b'\n' + after) == (None, [])
 
 
 def test_what_is_asked_for_again_is_ours_again():
     edited = NEW.replace(b'\nOOMScoreAdjust=-5', b'\nOOMScoreAdjust=-7')
-    assert _drop_in.recorded(edited) == {'OOMScoreAdjust': -5}
-    again = _drop_in.edit(edited, {'OOMScoreAdjust': -7})
-    assert again == NEW.replace(b'-5', b'-7') and _drop_in.without_ours(again) == (None, [])
+    assert drop_in.recorded(edited) == {'OOMScoreAdjust': -5}
+    again = drop_in.edit(edited, {'OOMScoreAdjust': -7})
+    assert again == NEW.replace(b'-5', b'-7') and drop_in.without_ours(again) == (None, [])
 
 
 def test_a_header_that_is_all_that_is_left_gets_its_section_back():
-    assert _drop_in.edit((_drop_in.HEADER + '\n').encode(), {'OOMScoreAdjust': -5}) == NEW
+    assert drop_in.edit((drop_in.HEADER + '\n').encode(), {'OOMScoreAdjust': -5}) == NEW
 
 
 def test_lines_of_others_keep_their_ends():
     mine = NEW + b'# mine\r\nNice=5\r\n\0X=1\n'
-    assert _drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
+    assert drop_in.edit(mine, {'OOMScoreAdjust': 7}) == mine.replace(b'-5', b'7')
     hidden = NEW + b'# note\rOOMScoreAdjust=8\n'
-    assert _drop_in.edit(hidden, {'OOMScoreAdjust': 7}) == NEW.replace(b'-5', b'7') + b'# note\r'
+    assert drop_in.edit(hidden, {'OOMScoreAdjust': 7}) == NEW.replace(b'-5', b'7') + b'# note\r'
 
 
 @pytest.mark.parametrize('bad', [b'X=\xff\n', b'[Servi\n', b'X=' + b'a' * (1 << 20) + b'\n'],
@@ -65,7 +65,7 @@ def test_lines_of_others_keep_their_ends():
 def test_ours_is_read_whatever_somebody_adds(bad, place):
     lines = NEW.splitlines(True)
     mine = b''.join(lines[:place] + [bad] + lines[place:])
-    edited = _drop_in.edit(mine, {'OOMScoreAdjust': 7})
-    assert _unit_files.settings_of(edited)['OOMScoreAdjust'].value == 7
-    assert bad in edited and _drop_in.is_ours(edited) and _drop_in.edit(edited, {'OOMScoreAdjust': 7}) == edited
-    assert bad in _drop_in.without_ours(edited)[0]
+    edited = drop_in.edit(mine, {'OOMScoreAdjust': 7})
+    assert unit_files.settings_of(edited)['OOMScoreAdjust'].value == 7
+    assert bad in edited and drop_in.is_ours(edited) and drop_in.edit(edited, {'OOMScoreAdjust': 7}) == edited
+    assert bad in drop_in.without_ours(edited)[0]

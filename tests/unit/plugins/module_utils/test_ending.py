@@ -11,11 +11,13 @@ import signal
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _ending, _shown, _spawn_probe
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._names import explain
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize_result
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain
+from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe
+from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._module import runner
 
 
 class Module:
@@ -51,10 +53,10 @@ def test_programs_that_are_started_can_be_asked_how_they_ended():
     """Whoever started the module may have ignored SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
     module, old = Module(), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        _ending.end_with(module, lambda _host: {'warnings': [], 'answers': _spawn_probe.probe()})
+        runner.end_with(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe()})
     finally:
         signal.signal(signal.SIGCHLD, old)
-    assert module.result['answers'] == {who: ['started', 0] for who in (_spawn_probe.ROOT, _spawn_probe.OTHERS)}
+    assert module.result['answers'] == {who: ['started', 0] for who in (spawn_probe.ROOT, spawn_probe.OTHERS)}
 
 
 NAMES = ['zz-caf\udce9.conf', 'zz\x1b[2Jevil\n.conf', 'zz\u202e.conf']
@@ -67,7 +69,7 @@ def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts)
     machine, module = Machine(tmp_path), Module()
     machine.put('/etc/sysctl.d/' + name, 'vm.panic_on_oom = 1\nkernel.panic = 5\n')
     try:
-        _ending.end_with(module, lambda _host: run(machine, 'panic_on_oom', policy='kill', conflicts=conflicts))
+        runner.end_with(module, lambda _host: run(machine, 'panic_on_oom', policy='kill', conflicts=conflicts))
     except Failed as exc:
         assert conflicts == 'fail'
         check_can_be_sent(exc.args[0])
@@ -87,7 +89,7 @@ def test_messages_can_be_printed(error):
         raise error
 
     with pytest.raises(Failed) as caught:
-        _ending.end_with(Module(), fail)
+        runner.end_with(Module(), fail)
     assert caught.value.args[0]['msg'].isprintable()
 
 
@@ -97,7 +99,7 @@ def test_an_exception_that_nobody_foresaw_is_told_without_its_text():
         int('hunter2')
 
     with pytest.raises(Failed) as caught:
-        _ending.end_with(Module(), fail)
+        runner.end_with(Module(), fail)
     assert 'ValueError in test_ending.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
 
 
@@ -106,14 +108,14 @@ def test_a_diff_is_returned_in_diff_mode_only():
     for mode in (False, True):
         module = Module()
         module._diff = mode
-        _ending.end_with(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
+        runner.end_with(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
         assert module.result == dict({'changed': True}, **({'diff': [{'before': 'a\n'}]} if mode else {}))
 
 
 def test_the_content_of_files_keeps_its_lines():
     text = '# a\tb\r\n\nvm.x = 1 # caf\u00e9\n'
     diff = {'before': text, 'after': 'a\x1b\udcff\rb\n\tc\x00', 'before_header': '/a\nb'}
-    assert _shown.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
+    assert sanitize_result.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
         'diff': [{'before': text, 'after': 'a\\x1b\\xff\\x0db\n\tc\\x00', 'before_header': '/a\\x0ab'}],
         'changed': True, 'none': None, 'pair': [1, 'a\\x0ab'], 'a\\x1b': 1}
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._environment import environment
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import environment
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 V1 = '30 24 0:26 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n'
 V2 = '30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n'

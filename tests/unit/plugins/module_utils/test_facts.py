@@ -14,9 +14,10 @@ import sys
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _facts, _sysinfo
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather as facts_gather
+from ansible_collections.oomkit.linux.plugins.module_utils._host import total_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\nVmPTE:\t%8d kB\nVmSwap:\t%8d kB\n'
           'Threads:\t1\n')
@@ -24,7 +25,8 @@ STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\
 
 def gather(host, *subset, top=10, cmdline=False):
     """The facts, as they look after a way through JSON."""
-    facts = _facts.oom_facts(host, _facts.Request(_facts.chosen_keys(list(subset) or ['all']), top, cmdline))
+    request = facts_gather.Request(facts_gather.chosen_keys(list(subset) or ['all']), top, cmdline)
+    facts = facts_gather.oom_facts(host, request)
     return json.loads(json.dumps(facts))
 
 
@@ -71,7 +73,7 @@ def bare(tmp_path):
 
 def test_everything_is_there_and_in_order(box):
     facts = gather(box)
-    assert list(facts) == list(_facts.KEYS)
+    assert list(facts) == list(facts_gather.KEYS)
     assert facts['warnings'] == [
         'kills: the kernel log cannot be read (No such file or directory), so recent kills are unknown']
 
@@ -114,7 +116,7 @@ def test_candidates(box):
     facts = gather(box, 'candidates', 'unkillable', 'userspace_killers', 'warnings')
     assert [(one['rank'], one['pid'], one['oom_score']) for one in facts['candidates']] == [
         (1, 40, 700), (2, 41, 690), (3, 43, 666)]
-    page_kb = _sysinfo.page_kb()
+    page_kb = total_memory.page_kb()
     assert facts['candidates'][0] == {
         'rank': 1, 'pid': 40, 'name': 'web', 'unit': 'web.service', 'cgroup': '/system.slice/web.service',
         'user': 'root', 'uid': 0, 'badness_pages': 200000 // page_kb + 64 // page_kb, 'oom_score': 700,
@@ -275,7 +277,7 @@ def test_a_hostile_file_name_is_harmless(box):
 
 def test_a_machine_that_shows_nothing_fails_nowhere(bare):
     facts = gather(bare)
-    assert list(facts) == list(_facts.KEYS)
+    assert list(facts) == list(facts_gather.KEYS)
     for key in ('commit', 'memory', 'candidates', 'unkillable', 'pressure', 'boot', 'drift'):
         assert facts[key] is None
         assert [text for text in facts['warnings'] if text.startswith(key + ': ')], key
@@ -312,21 +314,21 @@ def test_kills_are_told_by_the_clock_of_the_log_not_by_that_of_a_time_namespace(
 
 
 @pytest.mark.parametrize('subset, expected', [
-    (['all'], set(_facts.KEYS)),
-    ([], set(_facts.KEYS)),
+    (['all'], set(facts_gather.KEYS)),
+    ([], set(facts_gather.KEYS)),
     (['memory', 'panic'], {'memory', 'panic'}),
-    (['!candidates'], set(_facts.KEYS) - {'candidates'}),
-    (['all', '!boot', '!drift'], set(_facts.KEYS) - {'boot', 'drift'}),
+    (['!candidates'], set(facts_gather.KEYS) - {'candidates'}),
+    (['all', '!boot', '!drift'], set(facts_gather.KEYS) - {'boot', 'drift'}),
     (['memory', '!memory'], set()),
 ])
 def test_subsets(subset, expected):
-    assert _facts.chosen_keys(subset) == expected
+    assert facts_gather.chosen_keys(subset) == expected
 
 
 @pytest.mark.parametrize('subset', [['memmory'], ['!foo'], ['!all'], ['all', ''], ['!'], ['\x1b[31m']])
 def test_unknown_subsets_are_errors(subset):
     with pytest.raises(ConvertError, match='is unknown; give all') as caught:
-        _facts.chosen_keys(subset)
+        facts_gather.chosen_keys(subset)
     assert str(caught.value).isprintable()
 
 

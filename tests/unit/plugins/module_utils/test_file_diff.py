@@ -10,10 +10,10 @@ from machine import OURS, Machine, run
 from services_machine import ETC, ServiceMachine
 from special_files import GROUP, USER, set_acl
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _file_diff
-from ansible_collections.oomkit.linux.plugins.module_utils._drop_in import HEADER as UNIT_HEADER
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl_file import HEADER
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_diff
+from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import MARKER
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.file_edit import HEADER
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.drop_in import HEADER as UNIT_HEADER
 
 SECRET = 'hunter2'
 THEIRS = '/etc/sysctl.d/zz.conf'
@@ -26,7 +26,7 @@ def machine(tmp_path):
 
 
 def describe(host, path, before, after):
-    (one,) = _file_diff.describe_files(host, {path: (before, after)})
+    (one,) = file_diff.describe_files(host, {path: (before, after)})
     assert one['before_header'] == one['after_header'] and one['before_header'].startswith(path)
     return one['before'], one['after']
 
@@ -176,5 +176,5 @@ def test_no_line_that_holds_more_than_a_setting_is_shown(machine, line):
 
 def test_where_nobody_can_tell_who_may_read_it_it_is_hidden(machine):
     (machine.base / 'etc/sysctl.d/zz.conf').symlink_to('zz.conf')
-    assert not _file_diff.others_may_read(machine, THEIRS)
-    assert not _file_diff.others_may_read(machine, '/etc/sysctl.d/none.conf')
+    assert not file_diff.others_may_read(machine, THEIRS)
+    assert not file_diff.others_may_read(machine, '/etc/sysctl.d/none.conf')

@@ -10,11 +10,14 @@ import shutil
 import pytest
 from services_machine import FOREIGN_ADJ, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _forecast_module, _kcmp, _observe
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import parse_holding
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import observe
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._process import shared_mm
+from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import parse_holding
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
 
 NOBODY = 2 ** 22 - 100  # PIDs of the machine on disk are hardly ever in use on this one, which kcmp asks about
 
@@ -37,7 +40,7 @@ def run(machine, **params):
     names = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
     unknown = set(params) - {*names, 'kills'}
     assert not unknown, unknown
-    return _forecast_module.run({**dict.fromkeys(names), 'kills': 5, **params}, machine, machine)
+    return forecast_info.run({**dict.fromkeys(names), 'kills': 5, **params}, machine, machine)
 
 
 def victims(result):
@@ -331,7 +334,7 @@ def test_a_systemd_that_does_not_answer_is_told_instead_of_leaving_a_victim_alon
     assert victims(result) == [[12], [10]] and result['kill_order'][1]['collateral'] and notes(result) == []
     params = {**dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy',
                                'kill_allocating_task')), 'kills': 2}
-    result = _forecast_module.run(params, machine, Manager(fail))
+    result = forecast_info.run(params, machine, Manager(fail))
     assert victims(result) == [[12], [10]] and not result['kill_order'][1]['collateral']
     assert notes(result) == ['what else of a.service, b.service goes down with a victim is not known: systemctl show '
                              'failed: Failed to connect to bus']
@@ -465,18 +468,18 @@ def test_both_readings_of_the_rss():
     (100_000, 200, 97_000, (97_000, 200)),
 ])
 def test_the_kernels_own_score_counts_where_it_contradicts(pages, adj, seen, expected):
-    kernel = _badness.Kernel(total_pages=250_000, scale=_badness.SCALE_OLD, margin_pages=256)
-    score = _badness.score_of(seen + adj * 250, 250_000, kernel.scale)
-    found, error = _observe.fitted(pages, 7, adj, score, kernel)
+    kernel = badness.Kernel(total_pages=250_000, scale=badness.SCALE_OLD, margin_pages=256)
+    score = badness.score_of(seen + adj * 250, 250_000, kernel.scale)
+    found, error = observe.fitted(pages, 7, adj, score, kernel)
     assert abs(found - expected[0]) <= expected[1] and error <= expected[1]
-    assert _observe.fitted(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
+    assert observe.fitted(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
 
 
 def test_kcmp_tells_what_shares_memory():
-    mine = _kcmp.share_memory(os.getpid(), os.getpid())
+    mine = shared_mm.share_memory(os.getpid(), os.getpid())
     assert mine in (True, None)
-    assert _kcmp.share_memory(os.getpid(), os.getppid()) in (False, None)
-    assert _kcmp.share_memory(os.getpid(), NOBODY + 1) is None
+    assert shared_mm.share_memory(os.getpid(), os.getppid()) in (False, None)
+    assert shared_mm.share_memory(os.getpid(), NOBODY + 1) is None
 
 
 # --------------------------------------------------------- before and after a change

@@ -8,7 +8,7 @@ import os
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _groups
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups
 
 TICKS = 100
 
@@ -20,10 +20,10 @@ def waits(tmp_path, monkeypatch):
         machine, slept = ServiceMachine(tmp_path), []
         machine.unit('a.service')
         machine.process(10, unit='a.service', **about)
-        monkeypatch.setattr(_groups.time, 'sleep', slept.append)
-        monkeypatch.setattr(_groups.time, 'monotonic', lambda: float(len(slept)))
-        monkeypatch.setattr(_groups.os, 'sysconf', lambda _name: TICKS)
-        group = _groups.UnitGroup(machine, '/system.slice/a.service')
+        monkeypatch.setattr(groups.time, 'sleep', slept.append)
+        monkeypatch.setattr(groups.time, 'monotonic', lambda: float(len(slept)))
+        monkeypatch.setattr(groups.os, 'sysconf', lambda _name: TICKS)
+        group = groups.UnitGroup(machine, '/system.slice/a.service')
         for _look in range(3):
             assert [one.pid for one in group.look(machine)] == [10]
         return len(slept)
@@ -32,7 +32,7 @@ def waits(tmp_path, monkeypatch):
 
 def test_one_that_systemd_sets_up_is_waited_for_once_only(waits):
     """It is 1000 s since the boot there; five seconds are for all looks together."""
-    assert waits(name='(x)', start=998 * TICKS) == int(_groups._SETUP_S)
+    assert waits(name='(x)', start=998 * TICKS) == int(groups._SETUP_S)
 
 
 @pytest.mark.parametrize('about', [
@@ -56,7 +56,7 @@ def test_cgroups_nested_deeper_than_a_path_are_left_alone_and_told(tmp_path):
     assert machine.adj(10) == -7 and any('deeper than a path' in note for note in result['services'][0]['notes'])
     assert not machine.run(name='a', score_adj=-7)['changed']
     with pytest.raises(OSError) as told:
-        _groups.UnitGroup(machine, '/system.slice/a.service').pids()
+        groups.UnitGroup(machine, '/system.slice/a.service').pids()
     assert told.value.errno == errno.ENAMETOOLONG
 
 
@@ -70,4 +70,4 @@ class Hidden:
 
 
 def test_who_goes_where_nobody_can_look_is_no_member(tmp_path):
-    assert not _groups.UnitGroup(ServiceMachine(tmp_path), '/system.slice/a.service').holds(Hidden())
+    assert not groups.UnitGroup(ServiceMachine(tmp_path), '/system.slice/a.service').holds(Hidden())

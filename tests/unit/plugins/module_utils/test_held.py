@@ -11,16 +11,11 @@ import time
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _groups,
-    _live,
-    _other_init,
-    _process_match,
-    _service_guard,
-    _service_module,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held, ancestors, identify
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, score_adj, selector
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held, ancestors, identify
+from ansible_collections.oomkit.linux.plugins.module_utils._service import guard, other_init
 
 
 @pytest.fixture
@@ -53,7 +48,7 @@ def test_a_number_used_again_is_another_process(machine):
 def test_between_the_look_and_the_write_the_number_may_go_to_another(machine):
     """The target saw process 7 of the unit; by the time it writes, 7 is somebody else's."""
     machine.process(7, start=77, unit='a.service')
-    target = _live.Target('a', _groups.UnitGroup(machine, '/system.slice/a.service'), 500)
+    target = score_adj.Target('a', groups.UnitGroup(machine, '/system.slice/a.service'), 500)
     seen = target.group.look(machine)
     machine.end(7)
     machine.process(7, start=999, unit='b.service')
@@ -64,7 +59,7 @@ def test_between_the_look_and_the_write_the_number_may_go_to_another(machine):
 
 def test_of_another_unit_with_the_same_start_it_is_left_alone(machine):
     machine.process(7, start=77, unit='a.service')
-    target = _live.Target('a', _groups.UnitGroup(machine, '/system.slice/a.service'), 500)
+    target = score_adj.Target('a', groups.UnitGroup(machine, '/system.slice/a.service'), 500)
     seen = target.group.look(machine)
     machine.put('/proc/7/cgroup', '0::/system.slice/a.service.d\n')
     target._set(machine, seen[0], 500)
@@ -80,7 +75,7 @@ def test_its_ancestors(machine):
 
 
 def test_a_real_process():
-    from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+    from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
     child = os.fork()
     if child == 0:
@@ -110,13 +105,13 @@ def reuse(machine, pid, **other):
 
 def after_the_plan(monkeypatch, change):
     """Between the plan of the module and its first write."""
-    before_and_after = _service_module.before_and_after
+    before_and_after = service.before_and_after
 
     def changed(*args):
         change()
         return before_and_after(*args)
 
-    monkeypatch.setattr(_service_module, 'before_and_after', changed)
+    monkeypatch.setattr(service, 'before_and_after', changed)
 
 
 @pytest.mark.parametrize('process', [{'pid': 40}, {'pidfile': '/run/x.pid'}])
@@ -149,15 +144,15 @@ def test_children_of_a_process_that_ended_meanwhile_are_left_out(machine, monkey
     """The number of 41 may have been another process's when 42 was looked at."""
     for pid, parent in ((40, 1), (41, 40), (42, 41)):
         machine.process(pid, parent=parent)
-    group = _other_init.TreeGroup(machine, identify(machine, 40))
+    group = other_init.TreeGroup(machine, identify(machine, 40))
     assert [one.pid for one in group.look(machine)] == [40, 41, 42]
-    original = _other_init._all
+    original = other_init._all
 
     def ends_after_the_look(host):
         yield from original(host)
         reuse(machine, 41)
 
-    monkeypatch.setattr(_other_init, '_all', ends_after_the_look)
+    monkeypatch.setattr(other_init, '_all', ends_after_the_look)
     assert [one.pid for one in group.look(machine)] == [40, 41]
 
 
@@ -167,7 +162,7 @@ def test_of_processes_nested_deeply_each_is_looked_at_once(machine):
     seconds = []
     for top in (500, 100):  # of 200 and of 600
         start = time.monotonic()
-        found = _other_init.TreeGroup(machine, identify(machine, top)).look(machine)
+        found = other_init.TreeGroup(machine, identify(machine, top)).look(machine)
         seconds.append(time.monotonic() - start)
         assert len(found) == 700 - top
     assert seconds[1] < 4 * seconds[0]
@@ -212,9 +207,9 @@ def test_a_process_whose_first_thread_has_ended_is_set(headless):
         assert held.look().score_adj == seen.score_adj + 1
     rules = [{'pid': headless.pid}, {'cmdline_regex': 'oomkit-headless$'}]
     for rule in rules:
-        found = _process_match.group_of(host, rule).look(host)
+        found = selector.group_of(host, rule).look(host)
         assert [one.pid for one in found] == [headless.pid], rule
-    assert headless.pid in _service_guard._memory_by_pid(host)
+    assert headless.pid in guard._memory_by_pid(host)
 
 
 def test_its_cgroup_is_that_of_a_thread_that_runs(machine):
@@ -227,5 +222,5 @@ def test_its_cgroup_is_that_of_a_thread_that_runs(machine):
     machine.put('/proc/7/task/7/stat', ' '.join(stat))
     machine.put('/proc/7/task/8/stat', '8 (x) S ' + ' '.join(stat[3:]))
     machine.put('/proc/7/task/8/cgroup', '1:name=systemd:/system.slice/a.service\n')
-    found = _groups.UnitGroup(machine, '/system.slice/a.service').look(machine)
+    found = groups.UnitGroup(machine, '/system.slice/a.service').look(machine)
     assert [one.pid for one in found] == [7]

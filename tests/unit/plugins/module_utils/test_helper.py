@@ -16,23 +16,17 @@ import machine
 import pytest
 from test_facts import add_process
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _access,
-    _confirm_state,
-    _credentials,
-    _facts,
-    _forecast_module,
-    _held,
-    _helper,
-    _live,
-    _pid_file,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._groups import UnitGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._names import InternalError
-from ansible_collections.oomkit.linux.plugins.module_utils._proc import Proc
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import CONTAINER, Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import CONTAINER, Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import InternalError
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather as facts_gather
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access, helper
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import pending_change
+from ansible_collections.oomkit.linux.plugins.module_utils._process import credentials, handle, pid_file, score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._process.groups import UnitGroup
+from ansible_collections.oomkit.linux.plugins.module_utils._process.procfs import Proc
 
-REQUEST = _facts.Request(_facts.chosen_keys(['all']), 0, False)
+REQUEST = facts_gather.Request(facts_gather.chosen_keys(['all']), 0, False)
 FORECAST = dict(kills=2, score_adj=None, protect=None, cgroup=None, nodes=None, growing=None, policy=None,
                 kill_allocating_task=None, snapshot=None)  # fmt: skip
 
@@ -40,14 +34,14 @@ FORECAST = dict(kills=2, score_adj=None, protect=None, cgroup=None, nodes=None, 
 @pytest.fixture
 def box(tmp_path, monkeypatch):
     """A machine on disk whose processes belong to several users."""
-    monkeypatch.setattr(_helper, 'DEADLINE_S', 0.5)
+    monkeypatch.setattr(helper, 'DEADLINE_S', 0.5)
     one = machine.Machine(tmp_path)
     one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
     (tmp_path / 'proc/self/ns').mkdir()
     os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
     for pid, uid in ((1, 0), (40, 0), (41, 1000), (42, 1000), (43, 1001), (44, 1002), (45, 1003)):
         add_process(one, pid, 0 if pid == 1 else 700, rss_kb=200000 + pid, uid=uid)
-    one.helper = _helper.Helper({'host': one})
+    one.helper = helper.Helper({'host': one})
     yield one
     one.helper.close()
 
@@ -62,7 +56,7 @@ def block(box, path):
 def gather(box, request=REQUEST):
     """The facts, and the seconds that they took."""
     start = time.monotonic()
-    facts = box.call(_facts.oom_facts, box, request)
+    facts = box.call(facts_gather.oom_facts, box, request)
     return facts, time.monotonic() - start
 
 
@@ -81,7 +75,7 @@ def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name
 
 def test_what_is_not_read_any_more_is_not_read_by_its_path_either(box):
     block(box, '/proc/41/stat')
-    box.call(_held.identify, box, 41)
+    box.call(handle.identify, box, 41)
     for path in ('/proc/41/cgroup', '/proc/42/stat'):
         with pytest.raises(OSError, match='does not answer'):
             box.call(box.read_bytes, path)
@@ -93,25 +87,25 @@ def stuck_in_its_program(box):
     """Process 46 has all user IDs 0 as sudo has, and looks at its program do not return."""
     add_process(box, 46, 0, uid=0)
     (box.base / 'proc/46/exe').touch(mode=0o4755)
-    stalls = [_access.parse_stall('/proc/46/exe')]
-    before = _access.set_current(_access.RestrictedAccess(str(box.base / 'proc'), stalls))
+    stalls = [file_access.parse_stall('/proc/46/exe')]
+    before = file_access.set_current(file_access.RestrictedAccess(str(box.base / 'proc'), stalls))
     yield 46
-    _access.set_current(before)
+    file_access.set_current(before)
 
 
 def test_what_cannot_be_told_from_sudo_is_not_believed(box, stuck_in_its_program):
     with Proc(box) as processes:
-        assert 'does not answer' in _credentials.doubt_root(processes, stuck_in_its_program)
-    assert _pid_file.user_of(box, stuck_in_its_program) is None
+        assert 'does not answer' in credentials.doubt_root(processes, stuck_in_its_program)
+    assert pid_file.user_of(box, stuck_in_its_program) is None
 
 
 def test_a_watchdog_that_has_ended_is_known_by_its_file(box):
     """Its number may be that of a user's process by now, which does not answer."""
-    name = _confirm_state.new_name()
+    name = pending_change.new_name()
     box.put('/run/oomkit/' + name, '{}')
     block(box, '/proc/41/stat')
-    box.call(_held.identify, box, 41)
-    assert not _confirm_state.is_watched(box, types.SimpleNamespace(name=name, pid=41, started=500))
+    box.call(handle.identify, box, 41)
+    assert not pending_change.is_watched(box, types.SimpleNamespace(name=name, pid=41, started=500))
 
 
 def test_a_command_line_that_does_not_answer_costs_command_lines_only(box):
@@ -151,7 +145,7 @@ def test_it_ends_where_nothing_answers(box):
 
 def test_a_forecast_is_unknown_and_says_of_which_process(box):
     block(box, '/proc/41/stat')
-    result = _forecast_module.run(FORECAST, box)
+    result = forecast_info.run(FORECAST, box)
     assert result['outcome'] == 'unknown'
     assert 'process 41 is skipped because it does not answer' in result['reason']
 
@@ -166,7 +160,7 @@ def test_a_folder_that_does_not_answer_is_named_and_the_rest_is_read(box):
 
 def stuck_read(box):
     """Wait in a file outside of /proc."""
-    from ansible_collections.oomkit.linux.plugins.module_utils._access import Reading
+    from ansible_collections.oomkit.linux.plugins.module_utils._host.file_access import Reading
     with Reading('/run/daemon/daemon.pid'):
         time.sleep(60)
 
@@ -179,8 +173,8 @@ def test_a_file_that_does_not_answer_is_not_read_again(box):
 
 
 def stuck_after_an_inner_read():
-    with _access.Reading('/run/daemon/outer'):
-        with _access.Reading('/run/daemon/inner'):
+    with file_access.Reading('/run/daemon/outer'):
+        with file_access.Reading('/run/daemon/inner'):
             pass
         time.sleep(60)
 
@@ -195,16 +189,16 @@ def slow_reads(pids, seconds):
     """Reads that each return just before the deadline."""
     done = 0
     for pid in pids:
-        if _access.current.allows(pid):
-            with _access.Reading('/proc/%d/stat' % pid):
+        if file_access.current.allows(pid):
+            with file_access.Reading('/proc/%d/stat' % pid):
                 time.sleep(seconds)
             done += 1
     return done
 
 
 def test_slow_reads_have_a_limit_together(box, monkeypatch):
-    monkeypatch.setattr(_helper, 'BUDGET_S', 1.0)
-    monkeypatch.setattr(_helper, 'LEAST_S', 0.1)
+    monkeypatch.setattr(helper, 'BUDGET_S', 1.0)
+    monkeypatch.setattr(helper, 'LEAST_S', 0.1)
     for pid in range(100, 130):
         add_process(box, pid, 0, uid=pid)
     start = time.monotonic()
@@ -213,8 +207,8 @@ def test_slow_reads_have_a_limit_together(box, monkeypatch):
 
 
 def test_reads_that_are_a_little_slow_cost_their_user_the_rest(box, monkeypatch):
-    monkeypatch.setattr(_access, 'MOST_SLOW_S', 0.2)
-    box.helper = _helper.Helper({'host': box})
+    monkeypatch.setattr(file_access, 'MOST_SLOW_S', 0.2)
+    box.helper = helper.Helper({'host': box})
     for pid in range(100, 200):
         add_process(box, pid, 0, uid=1000 if pid < 180 else 0)
     assert 20 < box.call(slow_reads, list(range(100, 200)), 0.01) <= 50
@@ -240,7 +234,7 @@ def open_descriptors(box):
 
 def test_it_holds_its_pipes_and_nothing_else(box, tmp_path):
     with open(tmp_path / 'secret', 'w'):
-        box.helper = _helper.Helper({'host': box})
+        box.helper = helper.Helper({'host': box})
         found = box.call(open_descriptors, box)
     assert all(one == '/dev/null' or one.startswith('pipe:') for one in found)
     assert len([one for one in found if one.startswith('pipe:')]) == 2
@@ -252,11 +246,11 @@ def test_nobody_waits_for_a_helper_that_was_abandoned(tmp_path):
     text = (
         'import sys; sys.path.insert(0, %r)\n'
         'import collection; collection.lay()\n'
-        'from ansible_collections.oomkit.linux.plugins.module_utils import _access, _helper\n'
-        'from ansible_collections.oomkit.linux.plugins.module_utils._host import Host\n'
+        'from ansible_collections.oomkit.linux.plugins.module_utils._host import helper\n'
+        'from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host\n'
         'import signal\n'
         'host = Host()\n'
-        'host.helper = _helper.Helper({"host": host})\n'
+        'host.helper = helper.Helper({"host": host})\n'
         'host.call(signal.signal, signal.SIGTERM, signal.SIG_IGN)\n'
         'print(host.helper._child, flush=True)\n'
         'import os; os._exit(0)\n') % os.path.join(os.path.dirname(__file__), '../../..')  # fmt: skip
@@ -340,7 +334,7 @@ def test_it_works_where_nobody_may_wait_for_children(box):
 
 
 def kill_myself_in_a_read(box):
-    with _access.Reading('/proc/45/stat'):
+    with file_access.Reading('/proc/45/stat'):
         kill_myself(box)
 
 
@@ -362,7 +356,7 @@ def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, mo
     def fail(*_arguments):
         raise OSError(errno.ENOMEM, 'Cannot allocate memory')
     monkeypatch.setattr(module, call, fail)
-    box.helper = _helper.Helper({'host': box})
+    box.helper = helper.Helper({'host': box})
     block(box, '/proc/41/stat')
     facts, _seconds = gather(box)
     assert pids(facts) == {40}
@@ -377,7 +371,7 @@ def target(box):
     for pid in (41, 43, 44):
         box.put('/proc/%d/cgroup' % pid, '0::/system.slice/x.service\n')
     box.put('/sys/fs/cgroup/system.slice/x.service/cgroup.procs', '41\n43\n44\n')
-    one = _live.Target('x', UnitGroup(box, '/system.slice/x.service'), 600)
+    one = score_adj.Target('x', UnitGroup(box, '/system.slice/x.service'), 600)
     one.apply(box)
     assert adjs(box) == [600, 600, 600]
     return one
@@ -398,7 +392,7 @@ def test_a_rollback_says_which_process_did_not_answer_and_restores_the_others(bo
 def test_a_rollback_says_what_is_not_restored_for_want_of_a_helper(box, target):
     for pid in (42, 45):
         block(box, '/proc/%d/stat' % pid)
-        box.call(_held.identify, box, pid)
+        box.call(handle.identify, box, pid)
     with pytest.raises(OSError, match='does not answer'):
         target.undo(box)
     assert adjs(box) == [600, 600, 600]
@@ -406,11 +400,11 @@ def test_a_rollback_says_what_is_not_restored_for_want_of_a_helper(box, target):
 
 def write_and_die(box, one, path):
     """Set the process, and be killed before that is told, once."""
-    done = _live.write_score_adj(box, one, 700)
+    done = score_adj.write_score_adj(box, one, 700)
     kill_myself_once(path)
     return done
 
 
 def test_what_was_set_by_a_helper_that_was_then_killed_counts_as_set(box, target, tmp_path):
     (tmp_path / 'once').touch()
-    assert box.call(write_and_die, box, box.call(_held.identify, box, 41), str(tmp_path / 'once'))
+    assert box.call(write_and_die, box, box.call(handle.identify, box, 41), str(tmp_path / 'once'))

@@ -14,9 +14,9 @@ import time
 import pytest
 from special_files import a_device, a_socket
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _host
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._host import host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 
 NOBODY = 65534
 HOST = Host()
@@ -176,7 +176,7 @@ def test_which_file_systems_store_files(kind, stored):
         known = (HOST.read_text('/proc/filesystems') or '').split()
         if kind not in known:
             pytest.skip('this kernel has no ' + kind)
-    assert _host._is_stored(kind, info) is stored
+    assert host._is_stored(kind, info) is stored
 
 
 MOUNTED = textwrap.dedent('''

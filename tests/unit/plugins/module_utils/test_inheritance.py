@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import time
 
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._inheritance import OWN_PARENT, split
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._process.inheritance import OWN_PARENT, split
 
 
 def processes(*rows):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _kills
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._names import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._host import kmsg
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log
 
 GLOBAL = [
     b'4,1001,5000000,-;stress invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE), order=0, oom_score_adj=0\n',
@@ -31,17 +32,17 @@ MEMCG = [
 
 
 def only(records):
-    kills = _kills.parse_kills(records)
+    kills = kill_log.parse_kills(records)
     assert len(kills) == 1
     return kills[0]
 
 
 def test_a_kill_of_the_whole_machine():
-    assert only(GLOBAL) == _kills.Kill(5000003, 412, b'stress', b'/system.slice/batch.service', 'none', 300, 960132)
+    assert only(GLOBAL) == kill_log.Kill(5000003, 412, b'stress', b'/system.slice/batch.service', 'none', 300, 960132)
 
 
 def test_a_kill_in_a_cgroup():
-    assert only(MEMCG) == _kills.Kill(7000003, 77, b'worker', b'/a,b/c', 'memcg', -5, 8000)
+    assert only(MEMCG) == kill_log.Kill(7000003, 77, b'worker', b'/a,b/c', 'memcg', -5, 8000)
 
 
 def test_a_process_whose_first_thread_has_ended():
@@ -58,7 +59,7 @@ def test_a_name_that_looks_like_the_end_of_a_cgroup():
 
 def test_other_lines_in_between_and_two_kills_at_once():
     mixed = [MEMCG[0], GLOBAL[0], GLOBAL[2], b'6,1,1,-;usb 1-1: new device\n', MEMCG[1], GLOBAL[3]]
-    assert [(kill.pid, kill.constraint) for kill in _kills.parse_kills(mixed)] == [(77, 'memcg'), (412, 'none')]
+    assert [(kill.pid, kill.constraint) for kill in kill_log.parse_kills(mixed)] == [(77, 'memcg'), (412, 'none')]
 
 
 @pytest.mark.parametrize('first, constraint', [(MEMCG, 'memcg'), ([GLOBAL[2], GLOBAL[3]], 'none')])
@@ -70,7 +71,7 @@ def test_a_group_that_is_killed_as_a_whole(first, constraint):
         b'3,5,7000009,-;Memory cgroup out of memory: Killed process 78 (helper) total-vm:9000kB, anon-rss:10kB, '
         b'file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:40kB oom_score_adj:0\n',
     ]
-    _victim, member = _kills.parse_kills(group)
+    _victim, member = kill_log.parse_kills(group)
     assert (member.pid, member.cgroup, member.constraint) == (78, b'/a,b', constraint)
 
 
@@ -100,27 +101,27 @@ def test_a_name_with_control_characters_and_brackets():
     records = [GLOBAL[3].replace(b'(stress)', b'(' + name + b')')]
     kill = only(records)
     assert kill.name == b'x) (\n\x1b[31m'
-    fact = _kills.kill_fact(kill, 1000.0, str, harmless)
+    fact = kill_log.kill_fact(kill, 1000.0, str, harmless)
     assert (fact['name'], fact['when']) == ('x) (\\x0a\\x1b[31m', '1005.000003')
 
 
 def test_what_programs_write_to_the_log_is_not_believed():
     """Facility 1 and above: never written by the kernel itself."""
-    assert _kills.parse_kills([b'11' + record[1:] for record in GLOBAL]) == []
+    assert kill_log.parse_kills([b'11' + record[1:] for record in GLOBAL]) == []
 
 
 def test_a_line_that_only_quotes_a_kill_is_none():
-    assert _kills.parse_kills([b'3,1,1,-;say: ' + GLOBAL[3].partition(b';')[2]]) == []
+    assert kill_log.parse_kills([b'3,1,1,-;say: ' + GLOBAL[3].partition(b';')[2]]) == []
 
 
 def test_only_the_last_ones_are_kept():
     records = [GLOBAL[3].replace(b'412', b'%d' % pid) for pid in range(1, 100)]
-    assert [kill.pid for kill in _kills.parse_kills(records)] == list(range(80, 100))
+    assert [kill.pid for kill in kill_log.parse_kills(records)] == list(range(80, 100))
 
 
 @given(st.lists(st.one_of(st.binary(max_size=80), st.sampled_from(GLOBAL + MEMCG)), max_size=20))
 def test_no_record_breaks_it(records):
-    assert len(_kills.parse_kills(records)) <= records.count(GLOBAL[3]) + records.count(MEMCG[1])
+    assert len(kill_log.parse_kills(records)) <= records.count(GLOBAL[3]) + records.count(MEMCG[1])
 
 
 def test_reading_ends_where_nothing_more_is_there(tmp_path):
@@ -130,14 +131,14 @@ def test_reading_ends_where_nothing_more_is_there(tmp_path):
     writer = os.open(tmp_path / 'dev/kmsg', os.O_RDWR | os.O_NONBLOCK)
     try:
         os.write(writer, GLOBAL[0])
-        assert list(_kills.read_records(Host(str(tmp_path)))) == [GLOBAL[0]]
+        assert list(kmsg.read_records(Host(str(tmp_path)))) == [GLOBAL[0]]
     finally:
         os.close(writer)
 
 
 def test_a_log_that_is_not_there_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError) as caught:
-        list(_kills.read_records(Host(str(tmp_path))))
+        list(kmsg.read_records(Host(str(tmp_path))))
     assert caught.value.errno == errno.ENOENT
 
 
@@ -151,7 +152,7 @@ def test_a_time_namespace_does_not_move_the_kills(tmp_path, offsets, ahead_s):
         (tmp_path / 'proc/self').mkdir(parents=True)
         (tmp_path / 'proc/self/timens_offsets').write_text(offsets)
     expected = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + ahead_s
-    assert abs(_kills.log_start_s(Host(str(tmp_path))) - expected) < 5
+    assert abs(kmsg.log_start_s(Host(str(tmp_path))) - expected) < 5
 
 
 @pytest.mark.parametrize('place', ['/dev/null', '/dev/zero', 'a pipe', 'a file'])
@@ -163,13 +164,13 @@ def test_what_stands_in_the_place_of_the_log_is_no_log(tmp_path, place):
     elif place == 'a file':
         (tmp_path / 'kmsg').write_bytes(GLOBAL[0])
     with pytest.raises(OSError) as caught:
-        list(_kills.read_records(Host(), path))
+        list(kmsg.read_records(Host(), path))
     assert caught.value.errno == errno.ENODEV
 
 
 @pytest.mark.parametrize('text, total', [('pgfault 1\noom_kill 7\nx 1\n', 7), ('drop_oom_kill 3\n', None), ('', None)])
 def test_total(text, total):
-    assert _kills.total(text) == total
+    assert kill_log.total(text) == total
 
 
 @pytest.mark.parametrize('number', [
@@ -179,5 +180,5 @@ def test_a_number_without_end_is_no_number(number):
     name, mark, _digits = number.rpartition(b':' if b':' in number else number[-4:-3])
     forged = [record.replace(number, name + mark + b'9' * 5000) for record in GLOBAL]
     assert forged != GLOBAL
-    for kill in _kills.parse_kills(forged):
+    for kill in kill_log.parse_kills(forged):
         assert kill.pid == 412

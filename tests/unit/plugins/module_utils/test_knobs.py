@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, PANIC, RATIO
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES,
     ],
 )
 def test_what_the_kernel_takes(key, text, number):
-    assert _knobs.parse_written(key, text) == number
+    assert sysctls.parse_written(key, text) == number
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def test_what_the_kernel_takes(key, text, number):
     ],
 )
 def test_what_the_kernel_refuses(key, text):
-    assert _knobs.parse_written(key, text) is None
+    assert sysctls.parse_written(key, text) is None
 
 
 def test_ratio_and_kbytes_erase_each_other_even_with_zero():
     state = {RATIO: 50, KBYTES: 0}
-    assert _knobs.write(state, KBYTES, '900000')
+    assert sysctls.write(state, KBYTES, '900000')
     assert state == {RATIO: 0, KBYTES: 900000}
-    assert _knobs.write(state, RATIO, '0')
+    assert sysctls.write(state, RATIO, '0')
     assert state == {RATIO: 0, KBYTES: 0}
 
 
 def test_a_refused_write_changes_nothing():
     state = {RATIO: 50, KBYTES: 0}
-    assert not _knobs.write(state, KBYTES, 'lots')
+    assert not sysctls.write(state, KBYTES, 'lots')
     assert state == {RATIO: 50, KBYTES: 0}
 
 
 def test_every_key_has_a_knob():
-    assert set(_knobs.KNOBS) == set(_knobs.ALL_KEYS)
+    assert set(sysctls.KNOBS) == set(sysctls.ALL_KEYS)

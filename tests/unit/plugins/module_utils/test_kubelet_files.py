@@ -9,7 +9,7 @@ import machine
 import pytest
 from test_enforcers import runs
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _enforcers
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
 
 CONFIG, FOLDER = '/etc/kubernetes/kubelet/config.json', '/etc/kubernetes/kubelet/config.json.d'
 YES, NO = 'protectKernelDefaults: true\n', 'protectKernelDefaults: false\n'
@@ -26,7 +26,7 @@ def box(tmp_path):
 
 def decided(box):
     """(by, how, file) of what is found; all keys of a program agree."""
-    return {(one.by, one.how, one.file) for one in _enforcers.enforced(box)}
+    return {(one.by, one.how, one.file) for one in competing_writers.enforced(box)}
 
 
 def kubelet(box, *arguments, pid=40, parent=1):
@@ -171,7 +171,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
     for name in ('names', 'look', 'read_named_file'):
         monkeypatch.setattr(box, name, denying(getattr(box, name)))
     denied = []
-    assert {one.how for one in _enforcers.enforced(box, denied=denied)} == {None} and denied == [told]
+    assert {one.how for one in competing_writers.enforced(box, denied=denied)} == {None} and denied == [told]
 
 
 # ----------------------------------------------------- several programs on a host

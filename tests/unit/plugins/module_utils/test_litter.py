@@ -11,7 +11,8 @@ import pytest
 from machine import OURS, Machine, run
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _litter, _lock, _undo
+from ansible_collections.oomkit.linux.plugins.module_utils._host import leftovers, lock, transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in
 
 CALLS = ('mkdir', 'rmdir', 'rename', 'unlink', 'open')
 LONG = 'x' * 200
@@ -40,7 +41,7 @@ def killed_after(count, monkeypatch):
     with monkeypatch.context() as patched:
         for name in CALLS:
             patched.setattr(os, name, guarded(getattr(os, name)))
-        patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        patched.setattr(transaction.Undo, 'run', lambda undo: None)
         with contextlib.suppress(Killed):
             yield died
 
@@ -52,7 +53,7 @@ def everything(machine):
 
 
 def locked(machine, act, **params):
-    with _lock.held(machine):
+    with lock.held(machine):
         return act(**params)
 
 
@@ -121,7 +122,7 @@ def test_a_mark_takes_no_folder_in_which_there_is_something(tmp_path):
     machine, act = services(tmp_path, 'systemd')
     theirs = '/etc/systemd/system/a.service.d/theirs.conf'
     machine.put(theirs, '[Service]\n')
-    mark = _litter.mark_of(machine, os.path.dirname(theirs))
+    mark = leftovers.mark_of(machine, os.path.dirname(theirs))
     machine.put(mark, '')
     locked(machine, act, state='absent', exclusive=True)
     assert machine.get(theirs) is not None and machine.get(mark) is None
@@ -129,7 +130,7 @@ def test_a_mark_takes_no_folder_in_which_there_is_something(tmp_path):
 
 def test_check_mode_clears_nothing_away(tmp_path):
     machine, act = services(tmp_path, 'systemd')
-    mark = _litter.mark_of(machine, os.path.dirname(_drop_in.path_of('a.service')))
+    mark = leftovers.mark_of(machine, os.path.dirname(drop_in.path_of('a.service')))
     machine.put(mark, '')
     assert not act(check=True, state='absent', exclusive=True)['changed']
     assert machine.get(mark) is not None
@@ -148,7 +149,7 @@ def test_a_link_is_somebody_s_own_and_stays(tmp_path):
     machine.without_admin('a.service')
     folder.symlink_to('/srv/dropins')
     locked(machine, act, name='a', score_adj=-5)
-    machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
+    machine.put(leftovers.mark_of(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
     locked(machine, act, name='a', score_adj=-6)
     assert machine.get('/srv/dropins/90-oomkit.conf') and not locked(machine, act, name='a', score_adj=-6)['changed']
     locked(machine, act, name='a', state='absent')
@@ -176,7 +177,7 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
     machine.put('/etc/cm/.oomkit-zz.conf~', 'half')
     (tmp_path / 'etc/systemd/system/a.service.d/zz.conf').symlink_to('/etc/cm/zz.conf')
     (tmp_path / 'etc/systemd/system/a.service.d/loop.conf').symlink_to('loop.conf')
-    machine.put(_litter.mark_of(machine, '/etc/systemd/system/a.service.d'), '')
+    machine.put(leftovers.mark_of(machine, '/etc/systemd/system/a.service.d'), '')
     locked(machine, act, state='absent', exclusive=True)
     assert machine.get('/etc/cm/.oomkit-zz.conf~') is None and machine.get('/etc/cm/zz.conf') == '[Service]\n'
 
@@ -215,7 +216,7 @@ def test_a_temporary_file_that_stays_after_an_error_is_named(tmp_path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(os, 'rename', refuse)
         patched.setattr(os, 'unlink', refuse)
-        with pytest.raises(_undo.ApplyError, match=r'\.oomkit-[^ ]*~ is left, and could not be removed either'):
+        with pytest.raises(transaction.ApplyError, match=r'\.oomkit-[^ ]*~ is left, and could not be removed either'):
             act(**SYSCTLS)
 
 

@@ -10,10 +10,10 @@ import time
 import pytest
 from special_files import a_socket
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _lock
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import lock
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import RUN_FOLDER
+from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 
 FORK = multiprocessing.get_context('fork')
 
@@ -30,7 +30,7 @@ def left(host):
 
 
 def hold(host, ready):
-    with _lock.held(host):
+    with lock.held(host):
         ready.set()
         time.sleep(60)
 
@@ -50,27 +50,27 @@ def holder(host):
 def test_nothing_is_left_and_it_can_be_had_again(host):
     before = left(host)
     for _time in range(2):
-        with _lock.held(host):
-            assert host.read_bytes(_lock.FILE) == b'%d\n' % os.getpid()
-            assert host.stat(_lock.FILE).st_mode & 0o777 == 0o600
+        with lock.held(host):
+            assert host.read_bytes(lock.FILE) == b'%d\n' % os.getpid()
+            assert host.stat(lock.FILE).st_mode & 0o777 == 0o600
         assert left(host) == before
 
 
 def test_what_else_is_in_the_folder_stays(host):
-    with _lock.held(host):
+    with lock.held(host):
         host.replace_file(RUN_FOLDER + '/other', b'')
     assert left(host) == ['/run', '/run/oomkit', '/run/oomkit/other']
 
 
 def test_an_error_within_gives_it_back(host):
-    with pytest.raises(ZeroDivisionError), _lock.held(host):
+    with pytest.raises(ZeroDivisionError), lock.held(host):
         raise ZeroDivisionError
     assert left(host) == ['/run']
 
 
 def test_whoever_comes_second_is_told_who_has_it(host, holder):
     with pytest.raises(Refusal, match=r'PID %d\).*within 0 s\. Nothing was changed' % holder.pid), \
-            _lock.held(host, 0.2):
+            lock.held(host, 0.2):
         raise AssertionError('both have it')
     assert holder.is_alive()
 
@@ -78,15 +78,15 @@ def test_whoever_comes_second_is_told_who_has_it(host, holder):
 def test_it_ends_with_its_process(host, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
-    assert host.exists(_lock.FILE)
-    with _lock.held(host, 1):
+    assert host.exists(lock.FILE)
+    with lock.held(host, 1):
         pass
     assert left(host) == ['/run']
 
 
 def count(host, path, times):
     for _time in range(times):
-        with _lock.held(host):
+        with lock.held(host):
             value = int(host.read_bytes(path))
             time.sleep(0.0005)
             host.replace_file(path, b'%d' % (value + 1))
@@ -109,16 +109,16 @@ def test_where_nothing_may_be_written_there_is_nothing_to_guard(host, monkeypatc
         raise error
     monkeypatch.setattr(host, 'open_private', refused)
     monkeypatch.setattr(os, 'geteuid', lambda: uid)
-    with _lock.held(host):
+    with lock.held(host):
         pass
 
 
 def test_root_goes_nowhere_without_the_lock(host, monkeypatch):
     def refused(_path):
-        raise PermissionError(1, 'Operation not permitted', _lock.FILE)
+        raise PermissionError(1, 'Operation not permitted', lock.FILE)
     monkeypatch.setattr(host, 'open_private', refused)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
-    with pytest.raises(PermissionError), _lock.held(host):
+    with pytest.raises(PermissionError), lock.held(host):
         raise AssertionError('two would be at work')
 
 
@@ -129,7 +129,7 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     real = WritableHost.locate
     try:
         WritableHost.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
-        with pytest.raises(Refusal, match='symbolic.*Remove'), _lock.held(host):
+        with pytest.raises(Refusal, match='symbolic.*Remove'), lock.held(host):
             pass
     finally:
         WritableHost.locate = real
@@ -140,11 +140,11 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
 def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, make):
     (tmp_path / 'run/oomkit').mkdir()
     make(tmp_path / 'run/oomkit/lock')
-    with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), _lock.held(host):
+    with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), lock.held(host):
         raise AssertionError('it was not taken')
 
 
-@pytest.mark.parametrize('error', [FileNotFoundError(2, 'No such file or directory', _lock.FILE),
+@pytest.mark.parametrize('error', [FileNotFoundError(2, 'No such file or directory', lock.FILE),
                                    FileExistsError(17, 'File exists', RUN_FOLDER)])
 def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypatch, error):
     """As a bind mount can be one: it is there, and nothing can be made in it."""
@@ -155,7 +155,7 @@ def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypat
         assert len(tries) < 100
         raise error
     monkeypatch.setattr(host, 'open_private', deleted)
-    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed.*umount'), _lock.held(host, 0.3):
+    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed.*umount'), lock.held(host, 0.3):
         raise AssertionError('it was not taken')
     assert len(tries) > 1 and left(host) == ['/run']
 
@@ -163,7 +163,7 @@ def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypat
 @pytest.mark.parametrize('call', ['flock', 'ftruncate', 'pwrite', 'fstat'])
 def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
     failing = [OSError(28, 'No space left on device')]
-    library = _lock.fcntl if call == 'flock' else os
+    library = lock.fcntl if call == 'flock' else os
     real = getattr(library, call)
 
     def once(*args):
@@ -171,21 +171,21 @@ def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
             raise failing.pop()
         return real(*args)
     monkeypatch.setattr(library, call, once)
-    with pytest.raises(OSError, match='No space') as caught, _lock.held(host):
+    with pytest.raises(OSError, match='No space') as caught, lock.held(host):
         raise AssertionError('it was not taken')
-    assert caught.value.filename == _lock.FILE
+    assert caught.value.filename == lock.FILE
     assert left(host) == ['/run']
 
 
 def test_a_failure_does_not_take_it_from_who_has_it(host, holder, monkeypatch):
     failing = [OSError(5, 'Input/output error')]
-    real = _lock.fcntl.flock
+    real = lock.fcntl.flock
 
     def once(*args):
         if failing:
             raise failing.pop()
         return real(*args)
-    monkeypatch.setattr(_lock.fcntl, 'flock', once)
-    with pytest.raises(OSError, match='Input'), _lock.held(host):
+    monkeypatch.setattr(lock.fcntl, 'flock', once)
+    with pytest.raises(OSError, match='Input'), lock.held(host):
         raise AssertionError('both have it')
-    assert host.read_bytes(_lock.FILE) == b'%d\n' % holder.pid
+    assert host.read_bytes(lock.FILE) == b'%d\n' % holder.pid

@@ -5,8 +5,8 @@
 import pytest
 from machine import Machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _memcg
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import memcg
 
 V2 = '26 1 0:24 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n'
 V1 = '30 26 0:27 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n'
@@ -17,7 +17,7 @@ SWAP_PAGES = 1000
 def make(tmp_path, mounts=V2):
     machine = Machine(tmp_path)
     machine.put('/proc/self/mountinfo', mounts)
-    return machine, _memcg.Tree(machine)
+    return machine, memcg.Tree(machine)
 
 
 def cgroup(machine, path, pids='', **values):
@@ -39,7 +39,7 @@ def test_what_a_cgroup_of_v2_measures_by(tmp_path, values, swappiness, total_pag
     machine, tree = make(tmp_path)
     machine.put('/proc/sys/vm/swappiness', swappiness + '\n')
     cgroup(machine, '/a/b', **values)
-    assert _memcg.domain_of(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False, None)
+    assert memcg.domain_of(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False, None)
 
 
 @pytest.mark.parametrize('both, swappiness, disabled, total_pages', [
@@ -53,7 +53,7 @@ def test_what_a_cgroup_of_v1_measures_by(tmp_path, both, swappiness, disabled, t
     if both:
         values['memsw__limit_in_bytes'] = str(both)
     cgroup(machine, '/memory/a', '5\n', **values)
-    assert _memcg.domain_of(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled), None)
+    assert memcg.domain_of(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled), None)
     assert tree.pids('/a') == [5]
     assert not tree.kills_as_a_whole('/a') and not tree.tells_of_kills('/a')
 
@@ -69,17 +69,17 @@ def test_a_cgroup_that_cannot_run_out(tmp_path, path, text):
     cgroup(machine, '/a/b', max='max')
     cgroup(machine, '/c', max='max')
     with pytest.raises(Refusal, match=text):
-        _memcg.domain_of(tree, path, 0)
+        memcg.domain_of(tree, path, 0)
 
 
 def test_the_highest_group_up_to_the_one_that_runs_out(tmp_path):
     machine, tree = make(tmp_path)
     for path, group in (('/a', '1'), ('/a/b', '0'), ('/a/b/c', '1'), ('/a/b/c/d', '0'), ('/e', '0')):
         cgroup(machine, path, '%d\n' % len(path), oom__group=group)
-    assert _memcg.group_of(tree, '/a/b/c/d', None) == '/a'
-    assert _memcg.group_of(tree, '/a/b/c/d', '/a/b') == '/a/b/c'
-    assert _memcg.group_of(tree, '/e', None) is None
-    assert _memcg.group_of(tree, '/', None) is None
+    assert memcg.group_of(tree, '/a/b/c/d', None) == '/a'
+    assert memcg.group_of(tree, '/a/b/c/d', '/a/b') == '/a/b/c'
+    assert memcg.group_of(tree, '/e', None) is None
+    assert memcg.group_of(tree, '/', None) is None
     assert tree.pids('/a/b') == [4, 6, 8]
 
 
@@ -91,4 +91,4 @@ def test_the_tree_of_a_container_begins_further_down(tmp_path):
 
 def test_without_cgroups_there_is_nothing(tmp_path):
     _machine, tree = make(tmp_path, '1 1 0:1 / / rw - ext4 x rw\n')
-    assert tree.pids('/a') == [] and _memcg.group_of(tree, '/a', None) is None
+    assert tree.pids('/a') == [] and memcg.group_of(tree, '/a', None) is None

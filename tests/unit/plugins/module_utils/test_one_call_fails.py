@@ -22,10 +22,10 @@ import pytest
 from machine import OURS, FakeProcFile, Machine, run
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _lock, _undo
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import lock, transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
 
 INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '12'))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
@@ -61,7 +61,7 @@ class Injector:
             monkeypatch.setattr(os, name, self._guarded(name, getattr(os, name)))
         monkeypatch.setattr(FakeProcFile, 'write', self._guarded(SYSCTL, FakeProcFile.write))
         if error == KILL:
-            monkeypatch.setattr(_undo.Undo, 'run', lambda undo: None)
+            monkeypatch.setattr(transaction.Undo, 'run', lambda undo: None)
 
     def _guarded(self, name, real):
         def guard(*args, **options):
@@ -108,7 +108,7 @@ def release_locks(machine):
 
 
 def locked(act, machine, params):
-    with _lock.held(machine, wait_s=1):
+    with lock.held(machine, wait_s=1):
         return act(machine, **params)
 
 

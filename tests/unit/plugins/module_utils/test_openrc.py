@@ -5,8 +5,8 @@
 import pytest
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _openrc
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._service import openrc
 
 SCRIPT = '#!/sbin/openrc-run\ncommand=/bin/x\n'
 LINE = 'export SSD_OOM_SCORE_ADJ=%d  # oomkit.linux\n'
@@ -30,34 +30,34 @@ def machine(tmp_path):
     '', 'A=1\n', 'A=1', 'A=1\n\n', 'A="\\\n', 'A=1 \\', '\n', ' ', '\n\n', 'B=\xe9\n', LINE % 3 + 'A=1\n'])
 def test_edit_is_the_last_line_and_leaves_the_rest(before):
     data = before.encode('utf-8', 'surrogateescape')
-    edited = _openrc.edit(data, -5)
+    edited = openrc.edit(data, -5)
     line, last = (LINE % -5)[:-1], edited.decode('utf-8', 'surrogateescape').split('\n')[-3:]
     assert last[-1] == '' and last[-2].startswith(line) and (len(last) == 2 or not last[-3].endswith('\\'))
-    assert _openrc.edit(edited, -5) == edited and _openrc.is_ours(edited)
-    assert _openrc.cause_of('x', edited).value == -5
-    back = _openrc.edit(edited, None)
-    assert back == data.replace((LINE % 3).encode(), b'') and not _openrc.is_ours(back)
+    assert openrc.edit(edited, -5) == edited and openrc.is_ours(edited)
+    assert openrc.cause_of('x', edited).value == -5
+    back = openrc.edit(edited, None)
+    assert back == data.replace((LINE % 3).encode(), b'') and not openrc.is_ours(back)
     for value in (7, -9):  # the line is changed as often as wanted
-        edited = _openrc.edit(edited, value)
-    assert _openrc.edit(edited, None) == back
+        edited = openrc.edit(edited, value)
+    assert openrc.edit(edited, None) == back
 
 
 def test_a_file_that_was_not_there_goes_with_our_line():
-    assert _openrc.edit(_openrc.edit(_openrc.edit(None, 5), 6), None) is None and _openrc.edit(None, None) is None
+    assert openrc.edit(openrc.edit(openrc.edit(None, 5), 6), None) is None and openrc.edit(None, None) is None
 
 
 @pytest.mark.parametrize('before', ['', 'A=1', 'A=1\n', 'A=1 \\'])
 def test_what_somebody_adds_after_our_line_stays_a_line(before):
-    edited = _openrc.edit(before.encode(), -5) + b'B=2'
-    back = _openrc.edit(edited, None)
-    assert back.startswith(before.encode()) and back.split(b'\n')[-1] == b'B=2' and not _openrc.is_ours(back)
+    edited = openrc.edit(before.encode(), -5) + b'B=2'
+    back = openrc.edit(edited, None)
+    assert back.startswith(before.encode()) and back.split(b'\n')[-1] == b'B=2' and not openrc.is_ours(back)
 
 
 def test_what_a_file_says():
-    assert _openrc.cause_of('x', None).value is None
-    assert _openrc.cause_of('x', b'# SSD_OOM_SCORE_ADJ=4\n').value is None
-    assert _openrc.cause_of('x', b'export SSD_OOM_SCORE_ADJ="-7"\nSSD_OOM_SCORE_ADJ=8\n')[::2] == (8, 2)
-    assert _openrc.cause_of('x', b'SSD_OOM_SCORE_ADJ=$OTHER\n')[::2] == (None, 1)
+    assert openrc.cause_of('x', None).value is None
+    assert openrc.cause_of('x', b'# SSD_OOM_SCORE_ADJ=4\n').value is None
+    assert openrc.cause_of('x', b'export SSD_OOM_SCORE_ADJ="-7"\nSSD_OOM_SCORE_ADJ=8\n')[::2] == (8, 2)
+    assert openrc.cause_of('x', b'SSD_OOM_SCORE_ADJ=$OTHER\n')[::2] == (None, 1)
 
 
 def test_live_and_for_the_next_start(machine):

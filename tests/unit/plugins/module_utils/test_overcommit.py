@@ -10,17 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machine import OURS, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot_plan, _originals, _sysctl_file
-from ansible_collections.oomkit.linux.plugins.module_utils._apply import ApplyError
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
     KBYTES,
     MEMORY,
     RATIO,
     USER_RESERVE,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot_plan, file_edit, saved_values
 
 ENTRIES = {
     'ratio': st.integers(0, 300),
@@ -43,7 +43,7 @@ def test_first_run_sets_both_sides(machine):
     result = run(machine, 'overcommit', mode='never', ratio=80)
     assert result['changed'] and result['changed_keys'] == [MEMORY, RATIO]
     assert machine.state[MEMORY] == 2 and machine.state[RATIO] == 80
-    assert machine.get(OURS) == _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
+    assert machine.get(OURS) == file_edit.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
     again_is_unchanged(machine, mode='never', ratio=80)
     machine.reboot()
     again_is_unchanged(machine, mode='never', ratio=80)
@@ -68,9 +68,9 @@ def test_check_mode_tells_the_same_and_touches_nothing(machine):
 def test_ratio_then_kbytes_then_ratio_leaves_one_line(machine):
     run(machine, 'overcommit', ratio=80)
     run(machine, 'overcommit', kbytes=900000)
-    assert _sysctl_file.keys_in(machine.get(OURS)) == {KBYTES: 900000}
+    assert file_edit.keys_in(machine.get(OURS)) == {KBYTES: 900000}
     run(machine, 'overcommit', ratio=80)
-    assert _sysctl_file.keys_in(machine.get(OURS)) == {RATIO: 80}
+    assert file_edit.keys_in(machine.get(OURS)) == {RATIO: 80}
     again_is_unchanged(machine, ratio=80)
 
 
@@ -150,7 +150,7 @@ def test_commit_limit_brings_both_sides_to_the_same(machine):
     machine.state.update({RATIO: 0, KBYTES: 3 * 1024**2 - 1000})
     machine.show()
     result = run(machine, 'overcommit', commit_limit='3G')
-    assert machine.state[KBYTES] == 3 * 1024**2 - 1000 == _sysctl_file.keys_in(machine.get(OURS))[KBYTES]
+    assert machine.state[KBYTES] == 3 * 1024**2 - 1000 == file_edit.keys_in(machine.get(OURS))[KBYTES]
     assert result['after']['runtime'][KBYTES] == result['after']['boot'][KBYTES]
 
 
@@ -304,7 +304,7 @@ def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
 
 
 def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
-    monkeypatch.setattr(_boot_plan, '_MOST_LINES', 2)
+    monkeypatch.setattr(boot_plan, '_MOST_LINES', 2)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=0\nvm.overcommit_memory=1\n')
     run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over', check=True)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\nvm.overcommit_memory=0\nvm.overcommit_memory=1\n')
@@ -428,12 +428,12 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
 
 
 def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine, monkeypatch):
-    from ansible_collections.oomkit.linux.plugins.module_utils import _sysctl_module
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy import run as policy_run
 
     def out_of_memory(_host, _files):
         raise MemoryError
 
-    monkeypatch.setattr(_sysctl_module, 'describe_files', out_of_memory)
+    monkeypatch.setattr(policy_run, 'describe_files', out_of_memory)
     before, state = machine.tree(), dict(machine.state)
     with pytest.raises(MemoryError):
         run(machine, 'panic_on_oom', policy='panic', reboot_after=9)
@@ -513,7 +513,7 @@ def test_a_key_that_the_kernel_lacks(machine):
 def test_absent_takes_all_back(machine):
     before = machine.tree()
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=20000, user_reserve_kbytes=1000)
-    values = _originals.load(machine).values
+    values = saved_values.load(machine).values
     assert {key: (value.original, value.ours) for key, value in values.items()} == {
         MEMORY: (1, 2),
         RATIO: (70, 90),
@@ -568,14 +568,14 @@ def test_absent_takes_what_other_files_say(machine):
 def test_absent_without_a_record_takes_the_documented_default_and_says_so(tmp_path):
     machine = Machine(tmp_path, defaults=True)
     run(machine, 'overcommit', admin_reserve_kbytes=9000)
-    (machine.base / _originals.FILE.lstrip('/')).unlink()
+    (machine.base / saved_values.FILE.lstrip('/')).unlink()
     result = run(machine, 'overcommit', state='absent')
     assert machine.state[ADMIN_RESERVE] == 8192 and 'not recorded' in result['warnings'][0]
 
 
 def test_absent_without_a_record_takes_what_files_of_others_say(machine):
     run(machine, 'overcommit', admin_reserve_kbytes=9000)
-    (machine.base / _originals.FILE.lstrip('/')).unlink()
+    (machine.base / saved_values.FILE.lstrip('/')).unlink()
     result = run(machine, 'overcommit', state='absent')
     assert machine.state[ADMIN_RESERVE] == 5000 and result['warnings'] == []
 
@@ -602,7 +602,7 @@ def test_a_container_is_told_whose_it_is(machine):
     result = run(machine, 'overcommit', mode='never', kbytes=4, admin_reserve_kbytes=1, runtime=False)
     assert result['changed'] and 'another machine boots it' in result['warnings'][-1]
     # The kernel seen from in there is the builder's: its values are nothing to go back to.
-    assert machine.log == [] and machine.get(_originals.FILE) is None
+    assert machine.log == [] and machine.get(saved_values.FILE) is None
 
 
 def test_a_chroot_is_known_by_the_root_of_pid_1(machine):
@@ -638,8 +638,8 @@ def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tm
 def test_what_an_image_boots_with_is_not_told_by_this_machine(tmp_path):
     machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
-    record = _originals.Record({ADMIN_RESERVE: _originals.Value(77, True, None, None)}, {})
-    machine.put(_originals.FILE, _originals.dump(record))
+    record = saved_values.Record({ADMIN_RESERVE: saved_values.Value(77, True, None, None)}, {})
+    machine.put(saved_values.FILE, saved_values.dump(record))
     assert run(machine, 'overcommit', check=True, ratio=60)['before']['boot'][ADMIN_RESERVE] == 77
     (machine.base / 'proc/1/root').mkdir()
     boot = run(machine, 'overcommit', check=True, ratio=60, runtime=False)['before']['boot']

@@ -8,8 +8,10 @@ import pytest
 from machine import run
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _commit, _facts, _forecast_module
-from ansible_collections.oomkit.linux.plugins.module_utils._meminfo import read_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._host.meminfo import read_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import commit_limit
+from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
 
 PAGE_KB = 64
 RAM_KB, SWAP_KB = 16_731_072, 2_097_088
@@ -47,12 +49,12 @@ def machine(tmp_path, monkeypatch):
 @pytest.mark.parametrize('ratio', [0, 1, 33, 50, 99, 250])
 def test_the_limit_of_a_ratio_is_the_kernels(machine, ratio):
     run(machine, 'overcommit', mode='never', ratio=ratio, min_headroom='0', force=True)
-    assert _commit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB) == machine.commit_limit_kb()
+    assert commit_limit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB) == machine.commit_limit_kb()
 
 
 def test_the_limit_of_kbytes_is_cut_to_whole_pages(machine):
     run(machine, 'overcommit', mode='never', kbytes=9_000_001)
-    limit_kb = _commit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB)
+    limit_kb = commit_limit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB)
     assert limit_kb == machine.commit_limit_kb() == (140_625 + 32_767) * 64
 
 
@@ -68,9 +70,9 @@ def test_the_forecast_counts_in_these_pages(machine):
     machine.process(52, name='never', rss_kb=4_000_000, adj=-1000)
     params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
                             'snapshot'), None)
-    kills = _forecast_module.run(dict(params, kills=2), machine, machine)['kill_order']
+    kills = forecast_info.run(dict(params, kills=2), machine, machine)['kill_order']
     assert [kill['victims'][0]['name'] for kill in kills] == ['first', 'large']
     assert [kill['freed_kb'] for kill in kills] == [64_000 + 64, 2_000_000 + 64]
-    facts = _facts.oom_facts(machine, _facts.Request(set(_facts.KEYS), 10, False))
+    facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, False))
     assert facts['commit']['limit_kb'] == machine.commit_limit_kb() == (RAM_KB // 64 * 70 // 100 + SWAP_KB // 64) * 64
     assert [one['name'] for one in facts['candidates'][:2]] == ['first', 'large']

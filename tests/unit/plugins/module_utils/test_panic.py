@@ -3,15 +3,15 @@
 import pytest
 from machine import OURS, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _originals
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     DUMP_TASKS,
     KILL_ALLOCATING_TASK,
     PANIC,
     PANIC_ON_OOM,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_a_panic_of_an_image_reboots_by_what_is_in_the_image(tmp_path, sign):
     """The command line of the machine that makes it is not the one that it is booted with."""
     machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/cmdline', 'ro panic=1\n')
-    record = _originals.Record({PANIC: _originals.Value(1, True, None, None)}, {})
-    machine.put(_originals.FILE, _originals.dump(record))
+    record = saved_values.Record({PANIC: saved_values.Value(1, True, None, None)}, {})
+    machine.put(saved_values.FILE, saved_values.dump(record))
     assert run(machine, 'panic_on_oom', check=True, policy='panic', runtime=False)['after']['boot'][PANIC] == 1
     (machine.base / sign).mkdir() if sign == 'proc/1/root' else machine.put('/' + sign, 'lxc\n')
     before = machine.tree()

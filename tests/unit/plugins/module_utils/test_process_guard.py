@@ -8,11 +8,13 @@ import pickle
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _process_guard, _process_match, _service_module
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Held
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._process import selector as process_selector
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._service import process_guard
 
 REDIS, ALICE = 999, 1000
 SESSION = '/user.slice/user-1000.slice/session-3.scope'
@@ -146,13 +148,13 @@ def test_exempting_all_that_hold_memory_is_warned_of(machine):
 @pytest.mark.parametrize('value', [-1000, -5])
 def test_who_joins_later_is_held_to_the_same_rules(machine, monkeypatch, value):
     """Between the plan and the last write another process may take the name."""
-    plan = _service_module.before_and_after
+    plan = service.before_and_after
 
     def then(*arguments):
         of_alice(machine)
         return plan(*arguments)
 
-    monkeypatch.setattr(_service_module, 'before_and_after', then)
+    monkeypatch.setattr(service, 'before_and_after', then)
     machine.run(process={'comm': 'redis-server'}, score_adj=value)
     assert adjs(machine) == {60: value}
 
@@ -173,9 +175,9 @@ def test_a_long_expression_is_refused(machine):
 
 def test_rules_can_be_sent_to_another_process():
     """A look at processes of others is made by a helper that can be killed."""
-    groups = [_process_match.group_of(Host(), process) for process in (
+    groups = [process_selector.group_of(Host(), process) for process in (
         {'cmdline_regex': 'python', 'user': str(os.getuid())}, {'pid': os.getpid()})]
-    groups.append(_process_guard.guarded(groups[0], _process_guard.Asked('x', -1000, False, False), Host()))
+    groups.append(process_guard.guarded(groups[0], process_guard.Asked('x', -1000, False, False), Host()))
     with Held(Host(), os.getpid()) as held:
         answers = [group.holds(held) for group in groups]
         assert [group.holds(held) for group in pickle.loads(pickle.dumps(groups))] == answers

@@ -10,24 +10,19 @@ import machine as machines
 import pytest
 import services_machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _adj_record,
-    _apply,
-    _confirm_state,
-    _facts,
-    _lock,
-    _originals,
-    _service_apply,
-    _trust,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._undo import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_trust, lock
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import ADMIN_RESERVE
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply, pending_change, service_apply
+from ansible_collections.oomkit.linux.plugins.module_utils._service import saved_scores
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
 
 USER = 1234
 ORIGINALS = {ADMIN_RESERVE: 4321}
-RECORD_OF_SYSCTLS = _originals.Record({ADMIN_RESERVE: _originals.Value(4321, True, 9000, None)}, {})
+RECORD_OF_SYSCTLS = saved_values.Record({ADMIN_RESERVE: saved_values.Value(4321, True, 9000, None)}, {})
 
 
 @pytest.fixture(autouse=True)
@@ -124,64 +119,64 @@ def refused(machine, act, *words):
 @pytest.mark.parametrize('params', [{'state': 'absent'}, {'mode': 'always', 'admin_reserve_kbytes': 9000}])
 @pytest.mark.parametrize('check', [False, True])
 def test_values_from_before_that_a_user_could_have_written_are_not_gone_back_to(machine, make, params, check):
-    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
+    path = machine.put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
     make(path)
-    refused(machine, lambda: machines.run(machine, 'overcommit', check=check, **params), _originals.FILE)
+    refused(machine, lambda: machines.run(machine, 'overcommit', check=check, **params), saved_values.FILE)
 
 
 @pytest.mark.parametrize('make', [make for make in HOSTILE if 'file' not in make.__name__])
 def test_nothing_is_written_to_a_folder_of_a_users(machine, make):
-    path = machine.base / _originals.FILE[1:]
+    path = machine.base / saved_values.FILE[1:]
     path.parent.mkdir(parents=True)
     make(path)
-    refused(machine, lambda: machines.run(machine, 'overcommit', admin_reserve_kbytes=9000), _originals.FILE)
+    refused(machine, lambda: machines.run(machine, 'overcommit', admin_reserve_kbytes=9000), saved_values.FILE)
 
 
 @pytest.mark.parametrize('make', HOSTILE)
 def test_facts_warn_of_it_and_go_on_without(tmp_path, make):
     (tmp_path / 'root').mkdir()
     machine = machines.Machine(tmp_path / 'root', defaults=True)  # so that no file sets what is recorded
-    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
-    facts = _facts.oom_facts(machine, _facts.Request({'boot', 'warnings'}, 1, False))
+    path = machine.put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
+    facts = gather.oom_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] == 4321 and facts['warnings'] == []
     make(path)
-    facts = _facts.oom_facts(machine, _facts.Request({'boot', 'warnings'}, 1, False))
+    facts = gather.oom_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] != 4321
-    assert len(facts['warnings']) == 1 and _originals.FILE in facts['warnings'][0]
+    assert len(facts['warnings']) == 1 and saved_values.FILE in facts['warnings'][0]
     json.dumps(facts)
 
 
 def test_a_folder_that_is_given_away_during_the_run_is_not_written_to(machine, monkeypatch):
-    real = _apply._put_record
+    real = apply._put_record
 
     def give_away(plan, undo):
-        (machine.base / _originals.FOLDER[1:]).mkdir()
-        os.chown(machine.base / _originals.FOLDER[1:], USER, USER)
+        (machine.base / saved_values.FOLDER[1:]).mkdir()
+        os.chown(machine.base / saved_values.FOLDER[1:], USER, USER)
         return real(plan, undo)
-    monkeypatch.setattr(_apply, '_put_record', give_away)
+    monkeypatch.setattr(apply, '_put_record', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
         machines.run(machine, 'overcommit', admin_reserve_kbytes=9000)
-    assert machine.log == [] and os.listdir(machine.base / _originals.FOLDER[1:]) == []
+    assert machine.log == [] and os.listdir(machine.base / saved_values.FOLDER[1:]) == []
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
 def test_a_record_that_is_no_regular_file_is_refused(machine, make):
-    (machine.base / _originals.FOLDER[1:]).mkdir(parents=True)
-    make(machine.base / _originals.FILE[1:])
+    (machine.base / saved_values.FOLDER[1:]).mkdir(parents=True)
+    make(machine.base / saved_values.FILE[1:])
     refused(machine, lambda: machines.run(machine, 'overcommit', mode='always'), 'not a regular file')
 
 
 def test_a_folder_that_root_has_linked_elsewhere_is_roots(machine):
-    path = machine.put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
+    path = machine.put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
     path.parent.rename(machine.base / 'data')
     path.parent.symlink_to('/data')
-    assert _originals.load(machine) == RECORD_OF_SYSCTLS
+    assert saved_values.load(machine) == RECORD_OF_SYSCTLS
 
 
 # --------------------------------------------------------------------------- /run/oomkit
 
-RECORD = _adj_record.EMPTY._replace(units={'a.service': (_adj_record.Given(-900, None),)},
-                                    processes={(10, 100): _adj_record.Original(-900, (0,))})
+RECORD = saved_scores.EMPTY._replace(units={'a.service': (saved_scores.Given(-900, None),)},
+                                    processes={(10, 100): saved_scores.Original(-900, (0,))})
 
 
 @pytest.mark.parametrize('make', HOSTILE)
@@ -189,18 +184,18 @@ RECORD = _adj_record.EMPTY._replace(units={'a.service': (_adj_record.Given(-900,
     {'name': 'a', 'score_adj': -5}, {'name': 'a', 'state': 'absent'}, {'process': {'pid': 10}, 'score_adj': 7},
     {'process': {'pid': 10}, 'state': 'absent'}])
 def test_values_of_processes_that_a_user_could_have_recorded_are_not_gone_back_to(services, make, params):
-    make(services.put(_adj_record.FILE, _adj_record.dump(RECORD)))
-    refused(services, lambda: services.run(**params), _adj_record.FILE)
+    make(services.put(saved_scores.FILE, saved_scores.dump(RECORD)))
+    refused(services, lambda: services.run(**params), saved_scores.FILE)
 
 
 def test_a_folder_that_is_given_away_during_the_run_gets_no_record(services, monkeypatch):
-    real = _service_apply._apply
+    real = service_apply._apply
 
     def give_away(plan, undo):
         (services.base / 'run/oomkit').mkdir(exist_ok=True)
         os.chown(services.base / 'run/oomkit', USER, USER)
         return real(plan, undo)
-    monkeypatch.setattr(_service_apply, '_apply', give_away)
+    monkeypatch.setattr(service_apply, '_apply', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
         services.run(name='a', score_adj=-5)
     assert services.adj(10) == 15 and os.listdir(services.base / 'run/oomkit') == []
@@ -209,9 +204,9 @@ def test_a_folder_that_is_given_away_during_the_run_gets_no_record(services, mon
 @pytest.mark.parametrize('make', [make for make in HOSTILE if make is not file_elsewhere])
 def test_the_lock_is_roots(tmp_path, make):
     host = machines.Machine(tmp_path / 'root')
-    path = host.put(_lock.FILE, '')
+    path = host.put(lock.FILE, '')
     make(path)
-    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed'), _lock.held(host, 0.2):
+    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed'), lock.held(host, 0.2):
         raise AssertionError('it was taken')
 
 
@@ -219,20 +214,20 @@ def test_the_lock_is_roots(tmp_path, make):
 @pytest.mark.parametrize('params', [{'mode': 'never', 'ratio': 90}, {'state': 'absent'}])
 def test_a_change_that_a_user_says_to_wait_is_not_put_back(machine, make, params):
     """It would name values, and the process that gets a signal."""
-    pending = _confirm_state.Pending(
-        'overcommit-x', 'b1', os.getpid(), 9, 3.0, 9, 'x', _confirm_state.Connection(None, None), ORIGINALS, ORIGINALS,
+    pending = pending_change.Pending(
+        'overcommit-x', 'b1', os.getpid(), 9, 3.0, 9, 'x', pending_change.Connection(None, None), ORIGINALS, ORIGINALS,
         {})
     machine.put('/proc/sys/kernel/random/boot_id', 'b1\n')
-    make(machine.put('/run/oomkit/overcommit-x', _confirm_state.dump(pending)))
+    make(machine.put('/run/oomkit/overcommit-x', pending_change.dump(pending)))
     refused(machine, lambda: machines.run(machine, 'overcommit', confirm_within=60, **params), '/run/oomkit')
 
 
-@pytest.mark.parametrize('path', [_originals.FILE, _adj_record.FILE, _lock.FILE])
+@pytest.mark.parametrize('path', [saved_values.FILE, saved_scores.FILE, lock.FILE])
 def test_what_we_make_ourselves_is_believed(tmp_path, path):
     host = machines.Machine(tmp_path / 'root')
     host.make_folder(os.path.dirname(path))
     host.replace_file(path, b'x')
-    assert _trust.read_record(host, path) == b'x'
+    assert file_trust.read_record(host, path) == b'x'
 
 
 @pytest.mark.parametrize('owner, believed', [(0, True), (USER, True), (USER + 1, False)])
@@ -240,13 +235,13 @@ def test_who_is_not_root_believes_what_is_roots_or_his_own(owner, believed):
     reader, writer = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        path = machines.Machine(folder).put(_originals.FILE, _originals.dump(RECORD_OF_SYSCTLS))
+        path = machines.Machine(folder).put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
         os.chown(path, owner, owner)
         pid = os.fork()
         if pid == 0:
             os.setgid(USER)
             os.setuid(USER)
-            os.write(writer, b'%d' % _originals.boot_defaults(_originals.load(Host(folder))).get(ADMIN_RESERVE, 0))
+            os.write(writer, b'%d' % saved_values.boot_defaults(saved_values.load(Host(folder))).get(ADMIN_RESERVE, 0))
             os._exit(0)
         os.waitpid(pid, 0)
     os.close(writer)

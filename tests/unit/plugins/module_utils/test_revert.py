@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machine import OURS, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _originals, _sysctl_file
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
     KBYTES,
     MEMORY,
@@ -18,6 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     PANIC_ON_OOM,
     RATIO,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, saved_values
 
 # What a kubelet sets at runtime, which is in no file.
 KUBELET = {MEMORY: 1, RATIO: 70, PANIC: 10}
@@ -140,7 +140,7 @@ def test_a_line_of_ours_that_somebody_changed_is_left_and_reported(machine, path
 
 
 def test_a_file_with_our_header_is_its_own_record(machine):
-    machine.put(OURS, _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 90\n')
+    machine.put(OURS, file_edit.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 90\n')
     machine.reboot()
     machine.state[RATIO] = 44
     machine.show()
@@ -154,13 +154,13 @@ def test_an_image_gets_no_values_and_a_record_only_of_lines_beside_those_of_othe
     machine.put('/run/systemd/container', 'lxc\n')
     before = machine.tree()
     run(machine, 'overcommit', ratio=90, runtime=False)
-    assert machine.get(_originals.FILE) is None
+    assert machine.get(saved_values.FILE) is None
     run(machine, 'overcommit', state='absent', runtime=False)
     assert machine.tree() == before
     machine.put(ADMIN, 'vm.overcommit_ratio=50')
     before = machine.tree()
     run(machine, 'overcommit', ratio=90, runtime=False, sysctl_file=ADMIN)
-    assert json.loads(machine.get(_originals.FILE))['values'] == {}
+    assert json.loads(machine.get(saved_values.FILE))['values'] == {}
     run(machine, 'overcommit', state='absent', runtime=False)
     assert machine.tree() == before
 
@@ -175,7 +175,7 @@ def test_one_side_keeps_what_the_other_needs(machine, first):
         assert machine.state == before[0] and machine.get(OURS)
     else:
         assert machine.state[ADMIN_RESERVE] == 9000 and machine.get(OURS) is None
-    assert machine.get(_originals.FILE) is not None
+    assert machine.get(saved_values.FILE) is not None
     run(machine, 'overcommit', state='absent')
     assert state_of(machine) == before
 

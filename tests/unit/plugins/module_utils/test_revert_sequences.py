@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from machine import OURS, Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _originals, _sysctl_file
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     KBYTES,
     MEMORY,
     OVERCOMMIT_KEYS,
@@ -24,6 +23,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     RATIO,
     USER_RESERVE,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, saved_values
 
 SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '20'))
 ADMIN = '/etc/sysctl.d/50-admin.conf'
@@ -89,7 +89,7 @@ def test_a_value_goes_back_to_what_it_was_when_the_runtime_was_first_changed(mac
 def test_a_value_that_no_boot_tells_is_not_taken_for_zero(machine):
     """systemd-sysctl does not write an excluded key, and the kernel computes this one."""
     machine.put(ADMIN, '-vm.user_reserve_kbytes\n')
-    machine.put(OURS, _sysctl_file.HEADER + 'vm.user_reserve_kbytes = 5555\n')
+    machine.put(OURS, file_edit.HEADER + 'vm.user_reserve_kbytes = 5555\n')
     machine.reboot()
     result = run(machine, 'overcommit', state='absent')
     assert machine.state[USER_RESERVE] == 131072 and 'documented default 131072' in result['warnings'][0]
@@ -123,7 +123,7 @@ def test_a_glob_stays_a_comment_while_the_other_module_needs_that(machine):
 )
 def test_a_damaged_record_is_named(machine, data):
     run(machine, 'overcommit', mode='never', ratio=90, force=True)
-    machine.put(_originals.FILE, data)
+    machine.put(saved_values.FILE, data)
     for params in ({'mode': 'never'}, {'state': 'absent'}):
         assert 'is damaged' in run(machine, 'overcommit', check=True, **params)['warnings'][0]
     run(machine, 'overcommit', state='absent')

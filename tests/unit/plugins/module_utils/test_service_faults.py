@@ -10,19 +10,13 @@ import shutil
 import pytest
 from services_machine import ETC, FakeFile, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _adj_record,
-    _groups,
-    _held,
-    _host,
-    _lock,
-    _process_match,
-    _service_apply,
-    _service_module,
-    _undo,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._host import host, lock, transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.service_apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, handle, selector
+from ansible_collections.oomkit.linux.plugins.module_utils._service import saved_scores
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import ManagerError
 
 FOLDER = ETC + '/a.service.d'
 DROP_IN = FOLDER + '/90-oomkit.conf'
@@ -56,7 +50,7 @@ def killed(monkeypatch, owner, name, when=lambda *_args: True, after=False):
         return guard
 
     with monkeypatch.context() as patched:
-        patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        patched.setattr(transaction.Undo, 'run', lambda undo: None)
         for change in ('rename', 'unlink', 'rmdir', 'mkdir'):
             patched.setattr(os, change, unless_dead(getattr(os, change)))
         patched.setattr(owner, name, die)
@@ -96,7 +90,7 @@ def everything(machine):
 
 
 def act(machine, **wish):
-    with _lock.held(machine):
+    with lock.held(machine):
         return machine.run(**wish)
 
 
@@ -155,7 +149,7 @@ def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeyp
 
 def test_a_value_that_was_written_although_it_failed_is_put_back(machine, monkeypatch):
     before = everything(machine)
-    with failing(monkeypatch, _held.Held, 'write_score_adj', after=True), \
+    with failing(monkeypatch, handle.Held, 'write_score_adj', after=True), \
             pytest.raises(ApplyError, match='put back'):
         machine.run(process={'pid': 10}, score_adj=77)
     assert everything(machine) == before
@@ -190,7 +184,7 @@ def test_nor_is_there_one_to_be_put_back(machine, monkeypatch):
         stops(machine)
         raise OSError(errno.EIO, 'no')
 
-    monkeypatch.setattr(_service_apply, '_check_boot', check)
+    monkeypatch.setattr(service_apply, '_check_boot', check)
     with pytest.raises(ApplyError, match=r'Everything was put back\.'):
         machine.run(name='a', oom_policy='kill')
     assert machine.get(DROP_IN) is None
@@ -206,13 +200,13 @@ def test_a_record_that_root_cannot_read_is_not_none(machine, monkeypatch):
     before = everything(machine)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     for wish in ({'process': {'pid': 10}}, {'name': 'a'}):
-        with failing(monkeypatch, _host, '_content', lambda path: path.endswith('.json'), errno.EPERM), \
+        with failing(monkeypatch, host, '_content', lambda path: path.endswith('.json'), errno.EPERM), \
                 pytest.raises(PermissionError):
             machine.run(state='absent', **wish)
     assert everything(machine) == before
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    with failing(monkeypatch, _host, '_content', lambda path: path.endswith('.json'), errno.EPERM):
-        assert _adj_record.read(machine) is None
+    with failing(monkeypatch, host, '_content', lambda path: path.endswith('.json'), errno.EPERM):
+        assert saved_scores.read(machine) is None
 
 
 def test_an_alias_that_cannot_be_read_is_no_unit_of_its_own(machine, monkeypatch):
@@ -234,7 +228,7 @@ def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(mac
 
     machine.after_reload = restart
     wish = [{'name': 'a', 'score_adj': 321}, {'name': 'b', 'score_adj': 5}]
-    with failing(monkeypatch, _held.Held, 'write_score_adj', lambda held, _value: held.pid == 20), \
+    with failing(monkeypatch, handle.Held, 'write_score_adj', lambda held, _value: held.pid == 20), \
             pytest.raises(ApplyError, match=r'process 20.*Everything was put back\.'):
         machine.run(services=wish)
     assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (15, 15, None)
@@ -247,7 +241,7 @@ def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, mo
             machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, _service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 15
 
@@ -260,7 +254,7 @@ def test_a_service_that_sets_the_value_itself_keeps_it_on_the_way_back(machine, 
         machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, _service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 321
 
@@ -273,7 +267,7 @@ def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatc
     def broken(*_args):
         raise MemoryError
 
-    monkeypatch.setattr(_service_module, name, broken)
+    monkeypatch.setattr(service, name, broken)
     with pytest.raises((ApplyError, MemoryError)):
         machine.run(**wish)
     assert everything(machine) == before
@@ -318,7 +312,7 @@ def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, mon
     wish = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
     with at(7, monkeypatch, True) as met:
         machine.run(**wish)
-    assert met and 'b@1.service' in _adj_record.names_of(_adj_record.parse(machine.read_bytes(_adj_record.FILE)))
+    assert met and 'b@1.service' in saved_scores.names_of(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
     ends(machine, **wish)
     assert machine.adj(30) == 5
 
@@ -327,14 +321,14 @@ def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, mon
 
 def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monkeypatch):
     machine.process(40, name='worker')
-    forecast = _service_module.before_and_after
+    forecast = service.before_and_after
 
     def born(*args):
         machine.process(41, name='worker', adj=3)
         return forecast(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_service_module, 'before_and_after', born)
+        patched.setattr(service, 'before_and_after', born)
         machine.run(process={'comm': 'worker'}, score_adj=9)
     assert (machine.adj(40), machine.adj(41)) == (9, 9)
     ends(machine, process={'comm': 'worker'}, state='absent')
@@ -343,8 +337,8 @@ def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monke
 
 def test_a_process_that_has_the_number_of_a_recorded_one_is_left_alone(machine):
     machine.process(40, start=77)
-    (seen,) = _process_match.group_of(machine, {'pid': 40}).look(machine)
-    group = _groups.TheseProcesses([seen])
+    (seen,) = selector.group_of(machine, {'pid': 40}).look(machine)
+    group = groups.TheseProcesses([seen])
     assert group.look(machine) == [seen]
     machine.end(40)
     machine.process(40, start=999)
@@ -361,7 +355,7 @@ def test_a_process_taken_back_is_forgotten_by_the_next_run(machine, monkeypatch)
     assert machine.adj(10) == 15 and len(machine.names(RUN)) == 2
     ends(machine, process={'pid': 10}, state='absent')
     assert machine.names(RUN) == ['oom_score_adj.json']
-    assert list(_adj_record.parse(machine.read_bytes(_adj_record.FILE)).processes) == [(11, 100)]
+    assert list(saved_scores.parse(machine.read_bytes(saved_scores.FILE)).processes) == [(11, 100)]
     machine.put('/proc/10/oom_score_adj', '200\n')
     assert not machine.run(process={'pid': 10}, state='absent')['changed'] and machine.adj(10) == 200
 
@@ -515,7 +509,7 @@ CASES = [
 ]
 NAMES = ['%s: %s%s' % (make.__name__, wish, ' then %s' % after if after else '') for make, wish, after in CASES]
 CHANGES = [(os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (os, 'open'), (os, 'fsync'),
-           (_held.Held, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
+           (handle.Held, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
 
 
 @contextlib.contextmanager
@@ -543,7 +537,7 @@ def at(count, monkeypatch, killed):
                 continue  # as before it, or as after
             patched.setattr(owner, name, guarded(getattr(owner, name)))
         if killed:
-            patched.setattr(_undo.Undo, 'run', lambda undo: None)
+            patched.setattr(transaction.Undo, 'run', lambda undo: None)
         with contextlib.suppress(Killed):
             yield met
 
@@ -561,7 +555,7 @@ def again(make, root, wish):
 def one_time(monkeypatch):
     """Copies of files of others have the same name in all runs; nothing waits for a disk."""
     monkeypatch.setattr(os, 'fsync', lambda _fd: None)
-    monkeypatch.setattr(_undo.time, 'strftime', lambda _form: 'TIME')
+    monkeypatch.setattr(transaction.time, 'strftime', lambda _form: 'TIME')
 
 
 @pytest.mark.parametrize(('make', 'wish', 'instead'), CASES, ids=NAMES)
@@ -588,7 +582,7 @@ def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, 
     for count in range(1, 200):
         machine.go_back()
         before = everything(machine)
-        with _lock.held(machine), at(count, monkeypatch, False) as met:
+        with lock.held(machine), at(count, monkeypatch, False) as met:
             try:
                 machine.run(**wish)
             except ApplyError as exc:

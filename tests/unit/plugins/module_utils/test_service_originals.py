@@ -7,7 +7,9 @@ import os
 import pytest
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _adj_record, _drop_in, _service_apply
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
+from ansible_collections.oomkit.linux.plugins.module_utils._service import saved_scores
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in
 
 SSHD, SESSION, CHILD = 10, 11, 12
 DROP_IN = f'{ETC}/ssh.service.d/90-oomkit.conf'
@@ -75,9 +77,9 @@ def test_who_may_not_read_the_record_does_not_know(machine, monkeypatch):
 
 def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):
     """A round that is recorded hangs a function on a target, which cannot be sent."""
-    real = _service_apply._check_boot
+    real = service_apply._check_boot
     seen = []
-    monkeypatch.setattr(_service_apply, '_check_boot', lambda plan: seen.extend(
+    monkeypatch.setattr(service_apply, '_check_boot', lambda plan: seen.extend(
         target.before_round for target in plan.targets) or real(plan))
     machine.run(name='ssh', score_adj=500, scope='all')
     assert seen and set(seen) == {None}
@@ -133,7 +135,7 @@ def test_a_machine_without_a_record_stays_as_it_is_and_that_is_said(machine, par
 
 def test_our_drop_in_alone_is_a_record_of_its_values(machine):
     """As after a reboot, or in an image made with runtime: false."""
-    machine.put(DROP_IN, _drop_in.edit(None, {'OOMScoreAdjust': 400}))
+    machine.put(DROP_IN, drop_in.edit(None, {'OOMScoreAdjust': 400}))
     machine.put(f'/proc/{CHILD}/oom_score_adj', '400\n')
     result = machine.run(name='ssh', state='absent')
     assert result['changed'] and 'msg' not in result
@@ -175,12 +177,12 @@ def test_the_record_stays_small_where_a_service_forks_busily(machine):
     for pid in range(100, 400):
         machine.process(pid, parent=SESSION, unit='other.service', adj=300 if pid < 110 else None)
     machine.run(name='other', score_adj=500, scope='all')
-    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    record = saved_scores.parse(machine.read_bytes(saved_scores.FILE))
     assert len(record.processes) == 11
     for pid in range(100, 110):
         machine.end(pid)
     machine.run(name='other', score_adj=501, scope='all')
-    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    record = saved_scores.parse(machine.read_bytes(saved_scores.FILE))
     assert list(record.processes) == [(20, 100)]
 
 

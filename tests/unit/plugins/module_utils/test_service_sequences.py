@@ -14,9 +14,10 @@ import random
 import pytest
 from services_machine import ETC, FakeFile, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _held, _undo
-from ansible_collections.oomkit.linux.plugins.module_utils._host import RUN_FOLDER
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import RUN_FOLDER
+from ansible_collections.oomkit.linux.plugins.module_utils._process import handle
 
 SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '40'))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
@@ -90,9 +91,9 @@ def killed_at(count, machine, monkeypatch, wish):
     left = [count]
     with monkeypatch.context() as patched:
         for owner, name in ((os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (ServiceMachine, 'reload'),
-                            (_held.Held, 'write_score_adj'), (FakeFile, 'write')):
+                            (handle.Held, 'write_score_adj'), (FakeFile, 'write')):
             patched.setattr(owner, name, dying(getattr(owner, name), left))
-        patched.setattr(_undo.Undo, 'run', lambda _undo: None)
+        patched.setattr(transaction.Undo, 'run', lambda transaction: None)
         with contextlib.suppress(Killed):
             machine.run(**wish)
     return left[0] < 0

@@ -10,21 +10,16 @@ import pytest
 from services_machine import ETC, ServiceMachine
 from special_files import a_device, a_socket
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _adj_record,
-    _held,
-    _live,
-    _service_apply,
-    _service_files,
-    _service_guard,
-    _undo,
-)
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._held import Seen
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.service_apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._process import handle, score_adj
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._service import files, guard, saved_scores
 
-MARKER = _undo.MARKER.encode()
+MARKER = transaction.MARKER.encode()
 DROP_IN = ETC + '/a.service.d/90-oomkit.conf'
 
 
@@ -44,7 +39,7 @@ def everything(machine):
 
 
 def recorded(machine):
-    return _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    return saved_scores.parse(machine.read_bytes(saved_scores.FILE))
 
 
 def test_check_mode_plans_what_the_run_does(machine):
@@ -56,7 +51,7 @@ def test_check_mode_plans_what_the_run_does(machine):
     assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
     again = machine.run(name='a', score_adj=-5)
     assert not again['changed'] and again['diff'] == [] and machine.reloads == 1
-    assert recorded(machine) == _adj_record.EMPTY._replace(ours={'a.service': (-5,)})
+    assert recorded(machine) == saved_scores.EMPTY._replace(ours={'a.service': (-5,)})
 
 
 def test_absent_leaves_nothing(machine):
@@ -99,14 +94,14 @@ def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
     machine.unit('b.service')
     machine.process(20, unit='b.service')
     before = everything(machine)
-    write = _held.Held.write_score_adj
+    write = handle.Held.write_score_adj
 
     def refuse(held, value):
         if held.pid == 20 and value == -7:
             raise OSError(errno.EACCES, 'Permission denied')
         return write(held, value)
 
-    monkeypatch.setattr(_held.Held, 'write_score_adj', refuse)
+    monkeypatch.setattr(handle.Held, 'write_score_adj', refuse)
     wish = [{'name': 'a', 'score_adj': 6}, {'name': 'b', 'score_adj': -7}]
     with pytest.raises(ApplyError, match='b.service: .*process 20.*-7.*CAP_SYS_RESOURCE.*Everything was put back'):
         machine.run(services=wish)
@@ -205,7 +200,7 @@ def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     path = machine.put(THEIRS, '[Service]\n' + 'OOMScoreAdjust=5\n' * 11)
     before = everything(machine)
     with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 11 lines: .*95-x.conf line 2 sets'):
-        patched.setattr(_service_files, '_MAX_ROUNDS', 11)
+        patched.setattr(files, '_MAX_ROUNDS', 11)
         machine.run(name='a', score_adj=-5, conflicts='take_over')
     assert everything(machine) == before
     machine.run(name='a', score_adj=-5, conflicts='take_over')
@@ -428,12 +423,12 @@ def test_a_folder_in_the_place_of_our_own_file_is_told(machine):
 
 def test_boot_only_is_remembered_for_those_that_run(machine):
     machine.run(name='a', score_adj=-5, runtime=False)
-    record = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
+    record = saved_scores.parse(machine.read_bytes(saved_scores.FILE))
     assert record.units['a.service'][0].value == 15 and machine.adj(10) == 15
     machine.process(12, adj=15, unit='a.service', start=10**9)  # started later and at 15: by its own doing
     machine.run(name='a', score_adj=-5)
     assert [machine.adj(pid) for pid in (10, 11, 12)] == [-5, -5, 15]
-    assert recorded(machine) == _adj_record.EMPTY._replace(ours={'a.service': (-5,)})
+    assert recorded(machine) == saved_scores.EMPTY._replace(ours={'a.service': (-5,)})
 
 
 def test_in_an_image_only_files_are_written(tmp_path):
@@ -448,23 +443,23 @@ def test_in_an_image_only_files_are_written(tmp_path):
 
 
 def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
-    record = _adj_record.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): _adj_record.Original(7, (0,))})
-    machine.put(_adj_record.FILE, _adj_record.dump(record).decode())
+    record = saved_scores.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): saved_scores.Original(7, (0,))})
+    machine.put(saved_scores.FILE, saved_scores.dump(record).decode())
     assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
-    left = _adj_record.parse(machine.read_bytes(_adj_record.FILE))
-    assert left.processes == {(10, 100): _adj_record.Original(7, (0, -5))}  # the first original stays
+    left = saved_scores.parse(machine.read_bytes(saved_scores.FILE))
+    assert left.processes == {(10, 100): saved_scores.Original(7, (0, -5))}  # the first original stays
     assert left.originals == record.originals
     machine.run(name='a', score_adj=-6, runtime=False)
-    assert _adj_record.parse(machine.read_bytes(_adj_record.FILE)).units['a.service'][0].value == -5
+    assert saved_scores.parse(machine.read_bytes(saved_scores.FILE)).units['a.service'][0].value == -5
 
 
 def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
     before = everything(machine)
 
-    def broken(_host, _target, _undo):
+    def broken(_host, _target, transaction):
         raise TypeError('a mistake')
 
-    monkeypatch.setattr(_service_apply, 'set_live', broken)
+    monkeypatch.setattr(service_apply, 'set_live', broken)
     with pytest.raises(ApplyError, match=r'mistake in the collection.*TypeError in .*put back'):
         machine.run(name='a', score_adj=-5)
     assert everything(machine) == before
@@ -472,16 +467,16 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
 
 def test_the_record_survives_anything(machine):
     for data in (b'', b'{', b'[]', b'{"units": 3}', b'\xff', b'{"units": {}, "originals": {}, "processes": [[1]]}'):
-        assert _adj_record.parse(data) == _adj_record.EMPTY
-    whole = _adj_record.Record({'a.service': (_live.Given(5, None),)}, {'sysv': 3},
-                               {(1, 2): _adj_record.Original(3, (4, 5))}, {'a.service': 1}, {'a.service': (4, 5)})
-    assert _adj_record.parse(_adj_record.dump(whole)) == whole
+        assert saved_scores.parse(data) == saved_scores.EMPTY
+    whole = saved_scores.Record({'a.service': (score_adj.Given(5, None),)}, {'sysv': 3},
+                               {(1, 2): saved_scores.Original(3, (4, 5))}, {'a.service': 1}, {'a.service': (4, 5)})
+    assert saved_scores.parse(saved_scores.dump(whole)) == whole
 
 
 def test_the_big_consumers():
-    assert _service_guard.big_consumers({}) == []
-    assert _service_guard.big_consumers({1: 5, 2: 100, 3: 5}) == [2]
-    assert _service_guard.big_consumers({1: 10, 2: 10, 3: 10, 4: 10}) == [1, 2]
+    assert guard.big_consumers({}) == []
+    assert guard.big_consumers({1: 5, 2: 100, 3: 5}) == [2]
+    assert guard.big_consumers({1: 10, 2: 10, 3: 10, 4: 10}) == [1, 2]
 
 
 def test_exempting_all_that_hold_memory_is_warned_of(machine):
@@ -565,7 +560,7 @@ def test_a_policy_is_refused_without_systemd_with_advice_that_can_be_followed(re
 @pytest.mark.parametrize('number', [errno.EACCES, errno.EPERM])
 def test_why_a_process_could_not_be_set(number, value, said, unsaid):
     one = Seen(60, 1, 5, b'redis', 0)
-    text = _live._explain('redis', one, value, OSError(number, os.strerror(number)))
+    text = score_adj._explain('redis', one, value, OSError(number, os.strerror(number)))
     assert said in text and unsaid not in text
 
 
@@ -729,7 +724,7 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
     machine.put('/run/crond.pid', '50\n')
     if 'state' in wish:
         machine.run(name='crond', score_adj=-9)
-    done, write = [], _held.Held.write_score_adj
+    done, write = [], handle.Held.write_score_adj
 
     def write_or_die(held, value):
         if len(done) == writes:
@@ -737,8 +732,8 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
         done.append(held.pid)
         return write(held, value)
     with monkeypatch.context() as patched:
-        patched.setattr(_held.Held, 'write_score_adj', write_or_die)
-        patched.setattr(_undo.Undo, 'run', lambda undo: None)
+        patched.setattr(handle.Held, 'write_score_adj', write_or_die)
+        patched.setattr(transaction.Undo, 'run', lambda undo: None)
         with pytest.raises(Killed):
             machine.run(**wish)
     assert machine.run(**wish)['changed']

@@ -5,9 +5,10 @@
 import pytest
 from services_machine import ETC, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _process_guard, _process_match
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._service_guard import NEVER_KILLED
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._process import selector
+from ansible_collections.oomkit.linux.plugins.module_utils._service import process_guard
+from ansible_collections.oomkit.linux.plugins.module_utils._service.guard import NEVER_KILLED
 
 LOGIN, OTHERS = 'every new login session inherits', 'what it runs for others inherits this'
 ALICE = 1000
@@ -278,8 +279,8 @@ def test_who_joins_later_is_looked_up_by_its_unit_too(machine):
     machine.unit('login.service', '[Service]\nExecStart=/bin/x\nPAMName=login\n')
     machine.process(60, name='late', unit='login.service')
     machine.process(61, name='late', unit='some.service')
-    asked = _process_guard.Asked('x', NEVER_KILLED, False, False)
-    group = _process_guard.guarded(_process_match.group_of(machine, {'comm': 'late'}), asked, machine)
+    asked = process_guard.Asked('x', NEVER_KILLED, False, False)
+    group = process_guard.guarded(selector.group_of(machine, {'comm': 'late'}), asked, machine)
     assert [one.pid for one in group.look(machine)] == [61]
 
 

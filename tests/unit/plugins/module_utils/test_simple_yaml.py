@@ -5,14 +5,14 @@
 import pytest
 import yaml
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _simple_yaml
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import simple_yaml
 
 KEY = 'a'
 
 
 def read(text):
     """By key, (text, is plain) of its scalars; None for a document that is not understood."""
-    document = _simple_yaml.read(text)
+    document = simple_yaml.read(text)
     if not document.is_understood:
         return None
     return {key: None if scalars is None else [tuple(one) for one in scalars] for key, scalars in document.entries}
@@ -86,5 +86,5 @@ def test_json(text, value):
 
 
 def test_the_first_keys_of_a_document_that_is_not_understood_to_its_end():
-    document = _simple_yaml.read('a: 1\nb: 2\nc: "\n')
+    document = simple_yaml.read('a: 1\nb: 2\nc: "\n')
     assert [entry.key for entry in document.entries] == ['a', 'b'] and not document.is_understood

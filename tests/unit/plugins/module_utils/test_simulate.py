@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import TOTAL_PAGES, process, snapshot, ties
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _badness, _snapshot
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._simulate import NOTHING, simulate
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast import snapshot as forecast_snapshot
+from ansible_collections.oomkit.linux.plugins.module_utils._forecast.simulate import NOTHING, simulate
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness
 
 UNIT = TOTAL_PAGES // 1000
 
@@ -44,9 +45,9 @@ def test_oom_score_adj_counts_in_thousandths_of_all_memory_divided_first():
 
 @pytest.mark.parametrize('kept', [
     process(11, 9000, -1000),
-    process(11, 9000, never=_snapshot.INIT),
-    process(11, 9000, never=_snapshot.SCORE_ZERO),
-    process(11, 0, 1000, never=_snapshot.NO_MEMORY),
+    process(11, 9000, never=forecast_snapshot.INIT),
+    process(11, 9000, never=forecast_snapshot.SCORE_ZERO),
+    process(11, 0, 1000, never=forecast_snapshot.NO_MEMORY),
 ])
 def test_some_are_never_chosen(kept):
     assert order(forecast(snapshot(process(10, 1), kept))) == [[10]]
@@ -59,7 +60,7 @@ def test_equals_are_a_set_the_youngest_likeliest():
 
 
 def test_before_the_scale_of_5_9_the_oldest_of_equals_is_likeliest():
-    found = forecast(snapshot(process(10, 100), process(11, 100), scale=_badness.SCALE_OLD), 1)
+    found = forecast(snapshot(process(10, 100), process(11, 100), scale=badness.SCALE_OLD), 1)
     assert order(found) == [[10, 11]]
 
 
@@ -90,7 +91,7 @@ def test_many_equals_do_not_explode():
 def test_a_negative_badness_is_ordered_on_new_kernels_and_not_told_apart_on_old_ones():
     processes = process(10, 100, -500), process(11, 200, -600), process(12, 100, -500 + 1)
     assert order(forecast(snapshot(*processes))) == [[12], [10], [11]]
-    old = forecast(snapshot(*processes, scale=_badness.SCALE_OLD), 1)
+    old = forecast(snapshot(*processes, scale=badness.SCALE_OLD), 1)
     assert sorted(order(old)[0]) == [10, 11, 12]
 
 
@@ -217,7 +218,7 @@ def test_systemd_ends_the_service_of_every_one_that_dies():
 def test_kernels_up_to_5_1_may_kill_a_child_instead():
     company = {10: ties(children=[11, 12, 13], sharers=[13])}
     processes = process(10, 900), process(11, 5), process(12, 50), process(13, 800), process(14, 850)
-    old = forecast(snapshot(*processes, company=company, scale=_badness.SCALE_OLD), 1)
+    old = forecast(snapshot(*processes, company=company, scale=badness.SCALE_OLD), 1)
     assert order(old) == [[10, 12]]
     assert order(forecast(snapshot(*processes, company=company), 1)) == [[10]]
 
@@ -250,7 +251,7 @@ PROCESSES = st.lists(st.builds(
 @settings(max_examples=200, deadline=None)
 def test_a_snapshot_survives_json_and_every_kill_is_of_somebody_else(processes, kills):
     world = snapshot(*processes)
-    again = _snapshot.from_json(json.loads(json.dumps(_snapshot.to_json(world))))
+    again = forecast_snapshot.from_json(json.loads(json.dumps(forecast_snapshot.to_json(world))))
     assert again == world
     found = forecast(world, kills)
     assert found == forecast(again, kills)
@@ -284,12 +285,12 @@ def test_whatever_the_kernel_counts_within_the_error_its_victim_is_in_the_set(pr
     ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False, 'nodes': None}}, 'positive'),
 ])
 def test_what_is_no_snapshot_is_refused_by_the_place(change, text):
-    data = dict(_snapshot.to_json(snapshot(process(10, 5))), **change)
+    data = dict(forecast_snapshot.to_json(snapshot(process(10, 5))), **change)
     with pytest.raises(ConvertError, match=text.replace('[', r'\[')) as caught:
-        _snapshot.from_json(data)
+        forecast_snapshot.from_json(data)
     assert str(caught.value).isprintable()
     with pytest.raises(ConvertError):
-        _snapshot.from_json([])
+        forecast_snapshot.from_json([])
 
 
 @pytest.mark.parametrize('name, number, text', [
@@ -299,22 +300,22 @@ def test_what_is_no_snapshot_is_refused_by_the_place(change, text):
 ])
 def test_a_number_that_no_kernel_counts_to_is_refused(name, number, text):
     """A product of two had more digits than Python shows: the result was a traceback."""
-    data = _snapshot.to_json(snapshot(process(10, 5)))
+    data = forecast_snapshot.to_json(snapshot(process(10, 5)))
     data['processes'][0]['freed_pages'] = 2 ** 63 - 1
-    _snapshot.from_json(data)
+    forecast_snapshot.from_json(data)
     data['settings'][name] = number
     with pytest.raises(ConvertError, match=text):
-        _snapshot.from_json(data)
-    data['settings'].update(_snapshot.to_json(snapshot())['settings'], page_kb=10 ** 4000)
+        forecast_snapshot.from_json(data)
+    data['settings'].update(forecast_snapshot.to_json(snapshot())['settings'], page_kb=10 ** 4000)
     data['processes'][0]['freed_pages'] = 10 ** 4000
     with pytest.raises(ConvertError, match=r'processes\[0\].freed_pages must be smaller'):
-        _snapshot.from_json(data)
+        forecast_snapshot.from_json(data)
 
 
 @pytest.mark.parametrize('name', ['memory_pages', 'error_pages', 'freed_pages'])
 def test_a_process_that_holds_less_than_nothing_is_refused(name):
     """With an error below 0 nobody was the worst, and the simulation had nobody to choose."""
-    data = _snapshot.to_json(snapshot(process(10, 5), process(11, 5)))
+    data = forecast_snapshot.to_json(snapshot(process(10, 5), process(11, 5)))
     data['processes'][1][name] = -1
     with pytest.raises(ConvertError, match=r'processes\[1\].%s must be 0 or more, and is -1' % name):
-        _snapshot.from_json(data)
+        forecast_snapshot.from_json(data)

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _knobs, _sysctl_file, _sysctld
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, parser
 
 
 def edit(text, wishes, ours=None, made=False):
-    return _sysctl_file.edit(text, wishes, ours, made)[0]
+    return file_edit.edit(text, wishes, ours, made)[0]
 
 
 FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappiness =10\n'
@@ -17,7 +18,7 @@ FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappine
 
 def test_a_new_file_has_our_header():
     assert edit(None, {MEMORY: 2, RATIO: 80, KBYTES: None}) == (
-        _sysctl_file.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
+        file_edit.HEADER + 'vm.overcommit_memory = 2\nvm.overcommit_ratio = 80\n'
     )
 
 
@@ -53,7 +54,7 @@ def test_a_line_that_says_it_stays(line):
     ],
 )
 def test_of_a_line_of_ours_only_the_number_changes(line, after):
-    text, ours = _sysctl_file.edit(line + '\n', {MEMORY: 2}, {MEMORY: [line + '\n']})
+    text, ours = file_edit.edit(line + '\n', {MEMORY: 2}, {MEMORY: [line + '\n']})
     assert text == after + '\n' and ours == {MEMORY: [after + '\n']}
 
 
@@ -81,30 +82,30 @@ def test_our_line_that_somebody_changed_is_set_again_in_a_file_that_we_made_only
 
 def test_comment_out_and_restore():
     text = 'a=1\nvm.overcommit_memory = 1 # x\nvm.panic_on_oom=1\n'
-    out = _sysctl_file.comment_out(text, 2)
+    out = file_edit.comment_out(text, 2)
     assert out == 'a=1\n# oomkit.linux: vm.overcommit_memory = 1 # x\nvm.panic_on_oom=1\n'
-    assert _sysctl_file.restore(out, [MEMORY]) == text
-    assert _sysctl_file.restore(out, ['vm.panic_on_oom']) == out
+    assert file_edit.restore(out, [MEMORY]) == text
+    assert file_edit.restore(out, ['vm.panic_on_oom']) == out
 
 
 def test_a_glob_that_was_taken_comes_back_too():
-    out = _sysctl_file.comment_out('vm.overcommit_*=1\n', 1)
-    assert _sysctl_file.restore(out, [MEMORY]) == 'vm.overcommit_*=1\n'
+    out = file_edit.comment_out('vm.overcommit_*=1\n', 1)
+    assert file_edit.restore(out, [MEMORY]) == 'vm.overcommit_*=1\n'
 
 
 @given(st.text(alphabet='vm./=-#; 12\t\r\0é', max_size=30), st.booleans())
 def test_nothing_of_a_line_that_was_taken_counts_any_more_and_all_of_it_comes_back(line, ends):
     text = 'a\n%s\rvm.overcommit_memory=2\r%s%s' % (line, line, '\n' if ends else '')
-    out = _sysctl_file.comment_out(text, 2)
-    assert list(_sysctld.settings_of('x', out.partition('\n')[2])) == []
-    assert _sysctl_file.restore(out, [MEMORY]) == text
+    out = file_edit.comment_out(text, 2)
+    assert list(parser.settings_of('x', out.partition('\n')[2])) == []
+    assert file_edit.restore(out, [MEMORY]) == text
 
 
 def test_line_ends_of_windows_get_one_mark():
-    assert _sysctl_file.comment_out('vm.x=1\r\n', 1) == '# oomkit.linux: vm.x=1\r\n'
+    assert file_edit.comment_out('vm.x=1\r\n', 1) == '# oomkit.linux: vm.x=1\r\n'
 
 
-HEADER = _sysctl_file.HEADER
+HEADER = file_edit.HEADER
 LINE = 'vm.overcommit_memory = 2\n'
 
 
@@ -124,15 +125,15 @@ LINE = 'vm.overcommit_memory = 2\n'
     ],
 )
 def test_lines_of_ours_are_reverted_and_no_others(text, made, after, foreign):
-    assert _sysctl_file.revert(text, [MEMORY], {MEMORY: [LINE]}, made) == (after, foreign)
+    assert file_edit.revert(text, [MEMORY], {MEMORY: [LINE]}, made) == (after, foreign)
 
 
 def test_lines_of_the_other_module_keep_the_file_ours():
     panic = {'vm.panic_on_oom': ['vm.panic_on_oom=1\n']}
     text = HEADER + LINE + 'vm.panic_on_oom=1\n'
-    assert _sysctl_file.implied_lines(text) == dict(panic, **{MEMORY: [LINE]})
-    assert _sysctl_file.implied_lines(LINE) == {}
-    assert _sysctl_file.revert(text, [MEMORY], _sysctl_file.implied_lines(text), True) == (
+    assert file_edit.implied_lines(text) == dict(panic, **{MEMORY: [LINE]})
+    assert file_edit.implied_lines(LINE) == {}
+    assert file_edit.revert(text, [MEMORY], file_edit.implied_lines(text), True) == (
         HEADER + 'vm.panic_on_oom=1\n',
         [],
     )
@@ -169,13 +170,13 @@ def test_edit_settles_and_is_reverted_to_the_byte(lines, ends, sequence):
     ours = {}
     for wishes in sequence:
         wishes = dict(wishes, **{KBYTES: None})
-        after, ours = _sysctl_file.edit(after, wishes, ours)
-        assert _sysctl_file.edit(after, wishes, ours) == (after, ours)
-        found = _sysctl_file.keys_in(after)
+        after, ours = file_edit.edit(after, wishes, ours)
+        assert file_edit.edit(after, wishes, ours) == (after, ours)
+        found = file_edit.keys_in(after)
         assert {key: found.get(key) for key in wishes} == wishes
-    assert _sysctl_file.revert(after, [MEMORY, RATIO, KBYTES], ours, False) == (text, [])
+    assert file_edit.revert(after, [MEMORY, RATIO, KBYTES], ours, False) == (text, [])
 
 
 def test_all_keys_are_recognised():
-    for key in _knobs.ALL_KEYS:
-        assert _sysctl_file.line_setting(key.replace('.', '/') + ' = 1')[0] == key
+    for key in sysctls.ALL_KEYS:
+        assert file_edit.line_setting(key.replace('.', '/') + ' = 1')[0] == key

@@ -10,8 +10,9 @@ import time
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _boot, _boot_facts, _facts, _sysctl_loader, _sysctld
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
     ALL_KEYS,
     KBYTES,
@@ -20,7 +21,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._knobs import (
     PANIC_ON_OOM,
     RATIO,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot as sysctl_boot
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot_facts, parser
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import loader as sysctl_loader
 
 
 def loop(patterns, *body):
@@ -128,7 +131,7 @@ fi
 
 
 def boot(machine):
-    return _boot.simulate(machine, _sysctl_loader.find_loader(machine))
+    return sysctl_boot.simulate(machine, sysctl_loader.find_loader(machine))
 
 
 def link(machine, path, target):
@@ -277,7 +280,7 @@ def test_a_line_as_busybox_reads_it(alpine, line, value):
 
 def test_lines_keep_their_numbers_where_others_are_continued():
     text = 'a.b=\\\n1\nvm.x = 2\n# c\\\nvm.y = 3\nvm.z = 4'
-    found = [(one.key, one.value, one.line) for one in _sysctld.settings_of('x', text, 'busybox')]
+    found = [(one.key, one.value, one.line) for one in parser.settings_of('x', text, 'busybox')]
     assert found == [('a/b', '1', 1), ('vm/x', '2', 3), ('vm/z', '4', 6)]
 
 
@@ -298,12 +301,12 @@ def test_busybox_writes_what_is_there_already(alpine):
 
 def test_openrc_upstream_runs_sysctl_system(alpine):
     alpine.put('/etc/init.d/sysctl', OPENRC)
-    assert 'sysctl --system, which busybox lacks' in _sysctl_loader.find_loader(alpine).reason
+    assert 'sysctl --system, which busybox lacks' in sysctl_loader.find_loader(alpine).reason
     (alpine.base / 'sbin/sysctl').unlink()
     alpine.put('/usr/bin/sysctl', '')
     alpine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory = 1\n')
     alpine.put('/etc/sysctl.d/00-a.conf', 'vm.overcommit_memory = 2\n')
-    assert _sysctl_loader.find_loader(alpine) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(alpine) == sysctl_loader.PROCPS
     assert boot(alpine).values[MEMORY] == 1
 
 
@@ -311,7 +314,7 @@ def test_where_sysctl_is_not_installed_nothing_is_set(alpine):
     (alpine.base / 'sbin/sysctl').unlink()
     alpine.put('/etc/sysctl.d/00-a.conf', 'vm.overcommit_memory = 2\n')
     assert boot(alpine).values[MEMORY] == 0
-    assert '/etc/init.d/sysctl runs sysctl, which is not installed' in _sysctl_loader.find_loader(alpine).reason
+    assert '/etc/init.d/sysctl runs sysctl, which is not installed' in sysctl_loader.find_loader(alpine).reason
 
 
 @pytest.mark.parametrize('rc_link, value', [
@@ -329,7 +332,7 @@ def test_debian_with_sysvinit(tmp_path, rc_link, value, is_live):
     link(machine, rc_link, '../init.d/procps')
     machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory = 1\n')
     assert boot(machine).values[MEMORY] == value
-    loader = _sysctl_loader.find_loader(machine)
+    loader = sysctl_loader.find_loader(machine)
     assert loader.is_known and ('update-rc.d procps defaults' in loader.reason) is (value == 0)
 
 
@@ -337,11 +340,11 @@ def test_an_image_with_openrc(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
     link(machine, '/sbin/init', '/bin/busybox')
     machine.put('/etc/inittab', '::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n')
-    assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS, 'a container image, which has no init'
+    assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS, 'a container image, which has no init'
     machine.put('/sbin/openrc', '')
     machine.put('/etc/init.d/sysctl', ALPINE)
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory = 1\n')
-    assert 'rc-update add sysctl boot' in _sysctl_loader.find_loader(machine).reason
+    assert 'rc-update add sysctl boot' in sysctl_loader.find_loader(machine).reason
     link(machine, '/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
     assert boot(machine).values[MEMORY] == 1
 
@@ -357,7 +360,7 @@ def test_runit_that_only_supervises_services_is_no_init(void, comm, is_runit):
     void.put('/etc/inittab', 'si::sysinit:/etc/init.d/rcS\n')
     void.put('/etc/init.d/procps', DEBIAN)
     link(void, '/etc/rcS.d/S12procps', '../init.d/procps')
-    assert _sysctl_loader.find_loader(void).name == (
+    assert sysctl_loader.find_loader(void).name == (
         '/etc/runit/core-services/08-sysctl.sh' if is_runit else 'procps')
 
 
@@ -367,23 +370,23 @@ def test_two_services_that_do_the_same_are_as_good_as_one(alpine):
     alpine.put('/etc/init.d/sysctl', OPENRC)
     alpine.put('/etc/init.d/procps', DEBIAN)
     link(alpine, '/etc/runlevels/sysinit/procps', '/etc/init.d/procps')
-    assert _sysctl_loader.find_loader(alpine) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(alpine) == sysctl_loader.PROCPS
     alpine.put('/etc/init.d/procps', 'sysctl -p /etc/sysctl.conf\n')
-    loader = _sysctl_loader.find_loader(alpine)
+    loader = sysctl_loader.find_loader(alpine)
     assert not loader.is_known and '/etc/init.d/sysctl, /etc/init.d/procps' in loader.reason
 
 
 def test_an_image_of_busybox_alone_has_no_init(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
     link(machine, '/sbin/init', '/bin/busybox')
-    assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS
     machine.put('/etc/init.d/rcS', '#!/bin/sh\nmount -a\n')
-    assert not _sysctl_loader.find_loader(machine).is_known
+    assert not sysctl_loader.find_loader(machine).is_known
 
 
 def test_a_script_may_ask_for_the_program(void):
     script(void, '[ -x /sbin/sysctl ] || exit 0\nsysctl -q --system || exit 1\nexit 0\n')
-    assert _sysctl_loader.find_loader(void) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(void) == sysctl_loader.PROCPS
 
 
 @pytest.mark.parametrize('release, is_known', [('5.15.90.1-microsoft-standard-WSL2', False), ('6.12.1', True)])
@@ -394,11 +397,11 @@ def test_wsl_does_not_start_the_init_that_is_installed(tmp_path, release, is_kno
     machine.put('/proc/sys/kernel/osrelease', release + '\n')
     machine.put('/usr/lib/systemd/systemd', '')
     link(machine, '/sbin/init', '/usr/lib/systemd/systemd')
-    loader = _sysctl_loader.find_loader(machine)
+    loader = sysctl_loader.find_loader(machine)
     assert loader.is_known is is_known
     assert ('systemd=true' in loader.reason) is not is_known
     (machine.base / 'run/systemd/system').mkdir(parents=True)
-    assert _sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
+    assert sysctl_loader.find_loader(machine).name == 'systemd-sysctl'
 
 
 def test_slackware(tmp_path):
@@ -406,7 +409,7 @@ def test_slackware(tmp_path):
     machine.put('/sbin/init', '')
     machine.put('/etc/inittab', 'si:S:sysinit:/etc/rc.d/rc.S\n')
     machine.put('/etc/rc.d/rc.S', SLACKWARE)
-    assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS
 
 
 def test_void_takes_the_first_file_of_a_name_and_sorts_by_name(void):
@@ -462,7 +465,7 @@ def test_artix_with_runit(void):
     (void.base / 'etc/runit/core-services/08-sysctl.sh').unlink()
     void.put('/usr/lib/rc/sv.d/sysctl', ARTIX_RUNIT)
     link(void, '/etc/rc/sysinit/55-sysctl', '/usr/lib/rc/sv.d/sysctl')
-    assert _sysctl_loader.find_loader(void) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(void) == sysctl_loader.PROCPS
 
 
 # ------------------------------------------------------------------------- unknown
@@ -488,7 +491,7 @@ def test_lines_of_ours_go_also_where_nothing_reads_them_any_more(alpine):
 
 
 def facts(machine):
-    return _facts.oom_facts(machine, _facts.Request({'boot', 'drift', 'warnings'}, 0, False))
+    return gather.oom_facts(machine, gather.Request({'boot', 'drift', 'warnings'}, 0, False))
 
 
 def unknown_init(machine, name='dinit'):
@@ -540,7 +543,7 @@ def script(machine, text):
 ])
 def test_another_script_is_unknown(void, change):
     change(void)
-    loader = _sysctl_loader.find_loader(void)
+    loader = sysctl_loader.find_loader(void)
     assert not loader.is_known and loader.reason
 
 
@@ -550,18 +553,18 @@ def test_another_script_is_unknown(void, change):
 def test_a_hostile_script_takes_little_time(void, text):
     script(void, text + 'sysctl --system')
     began_s = time.process_time()
-    _sysctl_loader.find_loader(void)
+    sysctl_loader.find_loader(void)
     assert time.process_time() - began_s < 2
 
 
 @pytest.mark.parametrize('name', ['s6-svscan', 'dinit', 'shepherd', 'finit'])
 def test_another_init_is_unknown(tmp_path, name):
     machine = unknown_init(Machine(tmp_path, defaults=True, init='other'), name)
-    assert not _sysctl_loader.find_loader(machine).is_known and name in _sysctl_loader.find_loader(machine).reason
+    assert not sysctl_loader.find_loader(machine).is_known and name in sysctl_loader.find_loader(machine).reason
     image = Machine(tmp_path / 'image', init='other')
     image.put('/usr/bin/' + name, '')
     link(image, '/sbin/init', '/usr/bin/' + name)
-    assert not _sysctl_loader.find_loader(image).is_known
+    assert not sysctl_loader.find_loader(image).is_known
 
 
 def test_facts_predict_nothing_for_an_unknown_loader(tmp_path):
@@ -570,7 +573,7 @@ def test_facts_predict_nothing_for_an_unknown_loader(tmp_path):
     found = facts(machine)
     assert set(found['boot']) == set(ALL_KEYS) and found['drift'] == []
     assert all(one == {'value': None, 'file': None, 'line': None} for one in found['boot'].values())
-    assert found['warnings'] == ['boot: ' + _boot_facts.UNKNOWN_LOADER % 'its init is dinit'
+    assert found['warnings'] == ['boot: ' + boot_facts.UNKNOWN_LOADER % 'its init is dinit'
                                  + ', so that no value after a reboot is predicted']
 
 
@@ -604,7 +607,7 @@ def test_a_container_is_not_asked_for_its_first_process(tmp_path):
     machine = unknown_init(Machine(tmp_path, defaults=True, init='other'), 'sleep')
     machine.put('/proc/self/status', 'NSpid:\t12\t1\n')
     machine.put('/.dockerenv', '')
-    assert _sysctl_loader.find_loader(machine) == _sysctl_loader.PROCPS
+    assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS
 
 
 # ---------------------------------------------------------------------------- SUSE

@@ -5,8 +5,8 @@
 import pytest
 from services_machine import ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._systemctl import Manager, ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
 
 
 @pytest.fixture

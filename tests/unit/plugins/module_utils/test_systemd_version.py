@@ -5,7 +5,7 @@
 import pytest
 from machine import Machine
 
-from ansible_collections.oomkit.linux.plugins.module_utils._systemd_version import find_version
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.version import find_version
 
 NEEDS = b'\x7fELF\0libsystemd-shared-%s.so\0libc.so.6\0'
 

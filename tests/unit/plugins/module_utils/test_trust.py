@@ -7,9 +7,10 @@ import os
 import pytest
 from special_files import GROUP, USER, set_acl
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _drop_in, _trust
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_trust
+from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 
@@ -25,15 +26,15 @@ def host(tmp_path):
 
 def refused(host, *words, path=OURS):
     with pytest.raises(Refusal) as told:
-        _trust.check(host, [path])
+        file_trust.check(host, [path])
     assert not [word for word in (*words, 'Nothing was changed') if word not in str(told.value)], told.value
 
 
 def test_an_ordinary_place_is_fine_whether_the_file_is_there_or_not(host, tmp_path):
-    _trust.check(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
+    file_trust.check(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
     (tmp_path / OURS[1:]).write_text('')
     (tmp_path / OURS[1:]).chmod(0o644)
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
 
 
 @pytest.mark.parametrize('mode', [0o777, 0o757, 0o1777])
@@ -41,7 +42,7 @@ def test_an_ordinary_place_is_fine_whether_the_file_is_there_or_not(host, tmp_pa
 def test_a_folder_that_others_can_write_is_refused(host, tmp_path, folder, mode):
     (tmp_path / folder).chmod(mode)
     if folder == 'etc' and mode == 0o1777:
-        _trust.check(host, [OURS])  # nobody else can replace what lies in it
+        file_trust.check(host, [OURS])  # nobody else can replace what lies in it
     else:
         refused(host, '/' + folder, '%04o' % mode)
 
@@ -59,7 +60,7 @@ def test_a_group_is_somebody_else_too(host, tmp_path, gid, fine):
     os.chown(tmp_path / 'etc/sysctl.d', 0, gid)
     (tmp_path / 'etc/sysctl.d').chmod(0o775)
     if fine:
-        _trust.check(host, [OURS])
+        file_trust.check(host, [OURS])
     else:
         refused(host, 'group 4242')
 
@@ -75,7 +76,7 @@ def test_what_belongs_to_somebody_else_is_refused(host, tmp_path):
 def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
     (tmp_path / 'srv').mkdir(mode=0o755)
     (tmp_path / OURS[1:]).symlink_to('/srv/kept.conf')
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
     (tmp_path / 'srv').chmod(0o777)
     refused(host, '/srv', 'on the way to ' + OURS)
     (tmp_path / 'srv').chmod(0o755)
@@ -93,16 +94,16 @@ def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
 def test_who_is_in_an_access_control_list_is_somebody_else(host, tmp_path, place, tag, who):
     (tmp_path / OURS[1:]).write_text('')
     set_acl(tmp_path / place, tag, who, rights=5)
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
     set_acl(tmp_path / place, tag, who)
     refused(host, '/' + place, 'getfacl')
     (tmp_path / place).chmod(0o755)  # the cure: without the mask's right nobody named has it
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
 
 
 def test_root_in_an_access_control_list_is_no_danger(host, tmp_path):
     set_acl(tmp_path / 'etc/sysctl.d', USER, 0)
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
 
 
 def test_a_link_that_a_user_made_in_a_sticky_folder_is_not_followed(host, tmp_path):
@@ -175,9 +176,9 @@ def test_through_a_folder_of_roots_in_a_sticky_one_it_is_fine(host, tmp_path, st
     (sticky / 'd').mkdir(mode=0o755)
     (sticky / 'd/e').mkdir(mode=0o755)
     (tmp_path / OURS[1:]).symlink_to(path)
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
     (sticky / 'd').chmod(0o2755)  # what is made there gets the group of the folder, and it may write to nothing
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
     os.chown(sticky / 'd', 1234, 0)
     refused(host, '/tmp/d', 'owner 1234')
 
@@ -195,7 +196,7 @@ def test_a_file_of_roots_that_a_user_has_a_hard_link_to_stays_as_it_is_for_him(h
     (tmp_path / OURS[1:]).write_text('old')
     (tmp_path / 'home').mkdir()
     os.link(tmp_path / OURS[1:], tmp_path / 'home/his')
-    _trust.check(host, [OURS])
+    file_trust.check(host, [OURS])
     host.replace_file(OURS, b'new')
     assert (tmp_path / 'home/his').read_text() == 'old' and (tmp_path / OURS[1:]).read_text() == 'new'
 
@@ -205,7 +206,7 @@ def test_a_default_access_control_list_lets_nobody_write_to_what_we_make(host, t
     folder = tmp_path / 'etc/sysctl.d'
     set_acl(folder, USER, 65534, kind='default')
     make(host)
-    _trust.check(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
+    file_trust.check(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
@@ -213,7 +214,7 @@ def test_what_is_no_file_is_refused(host, tmp_path, make):
     """A drop-in that is a link to /dev/null would otherwise cost the machine its /dev/null."""
     (tmp_path / 'dev').mkdir(mode=0o755)
     make(tmp_path / 'dev/null')
-    path = _drop_in.path_of('a.service')
+    path = drop_in.path_of('a.service')
     (tmp_path / path[1:]).parent.mkdir(parents=True)
     (tmp_path / path[1:]).symlink_to('/dev/null')
     refused(host, path, '/dev/null', 'no file', path=path)
@@ -245,5 +246,5 @@ def test_a_link_at_the_temporary_name_is_not_written_through(host, tmp_path):
 
 def test_lines_that_others_put_into_our_drop_in_stay_byte_for_byte():
     odd = b'# form\x0cfeed \xe2\x80\xa8 and \x85\x1c\n[Service]\nNice=3\r\n'
-    edited = _drop_in.edit(_drop_in.HEADER.encode() + b'\n' + odd, {'OOMScoreAdjust': 5})
-    assert _drop_in.without_ours(edited) == (odd, [])
+    edited = drop_in.edit(drop_in.HEADER.encode() + b'\n' + odd, {'OOMScoreAdjust': 5})
+    assert drop_in.without_ours(edited) == (odd, [])

@@ -9,15 +9,17 @@ of the release that has it.
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import (
-    _boot,
-    _enforcers,
-    _helper,
-    _sysctl_loader,
-    _tuned_config,
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import helper
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
+    KBYTES,
+    MEMORY,
+    PANIC,
+    PANIC_ON_OOM,
+    RATIO,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import KBYTES, MEMORY, PANIC, PANIC_ON_OOM, RATIO
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot as sysctl_boot
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers, loader, tuned_config
 
 PROFILE = '/etc/tuned/ours/tuned.conf'
 UNIT = '/usr/lib/systemd/system/tuned.service'
@@ -73,13 +75,13 @@ def run_tuned(box):
 
 
 def boot(box, *keys, originals=None):
-    outcome = _boot.simulate(box, _sysctl_loader.find_loader(box), originals)
+    outcome = sysctl_boot.simulate(box, loader.find_loader(box), originals)
     values = tuple(outcome.values[key] for key in keys)
     return values[0] if len(keys) == 1 else values
 
 
 def cause(box, key):
-    outcome = _boot.simulate(box, _sysctl_loader.find_loader(box))
+    outcome = sysctl_boot.simulate(box, loader.find_loader(box))
     return outcome.causes[key], key in outcome.by_tuned
 
 
@@ -238,7 +240,7 @@ def test_the_profile_wins_over_all_files_without_reapply_sysctl_or_where_exclude
     profile(box, text, main='reapply_sysctl_exclude=vm.over*\n')
     assert boot(box, MEMORY, PANIC_ON_OOM) == (1, 2)
     run_tuned(box)
-    assert [(one.key, one.value_text, one.how) for one in _enforcers.enforced(box)] == [
+    assert [(one.key, one.value_text, one.how) for one in competing_writers.enforced(box)] == [
         (MEMORY, '1', 'sets'), (PANIC_ON_OOM, '2', 'reapplies')]
 
 
@@ -286,7 +288,7 @@ def test_a_section_may_be_meant_for_other_machines(box, line, applies):
     profile(box, '[variables]\ncpu=x86\n[sysctl]\n%s\nvm.panic_on_oom=1\n' % line)
     assert boot(box, MEMORY, PANIC_ON_OOM) == ((1, 1) if applies else (2, 0))
     run_tuned(box)
-    assert bool(_enforcers.enforced(box)) == applies
+    assert bool(competing_writers.enforced(box)) == applies
 
 
 def test_the_machine_that_a_section_is_meant_for_can_be_told(box):
@@ -315,7 +317,7 @@ def test_an_included_expression_holds_until_another_one_comes(box):
 def test_an_image_for_another_machine_is_meant_by_every_section(box):
     uname(box)
     profile(box, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n')
-    assert _boot.simulate(box, _sysctl_loader.find_loader(box), here=False).values[PANIC_ON_OOM] == 1
+    assert sysctl_boot.simulate(box, loader.find_loader(box), here=False).values[PANIC_ON_OOM] == 1
 
 
 @pytest.mark.parametrize('drop, values', [
@@ -512,11 +514,11 @@ def test_a_running_tuned_has_noted_what_it_recommends(choosing):
     choosing.put(MODE, 'auto\n')
     choosing.put(RECOMMEND, '[plain]\nvirt=\n[ours]\n')
     run_tuned(choosing)
-    assert [one.value_text for one in _enforcers.enforced(choosing)] == ['1', '10']
+    assert [one.value_text for one in competing_writers.enforced(choosing)] == ['1', '10']
     choosing.put('/etc/tuned/active_profile', 'plain\n')
-    assert _enforcers.enforced(choosing) == []
+    assert competing_writers.enforced(choosing) == []
     choosing.put('/etc/tuned/active_profile', 'somewhat\n')
-    assert [one.value_text for one in _enforcers.enforced(choosing)] == ['1', '10']
+    assert [one.value_text for one in competing_writers.enforced(choosing)] == ['1', '10']
 
 
 def test_what_depends_on_the_recommendation_is_unknown_because_of_the_line_that_would_win(choosing):
@@ -533,7 +535,7 @@ def test_many_recommended_profiles_that_include_many_are_each_read_once(choosing
     for number in range(30):
         choosing.put('/etc/tuned/p%d/tuned.conf' % number, '[main]\ninclude=%s\n[sysctl]\n' % include)
     paths = []
-    monkeypatch.setattr(_tuned_config, 'read', lambda host, path, denied, read=_tuned_config.read: (
+    monkeypatch.setattr(tuned_config, 'read', lambda host, path, denied, read=tuned_config.read: (
         paths.append(path), read(host, path, denied))[1])
     assert boot(choosing, MEMORY, PANIC) == (1, 10)
     assert len(paths) == len(set(paths)) == 30 + 6
@@ -682,10 +684,10 @@ def test_a_tuned_that_runs_without_being_enabled_is_warned_of(box):
 def test_an_expression_that_takes_for_ever_does_not_keep_anybody_waiting(box, monkeypatch):
     uname(box)
     profile(box, '[sysctl]\nuname_regex=^(([^!])+)+!$\nvm.panic_on_oom=1\n')
-    monkeypatch.setattr(_helper, 'DEADLINE_S', 1)
-    box.helper = _helper.Helper({'host': box})
+    monkeypatch.setattr(helper, 'DEADLINE_S', 1)
+    box.helper = helper.Helper({'host': box})
     try:
-        outcome = box.call(_boot.simulate, box, _sysctl_loader.find_loader(box))
+        outcome = box.call(sysctl_boot.simulate, box, loader.find_loader(box))
         assert outcome.values[PANIC_ON_OOM] == 0
         assert box.unread() == ['/etc/tuned/ours is skipped because it does not answer']
     finally:

@@ -9,7 +9,7 @@ import machine
 import pytest
 from test_tuned import _BY_TYPE, _PRIORITY, MERGER, PLUGIN, RELEASES, UNIT_PY
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _tuned_start
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import tuned_start
 
 RECORDED = json.loads((Path(machine.__file__).parent / 'recorded' / 'tuned_starts.json').read_text())
 CONSTS = PLUGIN.replace('plugins/plugin_sysctl', 'consts')
@@ -31,7 +31,7 @@ def replay(start, sysctls):
     held, written = dict(sysctls), []
     for write in start.writes:
         current = int(held[write.key]) if held[write.key].isdigit() else None
-        text = write.value if write.is_reapplied else _tuned_start.parse_assignment(write.value, current)
+        text = write.value if write.is_reapplied else tuned_start.parse_assignment(write.value, current)
         if text is not None:
             written.append([write.key, text])
             held[write.key] = text.split('\n')[0].strip()
@@ -50,5 +50,5 @@ def test_a_start_is_as_recorded(tmp_path, number):
     for name, text in zip(('ostype', 'hostname', 'osrelease', 'version', 'arch'), RECORDED['uname'], strict=True):
         box.put('/proc/sys/kernel/' + name, text + '\n')
     denied = []
-    start, = _tuned_start.plan_starts(box, denied, sorted(sysctls))
+    start, = tuned_start.plan_starts(box, denied, sorted(sysctls))
     assert replay(start, sysctls) == writes and denied == []

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from services_machine import ETC, LIB, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _unit_files
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import unit_files
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.unit_files import OOM_POLICY, SCORE_ADJ, UnitFiles
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def machine(tmp_path):
 ])  # fmt: skip
 def test_numbers_as_systemd_reads_them(text, value):
     """The values that were tried on systemd 257."""
-    assert _unit_files.parse_score_adj(text) == value
+    assert unit_files.parse_score_adj(text) == value
 
 
 def values(text):
-    return {key: cause.value for key, cause in _unit_files.settings_of(text.encode()).items()}
+    return {key: cause.value for key, cause in unit_files.settings_of(text.encode()).items()}
 
 
 @pytest.mark.parametrize('text, adj, policy', [
@@ -49,7 +49,7 @@ def test_the_settings_of_a_file(text, adj, policy):
 
 @given(st.binary(max_size=300))
 def test_no_file_breaks_it(data):
-    _unit_files.settings_of(b'[Service]\n' + data)
+    unit_files.settings_of(b'[Service]\n' + data)
 
 
 def test_the_line_is_told(machine):
@@ -204,11 +204,11 @@ ENDS = [
 
 @pytest.mark.parametrize(('text', 'value'), ENDS)
 def test_lines_end_and_blanks_are_as_systemd_has_them(text, value):
-    assert _unit_files.settings_of(b'[Service]\nExecStart=/bin/true\n' + text)['OOMScoreAdjust'].value == value
+    assert unit_files.settings_of(b'[Service]\nExecStart=/bin/true\n' + text)['OOMScoreAdjust'].value == value
 
 
 def test_a_line_has_the_number_that_an_editor_shows():
-    lines = _unit_files.logical_lines(b'a\rb\nc\\\nd\ne')
+    lines = unit_files.logical_lines(b'a\rb\nc\\\nd\ne')
     assert [(line.number, line.text) for line in lines] == [(1, 'a'), (1, 'b'), (2, 'c d'), (4, 'e')]
     assert ''.join(raw for line in lines for raw in line.raws) == 'a\rb\nc\\\nd\ne'
 
@@ -231,7 +231,7 @@ CUT = [
 
 @pytest.mark.parametrize(('text', 'value'), CUT, ids=range(len(CUT)))
 def test_systemd_does_not_read_a_file_to_its_end(text, value):
-    assert _unit_files.settings_of(b'[Service]\n' + text)[SCORE_ADJ].value == value
+    assert unit_files.settings_of(b'[Service]\n' + text)[SCORE_ADJ].value == value
 
 
 def test_hidden_files_are_no_drop_ins(machine):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import unit_model
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._unit_files import SCORE_ADJ, UnitFiles
+from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.unit_files import SCORE_ADJ, UnitFiles
 
 RECORDS = [json.loads(path.read_text())
            for path in sorted((Path(unit_model.__file__).parent / 'recorded').glob('unit_files-*.json'))]

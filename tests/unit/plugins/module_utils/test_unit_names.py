@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _unit_names
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd import unit_names
 
 
 @pytest.mark.parametrize('name, unit', [
@@ -12,7 +12,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._convert import Conve
     ('system-x\\x2dy', 'system-x\\x2dy.service'), ('-x', '-x.service'), ('a' * 247, 'a' * 247 + '.service'),
 ])  # fmt: skip
 def test_what_is_a_service(name, unit):
-    assert _unit_names.to_unit('name', name) == unit
+    assert unit_names.to_unit('name', name) == unit
 
 
 @pytest.mark.parametrize('name', [
@@ -22,21 +22,21 @@ def test_what_is_a_service(name, unit):
 ])  # fmt: skip
 def test_what_is_none(name):
     with pytest.raises(ConvertError, match=r'^services\[2\]\.name: '):
-        _unit_names.to_unit('services[2].name', name)
+        unit_names.to_unit('services[2].name', name)
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, 'x' * 5000 + '.slice', '/' * 5000, ['x' * 5000], '\x1b' * 5000])
 def test_what_is_told_is_short(name):
     with pytest.raises(ConvertError) as caught:
-        _unit_names.to_unit('name', name)
+        unit_names.to_unit('name', name)
     assert len(str(caught.value)) < 300 and str(caught.value).isprintable()
 
 
 def test_templates_and_instances():
-    assert _unit_names.template_of('a@b@c.service') == 'a@.service'
-    assert _unit_names.template_of('a@.service') is None and _unit_names.template_of('a.service') is None
-    assert _unit_names.is_template('a@.service') and not _unit_names.is_template('a@b.service')
-    assert _unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
+    assert unit_names.template_of('a@b@c.service') == 'a@.service'
+    assert unit_names.template_of('a@.service') is None and unit_names.template_of('a.service') is None
+    assert unit_names.is_template('a@.service') and not unit_names.is_template('a@b.service')
+    assert unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
 
 
 # As unit_file_find_dirs() of systemd's src/shared/dropin.c visits them, each the first time.
@@ -52,4 +52,4 @@ def test_templates_and_instances():
     ('a@b-c@d', ['a@b-c@d', 'a@']),
 ])  # fmt: skip
 def test_whose_drop_ins_count(name, names):
-    assert _unit_names.drop_in_names(name + '.service') == [one + '.service' for one in names]
+    assert unit_names.drop_in_names(name + '.service') == [one + '.service' for one in names]

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _userspace_killers as killers
-from ansible_collections.oomkit.linux.plugins.module_utils._processes import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons as killers
+from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
 
 PID = 40
 TOTALS = killers.Totals(24_684_092, 1_000_000)

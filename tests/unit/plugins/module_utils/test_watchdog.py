@@ -8,10 +8,10 @@ import signal
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils import _watchdog
-from ansible_collections.oomkit.linux.plugins.module_utils._knobs import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
-from ansible_collections.oomkit.linux.plugins.module_utils._watchdog import cgroup_mounts, put_back, steps_of
-from ansible_collections.oomkit.linux.plugins.module_utils._writable_host import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import watchdog
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.watchdog import cgroup_mounts, put_back, steps_of
 
 LOOSE = {MEMORY: 0, RATIO: 50, KBYTES: 0, ADMIN_RESERVE: 8192}
 STRICT = {MEMORY: 2, RATIO: 0, KBYTES: 900000, ADMIN_RESERVE: 8192}
@@ -62,10 +62,10 @@ def test_ratio_and_kbytes_are_one_setting():
 
 
 def test_a_refused_write_is_said_after_many_tries(monkeypatch):
-    monkeypatch.setattr(_watchdog, '_RETRY_S', 0)
+    monkeypatch.setattr(watchdog, '_RETRY_S', 0)
     outcome, writes = after(TIGHTENED, STRICT, refuses=[MEMORY])
     assert outcome == ([RATIO], [], [MEMORY]) and writes == [(RATIO, 50)]
-    line = _watchdog.log_line(outcome, TIGHTENED, 'not confirmed within 5 s')
+    line = watchdog.log_line(outcome, TIGHTENED, 'not confirmed within 5 s')
     assert line == (
         b'<12>oomkit.linux.overcommit: not confirmed within 5 s; put back at run time: vm.overcommit_ratio = 50; '
         b'NOT put back, the kernel refused it: vm.overcommit_memory\n'
@@ -87,7 +87,7 @@ def test_a_child_never_gets_back_into_the_run(raises):
             raise KeyboardInterrupt
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    pid = _watchdog._forked(work)
+    pid = watchdog._forked(work)
     os.close(writer)
     assert os.waitpid(pid, 0) == (pid, 0) and os.read(reader, 9) == b'yes'
     os.close(reader)
@@ -150,7 +150,7 @@ def inside(root, group):
 
 def test_every_hierarchy_is_left(tmp_path):
     groups = ['sys/fs/cgroup/unified', 'sys/fs/cgroup/systemd', 'sys/fs/cgroup/cpu,cpuacct']
-    assert _watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, groups)) == []
+    assert watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, groups)) == []
     assert [inside(tmp_path, group) for group in groups] == ['%d\n' % os.getpid()] * 3
 
 
@@ -158,18 +158,18 @@ def test_every_hierarchy_is_left(tmp_path):
 def test_a_bind_mount_of_the_login_leads_nobody_back_into_it(tmp_path, first):
     bound = BOUND % ('0:26', '/user.slice/x', 'cgroup2')
     host = cgroup_tree(tmp_path, bound + V2 if first else V2 + bound, ['sys/fs/cgroup', 'mnt'])
-    assert _watchdog.leave_cgroups(host) == []
+    assert watchdog.leave_cgroups(host) == []
     assert inside(tmp_path, 'sys/fs/cgroup') == '%d\n' % os.getpid() and inside(tmp_path, 'mnt') == ''
 
 
 def test_where_the_root_is_closed_init_scope_serves(tmp_path):
     host = cgroup_tree(tmp_path, V2, ['sys/fs/cgroup/init.scope'])
-    assert _watchdog.leave_cgroups(host) == []
+    assert watchdog.leave_cgroups(host) == []
     assert inside(tmp_path, 'sys/fs/cgroup/init.scope') == '%d\n' % os.getpid()
 
 
 @pytest.mark.parametrize('left', ['sys/fs/cgroup/cpu,cpuacct', 'sys/fs/cgroup/systemd'])
 def test_a_login_that_cannot_be_left_is_warned_of(tmp_path, left):
-    warnings = _watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, [left]))
+    warnings = watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, [left]))
     told = [text.split('(')[1].split(':')[0] for text in warnings]
     assert told == ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/systemd'] * (not left.endswith('systemd'))

@@ -8,7 +8,7 @@ import os
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils._refusal import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 
 WISHES = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'panic', 'reboot_after': 5}}
 ABSENT = {'overcommit': {'state': 'absent'}, 'panic_on_oom': {'state': 'absent'}}

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._answer import checked, printable_output, sanitized
+from ansible_collections.oomkit.linux.plugins.plugin_utils._result import checked, printable_output, sanitized
 
 STEERING = '\x1b[31m\x9b\x7f\u202e\r'
 WORDS = 'The host answered with facts that this module does not return'

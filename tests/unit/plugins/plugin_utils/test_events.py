@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._kills import KillParser, parse_record
-from ansible_collections.oomkit.linux.plugins.plugin_utils import _events, _logfile
-from ansible_collections.oomkit.linux.plugins.plugin_utils._events import EventsError, Hosts, Wish, wish_of
-from ansible_collections.oomkit.linux.plugins.plugin_utils._logfile import LogError, LogFile
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log import KillParser, parse_record
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events import log_file
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events import source as events_source
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events.log_file import LogError, LogFile
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events.source import EventsError, Hosts, Wish, wish_of
 
 FIELDS = {'when', 'pid', 'name', 'cgroup', 'constraint', 'oom_score_adj', 'rss_kb', 'host', 'lost_records'}
 SOURCE = Path(__file__).parents[4] / 'extensions' / 'eda' / 'plugins' / 'event_source' / 'oom_kills.py'
@@ -60,7 +61,7 @@ class Kernel:
     def __init__(self, read=os.read):
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
-        self._following = _events.follow_records(theirs.detach(), False, read)
+        self._following = events_source.follow_records(theirs.detach(), False, read)
 
     def write(self, *some):
         for record in some:
@@ -197,7 +198,7 @@ def test_a_flooded_log_does_not_keep_others_from_running(flood):
 
     async def scene():
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        following = _events.follow_records(theirs.detach(), True, read)
+        following = events_source.follow_records(theirs.detach(), True, read)
 
         async def follow():
             async for _kills in following:
@@ -301,7 +302,7 @@ def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
     append(path, lines(5))
     assert pids(hosts, log) == [4, 5]
     assert open_files(tmp_path) == ['kern.log', 'kern.log.1']
-    clock.now_s += _logfile.QUIET_S + 1
+    clock.now_s += log_file.QUIET_S + 1
     append(path, lines(6))
     assert pids(hosts, log) == [6] and open_files(tmp_path) == ['kern.log']
     log.close()
@@ -318,7 +319,7 @@ def test_a_renamed_file_that_is_let_go_is_closed_also_where_nobody_reads_on(tmp_
     path.rename(tmp_path / 'kern.log.1')
     append(path, b'new\n')
     assert list(log.chunks()) == [[b'new']]
-    clock.now_s += _logfile.QUIET_S + 1
+    clock.now_s += log_file.QUIET_S + 1
     reading = log.chunks()
     assert next(reading) == [b'half a line']
     reading.close()
@@ -338,7 +339,7 @@ def test_what_was_refused_once_is_waited_for_anew_after_something_else_was_there
             raise PermissionError(13, 'Permission denied')
         return real(name, *more)
 
-    monkeypatch.setattr(_logfile.os, 'open', guarded)
+    monkeypatch.setattr(log_file.os, 'open', guarded)
     path.rename(aside)
     path.touch()
     assert pids(hosts, log) == []
@@ -351,7 +352,7 @@ def test_what_was_refused_once_is_waited_for_anew_after_something_else_was_there
     (tmp_path / 'held').touch()  # so that the new file is no old one's number again
     path.touch()
     assert pids(hosts, log) == []
-    clock.now_s += _logfile.PATIENCE_S + 1
+    clock.now_s += log_file.PATIENCE_S + 1
     with pytest.raises(LogError, match='Permission denied'):
         pids(hosts, log)
     log.close()
@@ -362,14 +363,14 @@ def test_the_end_of_a_line_that_is_too_long_is_no_line(tmp_path):
     path, hosts, clock = tmp_path / 'kern.log', Hosts(), Clock()
     log = LogFile(str(path), True, clock)
     *first, last = lines(1).rstrip(b'\n').split(b'\n')
-    append(path, b'\n'.join([*first, b'x' * (_logfile.LONGEST_LINE_BYTES + 1)]))
+    append(path, b'\n'.join([*first, b'x' * (log_file.LONGEST_LINE_BYTES + 1)]))
     assert pids(hosts, log) == []
     append(path, last)
     assert pids(hosts, log) == []
     path.rename(tmp_path / 'kern.log.1')
     append(path, b'x\n')
     assert pids(hosts, log) == []
-    clock.now_s += _logfile.QUIET_S + 1
+    clock.now_s += log_file.QUIET_S + 1
     assert pids(hosts, log) == [] and open_files(tmp_path) == ['kern.log']
     log.close()
 
@@ -399,7 +400,7 @@ def test_many_rotations_leave_few_files_open(tmp_path):
     log.close()
 
 
-@pytest.mark.parametrize('refused_s, ends', [(_logfile.PATIENCE_S - 1, False), (_logfile.PATIENCE_S + 1, True)])
+@pytest.mark.parametrize('refused_s, ends', [(log_file.PATIENCE_S - 1, False), (log_file.PATIENCE_S + 1, True)])
 def test_a_new_file_may_be_somebody_elses_for_a_while(tmp_path, monkeypatch, refused_s, ends):
     """logrotate makes it, and then gives it to the owner of the log; root reads everything, so this is acted."""
     path, hosts, clock = tmp_path / 'kern.log', Hosts(), Clock()
@@ -414,7 +415,7 @@ def test_a_new_file_may_be_somebody_elses_for_a_while(tmp_path, monkeypatch, ref
             raise PermissionError(13, 'Permission denied')
         return real(name, *more)
 
-    monkeypatch.setattr(_logfile.os, 'open', guarded)
+    monkeypatch.setattr(log_file.os, 'open', guarded)
     assert pids(hosts, log) == []
     clock.now_s += refused_s
     if ends:
@@ -432,7 +433,7 @@ def test_after_a_cut_the_first_kill_of_each_host_says_that_others_may_be_missing
 
     async def scene():
         append(path, lines(1, b'a'))
-        following = _events.follow(Wish(str(path), True, 0.05))
+        following = events_source.follow(Wish(str(path), True, 0.05))
         got = [await following.__anext__()]
         path.write_bytes(lines(4, b'b')[:30])
         coming = asyncio.ensure_future(following.__anext__())
@@ -450,7 +451,7 @@ def test_a_long_log_does_not_keep_others_from_running(tmp_path):
     append(tmp_path / 'kern.log', b''.join(lines(1) + b'Nov 23 10:00:00 web1 sshd: x\n' * 20 for _kill in range(1000)))
 
     async def scene():
-        turns, following = 0, _events.follow(Wish(str(tmp_path / 'kern.log'), True))
+        turns, following = 0, events_source.follow(Wish(str(tmp_path / 'kern.log'), True))
 
         async def others():
             nonlocal turns
@@ -508,7 +509,7 @@ def test_only_lines_of_the_kernel_count(line):
     assert events_of(b'\n'.join(line + message for message in messages(1))) == []
 
 
-@pytest.mark.parametrize('size', [_logfile.LONGEST_LINE_BYTES + 1, 70000, 300000])
+@pytest.mark.parametrize('size', [log_file.LONGEST_LINE_BYTES + 1, 70000, 300000])
 @pytest.mark.parametrize('pieces', [1, 3])
 def test_what_is_too_long_for_the_kernel_is_passed_over(tmp_path, size, pieces):
     path = tmp_path / 'kern.log'
@@ -567,7 +568,7 @@ def test_what_is_no_log_is_refused_and_not_opened(tmp_path, path, replay):
         given = path if path[0] == '/' else str(tmp_path / 'pipe\x1b')
         if path == 'a pipe':
             os.mkfifo(given)
-        following = _events.follow(Wish(given, replay, 0.05))
+        following = events_source.follow(Wish(given, replay, 0.05))
         waiting = asyncio.ensure_future(following.__anext__())
         await asyncio.sleep(0.1)
         if path == 'a pipe later':
@@ -582,7 +583,7 @@ def test_what_is_no_log_is_refused_and_not_opened(tmp_path, path, replay):
 
 def test_a_log_that_cannot_be_is_an_error_at_once(tmp_path):
     async def first(path):
-        await _events.follow(Wish(path)).__anext__()
+        await events_source.follow(Wish(path)).__anext__()
 
     with pytest.raises(EventsError, match='folder'):
         asyncio.run(first(str(tmp_path / 'no' / 'kern.log')))
@@ -634,7 +635,7 @@ def test_a_file_tells_of_the_same_kills_as_its_lines(tmp_path):
             + b''.join(b'<6>2026-11-23T10:00:00Z old kernel: [    1.000000] %s\n' % one for one in OLDER)
             + b'\nNov 23 10:00:00\n' + lines(3))
     append(tmp_path / 'kern.log', data)
-    log, hosts = LogFile(str(tmp_path / 'kern.log'), True, select=_events.kernel_lines), Hosts()
+    log, hosts = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.kernel_lines), Hosts()
     told = [event for found in log.chunks() for one in found for event in hosts.take(*one)]
     assert [event['pid'] for event in told] == [1, 2, 9, 8, 78, 7, 3]
     assert told[1]['cgroup'] == '/a#b/\\x2d,c'
@@ -647,7 +648,8 @@ def test_forged_lines_take_no_longer_than_others(tmp_path, name):
     """2 MB each in 1 s: what tests/bench/hostile.py measures with 1 GB. Some took 25 ms for 8 KB."""
     piece = forged_logs.FORGED[name]
     (tmp_path / 'kern.log').write_bytes(piece * (2000000 // len(piece)))
-    log, hosts, began_s = LogFile(str(tmp_path / 'kern.log'), True, select=_events.kernel_lines), Hosts(), _cpu_s()
+    log = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.kernel_lines)
+    hosts, began_s = Hosts(), _cpu_s()
     for found in log.chunks():
         assert [event for one in found for event in hosts.take(*one)] == []
     assert _cpu_s() - began_s < 1

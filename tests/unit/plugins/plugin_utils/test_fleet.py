@@ -5,7 +5,7 @@
 import fleet_facts
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import (
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import (
     CRITICAL,
     FINE,
     WARNING,
@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import (
     victim,
     victim_group,
 )
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import (
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import (
     FAILED,
     NO_FACTS,
     OK,

@@ -16,16 +16,16 @@ import pytest
 from ansible.errors import AnsibleError
 
 from ansible_collections.oomkit.linux.plugins.action import fleet_report as action
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_files import (
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import (
     CSV_COLUMNS,
     csv_rows,
     json_lines,
     write_csv,
     write_text,
 )
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import UNREACHABLE
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_report import ReportError, Wish
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import UNREACHABLE
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish
 
 
 @pytest.fixture

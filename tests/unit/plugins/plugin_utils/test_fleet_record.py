@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet, problems
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_files import csv_rows, json_lines
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_html import html
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import (
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import csv_rows, json_lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet, problems
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import html
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import (
     MESSAGE_LENGTH,
     NO_FACTS,
     OK,
@@ -21,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import 
     plain,
     text,
 )
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_text import lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.text import lines
 
 KEYS = ('overcommit', 'commit', 'memory', 'panic', 'candidates', 'drift', 'kills', 'enforcers', 'userspace_killers',
         'environment', 'warnings')

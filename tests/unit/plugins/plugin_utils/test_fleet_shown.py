@@ -9,11 +9,11 @@ import fleet_facts
 import pytest
 from ansible.utils.display import get_text_width
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils import _fleet_text
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import Fleet
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_chart import COLUMNS, HEIGHT, WIDTH, chart
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_html import html
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet_record import OK, UNREACHABLE, Record
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import text as fleet_text
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.chart import COLUMNS, HEIGHT, WIDTH, chart
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import html
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import OK, UNREACHABLE, Record
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\'{{ 7 * 7 }}\x1b[31m'
 
@@ -47,7 +47,7 @@ def hostile():
 # -------------------------------------------------------------------------- table
 
 def table(fleet, width, rows=0):
-    return _fleet_text.lines(fleet, rows, width, lambda text, look: text)
+    return fleet_text.lines(fleet, rows, width, lambda text, look: text)
 
 
 @pytest.mark.parametrize('width', [40, 60, 80, 100, 132, 200])
@@ -68,7 +68,7 @@ def test_letters_that_only_python_knows_take_no_host_away(monkeypatch):
     fleet = fleet_of(3)
     fleet.take_facts('\u6f22' * 3, {'candidates': [{'name': '\u6f22' * 50}]})
     fleet.lose('\u6f22' * 70, UNREACHABLE, '\u6f22' * 200)
-    monkeypatch.setattr(_fleet_text, 'get_text_width', width)
+    monkeypatch.setattr(fleet_text, 'get_text_width', width)
     shown = table(fleet, 200)
     for name, _kind in fleet_facts.host_names(3):
         assert any(name in line for line in shown)
@@ -76,7 +76,7 @@ def test_letters_that_only_python_knows_take_no_host_away(monkeypatch):
 
 
 def test_shows_all_there_is_to_know_where_there_is_room():
-    shown = table(fleet_of(40), _fleet_text.UNLIMITED)
+    shown = table(fleet_of(40), fleet_text.UNLIMITED)
     assert re.split(r'\s{2,}', shown[0].strip()) == ['HOST', 'USED', 'LIMIT', 'OVERCOMMIT', 'WHEN OUT', 'NEXT VICTIM',
                                                      'DRIFT', 'KILLS']
     assert len(shown) == 43 and '…' not in ''.join(shown)
@@ -91,7 +91,7 @@ def test_less_important_columns_go_first():
 
 def test_colours_take_no_room():
     fleet = fleet_of(40)
-    coloured = _fleet_text.lines(fleet, 0, 90, lambda text, look: '<%s>%s</>' % (look, text))
+    coloured = fleet_text.lines(fleet, 0, 90, lambda text, look: '<%s>%s</>' % (look, text))
     assert [re.sub(r'<[a-z/]+>', '', line) for line in coloured] == table(fleet, 90)
     assert any('<alarm>' in line for line in coloured) and any('<alert>' in line for line in coloured)
 
@@ -113,7 +113,7 @@ def test_an_empty_fleet():
 @pytest.mark.parametrize('kb, shown', [(None, '?'), (0, '0 kB'), (1023, '1023 kB'), (1024, '1.0 MiB'),
                                        (2 ** 20, '1.0 GiB'), (-2 ** 31, '-2.0 TiB')])
 def test_size(kb, shown):
-    assert _fleet_text.size(kb) == shown
+    assert fleet_text.size(kb) == shown
 
 
 # ------------------------------------------------------------------------ picture

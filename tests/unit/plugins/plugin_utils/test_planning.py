@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.oomkit.linux.plugins.filter.badness import FilterModule as BadnessFilter
 from ansible_collections.oomkit.linux.plugins.filter.commit_limit import FilterModule as CommitLimitFilter
-from ansible_collections.oomkit.linux.plugins.module_utils._convert import ConvertError
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import badness_pages, commit_limit_kb
 
 RAM_KB = 4029312  # of a machine on which the limits below were read

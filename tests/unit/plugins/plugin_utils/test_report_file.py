@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils import _report_file
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import atomic_file
 
 NOBODY = 65534
 SECRET = 'a file of the user, which nobody else may change'
@@ -39,7 +39,7 @@ def shared(tmp_path, request):
 
 
 def write(path, text='new'):
-    return _report_file.write(str(path), lambda file: file.write(text))
+    return atomic_file.write(str(path), lambda file: file.write(text))
 
 
 def refused(path, words):
@@ -132,7 +132,7 @@ def test_a_link_that_comes_while_it_is_written_is_replaced(shared, secret):
         (shared / 'x').symlink_to(secret)
 
     for _time in range(2):
-        assert _report_file.write(str(shared / 'x'), fill) is True
+        assert atomic_file.write(str(shared / 'x'), fill) is True
         assert not (shared / 'x').is_symlink() and (shared / 'x').read_text() == 'new'
 
 
@@ -144,7 +144,7 @@ def test_a_folder_that_is_exchanged_while_it_is_written(shared, secret):
         (shared / 'sub').rename(shared / 'moved')
         (shared / 'sub').symlink_to(secret.parent)
 
-    _report_file.write(str(shared / 'sub' / 'secret'), fill)
+    atomic_file.write(str(shared / 'sub' / 'secret'), fill)
     assert (shared / 'moved' / 'secret').read_text() == 'new'
 
 
@@ -172,7 +172,7 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, path):
 @pytest.mark.parametrize('kind', ['pipe', 'file'])
 def test_the_own_output_is_written_to_as_it_is(tmp_path, path, kind):
     """Where it is a file, that file is not replaced: what was written before stays."""
-    code = ('import sys; from ansible_collections.oomkit.linux.plugins.plugin_utils import _report_file as f; '
+    code = ('import sys; from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import atomic_file as f; '
             'print("before", flush=True, file=sys.stderr if "err" in sys.argv[1] else sys.stdout); '
             'f.write(sys.argv[1], lambda file: file.write("new"))')
     words = [sys.executable, '-c', code, path]

@@ -1,0 +1,356 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts of module oom_facts, key by key: what cannot be read is null, with the reason among the warnings."""
+
+import re
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from .._core.convert import MODES, POLICIES, ConvertError
+from .._core.sanitize import harmless, mistake
+from .._host import environment as host_environment
+from .._host import file_access, kmsg, total_memory
+from .._host.host import Host
+from .._host.meminfo import read_memory
+from .._kernel import commit_limit, kill_log
+from .._kernel.meminfo import Memory
+from .._kernel.sysctls import (
+    ADMIN_RESERVE,
+    ALL_KEYS,
+    DUMP_TASKS,
+    KBYTES,
+    KILL_ALLOCATING_TASK,
+    MEMORY,
+    OVERCOMMIT_KEYS,
+    PANIC,
+    PANIC_KEYS,
+    PANIC_ON_OOM,
+    RATIO,
+    USER_RESERVE,
+    State,
+)
+from .._process import scan
+from .._process.memory import Processes
+from .._sysctl import boot_facts, competing_writers, saved_values
+from .processes import Candidates, iso_time, userspace_killers
+
+Request = NamedTuple('Request', [
+    ('subset', Set[str]),  # keys wanted
+    ('top', int),          # candidates wanted, 0: all
+    ('cmdline', bool),
+])
+
+_MODE_NAMES = dict((number, name) for name, number in MODES.items())
+_POLICY_NAMES = dict((number, name) for name, number in POLICIES.items())
+_PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9]{1,20}(?:\.[0-9]{1,9})?)')
+
+
+class Unknown(Exception):
+    """A fact that cannot be had here; the message says why."""
+
+
+def chosen_keys(subset: List[str]) -> Set[str]:
+    """The keys that gather_subset asks for; if all names have ``!``, all others. Raises ConvertError."""
+    wanted: Set[str] = set()
+    unwanted: Set[str] = set()
+    for item in subset:
+        name = item[1:] if item.startswith('!') else item
+        if name not in KEYS and (name != 'all' or item != name):
+            raise ConvertError('gather_subset: %r is unknown; give all, or any of %s, or one of these with ! before it '
+                               'to leave it out' % (harmless(item), ', '.join(KEYS)))
+        (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
+    return (wanted or set(KEYS)) - unwanted
+
+
+def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
+    """Everything that was asked for. Never raises for what the machine does not show."""
+    look = _Look(host, request)
+    facts: Dict[str, Any] = {}
+    for key in KEYS:
+        if key in request.subset and key != 'warnings':
+            facts[key] = look.fact(key)
+    look.close()
+    for reason in file_access.current.other_unread():
+        look.warn('unread', reason)
+    if 'warnings' in request.subset:
+        facts['warnings'] = look.warnings
+    return facts
+
+
+class _Look(object):
+    """One run: what several keys need is read once."""
+
+    def __init__(self, host: Host, request: Request) -> None:
+        self.host = host
+        self.request = request
+        self.warnings: List[str] = []
+        self._seen: Dict[str, Any] = {}
+        self._processes: Optional[Processes] = None
+
+    def fact(self, key: str) -> Any:
+        """The value of a key, null with a warning when there is none."""
+        try:
+            return _GATHERERS[key](self)
+        except Unknown as exc:
+            self.warn(key, str(exc))
+        except OSError as exc:
+            self.warn(key, '%s: %s' % (exc.filename or '/proc', exc.strerror))
+        except Exception as exc:  # one fact must not cost the others
+            self.warn(key, mistake(exc))
+        return None
+
+    def warn(self, key: str, reason: str) -> None:
+        """Tell what is missing, once."""
+        text = harmless('%s: %s' % (key, reason))
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """The result of ``make``, called once in this run."""
+        if name not in self._seen:
+            self._seen[name] = make()
+        return self._seen[name]
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._processes is not None:
+            self._processes.__exit__()
+
+    # ------------------------------------------------------- shared readings
+
+    def runtime(self) -> State:
+        """The sysctls now."""
+        return self.once('runtime', lambda: boot_facts.runtime_values(self.host))
+
+    def sysctls(self, key: str, names: List[str]) -> State:
+        """These sysctls, with a warning for those that are not shown."""
+        values = self.runtime()
+        missing = [name for name in names if values[name] is None]
+        if missing:
+            self.warn(key, 'this kernel does not show %s' % ', '.join(missing))
+        return values
+
+    def memory(self) -> Memory:
+        """/proc/meminfo. Raises Unknown."""
+        memory = self.once('memory', lambda: read_memory(self.host))
+        if memory is None:
+            raise Unknown('/proc/meminfo is not there')
+        return memory
+
+    def environment(self) -> Dict[str, Any]:
+        """The environment."""
+        return self.once('environment', lambda: host_environment.environment(self.host))
+
+    def processes(self) -> Processes:
+        """/proc, opened."""
+        if self._processes is None:
+            self._processes = Processes(self.host)
+        return self._processes
+
+    def named(self, key: str, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
+        """(pid, name) of the processes of these names, out of one look at the names of all; says what cannot be seen.
+        """
+        known: Dict[bytes, str] = {}
+        for some in (scan.KILLERS, competing_writers.NAMES):
+            known.update(some)
+        found, denied = self.once('named', lambda: self.processes().named(known))
+        self.warn_unseen(key, denied)
+        return [pair for pair in found if pair[1] in names.values()]
+
+    def boot(self, key: str) -> Any:
+        """See L(_sysctl.boot_facts.boot_facts). Raises Unknown."""
+        runtime = self.sysctls(key, list(ALL_KEYS))
+        if not any(value is not None for value in runtime.values()):
+            raise Unknown('without any sysctl now, what the next boot changes is unknown')
+        try:
+            return self.once('boot', lambda: boot_facts.boot_facts(self.host, runtime))
+        except OSError as exc:
+            raise Unknown('%s could not be read (%s), so what the next boot sets is unknown'
+                          % (exc.filename, exc.strerror)) from exc
+
+    def census(self, key: str) -> Candidates:
+        """All processes; says what of them cannot be seen. Raises Unknown."""
+        census = self.once('census', self._census)
+        if census is None:
+            raise Unknown('how much memory the kernel counts with cannot be read')
+        self.warn_unseen(key, census.denied)
+        return census
+
+    def warn_unseen(self, key: str, denied: int) -> None:
+        """Tell which processes cannot be seen; ``denied`` of those that are listed may not be read."""
+        for reason in scan.gaps(self.host, denied):
+            self.warn(key, reason)
+
+    def _census(self) -> Optional[Candidates]:
+        total_pages = total_memory.total_pages(self.host)
+        if total_pages is None:
+            return None
+        in_init_namespace = self.environment()['pid_namespace'] == 'init'
+        return Candidates(self.host, self.processes(), total_pages, in_init_namespace)
+
+
+def _overcommit(look: _Look) -> Dict[str, Any]:
+    values = look.sysctls('overcommit', list(OVERCOMMIT_KEYS))
+    return {
+        'mode': values[MEMORY],
+        'mode_name': _MODE_NAMES.get(values[MEMORY]),
+        'ratio': values[RATIO],
+        'kbytes': values[KBYTES],
+        'admin_reserve_kbytes': values[ADMIN_RESERVE],
+        'user_reserve_kbytes': values[USER_RESERVE],
+    }
+
+
+def _commit_facts(look: _Look) -> Dict[str, Any]:
+    memory = look.memory()
+    reserves = [ADMIN_RESERVE, USER_RESERVE]
+    values = look.sysctls('commit', reserves + [MEMORY])
+    limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
+    headroom_kb = used_percent = None
+    if limit_kb is None or committed_kb is None:
+        look.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
+    else:
+        if all(values[key] is not None for key in reserves):
+            headroom_kb = limit_kb - commit_limit.reserves_kb(values) - committed_kb
+        used_percent = round(100.0 * committed_kb / limit_kb, 1) if limit_kb else None
+    mode = values[MEMORY]
+    return {
+        'limit_kb': limit_kb,
+        'committed_kb': committed_kb,
+        'headroom_kb': headroom_kb,
+        'used_percent': used_percent,
+        'enforced': None if mode is None else mode == MODES['never'],
+    }
+
+
+def _memory(look: _Look) -> Dict[str, Any]:
+    memory = look.memory()
+    if memory.available_kb is None:
+        look.warn('memory', 'this kernel does not tell MemAvailable')
+    return dict((name, getattr(memory, name))
+                for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb'))
+
+
+def _panic(look: _Look) -> Dict[str, Any]:
+    values = look.sysctls('panic', list(PANIC_KEYS))
+
+    def switch(key: str) -> Optional[bool]:
+        return None if values[key] is None else bool(values[key])
+
+    return {
+        'panic_on_oom': values[PANIC_ON_OOM],
+        'policy': _POLICY_NAMES.get(values[PANIC_ON_OOM]),
+        'reboot_after_s': values[PANIC],
+        'kill_allocating_task': switch(KILL_ALLOCATING_TASK),
+        'dump_tasks': switch(DUMP_TASKS),
+    }
+
+
+def _candidate_list(look: _Look) -> List[Dict[str, Any]]:
+    return look.census('candidates').candidates(look.request.top, look.request.cmdline)
+
+
+def _unkillable(look: _Look) -> List[Dict[str, Any]]:
+    return look.census('unkillable').unkillable()
+
+
+def _kill_facts(look: _Look) -> Dict[str, Any]:
+    total = kill_log.total(look.host.read_text('/proc/vmstat') or '')
+    if total is None:
+        look.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
+    try:
+        kills = kill_log.parse_kills(kmsg.read_records(look.host))
+    except OSError as exc:
+        look.warn('kills', 'the kernel log cannot be read (%s), so recent kills are unknown' % exc.strerror)
+        return {'total': total, 'recent': None}
+    boot_time_s = kmsg.log_start_s(look.host)
+    return {'total': total,
+            'recent': [kill_log.kill_fact(kill, boot_time_s, iso_time, harmless) for kill in kills]}
+
+
+def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
+    """/proc/pressure/memory: by kind (some, full) the averages in percent and the total in microseconds."""
+    kinds = {}
+    for line in text.split('\n'):
+        kind = line.partition(' ')[0]
+        if kind in ('some', 'full'):
+            kinds[kind] = dict((name, int(number.partition('.')[0]) if name == 'total' else float(number))
+                               for name, number in _PRESSURE_FIELD.findall(line))
+    return kinds
+
+
+def _pressure(look: _Look) -> Dict[str, Any]:
+    try:
+        text = look.host.read_text('/proc/pressure/memory')
+    except OSError as exc:
+        raise Unknown('/proc/pressure/memory: %s; pressure stall information may be switched off (psi=1 on the kernel '
+                      'command line switches it on)' % exc.strerror) from exc
+    if not text:
+        raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)')
+    return parse_pressure(text)
+
+
+def _boot(look: _Look) -> Dict[str, Any]:
+    boot, _drift, loader = look.boot('boot')
+    doubt = saved_values.doubt(look.host)
+    if doubt is not None:
+        look.warn('boot', '%s, so what it says of values from before the first change does not count' % doubt)
+    if not loader.is_known:
+        look.warn('boot', boot_facts.UNKNOWN_LOADER % harmless(loader.reason) + ', so that no value after a reboot is '
+                  'predicted')
+    elif loader.reason:
+        look.warn('boot', '%s, so no file below sysctl.d counts at boot' % harmless(loader.reason))
+    return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
+
+
+def _drift(look: _Look) -> List[Dict[str, Any]]:
+    return [_with_harmless_file(fact) for fact in look.boot('drift')[1]]
+
+
+def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(fact, file=None if fact['file'] is None else harmless(fact['file']))
+
+
+def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
+    running = look.named('userspace_killers', scan.KILLERS)
+    facts, doubts = userspace_killers(look.processes(), running)
+    for doubt in doubts:
+        look.warn('userspace_killers', doubt)
+    return facts
+
+
+def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
+    denied: List[str] = []
+    found = competing_writers.enforced(look.host, look.named('enforcers', competing_writers.NAMES), denied)
+    for path in denied:
+        look.warn('enforcers', '%s may not be read, so what it would tell is missing' % path)
+    return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
+             'file': None if one.file is None else harmless(one.file)} for one in found]
+
+
+def _environment_facts(look: _Look) -> Dict[str, Any]:
+    environment = look.environment()
+    container = environment['container']
+    return dict(environment, container=None if container is None else harmless(container),
+                gathered_at=iso_time(time.time()))
+
+
+_GATHERERS: Dict[str, Callable[[_Look], Any]] = {
+    'overcommit': _overcommit,
+    'commit': _commit_facts,
+    'memory': _memory,
+    'panic': _panic,
+    'candidates': _candidate_list,
+    'unkillable': _unkillable,
+    'kills': _kill_facts,
+    'pressure': _pressure,
+    'boot': _boot,
+    'drift': _drift,
+    'enforcers': _enforcer_list,
+    'userspace_killers': _userspace_killers,
+    'environment': _environment_facts,
+}
+
+KEYS = tuple(_GATHERERS) + ('warnings',)

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts about processes: who would be chosen, who never, and which daemons kill from user space."""
+
+import os
+import pwd
+import re
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from .._core.sanitize import harmless
+from .._host import total_memory
+from .._host.file_access import USER_DATABASE, Reading
+from .._host.host import Host
+from .._kernel import badness
+from .._process import credentials
+from .._process.memory import Processes
+from .._process.scan import Census
+
+_CMDLINE_BYTES = 4096
+
+
+def iso_time(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
+
+
+def boot_time_s(host: Host) -> Optional[int]:
+    """When the machine booted, in seconds since 1970."""
+    match = re.search(r'^btime ([0-9]{1,11})$', host.read_text('/proc/stat') or '', re.MULTILINE)
+    return int(match.group(1)) if match else None
+
+
+class Candidates(Census):
+    """A census from which several facts are made."""
+
+    def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
+        super(Candidates, self).__init__(processes, total_pages, init_namespace)
+        self._boot_time_s = boot_time_s(host)
+        self._ticks_per_s = os.sysconf('SC_CLK_TCK')
+
+    def candidates(self, top: int, cmdline: bool) -> List[Dict[str, Any]]:
+        """The facts of key C(candidates). A process that ended meanwhile is left out."""
+        users: Dict[int, Optional[str]] = {}
+        facts = []
+        for victim in self.victims(top):
+            name, uid = self._processes.name(victim.pid), self._processes.effective_uid(victim.pid)
+            if name is None or uid is None:
+                continue
+            if uid not in users:
+                users[uid] = _user_name(uid)
+            fact = dict(self._identity(victim.pid, name), rank=len(facts) + 1, user=users[uid], uid=uid)
+            fact.update(self._numbers(victim))
+            if cmdline:
+                fact['cmdline'] = self._cmdline(victim.pid)
+            facts.append(fact)
+        return facts
+
+    def _identity(self, pid: int, name: bytes) -> Dict[str, Any]:
+        cgroup, unit = self._processes.cgroup_and_unit(pid)
+        return {'pid': pid, 'name': harmless(name), 'cgroup': None if cgroup is None else harmless(cgroup),
+                'unit': None if unit is None else harmless(unit)}
+
+    def _numbers(self, victim: badness.Victim) -> Dict[str, Any]:
+        page_kb = total_memory.page_kb()
+        started = None
+        if self._boot_time_s is not None:
+            started = iso_time(self._boot_time_s + victim.start_ticks / float(self._ticks_per_s))
+        rss_pages, swap_pages, tables_pages = victim.terms.memory
+        return {'badness_pages': victim.badness_pages, 'oom_score': victim.score, 'oom_score_adj': victim.terms.adj,
+                'rss_kb': rss_pages * page_kb, 'swap_kb': swap_pages * page_kb,
+                'pagetables_kb': tables_pages * page_kb, 'started': started}
+
+    def _cmdline(self, pid: int) -> Optional[str]:
+        data = self._processes.read('%d/cmdline' % pid, _CMDLINE_BYTES)
+        return harmless(data.rstrip(b'\0').replace(b'\0', b' ')) if data else None
+
+    def unkillable(self) -> List[Dict[str, Any]]:
+        """The facts of key C(unkillable): those at -1000, by PID. They all score 0."""
+        facts = []
+        for pid in self._scored_zero:
+            if self._processes.adj(pid) != badness.ADJ_MIN or self._processes.terms(pid) is None:
+                continue
+            name = self._processes.name(pid)
+            if name is not None:
+                who = self._identity(pid, name)
+                facts.append(dict((key, who[key]) for key in ('pid', 'name', 'unit')))
+        return facts
+
+
+def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
+    """The facts of key C(userspace_killers), daemons that kill before the kernel has to; why others are none of these.
+
+    ``running`` are the processes of L(_process.scan.KILLERS) as L(Proc.named) finds them.
+    """
+    facts = []
+    doubts: Dict[str, List[str]] = {}
+    for pid, name in running:
+        doubt = credentials.doubt_oom_daemon(processes, pid)
+        if doubt is not None:
+            doubts.setdefault(name, []).append('process %d: %s' % (pid, doubt))
+            continue
+        unit = processes.cgroup_and_unit(pid)[1]
+        facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit)})
+    return facts, ['%d processes called %s are not counted; %s' % (len(found), name, found[0])
+                   for name, found in sorted(doubts.items())]
+
+
+def _user_name(uid: int) -> Optional[str]:
+    """The user's name; may ask a directory service, and is therefore asked for the few candidates only."""
+    try:
+        with Reading(USER_DATABASE):
+            return harmless(pwd.getpwuid(uid).pw_name)
+    except (KeyError, OSError):
+        return None

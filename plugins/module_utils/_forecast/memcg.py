@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cgroups that limit memory: their limits as an OOM kill counts them, and which are killed as a whole.
+
+Sources: mem_cgroup_get_max() and mem_cgroup_get_oom_group() in mm/memcontrol.c; Documentation/admin-guide/cgroup-v2.rst
+and cgroup-v1/memory.rst.
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional
+
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .._core.text import to_number
+from .._host.host import Host
+from .._host.total_memory import page_kb
+from .._process.groups import pids_below
+from .snapshot import Domain
+
+# cgroup v1 writes "no limit" as the highest number of whole pages in a long; nobody means a limit of 2^60 bytes.
+_NO_LIMIT_BYTES = 1 << 60
+_ESCAPED = re.compile(r'\\([0-7]{3})')  # blanks in mountinfo, proc_pid_mountinfo(5)
+
+Limit = NamedTuple('Limit', [
+    ('memory_pages', Optional[int]),  # None for none
+    ('swap_pages', Optional[int]),    # None for as much as there is
+    ('swappiness', int),
+    ('kill_disabled', bool),
+])
+
+
+class Tree(object):
+    """Where cgroups with the memory controller are mounted."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.folder: Optional[str] = None
+        self._root = ''
+        self._wholes: Dict[str, bool] = {}  # of cgroups around many processes, which may lie deep
+        self.version = 2
+        for line in (host.read_text('/proc/self/mountinfo') or '').split('\n'):  # only \n is escaped in names
+            fields, _dash, about = line.partition(' - ')
+            kind, _source, options = (about.split(' ') + ['', '', ''])[:3]
+            if kind == 'cgroup' and 'memory' in options.split(','):
+                self._mounted(fields, 1)
+                return
+            if kind == 'cgroup2' and self.folder is None:
+                self._mounted(fields, 2)
+
+    def _mounted(self, fields: str, version: int) -> None:
+        parts = [_ESCAPED.sub(lambda match: chr(int(match.group(1), 8)), part) for part in fields.split(' ')]
+        if len(parts) > 4:
+            self.folder, self.version, self._root = parts[4], version, parts[3].rstrip('/')
+
+    def folder_of(self, cgroup: str) -> Optional[str]:
+        """The folder of a cgroup as /proc/PID/cgroup names it; None where there is none."""
+        inner = cgroup[len(self._root):] if (cgroup + '/').startswith(self._root + '/') else cgroup
+        if self.folder is None or '..' in cgroup.split('/'):
+            return None
+        folder = (self.folder.rstrip('/') + '/' + inner.strip('/')).rstrip('/')
+        return folder if self._host.exists(folder + '/cgroup.procs') else None
+
+    def pids(self, cgroup: str) -> List[int]:
+        """The processes in it and below."""
+        folder = self.folder_of(cgroup)
+        return pids_below(self._host, folder) if folder else []
+
+    def limit(self, cgroup: str) -> Limit:
+        """The cgroup's own limit."""
+        read = self._values(cgroup)
+        if self.version == 1:
+            return _limit_v1(read)
+        swappiness = to_number(self._host.read_text('/proc/sys/vm/swappiness'))
+        return Limit(_pages(read.get('memory.max')), _pages(read.get('memory.swap.max')), _or_default(swappiness),
+                     False)
+
+    def free_kb(self, cgroup: str) -> Optional[int]:
+        """What the limits of the cgroup and of those around it leave; None for no limit. Its page cache is not free."""
+        usage = 'memory.current' if self.version == 2 else 'memory.usage_in_bytes'
+        free = []
+        for outer in outwards(cgroup):
+            limit_pages = self.limit(outer).memory_pages
+            if limit_pages is not None:
+                used_bytes = to_number(self._host.read_text('%s/%s' % (self.folder_of(outer), usage))) or 0
+                free.append(limit_pages * page_kb() - used_bytes // 1024)
+        return min(free) if free else None
+
+    def _values(self, cgroup: str) -> Dict[str, str]:
+        folder = self.folder_of(cgroup)
+        if folder is None:
+            return {}
+        names = (('memory.max', 'memory.swap.max') if self.version == 2 else
+                 ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.swappiness', 'memory.oom_control'))
+        texts = [(name, self._host.read_text('%s/%s' % (folder, name))) for name in names]
+        return dict((name, text) for name, text in texts if text is not None)
+
+    def kills_as_a_whole(self, cgroup: str) -> bool:
+        """Whether its own memory.oom.group is set; cgroup v1 has none."""
+        if cgroup not in self._wholes:
+            folder = self.folder_of(cgroup) if self.version == 2 else None
+            text = self._host.read_text('%s/memory.oom.group' % folder) if folder else None
+            self._wholes[cgroup] = (text or '').strip() == '1'
+        return self._wholes[cgroup]
+
+    def tells_of_kills(self, cgroup: str) -> bool:
+        """Whether systemd can see there that the kernel killed: it watches memory.events, which v1 has not."""
+        folder = self.folder_of(cgroup) if self.version == 2 else None
+        return bool(folder) and self._host.exists('%s/memory.events' % folder)
+
+
+def _limit_v1(read: Dict[str, str]) -> Limit:
+    memory, both = _pages(read.get('memory.limit_in_bytes')), _pages(read.get('memory.memsw.limit_in_bytes'))
+    disabled = re.search(r'^oom_kill_disable 1$', read.get('memory.oom_control', ''), re.MULTILINE)
+    return Limit(memory, None if memory is None or both is None else both - memory,
+                 _or_default(to_number(read.get('memory.swappiness'))), bool(disabled))
+
+
+def _or_default(swappiness: Optional[int]) -> int:
+    return 60 if swappiness is None else swappiness
+
+
+def _pages(text: Optional[str]) -> Optional[int]:
+    """A limit in pages, None for none."""
+    number = to_number(text)  # none for max
+    return None if number is None or not 0 <= number < _NO_LIMIT_BYTES else number // (page_kb() * 1024)
+
+
+def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
+    """What an OOM kill in this cgroup is measured against. Raises Refusal where it can never reach a limit."""
+    if tree.folder_of(cgroup) is None:
+        raise Refusal('cgroup: there is no %s with the memory controller here; give its path as /proc/PID/cgroup shows '
+                      'it, such as /system.slice/redis-server.service' % harmless(cgroup))
+    limit = tree.limit(cgroup)
+    if limit.memory_pages is None:
+        outer = _limited_ancestor(tree, cgroup)
+        raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
+            harmless(cgroup), 'the next one around it that has is %s' % harmless(outer) if outer else
+            'none around it has either, so that only the whole machine can run out: leave cgroup out'))
+    swap_pages = 0
+    if limit.swappiness:
+        swap_pages = total_swap_pages if limit.swap_pages is None else min(limit.swap_pages, total_swap_pages)
+    # The kernel takes 1 for a limit of 0.
+    return Domain(cgroup, limit.memory_pages + swap_pages or 1, limit.kill_disabled, None)
+
+
+def _limited_ancestor(tree: Tree, cgroup: str) -> Optional[str]:
+    for outer in outwards(cgroup)[1:]:
+        if tree.limit(outer).memory_pages is not None:
+            return outer
+    return None
+
+
+def outwards(cgroup: str, last: Optional[str] = None) -> List[str]:
+    """The cgroup and those around it, without the root; ``last`` is the last one."""
+    parts = cgroup.strip('/').split('/')
+    line = ['/' + '/'.join(parts[:count]) for count in range(len(parts), 0, -1) if parts[0]]
+    return line[:line.index(last) + 1] if last in line else line
+
+
+def group_of(tree: Tree, cgroup: str, domain: Optional[str]) -> Optional[str]:
+    """The highest cgroup, up to the one that runs out of memory, that is killed as a whole; None for none."""
+    return next((outer for outer in reversed(outwards(cgroup, domain)) if tree.kills_as_a_whole(outer)), None)

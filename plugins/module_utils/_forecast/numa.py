@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NUMA nodes that run out of memory by themselves, for processes that may use no others (cpuset, memory policy).
+
+Source: constrained_alloc() in mm/oom_kill.c.
+"""
+
+import re
+from typing import Dict, List, Optional
+
+from .._core.errors import Refusal
+from .._host.host import Host
+from .snapshot import Domain
+
+_ALLOWED = re.compile(br'^Mems_allowed_list:\s+([0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*)$',
+                      re.MULTILINE)
+_ZONE = re.compile(r'^Node ([0-9]{1,4}), zone +\S+\n(?:(?!Node ).*\n)*? +present +([0-9]{1,18})$', re.MULTILINE)
+
+
+def domain_of(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
+    """What an OOM kill is measured against when these nodes have run out. Raises Refusal for one that is not there."""
+    present_pages = present(host.read_text('/proc/zoneinfo') or '')
+    missing = sorted(set(nodes) - set(present_pages))
+    if missing:
+        raise Refusal('nodes: there is no NUMA node %s here; there are %s' % (
+            ', '.join(map(str, missing)), ', '.join(map(str, sorted(present_pages))) or 'none'))
+    total_pages = total_swap_pages + sum(present_pages[node] for node in set(nodes))
+    return Domain(None, total_pages or 1, False, sorted(set(nodes)))
+
+
+def present(zoneinfo: str) -> Dict[int, int]:
+    """The pages of each node (node_present_pages())."""
+    pages: Dict[int, int] = {}
+    for node, count in _ZONE.findall(zoneinfo):
+        pages[int(node)] = pages.get(int(node), 0) + int(count)
+    return pages
+
+
+def allowed(status: bytes) -> Optional[List[int]]:
+    """The nodes that a process may use, of /proc/PID/status; None where that is not told."""
+    match = _ALLOWED.search(status)
+    if match is None:
+        return None
+    nodes: List[int] = []
+    for part in match.group(1).decode('ascii').split(','):
+        first, _dash, last = part.partition('-')
+        nodes += range(int(first), int(last or first) + 1)
+    return nodes

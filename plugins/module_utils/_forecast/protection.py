@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option protect: find the units and processes of the names, as the option services does."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+from .._core.errors import Refusal
+from .._host.host import Host
+from .._service.live import user_unit, with_near_matches
+from .._service.model import Situation
+from .._systemd import unit_files, unit_names
+from .._systemd.manager import Manager
+
+Protected = NamedTuple('Protected', [
+    ('asked', str),           # as the user wrote it
+    ('unit', str),            # the real one
+    ('pids', Set[int]),       # its processes, for other inits than systemd, where cgroups do not name services
+])
+
+
+def from_names(names: List[str]) -> List[Protected]:
+    """The names as they are, for a snapshot, which holds no aliases of its host."""
+    return [Protected(name, unit_names.to_unit('protect', name), set()) for name in sorted(set(names))]
+
+
+def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Protected]:
+    """The services of this host.
+
+    Raises Refusal for an unknown one, and ManagerError.
+    """
+    if not names:
+        return []
+    situation = Situation(host, manager)
+    found = dict((one.asked, _find(situation, one)) for one in from_names(names))
+    missing = [name for name, one in sorted(found.items()) if one is None]
+    if missing:
+        known = situation.files.all_services()
+        raise Refusal('protect: there is no such service on this machine: %s. Nothing was changed. Correct the name, '
+                      'or leave it out.' % ', '.join(with_near_matches(name, known) for name in missing))
+    return [one for _name, one in sorted(found.items()) if one is not None]
+
+
+def _find(situation: Situation, one: Protected) -> Optional[Protected]:
+    if situation.init == 'systemd':
+        return _find_unit(situation, one)
+    return _find_other(situation, one) or (_find_unit(situation, one) if situation.has_unit_files() else None)
+
+
+def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
+    files = situation.files
+    unit = files.find(one.unit)
+    if unit.state in (unit_files.LOADED, unit_files.MASKED):
+        return one._replace(unit=unit.name)
+    umbrella = unit_names.umbrella_of(unit.name)
+    if umbrella is not None and files.find(umbrella).state == unit_files.LOADED:
+        return one._replace(unit=files.find(umbrella).name)
+    if unit.state == unit_files.USER:
+        raise user_unit('protect: ' + one.asked)
+    states: List[Dict[str, Any]] = situation.manager.show([one.unit]) if situation.manager is not None else []
+    loaded = [state['Id'] for state in states if state.get('LoadState') == 'loaded']
+    return one._replace(unit=loaded[0]) if loaded else None
+
+
+def _find_other(situation: Situation, one: Protected) -> Optional[Protected]:
+    # Not at the top: few hosts need it, and an import takes time on every host.
+    from .._service import other_init
+    name = one.unit[:-len(unit_names.SERVICE)]
+    main = other_init.main_process(situation.host, name, [])
+    if main is None:
+        return one if other_init.has_script(situation.host, name) else None
+    return one._replace(pids=set(other_init.TreeGroup(situation.host, main).pids()))

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether this Python runs in a container: namespaces, cgroup and mounts decide, never a file alone.
+
+Files such as /.dockerenv only name a container that other evidence shows. A host whose image was made from a container
+has them too. Sources: detect_container() in systemd's src/basic/virt.c, which looks for names in the
+same order; include/linux/proc_ns.h; namespaces(7); systemd.io/CONTAINER_INTERFACE.
+"""
+
+import re
+from typing import Optional
+
+from .host import Host
+
+# PROC_PID_INIT_INO and PROC_CGROUP_INIT_INO: the same on every kernel since 3.8 and 4.6.
+_INIT_PID_NAMESPACE = 'pid:[4026531836]'
+_INIT_CGROUP_NAMESPACE = 'cgroup:[4026531835]'
+_MANAGER_FILES = ('/run/host/container-manager', '/run/systemd/container')
+_VARIABLE = re.compile(r'(?:^|\0)container=([^\0]+)')
+_ANY_MANAGER = 'oci'  # some images set container=oci for every engine
+# Other engines also run images of Docker, so its file comes last.
+_MARKS = (('/run/.containerenv', 'podman'), ('/.dockerenv', 'docker'))
+_CGROUP = re.compile(r'/(docker(?=[/-])|libpod(?=[/-])|lxc(?=/|\.payload)|kubepods(?=[/.-])|crio(?=-)|nerdctl(?=-)'
+                     r'|cri-containerd(?=[:-]))')
+# The storage of container engines in the options of an overlay that is mounted as the root directory.
+_FOLDER = re.compile(r'[=:](/[^,:]*/)')
+_ENGINE = re.compile(r'/(docker|containerd|containers(?=/storage)|apptainer|singularity)/')
+_PIDS = re.compile(r'^NSpid:[ \t]+(.+)$', re.MULTILINE)
+_OTHER_NAMES = {'libpod': 'podman', 'containers': 'podman', 'cri-containerd': 'containerd'}
+_UNKNOWN = 'unknown'
+_WSL = 'wsl'
+
+
+def container(host: Host) -> Optional[str]:
+    """The container manager's name, ``unknown`` for a container that has none; None on a host and in a mere chroot."""
+    if host.exists('/proc/vz') and not host.exists('/proc/bc'):  # only the host has both
+        return 'openvz'
+    namespace = pid_namespace(host)
+    if namespace == 'nested':
+        return _inside_wsl(host) if is_wsl(host) else _name(host, '1') or _UNKNOWN
+    if namespace is None:
+        return _without_namespaces(host)
+    return _beside_init(host)
+
+
+def pid_namespace(host: Host) -> Optional[str]:
+    """C(init) or C(nested): a nested one hides the processes outside. None where it is unknown."""
+    ids = _PIDS.search(read_or_none(host, '/proc/self/status') or '')
+    if ids and len(ids.group(1).split()) > 1:
+        return 'nested'
+    link = host.read_link('/proc/self/ns/pid')
+    if link is None:
+        return None
+    return 'init' if link == _INIT_PID_NAMESPACE else 'nested'
+
+
+def has_other_root(host: Host) -> Optional[bool]:
+    """Whether PID 1 has another root directory; None where that may not be seen."""
+    try:
+        outer, own = host.stat('/proc/1/root/.'), host.stat('/')
+    except OSError:
+        return None
+    if outer is None or own is None:
+        return None
+    return (outer.st_dev, outer.st_ino) != (own.st_dev, own.st_ino)
+
+
+def _beside_init(host: Host) -> Optional[str]:
+    """The manager for a process in the host's PID namespace: None unless it sees other files than the host's init.
+
+    Kubernetes' hostPID and Docker's --pid=host make such containers. A service with a mount namespace of its own sees
+    the same root directory. A chroot has the mount namespace of the host's init.
+    """
+    other_root, other_mounts = has_other_root(host), _has_other_mounts(host)
+    if other_root is False or other_mounts is False:
+        return None
+    is_marked = _mark(host) is not None
+    own_cgroups = _has_own_cgroup_namespace(host)
+    if (_storage(host) or _cgroup_hint(host, 'self') or (own_cgroups and (other_root or is_marked))
+            or (is_marked and other_root and other_mounts)):
+        return _name(host, 'self') or _UNKNOWN
+    return None
+
+
+def _without_namespaces(host: Host) -> Optional[str]:
+    """The manager where no namespace can be seen. Without /proc (an image build) only a file can tell.
+
+    With /proc, the kernel is older than 3.8 or has no PID namespaces.
+    """
+    has_proc = host.exists('/proc/self/status')
+    variable = _VARIABLE.search(read_or_none(host, '/proc/1/environ') or '')
+    return _name(host, '1') if not has_proc or variable or _storage(host) or _cgroup_hint(host, '1') else None
+
+
+def _inside_wsl(host: Host) -> Optional[str]:
+    """The manager on the kernel of WSL, where a distribution has a PID namespace but can set sysctls."""
+    name = _told_name(host, '1')
+    if name not in (None, _WSL) or _storage(host) or _cgroup_hint(host, '1') or _has_own_cgroup_namespace(host):
+        return _name(host, '1') or _UNKNOWN
+    return None
+
+
+def is_wsl(host: Host) -> bool:
+    """Whether this is the kernel of WSL."""
+    return re.search('microsoft|WSL', read_or_none(host, '/proc/sys/kernel/osrelease') or '', re.IGNORECASE) is not None
+
+
+def _has_other_mounts(host: Host) -> Optional[bool]:
+    """Whether PID 1 has another mount namespace; None where that may not be seen."""
+    own, outer = host.read_link('/proc/self/ns/mnt'), host.read_link('/proc/1/ns/mnt')
+    return None if own is None or outer is None else own != outer
+
+
+def _has_own_cgroup_namespace(host: Host) -> bool:
+    return host.read_link('/proc/self/ns/cgroup') not in (None, _INIT_CGROUP_NAMESPACE)
+
+
+def _name(host: Host, process: str) -> Optional[str]:
+    """The manager of a container. ``process`` is one that it started, as below /proc."""
+    return _told_name(host, process) or _cgroup_hint(host, process) or _mark(host) or _storage(host)
+
+
+def _told_name(host: Host, process: str) -> Optional[str]:
+    """What the manager itself tells those inside."""
+    names = [(read_or_none(host, path) or '').strip() for path in _MANAGER_FILES]
+    names += _VARIABLE.findall(read_or_none(host, '/proc/%s/environ' % process) or '')[:1]
+    name = next((one for one in names if one), None)
+    return _mark(host) or name if name == _ANY_MANAGER else name
+
+
+def _mark(host: Host) -> Optional[str]:
+    return next((name for path, name in _MARKS if host.exists(path)), None)
+
+
+def _cgroup_hint(host: Host, process: str) -> Optional[str]:
+    hint = _CGROUP.search(read_or_none(host, '/proc/%s/cgroup' % process) or '')
+    return _OTHER_NAMES.get(hint.group(1), hint.group(1)) if hint else None
+
+
+def _storage(host: Host) -> Optional[str]:
+    """The engine whose overlay is the root directory."""
+    for line in (read_or_none(host, '/proc/self/mountinfo') or '').split('\n'):
+        mount, _dash, source = line.partition(' - ')
+        if mount.split(' ')[4:5] == ['/'] and 'overlay' in source.partition(' ')[0]:
+            return find_engine(source)
+    return None
+
+
+def find_engine(source: str) -> Optional[str]:
+    """The container engine in whose folder a layer of an overlay lies."""
+    for folder in _FOLDER.findall(source):
+        found = _ENGINE.search(folder)
+        if found:
+            return _OTHER_NAMES.get(found.group(1), found.group(1))
+    return None
+
+
+def read_or_none(host: Host, path: str) -> Optional[str]:
+    """The text; None where it cannot be read, so that unprivileged users get an answer too."""
+    try:
+        return host.read_text(path)
+    except OSError:
+        return None

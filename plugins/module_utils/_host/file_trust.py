@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a file may be written as root: nobody else may be able to change it, or to put another in its place.
+
+A link is followed, as administrators keep their configuration in many ways, but only through folders that are as safe.
+Sources: path_resolution(7), acl(5), include/uapi/linux/posix_acl_xattr.h.
+"""
+
+import errno
+import os
+import stat
+import struct
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .host import Host
+
+# What somebody else can change, and its lstat(2).
+Danger = Tuple[str, os.stat_result]
+
+_ACL_USER, _ACL_GROUP = 0x02, 0x08
+
+
+def check(host: Host, paths: Iterable[str]) -> None:
+    """Raises Refusal for the first path that somebody else could lead elsewhere or write to, or that is no file."""
+    for path in sorted(paths):
+        real = host.real(path)
+        danger = unsafe(host, path)
+        info = host.stat(real)
+        if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
+            raise Refusal('%s leads to %s, which is no file. Nothing was changed. Remove it, or the link to it.'
+                          % (harmless(path), harmless(real)))
+        if danger is not None:
+            refuse(path, *danger)
+
+
+def unsafe(host: Host, path: str) -> Optional[Danger]:
+    """The first name on the way to the file, or the file, that others than root can change."""
+    return next(_dangers(host, path), None)
+
+
+def owner_of(host: Host, path: str) -> Optional[int]:
+    """The user who can write the file: 0 for root alone, None for several users."""
+    owners = set()
+    for _found, info in _dangers(host, path):
+        if info.st_uid == 0 or info.st_mode & stat.S_IWOTH:
+            return None
+        owners.add(info.st_uid)
+    return owners.pop() if len(owners) == 1 else None if owners else 0
+
+
+def read_record(host: Host, path: str) -> Optional[bytes]:
+    """Read one of our records, None where there is none. Raises Refusal where others can write it, and OSError."""
+    check_record(host, path)
+    return host.read_bytes(path)
+
+
+def check_record(host: Host, path: str) -> None:
+    """Raise Refusal where others than root can write or replace the record."""
+    doubt = doubt_record(host, path)
+    if doubt is not None:
+        raise Refusal('%s. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
+                      'root:root, chmod go-w).' % doubt)
+
+
+def check_record_again(host: Host, path: str) -> None:
+    """Check again right before the write. Raises OSError, so that the run is rolled back."""
+    doubt = doubt_record(host, path)
+    if doubt is not None:
+        raise OSError(errno.EINVAL, doubt)
+
+
+def doubt_record(host: Host, path: str) -> Optional[str]:
+    """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
+    danger = unsafe(host, path)
+    if danger is not None:
+        return '%s, which leads to the record %s, %s' % (harmless(danger[0]), harmless(path), _why(danger[1]))
+    info = host.stat(path)
+    if info is not None and not stat.S_ISREG(info.st_mode):
+        return 'the record %s is not a regular file' % harmless(path)
+    return None
+
+
+def _dangers(host: Host, path: str) -> Iterator[Danger]:
+    real, passed = host.walk(path)
+    for name in passed:
+        folder = os.path.dirname(name)
+        around, info = host.look(folder), host.look(name)
+        if around is None or not stat.S_ISDIR(around.st_mode) or not _is_others(host, folder, around):
+            continue
+        if not _is_sticky(around):
+            yield folder, around
+        elif info is None or info.st_uid in (0, os.geteuid()) and not stat.S_ISDIR(info.st_mode):
+            # Any user can create a missing name, and move a link or a file of root's there from a folder of their own.
+            yield folder, around
+        elif info.st_uid not in (0, os.geteuid()):
+            yield name, info
+        # No other user can replace or create a folder of root's: it may lie on the way (/tmp).
+    info = host.look(real)
+    if info is not None and stat.S_ISREG(info.st_mode) and _is_others(host, real, info):
+        yield real, info
+
+
+def _is_sticky(info: os.stat_result) -> bool:
+    """Whether nobody but its owner and root can rename or remove what somebody else has in the folder."""
+    return bool(info.st_mode & stat.S_ISVTX) and info.st_uid in (0, os.geteuid())
+
+
+def _is_others(host: Host, path: str, info: os.stat_result) -> bool:
+    """Whether others than root can write to it. (A sticky folder too: they can make names in it.)"""
+    if info.st_uid not in (0, os.geteuid()):
+        return True
+    others = info.st_mode & stat.S_IWOTH
+    if info.st_mode & stat.S_IWGRP:
+        # A group of the owner's own is no danger, as where new files are for it to write (umask 002).
+        others = others or info.st_gid not in (0, info.st_uid) or _is_shared(host.locate(path))
+    return bool(others)
+
+
+def _is_shared(path: str) -> bool:
+    """Whether an access control list lets another user or group write, where the mode lets the group (acl(5))."""
+    return any(tag == _ACL_USER and who not in (0, os.geteuid()) or tag == _ACL_GROUP and who != 0
+               for tag, rights, who in acl_entries(path) if rights & stat.S_IWOTH)
+
+
+def acl_entries(path: str) -> List[Tuple[int, int, int]]:
+    """(Tag, rights as S_IRWXO, user or group ID) of each entry of an access control list; none without a list."""
+    try:
+        data = os.getxattr(path, 'system.posix_acl_access')
+    except OSError as exc:
+        if exc.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS):
+            return []
+        raise
+    return list(struct.iter_unpack('<HHI', data[4:]))
+
+
+def _why(info: os.stat_result) -> str:
+    return 'can be written by others than root (owner %d, group %d, mode %04o)' % (
+        info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode))
+
+
+def refuse(path: str, found: str, info: os.stat_result) -> None:
+    """Raises Refusal for what L(unsafe) has found on the way to the path."""
+    where = '' if found == path else ' (on the way to %s)' % harmless(path)
+    if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
+        raise Refusal('%s%s %s, who can make there what is not there yet. Nothing was changed. Keep the file, or what '
+                      'the link leads to, in a folder of root\'s.' % (harmless(found), where, _why(info)))
+    raise Refusal('%s%s %s, who could put anything there. Nothing was changed. See what it holds, and its access list '
+                  '(getfacl); then give it to root (chown -h root:root, chmod go-w).'
+                  % (harmless(found), where, _why(info)))

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read the kernel log from /dev/kmsg.
+
+Source: Documentation/ABI/testing/dev-kmsg.
+"""
+
+import errno
+import os
+import re
+import stat
+import time
+from typing import Iterator
+
+from .host import Host
+
+RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
+KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
+_MOST_RECORDS = 1000000
+
+
+def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
+    """The records that the kernel still holds, oldest first, without waiting for more. Raises OSError.
+
+    Records that were overwritten while reading are left out (EPIPE).
+    """
+    fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        info = os.fstat(fd)
+        # In containers /dev/null, a terminal or a pipe may stand in its place, and would tell of no kills.
+        if host.root == '/' and not (stat.S_ISCHR(info.st_mode) and info.st_rdev == KMSG_NUMBER):
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
+        for _count in range(_MOST_RECORDS):
+            try:
+                record = os.read(fd, RECORD_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno == errno.EPIPE:
+                    continue
+                raise
+            if not record:
+                return
+            yield record
+    finally:
+        os.close(fd)
+
+
+def log_start_s(host: Host) -> float:
+    """When the log's clock began, in seconds since 1970: it stands still while the machine sleeps.
+
+    So does CLOCK_MONOTONIC, which in a time namespace is set by an offset (time_namespaces(7)), other than the log's.
+    """
+    offset = re.search(r'^monotonic +(-?[0-9]{1,20}) +([0-9]{1,9})$',
+                       host.read_text('/proc/self/timens_offsets') or '', re.MULTILINE)
+    offset_s = int(offset.group(1)) + int(offset.group(2)) / 1e9 if offset else 0
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + offset_s

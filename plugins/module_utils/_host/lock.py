@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time changes a machine: a lock that ends with its process, whatever ends that.
+
+Source: flock(2). The file lies in a folder that only root can enter, because anybody who can open a file can lock it.
+It is removed with the lock, so whoever has waited for it looks whether it is still the file at its path.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import Iterator, List, Tuple
+
+from .._core.errors import Refusal
+from .._core.sanitize import explain
+from . import file_trust
+from .host import RUN_FOLDER, RUN_FOLDER_MODE, naming
+from .writable import WritableHost
+
+FILE = RUN_FOLDER + '/lock'
+WAIT_S = 60.0
+_LOOK_S = 0.05
+# Whoever may not make the lock may not write what it guards. Root may, unless it is an image that is mounted read-only.
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+# What a folder, a socket, a link, a pipe or a device in the file's place gives, and a folder that was deleted.
+_IN_THE_WAY = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
+
+
+@contextlib.contextmanager
+def held(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Alone from here on. Raises Refusal when somebody else is, or something is in the way, for too long; OSError."""
+    try:
+        made, fd = _taken(host, wait_s)
+    except OSError as exc:
+        if exc.errno in _IN_THE_WAY:
+            raise Refusal(_NO_FILE % explain(exc)) from exc
+        if exc.errno != errno.EROFS and (exc.errno not in _FORBIDDEN or os.geteuid() == 0):
+            raise
+        made, fd = [], -1
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            _release(host, made, fd)
+
+
+def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
+    """(Folders that were made, descriptor of the locked file.) Raises Refusal and OSError."""
+    end_s = time.monotonic() + wait_s
+    made: List[str] = []
+    while True:
+        try:
+            made += [folder for folder in host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE) if folder not in made]
+            _check_folder(host)
+            fd = host.open_private(FILE)
+        except (FileNotFoundError, FileExistsError):
+            if time.monotonic() > end_s:
+                _remove(host, made)
+                raise
+            time.sleep(_LOOK_S)  # whoever had it is removing it just now
+            continue
+        except BaseException:
+            _remove(host, made)
+            raise
+        try:
+            with naming(FILE):
+                if _is_ours(host, fd):
+                    return made, fd
+                if time.monotonic() > end_s:
+                    raise Refusal(_BUSY % (_holder(fd), wait_s))
+        except BaseException:
+            _give_up(host, made, fd)
+            raise
+        os.close(fd)
+        time.sleep(_LOOK_S)
+
+
+def _check_folder(host: WritableHost) -> None:
+    """Raises Refusal where another user could hold the lock, or put something in its place."""
+    danger = file_trust.unsafe(host, FILE)
+    if danger is not None:
+        file_trust.refuse(FILE, *danger)
+
+
+def _give_up(host: WritableHost, made: List[str], fd: int) -> None:
+    """After a failure: the file goes unless somebody else has the lock."""
+    with contextlib.suppress(OSError):
+        if _is_locked(fd) and host.is_at(FILE, fd):
+            os.unlink(host.locate(FILE))
+    _remove(host, made)
+    os.close(fd)
+
+
+def _is_ours(host: WritableHost, fd: int) -> bool:
+    """Whether we could lock it, and it still is the file that everybody else would open."""
+    if not _is_locked(fd) or not host.is_at(FILE, fd):
+        return False
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b'%d\n' % os.getpid(), 0)
+    return True
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether we could lock it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> str:
+    words = os.pread(fd, 20, 0).split()
+    return words[0].decode('ascii', 'replace') if words else 'unknown'
+
+
+_BUSY = ('Another run of this collection (PID %s) is changing this machine, and has not ended within %d s. Nothing was '
+         'changed. Try again when it has ended.')
+_NO_FILE = ('%s. Nothing was changed. One run at a time changes a machine, and the lock for that is a file. Remove, or '
+            'umount, what is in its place.')
+
+
+def _release(host: WritableHost, made: List[str], fd: int) -> None:
+    """Remove the file while we still hold it. What cannot be removed is in nobody's way."""
+    try:
+        with contextlib.suppress(OSError):
+            os.unlink(host.locate(FILE))
+        _remove(host, [RUN_FOLDER] + made)
+    finally:
+        with contextlib.suppress(OSError):  # close(2) gives it back whatever it answers
+            os.close(fd)
+
+
+def _remove(host: WritableHost, folders: List[str]) -> None:
+    """The innermost first, as far as nothing is in them."""
+    for folder in sorted(set(folders), reverse=True):
+        with contextlib.suppress(OSError):
+            host.remove_folder(folder)

@@ -1,0 +1,16 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read /proc/meminfo."""
+
+from typing import Optional
+
+from .._kernel.meminfo import Memory, parse_meminfo
+from .host import Host
+
+
+def read_memory(host: Host) -> Optional[Memory]:
+    """The machine's memory now, None where /proc/meminfo is not there."""
+    text = host.read_text('/proc/meminfo')
+    return None if text is None else parse_meminfo(text)

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the sysctls can be set here: not in a container, and not on a host that denies it to root."""
+
+import errno
+import os
+from typing import Optional, Sequence, Tuple
+
+from .._core.errors import CONTAINER, NOT_WRITABLE, Refusal
+from .host import Host, sysctl_path
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_CAUSES = {
+    errno.EROFS: 'Something mounted it read-only, such as ProtectKernelTunables= of the service that runs this task '
+                 '(findmnt -T /proc/sys)',
+    errno.EPERM: 'A hardened or locked-down kernel or a security module denies it to root (dmesg, audit log)',
+    errno.EACCES: 'A security module, or a user namespace without a container, denies it to root (audit log, '
+                  '/proc/self/uid_map)',
+}
+
+
+def check_place(host: Host, keys: Sequence[str], container: Optional[str], force: bool) -> None:
+    """Raise Refusal in a container, and where the sysctls do not exist."""
+    if container:
+        key, refused = _first_refused(host, keys)
+        _check_container(key, refused if _is_denied(refused) else None, container, force)
+    if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
+        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
+                      'boot configuration.' % sysctl_path(keys[0]))
+
+
+def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
+    """Raise Refusal where one of the sysctls to write is not writable, and OSError for other errors."""
+    key, refused = _first_refused(host, keys)
+    if _is_denied(refused):
+        raise Refusal('%s cannot be set: %s is not writable (%s), and this is no container. %s. Allow it, or use '
+                      'runtime: false to write only the boot configuration. Nothing was changed.'
+                      % (key, sysctl_path(key), _describe(refused), _CAUSES[refused or 0]), NOT_WRITABLE)
+    if refused is None or check_mode:
+        return
+    if refused in _FORBIDDEN:
+        raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
+            sysctl_path(key), os.strerror(refused)))
+    raise OSError(refused, os.strerror(refused), sysctl_path(key))
+
+
+def _is_denied(refused: Optional[int]) -> bool:
+    """Whether root cannot write it either."""
+    return refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0)
+
+
+def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
+    """The first sysctl that cannot be opened for writing, and the errno; None for the errno where all can be.
+
+    Single files and folders can be read-only or hidden. A sysctl that the kernel lacks does not count: kernels before
+    3.14 have no overcommit_kbytes.
+    """
+    for key in keys:
+        refused = host.write_refusal(sysctl_path(key))
+        if refused not in (None, errno.ENOENT):
+            return key, refused
+    return (keys or ('',))[0], None
+
+
+def _check_container(key: str, refused: Optional[int], container: str, force: bool) -> None:
+    owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
+             'only the boot configuration (image builds, chroots)' % key)
+    if refused is not None:
+        raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s) (container: %s). %s.'
+                      % (key, os.strerror(refused), container, owner), CONTAINER)
+    if not force:
+        raise Refusal('%s is not set from inside a container (container: %s), because it would change the whole host. '
+                      '%s; force: true sets it anyway.' % (key, container, owner), CONTAINER)
+
+
+def _describe(refused: Optional[int]) -> str:
+    return '%s, %s' % (errno.errorcode[refused or 0], os.strerror(refused or 0))

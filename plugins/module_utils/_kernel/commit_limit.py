@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CommitLimit and headroom: what the kernel promises, and what a change would leave.
+
+Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c. All in kB.
+"""
+
+from typing import Optional
+
+from . import sysctls
+from .meminfo import Memory
+
+
+def limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:
+    """CommitLimit as the kernel computes it: in whole pages, swap included, huge pages only out of a ratio's part."""
+    if kbytes:
+        allowed_pages = kbytes // page_kb
+    else:
+        allowed_pages = (memory.total_kb - memory.hugetlb_kb) // page_kb * (ratio or 0) // 100
+    return (allowed_pages + memory.swap_total_kb // page_kb) * page_kb
+
+
+def state_limit_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
+    """CommitLimit under these sysctls."""
+    return limit_kb(memory, state.get(sysctls.RATIO), state.get(sysctls.KBYTES), page_kb)
+
+
+def reserves_kb(state: sysctls.State) -> int:
+    """What mode 2 keeps back from ordinary users: both reserves."""
+    return (state.get(sysctls.ADMIN_RESERVE) or 0) + (state.get(sysctls.USER_RESERVE) or 0)
+
+
+def headroom_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
+    """How much more could be promised to an ordinary user under these sysctls; negative: already too much."""
+    return state_limit_kb(memory, state, page_kb) - reserves_kb(state) - (memory.committed_kb or 0)
+
+
+def ratio_for_limit(memory: Memory, wanted_kb: int) -> int:
+    """The smallest overcommit_ratio whose CommitLimit is at least ``wanted_kb``."""
+    ram_kb = max(memory.total_kb - memory.hugetlb_kb, 1)
+    return max(0, -(-(wanted_kb - memory.swap_total_kb) * 100 // ram_kb))

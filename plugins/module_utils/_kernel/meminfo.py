@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/proc/meminfo as numbers, in kB.
+
+Source: proc_meminfo(5).
+"""
+
+import re
+from typing import Dict, NamedTuple, Optional
+
+Memory = NamedTuple('Memory', [
+    ('total_kb', int),
+    ('available_kb', Optional[int]),
+    ('swap_total_kb', int),
+    ('swap_free_kb', int),
+    ('hugetlb_kb', int),
+    ('commit_limit_kb', Optional[int]),
+    ('committed_kb', Optional[int]),
+])
+
+_FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]{1,18})(?![0-9])', re.MULTILINE)
+
+
+def parse_meminfo(text: str) -> Optional[Memory]:
+    """/proc/meminfo as numbers; None when it does not say how much memory there is."""
+    fields = dict((name, int(number)) for name, number in _FIELD.findall(text))
+    if 'MemTotal' not in fields:
+        return None
+    return Memory(
+        total_kb=fields['MemTotal'],
+        available_kb=fields.get('MemAvailable'),
+        swap_total_kb=fields.get('SwapTotal', 0),
+        swap_free_kb=fields.get('SwapFree', 0),
+        hugetlb_kb=_hugetlb_kb(fields),
+        commit_limit_kb=fields.get('CommitLimit'),
+        committed_kb=fields.get('Committed_AS'),
+    )
+
+
+def _hugetlb_kb(fields: Dict[str, int]) -> int:
+    """Memory in huge pages of all sizes; kernels before 4.19 only tell those of the default size."""
+    if 'Hugetlb' in fields:
+        return fields['Hugetlb']
+    return fields.get('HugePages_Total', 0) * fields.get('Hugepagesize', 0)

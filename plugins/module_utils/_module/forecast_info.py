@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module oom_forecast_info: its options checked, the forecast made, the result."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from .._core.convert import ConvertError, brief, to_amount, to_integer, to_score_adj
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .._core.sanitize_result import shown
+from .._core.text import to_bytes
+from .._daemon import oom_daemons
+from .._forecast import protection, report
+from .._forecast.before_after import MOST_KILLS, assumed_policy, checked_protect
+from .._forecast.observe import Observer, Unreadable
+from .._forecast.simulate import NOTHING, WhatIf, assumed
+from .._forecast.snapshot import Snapshot, from_json, to_json
+from .._host import file_access, total_memory
+from .._host.environment import init
+from .._host.host import Host
+from .._process import scan, selector
+from .._process.memory import Processes
+from .._systemd import unit_names
+from .._systemd.manager import Manager
+from .what_if import Assumption, Growth, Subject, in_snapshot, on_machine
+
+Request = NamedTuple('Request', [
+    ('kills', int),
+    ('assumptions', List[Assumption]),
+    ('growth', Optional[Growth]),
+    ('protect', List[str]),       # as the user wrote them
+    ('cgroup', Optional[str]),
+    ('nodes', Optional[List[int]]),
+    ('panic_on_oom', Optional[int]),
+    ('kill_allocating_task', Optional[bool]),
+])
+
+# Levels of lists and dictionaries; what tells of a daemon has four.
+_DEEPEST = 20
+
+
+def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
+    request = request_of(params)
+    if params['snapshot'] is not None:
+        return _replay(request, params['snapshot'])
+    host = host or Host()
+    return host.call(_live, request, host, manager if init(host) == 'systemd' else None)
+
+
+# ---------------------------------------------------------------------- options
+
+def request_of(params: Dict[str, Any]) -> Request:
+    """What is asked, checked. Raises ConvertError."""
+    assumptions = [_assumption('score_adj[%d]' % number, item) for number, item in enumerate(params['score_adj'] or [])]
+    growth = None
+    if params['growing'] is not None:
+        growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
+    return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth,
+                   checked_protect(params['protect']), cgroup_of(params['cgroup']), nodes_of(params),
+                   *assumed_policy('', params))
+
+
+def cgroup_of(path: Optional[str]) -> Optional[str]:
+    """The cgroup as /proc/PID/cgroup names it. Raises ConvertError."""
+    if path is None:
+        return None
+    parts = path.split('/')
+    if not path.startswith('/') or '..' in parts or '\n' in path or '\0' in path:
+        raise ConvertError('cgroup: %s is not the path of a cgroup; give it as /proc/PID/cgroup shows it, such as '
+                           '/system.slice/redis-server.service' % harmless(repr(path)))
+    clean = '/' + '/'.join(part for part in parts if part not in ('', '.'))
+    for tree in ('/sys/fs/cgroup/memory', '/sys/fs/cgroup'):
+        if (clean + '/').startswith(tree + '/'):
+            clean = clean[len(tree):]
+    if clean in ('', '/'):
+        raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine')
+    return clean
+
+
+def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
+    """The NUMA nodes, None for all. Raises ConvertError."""
+    if params['nodes'] is None:
+        return None
+    if params['cgroup'] is not None or not params['nodes']:
+        raise ConvertError('nodes: give at least one, and no cgroup, whose limit is for its memory on all nodes')
+    return [to_integer('nodes[%d]' % number, node, 0) for number, node in enumerate(params['nodes'])]
+
+
+def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
+    return Assumption(_subject(place, item, ('service', 'pid', 'comm')), to_score_adj(place + '.value', item['value']))
+
+
+def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
+    """Of whom something is assumed: exactly one of these ways of naming it."""
+    given = [kind for kind in kinds if item.get(kind) is not None]
+    if len(given) != 1:
+        raise ConvertError('%s: give exactly one of %s (found %s)'
+                           % (place, ', '.join(kinds), ', '.join(given) or 'none'))
+    kind, value = given[0], item[given[0]]
+    if kind == 'pid':
+        return Subject(kind, to_integer(place + '.pid', value, 1))
+    if kind == 'service':
+        return Subject(kind, unit_names.to_unit(place + '.service', value))
+    try:
+        length = len(to_bytes(value))
+    except UnicodeError:
+        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value))) from None
+    if not length:
+        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value)))
+    if length > selector.COMM_BYTES:
+        raise ConvertError('%s.comm: %s has more than %d bytes, and the kernel cuts names there; give the first %d'
+                           % (place, brief(value), selector.COMM_BYTES, selector.COMM_BYTES))
+    return Subject(kind, value)
+
+
+def _pages(size: Any) -> int:
+    amount = to_amount('growing.size', size)
+    if amount.size_kb is None:
+        raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage')
+    return amount.size_kb // total_memory.page_kb()
+
+
+# ---------------------------------------------------------------------- answers
+
+def _live(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
+    with Processes(host) as processes:
+        return _forecast_now(request, host, processes, manager)
+
+
+def _forecast_now(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
+    protect = protection.resolve(host, manager, request.protect)
+    what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
+    try:
+        observer = Observer(host, processes, request.cgroup, manager, request.nodes)
+    except Unreadable as exc:
+        raise Refusal('No forecast is possible: %s.' % exc) from exc
+    snapshot, forecasts = report.observed(observer, request.kills, [what_if])
+    running = processes.named(scan.KILLERS)
+    killers = oom_daemons.thresholds(host, processes, running.found)
+    snapshot.notes.extend('userspace_killers: ' + reason for reason in scan.gaps(host, running.denied))
+    snapshot.notes.extend(file_access.current.other_unread())
+    data = dict(to_json(snapshot), userspace_killers=killers)
+    return _result(request, snapshot, forecasts[0], data, protect)
+
+
+def _replay(request: Request, data: Any) -> Dict[str, Any]:
+    snapshot = from_json(data)
+    if request.cgroup is not None and harmless(request.cgroup) != snapshot.domain.cgroup:
+        raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
+                           % (snapshot.domain.cgroup or 'the whole machine'))
+    if request.nodes is not None and request.nodes != snapshot.domain.nodes:
+        raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
+    what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
+    again = dict(to_json(snapshot), userspace_killers=_killers(data))
+    return _result(request, snapshot, report.replayed(snapshot, request.kills, what_if), again,
+                   protection.from_names(request.protect))
+
+
+def _killers(data: Dict[str, Any]) -> Any:
+    """What the snapshot tells of them, which is only shown. Raises ConvertError."""
+    told = data.get('userspace_killers', [])
+    level = [told]
+    for _depth in range(_DEEPEST):
+        level = [inner for one in level if isinstance(one, (dict, list)) for inner in (
+            one.values() if isinstance(one, dict) else one)]
+    # Not left to a RecursionError: how deep Python itself goes differs by version, and what prints it goes less deep.
+    if level:
+        raise ConvertError('snapshot: userspace_killers is nested too deeply')
+    return shown(told)
+
+
+def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
+    return what_if._replace(panic_on_oom=request.panic_on_oom, kill_allocating_task=request.kill_allocating_task)
+
+
+def _result(request: Request, snapshot: Snapshot, forecast: Any, data: Dict[str, Any],
+            protect: List[protection.Protected]) -> Dict[str, Any]:
+    result = report.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, protect)
+    return dict(result, changed=False, userspace_killers=data['userspace_killers'], snapshot=data)

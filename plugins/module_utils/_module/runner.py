@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a module that changes something runs and ends: one at a time, and every failure is a message."""
+
+import signal
+from typing import Any, Callable, Dict, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._core.convert import ConvertError
+from .._core.errors import Refusal
+from .._core.sanitize import explain, harmless, mistake
+from .._core.sanitize_result import shown
+from .._host import lock, signals
+from .._host.helper import Helper
+from .._host.transaction import ApplyError
+from .._host.writable import WritableHost
+
+
+def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
+             shared: Optional[Dict[str, Any]] = None) -> None:
+    """Do the work, alone unless it only looks, and exit with its result. Does not return.
+
+    ``shared`` are objects besides the host that the helper process has too, see L(Helper).
+    """
+    # Where it is ignored, wait(2) does not tell how a child ended.
+    with signals.handled_by_default(signal.SIGCHLD):
+        _run(module, work, shared)
+
+
+def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
+         shared: Optional[Dict[str, Any]]) -> None:
+    host = WritableHost()
+    try:
+        host.helper = Helper(dict(shared or {}, host=host))
+        result = _done(host, module.check_mode, work)
+    except Refusal as exc:
+        module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
+    except (ConvertError, ApplyError) as exc:
+        module.fail_json(msg=harmless(str(exc)))
+    except (OSError, MemoryError) as exc:
+        # What fails once something was changed is an ApplyError.
+        module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
+    except Exception as exc:
+        module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+    result['warnings'] += host.unread()
+    if not module._diff:
+        result.pop('diff', None)
+    result = shown(result)
+    for warning in result.pop('warnings'):
+        module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
+    module.exit_json(**result)
+
+
+def _done(host: WritableHost, check_mode: bool, work: Callable[[WritableHost], Dict[str, Any]]) -> Dict[str, Any]:
+    if check_mode:
+        return work(host)
+    with lock.held(host):
+        return work(host)

@@ -1,0 +1,210 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry a plan out: record, run time, proof, files, proof again; or put everything back in this same process.
+
+Under strict overcommit nothing can be started any more once too much is committed, so no later task could repair
+anything: what the undo needs is opened and prepared before the first write.
+"""
+
+import contextlib
+import errno
+from typing import Callable, Dict, List, Optional, Set, Tuple
+
+from .._core.errors import Refusal
+from .._host import file_trust, leftovers
+from .._host.host import sysctl_path
+from .._host.spawn_probe import ERRNO, NO_ANSWER, PRIVILEGED, SIGNAL, STARTED, Outcome, describe, probe
+from .._host.transaction import ApplyError, Undo, backup, put, undone_on_failure
+from .._host.writable import ProcFile, WritableHost
+from .._kernel import sysctls
+from .._sysctl import saved_values
+from .plan import Plan, Write, values_after_boot
+
+_RUNTIME = 'the sysctls at run time'
+
+
+def apply_plan(plan: Plan, last: Optional[Callable[[Undo], None]] = None) -> List[str]:
+    """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
+
+    ``last`` is called when all is done, with the way back; what it raises puts everything back too. It decides: a
+    record that then cannot be forgotten stays until the next run.
+    """
+    with undone_on_failure(Refusal) as undo:
+        backups = apply_within(plan, undo)
+        if last is None:
+            _settle_record(plan, undo)
+        else:
+            last(undo)
+            with contextlib.suppress(OSError, MemoryError, ApplyError):
+                _settle_record(plan, undo)
+        return backups
+
+
+def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
+    """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
+    with undone_on_failure() as undo:
+        _write_runtime(plan, undo)
+        last()
+
+
+def apply_within(plan: Plan, undo: Undo) -> List[str]:
+    """The same as a part of something larger, and without forgetting what to go back to."""
+    host = plan.situation.host
+    _put_record(plan, undo)
+    if plan.writes:
+        _write_runtime(plan, undo)
+    backups = [backup(host, path, undo) for path in plan.taken_over]
+    for path, (before, after) in sorted(plan.files.items()):
+        put(host, path, before, after, undo)
+    _check_boot(plan)
+    plan.warnings += leftovers.clear_after_others(host, plan.litter)
+    return backups
+
+
+def _put_record(plan: Plan, undo: Undo) -> None:
+    """Record what to go back to before anything changes."""
+    _replace_record(plan, plan.situation.originals_data, plan.situation.record, plan.record_meanwhile, undo)
+
+
+def _settle_record(plan: Plan, undo: Undo) -> None:
+    """Forget what a killed run could have left, and what is reverted, only once everything is done."""
+    found, meanwhile = plan.situation, plan.record_meanwhile
+    data = found.originals_data if meanwhile == found.record else saved_values.dump(meanwhile)
+    _replace_record(plan, data, meanwhile, plan.record_after, undo)
+
+
+def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_values.Record, after: saved_values.Record,
+                    undo: Undo) -> None:
+    host = plan.situation.host
+    if after != before:
+        data = saved_values.dump(after)
+        file_trust.check_record_again(host, saved_values.FILE)
+        put(host, saved_values.FILE, before_data, data, undo)
+        if data is None:
+            kept = host.attributes(saved_values.FOLDER)
+            if kept is not None:
+                undo.add(saved_values.FOLDER, lambda: host.make_folder_again(saved_values.FOLDER, kept))
+            host.remove_folder(saved_values.FOLDER)
+
+
+# --------------------------------------------------------------------- run time
+
+def _write_runtime(plan: Plan, undo: Undo) -> None:
+    """Write the sysctls, read them back, and see that the machine can still start programs."""
+    host = plan.situation.host
+    strict = plan.runtime_after.get(sysctls.MEMORY) == 2
+    before = _probe_before() if strict else {}
+    back = plan.writes_back()
+    opened = {}  # type: Dict[str, ProcFile]
+    try:
+        for key in sorted(set(key for key, _value in plan.writes + back)):
+            opened[key] = host.open_proc(sysctl_path(key))
+        prepared = [(opened[key], b'%d\n' % value, _slot(key)) for key, value in back]
+        done = set()  # type: Set[str]
+        undo.add(_RUNTIME, lambda: _write_all(prepared, done))
+        for key, value in plan.writes:
+            _write_one(opened[key], key, value)
+            done.add(_slot(key))
+        _read_back(plan, host)
+        if strict:
+            plan.warnings += _check_spawns(before)
+    except BaseException:
+        # The way back needs the files that are open here.
+        undo.run()
+        raise
+    finally:
+        for proc_file in opened.values():
+            proc_file.close()
+    undo.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
+
+
+def _probe_before() -> Dict[str, Outcome]:
+    """Who can start programs before the change. A failure excuses the new limit, so it is looked at twice."""
+    before = probe()
+    return probe() if any(map(_may_excuse, before.values())) else before
+
+
+def _may_excuse(outcome: Outcome) -> bool:
+    """Whether this outcome, found before the change, is no reason to undo it. Without an answer nothing is known."""
+    return outcome != STARTED and outcome.kind not in (SIGNAL, NO_ANSWER)
+
+
+def _slot(key: str) -> str:
+    """Ratio and kbytes are two names of one setting: writing the one changes the other."""
+    return sysctls.RATIO if key == sysctls.KBYTES else key
+
+
+def _write_all(writes: List[Tuple[ProcFile, bytes, str]], done: Set[str]) -> None:
+    """Put back what was written; what the kernel refused is still as it was."""
+    for proc_file, data, slot in writes:
+        if slot in done:
+            proc_file.write(data)
+
+
+def _write_again(host: WritableHost, writes: List[Write]) -> None:
+    for key, value in writes:
+        proc_file = host.open_proc(sysctl_path(key))
+        try:
+            proc_file.write(b'%d\n' % value)
+        finally:
+            proc_file.close()
+
+
+def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
+    try:
+        proc_file.write(b'%d\n' % value)
+    except OSError as exc:
+        raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror)) from exc
+
+
+def _read_back(plan: Plan, host: WritableHost) -> None:
+    for key, wanted in plan.runtime_after.items():
+        if wanted is None:
+            continue
+        found = sysctls.parse_value(host.read_text(sysctl_path(key)))
+        if found is None and not wanted and plan.runtime_before[key] is None:
+            continue  # a twin that this kernel lacks is as good as 0
+        if found != wanted:
+            raise ApplyError('%s reads %s after %d was written; something else sets it, or the kernel does not keep it'
+                             % (key, found, wanted))
+
+
+def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
+    """Programs must still start: raises ApplyError, or returns warnings.
+
+    Only the very same failure before the change excuses one after it.
+    """
+    warnings = []  # type: List[str]
+    for who, outcome in probe().items():
+        if outcome == STARTED:
+            continue
+        if not _may_excuse(outcome) or outcome != before.get(who):
+            text = _UNCLEAR if outcome.kind != ERRNO else _LIMIT if outcome.number == errno.ENOMEM else _OTHER_CAUSE
+            raise ApplyError(text % (who, describe(outcome)))
+        if outcome.kind == PRIVILEGED:
+            warnings.append(_NOT_TRIED % (who, describe(outcome)))
+    return warnings
+
+
+_NOT_TRIED = 'whether %s can still start programs is unknown, because this module may not drop its privileges (%s)'
+_LIMIT = ('with the new limit %s cannot start a program any more (%s): Committed_AS is too near to CommitLimit. Raise '
+          'the ratio, kbytes or commit_limit, or lower the reserves')
+_OTHER_CAUSE = ('right after the change %s could not start a program (%s), and not for lack of memory. Remove the '
+                'cause, such as too many processes (pids.max, TasksMax, ulimit -u), and run the task again')
+_UNCLEAR = ('right after the change a program did not start as it should for %s (%s), so that the new limit is not '
+            'proven. Run the task again; if this comes back, raise the limit')
+
+
+# ------------------------------------------------------------------------ files
+
+def _check_boot(plan: Plan) -> None:
+    """The files as they now lie on the disk must give what was planned."""
+    if not plan.files:
+        return
+    found = plan.situation.host.call(values_after_boot, plan.situation, plan.request)
+    for key in plan.policy.keys:
+        if found[key] != plan.boot_after[key]:
+            raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'
+                             % (key, found[key], plan.boot_after[key]))

@@ -1,0 +1,365 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commit, confirmed: a change holds at run time only until the same call, made over a new connection, confirms it.
+
+A strict limit can lock out the very tool that set it, seconds later. So at first nothing but run time is written, and
+a watchdog (_watchdog) puts it back unless somebody who got in afterwards says that he did.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .._core.convert import MODES, Amount, to_integer
+from .._core.errors import Refusal
+from .._host import leftovers
+from .._host.host import RUN_FOLDER, sysctl_path
+from .._host.transaction import ApplyError, Undo
+from .._host.writable import WritableHost
+from .._kernel import commit_limit, sysctls
+from . import pending_change
+from .apply import apply_plan, apply_runtime, apply_within
+from .connection import connection, is_same
+from .pending_change import Pending
+from .plan import Plan, Policy, Request, Situation, Unconfirmed, look_and_plan, writes_between
+from .revert import settings_of
+from .run import PolicyOf, add_backups, request_of, result_of
+
+# The options of the modules whose changes at run time can be confirmed.
+CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
+    confirm_within=dict(type='raw', default=0),
+    confirm_changes=dict(type='str', choices=['all', 'tightening'], default='all'),
+)
+
+NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
+MAX_S = 3600
+_END_S = 30  # how long a watchdog may take to end: it tries that long to put back
+_LOOK_S = 0.01
+
+Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
+
+# What a run does: the plan, and what the module returns.
+Outcome = NamedTuple('Outcome', [('plan', Plan), ('result', Dict[str, Any])])
+
+
+def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
+        check_mode: bool) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Confirming is a change of its own.
+
+    Raises ConvertError, Refusal, ApplyError, OSError.
+    """
+    return carry_out(host, request_of(params, values, check_mode), policy_of(params), asked_of(params)).result
+
+
+def asked_of(params: Dict[str, Any]) -> Asked:
+    """The options about confirming. Raises ConvertError."""
+    return Asked(to_integer('confirm_within', params['confirm_within'], 0, MAX_S),
+                 params['confirm_changes'] == 'tightening')
+
+
+def wish_of(request: Request, policy: Policy) -> str:
+    """What a call asks for, the same text for the same wish; check mode and the time to confirm in do not count."""
+    options = dict(request._replace(check_mode=False)._asdict())
+    for name, value in policy.wish._asdict().items():
+        options['wish.' + name] = [value.size_kb, value.percent] if isinstance(value, Amount) else value
+    return json.dumps(options, sort_keys=True)
+
+
+def tightens(plan: Plan) -> bool:
+    """Whether the change at run time can keep a program from starting that could be started before.
+
+    That is mode never, entered or with less left: for root, who may use up the admin reserve, or for others.
+    """
+    before, after, memory = plan.runtime_before, plan.runtime_after, plan.situation.memory
+    if after.get(sysctls.MEMORY) != MODES['never']:
+        return False
+    if before.get(sysctls.MEMORY) != MODES['never'] or memory is None:
+        return True
+
+    def left_kb(state: sysctls.State) -> Tuple[int, int]:
+        others_kb = commit_limit.headroom_kb(memory, state, plan.situation.page_kb)
+        return others_kb, others_kb + (state.get(sysctls.ADMIN_RESERVE) or 0)
+    return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
+
+
+def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> Outcome:
+    """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
+    if not request.check_mode:
+        # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
+        leftovers.clear(host, leftovers.in_folder(host, RUN_FOLDER) + pending_change.left_over(host))
+    waiting = _settled(host)
+    stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
+    warnings = [_GONE % pending_change.describe(pending) for pending in stale]
+    watched = [pending for pending in waiting if pending not in stale]
+    if watched and not _is_half_made(host, watched[0]):
+        outcome = _while_waiting(host, request, policy, watched[0])
+    elif watched and not request.check_mode:
+        _put_back(host, watched[0])
+        return carry_out(host, request, policy, asked)
+    else:
+        outcome = _from_the_start(host, request, policy, asked, waiting)
+    outcome.plan.warnings.extend(warnings)
+    _forget(host, stale, outcome)
+    return outcome
+
+
+_GONE = ('a change at run time (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '
+         'more. This run took what it found as it is')
+
+
+def _settled(host: WritableHost) -> List[Pending]:
+    """All changes, once none of them is just being put back: what a run writes meanwhile would be written over."""
+    last = time.monotonic() + _END_S
+    while True:
+        waiting = pending_change.find_all(host)
+        busy = [pending for pending in waiting
+                if pending_change.is_put_back(pending) and pending_change.is_watched(host, pending)]
+        if not busy:
+            return waiting
+        if time.monotonic() > last:
+            raise _busy(busy[0])
+        time.sleep(_LOOK_S)
+
+
+def _busy(pending: Pending) -> Refusal:
+    return Refusal('Another change was not confirmed, and its watchdog (PID %d) has not put run time back within %d s. '
+                   'Nothing was changed. Try again when it has ended.' % (pending.pid, _END_S))
+
+
+def _is_half_made(host: WritableHost, pending: Pending) -> bool:
+    """Whether the run that made the change was killed before it had written all: nobody can confirm that."""
+    found = _runtime(host, pending)
+    apart = [key for key, value in pending.after.items() if (found[key] or 0) != (value or 0)]
+    return bool(apart) and all((found[key] or 0) == (pending.before.get(key) or 0) for key in apart)
+
+
+def _put_back(host: WritableHost, pending: Pending) -> None:
+    """Let the watchdog do it now."""
+    if not _stop(host, pending):
+        raise _busy(pending)
+
+
+def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
+    """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
+
+    It is not where a change waits again, because after that one is put back they are what there is to know.
+    """
+    if outcome.result['confirmation']['state'] == PENDING or outcome.plan.request.check_mode:
+        return
+    for pending in stale:
+        # All is done. One that cannot be removed is told again the next time.
+        with contextlib.suppress(OSError, MemoryError):
+            pending_change.claim(host, pending.name)
+
+
+# ------------------------------------------------------------------- nothing waits
+
+def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
+    """``left`` are changes that nobody will confirm any more."""
+    unconfirmed: Unconfirmed = {}
+    for pending in left:
+        unconfirmed.update(_unconfirmed(host, pending))
+    plan = host.call(look_and_plan, host, request, policy, unconfirmed)
+    why = _why_not_needed(plan, asked)
+    if why is None:
+        return _start(plan, asked)
+    outcome = _outcome(plan, NOT_NEEDED, asked.within_s, reason=why)
+    if plan.to_do and not request.check_mode:
+        add_backups(outcome.result, apply_plan(plan))
+    return outcome
+
+
+def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
+    """None where the change has to be confirmed."""
+    if not asked.within_s:
+        return 'confirm_within is 0'
+    if not plan.writes:
+        return 'nothing changes at run time'
+    if asked.tightening_only and not tightens(plan):
+        return 'the change does not tighten'
+    return None
+
+
+def _start(plan: Plan, asked: Asked) -> Outcome:
+    """Write run time only, with a watchdog that puts it back."""
+    if plan.request.check_mode:
+        return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
+    # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
+    from .watchdog import WatchdogError, start, steps_of
+    host = plan.situation.host
+    pending = _new(plan, asked)
+    outcome = _outcome(plan, PENDING, asked.within_s, pending,
+                       'confirm it by the same call over a new connection, or run time is put back')
+    steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)
+    try:
+        pending, warnings = start(host, pending, steps)
+        plan.warnings.extend(warnings)
+        _check_alone(host, pending)
+        apply_runtime(plan, lambda: _check_watched(host, pending))
+    except WatchdogError as exc:
+        raise Refusal('confirm_within: the watchdog that would put the change back could not be started (%s). Nothing '
+                      'was changed. confirm_within: 0 goes without it.' % exc) from exc
+    except BaseException:
+        _give_up(host, pending)
+        raise
+    return outcome
+
+
+def _new(plan: Plan, asked: Asked) -> Pending:
+    """The change as it is about to be made; the watchdog adds who it is."""
+    host = plan.situation.host
+    return Pending(
+        name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
+        deadline_s=pending_change.boot_time_s() + asked.within_s, within_s=asked.within_s,
+        wish=wish_of(plan.request, plan.policy), connection=connection(host),
+        before=plan.runtime_before, after=plan.runtime_after,
+        originals=dict((key, before) for key, (before, _after) in plan.situation.unconfirmed.items()
+                       if key not in plan.situation.record.values))
+
+
+def _check_alone(host: WritableHost, pending: Pending) -> None:
+    """Two calls at the same time see each other here, and neither goes on."""
+    others = [one for one in pending_change.find_all(host)
+              if one.name != pending.name and pending_change.is_watched(host, one)]
+    if others:
+        raise Refusal('confirm_within: another call started to change the same settings at the same time (%s). Nothing '
+                      'was changed by this one. Try again.' % pending_change.describe(others[0]))
+
+
+def _check_watched(host: WritableHost, pending: Pending) -> None:
+    waits = host.exists('%s/%s' % (RUN_FOLDER, pending.name))
+    if not waits or not pending_change.is_watched(host, pending):
+        raise ApplyError('the watchdog ended while run time was being written: within %d s all was not done'
+                         % pending.within_s)
+
+
+def _end(host: WritableHost, pending: Pending) -> bool:
+    """End a watchdog that is not needed any more; False where it was faster and has put run time back."""
+    won = pending_change.claim(host, pending.name)
+    # It is decided. What fails from here on must not undo a change that nothing watches any more.
+    _stop(host, pending)
+    return won
+
+
+def _give_up(host: WritableHost, pending: Pending) -> None:
+    """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all put back."""
+    with contextlib.suppress(OSError, MemoryError):
+        pending_change.claim(host, pending.name)
+    _stop(host, pending)
+
+
+def _stop(host: WritableHost, pending: Pending) -> bool:
+    """Have the watchdog decide now; whether it has ended. Raises nothing."""
+    with contextlib.suppress(OSError, MemoryError):
+        if pending_change.is_watched(host, pending):
+            os.kill(pending.pid, signal.SIGTERM)
+    last = time.monotonic() + _END_S
+    while time.monotonic() < last:
+        with contextlib.suppress(OSError, MemoryError):
+            if not pending_change.is_watched(host, pending):
+                return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+# ----------------------------------------------------------------- something waits
+
+def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+    if wish_of(request, policy) != pending.wish:
+        if request.absent and request.runtime:
+            return _take_back(host, request, policy, pending)
+        raise Refusal(
+            'Refused, because another change waits for its confirmation until %s: %s (run time only, so far). Confirm '
+            'it by the call that made it over a new connection, wait until it is put back, or take it and all settings '
+            'of this module back at once by state: absent.'
+            % (pending_change.until(pending), pending_change.describe(pending)))
+    if is_same(pending.connection, connection(host)):
+        return _outcome(Plan(Situation(host), request, policy), PENDING, pending.within_s, pending,
+                        'this call came over the connection that made the change, which proves nothing: connect anew '
+                        '(meta: reset_connection) and make it again')
+    return _confirm(host, request, policy, pending)
+
+
+def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+    """Write what is left, the files; the last step decides between this call and the watchdog."""
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
+    if plan.writes:
+        raise Refusal(
+            'Not confirmed, because run time is not what this change made of it: %s now, and %s is wanted. Somebody '
+            'else has set it meanwhile, or the machine has more or less memory or swap. Nothing was written; what is '
+            'still as the change left it is put back at %s. Make the call again after that.' % (
+                _text(plan.runtime_before, plan), _text(plan.runtime_after, plan), pending_change.until(pending)))
+    if request.check_mode:
+        return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
+    outcome = _outcome(plan, CONFIRMED, pending.within_s)
+
+    def last(_undo: Undo) -> None:
+        if not _end(host, pending):
+            raise ApplyError('the confirmation came too late: the watchdog has just put run time back')
+    add_backups(outcome.result, apply_plan(plan, last))
+    return outcome
+
+
+def _text(state: sysctls.State, plan: Plan) -> str:
+    keys = sorted(set(key for key in state if plan.runtime_before[key] != plan.runtime_after[key]))
+    return ', '.join('%s = %s' % (key, state[key]) for key in keys)
+
+
+def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+    """State absent, which includes what waits. The watchdog stands by until that is done."""
+    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
+    outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
+    backups: List[str] = []
+
+    def last(undo: Undo) -> None:
+        if not _end(host, pending):
+            # The watchdog was faster, and may have written over what was written here: once more, knowing what was
+            # known. What fails now must not bring back a change that nothing watches any more.
+            plan.runtime_back = _as_put_back(plan, pending)
+            again = host.call(look_and_plan, host, request, policy, plan.situation.unconfirmed)
+            backups.extend(apply_within(again, undo))
+    if not request.check_mode:
+        add_backups(outcome.result, apply_plan(plan, last) + backups)
+    return outcome
+
+
+def _as_put_back(plan: Plan, pending: Pending) -> sysctls.State:
+    """What the watchdog makes of the run time that the plan found."""
+    from .watchdog import put_back, steps_of
+    state = dict(plan.runtime_before)
+    put_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
+             lambda step: sysctls.write(state, step.key, str(step.value)))
+    return state
+
+
+# -------------------------------------------------------------------------- helpers
+
+def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
+    """What the waiting change set at runtime and is still there, which is recorded only once it is confirmed."""
+    before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
+    result: Unconfirmed = {}
+    for setting in settings_of(sysctls.OVERCOMMIT_KEYS):
+        pairs = [(key, (before.get(key), pending.after.get(key))) for key in setting]
+        changed = any((was or 0) != (is_now or 0) for _key, (was, is_now) in pairs)
+        if changed and all((found.get(key) or 0) == (is_now or 0) for key, (_was, is_now) in pairs):
+            result.update(pairs)
+    return result
+
+
+def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:
+    return dict((key, sysctls.parse_value(host.read_text(sysctl_path(key)))) for key in pending.after)
+
+
+def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,
+             reason: Optional[str] = None) -> Outcome:
+    """Made before anything is done: nothing that fails in it may come after. Only warnings are added, and backups."""
+    result = result_of(plan, [])
+    result['changed'] = result['changed'] or state == CONFIRMED
+    result['confirmation'] = {'state': state, 'within_s': within_s, 'reason': reason,
+                              'until': None if pending is None else pending_change.until(pending)}
+    return Outcome(plan, result)

@@ -1,0 +1,248 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Overcommit: what the options of module overcommit ask for, in which order to write it, and when to refuse.
+
+Sources: Documentation/mm/overcommit-accounting.rst, ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c.
+"""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .._core.convert import MODES, Amount, ConvertError, to_amount, to_choice, to_integer
+from .._core.errors import Refusal
+from .._kernel import commit_limit, sysctls
+from .._kernel.meminfo import Memory
+from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
+from .._sysctl import file_edit
+from .plan import Plan, Policy, Request, Situation, Write
+
+Wish = NamedTuple('Wish', [
+    ('mode', Optional[int]),
+    ('ratio', Optional[int]),
+    ('kbytes', Optional[int]),
+    ('commit_limit', Optional[Amount]),
+    ('admin_reserve_kb', Optional[int]),
+    ('user_reserve_kb', Optional[int]),
+    ('min_headroom', Amount),
+])
+
+NEVER = MODES['never']
+# CommitLimit within 0.1 % of the wish is left alone: a few pages of swap or RAM more or less are no reason to write.
+_TOLERANCE = 0.001
+
+# What vm.overcommit_kbytes holds, and no machine has.
+_MOST_KB = 2 ** 63 - 1
+
+# A pair (ratio, kbytes), one of which is 0.
+Pair = Tuple[int, int]
+
+
+# The options that say what to set.
+VALUES = ('mode', 'ratio', 'kbytes', 'commit_limit', 'admin_reserve_kbytes', 'user_reserve_kbytes')
+
+
+def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
+    """The module's options, converted. Raises ConvertError."""
+    page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
+
+    def number(name: str, minimum: int, maximum: int = _MOST_KB) -> Optional[int]:
+        return None if params[name] is None else to_integer(name, params[name], minimum, maximum)
+
+    mode, limit = params['mode'], params['commit_limit']
+    return OvercommitPolicy(Wish(
+        mode=None if mode is None else to_choice('mode', mode, MODES),
+        ratio=number('ratio', 0, 2 ** 31 - 1),
+        kbytes=number('kbytes', page_kb),
+        commit_limit=None if limit is None else to_amount('commit_limit', limit),
+        admin_reserve_kb=number('admin_reserve_kbytes', 0),
+        user_reserve_kb=number('user_reserve_kbytes', 0),
+        min_headroom=to_amount('min_headroom', params['min_headroom'])))
+
+
+class OvercommitPolicy(Policy):
+    """The keys of module overcommit."""
+
+    keys = sysctls.OVERCOMMIT_KEYS
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+
+    def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+        """See Policy."""
+        return self._target(self._pairs(situation, request)[0])
+
+    def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+        """See Policy."""
+        return self._target(self._pairs(situation, request)[1])
+
+    def _target(self, pair: Optional[Pair]) -> Dict[str, int]:
+        wanted = {MEMORY: self.wish.mode, ADMIN_RESERVE: self.wish.admin_reserve_kb,
+                  USER_RESERVE: self.wish.user_reserve_kb}
+        target = dict((key, value) for key, value in wanted.items() if value is not None)
+        if pair is not None:
+            target[RATIO], target[KBYTES] = pair
+        return target
+
+    def _pairs(self, situation: Situation, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
+        """(ratio, kbytes) wanted at run time and at boot."""
+        pair = None  # type: Optional[Pair]
+        if self.wish.ratio is not None:
+            pair = (self.wish.ratio, 0)
+        elif self.wish.kbytes is not None:
+            pair = (0, self.wish.kbytes)
+        elif self.wish.commit_limit is not None:
+            return _pairs_for_limit(self.wish.commit_limit, situation, request)
+        return pair, pair
+
+    def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
+              situation: Situation) -> List[Write]:
+        """Tightening writes the limit before the mode, loosening the mode before the limit."""
+        mode = [write for write in writes if write[0] == MEMORY]
+        rest = [write for write in writes if write[0] != MEMORY]
+        if after[MEMORY] != NEVER:
+            return mode + rest
+        if before[MEMORY] != NEVER:
+            return rest + mode
+        return sorted(rest, key=lambda write: _tightens(write[0], before, after, situation))
+
+    def guard(self, plan: Plan) -> None:
+        """Refuse a plan that enters strict mode, or lowers the headroom in it, below ``min_headroom``."""
+        sides = []
+        if plan.request.runtime:
+            sides.append(('at run time', plan.runtime_before, plan.runtime_after))
+        if plan.request.persistent:
+            # A reserve that the kernel computes at boot is taken to be what it computed this time.
+            known = plan.runtime_before
+            sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_to_guard(), known)))
+        for when, before, after in sides:
+            _guard_side(plan, self.wish.min_headroom, when, before, after)
+
+
+def _filled(state: sysctls.State, known: sysctls.State) -> sysctls.State:
+    return dict((key, known[key] if value is None else value) for key, value in state.items())
+
+
+def _tightens(key: str, before: sysctls.State, after: sysctls.State, situation: Situation) -> bool:
+    """Whether writing the key makes strict mode stricter."""
+    if key in (ADMIN_RESERVE, USER_RESERVE):
+        return (after[key] or 0) > (before[key] or 0)
+    memory = situation.memory
+    return memory is not None and (commit_limit.state_limit_kb(memory, after, situation.page_kb)
+                                   < commit_limit.state_limit_kb(memory, before, situation.page_kb))
+
+
+# ------------------------------------------------------------------ commit_limit
+
+def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> Tuple[Pair, Pair]:
+    """The pair for a CommitLimit, at run time and at boot: what is there stays while it is near enough.
+
+    Where one side must change, the other follows, so that both agree.
+    """
+    memory = situation.memory
+    if memory is None:
+        raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
+    limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
+    if situation.is_for_another(request):
+        _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
+    if limit_kb > _MOST_KB:
+        raise ConvertError('commit_limit: %d kB is out of range; it must be %d kB or less' % (limit_kb, _MOST_KB))
+    kbytes = limit_kb - memory.swap_total_kb
+    if kbytes < situation.page_kb:
+        raise Refusal('commit_limit: %d kB is not above the swap of this machine (SwapTotal %d kB), and CommitLimit '
+                      'always holds all of swap. Ask for more than %d kB, or take swap away.'
+                      % (limit_kb, memory.swap_total_kb, memory.swap_total_kb + situation.page_kb))
+    runtime, boot = _pair_of(situation.runtime), _pair_of(situation.boot(request).values)
+    keeps = []
+    if request.runtime:
+        keeps.append((_is_near(situation, runtime, limit_kb), runtime))
+    if request.persistent:
+        keeps.append((_is_near(situation, boot, limit_kb) and _is_written(situation, request), boot))
+    if all(keep for keep, _pair in keeps):
+        return runtime, boot
+    # A ratio shrinks with huge pages, which no wish for a size can mean: only kbytes are worth keeping.
+    kept = [pair for keep, pair in keeps if keep and pair[1]]
+    pair = kept[0] if kept else (0, kbytes)
+    return pair, pair
+
+
+def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
+    """Where an image is made: neither a part of the memory seen there nor its swap may go into the number."""
+    if wanted.percent is not None:
+        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
+                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
+                      'a part of its own RAM, or give kbytes.' % (wanted.percent, limit_kb))
+    if swap_kb:
+        raise Refusal('commit_limit: %d kB was asked for, from which the swap of this machine (SwapTotal %d kB) would '
+                      'be taken, but this is a container or a chroot (runtime: false), and another machine boots it. '
+                      'Give kbytes, to which the kernel adds the swap of that machine, or ratio.' % (limit_kb, swap_kb))
+
+
+def _pair_of(state: sysctls.State) -> Pair:
+    return (state.get(RATIO) or 0, state.get(KBYTES) or 0)
+
+
+def _is_near(situation: Situation, pair: Pair, limit_kb: int) -> bool:
+    if situation.memory is None:
+        return False
+    found_kb = commit_limit.limit_kb(situation.memory, pair[0], pair[1], situation.page_kb)
+    return abs(found_kb - limit_kb) <= limit_kb * _TOLERANCE
+
+
+def _is_written(situation: Situation, request: Request) -> bool:
+    """Whether our own file already says something about the limit."""
+    found = file_edit.keys_in(situation.host.read_text(request.sysctl_file) or '')
+    return RATIO in found or KBYTES in found
+
+
+# ------------------------------------------------------------------------ guard
+
+def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.State, after: sysctls.State) -> None:
+    situation = plan.situation
+    if after.get(MEMORY) != NEVER or after == before:
+        return
+    memory = situation.memory
+    elsewhere = situation.is_for_another(plan.request)
+    if elsewhere or memory is None or memory.committed_kb is None:
+        plan.warnings.append('mode never %s: whether the CommitLimit suffices could not be checked, because %s' % (
+            when, 'this is a container or a chroot, and another machine boots it' if elsewhere
+            else '/proc/meminfo does not tell Committed_AS here'))
+        return
+    headroom_kb = commit_limit.headroom_kb(memory, after, situation.page_kb)
+    limit_kb = commit_limit.state_limit_kb(memory, after, situation.page_kb)
+    least_kb = min_headroom.of_kb(limit_kb)
+    lowers = before.get(MEMORY) != NEVER or headroom_kb < commit_limit.headroom_kb(memory, before, situation.page_kb)
+    if headroom_kb >= least_kb or not lowers or plan.request.force:
+        return
+    raise Refusal(
+        'Refused, because programs could no longer start: mode never with %s gives %s a CommitLimit of %d kB. Less '
+        'Committed_AS %d kB, admin_reserve %d kB and user_reserve %d kB that is a headroom of %d kB, and min_headroom '
+        'wants %d kB. %s. force: true overrides this.' % (
+            _limit_text(after), when, limit_kb, memory.committed_kb, after.get(ADMIN_RESERVE) or 0,
+            after.get(USER_RESERVE) or 0, headroom_kb, least_kb, _enough_text(situation, after, min_headroom)))
+
+
+def _limit_text(state: sysctls.State) -> str:
+    return 'kbytes %d' % state[KBYTES] if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
+
+
+def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int:
+    """The smallest CommitLimit that passes the guard with these reserves."""
+    spent_kb = (memory.committed_kb or 0) + commit_limit.reserves_kb(state)
+    if min_headroom.size_kb is not None:
+        return spent_kb + min_headroom.size_kb
+    part = 1 - (min_headroom.percent or 0) / 100
+    return int(-(-spent_kb // part)) if part > 0 else 2 ** 63
+
+
+def _enough_text(situation: Situation, state: sysctls.State, min_headroom: Amount) -> str:
+    """The ratio, kbytes or commit_limit that would be enough."""
+    memory = situation.memory
+    if memory is None or (min_headroom.percent or 0) >= 100:
+        return 'No limit is enough for that min_headroom'
+    # One page more of each: ratio and kbytes are cut off to whole pages.
+    wanted_kb = needed_kb(memory, state, min_headroom) + 2 * situation.page_kb
+    return 'Enough would be ratio: %d, or kbytes: %d, or commit_limit: %dK' % (
+        commit_limit.ratio_for_limit(memory, wanted_kb), max(wanted_kb - memory.swap_total_kb, situation.page_kb),
+        wanted_kb)

@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which sysctls this collection changed at runtime, and to which values they are reverted. Reads only.
+
+A setting is one sysctl, or the pair of ratio and kbytes: the kernel sets one of them to 0 when the other is written.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Set, Tuple
+
+from .._kernel import sysctls
+from .._sysctl import file_edit, saved_values
+from .._sysctl.boot_plan import BootPlan, files_of_ours
+
+Setting = Tuple[str, ...]
+# The values of a setting; 0 for one that the kernel lacks.
+Numbers = Tuple[int, ...]
+Values = Dict[str, saved_values.Value]
+
+Reverted = NamedTuple('Reverted', [
+    ('target', Dict[str, int]),  # what to set at runtime
+    ('values', Values),          # the record afterwards
+    ('warnings', List[str]),
+    ('managed', bool),           # whether anything of these sysctls is ours
+])
+
+
+def settings_of(keys: Tuple[str, ...]) -> List[Setting]:
+    """The settings that these keys form."""
+    both = (sysctls.RATIO, sysctls.KBYTES)
+    return [both if key == sysctls.RATIO else (key,) for key in keys if key != sysctls.KBYTES]
+
+
+def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
+    """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
+    situation = plan.situation
+    look = _Look(plan)
+    values = dict(look.values)
+    if situation.is_for_another(plan.request):
+        return values
+    changed = plan.changed_keys()
+    for setting in settings_of(plan.policy.keys):
+        if setting[0] not in values and not set(setting).intersection(changed) or not look.is_known(setting):
+            continue
+        found = look.found(setting)
+        first = look.first_seen(setting, found)
+        is_set = bool(set(setting).intersection(target))
+        if is_set and _is_first_write(plan, setting, values) and found not in look.ours(setting):
+            values.update(first)  # only our line was recorded so far, and something else has set the value since
+        for key in setting:
+            values.setdefault(key, first[key])
+            if is_set:
+                values[key] = _with_ours(values[key], plan.runtime_after[key] or 0)
+    return values
+
+
+def _is_first_write(plan: Any, setting: Setting, values: Values) -> bool:
+    """Whether the run changes the setting at runtime, and no earlier run is recorded to have changed it."""
+    return (all(values[key].ours is None for key in setting if key in values)
+            and any((plan.runtime_before[key] or 0) != (plan.runtime_after[key] or 0) for key in setting))
+
+
+def _with_ours(value: saved_values.Value, number: int) -> saved_values.Value:
+    return value if value.ours == number else value._replace(ours=number, earlier=value.ours)
+
+
+def without_earlier(values: Values, target: Dict[str, int]) -> Values:
+    """The recorded values once ``target`` is set, without the values that this replaced."""
+    done = set(key for setting in settings_of(sysctls.ALL_KEYS) if set(setting).intersection(target) for key in setting)
+    return dict((key, value._replace(earlier=None) if key in done else value) for key, value in values.items())
+
+
+def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
+    """Find what to revert at runtime. ``boot_plan`` is the boot without our lines."""
+    look = _Look(plan)
+    reverted = Reverted({}, dict(look.values), [], any(look.is_ours(one) for one in settings_of(plan.policy.keys)))
+    for setting in settings_of(plan.policy.keys):
+        if not look.is_ours(setting):
+            continue
+        found, ours = look.found(setting), look.ours(setting)
+        goal, guess = _goal(look, setting, boot_plan)
+        if look.is_known(setting) and found != goal and found in ours:
+            reverted.target.update(zip(setting, goal))
+            reverted.warnings.extend(guess)
+        elif look.is_known(setting) and found != goal and ours:
+            reverted.warnings.append(_VALUE_LEFT % (_text(setting, found), _text(setting, max(ours))))
+        _record(plan, look, setting, found != goal and found in ours, reverted.values)
+    return reverted
+
+
+_VALUE_LEFT = ('%s stays at runtime, because something else set it after this collection set %s. Set it by hand if it '
+               'is not wanted')
+
+
+def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
+    """Keep in ``values`` what the side that is not reverted needs later. ``is_left``: our value is set at runtime."""
+    request = plan.request
+    kept = dict((key, values.pop(key, saved_values.UNKNOWN)) for key in setting)
+    if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
+        values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
+    elif not request.runtime and is_left and not plan.situation.is_for_another(request):
+        values.update((key, value._replace(ours=found)) for (key, value), found
+                      in zip(kept.items(), look.found(setting)))
+
+
+def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
+    """The values to revert to, and a warning where only the documented defaults are known."""
+    values = [look.values.get(key) for key in setting]
+    originals = tuple(value.original or 0 if value else 0 for value in values)
+    first = values[0]
+    if first is not None and not first.from_boot:
+        return originals, []
+    outcome, key = boot_plan.outcome, setting[0]
+    is_decided = look.situation.loader.is_known and (
+        sysctls.KNOBS[key].constant or outcome.causes[key] is not None)
+    if is_decided and outcome.values[key] is not None:
+        return tuple(outcome.values[name] or 0 for name in setting), []
+    if first is not None and first.original is not None:
+        return originals, []
+    defaults = tuple(look.documented_default(name) for name in setting)
+    return defaults, [_DEFAULT % (key, saved_values.FILE, defaults[0])]
+
+
+_DEFAULT = ('%s: its value before the first change is not recorded in %s, so the documented default %d is taken; the '
+            'next boot may compute another')
+
+
+def _text(setting: Setting, numbers: Numbers) -> str:
+    pairs = list(zip(setting, numbers))
+    return ', '.join('%s = %d' % pair for pair in ([pair for pair in pairs if pair[1]] or pairs[:1]))
+
+
+class _Look(object):
+    """What is recorded of the sysctls of a plan, with what an unconfirmed change adds."""
+
+    def __init__(self, plan: Any) -> None:
+        self.plan, self.situation = plan, plan.situation
+        self.files = files_of_ours(plan.situation, plan.request.sysctl_file)
+        self.values = dict(self.situation.record.values)
+        unconfirmed = self.situation.unconfirmed
+        for setting in settings_of(plan.policy.keys):
+            if setting[0] in unconfirmed and setting[0] not in self.values:
+                self.values.update(self.first_seen(setting, tuple(unconfirmed[key][0] or 0 for key in setting)))
+
+    def found(self, setting: Setting) -> Numbers:
+        """The values at runtime."""
+        return tuple(self.situation.runtime.get(key) or 0 for key in setting)
+
+    def is_known(self, setting: Setting) -> bool:
+        """Whether the kernel shows it."""
+        return any(self.situation.runtime.get(key) is not None for key in setting)
+
+    def first_seen(self, setting: Setting, found: Numbers) -> Values:
+        """The record of a setting that had these values before its first change."""
+        if found in self._lines(setting):  # our line set them: the values before it are unknown
+            return dict.fromkeys(setting, saved_values.UNKNOWN)
+        boot = self.plan.boot.values
+        from_boot = self.situation.loader.is_known and all(
+            boot.get(key) in (None, number) for key, number in zip(setting, found))
+        return dict((key, saved_values.Value(number, from_boot, None, None)) for key, number in zip(setting, found))
+
+    def is_ours(self, setting: Setting) -> bool:
+        """Whether this collection changed its value or its lines."""
+        return setting[0] in self.values or self.has_line(setting)
+
+    def has_line(self, setting: Setting) -> bool:
+        """Whether a line of ours sets it."""
+        return bool(self._lines(setting))
+
+    def ours(self, setting: Setting) -> Set[Numbers]:
+        """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""
+        values = [self.values.get(key) for key in setting]
+        states = [[value.ours if value else None for value in values],
+                  [value.earlier if value else None for value in values],
+                  [self.situation.unconfirmed.get(key, (None, None))[1] for key in setting]]
+        found = set(tuple(number or 0 for number in state) for state in states if state[0] is not None)
+        return found.union(self._lines(setting))
+
+    def _lines(self, setting: Setting) -> Set[Numbers]:
+        found = set()  # type: Set[Numbers]
+        for entry in self.files.values():
+            for key in setting:
+                values = [file_edit.value_of([line]) for line in entry.lines.get(key, [])]
+                found.update(tuple(value if name == key else 0 for name in setting)
+                             for value in values if value is not None)
+        return found
+
+    def documented_default(self, key: str) -> int:
+        """The documented default of a sysctl whose default the kernel computes."""
+        value, memory = sysctls.KNOBS[key].default, self.situation.memory
+        if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and memory is not None:
+            value = min(value, memory.total_kb // 32)
+        return value

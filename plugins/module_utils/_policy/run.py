@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of a module that sets sysctls: check the options, make and apply the plan, build the result."""
+
+import os
+from typing import Any, Callable, Dict, List
+
+from .._core.convert import ConvertError
+from .._host.file_diff import describe_files
+from .._host.writable import WritableHost
+from .._kernel import sysctls
+from .._sysctl import saved_values
+from .apply import apply_plan
+from .plan import Plan, Policy, Request, look_and_plan
+
+PolicyOf = Callable[[Dict[str, Any]], Policy]
+# One run, see L(run_at_once).
+Runner = Callable[[WritableHost, Dict[str, Any], PolicyOf, tuple, bool], Dict[str, Any]]
+
+
+def run_at_once(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
+                check_mode: bool) -> Dict[str, Any]:
+    """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
+    request, policy = request_of(params, values, check_mode), policy_of(params)
+    plan = host.call(look_and_plan, host, request, policy)
+    result = result_of(plan, [])  # before anything is done: nothing that fails in it may come after
+    if plan.to_do and not check_mode:
+        add_backups(result, apply_plan(plan))
+    return result
+
+
+def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
+    """The shared options, checked. Raises ConvertError."""
+    given = [name for name in values if params[name] is not None]
+    absent = params['state'] == 'absent'
+    if not params['runtime'] and not params['persistent']:
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
+    if absent and given:
+        raise ConvertError('state: absent takes away all settings of this module and takes no value; remove %s'
+                           % ', '.join(given))
+    if not absent and not given:
+        raise ConvertError('nothing is asked for: give at least one of %s, or state: absent' % ', '.join(values))
+    path = params['sysctl_file']
+    if not path.startswith('/') or path != os.path.normpath(path):
+        raise ConvertError('sysctl_file: %r is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf' % path)
+    return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'], sysctl_file=path,
+                   conflicts=params['conflicts'], force=params['force'], check_mode=check_mode)
+
+
+def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
+    """What the module returns, and its warnings.
+
+    The diff holds configured values and files only, so that check mode and the real run agree.
+    L(_module.runner) returns it in diff mode only.
+    """
+    keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
+    diff = describe_files(plan.situation.host, plan.files)
+    if plan.writes:
+        diff.insert(0, {
+            'before_header': 'run time', 'after_header': 'run time',
+            'before': sysctls.render(plan.runtime_before, keys), 'after': sysctls.render(plan.runtime_after, keys)})
+    result = {
+        'changed': plan.changed,
+        'changed_keys': keys,
+        'before': {'runtime': plan.runtime_before, 'boot': plan.boot_before},
+        'after': {'runtime': plan.runtime_after, 'boot': plan.boot_after},
+        'conflicts': plan.conflicts,
+        'warnings': plan.warnings,
+        'diff': diff,
+    }
+    if plan.request.absent:
+        result['managed'] = plan.managed
+        if not plan.managed:
+            result['msg'] = _NOT_MANAGED % saved_values.FILE
+    add_backups(result, backups)
+    return result
+
+
+_NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no file below /etc holds a line that this '
+                'collection wrote')
+
+
+def add_backups(result: Dict[str, Any], backups: List[str]) -> None:
+    """The copies that were made, where any were."""
+    if backups:
+        result['backup_files'] = backups

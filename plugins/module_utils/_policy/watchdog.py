@@ -1,0 +1,435 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watchdog: a process that puts the run time back when nobody has confirmed the change in time.
+
+It is forked before the first write and has then all that it needs: the sysctls, the system's log and its state file are
+open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or allocated any
+more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and systemd would end
+it along with the login.
+
+SIGTERM makes it decide at once: it puts back, unless its state file is gone, which means that it is not needed.
+"""
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import re
+import select
+import signal
+import socket
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+try:
+    import ctypes
+except ImportError:  # left out of some small installations
+    ctypes = None
+
+from .._core.convert import MODES
+from .._core.sanitize import explain
+from .._core.text import to_text
+from .._host import file_trust, signals
+from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE, naming, sysctl_path
+from .._host.writable import WritableHost
+from .._kernel import sysctls
+from .connection import process
+from .pending_change import WATCHDOG, Pending, boot_time_s, claim, claim_to_put_back, dump, while_put_back
+
+_START_S = 30             # forking is slow on a machine that swaps
+_SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
+_RETRY_S = 0.2
+_RETRIES = 150
+_MCL_CURRENT = 1          # mman-common.h; 8192 on some old architectures, where mlockall(2) then answers EINVAL
+# user.warning: what a reader of either log sees as a program's, not the kernel's.
+_PRIORITY = b'<12>'
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM,
+            signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD,
+            signal.SIGXCPU, signal.SIGXFSZ, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR)
+
+# One setting: ratio and kbytes are two names of one.
+Step = NamedTuple('Step', [
+    ('key', str),                         # written to put it back
+    ('value', int),
+    ('keys', Tuple[str, ...]),            # read to see whose value is there
+    ('ours', Tuple[Optional[int], ...]),  # what the change wrote
+    ('was', Tuple[Optional[int], ...]),   # what was there before
+])
+# What became of them, by key.
+Outcome = NamedTuple('Outcome', [('back', List[str]), ('left', List[str]), ('failed', List[str])])
+
+
+class WatchdogError(Exception):
+    """The watchdog could not be started."""
+
+
+def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: sysctls.State) -> List[Step]:
+    """The writes that undo a change, in their order, each with what tells whether it is still ours to undo."""
+    steps = []
+    for key, value in writes_back:
+        keys = tuple(name for name in (sysctls.RATIO, sysctls.KBYTES) if before.get(name) is not None)
+        keys = keys if key in keys else (key,)
+        steps.append(Step(key, value, keys, tuple(after[name] for name in keys), tuple(before[name] for name in keys)))
+    return steps
+
+
+# ---------------------------------------------------------------------- putting back
+
+def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Callable[[Step], None]) -> Outcome:
+    """Undo what is still as the change left it; what somebody else has set meanwhile is his.
+
+    Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
+    """
+    found = dict((step.key, tuple(read(key) for key in step.keys)) for step in steps)
+    foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
+    outcome = Outcome([], [], [])
+    for step in steps:
+        locks = step.key == sysctls.MEMORY and step.value == MODES['never'] and foreign
+        if found[step.key] == step.was:
+            continue
+        if step.key in foreign or locks:
+            outcome.left.append(step.key)
+        elif _wrote(step, write):
+            outcome.back.append(step.key)
+        else:
+            outcome.failed.append(step.key)
+    return outcome
+
+
+def _wrote(step: Step, write: Callable[[Step], None]) -> bool:
+    def work() -> bool:
+        write(step)
+        return True
+    return _insist(work, False)
+
+
+def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
+    """Do it until it works: a lack of memory passes, and nobody else would do it."""
+    for _attempt in range(_RETRIES):
+        try:
+            return work()
+        except (OSError, MemoryError):
+            signal.sigtimedwait([signal.SIGALRM], _RETRY_S)
+    return otherwise
+
+
+def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
+    """What happened, as one line of the system's log."""
+    values = dict((step.key, step.value) for step in steps)
+    text = 'oomkit.linux.overcommit: %s; put back at run time: %s' % (
+        why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
+    if outcome.left:
+        text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
+    if outcome.failed:
+        text += '; NOT put back, the kernel refused it: ' + ', '.join(outcome.failed)
+    return _PRIORITY + text.encode('ascii', 'replace') + b'\n'
+
+
+# ------------------------------------------------------------------------- starting
+
+def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pending, List[str]]:
+    """Fork the watchdog and wait until it is ready: the change as it now lies in /run/oomkit, and what to warn of.
+
+    Raises WatchdogError, and then nothing is left of it.
+    """
+    host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
+    try:
+        file_trust.check_record(host, '%s/%s' % (RUN_FOLDER, pending.name))
+        answer = _asked(host, pending, steps)
+        if 'error' in answer:
+            raise WatchdogError(answer['error'])
+        return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
+    except BaseException as exc:
+        # It may live all the same. The pipe is closed by now: either it sees that and gives up, or it was ready before,
+        # and then it ends because its file is gone.
+        _insist(lambda: claim(host, pending.name), False)
+        with contextlib.suppress(OSError):
+            host.remove_folder(RUN_FOLDER)
+        if isinstance(exc, (OSError, MemoryError, ValueError)):
+            raise WatchdogError(explain(exc)) from exc
+        raise
+
+
+def _asked(host: WritableHost, pending: Pending, steps: List[Step]) -> Dict[str, Any]:
+    """Fork it, and what it says."""
+    with naming('pipe'):
+        reader, writer = os.pipe()
+    try:
+        try:
+            pid = _forked(lambda: _first_child(host, pending, steps, writer))
+        finally:
+            os.close(writer)
+        # Where SIGCHLD is ignored, which is inherited, there is nothing to wait for.
+        with naming('waitpid'), contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        with naming('the pipe of the watchdog'):
+            return _hear(reader)
+    finally:
+        os.close(reader)
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """A child that does this and ends. No signal and no error may lead it back into the run that it is a copy of."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
+    pid = -1
+    try:
+        with naming('fork'):
+            pid = os.fork()
+        if pid == 0:
+            work()
+        return pid
+    finally:
+        if pid == 0:
+            os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _hear(reader: int) -> Dict[str, Any]:
+    """The one line that the watchdog says."""
+    data = b''
+    while b'\n' not in data:
+        if not select.select([reader], [], [], _START_S)[0]:
+            return {'error': 'it was not ready within %d s' % _START_S}
+        piece = os.read(reader, 4096)
+        if not piece:
+            return {'error': 'it ended before it was ready'}
+        data += piece
+    return json.loads(data.partition(b'\n')[0].decode('ascii'))
+
+
+def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
+    """In the child, with signals held back. Its own child has no parent but init."""
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _second_child(host, pending, steps, writer)
+    except BaseException as exc:  # nothing of the module's own work may go on in here
+        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+
+
+def _second_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
+    name = pending.name
+    try:
+        signals.reset(_IGNORED)
+        watchdog = _Watchdog(host, pending, steps, writer)
+        watchdog.rehearse()
+        # From here on it is found, and counts.
+        watchdog.publish()
+        if not _say(writer, {'pid': watchdog.pending.pid, 'started': watchdog.pending.started,
+                             'warnings': watchdog.warnings}):
+            _insist(lambda: claim(host, name), False)  # whoever asked for it has given up
+            return
+        os.close(writer)
+    except BaseException as exc:
+        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+        _insist(lambda: claim(host, name), False)
+        return
+    watchdog.watch()
+
+
+def _say(writer: int, message: Dict[str, Any]) -> bool:
+    try:
+        os.write(writer, json.dumps(message).encode('ascii') + b'\n')
+    except OSError:
+        return False
+    return True
+
+
+class _Watchdog(object):
+    """The process itself, with all that it needs."""
+
+    def __init__(self, host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
+        """Leave the connection behind and open everything. Raises OSError."""
+        gc.disable()
+        _leave_files(writer)
+        os.chdir('/')
+        os.umask(0o077)
+        _set_own(host, 'comm', WATCHDOG.encode('ascii'))
+        _set_own(host, 'oom_score_adj', b'-1000')
+        self.warnings = leave_cgroups(host)
+        self.host, self.steps = host, steps
+        me = process(host, 'self')
+        self.pending = pending._replace(pid=os.getpid(), started=me.started if me else 0)
+        self._files = dict((key, host.open_proc(sysctl_path(key))) for step in steps for key in step.keys)
+        self._data = dict((step.key, b'%d\n' % step.value) for step in steps)
+        self._log = _open_log(host)
+        self._state = -1
+        _lock_memory()
+
+    def rehearse(self) -> None:
+        """Do all that will have to be done, without effect: what Python needs for it is then there."""
+        ours = dict(pair for step in self.steps for pair in zip(step.keys, step.ours))
+        for step in self.steps:
+            self._read(step.key)
+        outcome = put_back(self.steps, ours.get, lambda step: None)
+        log_line(outcome._replace(left=outcome.back, failed=outcome.back), self.steps, self._why(0))
+        signal.sigtimedwait([signal.SIGALRM], 0)
+        self._claim()
+        self._forget()
+
+    def publish(self) -> None:
+        """The state file, complete from the first moment that it is seen."""
+        path = RUN_FOLDER + '/' + self.pending.name
+        # Killed before it has its name, the file is cleared away by the next run as any temporary one.
+        made = self.host.locate(self.host.temporary_of(path))
+        self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            # Held until this process ends, whatever ends it: by that the next run sees whether it lives.
+            fcntl.flock(self._state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(self._state, dump(self.pending))
+            os.rename(made, self.host.locate(path))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+            raise
+
+    def watch(self) -> None:
+        """Put back, unless it turns out not to be needed. Nothing that fails on the way may end it before."""
+        left_s = _insist(self._wait, 0.0)
+        # What cannot be claimed is put back all the same: a limit that nobody has proven must not stay.
+        if not _insist(self._claim, True):
+            return
+        outcome = _insist(lambda: put_back(self.steps, self._read, self._write),
+                          Outcome([], [], [step.key for step in self.steps]))
+        if not outcome.failed:  # else the file still tells the next run what was there before
+            _insist(self._forget, False)
+        with contextlib.suppress(OSError, MemoryError):
+            if self._log is not None:
+                os.write(self._log, log_line(outcome, self.steps, self._why(left_s)))
+
+    def _wait(self) -> float:
+        """Until the end of the time, SIGTERM, or that it is not needed any more; the seconds that are left then."""
+        left_s = self.pending.deadline_s - boot_time_s()
+        while left_s > 0 and os.fstat(self._state).st_nlink:
+            if signal.sigtimedwait([signal.SIGTERM], min(left_s, _SLICE_S)) is not None:
+                break
+            left_s = self.pending.deadline_s - boot_time_s()
+        return left_s
+
+    def _claim(self) -> bool:
+        return claim_to_put_back(self.host, self.pending.name)
+
+    def _forget(self) -> bool:
+        return claim(self.host, while_put_back(self.pending.name)) or claim(self.host, self.pending.name)
+
+    def _why(self, left_s: float) -> str:
+        return ('not confirmed within %d s' % self.pending.within_s if left_s <= 0
+                else 'ended by SIGTERM before it was confirmed')
+
+    def _read(self, key: str) -> Optional[int]:
+        return sysctls.parse_value(to_text(self._files[key].read()))
+
+    def _write(self, step: Step) -> None:
+        self._files[step.key].write(self._data[step.key])
+
+
+def _leave_files(*kept: int) -> None:
+    """Close what the connection waits for the end of."""
+    null = os.open('/dev/null', os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for name in os.listdir('/proc/self/fd'):
+        if int(name) > 2 and int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own
+
+
+def _set_own(host: WritableHost, name: str, value: bytes) -> None:
+    """One of our own files in /proc, where that is allowed: a help, no condition."""
+    try:
+        _write_existing(host.locate('/proc/self/' + name), value)
+    except OSError:
+        pass
+
+
+def _write_existing(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _open_log(host: WritableHost) -> Optional[int]:
+    """The kernel's log, where that may not be written syslog's socket, else None."""
+    try:
+        return os.open(host.locate('/dev/kmsg'), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        pass
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        link.connect(host.locate('/dev/log'))
+    except OSError:
+        link.close()
+        return None
+    return link.detach()
+
+
+def _lock_memory() -> None:
+    """Keep it out of swap, where that can be done: a help, no condition."""
+    try:
+        if ctypes is not None:
+            ctypes.CDLL(None).mlockall(_MCL_CURRENT)
+    except (OSError, AttributeError):
+        pass
+
+
+# -------------------------------------------------------------------------- cgroups
+
+def leave_cgroups(host: WritableHost) -> List[str]:
+    """Move this process to the root of every hierarchy; what to warn of where systemd's own could not be left.
+
+    The root needs no cgroup to be made and removed, holds processes under v2 too (it is exempt from the rule that only
+    leaves do), and systemd ends nothing in it before the machine goes down. Within a cgroup namespace, where the root
+    seen is none, systemd's own init.scope serves.
+    """
+    warnings = []
+    mounts = cgroup_mounts(host.read_text('/proc/self/mountinfo') or '')
+    for kind, path in mounts:
+        error = _move(host, path)
+        # systemd keeps its services and sessions in v2, or in a v1 hierarchy of its own.
+        if error and (kind == 'cgroup2' or path.endswith('/systemd')):
+            warnings.append('the watchdog that puts the change back stays in the cgroup of this login (%s: %s): where '
+                            'logind ends what a login leaves behind, it puts back when the connection ends'
+                            % (path, error))
+    return warnings
+
+
+def _move(host: WritableHost, path: str) -> str:
+    """Empty where it worked, else why not."""
+    error = ''
+    for folder in (path, path + '/init.scope'):
+        try:
+            _write_existing(host.locate(folder + '/cgroup.procs'), b'%d\n' % os.getpid())
+            return ''
+        except OSError as exc:
+            error = error or exc.strerror or str(exc)
+    return error
+
+
+def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
+    """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5).
+
+    Where one is mounted several times, that is the mount that shows most of it: a bind mount of a single cgroup would
+    lead right back into that.
+    """
+    best: Dict[str, Tuple[Tuple[int, int], str, str]] = {}
+    for line in mountinfo.split('\n'):
+        left, _dash, right = line.partition(' - ')
+        fields, kind = left.split(' '), right.partition(' ')[0]
+        if kind not in ('cgroup', 'cgroup2') or len(fields) <= 4:
+            continue
+        device, root, path = fields[2:5]
+        if device not in best or _depth(root) < best[device][0]:
+            best[device] = (_depth(root), kind, re.sub(
+                r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), path))
+    return [(kind, path) for _depth_of_it, kind, path in best.values()]
+
+
+def _depth(root: str) -> Tuple[int, int]:
+    """How far below the top the root of a mount is. What lies above a cgroup namespace looks like C(/../..) in it."""
+    return len([name for name in root.split('/') if name not in ('', '..')]), len(root)

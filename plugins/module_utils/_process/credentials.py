@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a process is the program that its name says. Any user can choose any name, so the credentials decide.
+
+The collection reads no arguments of a doubtful process, nor files that these name.
+Sources: credentials(7), capabilities(7), user_namespaces(7), cgroups(7), proc_pid_status(5), proc_pid_exe(5).
+"""
+
+import re
+import stat
+from typing import Optional, Tuple
+
+from .._core.sanitize import harmless
+from .._core.text import to_text
+from .._host import file_access
+from .._host.file_access import parse_uids
+from .cgroup_unit import manager_paths
+from .procfs import Proc
+
+_CAP_KILL = 1 << 5  # may signal processes of all users
+_CAPABILITIES = re.compile(br'^CapEff:\s+([0-9a-fA-F]{1,16})$', re.MULTILINE)
+# The cgroup of a service of the system manager, without cgroups that the service made below it. Processes of users are
+# in user.slice, and containers in machine.slice. Only root puts services into other slices.
+_SYSTEM_SERVICE = re.compile(br'/(?:(?!user\.slice/|machine\.slice/)[^/]+\.slice/)*[^/]+\.service\Z')
+
+
+def doubt_root(processes: Proc, pid: int) -> Optional[str]:
+    """Why the process is not one that root started; None where it is.
+
+    For programs that set sysctls or read configuration as root (kubelet, TuneD).
+    """
+    status = processes.read('%d/status' % pid) or b''
+    return _doubt_uids(status) or _doubt_root(processes, pid, status)
+
+
+def doubt_oom_daemon(processes: Proc, pid: int) -> Optional[str]:
+    """Why the process is not one that may kill those of all users; None where it is.
+
+    earlyoom and systemd-oomd have a user of their own: these are services of the system that hold CAP_KILL.
+    """
+    status = processes.read('%d/status' % pid) or b''
+    doubt = _doubt_uids(status)
+    if doubt is not None:
+        return doubt
+    uid = parse_uids(status)
+    if uid is not None and uid[0] == 0:
+        return _doubt_root(processes, pid, status)
+    return _doubt_service(processes, pid, status)
+
+
+def _doubt_uids(status: bytes) -> Optional[str]:
+    uids = parse_uids(status)
+    if uids is None:
+        return 'it has ended, or may not be read'
+    others = [uid for uid in uids if uid != uids[0]]
+    if others:
+        return ('user %d runs it with the rights of user %d: any user can start a set-user-ID program such as su '
+                'under this name' % (uids[0], others[0]))
+    return None
+
+
+def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
+    uids = parse_uids(status)
+    if uids is None or uids[0] != 0:
+        return 'it runs as user %d, not root' % (uids[0] if uids else -1)
+    if not file_access.current.allows(pid, 'exe'):
+        return 'it does not answer, so that nothing tells which program it is'
+    if not _is_in_our_user_namespace(processes, pid):
+        return 'it runs in another user namespace, whose root has no privileges on this host'
+    if _is_set_uid(processes, pid):
+        return 'its program is set-user-ID: any user can start such a program, like sudo, under this name'
+    return None
+
+
+def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
+    uids, held = parse_uids(status), _CAPABILITIES.search(status)
+    uid = uids[0] if uids else -1
+    # The namespace is read after the status: a process cannot return from one.
+    if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
+        return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can kill processes of '
+                'that user only' % uid)
+    paths = manager_paths(processes.read('%d/cgroup' % pid) or b'', processes.init_cgroup())
+    path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
+    if path or not paths:
+        return 'it runs as user %d in the cgroup %s, which is not that of a system service' % (
+            uid, harmless(to_text(path)) or 'unknown')
+    return None
+
+
+def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
+    """Whether its capabilities count here: in a user namespace of their own ordinary users hold all of them.
+
+    Where the link ns/user may not be read, the maps of user IDs are compared, which are readable for everybody. Only a
+    process with capabilities here can give another namespace the same map.
+    """
+    ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, '%d' % pid)
+    if ours is not None and its is not None:
+        return ours == its
+    return processes.read('%d/uid_map' % pid) == processes.read('self/uid_map')
+
+
+def _user_namespace(processes: Proc, pid: str) -> Optional[Tuple[int, int]]:
+    info = processes.stat(pid, 'ns/user')
+    return None if info is None else (info.st_dev, info.st_ino)
+
+
+def _is_set_uid(processes: Proc, pid: int) -> bool:
+    """Whether its program is set-user-ID: sudo has user ID 0 in all places while it asks for a password."""
+    info = processes.stat('%d' % pid, 'exe')
+    return info is not None and bool(info.st_mode & stat.S_ISUID)

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of units, found through their cgroups, and groups of processes found otherwise.
+
+Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst.
+"""
+
+import errno
+import os
+import re
+import time
+from typing import Any, List, Optional, Tuple
+
+from .._core.text import to_bytes, to_number
+from .._host.host import Host
+from .cgroup_unit import raw_manager_paths
+from .handle import Held, Seen, ancestors, is_same, pids, read_init_cgroup
+
+# Mount points of the tree with systemd's units: cgroup v2, v1, v1 with a v2 tree beside it.
+_TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
+_SETUP_S, _PAUSE_S = 5.0, 0.02
+# A threaded cgroup lists its processes at its domain only.
+_NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
+
+
+class Group(object):
+    """The processes of one request."""
+
+    def pids(self) -> List[int]:
+        """The PIDs that are in it now."""
+        raise NotImplementedError
+
+    def holds(self, held: Held) -> bool:
+        """Whether the process belongs to it, read through its descriptor, so that a reused PID does not count."""
+        raise NotImplementedError
+
+    def look(self, host: Host) -> List[Seen]:
+        """All of them, each looked at through a descriptor of its own. Raises OSError."""
+        found = []
+        for pid in self.pids():
+            with Held(host, pid) as held:
+                seen = held.look() if self.holds(held) else None
+            if seen is not None:
+                found.append(seen)
+        return found
+
+
+def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
+    """Look at a group, for L(Host.call): the group after that, and its processes. Raises OSError."""
+    return group, group.look(host)
+
+
+class TheseProcesses(Group):
+    """Exactly these processes, also where their PIDs are used again."""
+
+    def __init__(self, processes: List[Seen]) -> None:
+        self._processes = dict((one.pid, one) for one in processes)
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return list(self._processes)
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        seen = held.look()
+        return seen is not None and is_same(self._processes.get(seen.pid), seen)
+
+
+class UnitGroup(Group):
+    """The processes below the cgroup of a unit. ``unseen``: see L(pids_below)."""
+
+    def __init__(self, host: Host, cgroup: str, unseen: Optional[List[str]] = None) -> None:
+        self.host, self._unseen = host, unseen
+        self.cgroup = cgroup
+        self.folder = cgroup_folder(host, cgroup)
+        self._init_cgroup: Optional[bytes] = None
+        self._patience_s = _SETUP_S  # for all looks together: any process can choose such a name
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return pids_below(self.host, self.folder, self._unseen) if self.folder else []
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group. Waits up to _SETUP_S for processes that systemd has forked and not set up yet.
+
+        Such a process is in the cgroup already. systemd is about to write the unit's value, over any other.
+        """
+        while True:
+            begin = time.monotonic()
+            found = super(UnitGroup, self).look(host)
+            if self._patience_s <= 0 or not any(self._is_being_set_up(one) for one in found):
+                return found
+            time.sleep(_PAUSE_S)
+            self._patience_s -= time.monotonic() - begin
+
+    def _is_being_set_up(self, one: Seen) -> bool:
+        """Whether this is still systemd itself, between fork and the service's own program (src/core/exec-invoke.c)."""
+        if one.parent != 1 or not _is_young(self.host, one):
+            return False
+        if one.name == b'systemd':
+            return not os.path.basename(self.cgroup).startswith('user@')
+        return one.name == b'systemd-executo' or (one.name[:1] == b'(' and not one.name.startswith(b'(sd-'))
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        try:
+            # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
+            return any(self._is_in(read('cgroup') or b'') for read in (held.read, held.read_thread))
+        except OSError as exc:
+            if exc.errno != errno.ENAMETOOLONG:
+                raise
+            return False  # its path is too long to read
+
+    def _is_in(self, cgroups: bytes) -> bool:
+        if self._init_cgroup is None:
+            self._init_cgroup = read_init_cgroup(self.host)
+        prefix, paths = to_bytes(self.cgroup), raw_manager_paths(cgroups, self._init_cgroup)
+        return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
+
+
+def _is_young(host: Host, one: Seen) -> bool:
+    """Whether it was started a moment ago, or at an unknown time."""
+    uptime = re.match(r'[0-9]{1,12}', host.read_text('/proc/uptime') or '')
+    return uptime is None or one.start_ticks / os.sysconf('SC_CLK_TCK') > int(uptime.group()) - 2 * _SETUP_S
+
+
+class MatchGroup(Group):
+    """All processes that a rule matches, without this one and its ancestors."""
+
+    def __init__(self, host: Host, rule: Any) -> None:
+        self._host, self._rule = host, rule
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        never = set(ancestors(self._host, os.getpid()))
+        return sorted(set(pids(self._host)) - never)
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return bool(self._rule.matches(held))
+
+
+def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
+    """The processes of a cgroup and of all below it. 0 stands for processes outside of this PID namespace.
+
+    A user with a delegated cgroup can nest cgroups deeper than a path may be long. Such folders are added to
+    ``unseen``, if given. Raises OSError.
+    """
+    found: List[int] = []
+    folders = [folder]
+    while folders:
+        folder = folders.pop()
+        try:
+            told = (host.read_bytes(folder + '/cgroup.procs') or b'').split()
+            found += [pid for pid in map(to_number, told) if pid is not None]
+        except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG and unseen is not None:
+                unseen.append(folder)
+                continue
+            if exc.errno not in _NO_LIST:
+                raise
+        folders += [folder + '/' + name for name in host.folders(folder)]
+    return sorted(set(found))
+
+
+def cgroup_folder(host: Host, cgroup: str) -> Optional[str]:
+    """The folder of a cgroup as systemd names it, None when there is none."""
+    if not cgroup.startswith('/') or cgroup == '/':
+        return None
+    for tree in _TREES:
+        if host.exists(tree + cgroup + '/cgroup.procs'):
+            return tree + cgroup
+    return None

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One process held by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
+
+A PID may be used again between a scan and a write. The descriptor names the process and not the number: once the
+process is gone every use of it answers ESRCH (fs/proc/base.c). From one descriptor to the next a process is known by
+its PID and start time: L(Held.look) answers only once the clock tick in which the process started is over, and whatever
+gets its number later starts in a later tick.
+"""
+
+import contextlib
+import errno
+import os
+import time
+from typing import Any, List, NamedTuple, Optional, Set
+
+from .._core.text import to_number
+from .._host import file_access
+from .._host.host import Host
+from .memory import parse_start_ticks
+
+_GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
+_CHUNK_BYTES = 65536
+_INIT = 1
+_ENDED = (b'Z', b'X')
+_THREADS = 17  # num_threads in /proc/PID/stat, counted from the state
+_CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
+
+Seen = NamedTuple('Seen', [
+    ('pid', int),
+    ('parent', int),
+    ('start_ticks', int),
+    ('name', bytes),
+    ('score_adj', int),
+])
+
+
+class Held(object):
+    """A process, used with C(with). Every look answers None once it is gone."""
+
+    def __init__(self, host: Host, pid: int) -> None:
+        """Raises OSError for what keeps a living process from being opened."""
+        self.pid = pid
+        self.host = host
+        self._is_real = host.root == '/'
+        self._fd: Optional[int] = None
+        if not file_access.current.allows(pid):
+            return
+        path = '/proc/%d' % pid
+        try:
+            with file_access.Reading(path):
+                self._fd = os.open(host.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as exc:
+            if exc.errno not in _GONE:
+                raise
+
+    def __enter__(self) -> 'Held':
+        return self
+
+    def __exit__(self, *_exc: Any) -> None:
+        if self._fd is not None:
+            with contextlib.suppress(OSError):  # close(2) closes whatever it says
+                os.close(self._fd)
+
+    def read(self, name: str) -> Optional[bytes]:
+        """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
+        if self._fd is None or not file_access.current.allows(self.pid, name.rpartition('/')[2]):
+            return None
+        try:
+            with file_access.Reading('/proc/%d/%s' % (self.pid, name)):
+                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+                try:
+                    return os.read(fd, _CHUNK_BYTES)
+                finally:
+                    os.close(fd)
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return None
+            raise self._named(exc, name) from exc
+
+    def read_thread(self, name: str) -> Optional[bytes]:
+        """The same file of another thread, where the first one has ended and others run: it has lost its memory.
+
+        None where the first thread runs, and where none does. Raises OSError.
+        """
+        if not _has_lost_first_thread((self.read('stat') or b'').rpartition(b')')[2].split()):
+            return None
+        for thread in self._threads():
+            stat = self.read('task/%s/stat' % thread)
+            if stat and stat.rpartition(b')')[2].split()[0] not in _ENDED:
+                return self.read('task/%s/%s' % (thread, name))
+        return None
+
+    def _threads(self) -> List[str]:
+        """The numbers of its threads; none where it is gone."""
+        with contextlib.suppress(OSError):
+            fd = os.open('task', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
+            try:
+                return [name for name in os.listdir(fd) if name.isdigit()]
+            finally:
+                os.close(fd)
+        return []
+
+    def look(self) -> Optional[Seen]:
+        """Who it is and its present value; None when it is gone or dead. Waits a clock tick for one that just started.
+        """
+        seen = self._look()
+        if seen is not None and self._is_real:
+            wait_s = (seen.start_ticks + 1) / os.sysconf('SC_CLK_TCK') - time.clock_gettime(_CLOCK_BOOTTIME)
+            if wait_s > 0:
+                time.sleep(wait_s)
+                seen = self._look()
+        return seen
+
+    def _look(self) -> Optional[Seen]:
+        stat, text = self.read('stat'), self.read('oom_score_adj')
+        if not stat or not text:
+            return None
+        head, _bracket, tail = stat.rpartition(b')')
+        fields, start_ticks = tail.split(), parse_start_ticks(stat)
+        if start_ticks is None or (fields[0] in _ENDED and not _has_lost_first_thread(fields)):
+            return None
+        parent, adj = to_number(fields[1]), to_number(text)
+        if parent is None or adj is None:
+            return None
+        return Seen(self.pid, parent, start_ticks, head.partition(b'(')[2], adj)
+
+    def write_score_adj(self, value: int) -> bool:
+        """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.
+
+        Raises OSError with what the kernel answers: EACCES where CAP_SYS_RESOURCE is missing
+        (proc_pid_oom_score_adj(5)).
+        """
+        if self._fd is None:
+            return False
+        try:
+            fd = os.open('oom_score_adj', os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, dir_fd=self._fd)
+            try:
+                os.write(fd, b'%d\n' % value)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return False
+            raise self._named(exc, 'oom_score_adj') from exc
+        return True
+
+    def _named(self, exc: OSError, name: str) -> OSError:
+        """The error with the whole path: calls on descriptors know none, and others know the last part only."""
+        return OSError(exc.errno, exc.strerror, '/proc/%d/%s' % (self.pid, name))
+
+
+def read_init_cgroup(host: Host) -> bytes:
+    """/proc/1/cgroup; empty where it cannot be read."""
+    try:
+        with Held(host, _INIT) as init:
+            return init.read('cgroup') or b''
+    except OSError:
+        return b''
+
+
+def _has_lost_first_thread(fields: List[bytes]) -> bool:
+    """Whether only the first thread has ended: it stays as a zombie, and the process runs on.
+
+    ``fields`` are those of /proc/PID/stat from the state on. The value belongs to all threads (struct signal_struct).
+    """
+    return len(fields) > _THREADS and fields[0] == b'Z' and (to_number(fields[_THREADS]) or 0) > 1
+
+
+def ancestors(host: Host, pid: int) -> List[int]:
+    """The process itself and all it descends from, up to PID 1 or to where it cannot be seen."""
+    line: List[int] = []
+    known: Set[int] = set()
+    while pid > 0 and pid not in known:
+        line.append(pid)
+        known.add(pid)
+        seen = identify(host, pid)
+        pid = seen.parent if seen is not None else 0
+    return line
+
+
+def pids(host: Host) -> List[int]:
+    """The numbers of all processes. Raises OSError."""
+    return [int(name) for name in host.names('/proc') if name.isdigit()]
+
+
+def identify(host: Host, pid: int) -> Optional[Seen]:
+    """The process that has this number now; None for none. Raises OSError."""
+    with Held(host, pid) as held:
+        return held.look()
+
+
+def is_same(one: Optional[Seen], other: Optional[Seen]) -> bool:
+    """Whether both are one process, which still ran at the second look."""
+    return one is not None and other is not None and (one.pid, one.start_ticks) == (other.pid, other.start_ticks)

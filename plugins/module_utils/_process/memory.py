@@ -1,0 +1,227 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/proc/PID: what processes are and hold, and how the kernel scores them, read fast enough for ten thousand of them.
+
+Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs/proc/array.c and task_mmu.c.
+A process may end at any moment: every read answers None then.
+"""
+
+import os
+import re
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+from .._core.text import to_number
+from .._host import file_access
+from .._host.host import Host
+from .._kernel.badness import Memory, Source, Terms
+from .cgroup_unit import NAMED, V2, find_unit
+from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths
+
+_MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
+                     br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
+
+Scores = NamedTuple('Scores', [
+    ('found', List[Tuple[int, int]]),  # (oom_score, pid)
+    ('denied', int),                   # processes that are seen but may not be read
+])
+
+
+def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
+    """RSS, swap and page tables of /proc/PID/status in kB; None for what has no memory (kernel threads, zombies).
+
+    Kernels 4.0 to 4.14 tell the middle level of page tables apart, in VmPMD. The name in the first line cannot look
+    like these lines, since the kernel escapes its line ends.
+    """
+    match = _MEMORY.search(status)
+    if match is None:
+        return None
+    rss_kb, tables_kb, middle_kb, swap_kb = match.groups()
+    return int(rss_kb), int(swap_kb), int(tables_kb) + int(middle_kb or 0)
+
+
+# What one process holds, as /proc shows it, in kB but for the last.
+Holding = NamedTuple('Holding', [
+    ('rss_kb', int),
+    ('swap_kb', int),
+    ('tables_kb', int),
+    ('own_kb', int),       # the anonymous part of the RSS; all of it on kernels before 4.5, which do not tell
+    ('stat_pages', int),   # the RSS of /proc/PID/stat, which is not always that of status
+])
+
+
+def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
+    """What a process holds, from its status and stat; None for what has no memory."""
+    memory_kb = parse_memory_kb(status)
+    fields = stat.rpartition(b')')[2].split()
+    if memory_kb is None or len(fields) <= 21:
+        return None
+    rss_kb, swap_kb, tables_kb = memory_kb
+    own = re.search(br'\nRssAnon:\s+([0-9]+) kB\n', status)
+    stat_pages, own_kb = to_number(fields[21]), to_number(own.group(1)) if own else rss_kb
+    if stat_pages is None or own_kb is None:
+        return None
+    return Holding(rss_kb, swap_kb, tables_kb, own_kb, stat_pages)
+
+
+def parse_start_ticks(stat: bytes) -> Optional[int]:
+    """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
+    fields = stat.rpartition(b')')[2].split()
+    return to_number(fields[19]) if len(fields) > 19 else None
+
+
+def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optional[bytes]]:
+    """(cgroup, unit) of /proc/PID/cgroup, with /proc/1/cgroup as ``init``.
+
+    The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
+    The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
+    """
+    paths = parse_cgroup_paths(text)
+    cgroup = paths.get(b'memory', paths.get(V2, paths.get(NAMED)))
+    return cgroup, find_unit(text, init)
+
+
+class Processes(Proc):
+    """The processes that /proc shows, who they are and what they hold."""
+
+    def __init__(self, host: Host) -> None:
+        super(Processes, self).__init__(host)
+        self._page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
+
+    def source(self) -> Source:
+        """The looks that a selection takes."""
+        return Source(self.memories, self.adj, self.start_ticks)
+
+    def scores(self) -> Scores:
+        """oom_score of all processes. Written for speed: three system calls and little else for each."""
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
+        found = []
+        denied = 0
+        for name in os.listdir(proc_fd):
+            if not name.isdigit() or not access.allows(name):
+                continue
+            access.begin(name + '/oom_score')
+            try:
+                fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
+            except OSError as exc:
+                denied += exc.errno in DENIED
+                continue
+            try:
+                found.append((int(read(fd, 32)), int(name)))
+            except (OSError, ValueError):
+                pass  # it ended between the two calls
+            close(fd)
+        access.end()
+        return Scores(found, denied)
+
+    def score(self, pid: Any) -> Optional[int]:
+        """oom_score."""
+        return to_number(self.read('%s/oom_score' % pid))
+
+    def adj(self, pid: Any) -> Optional[int]:
+        """oom_score_adj."""
+        return to_number(self.read('%s/oom_score_adj' % pid))
+
+    def terms(self, pid: Any) -> Optional[Terms]:
+        """What badness is made of; None for kernel threads, zombies and those that are gone."""
+        status = self.read('%s/status' % pid)
+        memory = self._memory(pid, status) if status else None
+        adj = self.adj(pid) if memory else None
+        return None if memory is None or adj is None else Terms(memory, adj)
+
+    def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
+        """(memory, pid) of those that have some. Written for speed, as L(scores)."""
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
+        found = []
+        for pid in pids:
+            path = '%d/status' % pid
+            access.begin(path)
+            try:
+                fd = open_file(path, 0, dir_fd=proc_fd)
+            except OSError:
+                continue
+            try:
+                status = read(fd, CHUNK_BYTES)
+                if len(status) == CHUNK_BYTES:  # thousands of groups come before the memory
+                    status = self.read('%d/status' % pid) or b''
+            except OSError:
+                status = b''
+            close(fd)
+            memory = self._memory(pid, status)
+            if memory is not None:
+                found.append((memory, pid))
+        access.end()
+        return found
+
+    def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
+        """The memory that this status shows, in pages; of another thread where the first has ended."""
+        memory_kb = parse_memory_kb(status)
+        if memory_kb is None:
+            memory_kb = self._threads_memory_kb(pid) if b'\nState:\tZ' in status else None
+        if memory_kb is None:
+            return None
+        page_kb = self._page_kb
+        return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
+
+    def _threads_memory_kb(self, pid: Any) -> Optional[Tuple[int, int, int]]:
+        """The memory of a process whose first thread has ended, from any of the others: the kernel can choose it."""
+        for thread in self.threads(pid):
+            memory_kb = parse_memory_kb(self.read(thread + '/status') or b'')
+            if memory_kb is not None:
+                return memory_kb
+        return None
+
+    def holding(self, pid: Any) -> Optional[Holding]:
+        """What it holds; None for kernel threads, zombies and those that are gone."""
+        found = self._holding('%s' % pid)
+        if found is None and b'\nState:\tZ' in (self.read('%s/status' % pid) or b''):
+            found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
+        return found
+
+    def living_thread(self, pid: int) -> int:
+        """The number of a thread that has its memory: the first one, or another where that has ended."""
+        if b'\nState:\tZ' not in (self.read('%d/status' % pid) or b''):
+            return pid
+        alive = (int(path.rpartition('/')[2]) for path in self.threads(pid) if self._holding(path) is not None)
+        return next(alive, pid)
+
+    def _holding(self, path: str) -> Optional[Holding]:
+        return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
+
+    def threads(self, pid: Any) -> List[str]:
+        """The folders of its threads, below /proc; empty when it is gone."""
+        folder = '%s/task' % pid
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
+        except OSError:
+            return []
+        try:
+            return ['%s/%s' % (folder, name) for name in os.listdir(fd)]
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+
+    def children(self, pid: int) -> List[int]:
+        """Its children (proc_pid_tid_children(5)); empty also where the kernel does not list them."""
+        return [int(child) for thread in self.threads(pid)
+                for child in (self.read(thread + '/children') or b'').split() if to_number(child)]
+
+    def start_ticks(self, pid: int) -> Optional[int]:
+        """When the process started, in clock ticks since boot."""
+        stat = self.read('%d/stat' % pid)
+        return parse_start_ticks(stat) if stat else None
+
+    def name(self, pid: int) -> Optional[bytes]:
+        """comm: at most 15 bytes, which any program may set for itself."""
+        comm = self.read('%d/comm' % pid)
+        return comm[:-1] if comm and comm.endswith(b'\n') else comm
+
+    def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
+        """See L(parse_cgroup). Under cgroup v1 the kernel shows the root for a first thread that has ended."""
+        cgroup, unit = parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())
+        thread = self.living_thread(pid) if cgroup == b'/' else pid
+        if thread == pid:
+            return cgroup, unit
+        return parse_cgroup(self.read('%d/task/%d/cgroup' % (pid, thread)) or b'', self.init_cgroup())

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which process a PID file may name: otherwise a user who can write one could choose any process for root to set."""
+
+import errno
+import re
+import stat
+from typing import Optional
+
+from .._core.sanitize import explain, harmless
+from .._host import file_trust
+from .._host.file_access import parse_uids
+from .._host.host import Host
+from .handle import Held
+
+_FAULTS = (errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EPERM, errno.EROFS)
+PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
+MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
+
+
+class PidFileError(Exception):
+    """A file is not a PID file, or cannot be read."""
+
+
+def read(host: Host, path: str) -> Optional[int]:
+    """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
+
+    The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises
+    OSError where only root can write there and the system fails to read it: then it is unknown what runs.
+    """
+    if not path.startswith('/'):
+        raise PidFileError('%s is not an absolute path' % harmless(path))
+    try:
+        data = host.read_named_file(path)
+    except OSError as exc:
+        if is_fault(host, path, exc):
+            raise
+        raise PidFileError('the PID file cannot be read: %s' % explain(exc)) from exc
+    if data is None:
+        return None
+    first = (data.split() or [b''])[0]
+    pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
+    if pid is None or pid > PID_MAX:
+        raise PidFileError('%s does not begin with a process number' % harmless(path))
+    return pid
+
+
+def is_fault(host: Host, path: str, exc: OSError) -> bool:
+    """Whether the system itself caused the error: the file system of a user can return any error."""
+    try:
+        return exc.errno in _FAULTS and file_trust.owner_of(host, path) == 0
+    except OSError:
+        return False
+
+
+def user_of(host: Host, pid: int) -> Optional[int]:
+    """The one user whose rights the process has; None where it is gone, has those of several or may have, or is stuck.
+
+    A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
+    """
+    with Held(host, pid) as held:
+        uids = parse_uids(held.read('status') or b'')
+    if uids is None or len(set(uids)) > 1:
+        return None
+    try:
+        program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+    except OSError as exc:
+        if exc.errno != errno.ETIMEDOUT:
+            raise
+        return None
+    return None if program is not None and program.st_mode & stat.S_ISUID else uids[0]
+
+
+def doubt(host: Host, path: str, pid: int) -> Optional[str]:
+    """Why the file may not name this process; None where it may.
+
+    A file that only root can write may name any process, a file of one user only processes of that user. systemd has
+    the same rule for PIDFile= (systemd.service(5)).
+    """
+    try:
+        owner = file_trust.owner_of(host, path)
+        if owner == 0 or (owner is not None and owner == user_of(host, pid)):
+            return None
+    except OSError as exc:
+        return 'the PID file cannot be read: %s' % explain(exc)
+    return ('the PID file %s names process %d, which is skipped: a user who does not own the process can write the '
+            'file. Keep it in a folder of root\'s, or of the user that the service runs as'
+            % (harmless(path), pid))

@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set oom_score_adj on the running processes of a group, until no fork has left an old value behind; or undo it.
+
+A child that is forked between the scan and the write carries the old value, so the group is looked at again until a
+whole look finds nothing to change.
+"""
+
+import errno
+import time
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from .._core.sanitize import harmless
+from .._host import file_access
+from .._host.host import Host
+from .groups import Group, look
+from .handle import Held, Seen, is_same
+from .inheritance import LeftAlone, Split, split
+
+# The scopes of the module.
+INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
+_LIMIT_S = 30.0
+
+# What a unit gave its processes: the value, and the start time (in ticks since boot) up to which it gave it.
+Given = NamedTuple('Given', [('value', int), ('until_ticks', Optional[int])])
+
+
+def is_given(one: Seen, values: Iterable[Given]) -> bool:
+    """Whether a process has one of these values, and started before it was last given."""
+    return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
+               for given in values)
+
+
+class LiveError(Exception):
+    """A process could not be set; the message says why."""
+
+
+class Target(object):
+    """A group of processes and the value that they should have."""
+
+    def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
+                 main_pid: int = 0, found: Optional[Iterable[Seen]] = None) -> None:
+        """``found`` are the processes when it was decided, before anything was done; some may have it already."""
+        self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
+        self.given = list(given)
+        self.main_pid = main_pid
+        self.changed: Dict[int, Tuple[int, int]] = {}
+        # Called with the processes of the next writes, before they are made.
+        self.before_round: Optional[Callable[[List[Seen]], None]] = None
+        self._had_it = None if found is None else self._with_it(found)
+
+    def _with_it(self, processes: Iterable[Seen]) -> Set[Tuple[int, int]]:
+        return set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
+
+    def _is_given(self, one: Seen) -> bool:
+        return one.score_adj == self.wanted or is_given(one, self.given)
+
+    def sort(self, processes: List[Seen]) -> Split:
+        """Who follows this wish, and who is left alone."""
+        if self.scope == INHERITED:
+            return split(processes, self._is_given)
+        if self.scope == MAIN:
+            processes = [one for one in processes if one.pid == self.main_pid]
+        return Split(processes, [])
+
+    def to_change(self, processes: List[Seen]) -> List[Seen]:
+        """Those that follow the wish and do not have the value yet."""
+        return [one for one in self.sort(processes).inherited if one.score_adj != self.wanted]
+
+    def left_alone(self, processes: List[Seen]) -> List[LeftAlone]:
+        """Those that do not follow the wish and have another value."""
+        return [left for left in self.sort(processes).left_alone if left.process.score_adj != self.wanted]
+
+    # ---------------------------------------------------------------- writing
+
+    def apply(self, host: Host) -> None:
+        """Set the value until nobody is left to be set. Raises LiveError."""
+        end = time.monotonic() + _LIMIT_S
+        while True:
+            processes = self._look(host)
+            if self._had_it is None:
+                self._had_it = self._with_it(processes)
+            left = self.to_change(processes)
+            if not left:
+                return
+            self._check_time(end, self.wanted, left)
+            if self.before_round is not None:
+                self.before_round(left)
+            for one in left:
+                self._set(host, one, self.wanted)
+
+    def _look(self, host: Host) -> List[Seen]:
+        self.group, processes = host.call(look, self.group, host)
+        return processes
+
+    def _check_time(self, end: float, value: int, left: List[Seen]) -> None:
+        if time.monotonic() > end:
+            raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
+                            'starts new ones faster than they can be set' % (self.label, _LIMIT_S, value, len(left)))
+
+    def _set(self, host: Host, one: Seen, value: int) -> None:
+        """Write through the descriptor of just this process, if it is still as it was seen."""
+        was_changed = one.pid in self.changed
+        # Before the write, which may take effect and still fail: the rollback looks at the present value.
+        self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
+        try:
+            written = host.call(write_score_adj, host, one, value, self.group)
+        except OSError as exc:
+            raise LiveError(_explain(self.label, one, value, exc)) from exc
+        if not written and not was_changed:
+            del self.changed[one.pid]
+
+    def undo(self, host: Host) -> None:
+        """Roll back what was changed, and processes that started since with the value. Raises OSError, LiveError."""
+        if self._had_it is None:
+            return  # nothing was looked at yet
+        failed = self._restore(host)
+        before = self._before()
+        end = time.monotonic() + _LIMIT_S
+        while before is not None and before != self.wanted:
+            born = self._born(host)
+            if not born:
+                break
+            self._check_time(end, before, born)
+            for one in born:
+                self._set(host, one, before)
+        if failed:
+            raise failed[0]
+
+    def _restore(self, host: Host) -> List[OSError]:
+        """Restore the value of each changed process, also after a failure; returns the failures."""
+        failed = []
+        for pid, (start_ticks, value) in self.changed.items():
+            try:
+                host.call(restore_score_adj, host, Seen(pid, 0, start_ticks, b'', self.wanted), value)
+            except OSError as exc:
+                failed.append(exc)
+        return failed
+
+    def _before(self) -> Optional[int]:
+        """The most common original of changed processes. If none was changed, the unit's value: it may have restarted.
+
+        None where processes already had the value: new ones may have set it themselves.
+        """
+        values = [value for _start, value in self.changed.values()]
+        if values:
+            return _most_common(values)
+        return self.given[0].value if self.given and not self._had_it else None
+
+    def _born(self, host: Host) -> List[Seen]:
+        """Those that have the value now and did not have it before, nor set it themselves."""
+        processes = self._look(host)
+        if self.scope == INHERITED:
+            processes = self.sort(processes).inherited
+        return [one for one in processes
+                if one.score_adj == self.wanted and (one.pid, one.start_ticks) not in (self._had_it or ())]
+
+
+def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = None) -> bool:
+    """Set a process that is as it was seen, through its descriptor; False where it is gone, or another one by now.
+
+    Raises OSError.
+    """
+    with Held(host, one.pid) as held:
+        now = held.look() if group is None or group.holds(held) else None
+        if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
+            return False
+        # It may have the value by now, from a helper process that was killed before it could answer.
+        return now.score_adj == value or held.write_score_adj(value)
+
+
+def restore_score_adj(host: Host, one: Seen, value: int) -> None:
+    """Set a process in a rollback. Raises OSError, also for a process that could not be read."""
+    written = write_score_adj(host, one, value)
+    if not written and not file_access.current.allows(one.pid):
+        raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, '/proc/%d' % one.pid)
+
+
+def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
+    why = exc.strerror
+    if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
+        # Raising takes no capability, but only its owner may open the file for writing (proc_pid_oom_score_adj(5)).
+        why += '; the process is not of this user: run the task as root (become: true)'
+    elif exc.errno in (errno.EACCES, errno.EPERM):
+        why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
+                'inside a container without that capability')
+    return '%s: oom_score_adj of process %d (%s) was to become %d and is %d: %s' % (
+        label, one.pid, harmless(one.name), value, one.score_adj, why)
+
+
+def _most_common(values: List[int]) -> int:
+    return max(sorted(set(values)), key=values.count)

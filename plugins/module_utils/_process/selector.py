@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that are no service, found by PID, PID file, name, command line or user.
+
+Sources: proc_pid_comm(5), proc_pid_cmdline(5), proc_pid_status(5).
+"""
+
+import os
+import pwd
+import re
+import warnings
+from typing import Any, Callable, Dict, List, NamedTuple, Pattern, Tuple
+
+from .._core.convert import ConvertError, to_integer
+from .._core.errors import Refusal
+from .._core.text import to_bytes
+from .._host.file_access import USER_DATABASE, Reading, parse_uids
+from .._host.host import Host
+from . import pid_file
+from .groups import Group, MatchGroup, TheseProcesses
+from .handle import Held, ancestors, identify, is_same
+
+SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
+_WITH_USER = ('comm', 'cmdline_regex')
+COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
+_MOST_SHOWN = 100
+# Whoever starts a program chooses its arguments, and an expression may take the square of their length, or worse.
+_CMDLINE_BYTES = 4096
+_MOST_PATTERN_BYTES = 1024
+
+
+# ------------------------------------------------------------------- rules, which can be sent to another process
+
+class HasMemory(NamedTuple('HasMemory', [])):
+    """Kernel threads have no memory and no value that counts."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return any(b'\nVmRSS:' in (read('status') or b'') for read in (held.read, held.read_thread))
+
+
+class HasName(NamedTuple('HasName', [('name', bytes)])):
+    """Processes of this name, which may end with a line end of its own."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return (held.read('comm') or b'')[:-1] == self.name
+
+
+class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
+    """Processes in the beginning of whose command line the expression is found."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        cmdline = (held.read('cmdline') or held.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
+        with Reading('/proc/%d/cmdline' % held.pid):  # which has a deadline
+            return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
+
+
+class OfUser(NamedTuple('OfUser', [('uid', int)])):
+    """Processes that this user started and that act as this user: not those of others that are run set-user-ID."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return set(parse_uids(held.read('status') or b'') or ()) == {self.uid}
+
+
+class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
+    """Processes that each of the rules matches, asked in turn."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return all(rule.matches(held) for rule in self.rules)
+
+
+class Restricted(Group):
+    """Those processes of a group that a rule matches."""
+
+    def __init__(self, group: Group, rule: Any) -> None:
+        self._group, self._rule = group, rule
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return self._group.pids()
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return self._group.holds(held) and self._rule.matches(held)
+
+
+# ------------------------------------------------------------------------------------------------ groups
+
+def group_of(host: Host, process: Dict[str, Any]) -> Group:
+    """The processes that the option ``process`` names, without this module and what it descends from.
+
+    Raises ConvertError, and Refusal.
+    """
+    name, *others = _given(process)
+    if name in ('pid', 'pidfile'):
+        return Restricted(_the_one(host, name, process[name]), HasMemory())
+    rules = tuple(_RULES[one](process[one]) for one in [name] + others)
+    return MatchGroup(host, AllOf(rules + (HasMemory(),)))
+
+
+def _the_one(host: Host, name: str, value: Any) -> Group:
+    """The process that has the number now, whoever gets it later; none where it has none."""
+    pid = to_integer('process.pid', value, 1, pid_file.PID_MAX) if name == 'pid' else _written(host, value)
+    seen = identify(host, pid) if pid and pid not in ancestors(host, os.getpid()) else None
+    if seen is None:
+        return TheseProcesses([])
+    doubt = pid_file.doubt(host, value, pid) if name == 'pidfile' else None
+    if doubt is not None:
+        raise Refusal('process.pidfile: %s. Nothing was changed.' % doubt)
+    # What was asked meanwhile was asked of this one only if it is still there.
+    return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
+
+
+def _written(host: Host, path: str) -> int:
+    """The number that a PID file begins with; 0 where there is no file."""
+    try:
+        return pid_file.read(host, path) or 0
+    except pid_file.PidFileError as exc:
+        raise ConvertError('process.pidfile: %s' % exc) from exc
+
+
+def _given(process: Dict[str, Any]) -> List[str]:
+    """The selectors that are given: one, or one and the user. Raises ConvertError."""
+    given = [name for name in SELECTORS if process.get(name) is not None]
+    if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
+        raise ConvertError('process: give exactly one of %s, or user together with comm or cmdline_regex; found %s'
+                           % (', '.join(SELECTORS), ', '.join(given) or 'none of them'))
+    return given
+
+
+def _bytes(option: str, value: str) -> bytes:
+    try:
+        return to_bytes(value)
+    except UnicodeError:
+        raise ConvertError('process.%s: %r is no text' % (option, value)) from None
+
+
+def _comm_rule(value: str) -> HasName:
+    wanted = _bytes('comm', value)
+    if not wanted or len(wanted) > COMM_BYTES:
+        raise ConvertError('process.comm: %s has %d bytes, and the kernel keeps the first %d only, so nothing could '
+                           'match; give those, or use cmdline_regex' % (_cut(value), len(wanted), COMM_BYTES))
+    return HasName(wanted)
+
+
+def _cmdline_rule(value: str) -> HasCmdline:
+    text = _bytes('cmdline_regex', value)
+    if len(text) > _MOST_PATTERN_BYTES:
+        raise ConvertError('process.cmdline_regex: %s has %d bytes, and an expression that long takes too much time; '
+                           'give at most %d' % (_cut(value), len(text), _MOST_PATTERN_BYTES))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of what another version of Python may read differently
+            pattern = re.compile(text)
+    except (re.error, ValueError, OverflowError, RecursionError) as exc:
+        raise ConvertError('process.cmdline_regex: %s is no regular expression: %s' % (_cut(value), exc)) from exc
+    if not value:
+        raise ConvertError('process.cmdline_regex: an empty expression matches everything')
+    return HasCmdline(pattern)
+
+
+def _cut(value: str) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
+
+
+def _user_rule(value: str) -> OfUser:
+    try:
+        with Reading(USER_DATABASE):
+            return OfUser(int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid)
+    except (KeyError, ValueError) as exc:
+        raise ConvertError('process.user: there is no user %s on this machine' % _cut(value)) from exc
+
+
+_RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
+
+
+def describe(process: Dict[str, Any]) -> str:
+    """The selection as text, for messages."""
+    given = [name for name in SELECTORS if process.get(name) is not None]
+    return 'process ' + ' '.join('%s %s' % (name, process[name]) for name in given) if given else 'process'

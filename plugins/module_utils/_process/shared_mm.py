@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether two processes use the same memory: kcmp(2), which nothing in /proc tells.
+
+C libraries have no function for it, so it is called by its number. It needs the right to trace both processes.
+"""
+
+import os
+from typing import Optional
+
+from .._host import file_access
+
+try:
+    import ctypes
+except ImportError:  # a Python built without libffi
+    ctypes = None  # type: ignore[assignment]
+
+# __NR_kcmp. The architectures that came last all have the number of include/uapi/asm-generic/unistd.h.
+_NUMBERS = {'x86_64': 312, 'i386': 349, 'i686': 349, 'aarch64': 272, 'riscv64': 272, 'loongarch64': 272,
+            'ppc64': 354, 'ppc64le': 354, 's390x': 343, 'armv7l': 378}
+_KCMP_VM = 1
+
+
+def share_memory(pid: int, other: int) -> Optional[bool]:
+    """Whether they do; None where that may not be seen, or one of them is gone."""
+    number = _NUMBERS.get(os.uname().machine)
+    if ctypes is None or number is None:
+        return None
+    if not all(file_access.current.allows(one, 'kcmp') for one in (pid, other)):
+        return None
+    try:
+        with file_access.Reading('%d/kcmp' % other):
+            answer = _compare(number, pid, other)
+    except (OSError, AttributeError):
+        return None
+    return None if answer < 0 else answer == 0
+
+
+def _compare(number: int, pid: int, other: int) -> int:
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), ctypes.c_long(pid), ctypes.c_long(other),
+                                         ctypes.c_long(_KCMP_VM), ctypes.c_ulong(0), ctypes.c_ulong(0)))

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is too dangerous to set on a service, and what deserves a warning.
+
+A login session inherits its value from the service that started it (sshd gives each session back what it was itself
+started with): a negative value there protects every process of every user.
+"""
+
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .._core.text import to_number
+from .._process.handle import Held, pids
+from .._process.memory import parse_memory_kb
+from .._systemd import drop_in, unit_names
+from .._systemd.unit_files import UNSET
+from .login_guard import Evidence, strongest
+from .model import Service
+from .session_scan import SessionScan
+from .session_units import script_evidence, unit_evidence
+
+NEVER_KILLED = -1000
+# Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
+_BIG_PART = 0.5
+
+
+def guard(plan: Any) -> None:
+    """Raise Refusal for what locks people out; add warnings to the plan."""
+    scan = _scan(plan)
+    for service in plan.services:
+        if _is_negative(service):
+            _guard_sessions(plan, service, _evidence(plan, service, scan))
+        _warn_of_hiding(plan, service)
+    if plan.orphans:
+        plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
+                             'exclusive: true, or state: absent with their names, removes them'
+                             % ', '.join(harmless(path) for path in plan.orphans))
+    _guard_consumers(plan)
+
+
+def guard_instances(plan: Any) -> None:
+    """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
+    kept = set(plan.situation.ours) - set(service.name for service in plan.services if service.remove)
+    hidden = [text for service in plan.services if service.wanted() and not service.transient
+              for name in sorted(kept - service.apart) if unit_names.template_of(name) == service.name
+              for text in _hidden(plan, service, name)]
+    if hidden and plan.request.conflicts != 'warn':
+        raise Refusal('Nothing was changed, because drop-ins of this collection for single instances would win at the '
+                      'next start. %s. Name the instance and its template in one call (services): then it takes from '
+                      'the template what it does not say. Or take its own drop-in back by state: absent.'
+                      % '. '.join(hidden))
+    plan.warnings += hidden
+
+
+def _hidden(plan: Any, service: Service, name: str) -> List[str]:
+    """Of an instance that runs or is enabled."""
+    files = plan.situation.files
+    if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
+        return []
+    causes = files.settings(service.unit._replace(name=name))
+    return ['%s does not set %s and hides the drop-in of %s' % (harmless(drop_in.path_of(name)), key, service.name)
+            for key in sorted(service.wanted()) if causes[key] == UNSET]
+
+
+def _warn_of_hiding(plan: Any, service: Service) -> None:
+    """The first drop-in for one instance hides all of its template's."""
+    lost = [key for key, cause in sorted(service.boot_before.items())
+            if cause.value is not None and service.boot_after[key] == UNSET]
+    if lost and not service.remove:
+        plan.warnings.append('The drop-in of %s hides that of its template, so that %s of the template does not count '
+                             'for it any more. Name both in one call (services): then it takes from the template what '
+                             'it does not say' % (service.name, ' and '.join(lost)))
+
+
+def _is_negative(service: Service) -> bool:
+    return not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0
+
+
+def _scan(plan: Any) -> SessionScan:
+    """What descends from the processes of the services that get a negative value."""
+    return SessionScan(plan.situation.host, [process.pid for service in plan.services if _is_negative(service)
+                                             for one in service.running for process in one.processes])
+
+
+def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
+    """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
+    found = [unit_evidence(plan.situation.files, service.unit)]
+    if plan.situation.init != 'systemd':
+        # Here and not at the top: few machines take it, and every import takes time on every host.
+        from . import other_init
+        name = service.name[:-len(unit_names.SERVICE)]
+        found += [script_evidence(data) for data in other_init.read_scripts(plan.situation.host, name)]
+    found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
+              for one in service.running if one.processes]
+    return strongest(found)
+
+
+def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -> None:
+    value, name = service.wish.score_adj, service.wish.asked
+    if evidence is None:
+        return
+    if not evidence.is_login:
+        plan.warnings.append('%s at %s: what it runs for others inherits this (%s), unless it sets a value of its own '
+                             'for them' % (name, value, evidence.reason))
+        return
+    ssh = '; sshd protects its own listening process itself' if 'ssh' in service.name else ''
+    if value == NEVER_KILLED and not plan.request.force:
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s (%s), so that the kernel '
+                      'could kill no process of any user%s. Leave %s out, or set force: true. Nothing was changed.'
+                      % (name, service.name, evidence.reason, ssh, name))
+    plan.warnings.append('%s at %s: every new login session inherits this (%s), so that it protects the processes of '
+                         'all users, a leaking one too%s' % (name, value, evidence.reason, ssh))
+
+
+def _guard_consumers(plan: Any) -> None:
+    """Warn when the processes that hold most of the memory would all be exempt from being killed."""
+    plan.warnings += warn_of_consumers(
+        plan.situation.host, set(pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED))
+
+
+def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
+    """A warning when these processes, which are to be exempt, leave nobody who holds much memory."""
+    if not exempt:
+        return []
+    held_kb = _memory_by_pid(host)
+    adj = dict((pid, NEVER_KILLED if pid in exempt else value) for pid, (_kb, value) in held_kb.items())
+    big = big_consumers(dict((pid, memory_kb) for pid, (memory_kb, _adj) in held_kb.items()))
+    if not big or any(adj[pid] != NEVER_KILLED for pid in big):
+        return []
+    return ['With this, none of the processes that hold most of the memory can be killed any more (%d of them, with %d '
+            'kB): running out of memory then kills much else without getting any free, and ends in a panic'
+            % (len(big), sum(held_kb[pid][0] for pid in big))]
+
+
+def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
+    """The fewest processes that together hold half of what all hold, the largest first."""
+    big, sum_kb, all_kb = [], 0, sum(memory_kb.values())
+    for pid in sorted(memory_kb, key=lambda one: (-memory_kb[one], one)):
+        if sum_kb >= all_kb * _BIG_PART:
+            break
+        big.append(pid)
+        sum_kb += memory_kb[pid]
+    return big
+
+
+def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
+    """By PID, the memory in kB that killing it would set free, and its oom_score_adj."""
+    found = {}
+    for pid in pids(host):
+        if pid == 1:
+            continue
+        with Held(host, pid) as held:
+            memory = (parse_memory_kb(held.read('status') or b'')
+                      or parse_memory_kb(held.read_thread('status') or b''))
+            text = held.read('oom_score_adj')
+        adj = to_number(text)
+        if memory is not None and adj is not None:
+            found[pid] = (sum(memory), adj)
+    return found

@@ -1,0 +1,361 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find the running processes of services, and decide which of them get the requested value.
+
+A forecast needs this part of a plan as well: it assumes values and writes nothing.
+"""
+
+import difflib
+from typing import Any, Dict, Iterable, List, Optional
+
+from .._core.convert import ConvertError
+from .._core.errors import NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
+from .._core.text import to_number
+from .._host import file_access
+from .._process.groups import UnitGroup
+from .._process.score_adj import INHERITED, MAIN, Given, Target
+from .._systemd import drop_in, unit_names
+from .._systemd.manager import ManagerError, State
+from .._systemd.unit_files import MISSING, OOM_POLICY, SCORE_ADJ, TRANSIENT, USER, UnitFiles, parse_score_adj
+from . import saved_scores
+from .model import OomGroup, Request, Running, Service, Situation, Wish, patterns_of
+
+_MOST_NAMED = 10
+
+
+class LivePlan(object):
+    """What a run would do to running processes."""
+
+    def __init__(self, situation: Situation, request: Request) -> None:
+        self.situation = situation
+        self.request = request
+        self.services: List[Service] = []
+        self.loose: List[Running] = []  # processes that are no service
+        self.warnings: List[str] = []
+        self.record_after = situation.record
+
+    def running(self) -> Iterable[Running]:
+        """All running units of the plan."""
+        return [one for service in self.services for one in service.running] + self.loose
+
+    @property
+    def targets(self) -> List[Target]:
+        """The groups of processes that are to be set."""
+        return [target for one in self.running() for target in one.targets]
+
+    def score_adj(self) -> Dict[int, int]:
+        """oom_score_adj by PID, of the running processes that the plan would set."""
+        return dict(item for one in self.running() for item in one.goals.items())
+
+
+def make_live_plan(situation: Situation, request: Request, wishes: List[Wish]) -> LivePlan:
+    """Decide about running processes alone, with the unit files as they are. Raises ConvertError and Refusal."""
+    plan = LivePlan(situation, request)
+    find(plan, wishes)
+    if situation.manager is not None:
+        for service in plan.services:
+            plan_live(plan, service, situation.files)
+    return plan
+
+
+def find(plan: LivePlan, wishes: List[Wish]) -> None:
+    """Fill the plan with the services and their running processes. Raises ConvertError and Refusal.
+
+    For other inits than systemd this also decides which processes are set.
+    """
+    _check_init(plan.situation, plan.request)
+    if plan.situation.is_other_init(plan.request):
+        # Not at the top: few hosts need it, and an import takes time on every host.
+        from . import other_init
+        _settle_missing(plan, other_init.plan_services(plan, wishes))
+    else:
+        _resolve(plan, wishes)
+        _observe(plan)
+
+
+def _check_init(situation: Situation, request: Request) -> None:
+    if situation.manager is not None or (not request.runtime and situation.has_unit_files()):
+        return
+    if situation.init == 'openrc' and request.persistent:
+        return
+    if situation.init == 'systemd' or not request.runtime:
+        raise NeedsAdvice('There is no systemd here whose unit files could be written (init: %s)' % situation.init,
+                          NO_UNIT_FILES)
+    if situation.has_unit_files() and not situation.host.exists('/proc/1/stat'):
+        raise NeedsAdvice('systemd does not run here (a chroot or an image?), so no service runs either', NO_SYSTEMD)
+
+
+# ---------------------------------------------------------------------- resolve
+
+def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
+    """Find the units; the option ``missing`` decides about unknown ones."""
+    situation, request = plan.situation, plan.request
+    missing = []
+    by_name: Dict[str, Service] = {}
+    for wish in wishes:
+        unit = situation.files.find(wish.unit)
+        service = Service(wish, unit, request.absent)
+        same = by_name.get(unit.name)
+        if same is not None and same.wish[2:4] == wish[2:4]:
+            continue  # two names of one unit, with the same values
+        if same is not None:
+            raise ConvertError('%s and %s are the same service (%s), and different values are asked for; name it '
+                               'once' % (same.wish.asked, wish.asked, unit.name))
+        by_name[unit.name] = service
+        if unit.state == USER:
+            raise user_unit(wish.asked)
+        if unit.state == MISSING and unit.name not in situation.ours:
+            missing.append(wish)
+        else:
+            plan.services.append(service)
+    _settle_missing(plan, missing)
+    _set_apart(dict((service.name, service) for service in plan.services if not service.remove))
+    _add_unlisted(plan, by_name)
+
+
+def user_unit(asked: str) -> Refusal:
+    """The refusal of a unit of user managers."""
+    return Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to each '
+                   'user\'s own manager, which is not managed here. Nothing was changed.' % asked)
+
+
+def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
+    """Fail, warn or go on for unknown services, by their own ``missing`` or that of the request."""
+    if not missing or plan.request.absent:
+        return
+    known = plan.situation.files.all_services()
+    texts: Dict[str, List[str]] = {}
+    for wish in missing:
+        texts.setdefault(wish.missing or plan.request.missing, []).append(with_near_matches(wish.asked, known))
+    text = 'There is no such service on this machine: %s'
+    if 'fail' in texts:
+        raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
+    if 'warn' in texts:
+        plan.warnings.append(text % ', '.join(texts['warn']))
+
+
+def with_near_matches(name: str, services: List[str]) -> str:
+    """The name of an unknown service, with similar names of known ones."""
+    known = sorted(one[:-len(unit_names.SERVICE)] for one in services)
+    near = difflib.get_close_matches(name, known, 3, 0.7)
+    return name + (' (is %s meant?)' % ' or '.join(near) if near else '')
+
+
+def _set_apart(asked: Dict[str, Service]) -> None:
+    """An instance listed beside its template is handled separately, and inherits values that it does not set."""
+    for name, service in asked.items():
+        template = asked.get(unit_names.template_of(name) or '')
+        if template is not None:
+            template.apart.add(name)
+            service.wish = service.wish._replace(**dict(
+                (key, getattr(template.wish, key)) for key in ('score_adj', 'oom_policy')
+                if getattr(service.wish, key) is None))
+
+
+def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
+    """With ``exclusive``, revert everything of ours that is not listed."""
+    situation = plan.situation
+    if not plan.request.exclusive:
+        return
+    known = set(situation.ours).union(listed)
+    # A recorded instance is part of its template, unless it has a drop-in of its own.
+    recorded = set(unit for unit in saved_scores.names_of(situation.record)
+                   if unit_names.template_of(unit) not in known)
+    for name in sorted(recorded.union(situation.ours)):
+        if name not in listed:
+            plan.services.append(unlisted(situation, name))
+
+
+def unlisted(situation: Situation, name: str) -> Service:
+    """A service that reverts everything of ours for this unit."""
+    unit = situation.files.find(name)._replace(name=name)
+    return Service(Wish(name, name, None, None, None), unit, True, listed=False)
+
+
+# ---------------------------------------------------------------------- observe
+
+def _observe(plan: LivePlan) -> None:
+    """Ask the manager once about all units, and look at their processes."""
+    situation = plan.situation
+    for service in plan.services:
+        service.owned = service.name in situation.ours or _is_recorded(situation, service.name)
+        service.transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
+    if situation.manager is None:
+        return
+    patterns = dict((service.name, patterns_of(service, situation.files)) for service in plan.services)
+    states = situation.manager.show(sorted(set(one for names in patterns.values() for one in names)))
+    by_id = dict((state['Id'], state) for state in states)
+    known = set(name for state in states for name in state.get('Names', state['Id']).split(' '))
+    for service in plan.services:
+        if not unit_names.is_template(service.name) and service.name not in known:
+            raise ManagerError('systemctl show failed: it did not report %s' % service.name)
+        service.states = _states(service, by_id)
+        service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
+        unseen: List[str] = []
+        looked = [_running(situation, state, unseen) for state in service.states]
+        _note_unread(service, looked)
+        service.running = [one for one in looked if one.processes]
+        if unseen:
+            service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
+                                 'skipped' % service.name)
+
+
+def _states(service: Service, by_id: Dict[str, State]) -> List[State]:
+    """The states of the service, or of the instances of a template; units that do its work become ``related``."""
+    if unit_names.is_template(service.name):
+        names = [name for name in _instances(service.name, by_id) if name not in service.apart]
+    else:
+        names = [service.name] if service.name in by_id else []
+        service.related = _instances(unit_names.umbrella_of(service.name) or '', by_id)
+    return [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
+
+
+def _instances(template: str, names: Iterable[str]) -> List[str]:
+    return [name for name in sorted(names) if unit_names.template_of(name) == template]
+
+
+def _note_unread(service: Service, looked: List[Running]) -> None:
+    """Note processes that could not be read. Raises Refusal where the helper process is missing."""
+    service.unread = [pid for one in looked for pid in one.group.pids() if pid and not file_access.current.allows(pid)]
+    if service.unread and file_access.current.restriction:
+        raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
+                      % (service.name, file_access.current.restriction))
+    if service.unread:
+        named = ', '.join(map(str, service.unread[:_MOST_NAMED]))
+        service.notes.append('%d of its processes are not set, because they or other processes of their user do not '
+                             'answer: %s' % (len(service.unread), named))
+
+
+def _is_recorded(situation: Situation, name: str) -> bool:
+    """Whether the unit or an instance of it is recorded: instances have entries of their own."""
+    return any(name in (unit, unit_names.template_of(unit)) for unit in saved_scores.names_of(situation.record))
+
+
+def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
+    group = UnitGroup(situation.host, state.get('ControlGroup', ''), unseen)
+    main_pid = state.get('MainPID', '')
+    return Running(state['Id'], group, group.look(situation.host), int(main_pid) if main_pid.isdigit() else 0, state)
+
+
+# ------------------------------------------------------------------------- live
+
+def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
+    """Decide which running processes of a service are set, with the planned unit files."""
+    # Not at the top: a circular import.
+    from .revert import ours_of_unit, plan_revert
+    situation = plan.situation
+    for one in service.running:
+        unit = service.unit._replace(name=one.unit)
+        before = one.boot_before = situation.files.settings(unit)
+        after = one.boot_after = files_after.settings(unit)
+        one.ours = ours_of_unit(situation, one.unit, service.name)
+        one.explained = _explained(situation, service, one)
+        if not plan.request.runtime or (service.remove and not service.owned):
+            continue
+        own = drop_in.path_of(one.unit)
+        one.is_own = one.unit != service.name and drop_in.is_ours(files_after.read(own))
+        if one.is_own and after[SCORE_ADJ].file == own:
+            service.notes.append('%s has a drop-in of its own and follows that' % one.unit)
+            continue
+        if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
+            plan_revert(situation.record, one, one.unit, _or_default(situation, after[SCORE_ADJ].value))
+        elif not service.remove and service.wish.score_adj is not None:
+            _aim(plan, service, one, service.wish.score_adj, before[SCORE_ADJ].value)
+        # The whole drop-in of the template does not count for it, since both have the same name.
+        one.oom_group = None if one.is_own else _oom_group(plan, service, one)
+
+
+def _or_default(situation: Situation, value: Optional[int]) -> int:
+    return int((situation.default.value or 0) if value is None else value)
+
+
+def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
+    """Values that need no original: the unit's value at a start, and ours."""
+    values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
+    return [Given(value, None) for value in values] + _recorded_values(situation, service, one)
+
+
+def _recorded_values(situation: Situation, service: Service, one: Running) -> List[Given]:
+    units = situation.record.units
+    return list(units.get(one.unit, ()) + units.get(service.name, ()))
+
+
+def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
+    """Decide which processes of a running unit get the value."""
+    given = [Given(value, None) for value in (
+        plan.situation.default.value if before is None else before, _number(one.state.get('OOMScoreAdjust')))
+        if value is not None]
+    given += _recorded_values(plan.situation, service, one)
+    one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
+    if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
+                                          for process in _followers(one, wanted, given)):
+        service.restart_needed = True
+        service.notes.append('only the main process is set; its children keep their value until a restart')
+
+
+def _followers(one: Running, wanted: int, given: List[Given]) -> List[Any]:
+    return Target(one.unit, one.group, wanted, INHERITED, given).sort(one.processes).inherited
+
+
+def _number(text: Optional[str]) -> Optional[int]:
+    return None if text is None else parse_score_adj(text)
+
+
+def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGroup]:
+    """What to write to memory.oom.group, which systemd sets at a start only."""
+    wanted = _group_wanted(plan, service, one)
+    folder = getattr(one.group, 'folder', None)
+    if wanted is None or folder is None:
+        return None
+    path = folder + '/memory.oom.group'
+    text = plan.situation.host.read_text(path)
+    if text is None:
+        service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
+                             'without it')
+        return None
+    found = to_number(text) or 0
+    before = one.boot_before[OOM_POLICY].value
+    if service.remove and before is not None and found != int(before == 'kill') and (
+            one.unit not in plan.situation.record.groups):
+        if found != wanted:
+            service.notes.append('memory.oom.group of %s is skipped: something else has changed it since this module '
+                                 'set it' % one.unit)
+        return None
+    original = wanted if service.remove else found
+    return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None
+
+
+def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
+    """Whether the same call sets what this service reverts, for the instance itself or by its template."""
+    follows = unit == service.name and not _keeps_own(plan, unit, key)
+    names = (unit, unit_names.template_of(unit) if follows else unit)
+    return service.remove and any(other.name in names and not other.remove and getattr(other.wish, key) is not None
+                                  for other in plan.services)
+
+
+def _keeps_own(plan: LivePlan, unit: str, key: str) -> bool:
+    """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
+    own, files = drop_in.path_of(unit), plan.situation.files
+    return not plan.request.persistent and drop_in.is_ours(files.read(own)) and (
+        key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
+
+
+def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[int]:
+    """The new value of memory.oom.group; None for no change.
+
+    The first drop-in for one instance hides that of its template, and reverts a policy that only the template's had.
+    """
+    if service.wish.oom_policy is not None and not service.remove:
+        return int(service.wish.oom_policy == 'kill')
+    if is_asked_beside(plan, service, one.unit, 'oom_policy'):
+        return None
+    recorded = plan.situation.record.groups.get(one.unit)
+    before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value
+    if recorded is not None and (after is None or not service.remove):
+        return recorded if service.remove else None  # what was set until the restart stays
+    if before == after and recorded is None:
+        return None
+    files = plan.situation.files
+    return int((files.default_policy(files.find(one.unit)) if after is None else after) == 'kill')

@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The next start of a service of OpenRC: SSD_OOM_SCORE_ADJ, exported by the service's file below /etc/conf.d.
+
+openrc-run(8) reads that file as shell before the service's script. start-stop-daemon(8) and supervise-daemon(8) take
+the value of this variable, unless their command line has --oom-score-adj.
+"""
+
+import re
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from .._core.text import to_bytes, to_number, to_text
+from .._host.host import Host
+from .._systemd.unit_files import UNSET, Cause
+
+FOLDER = '/etc/conf.d'
+_SCRIPTS = '/etc/init.d/'
+_VARIABLE = 'SSD_OOM_SCORE_ADJ'
+_MARK = '  # oomkit.linux'
+# +N: the file existed, perhaps empty, and N line ends were added before our line.
+_OURS = re.compile(r'export SSD_OOM_SCORE_ADJ=(-?[0-9]{1,4}) {2}# oomkit\.linux(?: \+([0-2]))?\Z')
+_ASSIGNED = re.compile(r'(?:^|[\s;])SSD_OOM_SCORE_ADJ=(["\']?)(-?[0-9]{1,4})?')
+_OPTION = re.compile(r'--oom-score-adj\b')
+# In the order in which openrc-run looks for programs.
+_PROGRAMS = ('/usr/lib/rc/bin', '/usr/lib/rc/sbin', '/lib/rc/bin', '/lib/rc/sbin', '/usr/libexec/rc/bin',
+             '/usr/libexec/rc/sbin', '/sbin', '/usr/sbin', '/bin', '/usr/bin')
+
+# A line that wins over ours.
+Other = NamedTuple('Other', [('file', str), ('line', int)])
+
+
+def path_of(name: str) -> str:
+    """The file of the service's settings."""
+    return '%s/%s' % (FOLDER, name)
+
+
+def cause_of(name: str, data: Optional[bytes]) -> Cause:
+    """The value that a file with this content gives the service at its next start."""
+    found = UNSET
+    for number, line in _lines(data):
+        match = _ASSIGNED.search(line)
+        if match and not line.lstrip().startswith('#'):
+            found = Cause(to_number(match.group(2)), path_of(name), number)
+    return found
+
+
+def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
+    """The file with our line as the last one, or without it for no value; None for no file."""
+    rest = None if data is None else _without_ours(to_text(data))
+    if value is None:
+        return None if rest is None else to_bytes(rest)
+    ends = ''
+    if rest and not rest.endswith('\n'):
+        ends = '\n'
+    if rest and (rest + ends).endswith('\\\n'):
+        ends += '\n'  # our line must not continue theirs
+    is_plain = rest is None or bool(rest.strip() and not ends)
+    line = 'export ' + _VARIABLE + '=%d' % value + _MARK + ('' if is_plain else ' +%d' % len(ends))
+    return to_bytes((rest or '') + ends + line + '\n')
+
+
+def _without_ours(text: str) -> Optional[str]:
+    """The file without our line, with later changes of others; None where it was ours alone."""
+    lines = text.split('\n')
+    found = [_OURS.match(line) for line in lines]
+    if not any(found):
+        return text
+    rest = '\n'.join(line for line, match in zip(lines, found) if not match)
+    added = next(match.group(2) for match in reversed(found) if match)
+    if added is None:
+        return rest if rest.strip() else None
+    # Remove the line ends that we added, unless lines were added after ours.
+    is_last = len(lines) > 1 and not lines[-1] and found[-2] is not None
+    return rest[:len(rest) - int(added)] if is_last and rest.endswith('\n' * int(added)) else rest
+
+
+def is_ours(data: Optional[bytes]) -> bool:
+    """Whether a line of ours is in it."""
+    return any(_OURS.match(line) for _number, line in _lines(data))
+
+
+def all_ours(host: Host) -> List[str]:
+    """The services whose file has a line of ours."""
+    return [name for name in host.names(FOLDER) if is_ours(host.read_bytes(path_of(name)))]
+
+
+def why_not(host: Host, name: str) -> Optional[str]:
+    """Why the file would have no effect; None where it has one. Looks at the programs, not at their version."""
+    first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
+    if not re.search(r'openrc-run|runscript', first):
+        return '%s%s is no script of openrc-run, which alone reads %s' % (_SCRIPTS, name, path_of(name))
+    texts = [to_text(data) for _path, data in _read_at_start(host, name)]
+    program = 'supervise-daemon' if any('supervise-daemon' in text for text in texts) else 'start-stop-daemon'
+    path = next((path for path in ('%s/%s' % (folder, program) for folder in _PROGRAMS) if host.exists(path)), None)
+    if path is None or _VARIABLE.encode('ascii') not in (host.read_bytes(path) or b''):
+        return '%s here does not know SSD_OOM_SCORE_ADJ (OpenRC before 0.45, or that of another project)' % (
+            path or program)
+    return None
+
+
+def others(host: Host, name: str) -> List[Other]:
+    """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
+    found = []
+    for path, data in _read_at_start(host, name):
+        for number, line in _lines(data):
+            if line.lstrip().startswith('#'):
+                continue
+            if _OPTION.search(line) or (path != path_of(name) and _ASSIGNED.search(line) and not _is_early(path)):
+                found.append(Other(path, number))
+    instead = [path for path, _data in _of_runlevels(host, name)]
+    return found + [Other(path, 1) for path in instead]
+
+
+def _is_early(path: str) -> bool:
+    return path.startswith('/etc/rc.conf')
+
+
+def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
+    """What openrc-run reads for the service, in order."""
+    folder = '/etc/rc.conf.d'
+    early = ['%s/%s' % (folder, one) for one in host.names(folder) if one.endswith('.conf')]
+    for path in ['/etc/rc.conf'] + early + [path_of(name), _SCRIPTS + name]:
+        data = host.read_bytes(path)
+        if data is not None:
+            yield path, data
+
+
+def _of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
+    """Files that are read instead of the service's own, each in one runlevel only."""
+    for level in host.folders('/etc/runlevels'):
+        path = '%s.%s' % (path_of(name), level)
+        data = host.read_bytes(path)
+        if data is not None:
+            yield path, data
+
+
+def _lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
+    return enumerate(to_text(data or b'').split('\n'), 1)

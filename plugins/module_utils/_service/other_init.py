@@ -1,0 +1,349 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services of inits other than systemd: found by PID file or name, set at runtime, with OpenRC for the next start too.
+
+Sources: openrc-run(8) and /run/openrc/daemons, start-stop-daemon(8), runsv(8) (supervise/pid), the Linux Standard
+Base (/run/NAME.pid).
+"""
+
+import contextlib
+import re
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+
+from .._core.convert import ConvertError
+from .._core.errors import NO_POLICY, NeedsAdvice, Refusal
+from .._core.sanitize import explain, harmless
+from .._core.text import to_number, to_text
+from .._host.host import Host
+from .._process import pid_file
+from .._process.groups import Group
+from .._process.handle import Held, Seen, identify, is_same, pids
+from .._process.score_adj import Given, Target
+from .._systemd import unit_files, unit_names
+from . import openrc, saved_scores
+from .model import Running, Service, Wish
+from .revert import plan_revert
+
+_SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
+_PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
+_SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
+               '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
+_DAEMONS = '/run/openrc/daemons'
+_INIT = 1  # what descends from it is the whole machine
+
+
+class TreeGroup(Group):
+    """A process and its descendants. The start time identifies the process, since its PID may be used again."""
+
+    def __init__(self, host: Host, top: Seen) -> None:
+        self.host, self.top = host, top
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return sorted(one.pid for one in self.look(self.host))
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group. Looks at each process once.
+
+        Children of a process that ended meanwhile are left out: their parent is init now, and the PID may have been
+        used again.
+        """
+        children: Dict[int, List[Seen]] = {}
+        for seen in _all(host):
+            children.setdefault(seen.parent, []).append(seen)
+        top = identify(host, self.top.pid)
+        found, todo = [], [top] if top is not None and is_same(top, self.top) else []  # type: List[Seen], List[Seen]
+        while todo:
+            one = todo.pop()
+            found.append(one)
+            born = children.pop(one.pid, [])
+            if born and is_same(one, identify(host, one.pid)):
+                todo += born
+        return sorted(found)
+
+    def holds(self, held: Held) -> bool:
+        """See Group: a descendant stays one, and the start time identifies it."""
+        return True
+
+
+def _all(host: Host) -> Iterator[Seen]:
+    for pid in pids(host):
+        seen = identify(host, pid)
+        if seen is not None:
+            yield seen
+
+
+def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
+    """Fill the plan; returns the requests of unknown services. Raises ConvertError and Refusal."""
+    situation, missing = plan.situation, []
+    seen = set()
+    for wish in wishes:
+        name = wish.unit[:-len(unit_names.SERVICE)]
+        if name in seen:
+            raise ConvertError('%s is named twice; name it once' % name)
+        seen.add(name)
+        main = _main_process(plan, name)
+        if main is None and not has_script(situation.host, name):
+            missing.append(wish)
+            continue
+        wish = _without_policy(plan, wish, name)
+        if wish.score_adj is not None or plan.request.absent:
+            plan.services.append(_service(plan, wish, name, main))
+    if plan.request.exclusive:
+        for name in sorted(_all_ours(situation) - seen):
+            wish = Wish(name, name + unit_names.SERVICE, None, None, None)
+            plan.services.append(_service(plan, wish, name, _main_process(plan, name), listed=False))
+    _plan_record(plan)
+    return missing
+
+
+def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
+    """The request without oom_policy. Raises Refusal with ``missing`` fail."""
+    if wish.oom_policy is None:
+        return wish
+    text = '%s: oom_policy is a setting of systemd, and the init here is %s' % (name, plan.situation.init)
+    if (wish.missing or plan.request.missing) == 'fail':
+        raise NeedsAdvice(text, NO_POLICY)
+    plan.warnings.append(text + ', so that it is not set')
+    return wish._replace(oom_policy=None)
+
+
+def has_script(host: Host, name: str) -> bool:
+    """Whether something here starts a service of this name."""
+    return any(host.exists(path % name) for path in _SCRIPTS)
+
+
+def read_scripts(host: Host, name: str) -> List[bytes]:
+    """The readable scripts that start a service: its script, or C(run) in its folder."""
+    paths = [path % name + more for path in _SCRIPTS for more in ('', '/run')]
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append((host.read_bytes(path) or b'') if host.opens(path) else b'')
+    return found
+
+
+def _all_ours(situation: Any) -> Set[str]:
+    configured = openrc.all_ours(situation.host) if situation.init == 'openrc' else []
+    return set(situation.record.originals).union(configured)
+
+
+def _is_configured(situation: Any, name: str) -> bool:
+    """Whether it was started with a value of ours, so that its value is no original."""
+    return situation.init == 'openrc' and openrc.is_ours(situation.host.read_bytes(openrc.path_of(name)))
+
+
+def _service(plan: Any, wish: Wish, name: str, main: Optional[Seen], listed: bool = True) -> Service:
+    unit = unit_files.Unit(wish.unit, unit_files.LOADED, None)
+    service = Service(wish, unit, plan.request.absent or not listed, listed)
+    service.owned = name in _all_ours(plan.situation)
+    if main is None:
+        return service
+    group = TreeGroup(plan.situation.host, main)
+    processes = group.look(plan.situation.host)
+    if not processes:
+        return service
+    one = Running(wish.unit, group, processes, main.pid, {})
+    service.running = [one]
+    wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
+    one.ours = _ours(plan.situation, name, one)
+    if wanted is None or not plan.request.runtime:
+        return service
+    record = plan.situation.record
+    if service.remove:
+        plan_revert(record, one, name, wanted)
+    else:
+        given = (Given(one.leader().score_adj, None),) + record.units.get(wish.unit, ())
+        start = record.originals.get(name, one.leader().score_adj)
+        one.explained = [Given(value, None) for value in (start,) + one.ours]
+        one.aim(Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes))
+    return service
+
+
+def _ours(situation: Any, name: str, one: Running) -> Tuple[int, ...]:
+    """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
+    values = situation.record.ours.get(one.unit, ())
+    if _is_configured(situation, name):
+        configured = openrc.cause_of(name, situation.host.read_bytes(openrc.path_of(name))).value
+        values += () if configured is None or configured in values else (configured,)
+    return tuple(values)
+
+
+def _before_us(situation: Any, name: str) -> Optional[int]:
+    """The value of a running service after a revert; None where nothing is ours.
+
+    The record holds its original until the next boot. After that it is the value that a start without our line gives.
+    """
+    original = situation.record.originals.get(name)
+    if original is not None or name not in _all_ours(situation):
+        return original
+    rest = openrc.edit(situation.host.read_bytes(openrc.path_of(name)), None)
+    configured = openrc.cause_of(name, rest).value
+    return to_number(situation.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
+
+
+def _plan_record(plan: Any) -> None:
+    """Record the value from before our first change, for state absent."""
+    record = plan.situation.record
+    originals, units = dict(record.originals), dict(record.units)
+    for service in plan.services:
+        if not plan.request.runtime:
+            continue
+        units.pop(service.name, None)  # left by a killed run
+        name = name_of(service)
+        if service.remove:
+            originals.pop(name, None)
+        elif service.running and service.running[0].to_change and not _is_configured(plan.situation, name):
+            originals.setdefault(name, service.running[0].before)
+        record = _with_processes(record, service)
+    plan.record_after = record._replace(originals=originals, units=units)
+
+
+def _with_processes(record: saved_scores.Record, service: Service) -> saved_scores.Record:
+    """Update the entries of its processes, and of our values that they have."""
+    wanted = service.wish.score_adj
+    for one in service.running:
+        keys = [saved_scores.key_of(process) for process in one.processes]
+        if service.remove or wanted is None:
+            record = saved_scores.with_ours(saved_scores.without_processes(record, keys), one.unit, ())
+        elif one.to_change or one.unit in record.ours:
+            record = saved_scores.with_processes(record, one.to_record(wanted), one.explained, wanted)
+            record = saved_scores.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
+    return record
+
+
+def name_of(service: Service) -> str:
+    """The service as its init calls it."""
+    return service.name[:-len(unit_names.SERVICE)]
+
+
+# -------------------------------------------------------------------- the next start
+
+def plan_boot(plan: Any) -> None:
+    """Plan the next starts with OpenRC, and warn where a start loses the value. Raises Refusal."""
+    for service in plan.services:
+        lost = 'the init here is %s' % plan.situation.init
+        if plan.situation.init == 'openrc':
+            lost = _plan_conf(plan, service)
+        if not service.remove:
+            _say(plan, service, lost)
+
+
+def _plan_conf(plan: Any, service: Service) -> str:
+    """Plan the service's file below /etc/conf.d; returns why it has no effect, empty where it has one."""
+    host, name = plan.situation.host, name_of(service)
+    path = openrc.path_of(name)
+    data = after = host.read_bytes(path)
+    lost = '' if service.remove else openrc.why_not(host, name) or ''
+    if plan.request.persistent and not lost:
+        if service.remove:
+            after = openrc.edit(data, None) if openrc.is_ours(data) else data
+        else:
+            _settle(plan, service, name)
+            after = openrc.edit(data, service.wish.score_adj)
+    service.boot_before = {unit_files.SCORE_ADJ: openrc.cause_of(name, data)}
+    service.boot_after = {unit_files.SCORE_ADJ: openrc.cause_of(name, after)}
+    if after != data:
+        plan.files[path] = (data, after)
+    return lost
+
+
+def _settle(plan: Any, service: Service, name: str) -> None:
+    """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
+    found = openrc.others(plan.situation.host, name)
+    plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.wish.score_adj,
+                        'boot': None, 'file': one.file, 'line': one.line} for one in found]
+    if not found:
+        return
+    text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
+        ', '.join('%s line %d' % (harmless(one.file), one.line) for one in found), name, openrc.path_of(name))
+    if plan.request.conflicts != 'warn':
+        raise Refusal('Nothing was changed: %s. Take that out, or use conflicts: warn.' % text)
+    plan.warnings.append(text)
+
+
+def _say(plan: Any, service: Service, lost: str) -> None:
+    """What does not count now, or not later."""
+    name, request, running = service.wish.asked, plan.request, service.running
+    if lost and not running:
+        service.notes.append('%s does not run, and only running processes can be set: %s' % (name, lost))
+    elif lost and request.persistent:
+        plan.warnings.append('%s: only its running processes are set; its next start will lose it: %s. Starting it by '
+                             '"choom -n %d -- COMMAND" keeps it' % (name, lost, service.wish.score_adj))
+    elif not running and request.persistent:
+        service.notes.append('%s is not running: it counts from its next start' % name)
+    elif running and not request.runtime and running[0].before != service.wish.score_adj:
+        service.restart_needed = True
+        service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)
+
+
+# ------------------------------------------------------------------------ processes
+
+def _main_process(plan: Any, name: str) -> Optional[Seen]:
+    doubts: List[str] = []
+    main = main_process(plan.situation.host, name, doubts)
+    if main is None:
+        plan.warnings += doubts
+    return main
+
+
+def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+    """Find the main process of a service by the files of its supervisor, its PID file or its name.
+
+    The owner of a service may write any PID there, so only a process of the owner counts. Others are reported in
+    ``doubts``.
+    """
+    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name, doubts)
+    paths += [path.replace('%s', name) for path in _PID_FILES]
+    for path in paths:
+        try:
+            pid = pid_file.read(host, path) or 0
+        except pid_file.PidFileError as exc:
+            doubts.append('%s: %s' % (name, exc))
+            continue
+        seen = identify(host, pid) if pid > _INIT else None
+        if seen is None:
+            continue
+        doubt = pid_file.doubt(host, path, pid)
+        if doubt is not None:
+            doubts.append('%s: %s' % (name, doubt))
+        elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
+            return seen
+    return _by_name(host, name, doubts)
+
+
+def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
+    """The PID files in the records of start-stop-daemon; an unreadable record is one of the doubts."""
+    folder, texts = '%s/%s' % (_DAEMONS, name), []
+    try:
+        for entry in host.names(folder):
+            texts.append(to_text(host.read_named_file(folder + '/' + entry) or b''))
+    except OSError as exc:
+        if pid_file.is_fault(host, folder, exc):
+            raise
+        doubts.append('%s: what OpenRC has noted of its daemons cannot be read: %s' % (name, explain(exc)))
+    return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
+
+
+def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+    """The process of that name whose parent has another name; None unless there is exactly one.
+
+    Any user can choose this name, so processes of users who log in do not count.
+    """
+    named: Dict[int, Seen] = {}
+    for seen in _all(host):
+        if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
+            continue
+        uid = pid_file.user_of(host, seen.pid)
+        if not is_same(seen, identify(host, seen.pid)):
+            continue
+        if uid is not None and uid <= pid_file.MOST_SYSTEM_UID:
+            named[seen.pid] = seen
+        elif not doubts:
+            doubts.append('%s: process %d has this name and is skipped: it belongs to user %s, who is not a system '
+                          'account. Select it with the option process, or keep a PID file in a folder of root\'s'
+                          % (name, seen.pid, 'unknown' if uid is None else uid))
+    tops = [one for one in named.values() if one.parent not in named]
+    return tops[0] if len(tops) == 1 else None

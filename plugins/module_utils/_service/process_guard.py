@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
+
+Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
+_service_guard has the same rules for services.
+Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
+"""
+
+import os
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .._host.file_access import parse_uids
+from .._host.host import Host
+from .._process.groups import Group
+from .._process.handle import Held, Seen
+from .._process.selector import AllOf, Restricted
+from .guard import NEVER_KILLED, warn_of_consumers
+from .login_guard import OF_USER, Evidence, cgroups_of, is_of_login_user, starts_logins, strongest, unit_of
+from .session_scan import SessionScan
+from .session_units import LoginUnits
+
+Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool), ('force', bool)])
+
+
+class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
+    """Processes that have no user ID and no login session of a user who logs in."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        return login_uid(held) is None
+
+
+class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
+    """Processes without evidence, in name or unit, that they start login sessions."""
+
+    def matches(self, held: Held) -> bool:
+        """Whether the process is one of these."""
+        evidence = _unit_evidence(self.units, held)
+        return not (starts_logins(held) or (evidence is not None and evidence.is_login))
+
+
+def _unit_evidence(units: LoginUnits, held: Held) -> Optional[Evidence]:
+    unit = unit_of(held)
+    return None if unit is None else units.evidence(unit)
+
+
+def login_uid(held: Held) -> Optional[int]:
+    """The user who logs in and to whom the process belongs; None for system accounts.
+
+    All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
+    """
+    uids = list(parse_uids(held.read('status') or b'') or ())
+    uids += [int(match.group(1)) for match in map(OF_USER.match, cgroups_of(held)) if match]
+    return next((uid for uid in uids if is_of_login_user(uid)), None)
+
+
+def guarded(group: Group, asked: Asked, host: Host) -> Group:
+    """The group with the same rules for processes that join it later."""
+    rules: List[Any] = []
+    if asked.value < 0 and not asked.force:
+        rules += [] if asked.has_user else [OfSystemAccount()]
+        rules += [StartsNoLogin(LoginUnits(host))] if asked.value == NEVER_KILLED else []
+    return Restricted(group, AllOf(tuple(rules))) if rules else group
+
+
+def guard(host: Host, found: List[Seen], changes: List[Seen], asked: Asked) -> List[str]:
+    """Warnings for a negative value of these processes. Raises Refusal for one that protects users or their logins."""
+    if asked.value >= 0 or not found:
+        return []
+    if not (asked.has_user or asked.force):
+        _refuse_users(host, found, asked)
+    warnings = _guard_logins(host, found, asked)
+    if asked.value == NEVER_KILLED:
+        warnings += warn_of_consumers(host, set(one.pid for one in changes))
+    return warnings
+
+
+def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
+    for one in found:
+        with Held(host, one.pid) as held:
+            uid = login_uid(held)
+        if uid is not None:
+            raise Refusal('Refused: %s at %d. Process %d (%s) belongs to user %d, who is not a system account: any '
+                          'user can choose this name. Add user to the process option, or set force: true. Nothing was '
+                          'changed.'
+                          % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
+
+
+def _find_evidence(host: Host, found: List[Seen]) -> List[Tuple[Seen, Evidence]]:
+    # Other users than root set their own processes only, and no login of another user descends from those.
+    if os.geteuid() != 0:
+        return []
+    scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)
+    pairs: List[Tuple[Seen, Evidence]] = []
+    for one in found:
+        with Held(host, one.pid) as held:
+            evidence = strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
+        if evidence is not None:
+            pairs.append((one, evidence))
+    return pairs
+
+
+def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
+    pairs = _find_evidence(host, found)
+    if not pairs:
+        return []
+    first, evidence = next((pair for pair in pairs if pair[1].is_login), pairs[0])
+    who = 'process %d (%s), %s' % (first.pid, harmless(first.name), evidence.reason)
+    if not evidence.is_login:
+        return ['%s at %d: what it runs for others inherits this from %s, unless it sets a value of its own for them'
+                % (harmless(asked.label), asked.value, who)]
+    if asked.value == NEVER_KILLED and not asked.force:
+        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that the kernel '
+                      'could kill no process of any user. Choose other processes, or set force: true. Nothing was '
+                      'changed.' % (harmless(asked.label), who))
+    return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users'
+            % (harmless(asked.label), asked.value, who)]

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State absent for running processes: revert those that have a value of ours.
+
+A process with a record gets its own original. Another one with our value inherited it, or had the value of its unit: it
+gets what a start of the unit gives now. A process with another value is skipped.
+"""
+
+from typing import Dict, Iterable, List, Set, Tuple
+
+from .._host.host import Host
+from .._process.groups import Group, TheseProcesses
+from .._process.handle import Held, Seen, identify
+from .._process.inheritance import LeftAlone
+from .._process.score_adj import ALL, Given, Target
+from .._systemd import drop_in, unit_files, unit_names
+from . import saved_scores
+from .model import Running, Service, Situation
+
+CHANGED_MEANWHILE = 'something else has changed its value since this module set it'
+NOT_OURS = 'this module did not set its value'
+NO_UNIT = 'process'
+
+
+class Unrecorded(Group):
+    """The processes of a group that have one of these values and no recorded original."""
+
+    def __init__(self, group: Group, values: Iterable[int], recorded: Iterable[saved_scores.Key]) -> None:
+        self._group, self._values, self._recorded = group, set(values), set(recorded)
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return self._group.pids()
+
+    def look(self, host: Host) -> List[Seen]:
+        """See Group."""
+        return [one for one in self._group.look(host)
+                if one.score_adj in self._values and saved_scores.key_of(one) not in self._recorded]
+
+    def holds(self, held: Held) -> bool:
+        """See Group."""
+        return self._group.holds(held)
+
+
+def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ...]:
+    """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
+    found: List[int] = []
+    for name in (unit, service, unit_names.template_of(unit)):
+        values = list(situation.record.ours.get(name or '', ()))
+        data = situation.ours.get(name or '')
+        if data is not None:
+            values.append(drop_in.recorded(data).get(unit_files.SCORE_ADJ))
+        found += [value for value in values if value is not None and value not in found]
+    return tuple(found)
+
+
+def plan_revert(record: saved_scores.Record, one: Running, label: str, start: int) -> None:
+    """Decide which processes of a running unit go back to what; ``start`` is what a start gives now."""
+    one.reverted, goals = True, {}  # type: bool, Dict[int, int]
+    recorded = set(record.processes)
+    for process in one.processes:
+        original = record.processes.get(saved_scores.key_of(process))
+        ours = one.ours + (() if original is None else original.ours)
+        goal = start if original is None else original.value
+        if process.score_adj in ours:
+            goals[process.pid] = goal
+        elif process.score_adj != goal:
+            one.left_alone.append(LeftAlone(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
+    one.to_change = [process for process in one.processes if goals.get(process.pid, process.score_adj)
+                     != process.score_adj]
+    one.goals = dict((process.pid, goals[process.pid]) for process in one.to_change)
+    one.after = goals.get(one.leader().pid, one.before)
+    one.targets = _recorded_targets(one, label, recorded)
+    if set(one.ours) - {start}:
+        rest = Unrecorded(one.group, one.ours + (start,), recorded)
+        given = [Given(value, None) for value in one.ours]
+        one.targets.append(Target(label, rest, start, ALL, given, found=one.processes))
+
+
+def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key]) -> List[Target]:
+    """One target for each original value."""
+    by_value: Dict[int, List[Seen]] = {}
+    for process in one.to_change:
+        if saved_scores.key_of(process) in recorded:
+            by_value.setdefault(one.goals[process.pid], []).append(process)
+    return [Target(label, TheseProcesses(found), value, ALL, found=found) for value, found in sorted(by_value.items())]
+
+
+def find_loose(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
+    """Plan the revert of recorded processes that are in none of these services."""
+    known = set(saved_scores.key_of(process) for service in services for one in service.running
+                for process in one.processes)
+    found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
+             if seen is not None and saved_scores.key_of(seen) in record.processes
+             and saved_scores.key_of(seen) not in known]
+    if not found:
+        return []
+    one = Running(NO_UNIT, TheseProcesses(found), found, 0, {})
+    plan_revert(record, one, NO_UNIT, 0)
+    return [one]

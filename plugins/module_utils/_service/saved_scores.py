@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this collection has set on running processes, kept in /run/oomkit until the next boot, for state absent.
+
+For a unit: the values that we set, values that its processes may have from unit files before our changes, and
+memory.oom.group of its cgroup before our first change. For a process: its value before our first change, unless its
+unit gives that at a start. So a service of 10,000 processes takes one entry, plus one for each process that differs.
+"""
+
+import json
+import os
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from .._host import file_trust
+from .._host.host import RUN_FOLDER, Host
+from .._process.handle import Held, Seen
+from .._process.score_adj import Given, is_given
+
+FILE = RUN_FOLDER + '/oom_score_adj.json'
+FILE_MODE = 0o600
+
+Key = Tuple[int, int]  # PID and start time
+Original = NamedTuple('Original', [
+    ('value', int),              # oom_score_adj before our first change
+    ('ours', Tuple[int, ...]),   # what we have set since, the last one at the end
+])
+Record = NamedTuple('Record', [
+    ('units', Dict[str, Tuple[Given, ...]]),
+    ('originals', Dict[str, int]),               # by service of other inits, what it was started with
+    ('processes', Dict[Key, Original]),
+    ('groups', Dict[str, int]),                  # by unit
+    ('ours', Dict[str, Tuple[int, ...]]),        # by unit, what we have set on processes that still run
+])
+EMPTY = Record({}, {}, {}, {}, {})
+
+
+def parse(data: Optional[bytes]) -> Record:
+    """Parse the record; a damaged one counts as empty."""
+    try:
+        found = json.loads((data or b'').decode('utf-8'))
+        return Record(
+            dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
+            dict((str(name), int(value)) for name, value in found['originals'].items()),
+            dict(((int(pid), int(ticks)), Original(int(value), tuple(map(int, ours))))
+                 for pid, ticks, value, ours in found['processes']),
+            dict((str(unit), int(bool(value))) for unit, value in found['groups'].items()),
+            dict((str(unit), tuple(map(int, values))) for unit, values in found['ours'].items()))
+    except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
+        return EMPTY
+
+
+def read(host: Host) -> Optional[bytes]:
+    """The file's content; None for a missing file, and for other users than root, who may not read it.
+
+    Raises Refusal where other users than root could have written it, and OSError.
+    """
+    try:
+        return file_trust.read_record(host, FILE)
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise  # without it the originals would be lost
+        return None
+
+
+def may_write(host: Host) -> bool:
+    """Whether this user may write the record, which is in a folder of root's."""
+    folder = RUN_FOLDER if host.exists(RUN_FOLDER) else os.path.dirname(RUN_FOLDER)
+    return os.access(host.locate(folder), os.W_OK)
+
+
+def _given(value: Any, until_ticks: Any) -> Given:
+    return Given(int(value), None if until_ticks is None else int(until_ticks))
+
+
+def dump(record: Record) -> Optional[bytes]:
+    """The file's content, None for an empty record."""
+    if record == EMPTY:
+        return None
+    data = {
+        'units': dict((unit, [list(given) for given in values]) for unit, values in record.units.items()),
+        'originals': record.originals,
+        'processes': [list(key) + [one.value, list(one.ours)] for key, one in sorted(record.processes.items())],
+        'groups': record.groups,
+        'ours': dict((unit, list(values)) for unit, values in record.ours.items()),
+    }
+    return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
+
+
+def now_ticks(host: Host) -> int:
+    """The time as /proc/PID/stat counts it: clock ticks since boot, rounded up."""
+    uptime_s = float((host.read_text('/proc/uptime') or '0').split()[0])
+    return int(uptime_s * os.sysconf('SC_CLK_TCK')) + 1
+
+
+def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
+    """Whether that very process still runs."""
+    with Held(host, pid) as held:
+        seen = held.look()
+    return seen is not None and seen.start_ticks == start_ticks
+
+
+def key_of(one: Seen) -> Key:
+    """The key of a process in the record."""
+    return one.pid, one.start_ticks
+
+
+def with_processes(record: Record, changes: Iterable[Seen], explained: Iterable[Given], wanted: int) -> Record:
+    """Add these processes before they get the value ``wanted``; an original that is already recorded stays.
+
+    Processes with a value in ``explained`` need no original: it is ours, or the unit's own.
+    """
+    processes, values = dict(record.processes), list(explained)
+    for one in changes:
+        old = processes.get(key_of(one))
+        if old is not None:
+            processes[key_of(one)] = old._replace(ours=_added(old.ours, wanted))
+        elif not is_given(one, values):
+            processes[key_of(one)] = Original(one.score_adj, (wanted,))
+    return record._replace(processes=processes)
+
+
+def without_processes(record: Record, keys: Iterable[Key]) -> Record:
+    """The record without these processes."""
+    gone = set(keys)
+    return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in gone))
+
+
+def living(host: Host, record: Record) -> Record:
+    """The record without processes that have ended, so that it cannot grow without limit."""
+    return without_processes(record, [key for key in record.processes if not is_alive(host, *key)])
+
+
+def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
+    """The record with these values for the unit; no values remove the unit."""
+    return record._replace(units=_with(record.units, unit, values))
+
+
+def with_ours(record: Record, unit: str, values: Iterable[int]) -> Record:
+    """The record with these values as ours; no values remove the unit."""
+    return record._replace(ours=_with(record.ours, unit, values))
+
+
+def _with(entries: Dict[str, Tuple[Any, ...]], unit: str, values: Iterable[Any]) -> Dict[str, Tuple[Any, ...]]:
+    found = dict(entries)
+    found.pop(unit, None)
+    if values:
+        found[unit] = tuple(values)
+    return found
+
+
+def both(one: Record, other: Record) -> Record:
+    """Merge two records; the originals of ``one`` win."""
+    units, ours = dict(one.units), dict(one.ours)
+    for unit, values in other.units.items():
+        units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
+    for unit, numbers in other.ours.items():
+        for number in numbers:
+            ours[unit] = _added(ours.get(unit, ()), number)
+    processes = dict(one.processes)
+    for key, original in other.processes.items():
+        known = processes.setdefault(key, original)
+        for number in original.ours:
+            known = known._replace(ours=_added(known.ours, number))
+        processes[key] = known
+    return Record(units, _over(other.originals, one.originals), processes, _over(other.groups, one.groups), ours)
+
+
+def names_of(record: Record) -> Set[str]:
+    """The systemd units with an entry."""
+    return set(record.units) | set(record.groups) | set(record.ours)
+
+
+def _added(values: Tuple[int, ...], value: int) -> Tuple[int, ...]:
+    """The values with this one as the last."""
+    return tuple(one for one in values if one != value) + (value,)
+
+
+def _over(below: Dict[Any, int], above: Dict[Any, int]) -> Dict[Any, int]:
+    return dict(list(below.items()) + list(above.items()))

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find processes that start login sessions or run programs of others, by their descendants and not by their names.
+
+Descendants inherit oom_score_adj. Each process is compared with its parent. Sources: pam_loginuid(8),
+proc_pid_loginuid(5), tty_nr in proc_pid_stat(5), cgroups(7).
+"""
+
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set
+
+from .._core.sanitize import harmless
+from .._core.text import to_number
+from .._host.file_access import parse_uids
+from .._host.host import Host
+from .._process.handle import Held, pids
+from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, known_process, strongest
+
+_NO_LOGIN = 4294967295
+_CONTROL = b'/.control'  # where systemd runs ExecStartPost= and ExecReload= of a service
+
+_Look = NamedTuple('_Look', [
+    ('parent', int),
+    ('name', bytes),
+    ('terminal', int),
+    ('login', Optional[int]),       # of loginuid
+    ('users', FrozenSet[int]),      # those who log in, of all its user IDs
+    ('cgroups', FrozenSet[bytes]),
+])
+
+
+class SessionScan(object):
+    """The descendants of some processes, each looked at once."""
+
+    def __init__(self, host: Host, asked: Iterable[int]) -> None:
+        self._host = host
+        self._looks = _look_below(host, set(asked))
+        self._found: Dict[int, Evidence] = {}
+        passed: Dict[bool, Set[int]] = {True: set(), False: set()}
+        for pid in sorted(self._looks):
+            one = self._looks[pid]
+            parent = self._looks.get(one.parent)
+            found = None if parent is None else _difference(parent, one, pid)
+            if found is not None:
+                self._mark_ancestors(one.parent, found, passed[found.is_login])
+
+    def _mark_ancestors(self, pid: int, found: Evidence, passed: Set[int]) -> None:
+        while pid in self._looks and pid not in passed:
+            passed.add(pid)
+            if found.is_login or pid not in self._found:
+                self._found[pid] = found
+            pid = self._looks[pid].parent
+
+    def evidence(self, members: List[int], leader: int) -> Optional[Evidence]:
+        """The strongest evidence for processes that belong together, such as those of a service.
+
+        A process without a parent among them is compared with the leader.
+        """
+        found: List[Optional[Evidence]] = [self._found.get(pid) for pid in members]
+        found += [known_process(self._host, pid) for pid in members]
+        first, inside = self._looks.get(leader), set(members)
+        for pid in members:
+            one = self._looks.get(pid)
+            if first is not None and one is not None and pid != leader and one.parent not in inside:
+                found.append(_difference(first, one, pid))
+        return strongest(found)
+
+
+def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
+    """The processes and all that descends from them."""
+    children: Dict[int, List[int]] = {}
+    for pid in pids(host):
+        with Held(host, pid) as held:
+            fields = (held.read('stat') or b'').rpartition(b')')[2].split()
+        parent = to_number(fields[1]) if len(fields) > 1 else None
+        if parent is not None:
+            children.setdefault(parent, []).append(pid)
+    looks: Dict[int, _Look] = {}
+    todo, known = list(asked), set(asked)
+    while todo:
+        pid = todo.pop()
+        with Held(host, pid) as held:
+            one = _look(held)
+        if one is not None:
+            looks[pid] = one
+        born = [child for child in children.get(pid, []) if child not in known]
+        known.update(born)
+        todo += born
+    return looks
+
+
+def _look(held: Held) -> Optional[_Look]:
+    head, _bracket, tail = (held.read('stat') or b'').rpartition(b')')
+    fields = tail.split()
+    if len(fields) < 5:
+        return None
+    login = to_number(held.read('loginuid'))
+    uids = parse_uids(held.read('status') or b'') or ()
+    return _Look(to_number(fields[1]) or 0, head.partition(b'(')[2], to_number(fields[4]) or 0,
+                 None if login == _NO_LOGIN else login, frozenset(filter(is_of_login_user, uids)),
+                 frozenset(cgroups_of(held)))
+
+
+def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
+    """Evidence that a process was started for another user or a container than its parent; None for none."""
+    who = 'process %d (%s)' % (pid, harmless(one.name))
+    if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
+        return Evidence(True, '%s is in a login session' % who)
+    # A process with a terminal or a login in an unrelated cgroup is in a container.
+    if _is_inside(one, parent):
+        if one.login is not None and one.login != parent.login:
+            return Evidence(True, '%s has the login user ID %d' % (who, one.login))
+        if one.terminal and one.terminal != parent.terminal:
+            return Evidence(True, '%s has a terminal' % who)
+    users = sorted(one.users - parent.users)
+    if users:
+        return Evidence(False, '%s belongs to user %d' % (who, users[0]))
+    if one.cgroups != parent.cgroups and not any(path.endswith(_CONTROL) for path in one.cgroups):
+        return Evidence(False, '%s is in another cgroup' % who)
+    return None
+
+
+def _is_inside(one: _Look, parent: _Look) -> bool:
+    """Whether its cgroups are those of the parent, or below them."""
+    return all(any(path == outer or path.startswith(outer.rstrip(b'/') + b'/') for outer in parent.cgroups)
+               for path in one.cgroups)

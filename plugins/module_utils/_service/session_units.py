@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which services start login sessions, or run programs of others, by what their unit files say.
+
+Sources: PAMName=, UtmpIdentifier= and StandardInput= in systemd.exec(5), Delegate= in systemd.resource-control(5),
+KillMode= in systemd.kill(5), ExecStart= in systemd.service(5), display-manager.service in systemd.special(7), whose
+units in Debian, Fedora, openSUSE and Arch have Alias= and most of them Conflicts=getty@tty1.service.
+"""
+
+import re
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+from .._core.sanitize import harmless
+from .._core.text import to_bytes, to_text
+from .._host.host import Host
+from .._systemd.unit_files import FALSE, LOADED, Assignment, Unit, UnitFiles
+from .login_guard import Evidence, known_program, known_unit, strongest
+
+_DISPLAY_MANAGER = 'display-manager.service'
+_TRUE = ('1', 'yes', 'y', 'true', 't', 'on')
+_PREFIXES = '@-:+!|'  # of a command in ExecStart=
+_IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
+    ('Service', 'PAMName'): bool,
+    ('Service', 'UtmpIdentifier'): bool,
+    ('Service', 'StandardInput'): lambda value: value in ('tty', 'tty-force', 'tty-fail'),
+    ('Install', 'Alias'): lambda value: _DISPLAY_MANAGER in value.split(),
+    ('Unit', 'Conflicts'): lambda value: any(one.startswith('getty@') for one in value.split()),
+}
+# Settings that are lists. The other ones take the last value.
+_LISTS = ('Alias', 'Conflicts')
+# Programs that start the one that their command line names.
+_STARTER = re.compile(r'(?:(?:ba|da|k|z|a)?sh|exec|env|nice|ionice|chrt|taskset|numactl|setsid|nohup|timeout|prlimit'
+                      r'|choom|chpst|setpriv|unshare|stdbuf|busybox|toybox|run|snap|tini|dumb-init|catatonit|dbus-run-session'
+                      r'|softlimit|s6-setuidgid|execlineb|perl|node|python[0-9.]*|start-stop-daemon)\Z')
+_TOKEN = re.compile(r'[;&|(){}]+|[^\s;&|(){}]+')
+_SEPARATORS = ';&|(){}'
+_NO_PROGRAM = re.compile(r'[-+](?!/)|[0-9]|[A-Za-z_][A-Za-z0-9_]*=')  # options, numbers, assignments
+_QUOTES = re.compile(r'["\'`\\]')
+_SCRIPT_LINE = re.compile(r'\s*(?:(?:export\s+)?(?:command|procname|daemon|DAEMON|prog)=|exec\s)(.*)')
+
+
+class LoginUnits(object):
+    """Which units of a host start logins, each looked up once."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._files: Optional[UnitFiles] = None
+        self._found: Dict[bytes, Optional[Evidence]] = {}
+
+    def evidence(self, unit: bytes) -> Optional[Evidence]:
+        """Find evidence for a unit, see L(unit_evidence); None for units that are not services."""
+        if unit not in self._found:
+            self._files = self._files or UnitFiles(self._host)
+            name = to_text(unit)
+            self._found[unit] = (unit_evidence(self._files, self._files.find(name)) if name.endswith('.service')
+                                 else None)
+        return self._found[unit]
+
+
+def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
+    """Find evidence in the name and the files of a unit."""
+    named = known_unit(unit.name)
+    if named is not None and named.is_login:
+        return named
+    if unit.state != LOADED or unit.fragment is None:
+        return named
+    if files.find(_DISPLAY_MANAGER).name == unit.name:
+        return Evidence(True, '%s is an alias of it' % _DISPLAY_MANAGER)
+    return _from_settings(files, unit, named)
+
+
+def script_evidence(data: bytes) -> Optional[Evidence]:
+    """Find evidence in the script of a service, for inits other than systemd."""
+    lines = (_SCRIPT_LINE.match(line) for line in to_text(data).split('\n'))
+    return strongest(_of_command(match.group(1)) for match in lines if match)
+
+
+def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
+    found: Dict[str, List[Evidence]] = {}
+    delegated = False
+    for path, one in files.assignments(unit):
+        is_login = _IS_LOGIN.get((one.section, one.key))
+        if is_login is not None:
+            _note(found, one, one.key in _LISTS, _by_setting(True, one, path) if is_login(one.value) else None)
+        elif one.section != 'Service':
+            continue
+        elif one.key == 'ExecStart':
+            _note(found, one, True, _of_command(one.value))
+        elif one.key == 'KillMode':
+            # Whoever asks for this has children that must outlive him: sessions, jobs, containers.
+            _note(found, one, False, _by_setting(False, one, path) if one.value == 'process' else None)
+        elif one.key == 'Delegate':
+            delegated = delegates_memory(one.value, delegated)
+            _note(found, one, False, _by_setting(False, one, path) if delegated else None)
+    return strongest([named] + [one for several in found.values() for one in several])
+
+
+def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
+    return Evidence(is_login, '%s= in %s' % (one.key, harmless(path)))
+
+
+def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:
+    if not is_list or not (one.value or one.key == 'Conflicts'):  # dependencies cannot be reset (systemd.unit(5))
+        found[one.key] = []
+    if evidence is not None:
+        found.setdefault(one.key, []).append(evidence)
+
+
+def _of_command(text: str) -> Optional[Evidence]:
+    return strongest(known_program(to_bytes(name)[:15]) for name in programs_of(text))
+
+
+def programs_of(command: str) -> Iterator[str]:
+    """The names of the programs that a command line starts, also by way of a shell, env or a similar program."""
+    is_next = True
+    for token in _TOKEN.findall(_QUOTES.sub(' ', command.lstrip(_PREFIXES))):
+        if token[0] in _SEPARATORS:
+            is_next = True
+        elif is_next and not _NO_PROGRAM.match(token):
+            name = token.rpartition('/')[2]
+            yield name
+            is_next = _STARTER.match(name) is not None
+
+
+def delegates_memory(value: str, before: bool) -> bool:
+    """Whether Delegate= lets the service make cgroups with memory limits, as container runtimes and job runners do.
+
+    It takes a boolean, or a list that adds to the one before. systemd-udevd delegates C(pids) only.
+    """
+    if not value or value.lower() in FALSE:
+        return False
+    return value.lower() in _TRUE or before or 'memory' in value.split()

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about the next boot: each sysctl's value, the line that causes it, and the drift from the runtime value."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+from .._host import conf_files
+from .._host.host import Host, sysctl_path
+from .._kernel import sysctls
+from . import saved_values
+from .boot import Outcome, simulate
+from .loader import find_loader
+
+UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
+
+
+def runtime_values(host: Host, keys: Tuple[str, ...] = sysctls.ALL_KEYS) -> sysctls.State:
+    """What the kernel holds now; None for a key that this kernel lacks or does not show."""
+    values = {}  # type: sysctls.State
+    for key in keys:
+        try:
+            values[key] = runtime_value(host, key)
+        except OSError:
+            values[key] = None
+    return values
+
+
+def runtime_value(host: Host, key: str) -> Optional[int]:
+    """What the kernel holds now, None for a key that this kernel lacks. Raises OSError where it cannot be read."""
+    return sysctls.parse_value(host.read_text(sysctl_path(key)))
+
+
+def boot_facts(host: Host,
+               runtime: sysctls.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], conf_files.Loader]:
+    """(by key: value, file, line; list of key, runtime, boot, file where they differ; the program that sets them).
+
+    A value is None where the kernel computes it at boot, or the program is not known; None is no drift. Keys that the
+    kernel does not show now are left out. Raises OSError for a file that cannot be read.
+    """
+    loader = find_loader(host)
+    outcome = simulate(host, loader, saved_values.boot_defaults(saved_values.load(host)))
+    boot = dict((key, _boot_fact(outcome, key)) for key in sysctls.ALL_KEYS if runtime[key] is not None)
+    drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
+             for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
+    return boot, drift, loader
+
+
+def _boot_fact(outcome: Outcome, key: str) -> Dict[str, Any]:
+    cause = outcome.causes[key]
+    return {
+        'value': outcome.values[key],
+        'file': cause.path if cause else None,
+        'line': cause.line if cause else None,
+    }

@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan the boot configuration: edit our file, find the line that wins at boot, settle conflicts with other files."""
+
+import os
+import stat
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from .._core.errors import Refusal
+from .._core.sanitize import harmless
+from .._core.text import to_bytes, to_text
+from .._host import conf_files
+from .._host.host import Host
+from .._host.transaction import LINE_LEFT, MARKER
+from .._kernel import sysctls
+from . import boot, boot_facts, file_edit, parser, saved_values
+
+BootPlan = NamedTuple('BootPlan', [
+    ('outcome', boot.Outcome),
+    ('files', Dict[str, Tuple[Optional[bytes], Optional[bytes]]]),
+    ('taken_over', List[str]),           # real paths of the files of others that the plan changes
+    ('conflicts', List[Dict[str, Any]]),
+    ('warnings', List[str]),
+    ('record', Dict[str, saved_values.File]),  # the files with lines of ours afterwards
+    ('record_meanwhile', Dict[str, saved_values.File]),  # during the run, with the lines that it removes
+])
+
+_MOST_LINES = 1000  # that take_over comments out
+# TuneD reads these below /etc, also where the loader does not.
+_TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
+
+
+class _Draft(object):
+    """The files of the plan, as an overlay over those on the disk."""
+
+    def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
+        self.situation = situation
+        self.host = situation.host
+        self.loader = situation.loader
+        self.request = request
+        self.keys = keys
+        self.ours = self.host.real(request.sysctl_file)
+        self.overlay = {}  # type: conf_files.Overlay
+        self.taken_over = []  # type: List[str]
+        self.by_tuned: Set[str] = set()
+
+    def text(self, path: str) -> Optional[str]:
+        """The drafted text of a file, None when there is none."""
+        real = self.host.real(path)
+        data = self.overlay[real] if real in self.overlay else self.host.read_bytes(real)
+        return None if data is None else to_text(data)
+
+    def put(self, path: str, text: Optional[str]) -> None:
+        """Draft a new text; None removes the file."""
+        self.overlay[self.host.real(path)] = None if text is None else to_bytes(text)
+
+    def outcome(self) -> boot.Outcome:
+        """The boot with the drafted files."""
+        outcome = self.situation.boot(self.request, self.overlay)
+        self.by_tuned = outcome.by_tuned
+        return outcome
+
+    def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
+        """The files whose bytes the draft changes."""
+        pairs = [(path, (self.host.read_bytes(path), data)) for path, data in self.overlay.items()]
+        return dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+
+
+def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
+    """Plan the files from which the next boot sets ``target``; for state absent, files without lines of ours.
+
+    Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
+    """
+    draft = _Draft(situation, request, keys)
+    if request.absent:
+        record, warnings = _draft_absent(draft)
+        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record,
+                        situation.record.files)
+    record, meanwhile = _draft_present(draft, target)
+    _check_is_read(draft)
+    if not draft.loader.is_known:
+        warnings = [_UNKNOWN % (boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
+        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record, meanwhile)
+    conflicts = _settle(draft, target)
+    warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
+    warnings += _losing_twins(draft, target, conflicts)
+    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record, meanwhile)
+
+
+_UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
+            'sysctls after a reboot')
+
+
+def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
+    """One line for each key, but one only for a pair: writing one sets the other to 0."""
+    lines = dict(target)  # type: Dict[str, Optional[int]]
+    if sysctls.RATIO in lines:
+        lines[sysctls.RATIO if lines[sysctls.KBYTES] else sysctls.KBYTES] = None
+    return lines
+
+
+# ---------------------------------------------------------------------- our lines
+
+def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, saved_values.File]:
+    """By real path, the files with lines of ours: the recorded ones, and those with our header. Raises OSError.
+
+    A file with our header that is not recorded was made in an image, or copied here.
+    """
+    host, recorded = situation.host, situation.record.files
+    found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
+    for path in _list_candidates(situation) + [sysctl_file]:
+        real = host.real(path)
+        if real not in found:
+            lines = file_edit.implied_lines(conf_files.read_file(host, real))
+            if lines:
+                found[real] = saved_values.File(True, lines)
+    return found
+
+
+def _is_replaced(host: Host, path: str) -> bool:
+    """Whether somebody has put a link (a mask), a folder or a pipe in the place of a file, known by its real path."""
+    info = host.look(path)
+    return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
+
+
+def _list_candidates(situation: Any) -> List[str]:
+    """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
+    paths = conf_files.list_files(situation.host, situation.loader)
+    paths += [path for path in conf_files.list_files(situation.host, _TUNED_READS) if path not in paths]
+    return [path for path in paths if _is_below_etc(situation.host, path)]
+
+
+def _is_below_etc(host: Host, path: str) -> bool:
+    return host.real(path).startswith('/etc/')
+
+
+def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, saved_values.File],
+                                                                   Dict[str, saved_values.File]]:
+    """Draft the lines in our file. Returns the files to record after the run, and during the run."""
+    before = draft.text(draft.request.sysctl_file)
+    recorded = dict(draft.situation.record.files)
+    known = files_of_ours(draft.situation, draft.request.sysctl_file).get(draft.ours, saved_values.File(False, {}))
+    made = before is None or known.made and file_edit.HEADER in before
+    after, lines = file_edit.edit(before, _lines(target), known.lines, made)
+    draft.put(draft.request.sysctl_file, after)
+    # In an image the header marks the file as ours, so that the image needs no record.
+    told_by_header = draft.situation.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
+    if told_by_header:
+        recorded.pop(draft.ours, None)
+        return recorded, recorded
+    meanwhile = dict(recorded)
+    if after != before:
+        recorded[draft.ours] = saved_values.File(made, lines)
+        # A run that is killed before it writes the file leaves the old lines there.
+        meanwhile[draft.ours] = saved_values.File(made, file_edit.with_lines_in(before or '', known.lines, lines))
+    elif draft.ours in recorded:
+        recorded[draft.ours] = known._replace(lines=file_edit.without_gone(before or '', known.lines))
+    return recorded, meanwhile
+
+
+def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str]]:
+    """Draft all files without our lines and our comment marks. Returns the record afterwards, and warnings."""
+    known = files_of_ours(draft.situation, draft.request.sysctl_file)
+    record, warnings = dict(draft.situation.record.files), []
+    stays = set(key for entry in known.values() for key in entry.lines) - set(draft.keys)
+    others = map(draft.host.real, _list_candidates(draft.situation))
+    for path in sorted(set(known).union(record, others, [draft.ours])):
+        text = None if _is_replaced(draft.host, path) else draft.text(path)
+        entry = known.get(path, saved_values.File(False, {}))
+        if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
+            reverted = file_edit.revert(text, draft.keys, entry.lines, entry.made, stays)
+            draft.put(path, reverted.text)
+            warnings += [LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
+        lines = dict(item for item in entry.lines.items() if item[0] in stays)
+        _note(record, path, entry, {} if text is None else lines)
+    return record, warnings
+
+
+def _note(record: Dict[str, saved_values.File], path: str, entry: saved_values.File,
+          lines: Dict[str, List[str]]) -> None:
+    """Keep the lines that stay in a recorded file in the record, or drop the file from it."""
+    if path in record and lines:
+        record[path] = entry._replace(lines=lines)
+    else:
+        record.pop(path, None)
+
+
+# ----------------------------------------------------------------------- our file
+
+def _check_is_read(draft: _Draft) -> None:
+    """Refuse a sysctl_file that the loader does not read."""
+    path, loader = draft.request.sysctl_file, draft.loader
+    if loader.is_known and loader.reason:
+        raise Refusal('sysctl_file %s would not be read at boot: %s. Change that, or use persistent: false.'
+                      % (path, harmless(loader.reason)))
+    if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
+        raise Refusal('sysctl_file %s leads to %s, which is lost at reboot or is a mask. Use a file such as '
+                      '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
+    read = conf_files.list_files(draft.host, loader, draft.overlay)
+    if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:
+        return
+    masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
+    why = ('%s masks it' % masks[0] if masks
+           else 'it reads ' + conf_files.describe_sources(loader.sources))
+    raise Refusal('sysctl_file %s is not read by %s, which sets the sysctls of this machine at boot: %s. Use a file '
+                  'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
+
+
+# ---------------------------------------------------------------------- conflicts
+
+def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
+    """The conflicts that remain with ``conflicts: warn``; none after take_over. Raises Refusal."""
+    for _line in range(_MOST_LINES + 1):
+        conflicts = _conflicts(draft, target)
+        if not conflicts or draft.request.conflicts == 'warn':
+            return conflicts
+        if draft.request.conflicts == 'fail':
+            raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read '
+                          'later, or use conflicts: take_over (comments the line out, below /etc only) or conflicts: '
+                          'warn.' % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
+        _take_over(draft, conflicts[0])
+    raise Refusal('conflicts: take_over would comment out more than %d lines: %s. Remove these lines, or use '
+                  'conflicts: warn.' % (_MOST_LINES, _conflict_text(draft, conflicts[0])))
+
+
+def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
+    """The keys that miss their target at boot with the drafted files, each with the line that decides."""
+    outcome = draft.outcome()
+    result = []  # type: List[Dict[str, Any]]
+    for key in sorted(target, key=lambda name: not target[name]):
+        value, cause = outcome.values[key], outcome.causes[key]
+        # One line that erases a pair is one conflict, reported for the requested key.
+        if value == target[key] or (cause and cause in [(one['file'], one['line']) for one in result]):
+            continue
+        result.append({'key': key, 'wanted': target[key], 'boot': value,
+                       'file': cause.path if cause else None, 'line': cause.line if cause else None})
+    return result
+
+
+def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
+    where = '%s line %s' % (conflict['file'], conflict['line']) if conflict['file'] else "the kernel's own default"
+    where += ', which TuneD applies when it starts' if conflict['key'] in draft.by_tuned else ''
+    return '%s would be %s at boot instead of %s, because of %s' % (
+        conflict['key'], 'unknown' if conflict['boot'] is None else conflict['boot'], conflict['wanted'], where)
+
+
+def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
+    """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
+    path = conflict['file']
+    if path is None or not _is_below_etc(draft.host, path):
+        raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
+                      'later than it, such as %s.' % (_conflict_text(draft, conflict), _late_file(draft.loader)))
+    if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
+        raise Refusal('conflicts: take_over changes files of sysctl.d only, but %s. Change the profile, or use '
+                      'conflicts: warn.' % _conflict_text(draft, conflict))
+    draft.put(path, file_edit.comment_out(draft.text(path) or '', conflict['line']))
+    real = draft.host.real(path)
+    if real != draft.ours and real not in draft.taken_over:
+        draft.taken_over.append(real)
+
+
+def _late_file(loader: conf_files.Loader) -> str:
+    """A file below /etc that the loader reads last."""
+    for source in reversed(loader.sources):
+        if '/etc/sysctl.d' in source.folders:
+            break
+        if source.last_file == '/etc/sysctl.conf':
+            return source.last_file
+    return '/etc/sysctl.d/zz-oomkit.conf'
+
+
+def _is_in_sysctl_d(path: str) -> bool:
+    return os.path.basename(os.path.dirname(path)) == 'sysctl.d'
+
+
+def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
+    """Warnings for lines of others that set the counterpart of a requested key, and lose at boot now."""
+    if sysctls.RATIO not in target or conflicts:
+        return []
+    twin = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
+    return ['%s line %d sets %s, which erases %s wherever it is written later; it loses at boot now, but should go'
+            % (setting.path, setting.line, twin, sysctls.KNOBS[twin].twin)
+            for setting in parser.read_settings(draft.host, draft.loader, draft.overlay)
+            if setting.key == twin.replace('.', '/') and setting.value is not None
+            and draft.host.real(setting.path) != draft.ours]

@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that set our sysctls whenever they start, after sysctl.d was applied at boot.
+
+Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see _tuned);
+/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``; see _rc_local.
+"""
+
+import os
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from .._core.sanitize import harmless
+from .._core.text import to_text
+from .._host import conf_files
+from .._host.conf_files import told
+from .._host.host import Host
+from .._kernel import sysctls
+from .._process import credentials
+from .._process.procfs import Proc
+
+SETS = 'sets'            # writes the value at each of its starts
+YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
+REAPPLIES = 'reapplies'  # writes a line of these files again at each of its starts
+REQUIRES = 'requires'    # writes nothing, and does not start with another value
+
+Enforced = NamedTuple('Enforced', [
+    ('key', str),
+    ('value_text', str),     # as the program has it; for tuned also >N and <N, which only raise or lower
+    ('by', str),
+    ('file', Optional[str]),  # where it can be changed; None where the program has no setting for it
+    ('how', Optional[str]),  # one of those above; None where the configuration cannot be read
+])
+
+# By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
+NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
+         b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
+_PARENT = re.compile(br'^PPid:\s+([0-9]{1,10})$', re.MULTILINE)
+_KUBELET_VALUES = ((sysctls.MEMORY, '1'), (sysctls.PANIC_ON_OOM, '0'), (sysctls.PANIC, '10'))
+_KDUMP_DEFAULTS = '/etc/default/kdump-tools'
+_KDUMP_PROGRAMS = ('/usr/sbin/kdump-config', '/sbin/kdump-config')
+_END_OF_BOOT = ('/etc/rc.local', '/etc/rc.d/rc.local', '/etc/local.d')
+_SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
+
+
+def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
+             denied: Optional[List[str]] = None,
+             overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
+    """The values that running programs set, by key. Never raises.
+
+    Unreadable files count as absent, and are added to ``denied`` where permissions protect them. ``running`` are the
+    processes of NAMES, where the caller has scanned for them with L(Proc.named). ``overlay`` has the planned files of
+    sysctl.d.
+    """
+    try:
+        with Proc(host) as processes:
+            return _enforced(host, processes, processes.named(NAMES).found if running is None else running,
+                             [] if denied is None else denied, overlay)
+    except OSError:
+        return []
+
+
+def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
+              overlay: Optional[conf_files.Overlay]) -> List[Enforced]:
+    trusted = [one for one in running if credentials.doubt_root(processes, one[0]) is None]
+    finders = [lambda: _kdump_tools(host, denied), lambda: _end_of_boot(host, denied)]
+    if any(name == 'tuned' for _pid, name in trusted):
+        finders.append(lambda: _tuned_sysctls(host, denied, overlay))
+    kubelets = [one for one in trusted if one[1] != 'tuned']
+    if kubelets:
+        finders.append(lambda: _kubelets(host, processes, kubelets, denied))
+    found = [one for find in finders for one in _call_finder(find)]
+    return sorted(set(found), key=lambda one: (sysctls.ALL_KEYS.index(one.key),) + one[1:3])
+
+
+def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
+    """The values of one program; none where it fails, so that the other programs are still listed."""
+    try:
+        return find()
+    except OSError:
+        return []
+
+
+# ---------------------------------------------------------------------- kubelet
+
+def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
+    """A kubelet sets its values. With protectKernelDefaults it refuses to start with other ones instead."""
+    rke2 = [pid for pid, name in running if name == 'rke2']
+    owners = dict((pid, _find_owner(processes, pid, rke2)) for pid, name in running if name == 'kubelet')
+    found: List[Enforced] = []
+    for pid, name in running:
+        kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
+        said = None if owners.get(pid) else _ask(host, processes, pid, name, denied)
+        if kubelets and (said is None or said.protects is False):
+            for kubelet in kubelets:
+                found += _enforce('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))
+        elif not owners.get(pid):
+            found += _enforce(name, said)
+    return found
+
+
+def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
+    """The PID of the RKE2 process that started this kubelet; None for any other kubelet."""
+    match = _PARENT.search(processes.read('%d/status' % pid) or b'') if rke2 else None
+    parent = int(match.group(1)) if match else rke2[0] if rke2 else None
+    return parent if parent in rke2 else None
+
+
+def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> Any:
+    """See L(_sysctl.kubelet.Said); None where nothing tells."""
+    # Imported here, because few hosts run a kubelet.
+    from .kubelet import Files, ask_microk8s, ask_process, ask_rancher, find_start
+    files = Files(host, name, denied)
+    if name == 'microk8s':
+        return ask_microk8s(files)
+    if name in ('k3s', 'rke2'):
+        return ask_rancher(files, find_start(files, processes, pid))
+    words = to_text(processes.read('%d/cmdline' % pid) or b'').rstrip('\0').split('\0')
+    return ask_process(files, words)
+
+
+def _enforce(name: str, said: Any) -> List[Enforced]:
+    protects, file = said or (False, None)
+    how = None if protects is None else REQUIRES if protects else SETS
+    return [Enforced(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
+
+
+# ---------------------------------------------------- tuned, kdump-tools, rc.local
+
+def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.Overlay]) -> List[Enforced]:
+    """The last write of a start of TuneD to each sysctl."""
+    # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
+    from . import tuned_start
+    unread = []  # type: List[str]
+    starts = tuned_start.plan_starts(host, unread, sorted(sysctls.KEY_OF_PATH), overlay, is_running=True)
+    denied += unread
+    knows_files = tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
+    return [one for start in starts for one in _last_writes(start.writes, knows_files)]
+
+
+def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
+    found = {}  # type: Dict[str, Enforced]
+    for write in writes:
+        key = sysctls.KEY_OF_PATH[write.key]
+        if write.is_reapplied and (not knows_files or sysctls.parse_written(key, write.value) is None):
+            continue
+        if write.value[:1] not in ('>', '<'):
+            # Writing ratio or kbytes sets the other one to 0.
+            found.pop(sysctls.KNOBS[key].twin, None)
+        how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
+        found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
+    return list(found.values())
+
+
+def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
+    """The sysctls that kdump-tools has set with the crash kernel. Older releases set none."""
+    if not _is_crash_kernel_loaded(host, denied):
+        return []
+    variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
+        told(host, _KDUMP_DEFAULTS, denied)))
+    if not any(re.search(r'\bKDUMP_SYSCTL\b', told(host, program, denied)) for program in _KDUMP_PROGRAMS):
+        return []
+    pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
+    return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
+            if key in sysctls.KNOBS]
+
+
+def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
+    """The last write to each sysctl by a script of the administrator."""
+    if not any(host.look(path) for path in _END_OF_BOOT):
+        return []
+    from . import rc_local
+    found = {}  # type: Dict[str, Enforced]
+    for path in rc_local.list_scripts(host, denied):
+        for key, value, file in rc_local.read_writes(host, path, denied):
+            if key in sysctls.KNOBS:
+                found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
+    return list(found.values())
+
+
+def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
+    path = '/sys/kernel/kexec_crash_loaded'
+    try:
+        return (host.read_text(path) or '').strip() == '1'
+    except PermissionError:
+        denied.append(path)
+    except OSError:
+        pass
+    return False
+
+
+# ----------------------------------------------------------------- what it means
+
+def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
+    """A message for each requested value that one of these programs overwrites. ``wanted`` holds values by key.
+
+    Where the request is ``persistent``, ``found`` must come from L(enforced) with the planned files as its overlay.
+    """
+    pairs = [(one, _contradicted(one, wanted)) for one in found]
+    return [_message(one, key, wanted[key], persistent) for one, key in pairs if key is not None]
+
+
+def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
+    """The requested key that the program overwrites: a write to ratio or kbytes sets the other one to 0."""
+    twin = sysctls.KNOBS[one.key].twin
+    if wanted.get(twin) and sysctls.parse_written(one.key, one.value_text) != 0:
+        return twin
+    return one.key if one.key in wanted and not _agrees(one.key, one.value_text, wanted[one.key]) else None
+
+
+def _agrees(key: str, text: str, value: int) -> bool:
+    if text[:1] in ('>', '<') and len(text) > 1:
+        bound = sysctls.parse_value(text[1:])
+        return bound is not None and (value >= bound if text[0] == '>' else value <= bound)
+    return sysctls.parse_written(key, text) == value
+
+
+def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
+    text, where = harmless(one.value_text), harmless(one.file) if one.file else None
+    asked = '%s: %d is asked for, but %s' % (key, value, one.by)
+    if one.how == REQUIRES:
+        return ('%s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on this machine.'
+                % (asked, text, ' in ' + where if where else '', text))
+    sets = '%s sets %s to %s whenever it starts' % (asked, 'it' if key == one.key else one.key, text)
+    if where is None and one.how is None:
+        return ('%s sets it to %s whenever it starts, or does not start with another value: its configuration may not '
+                'be read or is not understood. Ask for %s on this machine.' % (asked, text, text))
+    if where is None:
+        return '%s, and has no option for it. Ask for %s on this machine.' % (sets, text)
+    erases = '' if key == one.key else ', which erases %s' % key
+    return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, _advice(one, persistent))
+
+
+def _advice(one: Enforced, persistent: bool) -> str:
+    if one.how not in (YIELDS, REAPPLIES):
+        return 'stop using it'
+    if persistent:
+        return 'take a sysctl_file in /etc/sysctl.d that sorts last, since %s reads no other folder' % one.by
+    return 'let persistent: true write yours to a file, which %s lets win' % one.by

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files with the sysctls of one kernel, which SUSE's systemd applies before sysctl.d.
+
+Sources: openSUSE's suse-module-tools. Up to 15.3 a drop-in of systemd-sysctl.service has an ``ExecStartPre=`` for
+``/boot/sysctl.conf-%v``. Later the drop-in wants boot-sysctl.service and kernel-sysctl.service, which run
+``systemd-sysctl FILE``.
+"""
+
+import re
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from .._host.conf_files import NAMES, Source
+from .._host.host import Host
+from .._systemd.enabled import UNIT_FOLDERS
+
+_UNIT = 'systemd-sysctl.service'
+_RUN = re.compile(r'^[ \t]*(ExecStart(?:Pre)?)[ \t]*=[ \t]*[-@:+!]*/\S*/systemd-sysctl[ \t]+(/\S+)[ \t]*$',
+                  re.MULTILINE)
+_CONDITION = re.compile(r'^[ \t]*ConditionPathExists[ \t]*=[ \t]*(!?)[ \t]*(/\S+)[ \t]*$', re.MULTILINE)
+_WANTS = re.compile(r'^[ \t]*(?:Wants|Requires)[ \t]*=[ \t]*(\S.*)$', re.MULTILINE)
+
+
+def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
+    """The files for this kernel release, in the order in which they are applied."""
+    drop_ins = [_expand(text, release) for text in _drop_ins(host)]
+    names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
+    names += [name for folder in UNIT_FOLDERS for name in host.names('%s/%s.wants' % (folder, _UNIT))]
+    paths: List[str] = []
+    for name in sorted(set(names)):
+        text = _expand(_read_unit(host, name) or '', release)
+        if _is_before(text) and all(host.exists(path) != bool(no) for no, path in _CONDITION.findall(text)):
+            paths.extend(path for _key, path in _RUN.findall(text))
+    paths += [path for text in drop_ins for key, path in _RUN.findall(text) if key == 'ExecStartPre']
+    return tuple(Source((), path, (), NAMES, False) for path in paths)
+
+
+def _is_before(text: str) -> bool:
+    """Whether the unit runs before sysctl.d is applied."""
+    return any(_UNIT in line.split() for line in re.findall(r'^[ \t]*Before[ \t]*=(.*)$', text, re.MULTILINE))
+
+
+def _expand(text: str, release: str) -> str:
+    """``%v`` is ``uname -r``: systemd.unit(5)."""
+    return text.replace('%v', release)
+
+
+def _drop_ins(host: Host) -> Iterator[str]:
+    found: Dict[str, str] = {}
+    for folder in ['%s/%s.d' % (folder, _UNIT) for folder in UNIT_FOLDERS]:
+        for name in host.names(folder):
+            if name.endswith('.conf'):
+                found.setdefault(name, '%s/%s' % (folder, name))
+    for name in sorted(found):
+        yield host.read_text(found[name]) or ''
+
+
+def _read_unit(host: Host, name: str) -> Optional[str]:
+    """The text of the unit file; None for a masked unit, and where there is none."""
+    if '/' in name or not name.endswith('.service'):
+        return None
+    for folder in UNIT_FOLDERS:
+        if host.exists('%s/%s' % (folder, name)):
+            return host.read_text('%s/%s' % (folder, name))
+    return None

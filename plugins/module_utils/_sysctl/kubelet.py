@@ -1,0 +1,432 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a kubelet runs with protectKernelDefaults, by the configuration of the program that starts it.
+
+The kubelet, k3s, RKE2 and MicroK8s each have their own files and arguments. Sources:
+
+- kubelet: NewKubeletCommand() and mergeKubeletConfigurations() in cmd/kubelet/app/server.go of Kubernetes. The file of
+  --config, then --config-dir with its folders below, by name, *.conf only; arguments win.
+- k3s: readConfigFile() in pkg/configfilearg/parser.go, extractConfigArgs() and writeKubeletConfig() in
+  pkg/daemons/agent/agent.go, get() in pkg/agent/config/config.go; up to 1.31 kubeletArgs() in agent_linux.go there.
+- RKE2: the same code of k3s with other names, and validateProfile() in pkg/cli/cmds/profile_linux.go.
+"""
+
+import os
+import re
+import shlex
+import stat
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from .._core.text import to_text
+from .._host.conf_files import told
+from .._host.host import Host
+from .._process.procfs import Proc
+from . import simple_yaml
+
+# The answer of the source that wins.
+Said = NamedTuple('Said', [
+    ('protects', Optional[bool]),  # None where the source cannot be read or is not understood
+    ('file', Optional[str]),       # None for an argument, or a file that only an argument names
+])
+_NOT_KNOWN = Said(None, None)
+# The value of an option of k3s or RKE2, None where it is unknown, and its file.
+Option = Tuple[Optional[str], Optional[str]]
+Start = NamedTuple('Start', [
+    ('arguments', List[str]),
+    ('file', Optional[str]),        # the unit file that has them
+    ('variables', Dict[str, str]),  # the environment variables in _VARIABLES, without the program's prefix
+    ('are_all_known', bool),        # False where an unknown variable may hold more arguments
+])
+
+_FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
+KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
+MICROK8S_ARGUMENTS = '/var/snap/microk8s/current/args/kubelet'
+_MICROK8S_DATA = '/var/snap/microk8s/current'
+# Results may name these paths: those of kubeadm, EKS and Kubespray. Any other path is from a command line, which is
+# secret.
+_KNOWN = (KUBELET_CONFIG, '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
+          '/etc/kubernetes/kubelet-config.yaml', '/etc/rancher/k3s/config.yaml', '/etc/rancher/rke2/config.yaml')
+_KNOWN_FOLDERS = ('/etc/kubernetes/kubelet/config.json.d/', '/etc/rancher/k3s/config.yaml.d/',
+                  '/etc/rancher/rke2/config.yaml.d/', '/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/',
+                  '/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/')
+_NAMED = 'the file that an argument of %s names'
+
+_TRUE = ('true', 'True', 'TRUE', 'yes', 'Yes', 'YES', 'on', 'On', 'ON')
+_FALSE = ('false', 'False', 'FALSE', 'no', 'No', 'NO', 'off', 'Off', 'OFF')
+_GO_TRUE, _GO_FALSE = ('1', 't', 'T', 'true', 'TRUE', 'True'), ('0', 'f', 'F', 'false', 'FALSE', 'False')
+_OPTIONS = (_FLAG, 'kubelet-arg', 'data-dir', 'profile')
+_MOST_DROP_INS, _MOST_DEPTH = 1000, 20
+# k3s copies what kubelet-arg names for --config and --config-dir to these names.
+_COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
+
+_VARIABLES = ('CONFIG_FILE', 'DATA_DIR', 'CIS_PROFILE')
+_ROLES = ('server', 'agent')
+_SERVICE = '.service'
+_UNKNOWN_WORDS = '$'  # an unknown variable, in place of arguments that a script passes on
+_VARIABLE = re.compile(r'\$(?:\{(\w+)[^}]*\}|(\w+))\Z')
+# As the installer of k3s writes it into its script for OpenRC, with a redirection at its end.
+_COMMAND_ARGS = re.compile(r'^[ \t]*command_args="((?:[^"\\]|\\.)*)"', re.MULTILINE | re.DOTALL)
+UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service',
+         ('rke2', 'server'): 'rke2-server.service', ('rke2', 'agent'): 'rke2-agent.service'}
+
+
+class Files(object):
+    """Reads files for one of these programs. Adds those that may not be read to ``denied``."""
+
+    def __init__(self, host: Host, program: str, denied: List[str]) -> None:
+        self.host = host
+        self.program = program
+        self.denied = denied
+
+    def name(self, path: str) -> Optional[str]:
+        """The path if results may name it."""
+        return path if path in _KNOWN or path.startswith(_KNOWN_FOLDERS) else None
+
+    def text(self, path: str) -> Optional[str]:
+        """The file's text, empty where there is no file; None where it may not be read or its folder is unknown."""
+        if not path.startswith('/'):
+            return None  # below an unknown folder
+        unread: List[str] = []
+        text = told(self.host, path, unread)
+        self.denied += [self._told_name(path)] if unread else []
+        return None if unread else text
+
+    def names(self, folder: str) -> Optional[List[str]]:
+        """The names in the folder; None where it may not be read or is unknown."""
+        try:
+            return self.host.names(folder) if folder.startswith('/') else None
+        except PermissionError:
+            self.denied.append(self._told_name(folder))
+            return None
+        except OSError:
+            return []
+
+    def _told_name(self, path: str) -> str:
+        is_known = path == MICROK8S_ARGUMENTS or (path + '/').startswith(_KNOWN_FOLDERS) or self.name(path)
+        return path if is_known else _NAMED % self.program
+
+
+# ---------------------------------------------------------------------- kubelet
+
+def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) -> Optional[Said]:
+    """The answer for a kubelet with these arguments; None where no source has one.
+
+    Where other arguments are possible, the default configuration file counts.
+    """
+    flag = _last_flag(arguments)
+    if flag is not None:
+        return flag
+    folder, config = _last_option(arguments, 'config-dir'), _last_option(arguments, 'config')
+    if not are_all_known:
+        config = config or KUBELET_CONFIG
+    return ((_ask_folder(files, folder, {}) if folder else None)
+            or (_ask_file(files, config, False) if config else None))
+
+
+def ask_process(files: Files, command_line: List[str]) -> Optional[Said]:
+    """The same for a kubelet with its own process.
+
+    Every kubelet has options: a process without any hides them, and so does one with the name of another program.
+    """
+    arguments = command_line[1:]
+    return ask_kubelet(files, arguments, any(_flags(arguments)) and command_line[0].endswith('kubelet'))
+
+
+def ask_microk8s(files: Files) -> Optional[Said]:
+    """The same for the kubelet in MicroK8s, which has its arguments in a file."""
+    text = files.text(MICROK8S_ARGUMENTS)
+    if text is None:
+        return _NOT_KNOWN
+    for variable in ('${SNAP_DATA}', '$SNAP_DATA'):
+        text = text.replace(variable, _MICROK8S_DATA)
+    said = ask_kubelet(files, _words(text))
+    return said._replace(file=said.file or MICROK8S_ARGUMENTS) if said else None
+
+
+def _words(text: str) -> List[str]:
+    """Split the lines as a shell does, and at blanks where their quotes are not closed."""
+    found: List[str] = []
+    for line in text.split('\n'):
+        if line.strip()[:1] != '#':
+            try:
+                found += shlex.split(line)
+            except ValueError:
+                found += line.split()
+    return found
+
+
+def _flags(arguments: List[str]) -> Iterator[Tuple[str, str, str]]:
+    """(name, equals sign, value) of each argument. Underscores count as dashes (WordSepNormalizeFunc of Kubernetes)."""
+    for argument in arguments:
+        if argument.startswith('-'):
+            name, equals, value = argument.lstrip('-').partition('=')
+            yield name.replace('_', '-'), equals, value
+
+
+def _last_flag(arguments: List[str]) -> Optional[Said]:
+    values = [value if equals else 'true' for name, equals, value in _flags(arguments) if name == _FLAG]
+    return Said(_parse_bool(values[-1]), None) if values else None
+
+
+def _parse_bool(text: str) -> Optional[bool]:
+    """As strconv.ParseBool of Go does it."""
+    return True if text in _GO_TRUE else False if text in _GO_FALSE else None
+
+
+def _last_option(arguments: List[str], option: str) -> str:
+    return ([''] + _find_values(arguments, ('--' + option, '--' + option.replace('-', '_'))))[-1]
+
+
+def _find_values(arguments: List[str], names: Tuple[str, ...]) -> List[str]:
+    """The values of an option: each after an equals sign, or the next argument."""
+    found = []
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition('=')
+        if name in names:
+            found.append(value if equals else ''.join(arguments[number + 1:number + 2]))
+    return found
+
+
+def _ask_file(files: Files, path: str, is_drop_in: bool) -> Optional[Said]:
+    """The answer of a KubeletConfiguration. In a drop-in, null removes earlier values (JSON merge patch, RFC 7396)."""
+    text = files.text(path)
+    if text is None:
+        return _NOT_KNOWN
+    if _FIELD not in text and '\\' not in text:
+        return None
+    document = simple_yaml.read(text)
+    found = [entry.scalars for entry in document.entries if entry.key == _FIELD]
+    if not document.is_understood:
+        return _NOT_KNOWN
+    if not found:
+        return None
+    protects = _boolean(found[-1])
+    if found[-1] == [] and not is_drop_in:
+        return None
+    return _build_said(protects, files.name(path))
+
+
+def _build_said(protects: Optional[bool], file: Optional[str]) -> Said:
+    return _NOT_KNOWN if protects is None else Said(protects, file)
+
+
+def _boolean(scalars: Optional[List[simple_yaml.Scalar]]) -> Optional[bool]:
+    if scalars == []:
+        return False
+    if scalars is None or len(scalars) != 1 or not scalars[0].is_plain:
+        return None
+    if scalars[0].text in ('~', 'null', 'Null', 'NULL'):
+        return False
+    return True if scalars[0].text in _TRUE else False if scalars[0].text in _FALSE else None
+
+
+def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str = '') -> Optional[Said]:
+    """The answer of the last drop-in that has one, other than the one named ``without``."""
+    sources = [] if _is_kind(files, folder, stat.S_ISLNK) else _drop_ins(files, folder, copies)
+    if sources is None:
+        return _NOT_KNOWN
+    for path in reversed(sources):
+        said = _ask_file(files, path, True) if path != '%s/%s' % (folder, without) else None
+        if said is not None:
+            return said
+    return None
+
+
+def _drop_ins(files: Files, folder: str, copies: Dict[str, str], depth: int = 0) -> Optional[List[str]]:
+    """The drop-ins in the order of filepath.WalkDir() of Go, which follows no links; None where they cannot be listed.
+
+    ``copies``: by name in this folder, the file or folder that the next start copies there.
+    """
+    names = files.names(folder)
+    found: List[str] = []
+    for name in sorted(set(names or ()) | set(copies), key=os.fsencode):
+        path = copies.get(name, folder + '/' + name)
+        below = _drop_ins(files, path, {}, depth + 1) if _is_kind(files, path, stat.S_ISDIR) else (
+            [path] if name.endswith('.conf') else [])
+        if below is None:
+            return None
+        found += below
+    return None if names is None or depth > _MOST_DEPTH or len(found) > _MOST_DROP_INS else found
+
+
+def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
+    try:
+        info = files.host.look(path.rstrip('/') or '/')
+    except OSError:
+        return False
+    return info is not None and kind(info.st_mode)
+
+
+# -------------------------------------------------------------------- k3s, RKE2
+
+def ask_rancher(files: Files, start: Start) -> Optional[Said]:
+    """The answer for the kubelet of k3s or RKE2 at its next start; None where no source has one."""
+    options = _options(files, start)
+    profile = options['profile'][-1:] or [(start.variables.get('CIS_PROFILE', ''), None)]
+    if files.program == 'rke2' and profile[0][0] is None:
+        return _NOT_KNOWN
+    if files.program == 'rke2' and str(profile[0][0]).startswith('cis'):
+        return Said(True, profile[0][1])  # RKE2 itself compares the sysctls then, and accepts no false
+    default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
+    data = (options['data-dir'] or [(default, None)])[-1][0]
+    folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
+    return _kubelet_flag(options['kubelet-arg']) or (
+        _NOT_KNOWN if folder is None else _ask_configs(files, folder, options))
+
+
+def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
+    own = _own_flag(options[_FLAG])
+    named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
+                 for name in ('config', 'config-dir'))
+    if files.names(folder) is None:
+        return _NOT_KNOWN
+    if not _is_kind(files, folder, stat.S_ISDIR):
+        # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
+        return (own if own and own.protects is not False else None) or ask_kubelet(
+            files, ['--%s=%s' % item for item in named.items() if item[1]]) or own
+    copies = dict((copy, named[name]) for copy, name in _COPIES.items()
+                  if named[name] and not named[name].startswith(folder))
+    defaults = '00-%s-defaults.conf' % files.program
+    # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
+    return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, '%s/%s' % (folder, defaults), True)
+
+
+def _kubelet_flag(values: List[Option]) -> Optional[Said]:
+    for text, file in reversed(values):
+        if text is None:
+            return _NOT_KNOWN
+        said = _last_flag(['--' + (text[2:] if text.startswith('--') else text)])
+        if said is not None:
+            return _build_said(said.protects, file)
+    return None
+
+
+def _own_flag(values: List[Option]) -> Optional[Said]:
+    if not values:
+        return None
+    text, file = values[-1]
+    return _build_said(None if text is None else _parse_bool(text), file)
+
+
+def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
+    """The values of each of _OPTIONS from files and then arguments. The last value wins."""
+    values: Dict[str, List[Option]] = dict((name, []) for name in _OPTIONS)
+    for path in _config_files(files, start):
+        _read_config(files, path, values)
+    arguments = start.arguments
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition('=')
+        name = 'data-dir' if name == '-d' else name.lstrip('-') if name.startswith('-') else ''
+        if name in values:
+            follows = '' if name == _FLAG else ''.join(arguments[number + 1:number + 2])
+            values[name].append((value if equals else follows or 'true', start.file))
+    if not start.are_all_known:
+        for found in values.values():
+            found.append((None, None))
+    return values
+
+
+def _config_files(files: Files, start: Start) -> List[Optional[str]]:
+    """config.yaml and its drop-ins; None for those that cannot be read."""
+    named = _find_values(start.arguments, ('--config', '-c')) or ['']
+    main = start.variables.get('CONFIG_FILE') or named[0] or '/etc/rancher/%s/config.yaml' % files.program
+    if '://' in main:
+        return [None]
+    names = files.names(main + '.d')
+    return [main] + ([None] if names is None else [
+        '%s.d/%s' % (main, name) for name in names if name.lower().endswith(('.yaml', '.yml'))])
+
+
+def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
+    """Add the options in a file. A key that ends in + adds to a list, any other replaces the values."""
+    text = None if path is None else files.text(path)
+    document = simple_yaml.read(text or '')
+    unknown = [name for name in _OPTIONS if text is None or (not document.is_understood and name in text)]
+    values.update((name, [(None, None)]) for name in unknown)
+    for entry in document.entries:
+        name = entry.key[:-1] if entry.key.endswith('+') else entry.key
+        if name in values and name not in unknown:
+            before = values[name] if entry.key.endswith('+') else []
+            values[name] = before + _texts(entry.scalars, name, files.name(path or ''))
+
+
+def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optional[str]) -> List[Option]:
+    if scalars is None:
+        return [(None, None)]
+    if not scalars and name == _FLAG:
+        return [('', file)]  # null, which is no boolean
+    return [('true' if one.is_plain and one.text in _TRUE else 'false' if one.is_plain and one.text in _FALSE
+             else one.text, file) for one in scalars]
+
+
+# ------------------------------------------------------------ how they are started
+
+def find_start(files: Files, processes: Proc, pid: int) -> Start:
+    """How k3s or RKE2 is started. Both hide their arguments from ps, so that the unit comes first."""
+    words = to_text(processes.read('%d/cmdline' % pid) or b'').replace('\0', ' ').split()
+    comm = to_text(processes.read('%d/comm' % pid) or b'').strip()
+    roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
+    environment = processes.read('%d/environ' % pid) or b''
+    prefix = files.program.upper() + '_'
+    variables = dict((name[len(prefix):], value) for name, value in
+                     _variables(environment, [prefix + name for name in _VARIABLES]).items())
+    for role in roles:
+        name = UNITS[files.program, role]
+        found = _service_arguments(files, name) or _script_arguments(files, name[:-len(_SERVICE)])
+        if found is not None:
+            arguments, are_all_known = _expand(found[0], environment)
+            return Start(arguments, found[1], variables, are_all_known)
+    return Start(words[1:], None, variables, True)
+
+
+def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
+    """These variables of the environment. Others may hold secrets."""
+    pairs = [to_text(one).partition('=') for one in environment.split(b'\0')
+             if one.startswith(tuple((name + '=').encode() for name in names))]
+    return dict((name, value) for name, _equals, value in pairs)
+
+
+def _expand(words: List[str], environment: bytes) -> Tuple[List[str], bool]:
+    """(The words with those that are a variable replaced, whether all variables are known)."""
+    found, are_all_known = [], True  # type: List[str], bool
+    for word in words:
+        match = _VARIABLE.match(word)
+        name = (match.group(1) or match.group(2)) if match else ''
+        values = _variables(environment, [name]) if name else {}
+        if name in values:
+            found += _words(values[name])
+        elif word.startswith('$'):
+            are_all_known = False
+        else:
+            found.append(word)
+    return found, are_all_known
+
+
+def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
+    """The arguments in the unit's ExecStart= after server or agent, and the file that has them."""
+    from .._systemd import unit_files
+    try:
+        units = unit_files.UnitFiles(files.host)
+        unit = units.find(name)
+        starts = [(one.value, path) for path, one in units.service_assignments(unit) if one.key == 'ExecStart'] if (
+            unit.state == unit_files.LOADED) else []
+    except OSError:
+        return None
+    return _after_role(_words(starts[-1][0]), starts[-1][1]) if starts else None
+
+
+def _script_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
+    """The same of a script of OpenRC, which may have them in its file below /etc/conf.d."""
+    for path in ('/etc/init.d/' + name, '/etc/conf.d/' + name):
+        values = _COMMAND_ARGS.findall(files.text(path) or '')
+        if values:
+            text = re.sub(r'\\(.)', r'\1', values[-1].replace('\\\n', ' ').replace('\n', ' '))
+            return _after_role(_words(text.partition('>')[0]), path)
+    return None
+
+
+def _after_role(words: List[str], path: str) -> Tuple[List[str], str]:
+    places = [number for number, word in enumerate(words) if word in _ROLES]
+    return words[places[0] + 1:] if places else [_UNKNOWN_WORDS], path

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of what this collection changed, kept in /var/lib/oomkit until all of it is reverted.
+
+It holds each sysctl that was changed, with its value before the first change, and each line that was written to a file.
+"""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from .._core.errors import Refusal
+from .._host import file_trust
+from .._host.host import Host
+from .._kernel import sysctls
+
+FOLDER = '/var/lib/oomkit'
+FILE = FOLDER + '/originals.json'
+
+Value = NamedTuple('Value', [
+    ('original', Optional[int]),  # at runtime before the first change; None: unknown, our file had set it
+    ('from_boot', bool),          # whether the boot set the original, as far as is known
+    ('ours', Optional[int]),      # the value that this collection last set at runtime; None: none
+    ('earlier', Optional[int]),   # the one it set before that, which is still there where a run was killed
+])
+
+File = NamedTuple('File', [
+    ('made', bool),                    # whether this collection made the file
+    ('lines', Dict[str, List[str]]),   # by key, the lines that it wrote
+])
+
+Record = NamedTuple('Record', [
+    ('values', Dict[str, Value]),  # by key; ratio and kbytes always as a pair
+    ('files', Dict[str, File]),    # by real path
+])
+
+EMPTY = Record({}, {})
+UNKNOWN = Value(None, True, None, None)
+
+
+def parse(data: Optional[bytes]) -> Record:
+    """Parse the record. Damaged or foreign entries count as not recorded."""
+    try:
+        found = json.loads((data or b'').decode('utf-8'))
+    except (ValueError, RecursionError, OverflowError):
+        return EMPTY
+    if not isinstance(found, dict):
+        return EMPTY
+    values = dict((key, _parse_value(key, entry)) for key, entry in _items(found.get('values')) if key in sysctls.KNOBS)
+    files = dict((path, _parse_file(entry)) for path, entry in _items(found.get('files')) if _is_path(path))
+    return Record(_whole_pairs(dict((key, value) for key, value in values.items() if value is not None)),
+                  dict((path, entry) for path, entry in files.items() if entry is not None and entry.lines))
+
+
+def is_damaged(data: Optional[bytes]) -> bool:
+    """Whether the file holds anything that L(parse) does not take for recorded."""
+    try:
+        known = dump(parse(data))
+        return data is not None and (known is None or json.loads(data.decode('utf-8')) != json.loads(known))
+    except (ValueError, RecursionError, OverflowError):
+        return True
+
+
+def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
+    """Drop a key whose counterpart is not recorded: half a pair cannot be restored."""
+    return dict((key, value) for key, value in values.items()
+                if not sysctls.KNOBS[key].twin or sysctls.KNOBS[key].twin in values)
+
+
+def _items(found: Any) -> Any:
+    return found.items() if isinstance(found, dict) else ()
+
+
+def _is_path(path: str) -> bool:
+    return path.startswith('/') and '\0' not in path
+
+
+def _parse_value(key: str, entry: Any) -> Optional[Value]:
+    if not isinstance(entry, dict) or not isinstance(entry.get('from_boot'), bool):
+        return None
+    numbers = [entry.get('original'), entry.get('ours'), entry.get('earlier')]
+    if not all(number is None or _is_valid(key, number) for number in numbers):
+        return None
+    return Value(numbers[0], entry['from_boot'], numbers[1], numbers[2])
+
+
+def _is_valid(key: str, number: Any) -> bool:
+    return (isinstance(number, int) and not isinstance(number, bool)
+            and sysctls.KNOBS[key].minimum <= number <= sysctls.KNOBS[key].maximum)
+
+
+def _parse_file(entry: Any) -> Optional[File]:
+    if not isinstance(entry, dict) or not isinstance(entry.get('made'), bool):
+        return None
+    return File(entry['made'], dict((key, lines) for key, lines in _items(entry.get('lines'))
+                                    if key in sysctls.KNOBS and _are_lines(lines)))
+
+
+def _are_lines(lines: Any) -> bool:
+    return isinstance(lines, list) and bool(lines) and all(isinstance(line, str) for line in lines)
+
+
+def load(host: Host) -> Record:
+    """The record of this host; empty where it may not be read, or others could have written it."""
+    try:
+        return parse(read(host))
+    except (OSError, Refusal):
+        return EMPTY
+
+
+def read(host: Host) -> Optional[bytes]:
+    """The file's content, None where there is none. Raises Refusal where others could have written it, and OSError."""
+    return file_trust.read_record(host, FILE)
+
+
+def doubt(host: Host) -> Optional[str]:
+    """Why the record is not trusted; None where it is, where there is none, and where it may not be read."""
+    try:
+        return file_trust.doubt_record(host, FILE)
+    except OSError:
+        return None
+
+
+def dump(record: Record) -> Optional[bytes]:
+    """The file's content, None for an empty record."""
+    if record == EMPTY:
+        return None
+    content = {'values': dict((key, value._asdict()) for key, value in record.values.items()),
+               'files': dict((path, entry._asdict()) for path, entry in record.files.items())}
+    return (json.dumps(content, sort_keys=True, indent=1) + '\n').encode('utf-8')
+
+
+def boot_defaults(record: Record) -> Dict[str, int]:
+    """The recorded boot values of the sysctls without a constant default.
+
+    The kernel computes the reserves from free memory and takes kernel.panic from its configuration. Once changed, their
+    old values stand nowhere else.
+    """
+    return dict((key, value.original) for key, value in record.values.items()
+                if not sysctls.KNOBS[key].constant and value.from_boot and value.original is not None)

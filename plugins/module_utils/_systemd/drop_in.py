@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our drop-in of a unit, UNIT.d/90-oomkit.conf: made, edited and known again by its first line.
+
+Its second line has the settings as we wrote them, so that a line which somebody else changed is known too.
+"""
+
+import itertools
+from typing import Any, Dict, List, Optional, Tuple
+
+from .._core.text import to_bytes, to_text
+from .._host.host import Host
+from . import unit_files
+from .unit_files import Logical
+
+NAME = '90-oomkit.conf'
+HEADER = '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.'
+_MARK = HEADER.partition(';')[0]
+_RECORD = '# Settings as it wrote them: '
+
+
+def path_of(unit: str) -> str:
+    """Where our drop-in of the unit lies."""
+    return '%s/%s.d/%s' % (unit_files.ETC, unit, NAME)
+
+
+def is_ours(data: Optional[bytes]) -> bool:
+    """Whether a file of this content was made by us."""
+    return to_text(data or b'').startswith(_MARK)
+
+
+def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
+    """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
+    keep = [line for line in _lines(data) if unit_files.key_of(line) not in wanted and not _is_record(line)]
+    read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
+    if '[Service]' not in [line.text for line in read]:
+        rest = [line for line in keep if not _is_header(line)]
+        keep = [_line(HEADER), _line('[Service]')] + rest
+    place = [line.text for line in keep].index('[Service]') + 1
+    added = [_line(text) for text in _assignments(wanted)]
+    record = ' '.join(_assignments(dict(recorded(data), **wanted)))
+    return _joined(keep[:1] + [_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
+
+
+def _assignments(settings: Dict[str, Any]) -> List[str]:
+    return ['%s=%s' % (key, settings[key]) for key in unit_files.SETTINGS if key in settings]
+
+
+def recorded(data: Optional[bytes]) -> Dict[str, Any]:
+    """The settings as we wrote them; those that the file has where it has lost its record."""
+    lines = [line.raws[0] for line in _lines(data) if _is_record(line)]
+    words = lines[0][len(_RECORD):].split() if lines else []
+    found = unit_files.settings_of(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
+    return dict((key, cause.value) for key, cause in found.items() if cause.value is not None)
+
+
+def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
+    """The drop-in without our settings, None where nothing else is in it; and lines that somebody else changed."""
+    lines = _lines(data)
+    ours = recorded(data) if any(map(_is_record, lines)) else None
+    rest = [line for line in lines if not (_is_header(line) or _is_record(line) or _is_ours(line, ours))]
+    changed = [line.text for line in rest if unit_files.key_of(line) in unit_files.SETTINGS]
+    if not any(line.text and line.text != '[Service]' for line in rest):
+        return None, changed
+    return _joined(rest), changed
+
+
+def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
+    """Whether we wrote the line; any of our settings counts where the file has lost its record."""
+    key = unit_files.key_of(line)
+    if ours is None:
+        return key in unit_files.SETTINGS
+    return key in ours and unit_files.settings_of(to_bytes('[Service]\n' + line.text))[key].value == ours[key]
+
+
+def _lines(data: Optional[bytes]) -> List[Logical]:
+    if not data:
+        return []
+    whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
+    lines = unit_files.logical_lines(whole)
+    if unit_files.logical_lines(whole + b'x\n')[-1].text != 'x':
+        # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
+        raws = lines[-1].raws
+        raws.append('\n\n' if unit_files.is_one_end(raws[-1], '\n') else '\n')
+    return lines
+
+
+def _line(text: str) -> Logical:
+    return Logical(0, text, [text + '\n'])
+
+
+def _is_header(line: Logical) -> bool:
+    return line.raws[0].startswith(_MARK)
+
+
+def _is_record(line: Logical) -> bool:
+    return line.raws[0].startswith(_RECORD)
+
+
+def _joined(lines: List[Logical]) -> bytes:
+    """The file. An empty line must not become part of the end of what is above it now: line feed and NUL are one."""
+    raws: List[str] = []
+    for line in lines:
+        first = '\n' if raws and unit_files.is_one_end(raws[-1], line.raws[0]) else line.raws[0]
+        raws += [first] + line.raws[1:]
+    return to_bytes(''.join(raws))
+
+
+def all_ours(host: Host) -> Dict[str, bytes]:
+    """By unit, the drop-ins on this machine that were made by us."""
+    found = {}
+    for folder in host.names(unit_files.ETC):
+        if folder.endswith('.service.d'):
+            unit = folder[:-len('.d')]
+            data = host.read_bytes(path_of(unit)) if host.opens(path_of(unit)) else None
+            if data is not None and is_ours(data):
+                found[unit] = data
+    return found

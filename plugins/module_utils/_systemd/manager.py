@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only the running systemd can tell or do: the state of units in one call, and daemon-reload.
+
+Source: systemctl(1), org.freedesktop.systemd1(5).
+"""
+
+from typing import Callable, Dict, Iterable, List, Tuple
+
+from .._core.sanitize import harmless
+from .._core.text import to_text
+from .._host import programs
+
+_PROPERTIES = ('Id', 'Names', 'LoadState', 'ActiveState', 'Transient', 'NeedDaemonReload', 'MainPID', 'ControlGroup',
+               'OOMScoreAdjust', 'OOMPolicy', 'KillMode')
+
+State = Dict[str, str]
+# Runs a program: exit code, output, errors.
+Run = Callable[[List[str]], Tuple[int, bytes, bytes]]
+
+
+class ManagerError(Exception):
+    """systemctl could not be run, or says that it failed."""
+
+
+class Manager(object):
+    """The system manager, through systemctl."""
+
+    def __init__(self, run: Run = programs.run) -> None:
+        """``run`` is for tests."""
+        self._run = run
+
+    def show(self, names: Iterable[str]) -> List[State]:
+        """The properties of the units; patterns stand for all units that are loaded. Raises ManagerError."""
+        wanted = list(names)
+        if not wanted:
+            return []
+        text = self._systemctl(['show', '--property=' + ','.join(_PROPERTIES), '--'] + wanted)
+        blocks = [dict(line.partition('=')[::2] for line in block.split('\n') if '=' in line)
+                  for block in text.split('\n\n')]
+        return [block for block in blocks if block.get('Id')]
+
+    def reload(self) -> None:
+        """Have all unit files read again. Raises ManagerError."""
+        self._systemctl(['daemon-reload'])
+
+    def _systemctl(self, arguments: List[str]) -> str:
+        try:
+            code, out, errors = self._run(['systemctl', '--no-pager'] + arguments)
+        except OSError as exc:
+            raise ManagerError('systemctl cannot be started: %s' % exc.strerror) from exc
+        if code:
+            raise ManagerError('systemctl %s failed: %s' % (arguments[0], harmless(errors.strip()) or code))
+        return to_text(out)

@@ -1,0 +1,551 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unit files and drop-ins as systemd reads them: which line of which file gives a service its settings.
+
+The rules differ by version: a constant below holds the version from which, or up to which, a rule applies (compared:
+v219 to v255, NEWS). Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in
+src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line`` in src/basic/fileio.c,
+``lookup_paths_init`` in src/shared/path-lookup.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
+"""
+
+import errno
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from .._core.text import to_bytes, to_text
+from .._host.host import Host
+from . import unit_names
+from .version import NEWEST, find_version
+
+SCORE_ADJ, OOM_POLICY = 'OOMScoreAdjust', 'OOMPolicy'
+SETTINGS = (SCORE_ADJ, OOM_POLICY)
+# The first version that knows the setting.
+SINCE = {SCORE_ADJ: 0, OOM_POLICY: 243, 'DefaultOOMPolicy': 243, 'DefaultOOMScoreAdjust': 250}
+FALSE = ('0', 'no', 'n', 'false', 'f', 'off')  # parse_boolean() in src/basic/parse-util.c
+POLICIES = ('continue', 'stop', 'kill')
+
+ETC = '/etc/systemd/system'
+TRANSIENT = '/run/systemd/transient'
+# Where the system manager looks for units and drop-ins, the strongest first (systemd.unit(5), "systemd-analyze
+# unit-paths"). /lib is a link to /usr/lib where both are one.
+SEARCH = ('/etc/systemd/system.control', '/run/systemd/system.control', TRANSIENT, '/run/systemd/generator.early', ETC,
+          '/etc/systemd/system.attached', '/run/systemd/system', '/run/systemd/system.attached',
+          '/run/systemd/generator', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system',
+          '/run/systemd/generator.late')
+_SEARCH_SINCE = {'/etc/systemd/system.control': 231, '/run/systemd/system.control': 231, TRANSIENT: 231,
+                 '/etc/systemd/system.attached': 240, '/run/systemd/system.attached': 240}
+_PREFIX_FOLDERS, _TYPE_FOLDER = 239, 244  # foo-.service.d, service.d
+_MAIN_ANYWHERE = 256  # older versions read /etc/systemd/system.conf only
+_LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; in a file that is included itself
+_MOST_INCLUDES = 100  # systemd has no limit: a loop ends when it runs out of file descriptors
+# Comments: up to 238 a joined line that begins with the mark; from 239 on each line that does, from 241 on also after
+# blanks. An empty line counts as a comment from 239 to 241.
+_COMMENTS_IN_BETWEEN, _COMMENTS_AFTER_BLANKS, _EMPTY_ENDS = 239, 241, 242
+_RETURN_ENDS = 240    # a carriage return ends a line
+_ENDS_WITH_FILE = 239  # older versions drop a last line that ends in a backslash
+_WHOLE_UTF8 = 239     # systemd stops reading at a line that is not UTF-8
+_EQUALS_NEEDED = 240  # the last version that stops reading at a line without an equals sign
+_USER_SEARCH = ('/etc/systemd/user', '/run/systemd/user', '/usr/local/lib/systemd/user', '/usr/lib/systemd/user',
+                '/lib/systemd/user')
+_MANAGER_FOLDERS = ('/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd', '/lib/systemd')
+_MAX_LINKS = 40
+
+# A sign before 0b or 0o is not a number (mangle_base() in src/basic/parse-util.c).
+_NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
+                     r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
+# What ends a line: line feed, carriage return and NUL, or one of each in a row (read_line() in src/basic/fileio.c).
+_ENDS = '\n\r\0'
+_LINE = re.compile('([^%(ends)s]*)(?:(?:\n\r?|\r\n?)\0?|\0)|([^%(ends)s]+)\\Z' % {'ends': _ENDS})
+_OLD_LINE = re.compile('([^\n\0]*)[\n\0]|([^\n\0]+)\\Z')
+_BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
+_BOM = '\ufeff'
+_LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
+
+# ``value`` is None for a setting that nothing sets. ``file`` and ``line`` are then those of the reset, if there is one.
+Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
+# A line with its continuation lines: the number of the first one, the text that systemd reads, and the lines of the
+# file with their ends.
+Logical = NamedTuple('Logical', [('number', int), ('text', str), ('raws', List[str])])
+Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
+Unit = NamedTuple('Unit', [
+    ('name', str),                 # the real one, aliases resolved
+    ('state', str),                # one of those below
+    ('fragment', Optional[str]),   # the unit file
+])
+LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
+
+INCLUDE = '.include'
+
+# Planned contents by real path, since a file may have several names; None for a file that will be removed.
+Overlay = Dict[str, Optional[bytes]]
+UNSET = Cause(None, None, None)
+
+
+def parse_score_adj(text: str) -> Optional[int]:
+    """Parse an integer as systemd does (base 0, as strtol(3)); None for a value that systemd ignores."""
+    match = _NUMBER.match(text)
+    if match is None:
+        return None
+    sign, digits = match.groups()
+    plain = re.sub(r'^0(?=[0-7]+\Z)', '0o', digits)
+    number = int(sign + plain, 0)
+    return number if -1000 <= number <= 1000 else None
+
+
+def parse_policy(text: str) -> Optional[str]:
+    """Parse OOMPolicy=; None for a value that systemd ignores."""
+    return text if text in POLICIES else None
+
+
+_PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
+
+
+def physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
+    """Split the file into lines as systemd does, with their ends."""
+    pattern = _LINE if version >= _RETURN_ENDS else _OLD_LINE
+    return [match.group() for match in pattern.finditer(to_text(data))]
+
+
+def logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
+    """Join lines that end in a backslash with the next one, without the comments between them."""
+    return join_lines(physical_lines(data, version), version)
+
+
+def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
+    """Join physical lines, see L(logical_lines)."""
+    found: List[Logical] = []
+    joined, raws = '', []  # type: Tuple[str, List[str]]
+    number = 1
+    for raw in lines:
+        text = raw.rstrip(_ENDS if version >= _RETURN_ENDS else '\n\0')
+        if text.startswith(_BOM) and not found and not raws:
+            text = text[1:]
+        raws.append(raw)
+        if _is_passed(text, version):
+            goes_on = joined != ''
+        else:
+            goes_on = _is_continued(text)
+            joined += text[:-1] + ' ' if goes_on else text
+        if not goes_on:
+            found.append(Logical(number, joined.strip(_BLANK), raws))
+            number += ''.join(raws).count('\n')
+            joined, raws = '', []
+    if version < _ENDS_WITH_FILE:
+        joined = ''
+    return found + ([Logical(number, joined.strip(_BLANK), raws)] if raws else [])
+
+
+def _is_passed(text: str, version: int) -> bool:
+    """Whether systemd skips the line as a comment, before it joins lines."""
+    if version < _COMMENTS_IN_BETWEEN:
+        return False
+    text = text.lstrip(_BLANK) if version >= _COMMENTS_AFTER_BLANKS else text
+    return text[:1] in (('#', ';') if version >= _EMPTY_ENDS else ('#', ';', ''))
+
+
+def is_one_end(above: str, below: str) -> bool:
+    """Whether the empty line ``below`` would count as part of the end of ``above``."""
+    end = above[len(above.rstrip(_ENDS)):]
+    match = _LINE.match(end + below[:1])
+    return bool(end) and match is not None and match.end() > len(end)
+
+
+def ends_file(line: Logical, version: int = NEWEST) -> bool:
+    """Whether systemd stops reading here: not UTF-8, an unclosed section header, no assignment, or too long."""
+    is_ignored = version < _COMMENTS_IN_BETWEEN and line.text[:1] in ('#', ';')
+    return ((version >= _WHOLE_UTF8 and not _is_text(line.text))
+            or (line.text.startswith('[') and not line.text.endswith(']'))
+            or (version <= _EQUALS_NEEDED and not is_ignored and _is_no_assignment(line.text))
+            or len(to_bytes(line.text)) > _LONG_LINE_BYTES
+            or any(len(to_bytes(raw.rstrip(_ENDS))) >= _LONG_LINE_BYTES for raw in line.raws))
+
+
+def _is_no_assignment(text: str) -> bool:
+    return bool(text) and not text.startswith(('[', '.include')) and '=' not in text
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is UTF-8 for systemd (unichar_is_valid() in src/basic/utf8.c); invalid bytes are surrogates here."""
+    return len(text.encode('ascii', 'ignore')) == len(text) or not any(
+        0xd800 <= code <= 0xdfff or 0xfdd0 <= code <= 0xfdef or code & 0xfffe == 0xfffe for code in map(ord, text))
+
+
+def key_of(line: Logical) -> str:
+    """The setting that the line assigns, empty for none."""
+    return line.text.partition('=')[0].strip(_BLANK) if '=' in line.text else ''
+
+
+def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
+    """The assignments of a unit file in order. Never fails: systemd skips what it does not understand.
+
+    Lines after one that ends the file, see L(ends_file), do not count. An C(.include) becomes an assignment of the
+    file's name to that key.
+    """
+    found: List[Assignment] = []
+    section = ''
+    for line in logical_lines(data, version):
+        included = _included(line.text, version)
+        if included is not None:
+            found.append(Assignment('', INCLUDE, included, line.number))
+            continue
+        if ends_file(line, version):
+            break
+        if line.text.startswith('['):
+            section = line.text[1:-1]
+        elif '=' in line.text:
+            value = line.text.partition('=')[2].strip(_BLANK)
+            found.append(Assignment(section, key_of(line), value, line.number))
+    return found
+
+
+def _included(text: str, version: int) -> Optional[str]:
+    """The file that the line includes; None for other lines."""
+    if version > _LAST_INCLUDE or not text.startswith(INCLUDE):
+        return None
+    rest = text[len(INCLUDE):]
+    if rest[:1] != ' ' and (version < _COMMENTS_IN_BETWEEN or rest[:1] not in ('', '\t', '\n', '\r')):
+        return None
+    return rest.strip(_BLANK)
+
+
+def _is_continued(line: str) -> bool:
+    """Whether an odd number of backslashes ends the line."""
+    return (len(line) - len(line.rstrip('\\'))) % 2 == 1
+
+
+def settings_of(data: bytes) -> Dict[str, Cause]:
+    """The value of each of SETTINGS in this file alone."""
+    causes = dict((key, UNSET) for key in SETTINGS)
+    for one in parse(data):
+        _assign(causes, one, '', NEWEST)
+    return causes
+
+
+def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) -> None:
+    if one.section == 'Service' and one.key in SETTINGS and version >= SINCE[one.key]:
+        causes[one.key] = _assigned(causes[one.key], one, path)
+
+
+class UnitFiles(object):
+    """The unit files of a host. Each folder is listed once. ``overlay`` holds planned contents."""
+
+    def __init__(self, host: Host, overlay: Optional[Overlay] = None, version: Optional[int] = None) -> None:
+        """``version`` is that of systemd; None looks it up on this host."""
+        self.host = host
+        self.is_version_known = True
+        if version is None:
+            version = find_version(host)
+            self.is_version_known = version is not None
+        self.version = NEWEST if version is None else version
+        self.overlay = overlay or {}
+        self._listings: Dict[str, List[str]] = {}
+        self._reals: Dict[str, str] = {}
+        self._search = _unique_folders(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
+        self._reals_by_alias: Optional[Dict[str, str]] = None
+        self._drop_ins: Dict[str, List[str]] = {}
+
+    def with_overlay(self, overlay: Overlay) -> 'UnitFiles':
+        """The same host with these planned files."""
+        return UnitFiles(self.host, overlay, self.version)
+
+    def knows(self, key: str) -> bool:
+        """Whether this version of systemd has the setting."""
+        return self.version >= SINCE[key]
+
+    def _names(self, folder: str) -> List[str]:
+        if folder not in self._listings:
+            names = set(self.host.names(folder))
+            real = self._real(folder) if self.overlay else folder
+            for path, data in self.overlay.items():
+                parent, _slash, name = path.rpartition('/')
+                if parent == real and data is not None:
+                    names.add(name)
+                elif parent == real:
+                    names.discard(name)
+            self._listings[folder] = sorted(names, key=to_bytes)
+        return self._listings[folder]
+
+    def read(self, path: str) -> bytes:
+        """The content of the file; empty for a missing one or a folder, which systemd skips."""
+        planned = self._planned_content(path)
+        if planned is not None:
+            return planned
+        return (self.host.read_bytes(path) or b'') if self.host.opens(path) else b''
+
+    def _planned_content(self, path: str) -> Optional[bytes]:
+        """The content in the overlay, empty for a file that will be removed; None for a file not in it."""
+        real = self._real(path) if self.overlay else path
+        return (self.overlay[real] or b'') if real in self.overlay else None
+
+    def _real(self, path: str) -> str:
+        """The real path; the path itself where links form a loop."""
+        if path not in self._reals:
+            try:
+                self._reals[path] = self.host.real(path)
+            except OSError as exc:
+                if exc.errno != errno.ELOOP:
+                    raise
+                self._reals[path] = path
+        return self._reals[path]
+
+    # ------------------------------------------------------------------ units
+
+    def find(self, unit: str) -> Unit:
+        """Find the unit of a name. Aliases are followed, and an instance may have its template's file."""
+        seen = [unit]
+        for _link in range(_MAX_LINKS):
+            path = self._fragment(unit)
+            if path is None:
+                state = USER if any(unit in self._names(folder) for folder in _USER_SEARCH) else MISSING
+                return Unit(unit, state, None)
+            target = self._alias(unit, path)
+            if target is None or target in seen:
+                masked = self.host.real(path) == '/dev/null' or not self.read(path)
+                return Unit(unit, MASKED if masked else LOADED, path)
+            seen.append(target)
+            unit = target
+        return Unit(unit, MISSING, None)
+
+    def _fragment(self, unit: str) -> Optional[str]:
+        """The file of the unit, or of its template."""
+        template = unit_names.template_of(unit)
+        for name in [unit] + ([template] if template else []):
+            for folder in self._search:
+                if name in self._names(folder) and self.host.opens(folder + '/' + name):
+                    return folder + '/' + name
+        return None
+
+    def _alias(self, unit: str, path: str) -> Optional[str]:
+        """The other unit that the file is a link to, None where it is the unit's own.
+
+        A link out of the search path is a linked unit file, which keeps its name.
+        """
+        target = self.host.link_target(path)  # one that cannot be read is no unit of its own
+        if target is None:
+            return None
+        whole = self.host.real(os.path.dirname(path) + '/' + target if not target.startswith('/') else target)
+        folder, _slash, name = whole.rpartition('/')
+        if not name.endswith(unit_names.SERVICE) or folder not in [self.host.real(one) for one in self._search]:
+            return None
+        if unit_names.is_template(name) and not unit_names.is_template(unit):
+            name = unit_names.with_template(name, unit_names.instance_of(unit))
+        return name if name != unit else None
+
+    def all_services(self) -> List[str]:
+        """The services that have a unit file here, templates and aliases included."""
+        return sorted(set(name for folder in self._search for name in self._names(folder)
+                          if name.endswith(unit_names.SERVICE)))
+
+    def instances_with_drop_ins(self, template: str) -> List[str]:
+        """Instances of the template that have drop-ins of their own or of an alias, running or not."""
+        names = self._with_drop_ins() if unit_names.is_template(template) else ()
+        return sorted(set(name for name in (self.find(one).name for one in names)
+                          if unit_names.template_of(name) == template))
+
+    def enabled_instances(self, prefix: str) -> List[str]:
+        """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
+        found = set()
+        for folder in self._search:
+            for name in self._names(folder):
+                if name.endswith(('.wants', '.requires')):
+                    found.update(unit for unit in self._names(folder + '/' + name)
+                                 if unit.startswith(prefix + '@') and unit_names.template_of(unit))
+        return sorted(found)
+
+    # --------------------------------------------------------------- settings
+
+    def drop_ins(self, unit: Unit) -> List[str]:
+        """The drop-ins that count for the unit, in the order in which they are read.
+
+        Of files with the same name only that of the first folder counts. A link to /dev/null masks the name.
+        """
+        if unit.name not in self._drop_ins:
+            self._drop_ins[unit.name] = self._found_drop_ins(unit)
+        return self._drop_ins[unit.name]
+
+    def _found_drop_ins(self, unit: Unit) -> List[str]:
+        found: Dict[str, str] = {}
+        for folder in self._drop_in_folders(unit):
+            for name in self._names(folder):
+                if _is_read(name):
+                    found.setdefault(name, folder + '/' + name)
+        return [found[name] for name in sorted(found, key=to_bytes)]
+
+    def _drop_in_folders(self, unit: Unit) -> List[str]:
+        folders = []
+        for name in [unit.name] + self._other_names(unit.name):
+            for base in self._search:
+                folders += [base + '/' + one + '.d' for one in self._drop_in_names(name)
+                            if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
+        if self.version < _TYPE_FOLDER:
+            return folders
+        # Last come the drop-ins of every service.
+        return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
+
+    def _drop_in_names(self, unit: str) -> List[str]:
+        names = unit_names.drop_in_names(unit)
+        return names if self.version >= _PREFIX_FOLDERS else [
+            one for one in names if one in (unit, unit_names.template_of(unit))]
+
+    def _other_names(self, unit: str) -> List[str]:
+        """The aliases of the unit whose drop-ins count for it as well.
+
+        An alias of a template is an alias of each instance, unless the instance has another alias
+        (unit_file_find_fragment() in src/basic/unit-file.c).
+        """
+        template, found = unit_names.template_of(unit), set()
+        for name, real in self._aliases().items():
+            if real == unit:
+                found.add(name)
+            elif real == template and unit_names.is_template(name):
+                alias = unit_names.with_template(name, unit_names.instance_of(unit))
+                if self.find(alias).name in (alias, unit):
+                    found.add(alias)
+        return sorted(found - set([unit]))
+
+    def _aliases(self) -> Dict[str, str]:
+        """The real unit by alias, for aliases that may have drop-ins."""
+        if self._reals_by_alias is None:
+            folders, self._reals_by_alias = self._with_drop_ins(), {}
+            of_instances = any(map(unit_names.template_of, folders))
+            for name in sorted(folders.union(self.all_services())):
+                if folders.intersection(self._drop_in_names(name)) or (of_instances and unit_names.is_template(name)):
+                    real = self.find(name).name
+                    if real != name:
+                        self._reals_by_alias[name] = real
+        return self._reals_by_alias
+
+    def _with_drop_ins(self) -> Set[str]:
+        return set(name[:-len('.d')] for base in self._search for name in self._names(base)
+                   if name.endswith('.service.d'))
+
+    def _planned(self, base: str, folder: str) -> bool:
+        start = '%s/%s/' % (self._real(base), folder) if self.overlay else ''
+        return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
+
+    def settings(self, unit: Unit) -> Dict[str, Cause]:
+        """The value of each of SETTINGS at the next start of the unit, and the line that causes it."""
+        causes = dict((key, UNSET) for key in SETTINGS)
+        if unit.state != LOADED or unit.fragment is None:
+            return causes
+        for path, one in self.service_assignments(unit):
+            _assign(causes, one, path, self.version)
+        return causes
+
+    def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+        """The assignments in [Service] of the unit's files, see L(assignments)."""
+        return [(path, one) for path, one in self.assignments(unit) if one.section == 'Service']
+
+    def assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+        """All assignments of the unit's files, each with its file, in the order in which systemd reads them."""
+        found: List[Tuple[str, Assignment]] = []
+        if unit.fragment is not None:
+            self._read_fragment(found, unit.fragment, [])
+        for path in self.drop_ins(unit):
+            found += [(path, one) for one in parse(self.read(path), self.version)]
+        return found
+
+    def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
+        """Add the assignments of a unit's own file and of its includes; returns whether systemd reads on after it.
+
+        Each file has its own sections. A missing file is skipped. An include that ends early also ends the files that
+        include it. ``passed`` are the files so far.
+        """
+        is_nested = bool(passed)
+        passed.append(path)
+        data = self._read_included(path) if is_nested else self.read(path)
+        for one in parse(data, self.version):
+            if one.key != INCLUDE:
+                found.append((path, one))
+            elif self.version >= _NESTED_INCLUDES or not is_nested:
+                target = os.path.join(os.path.dirname(self._real(path)), one.value)
+                if not self.host.opens(target) or len(passed) >= _MOST_INCLUDES:
+                    return False
+                if not self._read_fragment(found, target, passed):
+                    return False
+        return not is_nested or self._is_read_whole(data)
+
+    def _read_included(self, path: str) -> bytes:
+        """The content of a file that an administrator has named, which may be anywhere; else as L(read)."""
+        planned = self._planned_content(path)
+        try:
+            return (self.host.read_named_file(path) or b'') if planned is None else planned
+        except OSError:
+            return b''  # a pipe, a device or a kernel file: these are not opened
+
+    def _is_read_whole(self, data: bytes) -> bool:
+        return not any(ends_file(line, self.version) for line in logical_lines(data, self.version)
+                       if _included(line.text, self.version) is None)
+
+    def default_score_adj(self) -> Cause:
+        """The value of a service without a setting: DefaultOOMScoreAdjust= of the manager, else that of PID 1."""
+        cause = self._manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
+        if cause.value is not None:
+            return cause
+        return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
+
+    def policy_at_start(self, unit: Unit) -> Optional[str]:
+        """The OOMPolicy= that counts for the unit; None where nothing sets one, which means stop."""
+        policy = self.settings(unit)[OOM_POLICY].value
+        return self.default_policy(unit) if policy is None else str(policy)
+
+    def default_policy(self, unit: Unit) -> Optional[str]:
+        """The OOMPolicy= of a unit that sets none: DefaultOOMPolicy= of the manager, or continue with Delegate=.
+
+        Source: ``service_add_extras`` in src/core/service.c.
+        """
+        delegates = [one.value for _path, one in self.service_assignments(unit) if one.key == 'Delegate']
+        if delegates and delegates[-1].lower() not in FALSE:  # empty: without any controllers
+            return 'continue' if self.knows(OOM_POLICY) else None
+        policy = self._manager_default('DefaultOOMPolicy', OOM_POLICY).value
+        return None if policy is None else str(policy)
+
+    def _manager_default(self, key: str, setting: str) -> Cause:
+        """The manager's default for a setting of units."""
+        cause = UNSET
+        for path in self._manager_files() if self.knows(key) else ():
+            for one in parse(self.read(path), self.version):
+                if one.section == 'Manager' and one.key == key:
+                    cause = _assigned(cause, one._replace(key=setting), path)
+            if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
+                break  # after a file that ends early systemd reads no further one (config_parse_many())
+        return cause
+
+    def _manager_files(self) -> List[str]:
+        """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
+        folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
+        mains = [path for path in (folder + '/system.conf' for folder in folders)
+                 if not self.host.opens(path) or self.host.exists(path)]
+        found: Dict[str, str] = {}
+        for folder in _MANAGER_FOLDERS:
+            for name in self._names(folder + '/system.conf.d'):
+                if _is_read(name):
+                    found.setdefault(name, folder + '/system.conf.d/' + name)
+        return mains[:1] + [found[name] for name in sorted(found, key=to_bytes)]
+
+
+def _is_read(name: str) -> bool:
+    """Whether a file of this name is a drop-in: hidden ones are not."""
+    return name.endswith('.conf') and not name.startswith('.')
+
+
+def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
+    """The setting after an assignment: the value, a reset by an empty text, or no change by an invalid value."""
+    if one.key == SCORE_ADJ and not one.value:
+        return Cause(None, path, one.line)
+    value = _PARSERS[one.key](one.value)
+    return before if value is None else Cause(value, path, one.line)
+
+
+def _unique_folders(host: Host, folders: Any) -> List[str]:
+    """The folders without further names of the same one (/lib is a link to /usr/lib on most systems)."""
+    seen, kept = set(), []
+    for folder in folders:
+        real = host.real(folder)
+        if real not in seen:
+            seen.add(real)
+            kept.append(folder)
+    return kept

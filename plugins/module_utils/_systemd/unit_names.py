@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of systemd units as users write them: what is a service, and what is refused with the reason.
+
+Source: ``unit_name_is_valid`` in systemd's src/basic/unit-name.c, systemd.unit(5).
+"""
+
+import re
+from typing import Any, List, Optional
+
+from .._core.convert import ConvertError, brief
+
+SERVICE = '.service'
+_VALID = re.compile(r'[A-Za-z0-9:_.\\@-]+\Z')
+_FOLDERS = ('.' + SERVICE, '..' + SERVICE)  # other inits than systemd have files of the name without the suffix
+_MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
+
+_NOT_A_SERVICE = {
+    '.slice': 'a slice starts no processes; name the services in it',
+    '.socket': 'a socket has no processes; name the service that it starts',
+    '.scope': 'systemd starts nothing in a scope, so its settings have no effect',
+    '.timer': 'a timer has no processes; name the service that it starts',
+    '.path': 'a path unit has no processes; name the service that it starts',
+    '.target': 'a target has no processes; name the services that it wants',
+    '.device': 'a device has no processes',
+    '.mount': 'only services are managed',
+    '.automount': 'an automount has no processes',
+    '.swap': 'only services are managed',
+}
+
+
+def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
+    """The service that ``value`` names, with its suffix. ``scope_advice``: what else the module has for a scope.
+
+    Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConvertError('%s: %s is not the name of a service; write it as systemctl does, such as redis-server'
+                           % (option, brief(value)))
+    if not _VALID.match(value):
+        raise ConvertError('%s: %s cannot be the name of a unit: only letters, digits and :-_.\\@ may be in it'
+                           % (option, brief(value)))
+    suffix = value[value.rfind('.'):] if '.' in value else ''
+    if suffix in _NOT_A_SERVICE:
+        raise ConvertError('%s: %s is no service: %s%s' % (option, brief(value), _NOT_A_SERVICE[suffix],
+                                                           scope_advice if suffix == '.scope' else ''))
+    unit = value if suffix == SERVICE else value + SERVICE
+    if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
+        raise ConvertError('%s: %s cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'
+                           % (option, brief(value), len(unit) - len(SERVICE), _MAX_LENGTH - len(SERVICE), SERVICE))
+    if unit in _FOLDERS:
+        raise ConvertError('%s: %s cannot be the name of a service: as that of a file it means a folder'
+                           % (option, brief(value)))
+    return unit
+
+
+def template_of(unit: str) -> Optional[str]:
+    """The template of an instance (``a@b.service`` → ``a@.service``); None for what is no instance."""
+    prefix, at, rest = unit[:-len(SERVICE)].partition('@')
+    return prefix + '@' + SERVICE if at and rest else None
+
+
+def is_template(unit: str) -> bool:
+    """Whether this is a template, from which only instances can be started."""
+    return unit.endswith('@' + SERVICE) and unit.count('@') == 1
+
+
+def instance_of(unit: str) -> str:
+    """What stands between ``@`` and the suffix; empty for a template and for what is no instance."""
+    return unit[:-len(SERVICE)].partition('@')[2]
+
+
+def with_template(template: str, instance: str) -> str:
+    """The instance of a template."""
+    return template[:-len(SERVICE)] + instance + SERVICE
+
+
+def umbrella_of(unit: str) -> Optional[str]:
+    """The template whose instances a plain unit may stand for (postgresql.service → postgresql@.service)."""
+    return None if '@' in unit else unit[:-len(SERVICE)] + '@' + SERVICE
+
+
+def serves(unit: str, service: str) -> bool:
+    """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
+    template = template_of(unit) if unit.endswith(SERVICE) else None
+    return unit == service or (template is not None and template in (service, umbrella_of(service)))
+
+
+def drop_in_names(unit: str) -> List[str]:
+    """The names whose ``.d`` folders count for the unit, the most specific first.
+
+    An instance takes its template's too, and ``a-b-c.service`` those of ``a-b-.service`` and ``a-.service``, where an
+    instance ``@i`` takes those of ``a-@i.service`` and ``a-@.service`` as well (``unit_file_find_dirs``,
+    src/shared/dropin.c).
+    """
+    prefix, _at, instance = unit[:-len(SERVICE)].partition('@')
+    prefixes = _prefixes_of(prefix)
+    names = [unit] + ([prefix + '@'] if instance else []) + prefixes
+    if instance:
+        names += [one + end for one in prefixes for end in ('@' + instance, '@')]
+    return [unit] + [one + SERVICE for one in names[1:]]
+
+
+def _prefixes_of(prefix: str) -> List[str]:
+    """Its proper prefixes that end in a dash, the longest first. A leading dash does not count."""
+    found: List[str] = []
+    while True:
+        end = prefix.rfind('-', 0, len(prefix) - 1)
+        if end < 1:
+            return found
+        prefix = prefix[:end + 1]
+        found.append(prefix)

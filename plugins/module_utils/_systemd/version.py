@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find the version of the systemd that boots a host or an image in its files, without starting a program."""
+
+import os
+import re
+from typing import List, Optional, Set
+
+from .._host.host import Host
+
+NEWEST = 999  # assumed where the version is unknown
+_LIBRARY = re.compile(r'libsystemd-shared-([0-9]{1,9})')
+# The program contains the name of the library that it loads; up to 229, without a library, its message at a start.
+_NAMED = re.compile(br'libsystemd-shared-([0-9]{1,9})|systemd ([0-9]{1,9}) running in ')
+
+
+def find_version(host: Host) -> Optional[int]:
+    """Find the version; None for unknown."""
+    found = _libraries(host)
+    if len(found) == 1:
+        return found.pop()
+    for folder in _folders(host):
+        match = _NAMED.search(_program(host, folder + '/systemd'))
+        if match:
+            return int(match.group(1) or match.group(2))
+    return max(found) if found else None
+
+
+def _libraries(host: Host) -> Set[int]:
+    """The versions of its shared library: several where an update has kept an old one."""
+    folders = _folders(host) + ['/usr/lib64/systemd']
+    folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
+    matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
+    return set(int(match.group(1)) for match in matches if match)
+
+
+def _folders(host: Host) -> List[str]:
+    """The folders of the program, that of /sbin/init first."""
+    try:
+        folder, name = os.path.split(host.real('/sbin/init'))
+    except OSError:  # links in circles
+        folder, name = '', ''
+    return ([folder] if name == 'systemd' else []) + ['/usr/lib/systemd', '/lib/systemd']
+
+
+def _program(host: Host, path: str) -> bytes:
+    try:
+        return (host.read_bytes(path) or b'') if host.opens(path) else b''
+    except OSError:  # too large, or not readable
+        return b''

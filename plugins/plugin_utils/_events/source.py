@@ -1,0 +1,314 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OOM kills as they happen, from the kernel's own log or from a file that a syslog daemon writes.
+
+Sources: Documentation/ABI/testing/dev-kmsg (a record a read, EPIPE where records were overwritten); RFC 3164 and the
+formats of rsyslog. What a kill looks like is what ``_kills`` knows, for facts as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import re
+import socket
+import stat
+import time
+import typing as t
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._host.kmsg import KMSG_NUMBER, RECORD_BYTES
+from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log import (
+    LONGEST_MESSAGE_BYTES,
+    STARTS,
+    Kill,
+    KillParser,
+    kill_fact,
+    parse_record,
+    unescape,
+)
+
+from .log_file import LONGEST_LINE_BYTES, NO_LOG, LogError, LogFile
+
+KMSG = '/dev/kmsg'
+_MOST_AT_ONCE = 100  # records, before others may run
+_MOST_HOSTS = 1000  # of a central log, each with a parser of its own
+_PENDING = 200  # kills that are told but not chosen yet, per host
+# The tag right after the host is the kernel's; a stamp is "Nov 23 10:00:00" or ISO 8601.
+_HEAD = (br'(?:<[0-9]{1,4}>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^\s]{1,40}) '
+         br'([^\s]{1,255}) kernel: (?:\[ *[0-9]{1,12}\.[0-9]{1,9}\] )?')
+_LINE = re.compile(_HEAD + br'(.*)\Z', re.DOTALL)
+# A line that can be a kill, or tell why there is one. In a file with lines of others such are rare, and this looks at
+# each line once and for all, so that Python has no work with the rest.
+_KERNEL_LINE = re.compile(
+    br'\n(?=[<A-Z0-9][0-9a-z])' + _HEAD +
+    br'((?:oom-kill:constraint=CONSTRAINT_[A-Z_]+,[^\n]*,uid=|Tasks? in [^\n]* killed |'
+    br'(?:(?:Out of memory|Memory cgroup out of memory)(?: \([a-z_]{1,40}\))?: )?'
+    br'Kill(?:ed)? process [0-9]{1,10} \([^\n]{0,60}\)(?=[ ,])(?:, UID [0-9]{1,20})?,? '
+    br'(?:total-vm:[0-9]{1,20}kB, anon|score ))[^\n]*)')
+_OCTAL = re.compile(br'#([0-3][0-7]{2})')  # rsyslog writes control characters so
+_OCTAL_BYTES = {b'%03o' % code: bytes([code]) for code in range(256)}
+_ISO = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
+
+
+class EventsError(Exception):
+    """Why the log cannot be followed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be followed, and how."""
+
+    path: str = KMSG
+    replay: bool = False
+    poll_interval_s: float = 0.5
+
+
+def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
+    """The options of the source as they were given. Raises EventsError."""
+    unknown = sorted(brief(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
+    if unknown:
+        raise EventsError('%s: there is no such option; path, replay and poll_interval_s are' % ', '.join(unknown))
+    path, replay = args.get('path', KMSG), args.get('replay', False)
+    if not _is_absolute(path):
+        raise EventsError('path: %s is no absolute path; give %s or a log file' % (brief(path), KMSG))
+    if not isinstance(replay, bool):
+        raise EventsError('replay: %s is neither true nor false' % brief(replay))
+    interval_s = args.get('poll_interval_s', Wish.poll_interval_s)
+    if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
+        raise EventsError('poll_interval_s: %s is no number of seconds from 0.05 to 60' % brief(interval_s))
+    return Wish(path, replay, float(interval_s))
+
+
+def _is_absolute(path: t.Any) -> bool:
+    try:
+        return isinstance(path, str) and path.startswith('/') and b'\0' not in os.fsencode(path)
+    except UnicodeError:
+        return False
+
+
+async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
+    """An event for each kill, for ever. Raises EventsError where the log cannot be read, before anything else."""
+    if _is_device(wish.path):
+        batches: t.AsyncGenerator[list[dict[str, t.Any]], None] = follow_records(_opened(wish.path), wish.replay)
+    else:
+        batches = follow_file(wish)
+    try:
+        async for events in batches:
+            for event in events:
+                yield event
+    finally:
+        await batches.aclose()
+
+
+def _is_device(path: str) -> bool:
+    """Whether this is /dev/kmsg and no file. Raises EventsError, also for what is neither.
+
+    Nothing else is opened: a pipe or another device may answer for ever, or never.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        # A log may come with its first line, but not without its folder.
+        if os.path.isdir(os.path.dirname(path)):
+            return False
+        raise EventsError('path: %s is not there, nor is its folder' % harmless(path)) from None
+    except OSError as exc:
+        raise EventsError('path: %s cannot be read (%s)' % (harmless(path), exc.strerror)) from exc
+    is_kmsg = stat.S_ISCHR(status.st_mode) and status.st_rdev == KMSG_NUMBER
+    if not is_kmsg and not stat.S_ISREG(status.st_mode):
+        raise EventsError('path: %s %s' % (harmless(path), NO_LOG))
+    return is_kmsg
+
+
+def _opened(path: str) -> int:
+    """A descriptor for reading. Raises EventsError; FileNotFoundError where nothing is there."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
+        raise EventsError('path: %s cannot be read (%s)%s' % (harmless(path), exc.strerror, hint)) from exc
+
+
+def _plain(name: bytes | str) -> str:
+    """A name as harmless text. ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible
+    would carry out, and anybody may call a cgroup, and a container its host, ``{{ ... }}``.
+    """
+    return harmless(name).replace('{', '\\x7b')
+
+
+class Told:
+    """Messages of the kernel of one host in, events out."""
+
+    def __init__(self, host: str, lost: bool = False) -> None:
+        """``lost``: messages from before the first one are missing."""
+        self._host = host
+        self._parser = KillParser(_PENDING)
+        self._lost = lost
+
+    def lose(self) -> None:
+        """Some messages are missing here."""
+        self._lost = True
+
+    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
+        """One message; the events that it completes."""
+        self._parser.feed(since_boot_us, message)
+        return self._events(when) if self._parser.kills else []
+
+    def _events(self, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
+        events = []
+        while self._parser.kills:
+            kill = self._parser.kills.popleft()
+            fact = kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _plain)
+            events.append(dict(fact, host=self._host, lost_records=self._lost))
+            self._lost = False
+        return events
+
+
+# --------------------------------------------------------------------------- /dev/kmsg
+
+
+async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], bytes] = os.read
+                         ) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
+    """The kills that records of /dev/kmsg tell of, as they come; closes ``fd``."""
+    told = Told(_plain(socket.gethostname()))
+    try:
+        if not replay:
+            with contextlib.suppress(OSError):
+                os.lseek(fd, 0, os.SEEK_END)
+        while True:
+            events, paused = _read_some(fd, told, read)
+            if events:
+                yield events
+            if paused:
+                await _readable(fd)
+            else:
+                await asyncio.sleep(0)  # a rulebook has other sources, and whoever may write to the log may flood it
+    finally:
+        os.close(fd)
+
+
+async def _readable(fd: int) -> None:
+    """Wait until there is something to read.
+
+    The loop looks at the descriptor no longer than that: it would come back at once, again and again, for as long as a
+    record is unread, and a rulebook that carries out an action takes none.
+    """
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
+def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tuple[list[dict[str, t.Any]], bool]:
+    """(The kills of some records, up to the first ones; whether the log holds no more for now). Raises EventsError."""
+    for _number in range(_MOST_AT_ONCE):
+        try:
+            record = read(fd, RECORD_BYTES)
+        except BlockingIOError:
+            return [], True
+        except BrokenPipeError:
+            told.lose()  # the next read begins with the oldest record that is left
+            continue
+        except OSError as exc:
+            raise EventsError('the kernel log cannot be read any more (%s)' % exc.strerror) from exc
+        if not record:
+            raise EventsError('the kernel log has ended')
+        parsed = parse_record(record)
+        events = told.feed(*parsed, when=_since_boot) if parsed else []
+        if events:
+            return events, False
+    return [], False
+
+
+def _since_boot(kill: Kill) -> str:
+    """When it was, by this machine's clock; as the facts tell it."""
+    return _utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
+
+
+@functools.lru_cache(maxsize=16)
+def _utc(seconds: float) -> str:
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
+
+
+# --------------------------------------------------------------------------- a log file
+
+
+async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
+    """The kills that lines of a log tell of, over its rotation, as often as the wish says."""
+    log = None
+    try:
+        log, hosts = LogFile(wish.path, wish.replay, select=kernel_lines), Hosts()
+        while True:
+            for lines in log.chunks():
+                if log.was_cut():
+                    hosts.lose()
+                events = [event for line in lines for event in hosts.take(*line)]
+                if events:
+                    yield events
+                await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
+            await asyncio.sleep(wish.poll_interval_s)
+    except LogError as exc:
+        raise EventsError('path: %s %s' % (harmless(wish.path), exc)) from exc
+    finally:
+        if log is not None:
+            log.close()
+
+
+class Hosts:
+    """Lines of a log in, events out. A central log mixes the lines of many hosts."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[bytes, Told] = OrderedDict()
+        self._lost = False
+
+    def lose(self) -> None:
+        """Some lines are missing here, of whichever host."""
+        self._lost = True
+        for told in self._told.values():
+            told.lose()
+
+    def feed(self, line: bytes) -> list[dict[str, t.Any]]:
+        """One line; the events that it completes. A line that is not the kernel's is passed over."""
+        match = _LINE.match(line) if len(line) <= LONGEST_LINE_BYTES else None
+        return [] if match is None else self.take(*match.groups())
+
+    def take(self, stamp: bytes, host: bytes, message: bytes) -> list[dict[str, t.Any]]:
+        """The same of a line that is in its parts."""
+        if len(message) > LONGEST_MESSAGE_BYTES or not message.startswith(STARTS):
+            return []
+        told = self._told.get(host)
+        if told is None:
+            told = self._told[host] = Told(_plain(host), self._lost)
+            if len(self._told) > _MOST_HOSTS:
+                self._told.popitem(last=False)
+        else:
+            self._told.move_to_end(host)
+        return told.feed(0, unescape(message, _OCTAL, _OCTAL_BYTES), lambda _kill: _stamp(stamp))
+
+
+def kernel_lines(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """(stamp, host, message) of those lines of a block that can tell of a kill."""
+    return _KERNEL_LINE.findall(b'\n' + block)
+
+
+def _stamp(stamp: bytes) -> str:
+    """The stamp of a line in UTC; now, where it has no year."""
+    text = stamp.decode('ascii', 'replace')
+    if _ISO.match(text):
+        with contextlib.suppress(ValueError, OverflowError):
+            when = datetime.fromisoformat(text.replace('Z', '+00:00'))
+            return when.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
+    return _utc(int(time.time()))

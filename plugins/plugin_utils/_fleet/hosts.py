@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All hosts of a report: what is wrong with each, the worst first, and the counts."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections import Counter
+from dataclasses import dataclass
+
+from .record import FAILED, MESSAGE_LENGTH, NO_FACTS, OK, UNREACHABLE, Record, text
+
+FINE, WARNING, CRITICAL = 0, 1, 2
+LEVEL_NAMES = {FINE: 'fine', WARNING: 'warning', CRITICAL: 'critical'}
+FULL_PERCENT = 90.0  # of an enforced CommitLimit
+SCARCE_PERCENT = 5.0  # of memory that is available
+
+_INSTANCE = re.compile(r'@.+(?=\.service\Z)', re.DOTALL)
+_DIGITS = re.compile(r'([0-9]+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that an operator should look at."""
+
+    level: int
+    text: str
+
+
+def panics(record: Record) -> bool:
+    """Whether the kernel panics when the machine is out of memory (vm.panic_on_oom 1 or 2)."""
+    return record.panic_policy in ('panic', 'panic_always')
+
+
+def hangs(record: Record) -> bool:
+    """Whether it stays in that panic for ever (kernel.panic 0)."""
+    return panics(record) and record.reboot_after_s == 0
+
+
+def on_oom(record: Record) -> str:
+    """What happens when memory runs out, in a word or two."""
+    if not panics(record):
+        return record.panic_policy or '?'
+    seconds = record.reboot_after_s
+    if seconds is None:
+        return 'panic'
+    return 'panic, HANGS' if seconds == 0 else 'panic, reboot' if seconds < 0 else 'panic, %d s' % seconds
+
+
+def problems(record: Record) -> list[Problem]:
+    """All that is wrong with a host, the worst first."""
+    found = []
+    if hangs(record):
+        found.append(Problem(CRITICAL, 'panics when memory runs out, and hangs for ever (kernel.panic is 0)'))
+    found += _limit_problems(record)
+    if record.drift:
+        found.append(Problem(WARNING, 'the next boot changes %s' % ', '.join(one.key for one in record.drift)))
+    if record.conflicts:
+        found.append(Problem(WARNING, 'other files win at boot: %s' % '; '.join(record.conflicts)))
+    if record.restart_needed:
+        found.append(Problem(WARNING, 'to be restarted: %s' % ', '.join(record.restart_needed)))
+    if record.kills_total:
+        last = ' (the last one: %s)' % record.last_kill if record.last_kill else ''
+        found.append(Problem(WARNING, 'killed since boot: %d%s' % (record.kills_total, last)))
+    return sorted(found, key=lambda one: -one.level)
+
+
+def _limit_problems(record: Record) -> t.Iterator[Problem]:
+    """CommitLimit where it is enforced, free memory where it is not."""
+    if record.enforced:
+        if record.headroom_kb is not None and record.headroom_kb <= 0:
+            yield Problem(CRITICAL, 'CommitLimit is promised away: ordinary users can start no program any more')
+        elif record.used_percent is not None and record.used_percent >= FULL_PERCENT:
+            yield Problem(WARNING, '%.1f %% of CommitLimit are promised' % record.used_percent)
+    elif record.memory_total_kb and record.memory_available_kb is not None:
+        percent = 100.0 * record.memory_available_kb / record.memory_total_kb
+        if percent < SCARCE_PERCENT:
+            yield Problem(WARNING, 'only %.1f %% of memory are available' % percent)
+
+
+def level(record: Record) -> int:
+    """The worst of its problems."""
+    return max((one.level for one in problems(record)), default=FINE)
+
+
+def victim(record: Record) -> str:
+    """Who goes next, for a table: the name and the unit of the first candidate, unless the rules say otherwise."""
+    told = _by_rule(record)
+    if told:
+        return told
+    first = (record.candidates or [None])[0]
+    if first is None:
+        return '?' if record.candidates is None else 'nobody'
+    return '%s (%s)' % (first.name or '?', first.unit) if first.unit else first.name or '?'
+
+
+def victim_group(record: Record) -> str:
+    """The same for counting: by service, all instances of a template as one, and by name where it is no service."""
+    told = _by_rule(record)
+    if told or not record.candidates:
+        return told or victim(record)
+    first = record.candidates[0]
+    if first.unit and first.unit.endswith('.service'):
+        return _INSTANCE.sub('@', first.unit)
+    return first.name or '?'
+
+
+def _by_rule(record: Record) -> str | None:
+    if panics(record):
+        return 'the whole machine (panic)'
+    return 'whoever asks for memory' if record.kill_allocating_task else None
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A sort key by which web2 comes before web10."""
+    return [(0, int(part), '') if part.isdecimal() and part.isascii() and len(part) < 19 else (1, 0, part)
+            for part in _DIGITS.split(name)]
+
+
+class Fleet:
+    """The hosts, as they come in."""
+
+    def __init__(self, candidates: int) -> None:
+        self.candidates = candidates
+        self._records: dict[str, Record] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def record(self, host: str) -> Record:
+        """The record of a host."""
+        if host not in self._records:
+            self._records[host] = Record(text(host) or '?')
+        return self._records[host]
+
+    def take_facts(self, host: str, facts: t.Any) -> None:
+        """What oom_facts found."""
+        self.record(host).take_facts(facts, self.candidates)
+
+    def take_policy(self, host: str, result: t.Any) -> None:
+        """What the role oom_policy did."""
+        self.record(host).take_policy(result)
+
+    def lose(self, host: str, status: str, message: t.Any) -> None:
+        """A host that failed, was not reached, or told no facts. Facts that it told before are kept."""
+        record = self.record(host)
+        record.status = status
+        record.message = text(message, MESSAGE_LENGTH) or ''
+
+    def settle(self, failed: t.Collection[str], unreachable: t.Collection[str]) -> None:
+        """At the end Ansible's own statistics say who failed: what was ignored or rescued did not."""
+        for host, record in self._records.items():
+            if host in unreachable:
+                record.status = UNREACHABLE
+            elif host in failed:
+                record.status = FAILED
+            elif record.seen:
+                record.status, record.message = OK, ''
+            elif record.status == FAILED:
+                record.status = NO_FACTS
+
+    def worst_first(self) -> list[Record]:
+        """The hosts that told facts, the worst first; equals by name."""
+        return sorted((record for record in self._records.values() if record.seen), key=_rank)
+
+    def silent(self) -> list[Record]:
+        """The hosts that told none, by name."""
+        return sorted((record for record in self._records.values() if not record.seen),
+                      key=lambda record: natural(record.host))
+
+    def counts(self) -> Counts:
+        """The numbers of the report."""
+        return Counts(list(self._records.values()))
+
+
+def _rank(record: Record) -> tuple:
+    found = problems(record)
+    levels = Counter(one.level for one in found)
+    used_percent = record.used_percent or 0.0
+    return (-max(levels, default=FINE), -levels[CRITICAL], -levels[WARNING],
+            -(used_percent if record.enforced else 0.0), -(record.kills_total or 0), -used_percent,
+            natural(record.host))
+
+
+class Counts:
+    """What is counted. Statuses add up to all hosts; levels, modes, policies and victims to those with facts."""
+
+    def __init__(self, records: list[Record]) -> None:
+        seen = [record for record in records if record.seen]
+        self.hosts = len(records)
+        self.seen = len(seen)
+        self.statuses = Counter(record.status for record in records)
+        self.levels = Counter(level(record) for record in seen)
+        self.modes = Counter(record.mode or '?' for record in seen)
+        self.policies = Counter(_policy(record) for record in seen)
+        self.victims = Counter(victim_group(record) for record in seen)
+        self.drifting = sum(bool(record.drift) for record in seen)
+        self.conflicting = sum(bool(record.conflicts) for record in seen)
+        self.hanging = sum(hangs(record) for record in seen)
+        self.kills = sum(record.kills_total or 0 for record in seen)
+
+    def summary(self) -> str:
+        """One line."""
+        told = {OK: 'ok', FAILED: 'failed', UNREACHABLE: 'unreachable', NO_FACTS: 'without facts'}
+        statuses = ['%d %s' % (self.statuses[status], name) for status, name in told.items()
+                    if self.statuses[status] or status == OK]
+        rest = ['%d critical' % self.levels[CRITICAL], '%d with warnings' % self.levels[WARNING],
+                '%d fine' % self.levels[FINE], '%d in drift' % self.drifting]
+        rest += ['%d in conflict' % self.conflicting] if self.conflicting else []
+        rest += ['%d would hang' % self.hanging] if self.hanging else []
+        modes = ['%d %s' % (count, mode) for mode, count in self.modes.most_common()]
+        return '%d host%s: %s; %s; overcommit %s; %d killed since boot' % (
+            self.hosts, '' if self.hosts == 1 else 's', ', '.join(statuses), ', '.join(rest),
+            ', '.join(modes) or 'unknown', self.kills)
+
+
+def _policy(record: Record) -> str:
+    """How a host takes running out of memory, for counting."""
+    if not panics(record):
+        return record.panic_policy or '?'
+    if record.reboot_after_s is None:
+        return 'panic'
+    return 'panic, hangs for ever' if hangs(record) else 'panic, then reboot'

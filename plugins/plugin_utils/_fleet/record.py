@@ -1,0 +1,261 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a report keeps of a host: a small record, read from facts that the host may have made up.
+
+A host that was broken into can answer anything. So nothing is taken as it comes: each value is of the type it has to
+be, or unknown (None); texts are printable and short, lists have an end. A record does not grow with the host.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+
+TEXT_LENGTH = 120
+WORD_LENGTH = 20  # of what is one of a few names on an honest host
+MESSAGE_LENGTH = 300
+LIST_LENGTH = 16
+_MOMENT = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z', re.ASCII)
+LARGEST = 2 ** 63  # beyond this nothing in a kernel counts
+
+# What became of a host.
+OK, FAILED, UNREACHABLE, NO_FACTS = 'ok', 'failed', 'unreachable', 'no_facts'
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A process that may be the victim; see the facts of oom_facts."""
+
+    name: str | None
+    unit: str | None
+    pid: int | None
+    oom_score: int | None
+    oom_score_adj: int | None
+    rss_kb: int | None
+    swap_kb: int | None
+
+
+@dataclass(slots=True)
+class Drift:
+    """A sysctl that the next boot will change."""
+
+    key: str
+    runtime: str | None
+    boot: str | None
+    file: str | None
+
+
+@dataclass(slots=True)
+class Record:
+    """A host. Numbers are in the unit of their name; None is unknown."""
+
+    host: str
+    status: str = NO_FACTS
+    message: str = ''
+    seen: bool = False  # whether it ever told anything
+    gathered_at: str | None = None
+    mode: str | None = None
+    limit_kb: int | None = None
+    committed_kb: int | None = None
+    headroom_kb: int | None = None
+    used_percent: float | None = None
+    enforced: bool | None = None
+    memory_total_kb: int | None = None
+    memory_available_kb: int | None = None
+    swap_total_kb: int | None = None
+    swap_free_kb: int | None = None
+    panic_policy: str | None = None
+    reboot_after_s: int | None = None
+    kill_allocating_task: bool | None = None
+    candidates: list[Candidate] | None = None
+    drift: list[Drift] | None = None
+    conflicts: list[str] = field(default_factory=list)
+    enforcers: list[str] = field(default_factory=list)
+    reapplied: list[tuple[str, str]] = field(default_factory=list)  # key and text, shown only with a drift
+    userspace_killers: list[str] = field(default_factory=list)
+    kills_total: int | None = None
+    last_kill: str | None = None
+    container: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    policy_changed: bool | None = None
+    policy_reason: str | None = None
+    restart_needed: list[str] = field(default_factory=list)
+
+    def take_facts(self, facts: t.Any, candidates: int) -> None:
+        """Take ``ansible_facts.oom`` over. A key that is absent leaves what an earlier look told; see gather_subset."""
+        found = _mapping(facts)
+        for key, reader in _READERS.items():
+            if key in found:
+                reader(self, found[key])
+        if 'candidates' in found:
+            told = found['candidates']
+            self.candidates = None if told is None else [_candidate(one) for one in _mappings(told, candidates)]
+        self._list_reapplied()
+        self.seen, self.status = True, OK
+
+    def _list_reapplied(self) -> None:
+        drifting = {one.key for one in self.drift or ()}
+        every = {shown for _key, shown in self.reapplied}
+        self.enforcers = [one for one in self.enforcers if one not in every]
+        self.enforcers += [shown for key, shown in self.reapplied if key in drifting]
+
+    def take_policy(self, result: t.Any) -> None:
+        """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
+        found = _mapping(result)
+        self.policy_changed = _boolean(found.get('changed'))
+        self.policy_reason = text(found.get('reason'), MESSAGE_LENGTH)
+        self.conflicts = [_conflict(one) for one in _mappings(found.get('conflicts'))]
+        self.restart_needed = _texts(found.get('restart_needed'))
+        self.seen, self.status = True, OK
+
+
+def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
+    """A text as one printable line of at most ``length`` characters; a number as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, int) and abs(value) > LARGEST:  # Python shows no number of thousands of digits
+        return None
+    shown = harmless(str(value)[:length + 1])
+    return shown if len(shown) <= length else shown[:length - 1] + '…'
+
+
+def plain(record: Record) -> dict[str, t.Any]:
+    """The record as JSON has it."""
+    result: dict[str, t.Any] = {one.name: getattr(record, one.name) for one in fields(record)}
+    for name in ('candidates', 'drift'):
+        if result[name] is not None:
+            result[name] = [{each.name: getattr(one, each.name) for each in fields(one)} for one in result[name]]
+    for name in ('seen', 'reapplied'):
+        del result[name]
+    return result
+
+
+# ------------------------------------------------------------------------ readers
+
+def _overcommit(record: Record, value: t.Any) -> None:
+    record.mode = text(_mapping(value).get('mode_name'), WORD_LENGTH) or text(_mapping(value).get('mode'), WORD_LENGTH)
+
+
+def _commit(record: Record, value: t.Any) -> None:
+    commit = _mapping(value)
+    record.limit_kb = _integer(commit.get('limit_kb'))
+    record.committed_kb = _integer(commit.get('committed_kb'))
+    record.headroom_kb = _integer(commit.get('headroom_kb'))
+    record.used_percent = _number(commit.get('used_percent'))
+    record.enforced = _boolean(commit.get('enforced'))
+
+
+def _memory(record: Record, value: t.Any) -> None:
+    memory = _mapping(value)
+    record.memory_total_kb = _integer(memory.get('total_kb'))
+    record.memory_available_kb = _integer(memory.get('available_kb'))
+    record.swap_total_kb = _integer(memory.get('swap_total_kb'))
+    record.swap_free_kb = _integer(memory.get('swap_free_kb'))
+
+
+def _panic(record: Record, value: t.Any) -> None:
+    panic = _mapping(value)
+    record.panic_policy = text(panic.get('policy'), WORD_LENGTH)
+    record.reboot_after_s = _integer(panic.get('reboot_after_s'))
+    record.kill_allocating_task = _boolean(panic.get('kill_allocating_task'))
+
+
+def _drift(record: Record, value: t.Any) -> None:
+    record.drift = None if value is None else [
+        Drift(text(one.get('key')) or '?', text(one.get('runtime'), WORD_LENGTH), text(one.get('boot'), WORD_LENGTH),
+              text(one.get('file')))
+        for one in _mappings(value)]
+
+
+def _kills(record: Record, value: t.Any) -> None:
+    kills = _mapping(value)
+    record.kills_total = _integer(kills.get('total'))
+    recent = kills.get('recent')
+    last = _mapping(recent[-1]) if isinstance(recent, list) and recent else {}
+    record.last_kill = ' '.join(filter(None, (text(last.get('when')), text(last.get('name'))))) or None
+
+
+def _enforcers(record: Record, value: t.Any) -> None:
+    """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
+    found = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
+              '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
+             for one in _mappings(value)]
+    record.enforcers = [shown for reapplies, _key, shown in found if not reapplies]
+    record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
+
+
+def _userspace_killers(record: Record, value: t.Any) -> None:
+    record.userspace_killers = [text(one.get('name')) or '?' for one in _mappings(value)]
+
+
+def _environment(record: Record, value: t.Any) -> None:
+    record.container = text(_mapping(value).get('container'))
+    moment = text(_mapping(value).get('gathered_at'))
+    record.gathered_at = moment if moment and _MOMENT.match(moment) else None
+
+
+def _warnings(record: Record, value: t.Any) -> None:
+    record.warnings = _texts(value)
+
+
+_READERS: dict[str, t.Callable[[Record, t.Any], None]] = {
+    'overcommit': _overcommit, 'commit': _commit, 'memory': _memory, 'panic': _panic, 'drift': _drift, 'kills': _kills,
+    'enforcers': _enforcers, 'userspace_killers': _userspace_killers, 'environment': _environment,
+    'warnings': _warnings,
+}
+
+
+def _candidate(one: Mapping) -> Candidate:
+    return Candidate(
+        text(one.get('name')), text(one.get('unit')), _integer(one.get('pid')), _integer(one.get('oom_score')),
+        _integer(one.get('oom_score_adj')), _integer(one.get('rss_kb')), _integer(one.get('swap_kb')))
+
+
+def _conflict(one: Mapping) -> str:
+    """A line of another file that wins at boot: of a sysctl, or of a service's OOMScoreAdjust."""
+    names = [text(one.get(key)) for key in ('key', 'unit', 'setting')]
+    told = '%s will be %s, not %s' % (' '.join(filter(None, names)) or '?', text(one.get('boot')) or 'reset',
+                                      text(one.get('wanted')) or '?')
+    place = ':'.join(filter(None, (text(one.get('file')), text(one.get('line')))))
+    return '%s (%s)' % (told, place) if place else told
+
+
+# -------------------------------------------------------------------- plain values
+
+def _mapping(value: t.Any) -> Mapping:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: t.Any, length: int = LIST_LENGTH) -> list[Mapping]:
+    return [one for one in value[:length] if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def _texts(value: t.Any) -> list[str]:
+    """The texts of a list, each as one line."""
+    some = value[:LIST_LENGTH] if isinstance(value, list) else []
+    return [shown for shown in (text(one, MESSAGE_LENGTH) for one in some) if shown]
+
+
+def _integer(value: t.Any) -> int | None:
+    """A whole number of a size that a kernel has."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+        return None
+    return int(value)
+
+
+def _number(value: t.Any) -> float | None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _boolean(value: t.Any) -> bool | None:
+    return value if isinstance(value, bool) else None

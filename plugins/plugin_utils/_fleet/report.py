@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What callback and action fleet_report have in common: what is asked for, the files, the lines on the screen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import typing as t
+from dataclasses import dataclass
+
+from ansible import constants as C
+from ansible.utils.color import stringc
+
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+
+from .files import csv_rows, json_lines, write_csv, write_text
+from .hosts import Fleet
+from .page import html
+from .text import ALARM, ALERT, GOOD, UNLIMITED, lines
+
+_COLOURS = {GOOD: C.COLOR_OK, ALERT: C.COLOR_CHANGED, ALARM: C.COLOR_ERROR}
+
+
+class ReportError(Exception):
+    """An option that cannot be, or a file that could not be written; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for. A path that is empty or None is not written."""
+
+    html: str | None
+    json_lines: str | None
+    csv: str | None
+    title: str
+    rows: int
+    candidates: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, before anything is written. Raises ReportError."""
+        if self.rows < 0:
+            raise ReportError('rows is %d; it has to be 0, for all, or more.' % self.rows)
+        if not 0 <= self.candidates <= 100:
+            raise ReportError('candidates is %d; it has to be between 0 and 100.' % self.candidates)
+
+    def files(self) -> list[tuple[str, t.Callable[[Fleet], bool]]]:
+        """Each path, and what writes it."""
+        writers: list[tuple[str | None, t.Callable[[str, Fleet], bool]]] = [
+            (self.html, lambda path, fleet: write_text(path, html(fleet, self.title))),
+            (self.json_lines, lambda path, fleet: write_text(path, json_lines(fleet))),
+            (self.csv, lambda path, fleet: write_csv(path, csv_rows(fleet))),
+        ]
+        return [(path, _bound(writer, path)) for path, writer in writers if path]
+
+
+def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fleet], bool]:
+    """Says what was to be written and why it could not be. Raises ReportError."""
+    def write(fleet: Fleet) -> bool:
+        try:
+            return writer(path, fleet)
+        except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
+            raise ReportError('The fleet report could not be written to %s: %s.' % (
+                harmless(path), getattr(exc, 'strerror', None) or harmless(str(exc)))) from exc
+    return write
+
+
+def screen_lines(fleet: Fleet, rows: int) -> list[str]:
+    """The report for this terminal; in full width and without colours where it is none."""
+    return lines(fleet, rows, _width(), _paint)
+
+
+def _paint(text: str, look: str) -> str:
+    """Ansible's own colours, which are off where it shows none."""
+    return stringc(text, _COLOURS[look]) if look in _COLOURS else text
+
+
+def _width() -> int:
+    if os.environ.get('COLUMNS', '').isdecimal() or sys.stdout.isatty():
+        return max(40, shutil.get_terminal_size().columns)
+    return UNLIMITED

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the answer of a host to a module safe for the controller.
+
+Ansible makes a variable of each fact of each module, and facts override the inventory. So a compromised host could
+choose where the next task connects to, or which file a playbook writes. The modules of this collection return no fact
+except ``oom``: an answer with other facts is refused, and none of its facts becomes a variable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.json_utils import _filter_non_json_lines
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.utils.unsafe_proxy import wrap_var
+
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize_result import sanitize_lines
+
+_FACTS = {'oomkit.linux.oom_facts': 'oom'}
+# Ansible adds the path of Python itself.
+_OF_ANSIBLE = 'discovered_interpreter_'
+# As a fact it would decide where Ansible connects to.
+_HOST_NAME = 'inventory_hostname'
+# Texts that have lines. All others are one line.
+_WITH_LINES = ('before', 'after', 'module_stdout', 'module_stderr', 'exception')
+_MOST_NAMED = 3
+
+
+class HostAction(NormalAction):
+    """Runs a module on the host as Ansible does, and checks its answer."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the module. Raises AnsibleActionFail."""
+        known = (task_vars or {}).get('ansible_facts')
+        if isinstance(known, Mapping) and _HOST_NAME in known:
+            raise AnsibleActionFail(
+                'The facts of this host hold inventory_hostname, which decides where Ansible connects to. Nothing was '
+                'done. Look at the host, and remove its facts from the cache.')
+        name = getattr(self._task, 'resolved_action', None) or self._task.action
+        return checked(super().run(tmp, task_vars), _FACTS.get(name))
+
+    def _parse_returned_data(self, res: dict[str, t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
+        """Sanitize first: ansible-core 2.21 prints the module's warnings, and all cores the text around the answer."""
+        return super()._parse_returned_data(dict(res, stdout=printable_output(res['stdout'])), *args, **kwargs)
+
+
+def printable_output(stdout: str) -> str:
+    """The output of the module without control characters, also in escapes of JSON."""
+    try:
+        answer, _around = _filter_non_json_lines(stdout, objects_only=True)
+        return json.dumps(sanitized(json.loads(answer)))
+    except (ValueError, RecursionError):  # no answer: Ansible says so, and shows it
+        return sanitized(stdout, lines=True)
+
+
+def checked(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.Any]:
+    """The answer with printable texts; a failure where it holds facts that the module does not return."""
+    facts = result.get('ansible_facts')
+    foreign = _foreign(facts, allowed)
+    if foreign:
+        result = {key: value for key, value in result.items() if key != 'ansible_facts'}
+        result.update(failed=True, msg=(
+            'The host answered with facts that this module does not return (%s). They are not used. Look at the host: '
+            'somebody may have taken it over.' % ', '.join(foreign)))
+    return wrap_var(sanitized(result))
+
+
+def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
+    """The first names of facts that the module does not return."""
+    if facts is None:
+        return []
+    if not isinstance(facts, Mapping):
+        return [type(facts).__name__]
+    found = sorted(brief(str(name)) for name in facts
+                   if name != allowed and not (isinstance(name, str) and name.startswith(_OF_ANSIBLE)))
+    return found[:_MOST_NAMED] + ['...'] * (len(found) > _MOST_NAMED)
+
+
+def sanitized(value: t.Any, lines: bool = False) -> t.Any:
+    """The answer without control characters. With ``lines`` a text keeps its line ends and tabs."""
+    if isinstance(value, str):
+        return sanitize_lines(value) if lines else harmless(value)
+    if isinstance(value, Mapping):
+        return {sanitized(key): sanitized(item, key in _WITH_LINES) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sanitized(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # errors and warnings, from core 2.19 on
+        return dataclasses.replace(value, **{
+            one.name: _sanitized_field(getattr(value, one.name)) for one in dataclasses.fields(value) if one.init})
+    return value
+
+
+def _sanitized_field(value: t.Any) -> t.Any:
+    """A part of an error or warning. Its type is checked when it is made, and a traceback has lines."""
+    made = sanitized(value, lines=True)
+    return tuple(made) if isinstance(value, tuple) else made

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The packages of plugins/module_utils and their imports, which go down only.
+
+``.venv/bin/python tools/architecture.py`` names each import that goes up, and exits with 1 if there is one.
+``tools/generated.py`` draws the picture in CONTRIBUTING.md.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PLUGINS = CHECKOUT / 'plugins'
+UTILS = PLUGINS / 'module_utils'
+COLLECTION = 'ansible_collections.oomkit.linux.plugins.'
+# From top to bottom: a package imports those below it only.
+PACKAGES = {
+    '_module': 'options, run, result',
+    '_facts': 'facts of oom_facts',
+    '_policy': 'plan, apply, roll back',
+    '_forecast': 'who is killed next',
+    '_daemon': 'OOM daemons',
+    '_service': 'services and their oom_score_adj',
+    '_sysctl': 'sysctl.d and the boot',
+    '_process': 'processes',
+    '_systemd': 'units',
+    '_host': 'all access to the machine',
+    '_kernel': 'what the kernel does, pure',
+    '_core': 'texts, numbers, errors',
+}
+
+
+def imported(path: Path, plugins: Path = PLUGINS) -> set[Path]:
+    """The files of the collection that a file imports directly, also under TYPE_CHECKING: Ansible sends those too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.ImportFrom):
+            base = _base(node, path, plugins)
+            if base is not None:
+                files = [base.with_suffix('.py'), *(base / (alias.name + '.py') for alias in node.names)]
+                found.update(file for file in files if file.is_file())
+    return found
+
+
+def _base(node: ast.ImportFrom, path: Path, plugins: Path) -> Path | None:
+    """Where the names of an import come from; None if not from this collection."""
+    parts = node.module.split('.') if node.module else []
+    if node.level:
+        return path.parents[node.level - 1].joinpath(*parts)
+    name = '.'.join(parts)
+    return plugins.joinpath(*name[len(COLLECTION):].split('.')) if name.startswith(COLLECTION) else None
+
+
+def imports() -> Iterator[tuple[Path, Path]]:
+    """(file, what it imports) for each import from one package of module_utils to another one."""
+    for path in sorted(UTILS.rglob('*.py')):
+        for other in sorted(imported(path)):
+            if other.parent != path.parent:
+                yield path, other
+
+
+def upward() -> list[str]:
+    """Each import that does not go down."""
+    order = list(PACKAGES)
+    return ['%s imports %s' % (path.relative_to(UTILS), other.relative_to(PLUGINS)) for path, other in imports()
+            if UTILS not in other.parents or order.index(other.parent.name) <= order.index(path.parent.name)]
+
+
+def cycles() -> list[str]:
+    """Each file that imports itself, directly or not. An import inside a function counts."""
+    found = []
+    for path in sorted(UTILS.rglob('*.py')):
+        seen: set[Path] = set()
+        todo = list(imported(path))
+        while todo:
+            one = todo.pop()
+            if one not in seen:
+                seen.add(one)
+                todo += imported(one)
+        if path in seen:
+            found.append(str(path.relative_to(UTILS)))
+    return found
+
+
+def picture() -> str:
+    """The packages as a Mermaid graph, without the arrows that follow from others."""
+    below: dict[str, set[str]] = {name: set() for name in PACKAGES}
+    for path, other in imports():
+        below[path.parent.name].add(other.parent.name)
+    lines = ['flowchart TD']
+    lines += ['    %s["%s<br/>%s"]' % (name.strip('_'), name, subject) for name, subject in PACKAGES.items()]
+    for name, others in below.items():
+        follows = set().union(*(_reached(other, below) for other in others))
+        lines += ['    %s --> %s' % (name.strip('_'), other.strip('_'))
+                  for other in PACKAGES if other in others - follows]
+    return '\n'.join(lines)
+
+
+def _reached(name: str, below: dict[str, set[str]]) -> set[str]:
+    return below[name].union(*(_reached(other, below) for other in below[name]))
+
+
+def main() -> None:
+    """Name the imports that are wrong."""
+    wrong = upward() + ['%s imports itself' % name for name in cycles()]
+    sys.exit('\n'.join(wrong) if wrong else 0)
+
+
+if __name__ == '__main__':
+    main()
