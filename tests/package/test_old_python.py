@@ -13,7 +13,7 @@ COMPILE = 'import sys; [compile(open(p, "rb").read(), p, "exec") for p in sys.ar
 IMPORT = 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(len(sys.argv) - 1)'
 # fnmatch of Python up to 3.9 takes no range from z to a.
 RANGES = """
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctld import matches
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.parser import matches
 patterns = ('[z-a]*', '[!z-a]*', '[^z-a]*', '[z-ab]*', '[z-a-b]')
 print([''.join(key for key in 'abz-' if matches(pattern, key)) for pattern in patterns])
 """

@@ -6,8 +6,8 @@
 
 Such a read may never return, not even after SIGKILL. The module can abandon the helper: it forks it first of all, and
 the helper keeps only its two pipes, because Ansible waits for every process that holds the module's output. When a read
-takes too long (L(_host.file_access)), the module kills the helper, does not wait for it, and lets another one do the same work
-without that process or folder. Where fork(2) fails, the module reads processes of root and of its own user only.
+takes too long (L(_host.file_access)), the module kills the helper, does not wait for it, and lets another one do the
+same work without that process or folder. Where fork(2) fails, the module reads processes of root and of its own user only.
 """
 
 import errno

@@ -27,8 +27,8 @@ from ansible.module_utils.testing import patch_module_args  # noqa: E402  pylint
 MODULES = {name: import_module('ansible_collections.oomkit.linux.plugins.modules.' + name)
            for name in ('overcommit', 'panic_on_oom', 'oom_score_adj')}
 # Needed by few runs and imported there; reading our own code is not what is to fail.
-for late in ('_service.other_init', '_process.shared_mm', '_sysctl.tuned', '_sysctl.competing_writers', '_forecast.numa',
-             '_policy.watchdog'):
+for late in ('_service.other_init', '_process.shared_mm', '_sysctl.tuned', '_sysctl.competing_writers',
+             '_forecast.numa', '_policy.watchdog'):
     import_module('ansible_collections.oomkit.linux.plugins.module_utils.' + late)
 
 CALLS = (
