@@ -208,7 +208,7 @@ def missing(texts: list[Text], messages: list[str]) -> list[Text]:
 
 def unknown(texts: list[Text], messages: list[str]) -> list[tuple[str, list[str]]]:
     """The messages of the guide that the code does not have, each with the words that come from nowhere."""
-    known = set(word for text in texts if not text.is_message for word in _bare_words(text.text))
+    known = {word for text in texts if not text.is_message for word in _bare_words(text.text)}
     found = []
     for message in messages:
         words = [word for word in _bare_words(_without(message, texts)) if word not in known]

@@ -5,7 +5,7 @@
 """Documentation of the attributes of this collection's modules."""
 
 
-class ModuleDocFragment(object):
+class ModuleDocFragment:
     """Fragments oomkit.linux.attributes and oomkit.linux.attributes.actiongroup_oom, .facts."""
 
     DOCUMENTATION = r'''

@@ -5,7 +5,7 @@
 """Documentation of the options that the modules which set sysctls share."""
 
 
-class ModuleDocFragment(object):
+class ModuleDocFragment:
     """Fragments oomkit.linux.sysctl."""
 
     DOCUMENTATION = r'''

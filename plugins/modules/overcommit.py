@@ -292,7 +292,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._policy.overcommit im
 
 def main() -> None:
     """Declare the options and run."""
-    options = dict((name, dict(type='raw')) for name in VALUES)  # type: Dict[str, Dict[str, Any]]
+    options = {name: dict(type='raw') for name in VALUES}
     run_module(
         dict(CONFIRM_OPTIONS, **dict(options, min_headroom=dict(type='raw', default='5%'))),
         [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES, run)

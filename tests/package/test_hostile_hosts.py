@@ -96,10 +96,10 @@ class Controller:
             self._add(folder, 'known-' + name, honest)
             self.cached['known-' + name] = {name: hostile.relative(self.bait), 'oom': fleet_facts.facts('h', 'db')}
         # Of Ansible's own variables some end the run of a module before it begins.
-        own = {name: hostile.STEERING for name in names - set(hostile.OF_ANSIBLE)}
+        own = dict.fromkeys(names - set(hostile.OF_ANSIBLE), hostile.STEERING)
         self._add(folder, 'known-own', honest)
         self.cached['known-own'] = dict(own, oom=hostile.replaced(fleet_facts.facts('h', 'db'), lambda _name: 'x'))
-        functions = {name: 'x' for name in hostile.FUNCTIONS}
+        functions = dict.fromkeys(hostile.FUNCTIONS, 'x')
         self._add(folder, 'functions', {name: with_facts(answer, functions) for name, answer in honest.items()})
 
     def _add(self, folder, name, answer):

@@ -39,7 +39,7 @@ def unseen():
     """Facts of a machine that shows nothing: all that can be null is null."""
     facts = copy.deepcopy(SEEN)
     for key in facts:
-        facts[key] = {name: None for name in facts[key]} if key in ('overcommit', 'panic') else None
+        facts[key] = dict.fromkeys(facts[key]) if key in ('overcommit', 'panic') else None
     return dict(facts, warnings=['memory: /proc/meminfo is not there'])
 
 

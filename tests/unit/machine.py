@@ -229,7 +229,7 @@ def run(machine, module, check=False, **params):
         conflicts='fail',
         force=False,
         sysctl_file=OURS,
-        **{name: None for name in logic.VALUES},
+        **dict.fromkeys(logic.VALUES),
     )
     if module == 'overcommit':
         options.update(min_headroom='5%', confirm_within=0, confirm_changes='all')

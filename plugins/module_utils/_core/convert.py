@@ -95,7 +95,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     return number
 
 
-class Amount(object):
+class Amount:
     """A size in kB or a part of something in percent; exactly one of both is not None."""
 
     def __init__(self, size_kb: Optional[int] = None, percent: Optional[float] = None) -> None:

@@ -23,7 +23,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, message: str, code: str = OTHER) -> None:
-        super(Refusal, self).__init__(message)
+        super().__init__(message)
         self.code = code
 
 
@@ -34,7 +34,7 @@ class NeedsAdvice(Refusal):
     """
 
     def __init__(self, message: str, cause: str = '') -> None:
-        super(NeedsAdvice, self).__init__(message)
+        super().__init__(message)
         self.cause = cause
 
     def advised(self, advice: Dict[str, str]) -> Refusal:

@@ -22,7 +22,7 @@ def shown(value: Any, lines: bool = False) -> Any:
     if isinstance(value, str):
         return sanitize_lines(value) if lines else harmless(value)
     if isinstance(value, dict):
-        return dict((shown(key), shown(item, key in ('before', 'after'))) for key, item in value.items())
+        return {shown(key): shown(item, key in ('before', 'after')) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [shown(item) for item in value]
     return value

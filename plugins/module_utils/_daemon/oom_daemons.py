@@ -38,29 +38,32 @@ _MAX_NUMBER = 40  # characters: the time that an expression for numbers takes gr
 _MAX_SHOWN = 200
 _MAX_KB = 1 << 62
 
-Condition = NamedTuple('Condition', [
-    ('what', str),                       # one of those above
-    ('below_percent', Optional[float]),  # of these four None for what does not count; all that are given must hold
-    ('above_percent', Optional[float]),
-    ('below_kb', Optional[int]),
-    ('above_kb', Optional[int]),
-])
 
-Threshold = NamedTuple('Threshold', [
-    ('action', str),
-    ('when', List[Condition]),     # all must hold
-    ('for_s', Optional[float]),    # so long; None: at once
-    ('units', Optional[List[str]]),  # only in the control groups below these; None: on the whole machine
-    ('file', Optional[str]),       # where it is set; None: by an argument or by default
-])
+class Condition(NamedTuple):
+    what: str  # one of those above
+    below_percent: Optional[float]  # of these four None for what does not count; all that are given must hold
+    above_percent: Optional[float]
+    below_kb: Optional[int]
+    above_kb: Optional[int]
 
-Found = NamedTuple('Found', [
-    ('thresholds', List[Threshold]),
-    ('dry_run', bool),     # it only says what it would do
-    ('notes', List[str]),  # what else decides when and whom it kills
-])
 
-Totals = NamedTuple('Totals', [('memory_kb', Optional[int]), ('swap_kb', Optional[int])])
+class Threshold(NamedTuple):
+    action: str
+    when: List[Condition]  # all must hold
+    for_s: Optional[float]  # so long; None: at once
+    units: Optional[List[str]]  # only in the control groups below these; None: on the whole machine
+    file: Optional[str]  # where it is set; None: by an argument or by default
+
+
+class Found(NamedTuple):
+    thresholds: List[Threshold]
+    dry_run: bool  # it only says what it would do
+    notes: List[str]  # what else decides when and whom it kills
+
+
+class Totals(NamedTuple):
+    memory_kb: Optional[int]
+    swap_kb: Optional[int]
 
 
 class Unknown(Exception):
@@ -266,7 +269,10 @@ _SPAN_UNITS_S = {
 }
 _LEAST_SPAN_S = 1
 
-Setting = NamedTuple('Setting', [('value', Any), ('file', Optional[str])])
+
+class Setting(NamedTuple):
+    value: Any
+    file: Optional[str]
 
 
 def parse_fraction(text: str) -> Optional[float]:
@@ -394,7 +400,7 @@ def _apart(host: Host, folders: Tuple[str, ...]) -> List[str]:
 
 def _mentioned(host: Host, folders: List[str]) -> Set[str]:
     """The units, and types of units, that have a file with a word for systemd-oomd."""
-    return set(name for name, path in _unit_paths(host, folders) if b'ManagedOOM' in _read(host, path))
+    return {name for name, path in _unit_paths(host, folders) if b'ManagedOOM' in _read(host, path)}
 
 
 def _read(host: Host, path: str) -> bytes:
@@ -496,7 +502,7 @@ def nohang_config_path(arguments: List[str]) -> str:
 def nohang_settings(text: str) -> Dict[str, str]:
     """The settings; lines that begin with a blank, # or @ are none."""
     pairs = [line.partition('=') for line in text.split('\n') if line and line[0] not in ' \t#@']
-    return dict((key.strip(), value.strip()) for key, _equals, value in pairs)
+    return {key.strip(): value.strip() for key, _equals, value in pairs}
 
 
 def nohang_thresholds(settings: Dict[str, str], path: Optional[str]) -> List[Threshold]:

@@ -36,14 +36,15 @@ from .._process.memory import Processes
 from .._sysctl import boot_facts, competing_writers, saved_values
 from .processes import Candidates, iso_time, userspace_killers
 
-Request = NamedTuple('Request', [
-    ('subset', Set[str]),  # keys wanted
-    ('top', int),          # candidates wanted, 0: all
-    ('cmdline', bool),
-])
 
-_MODE_NAMES = dict((number, name) for name, number in MODES.items())
-_POLICY_NAMES = dict((number, name) for name, number in POLICIES.items())
+class Request(NamedTuple):
+    subset: Set[str]  # keys wanted
+    top: int  # candidates wanted, 0: all
+    cmdline: bool
+
+
+_MODE_NAMES = {number: name for name, number in MODES.items()}
+_POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 _PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9]{1,20}(?:\.[0-9]{1,9})?)')
 
 
@@ -79,7 +80,7 @@ def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
     return facts
 
 
-class _Look(object):
+class _Look:
     """One run: what several keys need is read once."""
 
     def __init__(self, host: Host, request: Request) -> None:
@@ -229,8 +230,8 @@ def _memory(look: _Look) -> Dict[str, Any]:
     memory = look.memory()
     if memory.available_kb is None:
         look.warn('memory', 'this kernel does not tell MemAvailable')
-    return dict((name, getattr(memory, name))
-                for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb'))
+    return {name: getattr(memory, name)
+                for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
 
 def _panic(look: _Look) -> Dict[str, Any]:
@@ -276,8 +277,8 @@ def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
     for line in text.split('\n'):
         kind = line.partition(' ')[0]
         if kind in ('some', 'full'):
-            kinds[kind] = dict((name, int(number.partition('.')[0]) if name == 'total' else float(number))
-                               for name, number in _PRESSURE_FIELD.findall(line))
+            kinds[kind] = {name: int(number.partition('.')[0]) if name == 'total' else float(number)
+                               for name, number in _PRESSURE_FIELD.findall(line)}
     return kinds
 
 
@@ -302,7 +303,7 @@ def _boot(look: _Look) -> Dict[str, Any]:
                   'predicted')
     elif loader.reason:
         look.warn('boot', '%s, so no file below sysctl.d counts at boot' % harmless(loader.reason))
-    return dict((key, _with_harmless_file(fact)) for key, fact in boot.items())
+    return {key: _with_harmless_file(fact) for key, fact in boot.items()}
 
 
 def _drift(look: _Look) -> List[Dict[str, Any]]:

@@ -37,7 +37,7 @@ class Candidates(Census):
     """A census from which several facts are made."""
 
     def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
-        super(Candidates, self).__init__(processes, total_pages, init_namespace)
+        super().__init__(processes, total_pages, init_namespace)
         self._boot_time_s = boot_time_s(host)
         self._ticks_per_s = os.sysconf('SC_CLK_TCK')
 
@@ -86,7 +86,7 @@ class Candidates(Census):
             name = self._processes.name(pid)
             if name is not None:
                 who = self._identity(pid, name)
-                facts.append(dict((key, who[key]) for key in ('pid', 'name', 'unit')))
+                facts.append({key: who[key] for key in ('pid', 'name', 'unit')})
         return facts
 
 

@@ -18,13 +18,13 @@ from .observe import Observer, Unreadable
 
 MOST_KILLS = 100
 
+
 # What a module is asked about forecasts.
-Asked = NamedTuple('Asked', [
-    ('kills', int),  # 0: none
-    ('protect', List[str]),
-    ('panic_on_oom', Optional[int]),
-    ('kill_allocating_task', Optional[bool]),
-])
+class Asked(NamedTuple):
+    kills: int  # 0: none
+    protect: List[str]
+    panic_on_oom: Optional[int]
+    kill_allocating_task: Optional[bool]
 
 
 def asked_of(params: Dict[str, Any]) -> Asked:

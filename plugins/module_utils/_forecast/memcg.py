@@ -23,15 +23,15 @@ from .snapshot import Domain
 _NO_LIMIT_BYTES = 1 << 60
 _ESCAPED = re.compile(r'\\([0-7]{3})')  # blanks in mountinfo, proc_pid_mountinfo(5)
 
-Limit = NamedTuple('Limit', [
-    ('memory_pages', Optional[int]),  # None for none
-    ('swap_pages', Optional[int]),    # None for as much as there is
-    ('swappiness', int),
-    ('kill_disabled', bool),
-])
+
+class Limit(NamedTuple):
+    memory_pages: Optional[int]  # None for none
+    swap_pages: Optional[int]  # None for as much as there is
+    swappiness: int
+    kill_disabled: bool
 
 
-class Tree(object):
+class Tree:
     """Where cgroups with the memory controller are mounted."""
 
     def __init__(self, host: Host) -> None:
@@ -94,7 +94,7 @@ class Tree(object):
         names = (('memory.max', 'memory.swap.max') if self.version == 2 else
                  ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.swappiness', 'memory.oom_control'))
         texts = [(name, self._host.read_text('%s/%s' % (folder, name))) for name in names]
-        return dict((name, text) for name, text in texts if text is not None)
+        return {name: text for name, text in texts if text is not None}
 
     def kills_as_a_whole(self, cgroup: str) -> bool:
         """Whether its own memory.oom.group is set; cgroup v1 has none."""

@@ -39,7 +39,7 @@ class Unreadable(Exception):
     """What the forecast is made from cannot be read; the message says what."""
 
 
-class Observer(object):
+class Observer:
     """One forecast's looks at the machine."""
 
     def __init__(self, host: Host, processes: Processes, cgroup: Optional[str] = None,
@@ -114,7 +114,7 @@ class Observer(object):
         self._tried = True
         self._counted_by = calibrate.counted_by(self._host, self._processes, self._total_pages)
         if self._counted_by is not None:
-            self._seen = dict((pid, self._process(pid)) for pid in self._seen)
+            self._seen = {pid: self._process(pid) for pid in self._seen}
 
     def _see_likeliest(self) -> None:
         victims = self._census.victims(self._wanted)
@@ -125,7 +125,7 @@ class Observer(object):
         self._see(victim.pid for victim in victims)
 
     def _snapshot(self) -> Snapshot:
-        processes = dict((pid, self._with_error(one)) for pid, one in self._seen.items() if one is not None)
+        processes = {pid: self._with_error(one) for pid, one in self._seen.items() if one is not None}
         return Snapshot(
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
             left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
@@ -292,7 +292,7 @@ class Observer(object):
         while suspects:
             more = [pid for pid in sorted(suspects) if shared_mm.share_memory(thread, living_thread(pid))]
             found.update(more)
-            suspects = set(child for pid in more for child in self._processes.children(pid)) - found - {process.pid}
+            suspects = {child for pid in more for child in self._processes.children(pid)} - found - {process.pid}
         return sorted(found)
 
     # -------------------------------------------------------------------- units
@@ -300,7 +300,7 @@ class Observer(object):
     def _ask_manager(self, pids: List[int]) -> None:
         """Ask systemd about the units of these processes, in one call."""
         processes = [self._seen.get(pid) for pid in pids]
-        units = set(one.unit for one in processes if one is not None and one.unit is not None)
+        units = {one.unit for one in processes if one is not None and one.unit is not None}
         missing = sorted(unit for unit in units if unit not in self._units)
         if self._manager is None or not missing:
             return
@@ -309,7 +309,7 @@ class Observer(object):
         except ManagerError as exc:
             states = []
             self._untold.setdefault(str(exc), set()).update(map(harmless, missing))
-        found = dict((state['Id'], state) for state in states)
+        found = {state['Id']: state for state in states}
         self._units.update((unit, found.get(unit, {})) for unit in missing)
 
     def _unit_members(self, process: Process) -> List[int]:

@@ -13,11 +13,11 @@ from .._service.model import Situation
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager
 
-Protected = NamedTuple('Protected', [
-    ('asked', str),           # as the user wrote it
-    ('unit', str),            # the real one
-    ('pids', Set[int]),       # its processes, for other inits than systemd, where cgroups do not name services
-])
+
+class Protected(NamedTuple):
+    asked: str  # as the user wrote it
+    unit: str  # the real one
+    pids: Set[int]  # its processes, for other inits than systemd, where cgroups do not name services
 
 
 def from_names(names: List[str]) -> List[Protected]:
@@ -33,7 +33,7 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
     if not names:
         return []
     situation = Situation(host, manager)
-    found = dict((one.asked, _find(situation, one)) for one in from_names(names))
+    found = {one.asked: _find(situation, one) for one in from_names(names)}
     missing = [name for name, one in sorted(found.items()) if one is None]
     if missing:
         known = situation.files.all_services()

@@ -22,7 +22,7 @@ VICTIM, COLLATERAL = 'victim', 'collateral'
 
 def observed(observer: Observer, kills: int, what_ifs: List[WhatIf]) -> Tuple[Snapshot, List[Forecast]]:
     """One snapshot of the machine with all that these forecasts of it need, and the forecasts."""
-    concerned = set(pid for what_if in what_ifs for pid in list(what_if.score_adj) + list(what_if.growth_pages))
+    concerned = {pid for what_if in what_ifs for pid in list(what_if.score_adj) + list(what_if.growth_pages)}
     # Whoever is taken off the top by what is assumed makes room for another one.
     snapshot = observer.look(kills + _SPARE + len(concerned), concerned)
     forecasts = [simulate(snapshot, kills, what_if) for what_if in what_ifs]
@@ -118,8 +118,8 @@ def _violations(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]
     """Where a protected service is among those that go down."""
     found = []
     for one in protect:
-        pids = set(pid for pid, process in snapshot.processes.items()
-                   if pid in one.pids or serves(process.unit or '', one.unit))
+        pids = {pid for pid, process in snapshot.processes.items()
+                   if pid in one.pids or serves(process.unit or '', one.unit)}
         for rank, kill in enumerate(forecast.kills, 1):
             how = _how(snapshot, kill, pids)
             if how is not None:

@@ -28,46 +28,48 @@ _MOST_STEPS = 40000
 _MOST_LOOKED = 20
 _PAGES_PER_TABLE = 512
 
-WhatIf = NamedTuple('WhatIf', [
-    ('score_adj', Dict[int, int]),     # by PID
-    ('growth_pages', Dict[int, int]),  # by PID
-    ('panic_on_oom', Optional[int]),   # None: as it is
-    ('kill_allocating_task', Optional[bool]),
-])
+
+class WhatIf(NamedTuple):
+    score_adj: Dict[int, int]  # by PID
+    growth_pages: Dict[int, int]  # by PID
+    panic_on_oom: Optional[int]  # None: as it is
+    kill_allocating_task: Optional[bool]
+
+
 NOTHING = WhatIf({}, {}, None, None)
 
+
 # A process as the kernel weighs it.
-Weighed = NamedTuple('Weighed', [
-    ('process', Process),
-    ('badness_pages', int),
-])
+class Weighed(NamedTuple):
+    process: Process
+    badness_pages: int
 
-Victim = NamedTuple('Victim', [
-    ('process', Process),
-    ('badness_pages', int),
-])
 
-Fellow = NamedTuple('Fellow', [
-    ('process', Process),
-    ('why', str),
-])
+class Victim(NamedTuple):
+    process: Process
+    badness_pages: int
 
-Kill = NamedTuple('Kill', [
-    ('victims', List[Victim]),     # any of them; the likeliest first
-    ('margin_pages', Optional[int]),
-    ('error_pages', int),
-    ('collateral', List[Fellow]),  # of the likeliest
-    ('doomed', FrozenSet[int]),    # whoever may go down in this kill, in any course
-    ('freed_pages', int),
-])
 
-Forecast = NamedTuple('Forecast', [
-    ('outcome', str),
-    ('reason', Optional[str]),
-    ('kills', List[Kill]),
-    ('unlooked', Set[int]),  # possible victims of which it is not known who goes down with them
-    ('short', bool),         # whether processes that were left out may be among the victims
-])
+class Fellow(NamedTuple):
+    process: Process
+    why: str
+
+
+class Kill(NamedTuple):
+    victims: List[Victim]  # any of them; the likeliest first
+    margin_pages: Optional[int]
+    error_pages: int
+    collateral: List[Fellow]  # of the likeliest
+    doomed: FrozenSet[int]  # whoever may go down in this kill, in any course
+    freed_pages: int
+
+
+class Forecast(NamedTuple):
+    outcome: str
+    reason: Optional[str]
+    kills: List[Kill]
+    unlooked: Set[int]  # possible victims of which it is not known who goes down with them
+    short: bool  # whether processes that were left out may be among the victims
 
 
 def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forecast:
@@ -106,7 +108,7 @@ def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str],
     return None, None
 
 
-class _Simulation(object):
+class _Simulation:
     """One snapshot with what is assumed of it, and what was found to be missing in it."""
 
     def __init__(self, snapshot: Snapshot, what_if: WhatIf) -> None:
@@ -193,9 +195,9 @@ class _Simulation(object):
         """
         if self.snapshot.settings.scale != SCALE_OLD:
             return victims
-        known = dict((one.process.pid, one) for one in self.weighed if one.process.pid not in dead)
+        known = {one.process.pid: one for one in self.weighed if one.process.pid not in dead}
         found = list(victims)
-        pids = set(one.process.pid for one in found)
+        pids = {one.process.pid for one in found}
         for one in victims:
             ties = self.snapshot.ties.get(one.process.pid)
             children = [known[pid] for pid in (ties.children if ties else ()) if pid in known]
@@ -250,7 +252,7 @@ class _Simulation(object):
                    for pid in pids if pid in self.snapshot.processes and pid not in shared)
 
 
-class _Choice(object):
+class _Choice:
     """Among whom the kernel chooses, in one course."""
 
     def __init__(self, victims: List[Weighed], margin_pages: Optional[int], error_pages: int) -> None:

@@ -16,64 +16,65 @@ FORMAT = 1
 _COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
 _LARGEST = 2 ** 63  # no kernel counts so far; Python shows only some thousand digits, and a product has more
 
+
 # Where memory runs out.
-Domain = NamedTuple('Domain', [
-    ('cgroup', Optional[str]),  # below the root of the tree of cgroups; None for the whole machine
-    ('total_pages', int),       # what oom_score_adj is measured against
-    ('kill_disabled', bool),    # memory.oom_control of cgroup v1
-    ('nodes', Optional[List[int]]),  # the NUMA nodes that run out, None for all
-])
+class Domain(NamedTuple):
+    cgroup: Optional[str]  # below the root of the tree of cgroups; None for the whole machine
+    total_pages: int  # what oom_score_adj is measured against
+    kill_disabled: bool  # memory.oom_control of cgroup v1
+    nodes: Optional[List[int]]  # the NUMA nodes that run out, None for all
+
 
 # The kernel and its settings, as far as its choice depends on them.
-Settings = NamedTuple('Settings', [
-    ('page_kb', int),
-    ('total_pages', int),  # RAM and swap: what oom_score is measured against, in a cgroup too
-    ('scale', Optional[str]),
-    ('panic_on_oom', Optional[int]),            # None where it cannot be read, here and in the next line
-    ('kill_allocating_task', Optional[bool]),
-])
+class Settings(NamedTuple):
+    page_kb: int
+    total_pages: int  # RAM and swap: what oom_score is measured against, in a cgroup too
+    scale: Optional[str]
+    panic_on_oom: Optional[int]  # None where it cannot be read, here and in the next line
+    kill_allocating_task: Optional[bool]
+
 
 # Why a process is never chosen, besides an oom_score_adj of -1000.
 INIT = 'init'           # PID 1 of the machine
 SCORE_ZERO = 'score_0'  # its oom_score says so: reaped already, or a child of vfork in its parent's memory
 NO_MEMORY = 'no_memory'  # a kernel thread, or dead and not waited for
 
-Process = NamedTuple('Process', [
-    ('pid', int),
-    ('start_ticks', int),
-    ('name', str),
-    ('cgroup', Optional[str]),
-    ('unit', Optional[str]),
-    ('oom_score', int),
-    ('oom_score_adj', int),
-    ('memory_pages', int),  # resident, swapped and page tables
-    ('error_pages', int),   # by how much the kernel's own number may be more, or less
-    ('freed_pages', int),   # what no other process has: anonymous, swapped and page tables
-    ('never', Optional[str]),
-    ('nodes', Optional[List[int]]),  # the NUMA nodes that it may use; None where that is not asked
-])
+
+class Process(NamedTuple):
+    pid: int
+    start_ticks: int
+    name: str
+    cgroup: Optional[str]
+    unit: Optional[str]
+    oom_score: int
+    oom_score_adj: int
+    memory_pages: int  # resident, swapped and page tables
+    error_pages: int  # by how much the kernel's own number may be more, or less
+    freed_pages: int  # what no other process has: anonymous, swapped and page tables
+    never: Optional[str]
+    nodes: Optional[List[int]]  # the NUMA nodes that it may use; None where that is not asked
+
 
 # What goes down together with a process. Looked up for those that may be chosen only.
-Ties = NamedTuple('Ties', [
-    ('sharers', List[int]),          # processes that use the same memory
-    ('sharers_known', bool),         # whether that could be told
-    ('children', List[int]),         # of which kernels up to 5.0 sacrifice one
-    ('group', Optional[str]),        # the highest cgroup with memory.oom.group up to where memory runs out
-    ('group_members', List[int]),
-    ('unit_ends', bool),             # whether systemd ends the whole unit then
-    ('unit_members', List[int]),
-])
+class Ties(NamedTuple):
+    sharers: List[int]  # processes that use the same memory
+    sharers_known: bool  # whether that could be told
+    children: List[int]  # of which kernels up to 5.0 sacrifice one
+    group: Optional[str]  # the highest cgroup with memory.oom.group up to where memory runs out
+    group_members: List[int]
+    unit_ends: bool  # whether systemd ends the whole unit then
+    unit_members: List[int]
 
-Snapshot = NamedTuple('Snapshot', [
-    ('settings', Settings),
-    ('domain', Domain),
-    ('processes', Dict[int, Process]),
-    ('ties', Dict[int, Ties]),
-    ('left_out', int),                   # processes that were not looked at closely
-    ('left_out_pages', Optional[int]),   # the highest badness that one of those can have; None without any
-    ('unknown', Optional[str]),          # why the processes cannot all be seen
-    ('notes', List[str]),                # what else could not be seen
-])
+
+class Snapshot(NamedTuple):
+    settings: Settings
+    domain: Domain
+    processes: Dict[int, Process]
+    ties: Dict[int, Ties]
+    left_out: int  # processes that were not looked at closely
+    left_out_pages: Optional[int]  # the highest badness that one of those can have; None without any
+    unknown: Optional[str]  # why the processes cannot all be seen
+    notes: List[str]  # what else could not be seen
 
 
 def to_json(snapshot: Snapshot) -> Dict[str, Any]:
@@ -106,7 +107,7 @@ def from_json(data: Any) -> Snapshot:
     if domain.total_pages < 1 or settings.total_pages < 1 or settings.page_kb < 1:
         raise ConvertError('snapshot: total_pages and page_kb must be positive')
     return Snapshot(
-        settings, domain, dict((one.pid, one) for one in processes), dict(ties), _field(data, 'left_out', int, ''),
+        settings, domain, {one.pid: one for one in processes}, dict(ties), _field(data, 'left_out', int, ''),
         _field(data, 'left_out_pages', Optional[int], ''), _field(data, 'unknown', Optional[str], ''),
         _field(data, 'notes', List[str], ''))
 
@@ -127,7 +128,7 @@ def _pid_and_ties(data: Any, where: str) -> Tuple[int, Ties]:
 def _record(kind: Type[Any], data: Any, where: str) -> Any:
     _check(data, dict, where)
     types = kind.__annotations__
-    return kind(**dict((name, _field(data, name, types[name], where)) for name in kind._fields))
+    return kind(**{name: _field(data, name, types[name], where) for name in kind._fields})
 
 
 def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:

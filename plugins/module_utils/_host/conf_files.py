@@ -20,22 +20,23 @@ SYSTEMD, PROCPS, BUSYBOX = 'systemd', 'procps', 'busybox'
 # Which entries of a folder count: all names, what exists (test -e), regular files (test -f). Links are followed.
 NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 
-Source = NamedTuple('Source', [
-    ('folders', Tuple[str, ...]),   # by precedence: of two files of one name the earlier folder's counts
-    ('last_file', str),             # read after the files of the folders; empty: none
-    ('shadows', Tuple[str, ...]),   # other folders: a file of theirs keeps one of the same name out
-    ('entries', str),               # NAMES, EXISTING or REGULAR
-    ('is_per_file', bool),          # the program runs once for each file, and not once for all
-])
 
-Loader = NamedTuple('Loader', [
-    ('name', str),
-    ('dialect', str),               # SYSTEMD, PROCPS or BUSYBOX
-    ('sources', Tuple[Source, ...]),  # in reading order
-    ('skips_equal', bool),          # does not write what the key already holds
-    ('reason', str),                # why nothing is read at boot, or why that is unknown; empty: files are read
-    ('is_known', bool),             # False: another program may read other files, or these in another order
-])
+class Source(NamedTuple):
+    folders: Tuple[str, ...]  # by precedence: of two files of one name the earlier folder's counts
+    last_file: str  # read after the files of the folders; empty: none
+    shadows: Tuple[str, ...]  # other folders: a file of theirs keeps one of the same name out
+    entries: str  # NAMES, EXISTING or REGULAR
+    is_per_file: bool  # the program runs once for each file, and not once for all
+
+
+class Loader(NamedTuple):
+    name: str
+    dialect: str  # SYSTEMD, PROCPS or BUSYBOX
+    sources: Tuple[Source, ...]  # in reading order
+    skips_equal: bool  # does not write what the key already holds
+    reason: str  # why nothing is read at boot, or why that is unknown; empty: files are read
+    is_known: bool  # False: another program may read other files, or these in another order
+
 
 # Contents that differ from the disk's, by real path; None: removed.
 Overlay = Dict[str, Optional[bytes]]
@@ -48,7 +49,7 @@ def build_loader(name: str, dialect: str, folders: Tuple[str, ...], last_file: s
 
 def describe_sources(sources: Tuple[Source, ...]) -> str:
     """The sources in reading order, as text for messages."""
-    parts = []  # type: List[str]
+    parts: List[str] = []
     for source in sources:
         if source.folders:
             parts.append('*.conf in ' + ', '.join(source.folders))

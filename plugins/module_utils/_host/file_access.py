@@ -34,12 +34,12 @@ ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 # A read of these checks ptrace(2) access, and waits for locks that the process may hold. kcmp stands for kcmp(2).
 TRACED = ('cmdline', 'environ', 'exe', 'kcmp', 'ns')
 
+
 # A read that did not return.
-Stall = NamedTuple('Stall', [
-    ('path', str),
-    ('pid', int),   # 0 for a file outside of /proc
-    ('name', str),  # the last part of the path
-])
+class Stall(NamedTuple):
+    path: str
+    pid: int  # 0 for a file outside of /proc
+    name: str  # the last part of the path
 
 
 def parse_stall(path: str) -> Stall:
@@ -65,7 +65,7 @@ def parse_uids(status: bytes) -> Optional[Tuple[int, int, int]]:
     return (int(match.group(1)), int(match.group(2)), int(match.group(3))) if match else None
 
 
-class Access(object):
+class Access:
     """Access to everything, for a process that nobody watches."""
 
     path = ''  # of the read in progress
@@ -112,8 +112,8 @@ class RestrictedAccess(Access):
 
     def _read_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
         """The untrusted user IDs of each process, by PID; empty where its status is what did not answer."""
-        return dict((stall.pid, set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._trusted)
-                    for stall in stalls)
+        return {stall.pid: set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._trusted
+                    for stall in stalls}
 
     def begin(self, path: str) -> None:
         """See Access."""
@@ -210,7 +210,7 @@ def _unread_path(path: str) -> str:
     return folder if folder.count('/') > 1 else path
 
 
-class Reading(object):
+class Reading:
     """Context of one read, which can be part of another one. Raises OSError for a file that is skipped."""
 
     def __init__(self, path: str) -> None:
@@ -227,7 +227,7 @@ class Reading(object):
             current.begin(self._outer)
 
 
-current = Access()  # type: Access
+current: Access = Access()
 
 
 def set_current(access: Access) -> Access:

@@ -60,7 +60,7 @@ def _describe(host: Host, path: str, before: str, after: str) -> Dict[str, str]:
 
 def _changes(before: List[str], after: List[str]) -> Tuple[str, str]:
     """Both texts with the lines that differ, and some lines around them."""
-    texts = [], []  # type: Tuple[List[str], List[str]]
+    texts: Tuple[List[str], List[str]] = ([], [])
     shown = 0
     for first, last, other_first, other_last in _hunks(before, after, _CONTEXT):
         gap = [_UNCHANGED % (first - shown)] if first > shown else []
@@ -75,7 +75,7 @@ def _changes(before: List[str], after: List[str]) -> Tuple[str, str]:
 
 def _our_changes(before: List[str], after: List[str]) -> Tuple[str, str]:
     """Both texts with our settings among the lines that differ."""
-    texts = [], []  # type: Tuple[List[str], List[str]]
+    texts: Tuple[List[str], List[str]] = ([], [])
     for first, last, other_first, other_last in _hunks(before, after, 0):
         for text, lines in zip(texts, (before[first:last], after[other_first:other_last])):
             text.extend(_our_part(line) for line in lines if _SETTING.match(line))

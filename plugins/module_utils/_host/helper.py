@@ -7,7 +7,8 @@
 Such a read may never return, not even after SIGKILL. The module can abandon the helper: it forks it first of all, and
 the helper keeps only its two pipes, because Ansible waits for every process that holds the module's output. When a read
 takes too long (L(_host.file_access)), the module kills the helper, does not wait for it, and lets another one do the
-same work without that process or folder. Where fork(2) fails, the module reads processes of root and of its own user only.
+same work without that process or folder. Where fork(2) fails, the module reads only processes of root and
+of its own user.
 """
 
 import errno
@@ -44,7 +45,7 @@ class HelperError(OSError):
     """Too many reads did not return, or something killed the helper twice."""
 
 
-class Helper(object):
+class Helper:
     """Calls functions in a helper process, and replaces the process when one of its reads does not return."""
 
     def __init__(self, shared: Dict[str, Any]) -> None:
@@ -295,8 +296,8 @@ class _Pickler(pickle.Pickler):
     """Pickles shared objects as their names."""
 
     def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
-        super(_Pickler, self).__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._names = dict((id(one), name) for name, one in shared.items())
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._names = {id(one): name for name, one in shared.items()}
 
     def persistent_id(self, obj: Any) -> Optional[str]:
         """The name of a shared object."""
@@ -307,7 +308,7 @@ class _Unpickler(pickle.Unpickler):
     """Unpickles shared objects from their names. Only this program writes what it reads."""
 
     def __init__(self, file: Any, shared: Dict[str, Any]) -> None:
-        super(_Unpickler, self).__init__(file)
+        super().__init__(file)
         self._shared = shared
 
     def persistent_load(self, pid: str) -> Any:

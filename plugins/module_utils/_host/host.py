@@ -70,7 +70,7 @@ def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None
             raise
 
 
-class Host(object):
+class Host:
     """A machine, seen through the files below ``root``.
 
     Reads answer ``None`` (or an empty list) for what is not there and raise OSError for anything else, EACCES included.
@@ -104,8 +104,8 @@ class Host(object):
 
     def walk(self, path: str) -> Tuple[str, List[str]]:
         """(The path after all links, each name looked up on the way, in order.) As L(real) else."""
-        done = []  # type: List[str]
-        passed = []  # type: List[str]
+        done: List[str] = []
+        passed: List[str] = []
         todo = [part for part in path.split('/') if part][::-1]
         links = 0
         while todo:

@@ -48,7 +48,7 @@ def of_drop_ins(host: WritableHost, parent: str) -> List[str]:
 
 def _places(host: WritableHost, folder: str) -> List[str]:
     """The folder, and those that links in it lead to: a file is written where it lies."""
-    found = set([folder])
+    found = {folder}
     for name in host.names(folder):
         with contextlib.suppress(OSError):  # a link in circles
             if host.link_target('%s/%s' % (folder, name)) is not None:

@@ -25,7 +25,11 @@ from . import signals
 ROOT = 'root'
 OTHERS = 'a user without CAP_SYS_ADMIN'
 
-Outcome = NamedTuple('Outcome', [('kind', str), ('number', int)])
+
+class Outcome(NamedTuple):
+    kind: str
+    number: int
+
 
 STARTED = Outcome('started', 0)
 ERRNO = 'errno'              # fork(2) or execve(2) failed with this errno
@@ -56,20 +60,20 @@ _CAP_SYS_ADMIN = 1 << 21
 
 Step = Callable[[], None]
 
-# A way to be as weak as an ordinary user. Each step raises OSError.
-_Way = NamedTuple('_Way', [
-    ('lower', Step),    # before the fork
-    ('restore', Step),  # in the parent, after it
-    ('drop', Step),     # in the child, before execve(2)
-])
 
-_Child = NamedTuple('_Child', [
-    ('program', Sequence[str]),  # its path, and its arguments from argv[0] on
-    ('drop', Step),
-    ('report', int),             # a pipe for one Outcome; execve(2) closes it
-    ('null', Optional[int]),
-    ('inherited', List[int]),    # descriptors to close
-])
+# A way to be as weak as an ordinary user. Each step raises OSError.
+class _Way(NamedTuple):
+    lower: Step  # before the fork
+    restore: Step  # in the parent, after it
+    drop: Step  # in the child, before execve(2)
+
+
+class _Child(NamedTuple):
+    program: Sequence[str]  # its path, and its arguments from argv[0] on
+    drop: Step
+    report: int  # a pipe for one Outcome; execve(2) closes it
+    null: Optional[int]
+    inherited: List[int]  # descriptors to close
 
 
 def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, Outcome]:
@@ -194,7 +198,7 @@ def _has_ended(pid: int, wait_s: float) -> bool:
 # -------------------------------------------------------------------- the child
 
 _KINDS = {b'e': ERRNO, b'p': PRIVILEGED}
-_LETTERS = dict((kind, letter) for letter, kind in _KINDS.items())
+_LETTERS = {kind: letter for letter, kind in _KINDS.items()}
 _NO_MEMORY = b'e' + bytes((errno.ENOMEM,))
 
 

@@ -28,7 +28,7 @@ class ApplyError(Exception):
     """The plan failed half-way; the message says why and whether everything was put back."""
 
 
-class Undo(object):
+class Undo:
     """The steps back, newest first."""
 
     def __init__(self) -> None:

@@ -24,11 +24,16 @@ _INHERITED = ('system.posix_acl_access', 'system.posix_acl_default')
 _NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
 _TEMPORARY = '.oomkit-%s~'  # with another end than .conf: procps before 4.0 reads names that begin with a dot too
 
+
 # What a file has besides its content: owner, mode, and extended attributes such as its SELinux context and ACL.
-Attributes = NamedTuple('Attributes', [('uid', int), ('gid', int), ('mode', int), ('extended', Dict[str, bytes])])
+class Attributes(NamedTuple):
+    uid: int
+    gid: int
+    mode: int
+    extended: Dict[str, bytes]
 
 
-class ProcFile(object):
+class ProcFile:
     """One open file of procfs, where every write(2) is a command and a read shows the present value."""
 
     def __init__(self, path: str) -> None:
@@ -144,7 +149,7 @@ class WritableHost(Host):
 
         Where one of them cannot be made, none is.
         """
-        made = []  # type: List[str]
+        made: List[str] = []
         parts = self.real(path).strip('/').split('/')
         try:
             for depth in range(1, len(parts) + 1):
@@ -238,7 +243,7 @@ def _remove_attribute(fd: int, name: str) -> None:
 
 def _extended(path: str) -> Dict[str, bytes]:
     """The extended attributes that a file system has, and lets this user see."""
-    found = {}  # type: Dict[str, bytes]
+    found: Dict[str, bytes] = {}
     try:
         names = os.listxattr(path)
     except OSError as exc:

@@ -24,27 +24,27 @@ _NEAR = 50
 # Memory of a process in pages: resident, swapped, page tables. A plain tuple, since ten thousand are made in a row.
 Memory = Tuple[int, int, int]
 
+
 # What badness is made of.
-Terms = NamedTuple('Terms', [
-    ('memory', Memory),
-    ('adj', int),  # oom_score_adj
-])
+class Terms(NamedTuple):
+    memory: Memory
+    adj: int  # oom_score_adj
+
 
 # A process that can be chosen.
-Victim = NamedTuple('Victim', [
-    ('pid', int),
-    ('score', int),
-    ('badness_pages', int),
-    ('terms', Terms),
-    ('start_ticks', int),
-])
+class Victim(NamedTuple):
+    pid: int
+    score: int
+    badness_pages: int
+    terms: Terms
+    start_ticks: int
+
 
 # The kernel as far as its choice depends on it.
-Kernel = NamedTuple('Kernel', [
-    ('total_pages', int),      # RAM and swap
-    ('scale', Optional[str]),  # None: could not be told
-    ('margin_pages', int),     # by how much /proc may show more memory than the kernel counted for the score
-])
+class Kernel(NamedTuple):
+    total_pages: int  # RAM and swap
+    scale: Optional[str]  # None: could not be told
+    margin_pages: int  # by how much /proc may show more memory than the kernel counted for the score
 
 
 def badness_pages(terms: Terms, total_pages: int) -> int:
@@ -85,7 +85,7 @@ def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
     if terms.adj == ADJ_MIN or total_pages < 1000:
         return None
     badness = badness_pages(terms, total_pages)
-    far = dict((scale, abs(score - score_of(badness, total_pages, scale))) for scale in (SCALE_OLD, SCALE_NEW))
+    far = {scale: abs(score - score_of(badness, total_pages, scale)) for scale in (SCALE_OLD, SCALE_NEW)}
     nearest, other = sorted(far, key=lambda scale: far[scale])
     return nearest if far[nearest] <= _NEAR < far[other] else None
 
@@ -135,11 +135,10 @@ def rank(victims: Iterable[Victim], scale: Optional[str]) -> List[Victim]:
 
 
 # Where L(select) learns about processes, by PID. One that is gone, or has no memory of its own, is left out or None.
-Source = NamedTuple('Source', [
-    ('memories', Callable[[List[int]], List[Tuple[Memory, int]]]),  # (memory, pid)
-    ('adj', Callable[[int], Optional[int]]),                        # oom_score_adj
-    ('start_ticks', Callable[[int], Optional[int]]),                # when it started, in clock ticks since boot
-])
+class Source(NamedTuple):
+    memories: Callable[[List[int]], List[Tuple[Memory, int]]]  # (memory, pid)
+    adj: Callable[[int], Optional[int]]  # oom_score_adj
+    start_ticks: Callable[[int], Optional[int]]  # when it started, in clock ticks since boot
 
 
 def bands_of(scores: Iterable[Tuple[int, int]]) -> List[Tuple[int, List[int]]]:
@@ -191,7 +190,7 @@ def _pages(found: Tuple[Memory, int]) -> int:
     return sum(found[0])
 
 
-class _Worst(object):
+class _Worst:
     """Processes by badness, and the mark that one has to reach to be among the first ``wanted``."""
 
     def __init__(self, wanted: int) -> None:

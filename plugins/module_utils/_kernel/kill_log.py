@@ -25,7 +25,7 @@ LONGEST_MESSAGE_BYTES = 4 * _MESSAGE_BYTES
 _MOST_REASONS = 20
 _RECORD = re.compile(br'([0-9]{1,20}),[^,;]*,([0-9]{1,20}),[^;]*;([^\n]*)')
 _HEX = re.compile(br'\\x([0-9a-f]{2})')  # lower case: print_dev_kmsg(), kernel/printk/printk.c
-_HEX_BYTES = dict((b'%02x' % code, bytes([code])) for code in range(256))
+_HEX_BYTES = {b'%02x' % code: bytes([code]) for code in range(256)}
 # The time of each of these expressions is linear: no two parts of one can take the same bytes. A name, which may hold
 # anything, has at most 15 bytes (TASK_COMM_LEN), perhaps as escapes, and ends where the rest follows for the last time.
 _SUMMARY = b'oom-kill:constraint=CONSTRAINT_'
@@ -42,15 +42,15 @@ _TASK_OLD = re.compile(br'Task in (.*) killed as a result of limit of ', re.DOTA
 _GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.group set\Z', re.DOTALL)
 STARTS = (_SUMMARY, b'Out of memory', b'Memory cgroup out of memory', b'Killed process ', b'Task in ', b'Tasks in ')
 
-Kill = NamedTuple('Kill', [
-    ('since_boot_us', int),
-    ('pid', int),
-    ('name', bytes),
-    ('cgroup', Optional[bytes]),
-    ('constraint', Optional[str]),
-    ('oom_score_adj', Optional[int]),
-    ('rss_kb', int),
-])
+
+class Kill(NamedTuple):
+    since_boot_us: int
+    pid: int
+    name: bytes
+    cgroup: Optional[bytes]
+    constraint: Optional[str]
+    oom_score_adj: Optional[int]
+    rss_kb: int
 
 
 def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
@@ -72,14 +72,13 @@ def unescape(text: bytes, escape: Pattern[bytes] = _HEX, meant: Optional[Mapping
 
 
 # Why a process was chosen, told before it is killed.
-Reason = NamedTuple('Reason', [
-    ('pid', int),
-    ('constraint', str),
-    ('cgroup_and_task', bytes),  # CGROUP,task=NAME
-])
+class Reason(NamedTuple):
+    pid: int
+    constraint: str
+    cgroup_and_task: bytes  # CGROUP,task=NAME
 
 
-class KillParser(object):
+class KillParser:
     """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
 
     def __init__(self, keep: int = RECENT) -> None:

@@ -10,22 +10,23 @@ Source: proc_meminfo(5).
 import re
 from typing import Dict, NamedTuple, Optional
 
-Memory = NamedTuple('Memory', [
-    ('total_kb', int),
-    ('available_kb', Optional[int]),
-    ('swap_total_kb', int),
-    ('swap_free_kb', int),
-    ('hugetlb_kb', int),
-    ('commit_limit_kb', Optional[int]),
-    ('committed_kb', Optional[int]),
-])
+
+class Memory(NamedTuple):
+    total_kb: int
+    available_kb: Optional[int]
+    swap_total_kb: int
+    swap_free_kb: int
+    hugetlb_kb: int
+    commit_limit_kb: Optional[int]
+    committed_kb: Optional[int]
+
 
 _FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]{1,18})(?![0-9])', re.MULTILINE)
 
 
 def parse_meminfo(text: str) -> Optional[Memory]:
     """/proc/meminfo as numbers; None when it does not say how much memory there is."""
-    fields = dict((name, int(number)) for name, number in _FIELD.findall(text))
+    fields = {name: int(number) for name, number in _FIELD.findall(text)}
     if 'MemTotal' not in fields:
         return None
     return Memory(

@@ -25,7 +25,7 @@ OVERCOMMIT_KEYS = (MEMORY, RATIO, KBYTES, ADMIN_RESERVE, USER_RESERVE)
 PANIC_KEYS = (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)
 ALL_KEYS = OVERCOMMIT_KEYS + PANIC_KEYS
 # By path below /proc/sys.
-KEY_OF_PATH = dict((key.replace('.', '/'), key) for key in ALL_KEYS)
+KEY_OF_PATH = {key.replace('.', '/'): key for key in ALL_KEYS}
 
 _INT_MIN, _INT_MAX = -2 ** 31, 2 ** 31 - 1
 # unsigned long on 64-bit; a 32-bit kernel refuses more than 2**32-1, which a read-back after writing tells.
@@ -35,21 +35,21 @@ _LONGEST = 21
 
 State = Dict[str, Optional[int]]
 
-Knob = NamedTuple('Knob', [
-    ('key', str),
-    ('minimum', int),   # what the kernel accepts
-    ('maximum', int),
-    ('default', int),   # the kernel's, as documented
-    ('constant', bool),  # False: the kernel computes the default at boot or takes it from its configuration
-    ('twin', str),      # writing this key sets that one to 0 (empty: none)
-])
+
+class Knob(NamedTuple):
+    key: str
+    minimum: int  # what the kernel accepts
+    maximum: int
+    default: int  # the kernel's, as documented
+    constant: bool  # False: the kernel computes the default at boot or takes it from its configuration
+    twin: str  # writing this key sets that one to 0 (empty: none)
 
 
 def _knob(key: str, minimum: int, maximum: int, default: int, constant: bool = True, twin: str = '') -> Knob:
     return Knob(key, minimum, maximum, default, constant, twin)
 
 
-KNOBS = dict((knob.key, knob) for knob in (
+KNOBS = {knob.key: knob for knob in (
     _knob(MEMORY, 0, 2, 0),
     _knob(RATIO, _INT_MIN, _INT_MAX, 50, twin=KBYTES),
     _knob(KBYTES, 0, _ULONG_MAX, 0, twin=RATIO),
@@ -59,7 +59,7 @@ KNOBS = dict((knob.key, knob) for knob in (
     _knob(PANIC, _INT_MIN, _INT_MAX, 0, constant=False),
     _knob(KILL_ALLOCATING_TASK, _INT_MIN, _INT_MAX, 0),
     _knob(DUMP_TASKS, _INT_MIN, _INT_MAX, 1),
-))
+)}
 
 _SIGNED = frozenset(key for key, knob in KNOBS.items() if knob.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
 # What the kernel's isspace() skips: the byte 0xa0 too, which reads as \udca0 here.

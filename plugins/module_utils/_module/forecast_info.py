@@ -26,16 +26,17 @@ from .._systemd import unit_names
 from .._systemd.manager import Manager
 from .what_if import Assumption, Growth, Subject, in_snapshot, on_machine
 
-Request = NamedTuple('Request', [
-    ('kills', int),
-    ('assumptions', List[Assumption]),
-    ('growth', Optional[Growth]),
-    ('protect', List[str]),       # as the user wrote them
-    ('cgroup', Optional[str]),
-    ('nodes', Optional[List[int]]),
-    ('panic_on_oom', Optional[int]),
-    ('kill_allocating_task', Optional[bool]),
-])
+
+class Request(NamedTuple):
+    kills: int
+    assumptions: List[Assumption]
+    growth: Optional[Growth]
+    protect: List[str]  # as the user wrote them
+    cgroup: Optional[str]
+    nodes: Optional[List[int]]
+    panic_on_oom: Optional[int]
+    kill_allocating_task: Optional[bool]
+
 
 # Levels of lists and dictionaries; what tells of a daemon has four.
 _DEEPEST = 20

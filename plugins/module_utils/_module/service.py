@@ -78,7 +78,7 @@ def wishes_of(params: Dict[str, Any]) -> List[Wish]:
     if params['process'] is not None:
         return []
     if params['name'] is not None:
-        return [_wish('', dict((key, params[key]) for key in ('name', 'score_adj', 'oom_policy')), params['state'])]
+        return [_wish('', {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}, params['state'])]
     return [_wish('services[%d].' % number, item, params['state'])
             for number, item in enumerate(params['services'] or [])]
 
@@ -120,8 +120,8 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
     if params['process'] is not None and not params['runtime']:
         raise ConvertError('process: only running processes can be set, so runtime: false leaves nothing to do')
     same = ('runtime', 'persistent', 'scope', 'missing', 'exclusive', 'conflicts', 'force')
-    return Request(absent=params['state'] == 'absent', check_mode=check_mode, **dict(
-        (name, params[name]) for name in same))
+    return Request(absent=params['state'] == 'absent', check_mode=check_mode, **{
+        name: params[name] for name in same})
 
 
 # -------------------------------------------------------------------- processes
@@ -137,11 +137,11 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = saved_scores.parse(saved_scores.read(host))
-    goals = dict((saved_scores.key_of(one), _original(record, one) if wanted is None else wanted) for one in found)
+    goals = {saved_scores.key_of(one): _original(record, one) if wanted is None else wanted for one in found}
     changes = [one for one in found if goals[saved_scores.key_of(one)] != one.score_adj]
     warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(process_guard.guard, host, found, changes, values)
-    planned = dict((one.pid, goals[saved_scores.key_of(one)]) for one in changes)
+    planned = {one.pid: goals[saved_scores.key_of(one)] for one in changes}
     forecasts = host.call(before_and_after, host, manager, asked, planned)
     recorded = saved_scores.may_write(host)
     if not recorded and (changes or wanted is None):
@@ -220,7 +220,7 @@ def _nothing_found(label: str, request: Request) -> List[str]:
 
 def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], changes: List[Seen],
                     warnings: List[str]) -> Dict[str, Any]:
-    befores = sorted(set(one.score_adj for one in found))
+    befores = sorted({one.score_adj for one in found})
     afters = sorted(set(goals.values()))
     diff = [_live_diff(harmless(label), befores, afters)] if changes else []
     return {
@@ -236,7 +236,7 @@ def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], change
 
 def diff_of(plan: Plan) -> List[Dict[str, str]]:
     """The changes, without process numbers, so that check mode and the real run agree."""
-    diff = [_live_diff(one.unit, sorted(set(process.score_adj for process in one.to_change)),
+    diff = [_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
                        sorted(set(one.goals.values()))) for one in plan.running() if one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
@@ -283,7 +283,7 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
         'boot_before': _boot(plan, service.boot_before),
         'boot': _boot(plan, service.boot_after),
         'restart_needed': service.restart_needed,
-        'changed_pids': sorted(set(pid for one in service.running for pid in _changed_pids(one))),
+        'changed_pids': sorted({pid for one in service.running for pid in _changed_pids(one)}),
         'left_alone': [_left(item) for item in left[:_MOST_LEFT_ALONE]],
         'left_alone_count': len(left),
         'notes': service.notes,

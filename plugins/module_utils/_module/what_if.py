@@ -22,14 +22,24 @@ from .._service.model import Request, Situation, Wish
 from .._systemd.manager import Manager
 from .._systemd.unit_names import serves
 
-Subject = NamedTuple('Subject', [
-    ('kind', str),   # service, pid or comm
-    ('value', Any),  # a unit with its suffix, a number, a name
-])
-Assumption = NamedTuple('Assumption', [('subject', Subject), ('score_adj', int)])
+
+class Subject(NamedTuple):
+    kind: str  # service, pid or comm
+    value: Any  # a unit with its suffix, a number, a name
+
+
+class Assumption(NamedTuple):
+    subject: Subject
+    score_adj: int
+
+
 REQUEST = Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing='fail', exclusive=False,
                   conflicts='warn', force=True, check_mode=True)
-Growth = NamedTuple('Growth', [('subject', Subject), ('pages', int)])
+
+
+class Growth(NamedTuple):
+    subject: Subject
+    pages: int
 
 
 # ------------------------------------------------------------------ this machine

@@ -97,12 +97,12 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
     strict = plan.runtime_after.get(sysctls.MEMORY) == 2
     before = _probe_before() if strict else {}
     back = plan.writes_back()
-    opened = {}  # type: Dict[str, ProcFile]
+    opened: Dict[str, ProcFile] = {}
     try:
-        for key in sorted(set(key for key, _value in plan.writes + back)):
+        for key in sorted({key for key, _value in plan.writes + back}):
             opened[key] = host.open_proc(sysctl_path(key))
         prepared = [(opened[key], b'%d\n' % value, _slot(key)) for key, value in back]
-        done = set()  # type: Set[str]
+        done: Set[str] = set()
         undo.add(_RUNTIME, lambda: _write_all(prepared, done))
         for key, value in plan.writes:
             _write_one(opened[key], key, value)
@@ -176,7 +176,7 @@ def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
 
     Only the very same failure before the change excuses one after it.
     """
-    warnings = []  # type: List[str]
+    warnings: List[str] = []
     for who, outcome in probe().items():
         if outcome == STARTED:
             continue

@@ -41,10 +41,16 @@ MAX_S = 3600
 _END_S = 30  # how long a watchdog may take to end: it tries that long to put back
 _LOOK_S = 0.01
 
-Asked = NamedTuple('Asked', [('within_s', int), ('tightening_only', bool)])
+
+class Asked(NamedTuple):
+    within_s: int
+    tightening_only: bool
+
 
 # What a run does: the plan, and what the module returns.
-Outcome = NamedTuple('Outcome', [('plan', Plan), ('result', Dict[str, Any])])
+class Outcome(NamedTuple):
+    plan: Plan
+    result: Dict[str, Any]
 
 
 def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
@@ -218,8 +224,8 @@ def _new(plan: Plan, asked: Asked) -> Pending:
         deadline_s=pending_change.boot_time_s() + asked.within_s, within_s=asked.within_s,
         wish=wish_of(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
-        originals=dict((key, before) for key, (before, _after) in plan.situation.unconfirmed.items()
-                       if key not in plan.situation.record.values))
+        originals={key: before for key, (before, _after) in plan.situation.unconfirmed.items()
+                       if key not in plan.situation.record.values})
 
 
 def _check_alone(host: WritableHost, pending: Pending) -> None:
@@ -306,7 +312,7 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
 
 
 def _text(state: sysctls.State, plan: Plan) -> str:
-    keys = sorted(set(key for key in state if plan.runtime_before[key] != plan.runtime_after[key]))
+    keys = sorted({key for key in state if plan.runtime_before[key] != plan.runtime_after[key]})
     return ', '.join('%s = %s' % (key, state[key]) for key in keys)
 
 
@@ -352,7 +358,7 @@ def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
 
 
 def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:
-    return dict((key, sysctls.parse_value(host.read_text(sysctl_path(key)))) for key in pending.after)
+    return {key: sysctls.parse_value(host.read_text(sysctl_path(key))) for key in pending.after}
 
 
 def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,

@@ -23,17 +23,17 @@ _UNSET_SESSION = 2 ** 32 - 1
 _ASYNC = re.compile(br'(?:^|[/\0])(?:AnsiballZ_)?async_wrapper(?:\.py)?(?:\0|$)')
 _MOST_ANCESTORS = 1000
 
-Connection = NamedTuple('Connection', [
-    ('server', Optional[List[int]]),  # PID and start time of the process that serves the login, None for none
-    ('session', Optional[int]),       # the audit session, which a daemon that left its parents still has
-])
 
-Process = NamedTuple('Process', [
-    ('name', str),
-    ('parent', int),
-    ('started', int),  # clock ticks from boot
-    ('state', str),
-])
+class Connection(NamedTuple):
+    server: Optional[List[int]]  # PID and start time of the process that serves the login, None for none
+    session: Optional[int]  # the audit session, which a daemon that left its parents still has
+
+
+class Process(NamedTuple):
+    name: str
+    parent: int
+    started: int  # clock ticks from boot
+    state: str
 
 
 def parse_stat(text: str) -> Optional[Process]:

@@ -18,15 +18,16 @@ from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
 from .._sysctl import file_edit
 from .plan import Plan, Policy, Request, Situation, Write
 
-Wish = NamedTuple('Wish', [
-    ('mode', Optional[int]),
-    ('ratio', Optional[int]),
-    ('kbytes', Optional[int]),
-    ('commit_limit', Optional[Amount]),
-    ('admin_reserve_kb', Optional[int]),
-    ('user_reserve_kb', Optional[int]),
-    ('min_headroom', Amount),
-])
+
+class Wish(NamedTuple):
+    mode: Optional[int]
+    ratio: Optional[int]
+    kbytes: Optional[int]
+    commit_limit: Optional[Amount]
+    admin_reserve_kb: Optional[int]
+    user_reserve_kb: Optional[int]
+    min_headroom: Amount
+
 
 NEVER = MODES['never']
 # CommitLimit within 0.1 % of the wish is left alone: a few pages of swap or RAM more or less are no reason to write.
@@ -80,14 +81,14 @@ class OvercommitPolicy(Policy):
     def _target(self, pair: Optional[Pair]) -> Dict[str, int]:
         wanted = {MEMORY: self.wish.mode, ADMIN_RESERVE: self.wish.admin_reserve_kb,
                   USER_RESERVE: self.wish.user_reserve_kb}
-        target = dict((key, value) for key, value in wanted.items() if value is not None)
+        target = {key: value for key, value in wanted.items() if value is not None}
         if pair is not None:
             target[RATIO], target[KBYTES] = pair
         return target
 
     def _pairs(self, situation: Situation, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
         """(ratio, kbytes) wanted at run time and at boot."""
-        pair = None  # type: Optional[Pair]
+        pair: Optional[Pair] = None
         if self.wish.ratio is not None:
             pair = (self.wish.ratio, 0)
         elif self.wish.kbytes is not None:
@@ -121,7 +122,7 @@ class OvercommitPolicy(Policy):
 
 
 def _filled(state: sysctls.State, known: sysctls.State) -> sysctls.State:
-    return dict((key, known[key] if value is None else value) for key, value in state.items())
+    return {key: known[key] if value is None else value for key, value in state.items()}
 
 
 def _tightens(key: str, before: sysctls.State, after: sysctls.State, situation: Situation) -> bool:

@@ -15,14 +15,15 @@ from .._kernel import sysctls
 from .._kernel.sysctls import DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM
 from .plan import Plan, Policy, Request, Situation, Write
 
-Wish = NamedTuple('Wish', [
-    ('policy', Optional[int]),
-    ('reboot_after_s', Optional[int]),
-    ('kill_allocating_task', Optional[bool]),
-    ('dump_tasks', Optional[bool]),
-])
 
-_NAMES = dict((number, name) for name, number in POLICIES.items())
+class Wish(NamedTuple):
+    policy: Optional[int]
+    reboot_after_s: Optional[int]
+    kill_allocating_task: Optional[bool]
+    dump_tasks: Optional[bool]
+
+
+_NAMES = {number: name for name, number in POLICIES.items()}
 _KDUMP = '/sys/kernel/kexec_crash_loaded'
 
 
@@ -62,7 +63,7 @@ class PanicPolicy(Policy):
             if switch is not None:
                 # To the kernel every number but 0 means on: leave one that already does.
                 wanted[key] = found[key] if switch and found.get(key) else int(switch)
-        return dict((key, value) for key, value in wanted.items() if value is not None)
+        return {key: value for key, value in wanted.items() if value is not None}
 
     def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
               situation: Situation) -> List[Write]:

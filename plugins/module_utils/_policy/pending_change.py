@@ -32,19 +32,19 @@ _LOOKS = 100  # far more than names that a file gets
 _CLOCK_BOOTTIME = 7
 _DENIED = (errno.EACCES, errno.EPERM)
 
-Pending = NamedTuple('Pending', [
-    ('name', str),                # of the file
-    ('boot', str),                # the boot it belongs to
-    ('pid', int),                 # the watchdog's
-    ('started', int),             # its start, in clock ticks from boot
-    ('deadline_s', float),        # on the clock of boot_time_s()
-    ('within_s', int),
-    ('wish', str),
-    ('connection', Connection),
-    ('before', sysctls.State),     # run time of all keys of the module
-    ('after', sysctls.State),
-    ('originals', sysctls.State),  # from before earlier changes that nobody confirmed, where they differ from before
-])
+
+class Pending(NamedTuple):
+    name: str  # of the file
+    boot: str  # the boot it belongs to
+    pid: int  # the watchdog's
+    started: int  # its start, in clock ticks from boot
+    deadline_s: float  # on the clock of boot_time_s()
+    within_s: int
+    wish: str
+    connection: Connection
+    before: sysctls.State  # run time of all keys of the module
+    after: sysctls.State
+    originals: sysctls.State  # from before earlier changes that nobody confirmed, where they differ from before
 
 
 def boot_time_s() -> float:
@@ -122,7 +122,7 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
         names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _PUTTING_BACK))]
-        files = dict((name, file_trust.read_record(host, RUN_FOLDER + '/' + name)) for name in names)
+        files = {name: file_trust.read_record(host, RUN_FOLDER + '/' + name) for name in names}
         if None not in files.values():
             break
     return files

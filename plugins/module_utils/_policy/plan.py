@@ -25,23 +25,24 @@ from .._sysctl.boot import Outcome, simulate
 from .._sysctl.boot_plan import BootPlan, plan_boot
 from . import revert
 
+
 # The options that all modules of the action group share.
-Request = NamedTuple('Request', [
-    ('absent', bool),
-    ('runtime', bool),
-    ('persistent', bool),
-    ('sysctl_file', str),
-    ('conflicts', str),
-    ('force', bool),
-    ('check_mode', bool),
-])
+class Request(NamedTuple):
+    absent: bool
+    runtime: bool
+    persistent: bool
+    sysctl_file: str
+    conflicts: str
+    force: bool
+    check_mode: bool
+
 
 Write = Tuple[str, int]
 # By key, the value before and after a change at runtime; ratio and kbytes as a pair.
 Unconfirmed = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
-class Situation(object):
+class Situation:
     """State of the host before the run."""
 
     def __init__(self, host: Host, unconfirmed: Optional[Unconfirmed] = None) -> None:
@@ -54,7 +55,7 @@ class Situation(object):
         self.loader = loader.find_loader(host)
         self.memory = read_memory(host)
         # An unreadable sysctl raises, unlike one that the kernel lacks: its value to revert to would be unknown.
-        self.runtime = dict((key, boot_facts.runtime_value(host, key)) for key in sysctls.ALL_KEYS)
+        self.runtime = {key: boot_facts.runtime_value(host, key) for key in sysctls.ALL_KEYS}
         self.originals_data = saved_values.read(host)
         self.record = saved_values.parse(self.originals_data)
         self.unconfirmed = unconfirmed or {}
@@ -79,10 +80,10 @@ class Situation(object):
         return simulate(self.host, self.loader, self.boot_defaults if here else None, overlay, here)
 
 
-class Policy(object):
+class Policy:
     """What one module adds to the shared flow. All methods are pure."""
 
-    keys = ()  # type: Tuple[str, ...]
+    keys: Tuple[str, ...] = ()
     wish: Any = None  # the options as a NamedTuple, converted
 
     def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
@@ -103,29 +104,29 @@ class Policy(object):
         raise NotImplementedError
 
 
-class Plan(object):
+class Plan:
     """What a run would do. ``files`` maps real paths to (content before, content after), None for no file."""
 
     def __init__(self, situation: Situation, request: Request, policy: Policy) -> None:
         self.situation = situation
         self.request = request
         self.policy = policy
-        self.warnings = []  # type: List[str]
-        self.conflicts = []  # type: List[Dict[str, Any]]
-        self.files = {}  # type: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
-        self.taken_over = []  # type: List[str]
-        self.litter = []  # type: List[str]
+        self.warnings: List[str] = []
+        self.conflicts: List[Dict[str, Any]] = []
+        self.files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]] = {}
+        self.taken_over: List[str] = []
+        self.litter: List[str] = []
         self.managed = True  # whether this module has anything to revert
         self.record_meanwhile = situation.record  # during the run, which may be killed
         self.record_after = situation.record
-        self.runtime_before = dict((key, situation.runtime.get(key)) for key in policy.keys)
+        self.runtime_before = {key: situation.runtime.get(key) for key in policy.keys}
         self.runtime_after = dict(self.runtime_before)
         self.runtime_back = self.runtime_before  # what is restored after a failure
         self.boot = situation.boot(request)
-        self.boot_before = dict((key, self.boot.values.get(key)) for key in policy.keys)
+        self.boot_before = {key: self.boot.values.get(key) for key in policy.keys}
         self.boot_after = dict(self.boot_before)
-        self.boot_asked = {}  # type: Dict[str, int]
-        self.writes = []  # type: List[Write]
+        self.boot_asked: Dict[str, int] = {}
+        self.writes: List[Write] = []
 
     @property
     def changed(self) -> bool:
@@ -155,7 +156,7 @@ class Plan(object):
 
     def written_keys(self) -> List[str]:
         """The sysctls that the plan or its rollback writes, in the order of the policy."""
-        written = set(key for key, _value in self.writes + (self.writes_back() if self.writes else []))
+        written = {key for key, _value in self.writes + (self.writes_back() if self.writes else [])}
         return [key for key in self.policy.keys if key in written]
 
     def writes_back(self) -> List[Write]:
@@ -182,7 +183,7 @@ def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
     file_trust.check(situation.host, plan.files)
     policy.guard(plan)
     if asked:
-        overlay = dict((path, after) for path, (_before, after) in plan.files.items())
+        overlay = {path: after for path, (_before, after) in plan.files.items()}
         found = competing_writers.enforced(situation.host, overlay=overlay)
         plan.warnings += competing_writers.contradictions(found, _said(asked), request.persistent)
     return plan
@@ -195,7 +196,7 @@ _DAMAGED = ('%s is damaged: unreadable entries count as never recorded, so value
 def _plan_present(plan: Plan) -> Dict[str, int]:
     """Plan what the options ask for. Returns the requested values."""
     situation, request = plan.situation, plan.request
-    asked = {}  # type: Dict[str, int]
+    asked: Dict[str, int] = {}
     files = settled = situation.record.files
     if request.persistent:
         target = plan.policy.boot_target(situation, request)
@@ -251,7 +252,7 @@ def _plan_litter(situation: Situation, request: Request) -> List[str]:
     """Leftovers of killed runs, next to our file and next to the other files that the boot reads."""
     host = situation.host
     paths = [request.sysctl_file] + conf_files.list_files(host, situation.loader)
-    folders = set(os.path.dirname(host.real(path)) for path in paths)
+    folders = {os.path.dirname(host.real(path)) for path in paths}
     etc = [folder for folder in sorted(folders) if folder == '/etc' or folder.startswith('/etc/')]
     own = os.path.dirname(host.real(request.sysctl_file))
     found = [path for folder in sorted(set(etc + [own])) for path in leftovers.in_folder(host, folder)]
@@ -260,8 +261,8 @@ def _plan_litter(situation: Situation, request: Request) -> List[str]:
 
 def _said(asked: Dict[str, int]) -> Dict[str, int]:
     """The requested values, without the 0 that a ratio or kbytes has because the other one counts."""
-    return dict((key, value) for key, value in asked.items()
-                if value or not asked.get(sysctls.KNOBS[key].twin or key))
+    return {key: value for key, value in asked.items()
+                if value or not asked.get(sysctls.KNOBS[key].twin or key)}
 
 
 def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
@@ -269,7 +270,7 @@ def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
     plan.taken_over = boot_plan.taken_over
     plan.conflicts = boot_plan.conflicts
     plan.warnings += boot_plan.warnings
-    plan.boot_after = dict((key, boot_plan.outcome.values.get(key)) for key in plan.policy.keys)
+    plan.boot_after = {key: boot_plan.outcome.values.get(key) for key in plan.policy.keys}
 
 
 # --------------------------------------------------------------------- runtime

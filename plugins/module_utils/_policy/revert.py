@@ -18,12 +18,12 @@ Setting = Tuple[str, ...]
 Numbers = Tuple[int, ...]
 Values = Dict[str, saved_values.Value]
 
-Reverted = NamedTuple('Reverted', [
-    ('target', Dict[str, int]),  # what to set at runtime
-    ('values', Values),          # the record afterwards
-    ('warnings', List[str]),
-    ('managed', bool),           # whether anything of these sysctls is ours
-])
+
+class Reverted(NamedTuple):
+    target: Dict[str, int]  # what to set at runtime
+    values: Values  # the record afterwards
+    warnings: List[str]
+    managed: bool  # whether anything of these sysctls is ours
 
 
 def settings_of(keys: Tuple[str, ...]) -> List[Setting]:
@@ -67,8 +67,8 @@ def _with_ours(value: saved_values.Value, number: int) -> saved_values.Value:
 
 def without_earlier(values: Values, target: Dict[str, int]) -> Values:
     """The recorded values once ``target`` is set, without the values that this replaced."""
-    done = set(key for setting in settings_of(sysctls.ALL_KEYS) if set(setting).intersection(target) for key in setting)
-    return dict((key, value._replace(earlier=None) if key in done else value) for key, value in values.items())
+    done = {key for setting in settings_of(sysctls.ALL_KEYS) if set(setting).intersection(target) for key in setting}
+    return {key: value._replace(earlier=None) if key in done else value for key, value in values.items()}
 
 
 def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
@@ -96,7 +96,7 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
 def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
     """Keep in ``values`` what the side that is not reverted needs later. ``is_left``: our value is set at runtime."""
     request = plan.request
-    kept = dict((key, values.pop(key, saved_values.UNKNOWN)) for key in setting)
+    kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
     elif not request.runtime and is_left and not plan.situation.is_for_another(request):
@@ -131,7 +131,7 @@ def _text(setting: Setting, numbers: Numbers) -> str:
     return ', '.join('%s = %d' % pair for pair in ([pair for pair in pairs if pair[1]] or pairs[:1]))
 
 
-class _Look(object):
+class _Look:
     """What is recorded of the sysctls of a plan, with what an unconfirmed change adds."""
 
     def __init__(self, plan: Any) -> None:
@@ -158,7 +158,7 @@ class _Look(object):
         boot = self.plan.boot.values
         from_boot = self.situation.loader.is_known and all(
             boot.get(key) in (None, number) for key, number in zip(setting, found))
-        return dict((key, saved_values.Value(number, from_boot, None, None)) for key, number in zip(setting, found))
+        return {key: saved_values.Value(number, from_boot, None, None) for key, number in zip(setting, found)}
 
     def is_ours(self, setting: Setting) -> bool:
         """Whether this collection changed its value or its lines."""
@@ -174,11 +174,11 @@ class _Look(object):
         states = [[value.ours if value else None for value in values],
                   [value.earlier if value else None for value in values],
                   [self.situation.unconfirmed.get(key, (None, None))[1] for key in setting]]
-        found = set(tuple(number or 0 for number in state) for state in states if state[0] is not None)
+        found = {tuple(number or 0 for number in state) for state in states if state[0] is not None}
         return found.union(self._lines(setting))
 
     def _lines(self, setting: Setting) -> Set[Numbers]:
-        found = set()  # type: Set[Numbers]
+        found: Set[Numbers] = set()
         for entry in self.files.values():
             for key in setting:
                 values = [file_edit.value_of([line]) for line in entry.lines.get(key, [])]

@@ -98,7 +98,7 @@ def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
 
 
 def _drop_in_folders(paths: Iterable[str]) -> List[str]:
-    folders = set(os.path.dirname(path) for path in paths)
+    folders = {os.path.dirname(path) for path in paths}
     return sorted(folder for folder in folders if os.path.dirname(folder) == unit_files.ETC)
 
 

@@ -26,7 +26,7 @@ class Plan(LivePlan):
     """What a run would do."""
 
     def __init__(self, situation: Situation, request: Request) -> None:
-        super(Plan, self).__init__(situation, request)
+        super().__init__(situation, request)
         self.files: Files = {}
         self.taken_over: List[str] = []
         self.conflicts: List[Dict[str, Any]] = []
@@ -252,7 +252,7 @@ def _units_of(plan: Plan, service: Service) -> Set[str]:
 
 def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:
     """Original memory.oom.group of units that still run with another value and whose files do not set it."""
-    running = dict((one.unit, one) for one in service.running)
+    running = {one.unit: one for one in service.running}
     kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
     for unit, one in running.items():
         if is_asked_beside(plan, service, unit, 'oom_policy'):

@@ -49,16 +49,21 @@ _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal
             signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD,
             signal.SIGXCPU, signal.SIGXFSZ, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR)
 
+
 # One setting: ratio and kbytes are two names of one.
-Step = NamedTuple('Step', [
-    ('key', str),                         # written to put it back
-    ('value', int),
-    ('keys', Tuple[str, ...]),            # read to see whose value is there
-    ('ours', Tuple[Optional[int], ...]),  # what the change wrote
-    ('was', Tuple[Optional[int], ...]),   # what was there before
-])
+class Step(NamedTuple):
+    key: str  # written to put it back
+    value: int
+    keys: Tuple[str, ...]  # read to see whose value is there
+    ours: Tuple[Optional[int], ...]  # what the change wrote
+    was: Tuple[Optional[int], ...]  # what was there before
+
+
 # What became of them, by key.
-Outcome = NamedTuple('Outcome', [('back', List[str]), ('left', List[str]), ('failed', List[str])])
+class Outcome(NamedTuple):
+    back: List[str]
+    left: List[str]
+    failed: List[str]
 
 
 class WatchdogError(Exception):
@@ -82,7 +87,7 @@ def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Cal
 
     Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
     """
-    found = dict((step.key, tuple(read(key) for key in step.keys)) for step in steps)
+    found = {step.key: tuple(read(key) for key in step.keys) for step in steps}
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
     outcome = Outcome([], [], [])
     for step in steps:
@@ -117,7 +122,7 @@ def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
 
 def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
     """What happened, as one line of the system's log."""
-    values = dict((step.key, step.value) for step in steps)
+    values = {step.key: step.value for step in steps}
     text = 'oomkit.linux.overcommit: %s; put back at run time: %s' % (
         why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
     if outcome.left:
@@ -237,7 +242,7 @@ def _say(writer: int, message: Dict[str, Any]) -> bool:
     return True
 
 
-class _Watchdog(object):
+class _Watchdog:
     """The process itself, with all that it needs."""
 
     def __init__(self, host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
@@ -252,8 +257,8 @@ class _Watchdog(object):
         self.host, self.steps = host, steps
         me = process(host, 'self')
         self.pending = pending._replace(pid=os.getpid(), started=me.started if me else 0)
-        self._files = dict((key, host.open_proc(sysctl_path(key))) for step in steps for key in step.keys)
-        self._data = dict((step.key, b'%d\n' % step.value) for step in steps)
+        self._files = {key: host.open_proc(sysctl_path(key)) for step in steps for key in step.keys}
+        self._data = {step.key: b'%d\n' % step.value for step in steps}
         self._log = _open_log(host)
         self._state = -1
         _lock_memory()

@@ -32,7 +32,7 @@ def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
     trees (``cg_attach``). If the trees differ, another program has moved the process out of its unit, such as a
     container runtime that uses one tree only.
     """
-    units = set(parse_unit(path) for path in manager_paths(text, init))
+    units = {parse_unit(path) for path in manager_paths(text, init)}
     return units.pop() if len(units) == 1 else None
 
 

@@ -25,7 +25,7 @@ _SETUP_S, _PAUSE_S = 5.0, 0.02
 _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
 
 
-class Group(object):
+class Group:
     """The processes of one request."""
 
     def pids(self) -> List[int]:
@@ -56,7 +56,7 @@ class TheseProcesses(Group):
     """Exactly these processes, also where their PIDs are used again."""
 
     def __init__(self, processes: List[Seen]) -> None:
-        self._processes = dict((one.pid, one) for one in processes)
+        self._processes = {one.pid: one for one in processes}
 
     def pids(self) -> List[int]:
         """See Group."""
@@ -89,7 +89,7 @@ class UnitGroup(Group):
         """
         while True:
             begin = time.monotonic()
-            found = super(UnitGroup, self).look(host)
+            found = super().look(host)
             if self._patience_s <= 0 or not any(self._is_being_set_up(one) for one in found):
                 return found
             time.sleep(_PAUSE_S)

@@ -28,16 +28,16 @@ _ENDED = (b'Z', b'X')
 _THREADS = 17  # num_threads in /proc/PID/stat, counted from the state
 _CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
-Seen = NamedTuple('Seen', [
-    ('pid', int),
-    ('parent', int),
-    ('start_ticks', int),
-    ('name', bytes),
-    ('score_adj', int),
-])
+
+class Seen(NamedTuple):
+    pid: int
+    parent: int
+    start_ticks: int
+    name: bytes
+    score_adj: int
 
 
-class Held(object):
+class Held:
     """A process, used with C(with). Every look answers None once it is gone."""
 
     def __init__(self, host: Host, pid: int) -> None:

@@ -17,17 +17,21 @@ from .handle import Seen
 OWN_VALUE = 'it sets its own value'
 OWN_PARENT = 'it descends from process %d, which sets its own value'
 
-LeftAlone = NamedTuple('LeftAlone', [('process', Seen), ('reason', str)])
-Split = NamedTuple('Split', [
-    ('inherited', List[Seen]),
-    ('left_alone', List[LeftAlone]),
-])
+
+class LeftAlone(NamedTuple):
+    process: Seen
+    reason: str
+
+
+class Split(NamedTuple):
+    inherited: List[Seen]
+    left_alone: List[LeftAlone]
 
 
 def split(processes: Iterable[Seen], given: Callable[[Seen], bool]) -> Split:
     """Tell those apart whose value is the unit's; ``given`` says whether a process has a value that the unit gave."""
-    by_pid = dict((one.pid, one) for one in processes)
-    own = set(pid for pid, one in by_pid.items() if not given(one))
+    by_pid = {one.pid: one for one in processes}
+    own = {pid for pid, one in by_pid.items() if not given(one)}
     inherited, left_alone = [], []
     known: Dict[int, int] = {}
     for pid in sorted(by_pid):

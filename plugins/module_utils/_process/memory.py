@@ -22,10 +22,10 @@ from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths
 _MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
                      br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
 
-Scores = NamedTuple('Scores', [
-    ('found', List[Tuple[int, int]]),  # (oom_score, pid)
-    ('denied', int),                   # processes that are seen but may not be read
-])
+
+class Scores(NamedTuple):
+    found: List[Tuple[int, int]]  # (oom_score, pid)
+    denied: int  # processes that are seen but may not be read
 
 
 def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
@@ -42,13 +42,12 @@ def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
 
 
 # What one process holds, as /proc shows it, in kB but for the last.
-Holding = NamedTuple('Holding', [
-    ('rss_kb', int),
-    ('swap_kb', int),
-    ('tables_kb', int),
-    ('own_kb', int),       # the anonymous part of the RSS; all of it on kernels before 4.5, which do not tell
-    ('stat_pages', int),   # the RSS of /proc/PID/stat, which is not always that of status
-])
+class Holding(NamedTuple):
+    rss_kb: int
+    swap_kb: int
+    tables_kb: int
+    own_kb: int  # the anonymous part of the RSS; all of it on kernels before 4.5, which do not tell
+    stat_pages: int  # the RSS of /proc/PID/stat, which is not always that of status
 
 
 def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
@@ -86,7 +85,7 @@ class Processes(Proc):
     """The processes that /proc shows, who they are and what they hold."""
 
     def __init__(self, host: Host) -> None:
-        super(Processes, self).__init__(host)
+        super().__init__(host)
         self._page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
 
     def source(self) -> Source:

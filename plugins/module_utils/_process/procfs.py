@@ -19,10 +19,10 @@ from .._host.host import Host
 CHUNK_BYTES = 4096
 DENIED = (errno.EPERM, errno.EACCES)
 
-Named = NamedTuple('Named', [
-    ('found', List[Tuple[int, str]]),  # (pid, name), by PID
-    ('denied', int),                   # processes that are seen but may not be read
-])
+
+class Named(NamedTuple):
+    found: List[Tuple[int, str]]  # (pid, name), by PID
+    denied: int  # processes that are seen but may not be read
 
 
 def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
@@ -36,7 +36,7 @@ def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
     return paths
 
 
-class Proc(object):
+class Proc:
     """/proc read through one descriptor of it. Closes with C(with)."""
 
     def __init__(self, host: Host) -> None:

@@ -23,8 +23,11 @@ from .inheritance import LeftAlone, Split, split
 INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
 _LIMIT_S = 30.0
 
+
 # What a unit gave its processes: the value, and the start time (in ticks since boot) up to which it gave it.
-Given = NamedTuple('Given', [('value', int), ('until_ticks', Optional[int])])
+class Given(NamedTuple):
+    value: int
+    until_ticks: Optional[int]
 
 
 def is_given(one: Seen, values: Iterable[Given]) -> bool:
@@ -37,7 +40,7 @@ class LiveError(Exception):
     """A process could not be set; the message says why."""
 
 
-class Target(object):
+class Target:
     """A group of processes and the value that they should have."""
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
@@ -52,7 +55,7 @@ class Target(object):
         self._had_it = None if found is None else self._with_it(found)
 
     def _with_it(self, processes: Iterable[Seen]) -> Set[Tuple[int, int]]:
-        return set((one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted)
+        return {(one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted}
 
     def _is_given(self, one: Seen) -> bool:
         return one.score_adj == self.wanted or is_given(one, self.given)

@@ -19,11 +19,17 @@ from .model import Service
 # Each round takes a line out of a file, and no sensible file has so many.
 _MAX_ROUNDS = 1000
 
-Conflict = NamedTuple('Conflict', [('unit', str), ('setting', str), ('wanted', Any), ('boot', Any),
-                                   ('file', Optional[str]), ('line', Optional[int])])
+
+class Conflict(NamedTuple):
+    unit: str
+    setting: str
+    wanted: Any
+    boot: Any
+    file: Optional[str]
+    line: Optional[int]
 
 
-class _Draft(object):
+class _Draft:
     """Files as they will be. One that links give several names is one: what is planned for it counts for all of them.
     """
 
@@ -43,7 +49,7 @@ class _Draft(object):
         """What differs from what is there, each file by the first of its names, or by that which is no link."""
         found = ((self._names[real], data) for real, data in self.overlay.items())
         pairs = [(path, (self._host.read_bytes(path), data)) for path, data in found]
-        return dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+        return {path: pair for path, pair in pairs if pair[0] != pair[1]}
 
 
 def plan_files(plan: Any) -> UnitFiles:
@@ -164,7 +170,7 @@ def _units_of(plan: Any, service: Service) -> List[Unit]:
     """
     if not unit_names.is_template(service.name):
         return [service.unit]
-    names = set(state['Id'] for state in service.states)
+    names = {state['Id'] for state in service.states}
     names.update(plan.situation.files.enabled_instances(service.name.partition('@')[0]))
     if service.remove:
         names.update(plan.situation.files.instances_with_drop_ins(service.name))
@@ -206,7 +212,7 @@ def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
 def _keeping(plan: Any) -> List[str]:
     """The units whose drop-ins of ours stay. One that links make the same as a drop-in that goes is gone with it."""
     real, ours = plan.situation.host.real, plan.situation.ours
-    gone = set(real(drop_in.path_of(one.name)) for one in plan.services if one.remove and one.name in ours)
+    gone = {real(drop_in.path_of(one.name)) for one in plan.services if one.remove and one.name in ours}
     return [name for name in ours if real(drop_in.path_of(name)) not in gone]
 
 

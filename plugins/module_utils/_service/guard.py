@@ -43,7 +43,7 @@ def guard(plan: Any) -> None:
 
 def guard_instances(plan: Any) -> None:
     """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
-    kept = set(plan.situation.ours) - set(service.name for service in plan.services if service.remove)
+    kept = set(plan.situation.ours) - {service.name for service in plan.services if service.remove}
     hidden = [text for service in plan.services if service.wanted() and not service.transient
               for name in sorted(kept - service.apart) if unit_names.template_of(name) == service.name
               for text in _hidden(plan, service, name)]
@@ -118,7 +118,7 @@ def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -
 def _guard_consumers(plan: Any) -> None:
     """Warn when the processes that hold most of the memory would all be exempt from being killed."""
     plan.warnings += warn_of_consumers(
-        plan.situation.host, set(pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED))
+        plan.situation.host, {pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED})
 
 
 def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
@@ -126,8 +126,8 @@ def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
     if not exempt:
         return []
     held_kb = _memory_by_pid(host)
-    adj = dict((pid, NEVER_KILLED if pid in exempt else value) for pid, (_kb, value) in held_kb.items())
-    big = big_consumers(dict((pid, memory_kb) for pid, (memory_kb, _adj) in held_kb.items()))
+    adj = {pid: NEVER_KILLED if pid in exempt else value for pid, (_kb, value) in held_kb.items()}
+    big = big_consumers({pid: memory_kb for pid, (memory_kb, _adj) in held_kb.items()})
     if not big or any(adj[pid] != NEVER_KILLED for pid in big):
         return []
     return ['With this, none of the processes that hold most of the memory can be killed any more (%d of them, with %d '

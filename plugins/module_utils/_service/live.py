@@ -25,7 +25,7 @@ from .model import OomGroup, Request, Running, Service, Situation, Wish, pattern
 _MOST_NAMED = 10
 
 
-class LivePlan(object):
+class LivePlan:
     """What a run would do to running processes."""
 
     def __init__(self, situation: Situation, request: Request) -> None:
@@ -111,7 +111,7 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
         else:
             plan.services.append(service)
     _settle_missing(plan, missing)
-    _set_apart(dict((service.name, service) for service in plan.services if not service.remove))
+    _set_apart({service.name: service for service in plan.services if not service.remove})
     _add_unlisted(plan, by_name)
 
 
@@ -149,9 +149,9 @@ def _set_apart(asked: Dict[str, Service]) -> None:
         template = asked.get(unit_names.template_of(name) or '')
         if template is not None:
             template.apart.add(name)
-            service.wish = service.wish._replace(**dict(
-                (key, getattr(template.wish, key)) for key in ('score_adj', 'oom_policy')
-                if getattr(service.wish, key) is None))
+            service.wish = service.wish._replace(**{
+                key: getattr(template.wish, key) for key in ('score_adj', 'oom_policy')
+                if getattr(service.wish, key) is None})
 
 
 def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
@@ -161,8 +161,8 @@ def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
         return
     known = set(situation.ours).union(listed)
     # A recorded instance is part of its template, unless it has a drop-in of its own.
-    recorded = set(unit for unit in saved_scores.names_of(situation.record)
-                   if unit_names.template_of(unit) not in known)
+    recorded = {unit for unit in saved_scores.names_of(situation.record)
+                   if unit_names.template_of(unit) not in known}
     for name in sorted(recorded.union(situation.ours)):
         if name not in listed:
             plan.services.append(unlisted(situation, name))
@@ -184,10 +184,10 @@ def _observe(plan: LivePlan) -> None:
         service.transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
     if situation.manager is None:
         return
-    patterns = dict((service.name, patterns_of(service, situation.files)) for service in plan.services)
-    states = situation.manager.show(sorted(set(one for names in patterns.values() for one in names)))
-    by_id = dict((state['Id'], state) for state in states)
-    known = set(name for state in states for name in state.get('Names', state['Id']).split(' '))
+    patterns = {service.name: patterns_of(service, situation.files) for service in plan.services}
+    states = situation.manager.show(sorted({one for names in patterns.values() for one in names}))
+    by_id = {state['Id']: state for state in states}
+    known = {name for state in states for name in state.get('Names', state['Id']).split(' ')}
     for service in plan.services:
         if not unit_names.is_template(service.name) and service.name not in known:
             raise ManagerError('systemctl show failed: it did not report %s' % service.name)

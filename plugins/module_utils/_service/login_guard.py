@@ -75,8 +75,12 @@ _DYNAMIC_UIDS = (61184, 65519)  # of services with DynamicUser=
 _NOBODY = 65534
 
 _BY_NAME, _BY_PROGRAM = 'known by name', 'it runs %s'
+
+
 # ``is_login``: it starts login sessions or jobs of users; else it runs programs of others.
-Evidence = NamedTuple('Evidence', [('is_login', bool), ('reason', str)])
+class Evidence(NamedTuple):
+    is_login: bool
+    reason: str
 
 
 def known_unit(unit: str) -> Optional[Evidence]:

@@ -16,30 +16,31 @@ from .._systemd.manager import Manager, State
 from .._systemd.unit_files import Cause, Unit
 from . import saved_scores
 
-Wish = NamedTuple('Wish', [
-    ('asked', str),                  # as the user wrote it
-    ('unit', str),                   # with its suffix; an alias perhaps
-    ('score_adj', Optional[int]),
-    ('oom_policy', Optional[str]),
-    ('missing', Optional[str]),      # what to do when it is not there; None for what the request says
-])
 
-Request = NamedTuple('Request', [
-    ('absent', bool),
-    ('runtime', bool),
-    ('persistent', bool),
-    ('scope', str),
-    ('missing', str),
-    ('exclusive', bool),
-    ('conflicts', str),
-    ('force', bool),
-    ('check_mode', bool),
-])
+class Wish(NamedTuple):
+    asked: str  # as the user wrote it
+    unit: str  # with its suffix; an alias perhaps
+    score_adj: Optional[int]
+    oom_policy: Optional[str]
+    missing: Optional[str]  # what to do when it is not there; None for what the request says
+
+
+class Request(NamedTuple):
+    absent: bool
+    runtime: bool
+    persistent: bool
+    scope: str
+    missing: str
+    exclusive: bool
+    conflicts: str
+    force: bool
+    check_mode: bool
+
 
 Causes = Dict[str, Cause]
 
 
-class Running(object):
+class Running:
     """A unit that has processes now, and what is to become of them."""
 
     def __init__(self, unit: str, group: Group, processes: List[Seen], main_pid: int, state: State) -> None:
@@ -62,7 +63,7 @@ class Running(object):
         """Decide that all that the target is about get its value."""
         self.targets = [target]
         self.to_change = target.to_change(self.processes)
-        self.goals = dict((one.pid, target.wanted) for one in self.to_change)
+        self.goals = {one.pid: target.wanted for one in self.to_change}
         self.left_alone = target.left_alone(self.processes)
         self.after = self.goals.get(self.leader().pid, self.before)
 
@@ -72,7 +73,7 @@ class Running(object):
 
     def ours_left(self, wanted: Optional[int]) -> List[int]:
         """The values of ours besides this one that its processes keep."""
-        left = set(process.score_adj for process in self.processes if process.pid not in self.goals)
+        left = {process.score_adj for process in self.processes if process.pid not in self.goals}
         return [value for value in self.ours if value in left and value != wanted]
 
     def leader(self) -> Seen:
@@ -80,15 +81,14 @@ class Running(object):
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
 
 
-OomGroup = NamedTuple('OomGroup', [
-    ('path', str),
-    ('before', int),
-    ('after', int),
-    ('original', Optional[int]),  # what to go back to; None where it is what the files say
-])
+class OomGroup(NamedTuple):
+    path: str
+    before: int
+    after: int
+    original: Optional[int]  # what to go back to; None where it is what the files say
 
 
-class Service(object):
+class Service:
     """One service of the plan."""
 
     def __init__(self, wish: Wish, unit: Unit, remove: bool, listed: bool = True) -> None:
@@ -123,10 +123,10 @@ class Service(object):
     def wanted(self) -> Dict[str, Any]:
         """The settings of the unit file that are asked for."""
         pairs = ((unit_files.SCORE_ADJ, self.wish.score_adj), (unit_files.OOM_POLICY, self.wish.oom_policy))
-        return {} if self.remove else dict((key, value) for key, value in pairs if value is not None)
+        return {} if self.remove else {key: value for key, value in pairs if value is not None}
 
 
-class Situation(object):
+class Situation:
     """The machine as it was found. ``manager`` is None where no systemd runs."""
 
     def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:

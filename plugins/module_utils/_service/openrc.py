@@ -27,8 +27,11 @@ _OPTION = re.compile(r'--oom-score-adj\b')
 _PROGRAMS = ('/usr/lib/rc/bin', '/usr/lib/rc/sbin', '/lib/rc/bin', '/lib/rc/sbin', '/usr/libexec/rc/bin',
              '/usr/libexec/rc/sbin', '/sbin', '/usr/sbin', '/bin', '/usr/bin')
 
+
 # A line that wins over ours.
-Other = NamedTuple('Other', [('file', str), ('line', int)])
+class Other(NamedTuple):
+    file: str
+    line: int
 
 
 def path_of(name: str) -> str:

@@ -24,7 +24,12 @@ from .login_guard import OF_USER, Evidence, cgroups_of, is_of_login_user, starts
 from .session_scan import SessionScan
 from .session_units import LoginUnits
 
-Asked = NamedTuple('Asked', [('label', str), ('value', int), ('has_user', bool), ('force', bool)])
+
+class Asked(NamedTuple):
+    label: str
+    value: int
+    has_user: bool
+    force: bool
 
 
 class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
@@ -76,7 +81,7 @@ def guard(host: Host, found: List[Seen], changes: List[Seen], asked: Asked) -> L
         _refuse_users(host, found, asked)
     warnings = _guard_logins(host, found, asked)
     if asked.value == NEVER_KILLED:
-        warnings += warn_of_consumers(host, set(one.pid for one in changes))
+        warnings += warn_of_consumers(host, {one.pid for one in changes})
     return warnings
 
 

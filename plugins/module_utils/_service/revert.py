@@ -70,7 +70,7 @@ def plan_revert(record: saved_scores.Record, one: Running, label: str, start: in
             one.left_alone.append(LeftAlone(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
     one.to_change = [process for process in one.processes if goals.get(process.pid, process.score_adj)
                      != process.score_adj]
-    one.goals = dict((process.pid, goals[process.pid]) for process in one.to_change)
+    one.goals = {process.pid: goals[process.pid] for process in one.to_change}
     one.after = goals.get(one.leader().pid, one.before)
     one.targets = _recorded_targets(one, label, recorded)
     if set(one.ours) - {start}:
@@ -90,8 +90,8 @@ def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key])
 
 def find_loose(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
     """Plan the revert of recorded processes that are in none of these services."""
-    known = set(saved_scores.key_of(process) for service in services for one in service.running
-                for process in one.processes)
+    known = {saved_scores.key_of(process) for service in services for one in service.running
+                for process in one.processes}
     found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
              if seen is not None and saved_scores.key_of(seen) in record.processes
              and saved_scores.key_of(seen) not in known]

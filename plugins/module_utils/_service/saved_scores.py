@@ -22,17 +22,21 @@ FILE = RUN_FOLDER + '/oom_score_adj.json'
 FILE_MODE = 0o600
 
 Key = Tuple[int, int]  # PID and start time
-Original = NamedTuple('Original', [
-    ('value', int),              # oom_score_adj before our first change
-    ('ours', Tuple[int, ...]),   # what we have set since, the last one at the end
-])
-Record = NamedTuple('Record', [
-    ('units', Dict[str, Tuple[Given, ...]]),
-    ('originals', Dict[str, int]),               # by service of other inits, what it was started with
-    ('processes', Dict[Key, Original]),
-    ('groups', Dict[str, int]),                  # by unit
-    ('ours', Dict[str, Tuple[int, ...]]),        # by unit, what we have set on processes that still run
-])
+
+
+class Original(NamedTuple):
+    value: int  # oom_score_adj before our first change
+    ours: Tuple[int, ...]  # what we have set since, the last one at the end
+
+
+class Record(NamedTuple):
+    units: Dict[str, Tuple[Given, ...]]
+    originals: Dict[str, int]  # by service of other inits, what it was started with
+    processes: Dict[Key, Original]
+    groups: Dict[str, int]  # by unit
+    ours: Dict[str, Tuple[int, ...]]  # by unit, what we have set on processes that still run
+
+
 EMPTY = Record({}, {}, {}, {}, {})
 
 
@@ -41,12 +45,12 @@ def parse(data: Optional[bytes]) -> Record:
     try:
         found = json.loads((data or b'').decode('utf-8'))
         return Record(
-            dict((str(unit), tuple(_given(*pair) for pair in pairs)) for unit, pairs in found['units'].items()),
-            dict((str(name), int(value)) for name, value in found['originals'].items()),
-            dict(((int(pid), int(ticks)), Original(int(value), tuple(map(int, ours))))
-                 for pid, ticks, value, ours in found['processes']),
-            dict((str(unit), int(bool(value))) for unit, value in found['groups'].items()),
-            dict((str(unit), tuple(map(int, values))) for unit, values in found['ours'].items()))
+            {str(unit): tuple(_given(*pair) for pair in pairs) for unit, pairs in found['units'].items()},
+            {str(name): int(value) for name, value in found['originals'].items()},
+            {(int(pid), int(ticks)): Original(int(value), tuple(map(int, ours)))
+                 for pid, ticks, value, ours in found['processes']},
+            {str(unit): int(bool(value)) for unit, value in found['groups'].items()},
+            {str(unit): tuple(map(int, values)) for unit, values in found['ours'].items()})
     except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         return EMPTY
 
@@ -79,11 +83,11 @@ def dump(record: Record) -> Optional[bytes]:
     if record == EMPTY:
         return None
     data = {
-        'units': dict((unit, [list(given) for given in values]) for unit, values in record.units.items()),
+        'units': {unit: [list(given) for given in values] for unit, values in record.units.items()},
         'originals': record.originals,
         'processes': [list(key) + [one.value, list(one.ours)] for key, one in sorted(record.processes.items())],
         'groups': record.groups,
-        'ours': dict((unit, list(values)) for unit, values in record.ours.items()),
+        'ours': {unit: list(values) for unit, values in record.ours.items()},
     }
     return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
 

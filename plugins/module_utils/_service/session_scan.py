@@ -20,17 +20,17 @@ from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, kno
 _NO_LOGIN = 4294967295
 _CONTROL = b'/.control'  # where systemd runs ExecStartPost= and ExecReload= of a service
 
-_Look = NamedTuple('_Look', [
-    ('parent', int),
-    ('name', bytes),
-    ('terminal', int),
-    ('login', Optional[int]),       # of loginuid
-    ('users', FrozenSet[int]),      # those who log in, of all its user IDs
-    ('cgroups', FrozenSet[bytes]),
-])
+
+class _Look(NamedTuple):
+    parent: int
+    name: bytes
+    terminal: int
+    login: Optional[int]  # of loginuid
+    users: FrozenSet[int]  # those who log in, of all its user IDs
+    cgroups: FrozenSet[bytes]
 
 
-class SessionScan(object):
+class SessionScan:
     """The descendants of some processes, each looked at once."""
 
     def __init__(self, host: Host, asked: Iterable[int]) -> None:

@@ -41,7 +41,7 @@ _QUOTES = re.compile(r'["\'`\\]')
 _SCRIPT_LINE = re.compile(r'\s*(?:(?:export\s+)?(?:command|procname|daemon|DAEMON|prog)=|exec\s)(.*)')
 
 
-class LoginUnits(object):
+class LoginUnits:
     """Which units of a host start logins, each looked up once."""
 
     def __init__(self, host: Host) -> None:

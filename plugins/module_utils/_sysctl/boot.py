@@ -21,14 +21,18 @@ from . import parser
 
 CMDLINE = '/proc/cmdline'
 
-# The line that brought a key to its value.
-Cause = NamedTuple('Cause', [('path', str), ('line', int)])
 
-Outcome = NamedTuple('Outcome', [
-    ('values', sysctls.State),                    # None: the kernel computes it at boot
-    ('causes', Dict[str, Optional[Cause]]),      # None: the kernel's default
-    ('by_tuned', Set[str]),                      # the keys that TuneD sets when it starts, after the loader
-])
+# The line that brought a key to its value.
+class Cause(NamedTuple):
+    path: str
+    line: int
+
+
+class Outcome(NamedTuple):
+    values: sysctls.State  # None: the kernel computes it at boot
+    causes: Dict[str, Optional[Cause]]  # None: the kernel's default
+    by_tuned: Set[str]  # the keys that TuneD sets when it starts, after the loader
+
 
 _Write = Tuple[str, Optional[str], Cause]
 
@@ -41,7 +45,7 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
     kernel.panic's default is CONFIG_PANIC_TIMEOUT, documented and nearly always 0; the reserves depend on the memory
     free at boot and stay None unless recorded.
     """
-    values = {}  # type: sysctls.State
+    values: sysctls.State = {}
     for key, knob in sysctls.KNOBS.items():
         if key in (originals or {}):
             values[key] = (originals or {})[key]
@@ -98,7 +102,7 @@ def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[conf_files.Ove
     """
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
-    denied = []  # type: List[str]
+    denied: List[str] = []
     starts = tuned_start.plan_starts(host, denied, sorted(_PATHS), overlay, here, has_ppd=has_ppd)
     if denied:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), denied[0])
@@ -162,8 +166,8 @@ def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
 
     The kernel applies ``panic=`` early, and from 5.8 on ``sysctl.`` right before init (fs/proc/proc_sysctl.c).
     """
-    early = []  # type: List[Tuple[str, str]]
-    late = []  # type: List[Tuple[str, str]]
+    early: List[Tuple[str, str]] = []
+    late: List[Tuple[str, str]] = []
     for word in _words(cmdline):
         name, equals, value = word.partition('=')
         if not equals:

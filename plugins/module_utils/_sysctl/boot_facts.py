@@ -18,7 +18,7 @@ UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
 
 def runtime_values(host: Host, keys: Tuple[str, ...] = sysctls.ALL_KEYS) -> sysctls.State:
     """What the kernel holds now; None for a key that this kernel lacks or does not show."""
-    values = {}  # type: sysctls.State
+    values: sysctls.State = {}
     for key in keys:
         try:
             values[key] = runtime_value(host, key)
@@ -41,7 +41,7 @@ def boot_facts(host: Host,
     """
     loader = find_loader(host)
     outcome = simulate(host, loader, saved_values.boot_defaults(saved_values.load(host)))
-    boot = dict((key, _boot_fact(outcome, key)) for key in sysctls.ALL_KEYS if runtime[key] is not None)
+    boot = {key: _boot_fact(outcome, key) for key in sysctls.ALL_KEYS if runtime[key] is not None}
     drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
              for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
     return boot, drift, loader

@@ -17,22 +17,23 @@ from .._host.transaction import LINE_LEFT, MARKER
 from .._kernel import sysctls
 from . import boot, boot_facts, file_edit, parser, saved_values
 
-BootPlan = NamedTuple('BootPlan', [
-    ('outcome', boot.Outcome),
-    ('files', Dict[str, Tuple[Optional[bytes], Optional[bytes]]]),
-    ('taken_over', List[str]),           # real paths of the files of others that the plan changes
-    ('conflicts', List[Dict[str, Any]]),
-    ('warnings', List[str]),
-    ('record', Dict[str, saved_values.File]),  # the files with lines of ours afterwards
-    ('record_meanwhile', Dict[str, saved_values.File]),  # during the run, with the lines that it removes
-])
+
+class BootPlan(NamedTuple):
+    outcome: boot.Outcome
+    files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
+    taken_over: List[str]  # real paths of the files of others that the plan changes
+    conflicts: List[Dict[str, Any]]
+    warnings: List[str]
+    record: Dict[str, saved_values.File]  # the files with lines of ours afterwards
+    record_meanwhile: Dict[str, saved_values.File]  # during the run, with the lines that it removes
+
 
 _MOST_LINES = 1000  # that take_over comments out
 # TuneD reads these below /etc, also where the loader does not.
 _TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
 
-class _Draft(object):
+class _Draft:
     """The files of the plan, as an overlay over those on the disk."""
 
     def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
@@ -42,8 +43,8 @@ class _Draft(object):
         self.request = request
         self.keys = keys
         self.ours = self.host.real(request.sysctl_file)
-        self.overlay = {}  # type: conf_files.Overlay
-        self.taken_over = []  # type: List[str]
+        self.overlay: conf_files.Overlay = {}
+        self.taken_over: List[str] = []
         self.by_tuned: Set[str] = set()
 
     def text(self, path: str) -> Optional[str]:
@@ -65,7 +66,7 @@ class _Draft(object):
     def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
         """The files whose bytes the draft changes."""
         pairs = [(path, (self.host.read_bytes(path), data)) for path, data in self.overlay.items()]
-        return dict((path, pair) for path, pair in pairs if pair[0] != pair[1])
+        return {path: pair for path, pair in pairs if pair[0] != pair[1]}
 
 
 def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
@@ -95,7 +96,7 @@ _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another fi
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
     """One line for each key, but one only for a pair: writing one sets the other to 0."""
-    lines = dict(target)  # type: Dict[str, Optional[int]]
+    lines: Dict[str, Optional[int]] = dict(target)
     if sysctls.RATIO in lines:
         lines[sysctls.RATIO if lines[sysctls.KBYTES] else sysctls.KBYTES] = None
     return lines
@@ -164,7 +165,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str
     """Draft all files without our lines and our comment marks. Returns the record afterwards, and warnings."""
     known = files_of_ours(draft.situation, draft.request.sysctl_file)
     record, warnings = dict(draft.situation.record.files), []
-    stays = set(key for entry in known.values() for key in entry.lines) - set(draft.keys)
+    stays = {key for entry in known.values() for key in entry.lines} - set(draft.keys)
     others = map(draft.host.real, _list_candidates(draft.situation))
     for path in sorted(set(known).union(record, others, [draft.ours])):
         text = None if _is_replaced(draft.host, path) else draft.text(path)
@@ -228,7 +229,7 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     """The keys that miss their target at boot with the drafted files, each with the line that decides."""
     outcome = draft.outcome()
-    result = []  # type: List[Dict[str, Any]]
+    result: List[Dict[str, Any]] = []
     for key in sorted(target, key=lambda name: not target[name]):
         value, cause = outcome.values[key], outcome.causes[key]
         # One line that erases a pair is one conflict, reported for the requested key.

@@ -11,11 +11,16 @@ void-runit, debian/procps.init of Debian, sv.d/sysctl of Artix's runit-rc.
 """
 
 import re
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._host.conf_files import EXISTING, NAMES, REGULAR, Source
 
-_Command = NamedTuple('_Command', [('before', str), ('words', List[str])])  # the separator before it, and its words
+
+# the separator before it, and its words
+class _Command(NamedTuple):
+    before: str
+    words: List[str]
+
 
 SYSCTL_CONF = '/etc/sysctl.conf'
 
@@ -100,42 +105,42 @@ def _tested_paths(words: List[str]) -> List[str]:
     return [word for word in words if word.startswith('/') and '$' not in word]
 
 
-class _Block(object):
+class _Block:
     """An open ``if``, ``case`` or ``for`` block, with its condition."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.in_condition = kind == 'if'
         self.is_plain = True  # whether the condition only tests files
-        self.tested = []  # type: List[str]  # the files that it tests, without those of the loop
+        self.tested: List[str] = []  # the files that it tests, without those of the loop
         self.shadow = ''      # the folder in which it tests for a file of the same name
         self.is_other = False  # after its `else`
 
 
-class _Loop(object):
+class _Loop:
     """A ``for`` loop over files."""
 
     def __init__(self, variable: str, words: List[str]) -> None:
         self.variable, self.words = variable, words
         self.entries = EXISTING
-        self.shadows = []  # type: List[str]
+        self.shadows: List[str] = []
         self.guard = self.target = ''  # a folder of links, in which the first file of a name wins
         self.has_run = False
 
 
-class _Reader(object):
+class _Reader:
     """Follow the commands of one script."""
 
     def __init__(self, all_files: Source, knows_system: bool) -> None:
         self.all_files = all_files
         self.knows_system = knows_system
-        self.blocks = []  # type: List[_Block]
-        self.loop = None  # type: Optional[_Loop]
-        self.collected = {}  # type: Dict[str, Tuple[str, ...]]
-        self.previous = ['']  # type: List[str]
+        self.blocks: List[_Block] = []
+        self.loop: Optional[_Loop] = None
+        self.collected: Dict[str, Tuple[str, ...]] = {}
+        self.previous: List[str] = ['']
         self.has_probe = self.may_have_ended = self.is_conditional = False
-        self.system = []  # type: List[Source]  # of `sysctl --system`
-        self.single = []  # type: List[Source]  # of `sysctl -p`
+        self.system: List[Source] = []  # of `sysctl --system`
+        self.single: List[Source] = []  # of `sysctl -p`
 
     def sources(self) -> Optional[List[Source]]:
         """The sources that the script reads; None for none, or where --system and -p contradict."""

@@ -26,13 +26,14 @@ YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d 
 REAPPLIES = 'reapplies'  # writes a line of these files again at each of its starts
 REQUIRES = 'requires'    # writes nothing, and does not start with another value
 
-Enforced = NamedTuple('Enforced', [
-    ('key', str),
-    ('value_text', str),     # as the program has it; for tuned also >N and <N, which only raise or lower
-    ('by', str),
-    ('file', Optional[str]),  # where it can be changed; None where the program has no setting for it
-    ('how', Optional[str]),  # one of those above; None where the configuration cannot be read
-])
+
+class Enforced(NamedTuple):
+    key: str
+    value_text: str  # as the program has it; for tuned also >N and <N, which only raise or lower
+    by: str
+    file: Optional[str]  # where it can be changed; None where the program has no setting for it
+    how: Optional[str]  # one of those above; None where the configuration cannot be read
+
 
 # By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
@@ -88,7 +89,7 @@ def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
 def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
     """A kubelet sets its values. With protectKernelDefaults it refuses to start with other ones instead."""
     rke2 = [pid for pid, name in running if name == 'rke2']
-    owners = dict((pid, _find_owner(processes, pid, rke2)) for pid, name in running if name == 'kubelet')
+    owners = {pid: _find_owner(processes, pid, rke2) for pid, name in running if name == 'kubelet'}
     found: List[Enforced] = []
     for pid, name in running:
         kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
@@ -133,7 +134,7 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
     """The last write of a start of TuneD to each sysctl."""
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
-    unread = []  # type: List[str]
+    unread: List[str] = []
     starts = tuned_start.plan_starts(host, unread, sorted(sysctls.KEY_OF_PATH), overlay, is_running=True)
     denied += unread
     knows_files = tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
@@ -141,7 +142,7 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
 
 
 def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
-    found = {}  # type: Dict[str, Enforced]
+    found: Dict[str, Enforced] = {}
     for write in writes:
         key = sysctls.KEY_OF_PATH[write.key]
         if write.is_reapplied and (not knows_files or sysctls.parse_written(key, write.value) is None):
@@ -158,8 +159,8 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     """The sysctls that kdump-tools has set with the crash kernel. Older releases set none."""
     if not _is_crash_kernel_loaded(host, denied):
         return []
-    variables = dict((name, ''.join(values)) for name, *values in _SHELL_ASSIGNMENT.findall(
-        told(host, _KDUMP_DEFAULTS, denied)))
+    variables = {name: ''.join(values) for name, *values in _SHELL_ASSIGNMENT.findall(
+        told(host, _KDUMP_DEFAULTS, denied))}
     if not any(re.search(r'\bKDUMP_SYSCTL\b', told(host, program, denied)) for program in _KDUMP_PROGRAMS):
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
@@ -172,7 +173,7 @@ def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     if not any(host.look(path) for path in _END_OF_BOOT):
         return []
     from . import rc_local
-    found = {}  # type: Dict[str, Enforced]
+    found: Dict[str, Enforced] = {}
     for path in rc_local.list_scripts(host, denied):
         for key, value, file in rc_local.read_writes(host, path, denied):
             if key in sysctls.KNOBS:

@@ -33,7 +33,7 @@ def line_setting(line: str) -> Optional[Tuple[str, str]]:
 
 def keys_in(text: str) -> Dict[str, Optional[int]]:
     """The keys that the text assigns, each with the number the kernel would take from its last line."""
-    found = {}  # type: Dict[str, Optional[int]]
+    found: Dict[str, Optional[int]] = {}
     for line in conf_files.split_lines(text):
         setting = line_setting(line)
         if setting is not None:
@@ -53,7 +53,7 @@ def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[O
     for key in sysctls.ALL_KEYS:
         if key in wishes:
             ours[key] = _edit_key(lines, key, wishes[key], ours.get(key, []), made)
-    return ''.join(lines), dict((key, found) for key, found in ours.items() if found)
+    return ''.join(lines), {key: found for key, found in ours.items() if found}
 
 
 def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], made: bool) -> List[str]:
@@ -113,7 +113,7 @@ def value_of(lines: List[str]) -> Optional[int]:
 
 def implied_lines(text: str) -> OurLines:
     """The lines for our keys in a file with our header; none in other files."""
-    found = {}  # type: OurLines
+    found: OurLines = {}
     lines = conf_files.split_lines(text)
     for line in lines if HEADER in lines else ():
         setting = line_setting(line)
@@ -125,23 +125,22 @@ def implied_lines(text: str) -> OurLines:
 def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
     """Our lines after an edit, and those from before it that the text still holds."""
     lines = set(map(_without_end, conf_files.split_lines(text)))
-    result = {}  # type: OurLines
+    result: OurLines = {}
     for key in set(before).union(after):
         kept = [line for line in before.get(key, []) if _without_end(line) in lines]
         result[key] = [line for line in kept if line not in after.get(key, [])] + after.get(key, [])
-    return dict((key, found) for key, found in result.items() if found)
+    return {key: found for key, found in result.items() if found}
 
 
 def without_gone(text: str, ours: OurLines) -> OurLines:
     """Our lines that the text holds. A key with none there keeps all of its lines: others have changed them."""
     found = with_lines_in(text, ours, {})
-    return dict((key, found.get(key, lines)) for key, lines in ours.items())
+    return {key: found.get(key, lines) for key, lines in ours.items()}
 
 
-Reverted = NamedTuple('Reverted', [
-    ('text', Optional[str]),  # None: the file is to be removed
-    ('foreign', List[str]),   # for each key whose line of ours somebody has changed, the line that is there now
-])
+class Reverted(NamedTuple):
+    text: Optional[str]  # None: the file is to be removed
+    foreign: List[str]  # for each key whose line of ours somebody has changed, the line that is there now
 
 
 def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: Iterable[str] = ()) -> Reverted:
@@ -172,10 +171,10 @@ def _without_header(lines: List[str], made: bool) -> List[str]:
 
 def _remove_ours(lines: List[str], ours: List[str]) -> bool:
     """Remove these lines, of several equal ones the last; False where none of them is there."""
-    counts = {}  # type: Dict[str, int]
+    counts: Dict[str, int] = {}
     for text in map(_without_end, ours):
         counts[text] = counts.get(text, 0) + 1
-    found = []  # type: List[int]
+    found: List[int] = []
     for number in range(len(lines) - 1, -1, -1):
         text = _without_end(lines[number])
         if counts.get(text):

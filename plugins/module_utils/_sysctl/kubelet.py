@@ -25,20 +25,24 @@ from .._host.host import Host
 from .._process.procfs import Proc
 from . import simple_yaml
 
+
 # The answer of the source that wins.
-Said = NamedTuple('Said', [
-    ('protects', Optional[bool]),  # None where the source cannot be read or is not understood
-    ('file', Optional[str]),       # None for an argument, or a file that only an argument names
-])
+class Said(NamedTuple):
+    protects: Optional[bool]  # None where the source cannot be read or is not understood
+    file: Optional[str]  # None for an argument, or a file that only an argument names
+
+
 _NOT_KNOWN = Said(None, None)
 # The value of an option of k3s or RKE2, None where it is unknown, and its file.
 Option = Tuple[Optional[str], Optional[str]]
-Start = NamedTuple('Start', [
-    ('arguments', List[str]),
-    ('file', Optional[str]),        # the unit file that has them
-    ('variables', Dict[str, str]),  # the environment variables in _VARIABLES, without the program's prefix
-    ('are_all_known', bool),        # False where an unknown variable may hold more arguments
-])
+
+
+class Start(NamedTuple):
+    arguments: List[str]
+    file: Optional[str]  # the unit file that has them
+    variables: Dict[str, str]  # the environment variables in _VARIABLES, without the program's prefix
+    are_all_known: bool  # False where an unknown variable may hold more arguments
+
 
 _FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
 KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
@@ -72,7 +76,7 @@ UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service'
          ('rke2', 'server'): 'rke2-server.service', ('rke2', 'agent'): 'rke2-agent.service'}
 
 
-class Files(object):
+class Files:
     """Reads files for one of these programs. Adds those that may not be read to ``denied``."""
 
     def __init__(self, host: Host, program: str, denied: List[str]) -> None:
@@ -278,16 +282,16 @@ def ask_rancher(files: Files, start: Start) -> Optional[Said]:
 
 def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
     own = _own_flag(options[_FLAG])
-    named = dict((name, _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name))
-                 for name in ('config', 'config-dir'))
+    named = {name: _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name)
+                 for name in ('config', 'config-dir')}
     if files.names(folder) is None:
         return _NOT_KNOWN
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
         return (own if own and own.protects is not False else None) or ask_kubelet(
             files, ['--%s=%s' % item for item in named.items() if item[1]]) or own
-    copies = dict((copy, named[name]) for copy, name in _COPIES.items()
-                  if named[name] and not named[name].startswith(folder))
+    copies = {copy: named[name] for copy, name in _COPIES.items()
+                  if named[name] and not named[name].startswith(folder)}
     defaults = '00-%s-defaults.conf' % files.program
     # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, '%s/%s' % (folder, defaults), True)
@@ -312,7 +316,7 @@ def _own_flag(values: List[Option]) -> Optional[Said]:
 
 def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
     """The values of each of _OPTIONS from files and then arguments. The last value wins."""
-    values: Dict[str, List[Option]] = dict((name, []) for name in _OPTIONS)
+    values: Dict[str, List[Option]] = {name: [] for name in _OPTIONS}
     for path in _config_files(files, start):
         _read_config(files, path, values)
     arguments = start.arguments
@@ -370,8 +374,8 @@ def find_start(files: Files, processes: Proc, pid: int) -> Start:
     roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
     environment = processes.read('%d/environ' % pid) or b''
     prefix = files.program.upper() + '_'
-    variables = dict((name[len(prefix):], value) for name, value in
-                     _variables(environment, [prefix + name for name in _VARIABLES]).items())
+    variables = {name[len(prefix):]: value for name, value in
+                     _variables(environment, [prefix + name for name in _VARIABLES]).items()}
     for role in roles:
         name = UNITS[files.program, role]
         found = _service_arguments(files, name) or _script_arguments(files, name[:-len(_SERVICE)])
@@ -385,7 +389,7 @@ def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
     """These variables of the environment. Others may hold secrets."""
     pairs = [to_text(one).partition('=') for one in environment.split(b'\0')
              if one.startswith(tuple((name + '=').encode() for name in names))]
-    return dict((name, value) for name, _equals, value in pairs)
+    return {name: value for name, _equals, value in pairs}
 
 
 def _expand(words: List[str], environment: bytes) -> Tuple[List[str], bool]:

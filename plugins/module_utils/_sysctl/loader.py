@@ -213,5 +213,5 @@ def _read_script(host: Host, path: str) -> str:
 
 def _find_sysctl(host: Host) -> Optional[str]:
     """The name of the program behind sysctl, such as busybox; None where there is none."""
-    found = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]  # type: List[str]
+    found: List[str] = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]
     return os.path.basename(host.real(found[0])) if found else None

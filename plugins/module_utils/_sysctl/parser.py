@@ -16,14 +16,15 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from .._host.conf_files import BUSYBOX, PROCPS, SYSTEMD, Loader, Overlay, list_runs, read_file, split_lines
 from .._host.host import Host
 
+
 # Split of one line of the file; a setting without value excludes its key from globs.
-Setting = NamedTuple('Setting', [
-    ('path', str),
-    ('line', int),
-    ('key', str),                   # as a path below /proc/sys, perhaps with glob characters
-    ('value', Optional[str]),
-    ('plain', bool),                # spelled without doubled or leading separators
-])
+class Setting(NamedTuple):
+    path: str
+    line: int
+    key: str  # as a path below /proc/sys, perhaps with glob characters
+    value: Optional[str]
+    plain: bool  # spelled without doubled or leading separators
+
 
 _BLANK = ' \t\n\r'
 _WHITE = ' \t\n\v\f\r'  # isspace(3)
@@ -153,7 +154,7 @@ def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Sett
     replaces = dialect == SYSTEMD
     entries = _replaced(settings) if replaces else settings
     # procps compares as spelled: a `vm//x` keeps no glob off vm/x.
-    named = set(entry.key for entry in entries if entry.plain or replaces)
+    named = {entry.key for entry in entries if entry.plain or replaces}
     result: List[Setting] = []
     for entry in entries:
         if entry.value is None:

@@ -18,22 +18,23 @@ from .._kernel import sysctls
 FOLDER = '/var/lib/oomkit'
 FILE = FOLDER + '/originals.json'
 
-Value = NamedTuple('Value', [
-    ('original', Optional[int]),  # at runtime before the first change; None: unknown, our file had set it
-    ('from_boot', bool),          # whether the boot set the original, as far as is known
-    ('ours', Optional[int]),      # the value that this collection last set at runtime; None: none
-    ('earlier', Optional[int]),   # the one it set before that, which is still there where a run was killed
-])
 
-File = NamedTuple('File', [
-    ('made', bool),                    # whether this collection made the file
-    ('lines', Dict[str, List[str]]),   # by key, the lines that it wrote
-])
+class Value(NamedTuple):
+    original: Optional[int]  # at runtime before the first change; None: unknown, our file had set it
+    from_boot: bool  # whether the boot set the original, as far as is known
+    ours: Optional[int]  # the value that this collection last set at runtime; None: none
+    earlier: Optional[int]  # the one it set before that, which is still there where a run was killed
 
-Record = NamedTuple('Record', [
-    ('values', Dict[str, Value]),  # by key; ratio and kbytes always as a pair
-    ('files', Dict[str, File]),    # by real path
-])
+
+class File(NamedTuple):
+    made: bool  # whether this collection made the file
+    lines: Dict[str, List[str]]  # by key, the lines that it wrote
+
+
+class Record(NamedTuple):
+    values: Dict[str, Value]  # by key; ratio and kbytes always as a pair
+    files: Dict[str, File]  # by real path
+
 
 EMPTY = Record({}, {})
 UNKNOWN = Value(None, True, None, None)
@@ -47,10 +48,10 @@ def parse(data: Optional[bytes]) -> Record:
         return EMPTY
     if not isinstance(found, dict):
         return EMPTY
-    values = dict((key, _parse_value(key, entry)) for key, entry in _items(found.get('values')) if key in sysctls.KNOBS)
-    files = dict((path, _parse_file(entry)) for path, entry in _items(found.get('files')) if _is_path(path))
-    return Record(_whole_pairs(dict((key, value) for key, value in values.items() if value is not None)),
-                  dict((path, entry) for path, entry in files.items() if entry is not None and entry.lines))
+    values = {key: _parse_value(key, entry) for key, entry in _items(found.get('values')) if key in sysctls.KNOBS}
+    files = {path: _parse_file(entry) for path, entry in _items(found.get('files')) if _is_path(path)}
+    return Record(_whole_pairs({key: value for key, value in values.items() if value is not None}),
+                  {path: entry for path, entry in files.items() if entry is not None and entry.lines})
 
 
 def is_damaged(data: Optional[bytes]) -> bool:
@@ -64,8 +65,8 @@ def is_damaged(data: Optional[bytes]) -> bool:
 
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
     """Drop a key whose counterpart is not recorded: half a pair cannot be restored."""
-    return dict((key, value) for key, value in values.items()
-                if not sysctls.KNOBS[key].twin or sysctls.KNOBS[key].twin in values)
+    return {key: value for key, value in values.items()
+                if not sysctls.KNOBS[key].twin or sysctls.KNOBS[key].twin in values}
 
 
 def _items(found: Any) -> Any:
@@ -93,8 +94,8 @@ def _is_valid(key: str, number: Any) -> bool:
 def _parse_file(entry: Any) -> Optional[File]:
     if not isinstance(entry, dict) or not isinstance(entry.get('made'), bool):
         return None
-    return File(entry['made'], dict((key, lines) for key, lines in _items(entry.get('lines'))
-                                    if key in sysctls.KNOBS and _are_lines(lines)))
+    return File(entry['made'], {key: lines for key, lines in _items(entry.get('lines'))
+                                    if key in sysctls.KNOBS and _are_lines(lines)})
 
 
 def _are_lines(lines: Any) -> bool:
@@ -126,8 +127,8 @@ def dump(record: Record) -> Optional[bytes]:
     """The file's content, None for an empty record."""
     if record == EMPTY:
         return None
-    content = {'values': dict((key, value._asdict()) for key, value in record.values.items()),
-               'files': dict((path, entry._asdict()) for path, entry in record.files.items())}
+    content = {'values': {key: value._asdict() for key, value in record.values.items()},
+               'files': {path: entry._asdict() for path, entry in record.files.items()}}
     return (json.dumps(content, sort_keys=True, indent=1) + '\n').encode('utf-8')
 
 
@@ -137,5 +138,5 @@ def boot_defaults(record: Record) -> Dict[str, int]:
     The kernel computes the reserves from free memory and takes kernel.panic from its configuration. Once changed, their
     old values stand nowhere else.
     """
-    return dict((key, value.original) for key, value in record.values.items()
-                if not sysctls.KNOBS[key].constant and value.from_boot and value.original is not None)
+    return {key: value.original for key, value in record.values.items()
+                if not sysctls.KNOBS[key].constant and value.from_boot and value.original is not None}

@@ -11,18 +11,21 @@ is reported as unknown, never guessed. Sources: YAML 1.1 and 1.2, and what go-ya
 import re
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-Scalar = NamedTuple('Scalar', [
-    ('text', str),
-    ('is_plain', bool),  # not quoted: true is a boolean, "true" is a string
-])
-Entry = NamedTuple('Entry', [
-    ('key', str),
-    ('scalars', Optional[List[Scalar]]),  # all items of a list; empty for null; None where it is not understood
-])
-Document = NamedTuple('Document', [
-    ('entries', List[Entry]),   # in file order; a key can occur twice
-    ('is_understood', bool),    # False: there may be further keys, and later ones win
-])
+
+class Scalar(NamedTuple):
+    text: str
+    is_plain: bool  # not quoted: true is a boolean, "true" is a string
+
+
+class Entry(NamedTuple):
+    key: str
+    scalars: Optional[List[Scalar]]  # all items of a list; empty for null; None where it is not understood
+
+
+class Document(NamedTuple):
+    entries: List[Entry]  # in file order; a key can occur twice
+    is_understood: bool  # False: there may be further keys, and later ones win
+
 
 _EMPTY, _SCALARS, _BLOCK, _OPAQUE, _OPEN = 'empty', 'scalars', 'block', 'opaque', 'open'
 # A piece of text is empty, scalars, the head of a block scalar, a value that is not understood but ends here (opaque),
@@ -67,7 +70,7 @@ def _of_json(value: Any) -> Optional[List[Scalar]]:
     return [Scalar(one, False) for one in value] if texts else None
 
 
-class _Reader(object):
+class _Reader:
     """Goes through the lines of one document."""
 
     def __init__(self) -> None:

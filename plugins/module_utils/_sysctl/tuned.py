@@ -38,38 +38,38 @@ _VARIABLES = 'variables'
 _UNIT_WORDS = ('type', 'enabled', 'replace', 'prepend', 'drop', 'priority', 'devices', 'devices_udev_regex',
                'cpuinfo_regex', 'uname_regex', 'script_pre', 'script_post')
 
-Setting = NamedTuple('Setting', [
-    ('value', str),     # variables put in
-    ('file', str),      # the profile that has the line
-    ('line', int),
-    ('is_known', bool),  # whether the value has no call of a TuneD function
-])
 
-Unit = NamedTuple('Unit', [
-    ('type', str),
-    ('enabled', bool),
-    ('replace', bool),
-    ('prepend', bool),
-    ('drop', Tuple[str, ...]),
-    ('priority', Optional[str]),
-    ('cpuinfo_regex', Optional[Setting]),
-    ('uname_regex', Optional[Setting]),
-    ('file', str),
-    ('options', Dict[str, Setting]),
-])
+class Setting(NamedTuple):
+    value: str  # variables put in
+    file: str  # the profile that has the line
+    line: int
+    is_known: bool  # whether the value has no call of a TuneD function
+
+
+class Unit(NamedTuple):
+    type: str
+    enabled: bool
+    replace: bool
+    prepend: bool
+    drop: Tuple[str, ...]
+    priority: Optional[str]
+    cpuinfo_regex: Optional[Setting]
+    uname_regex: Optional[Setting]
+    file: str
+    options: Dict[str, Setting]
+
 
 # What differs between releases.
-Rules = NamedTuple('Rules', [
-    ('folders', Tuple[str, ...]),  # of two profiles of one name the earlier folder's counts
-    ('by_variable_type', bool),    # from 2.26 on: every unit of the type variables holds some, and drops none
-    ('keeps_priority', bool),      # 2.23 to 2.25: the first profile's counts
-])
+class Rules(NamedTuple):
+    folders: Tuple[str, ...]  # of two profiles of one name the earlier folder's counts
+    by_variable_type: bool  # from 2.26 on: every unit of the type variables holds some, and drops none
+    keeps_priority: bool  # 2.23 to 2.25: the first profile's counts
 
-Profiles = NamedTuple('Profiles', [
-    ('units', List[Unit]),
-    ('asks_for_virt', bool),            # whether an include depends on the answer of virt-what
-    ('unknown', Optional[Tuple[str, int]]),  # file and line of an include that calls a TuneD function
-])
+
+class Profiles(NamedTuple):
+    units: List[Unit]
+    asks_for_virt: bool  # whether an include depends on the answer of virt-what
+    unknown: Optional[Tuple[str, int]]  # file and line of an include that calls a TuneD function
 
 
 # By path the sections of a profile, None for one that TuneD refuses, and the numbers of its lines.
@@ -107,7 +107,7 @@ def split_drop(text: str) -> Tuple[str, ...]:
     return tuple(words + [word])
 
 
-class _Loader(object):
+class _Loader:
     """Profiles merged one by one, those that are included first."""
 
     def __init__(self, host: Host, denied: List[str], rules: Rules, is_virtual: bool, parsed: Parsed) -> None:
@@ -118,7 +118,7 @@ class _Loader(object):
         self._variables: Dict[str, Setting] = OrderedDict()
         self._units: Dict[str, Unit] = OrderedDict()
         self.asks_for_virt = False
-        self.unknown = None  # type: Optional[Tuple[str, int]]
+        self.unknown: Optional[Tuple[str, int]] = None
 
     def check_known(self, name: str) -> None:
         """Raise RefusedStart where no profile has this name: TuneD then loads none of the list."""

@@ -10,7 +10,7 @@ config.py, releases 2.20 to 2.28.
 
 import configparser
 import re
-from typing import Dict, List
+from typing import Dict, List, Set
 
 from .._host.host import Host
 from . import tuned_config
@@ -50,7 +50,7 @@ def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_run
 
 def _recommended(host: Host, denied: List[str], main: Dict[str, str]) -> List[str]:
     """The profiles that TuneD may recommend: those with conditions, up to the first one without any."""
-    found = []  # type: List[str]
+    found: List[str] = []
     if main.get('recommend_command') == '0':
         return [_DEFAULT]
     for path in _recommend_files(host, denied):
@@ -91,7 +91,7 @@ def _names_of_ppd(host: Host, denied: List[str]) -> List[str]:
     if not _PPD_PROFILES.issubset(on_mains):
         return []
     base = tuned_config.read(host, _PPD_BASE, denied).strip()
-    found = set()  # type: Set[str]
+    found: Set[str] = set()
     for names in (on_mains, on_battery):
         found.update([names[base]] if base in names else names.values())
     return sorted(found)

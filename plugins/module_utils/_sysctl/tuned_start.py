@@ -30,30 +30,32 @@ _PLUGIN = 'plugins/plugin_sysctl.py'
 _FOLDER_LIST = re.compile(r'SYSCTL_CONFIG_DIRS = \[([^\]]{0,4096})\]')
 _NO_COMMENT = re.compile(r'[^#;]')
 
-Write = NamedTuple('Write', [
-    ('key', str),             # as a path below /proc/sys
-    ('value', str),           # of the profile: perhaps with > or <, which only raise or lower, or a call of a function
-    ('file', str),
-    ('line', int),
-    ('is_reapplied', bool),   # a line of sysctl.d, not of the profile
-    ('is_final', bool),       # no line of sysctl.d may win over this value of the profile
-    ('is_known', bool),       # no function of TuneD, whose result only TuneD knows, makes a part of the value
-])
 
-Start = NamedTuple('Start', [
-    ('writes', List[Write]),
-    ('skips_equal', bool),    # does not write what a sysctl already holds
-])
+class Write(NamedTuple):
+    key: str  # as a path below /proc/sys
+    value: str  # of the profile: perhaps with > or <, which only raise or lower, or a call of a function
+    file: str
+    line: int
+    is_reapplied: bool  # a line of sysctl.d, not of the profile
+    is_final: bool  # no line of sysctl.d may win over this value of the profile
+    is_known: bool  # no function of TuneD, whose result only TuneD knows, makes a part of the value
+
+
+class Start(NamedTuple):
+    writes: List[Write]
+    skips_equal: bool  # does not write what a sysctl already holds
+
 
 # What differs between releases.
-_Release = NamedTuple('_Release', [
-    ('folders', Tuple[str, ...]),
-    ('runs_procps', bool),    # up to 2.10 it runs `sysctl --system`
-    ('skips_equal', bool),    # from 2.23 on
-    ('has_exclude', bool),    # from 2.27 on
-    ('collects', bool),       # from 2.28 on: one write for each name, at the place of its first line
-    ('swaps_slashes', bool),  # from 2.22 on: vm/x is no spelling of vm.x
-])
+class _Release(NamedTuple):
+    folders: Tuple[str, ...]
+    runs_procps: bool  # up to 2.10 it runs `sysctl --system`
+    skips_equal: bool  # from 2.23 on
+    has_exclude: bool  # from 2.27 on
+    collects: bool  # from 2.28 on: one write for each name, at the place of its first line
+    swaps_slashes: bool  # from 2.22 on: vm/x is no spelling of vm.x
+
+
 _Units = List[Tuple[tuned.Unit, bool]]  # and whether the unit applies for certain
 _UNKNOWN = _Release(_FOLDERS, False, True, True, False, True)
 
@@ -71,13 +73,13 @@ def plan_starts(host: Host, denied: List[str], known: Sequence[str], overlay: Op
         choices = tuned_profiles.startup_profiles(host, denied, main, is_running, has_ppd)
     except tuned_config.RefusedStart:
         return [Start([], False)]
-    found = []  # type: List[Start]
+    found: List[Start] = []
     for names in choices:
         found += [start for start in planner.plan(main, names) if start not in found]
     return found
 
 
-class _Planner(object):
+class _Planner:
     """Plans the starts of one host."""
 
     def __init__(self, host: Host, denied: List[str], known: Sequence[str], overlay: Optional[conf_files.Overlay],
@@ -85,13 +87,13 @@ class _Planner(object):
         self._host, self._denied, self._known, self._overlay, self._here = host, denied, known, overlay, here
         self._is_running = is_running
         self._release = _find_release(host, denied)
-        self._parsed = {}  # type: tuned.Parsed
-        self._again = None  # type: Optional[List[Write]]
+        self._parsed: tuned.Parsed = {}
+        self._again: Optional[List[Write]] = None
 
     def plan(self, main: Dict[str, str], names: List[str]) -> List[Start]:
         """The possible starts with these profiles: several where it is unknown whether a unit applies."""
         rules = tuned.find_rules(self._host, self._denied, main)
-        starts = []  # type: List[Start]
+        starts: List[Start] = []
         for is_virtual in (True, False):
             try:
                 profiles = tuned.read_units(self._host, self._denied, rules, names, is_virtual,
@@ -122,7 +124,7 @@ class _Planner(object):
         exclude = (tuned_config.split_list(main.get('reapply_sysctl_exclude', '')) if self._release.has_exclude
                    else [])
         again = self._reapply(exclude) if reapplies and (units or unknown) else []
-        writes = []  # type: List[Write]
+        writes: List[Write] = []
         for unit in units:
             for name, setting in unit.options.items():
                 key = _path_of(name, self._release)
@@ -182,7 +184,7 @@ def _path_of(name: str, release: _Release) -> str:
 
 def _matching(host: Host, main: Dict[str, str], units: _Units) -> _Units:
     """The units that apply to this host, or may apply. Raises RefusedStart for a wrong expression."""
-    found = []  # type: _Units
+    found: _Units = []
     for unit, _is_certain in units:
         answers = [_matches(unit, unit.cpuinfo_regex, main.get('cpuinfo_string'), host, _cpuinfo)]
         if answers != [False]:
@@ -239,9 +241,9 @@ def _reapplied(host: Host, denied: List[str], release: _Release, exclude: List[s
                overlay: Optional[conf_files.Overlay]) -> List[Write]:
     if release.runs_procps:
         return _procps_writes(host, denied, known, overlay)
-    writes = []  # type: List[Write]
+    writes: List[Write] = []
     loader = conf_files.build_loader('tuned', conf_files.PROCPS, release.folders, _SYSCTL_CONF)
-    names = {}  # type: Dict[str, int]
+    names: Dict[str, int] = {}
     for path in _list_files(host, loader, denied, overlay):
         text, is_whole = _readable_part(_read_file(host, path, denied, overlay))
         for name, value, line in _settings(text):

@@ -53,7 +53,7 @@ def recorded(data: Optional[bytes]) -> Dict[str, Any]:
     lines = [line.raws[0] for line in _lines(data) if _is_record(line)]
     words = lines[0][len(_RECORD):].split() if lines else []
     found = unit_files.settings_of(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
-    return dict((key, cause.value) for key, cause in found.items() if cause.value is not None)
+    return {key: cause.value for key, cause in found.items() if cause.value is not None}
 
 
 def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:

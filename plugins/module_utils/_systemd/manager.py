@@ -25,7 +25,7 @@ class ManagerError(Exception):
     """systemctl could not be run, or says that it failed."""
 
 
-class Manager(object):
+class Manager:
     """The system manager, through systemctl."""
 
     def __init__(self, run: Run = programs.run) -> None:

@@ -64,17 +64,35 @@ _BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
 _BOM = '\ufeff'
 _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
+
 # ``value`` is None for a setting that nothing sets. ``file`` and ``line`` are then those of the reset, if there is one.
-Cause = NamedTuple('Cause', [('value', Any), ('file', Optional[str]), ('line', Optional[int])])
+class Cause(NamedTuple):
+    value: Any
+    file: Optional[str]
+    line: Optional[int]
+
+
 # A line with its continuation lines: the number of the first one, the text that systemd reads, and the lines of the
 # file with their ends.
-Logical = NamedTuple('Logical', [('number', int), ('text', str), ('raws', List[str])])
-Assignment = NamedTuple('Assignment', [('section', str), ('key', str), ('value', str), ('line', int)])
-Unit = NamedTuple('Unit', [
-    ('name', str),                 # the real one, aliases resolved
-    ('state', str),                # one of those below
-    ('fragment', Optional[str]),   # the unit file
-])
+class Logical(NamedTuple):
+    number: int
+    text: str
+    raws: List[str]
+
+
+class Assignment(NamedTuple):
+    section: str
+    key: str
+    value: str
+    line: int
+
+
+class Unit(NamedTuple):
+    name: str  # the real one, aliases resolved
+    state: str  # one of those below
+    fragment: Optional[str]  # the unit file
+
+
 LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
 
 INCLUDE = '.include'
@@ -218,7 +236,7 @@ def _is_continued(line: str) -> bool:
 
 def settings_of(data: bytes) -> Dict[str, Cause]:
     """The value of each of SETTINGS in this file alone."""
-    causes = dict((key, UNSET) for key in SETTINGS)
+    causes = dict.fromkeys(SETTINGS, UNSET)
     for one in parse(data):
         _assign(causes, one, '', NEWEST)
     return causes
@@ -229,7 +247,7 @@ def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) 
         causes[one.key] = _assigned(causes[one.key], one, path)
 
 
-class UnitFiles(object):
+class UnitFiles:
     """The unit files of a host. Each folder is listed once. ``overlay`` holds planned contents."""
 
     def __init__(self, host: Host, overlay: Optional[Overlay] = None, version: Optional[int] = None) -> None:
@@ -336,14 +354,14 @@ class UnitFiles(object):
 
     def all_services(self) -> List[str]:
         """The services that have a unit file here, templates and aliases included."""
-        return sorted(set(name for folder in self._search for name in self._names(folder)
-                          if name.endswith(unit_names.SERVICE)))
+        return sorted({name for folder in self._search for name in self._names(folder)
+                          if name.endswith(unit_names.SERVICE)})
 
     def instances_with_drop_ins(self, template: str) -> List[str]:
         """Instances of the template that have drop-ins of their own or of an alias, running or not."""
         names = self._with_drop_ins() if unit_names.is_template(template) else ()
-        return sorted(set(name for name in (self.find(one).name for one in names)
-                          if unit_names.template_of(name) == template))
+        return sorted({name for name in (self.find(one).name for one in names)
+                          if unit_names.template_of(name) == template})
 
     def enabled_instances(self, prefix: str) -> List[str]:
         """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
@@ -404,7 +422,7 @@ class UnitFiles(object):
                 alias = unit_names.with_template(name, unit_names.instance_of(unit))
                 if self.find(alias).name in (alias, unit):
                     found.add(alias)
-        return sorted(found - set([unit]))
+        return sorted(found - {unit})
 
     def _aliases(self) -> Dict[str, str]:
         """The real unit by alias, for aliases that may have drop-ins."""
@@ -419,8 +437,8 @@ class UnitFiles(object):
         return self._reals_by_alias
 
     def _with_drop_ins(self) -> Set[str]:
-        return set(name[:-len('.d')] for base in self._search for name in self._names(base)
-                   if name.endswith('.service.d'))
+        return {name[:-len('.d')] for base in self._search for name in self._names(base)
+                   if name.endswith('.service.d')}
 
     def _planned(self, base: str, folder: str) -> bool:
         start = '%s/%s/' % (self._real(base), folder) if self.overlay else ''
@@ -428,7 +446,7 @@ class UnitFiles(object):
 
     def settings(self, unit: Unit) -> Dict[str, Cause]:
         """The value of each of SETTINGS at the next start of the unit, and the line that causes it."""
-        causes = dict((key, UNSET) for key in SETTINGS)
+        causes = dict.fromkeys(SETTINGS, UNSET)
         if unit.state != LOADED or unit.fragment is None:
             return causes
         for path, one in self.service_assignments(unit):

@@ -33,7 +33,7 @@ def _libraries(host: Host) -> Set[int]:
     folders = _folders(host) + ['/usr/lib64/systemd']
     folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
     matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
-    return set(int(match.group(1)) for match in matches if match)
+    return {int(match.group(1)) for match in matches if match}
 
 
 def _folders(host: Host) -> List[str]:

@@ -170,7 +170,7 @@ def test_in_a_crowded_band_few_adjustments_are_read():
     """A thousand processes of one score: their memory is read, oom_score_adj only of those that can still win."""
     kernel = Kernel(6171023, SCALE_NEW, 256)
     crowd = Crowd({pid: ((100 + pid, 0, 10), 0, pid) for pid in range(2, 1002)}, kernel)
-    assert len(set(crowd.score(pid) for pid in crowd.processes)) == 1
+    assert len({crowd.score(pid) for pid in crowd.processes}) == 1
     select(crowd.scores(), 10, crowd.source(), kernel)
     assert crowd.looks == {'memory': 1000, 'adj': 10, 'start_ticks': 10}
 

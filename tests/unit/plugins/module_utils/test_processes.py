@@ -107,7 +107,7 @@ def test_a_status_longer_than_one_read(tree):
 
 def test_ourselves_on_this_machine():
     with memory.Processes(Host()) as processes:
-        scores = dict((pid, score) for score, pid in processes.scores().found)
+        scores = {pid: score for score, pid in processes.scores().found}
         assert os.getpid() in scores
         resident_pages = int(open('/proc/self/statm').read().split()[1])
         terms = processes.terms('self')
