@@ -105,7 +105,11 @@ def python_texts(source: str, name: str) -> Iterator[Text]:
     tree = ast.parse(source)
     ignored, raised = _ignored(tree), _raised(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in ignored:
+        if isinstance(node, ast.JoinedStr) and id(node) not in ignored:
+            parts = [part.value if isinstance(part, ast.Constant) else ANY for part in node.values]
+            ignored.update(map(id, node.values))
+            yield _text(''.join(parts), '%s:%d' % (name, node.lineno), id(node) in raised)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in ignored:
             yield _text(_PLACEHOLDER.sub(ANY, node.value.replace('%%', '\0')).replace('\0', '%'),
                         '%s:%d' % (name, node.lineno), id(node) in raised)
 

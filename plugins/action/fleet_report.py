@@ -66,7 +66,7 @@ def _fleet(hosts: list[str], wish: Wish) -> Fleet:
         else:
             fleet.take_facts(host, oom)
     if broken and len(broken) == len(hosts):  # no damaged record, but a server that is down: spare the last report
-        raise ReportError('The fact cache could not be read for any host: %s.' % harmless(broken[0]).rstrip('.'))
+        raise ReportError(f"The fact cache could not be read for any host: {harmless(broken[0]).rstrip('.')}.")
     return fleet
 
 
@@ -79,7 +79,7 @@ def _check(hosts: list[str]) -> None:
     """Caches make names of files of them. Raises ReportError."""
     for host in hosts:
         if '\0' in host or any(0xd800 <= ord(char) <= 0xdfff for char in host):
-            raise ReportError('hosts: %s cannot be the name of a host.' % brief(host))
+            raise ReportError(f'hosts: {brief(host)} cannot be the name of a host.')
 
 
 def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
@@ -88,9 +88,9 @@ def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
     for start in range(0, len(hosts), _CHUNK):
         cache = cache_loader.get(C.CACHE_PLUGIN)
         if cache is None or not _outlives_a_run(cache):
-            raise ReportError('Facts are kept in %s, which does not outlive a run. Set fact_caching in ansible.cfg, '
-                              'such as to ansible.builtin.jsonfile with fact_caching_connection = FOLDER, and run '
-                              'oomkit.linux.oom_facts on the hosts once.' % C.CACHE_PLUGIN)
+            raise ReportError(f'Facts are kept in {C.CACHE_PLUGIN}, which does not outlive a run. Set fact_caching in '
+                              'ansible.cfg, such as to ansible.builtin.jsonfile with fact_caching_connection = '
+                              'FOLDER, and run oomkit.linux.oom_facts on the hosts once.')
         for host in hosts[start:start + _CHUNK]:
             yield host, *_facts(cache, host)
 

@@ -188,7 +188,7 @@ class CallbackModule(CallbackBase):
         try:
             wish = self._wish()
         except ReportError as exc:
-            self._display.warning('No fleet report: %s' % exc)
+            self._display.warning(f'No fleet report: {exc}')
             return
         self._display.banner('OOM FLEET REPORT')
         for line in screen_lines(fleet, wish.rows):
@@ -196,7 +196,7 @@ class CallbackModule(CallbackBase):
         for path, write in wish.files():
             try:
                 write(fleet)
-                self._display.display('written: %s' % path)
+                self._display.display(f'written: {path}')
             except ReportError as exc:
                 self._display.warning(str(exc))
 

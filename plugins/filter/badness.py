@@ -92,7 +92,7 @@ def badness(rss: t.Any, *args: t.Any, **kwargs: t.Any) -> int:
     try:
         return badness_pages(rss, *args, **kwargs)
     except (ConvertError, TypeError) as exc:
-        raise AnsibleFilterError('oomkit.linux.badness: %s' % exc) from exc
+        raise AnsibleFilterError(f'oomkit.linux.badness: {exc}') from exc
 
 
 class FilterModule:

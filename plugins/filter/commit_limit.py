@@ -95,7 +95,7 @@ def commit_limit(memory: t.Any, *args: t.Any, **kwargs: t.Any) -> int:
     try:
         return commit_limit_kb(memory, *args, **kwargs)
     except (ConvertError, TypeError) as exc:
-        raise AnsibleFilterError('oomkit.linux.commit_limit: %s' % exc) from exc
+        raise AnsibleFilterError(f'oomkit.linux.commit_limit: {exc}') from exc
 
 
 class FilterModule:

@@ -34,8 +34,7 @@ def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbyt
     sizes_kb = {name: _size_kb(name, value if value is not None else found.get(name, 0))
                 for name, value in (('memory', found['memory']), ('swap', swap), ('hugepages', hugepages))}
     if sizes_kb['hugepages'] > sizes_kb['memory']:
-        raise ConvertError('hugepages: %d kB are more than the %d kB of memory' % (
-            sizes_kb['hugepages'], sizes_kb['memory']))
+        raise ConvertError(f"hugepages: {sizes_kb['hugepages']} kB are more than the {sizes_kb['memory']} kB of memory")
     percent, amount_kb = _limit(ratio, kbytes)
     whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
                    hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
@@ -64,8 +63,8 @@ def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
         return {name: value}
     found = {own: value[key] for key, own in keys.items() if value.get(key) is not None}
     if name not in found:
-        raise ConvertError('%s: a mapping must hold %s, as the facts of oomkit.linux.oom_facts do; it has %s' % (
-            name, next(iter(keys)), _shown_keys(value) or 'nothing'))
+        raise ConvertError(f"{name}: a mapping must hold {next(iter(keys))}, as the facts of oomkit.linux.oom_facts "
+                           f"do; it has {_shown_keys(value) or 'nothing'}")
     return found
 
 
@@ -81,8 +80,8 @@ def _size_kb(name: str, value: t.Any) -> int:
         size_kb = convert.to_amount(name, value).size_kb if has_unit else value
         return convert.to_integer(name, size_kb, 0, _MOST_KB)
     except ConvertError:
-        raise ConvertError('%s: %s is neither a number of kB, 0 or more, nor a size with a unit such as 64G' % (
-            name, brief(value))) from None
+        raise ConvertError(f'{name}: {brief(value)} is neither a number of kB, 0 or more, nor a size with a unit such '
+                           'as 64G') from None
 
 
 def _total_kb(value: t.Any) -> int:
@@ -98,8 +97,8 @@ def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
         return (0 if amount_kb else 50), amount_kb
     percent = convert.to_integer('ratio', ratio, 0)
     if percent and amount_kb:
-        raise ConvertError('ratio and kbytes: %d and %d cannot both hold, the kernel sets the one to 0 when the other '
-                           'is set; give one of them' % (percent, amount_kb))
+        raise ConvertError(f'ratio and kbytes: {percent} and {amount_kb} cannot both hold, the kernel sets the one to '
+                           '0 when the other is set; give one of them')
     return percent, amount_kb
 
 
@@ -107,5 +106,5 @@ def _page_kb(value: t.Any) -> int:
     """The size of a page. Raises ConvertError."""
     page_kb = convert.to_integer('page_kb', value, 1)
     if page_kb not in _PAGE_SIZES_KB:
-        raise ConvertError('page_kb: %d is not one of %s' % (page_kb, ', '.join(map(str, _PAGE_SIZES_KB))))
+        raise ConvertError(f"page_kb: {page_kb} is not one of {', '.join(map(str, _PAGE_SIZES_KB))}")
     return page_kb

@@ -69,8 +69,8 @@ def checked(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.Any]:
     if foreign:
         result = {key: value for key, value in result.items() if key != 'ansible_facts'}
         result.update(failed=True, msg=(
-            'The host answered with facts that this module does not return (%s). They are not used. Look at the host: '
-            'somebody may have taken it over.' % ', '.join(foreign)))
+            f"The host answered with facts that this module does not return ({', '.join(foreign)}). They are not "
+            "used. Look at the host: somebody may have taken it over."))
     return wrap_var(sanitized(result))
 
 

@@ -62,18 +62,18 @@ def to_integer(name: str, value: Any, minimum: Optional[int] = INT_MIN, maximum:
     """
     number = _as_integer(value)
     if number is None:
-        raise ConvertError('%s: %s is not a decimal integer; give a plain number such as 50' % (name, brief(value)))
+        raise ConvertError(f'{name}: {brief(value)} is not a decimal integer; give a plain number such as 50')
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-        raise ConvertError('%s: %d is out of range; %s' % (name, number, _range_text(minimum, maximum)))
+        raise ConvertError(f'{name}: {number} is out of range; {_range_text(minimum, maximum)}')
     return number
 
 
 def _range_text(minimum: Optional[int], maximum: Optional[int]) -> str:
     if maximum is None:
-        return 'it must be %s or more' % minimum
+        return f'it must be {minimum} or more'
     if minimum is None:
-        return 'it must be %s or less' % maximum
-    return 'it must be from %d to %d' % (minimum, maximum)
+        return f'it must be {maximum} or less'
+    return f'it must be from {minimum} to {maximum}'
 
 
 def to_score_adj(name: str, value: Any) -> int:
@@ -91,7 +91,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     number = _as_integer(value)
     if number is None or number not in choices.values():
         allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
-        raise ConvertError('%s: %s is not one of %s' % (name, brief(value), allowed))
+        raise ConvertError(f'{name}: {brief(value)} is not one of {allowed}')
     return number
 
 
@@ -122,8 +122,8 @@ def to_amount(name: str, value: Any) -> Amount:
         return Amount(percent=float(text.rstrip('% ')))
     size = _split_size(text)
     if size is None:
-        raise ConvertError('%s: %s is neither a size with a unit such as 28G nor a percentage such as 80%%'
-                           % (name, brief(value)))
+        raise ConvertError(f'{name}: {brief(value)} is neither a size with a unit such as 28G nor a percentage such '
+                           'as 80%')
     return Amount(size_kb=size[0] * _UNIT_KB[size[1]])
 
 

@@ -39,4 +39,4 @@ class NeedsAdvice(Refusal):
 
     def advised(self, advice: Dict[str, str]) -> Refusal:
         """The whole refusal, with the advice for its cause."""
-        return Refusal('%s. %s' % (self, advice[self.cause]))
+        return Refusal(f'{self}. {advice[self.cause]}')

@@ -32,10 +32,10 @@ def harmless(name: Union[bytes, str]) -> str:
 
 def _escaped(code: int) -> str:
     if _FIRST_ESCAPED_BYTE <= code <= _LAST_ESCAPED_BYTE:
-        return '\\x%02x' % (code - 0xdc00)
+        return f'\\x{code - 56320:02x}'
     if code < 0x80:
-        return '\\x%02x' % code
-    return '\\u%04x' % code if code <= 0xffff else '\\U%08x' % code
+        return f'\\x{code:02x}'
+    return f'\\u{code:04x}' if code <= 0xffff else f'\\U{code:08x}'
 
 
 def explain(exc: BaseException) -> str:
@@ -46,7 +46,7 @@ def explain(exc: BaseException) -> str:
     # The number of a descriptor says nothing to anybody.
     file = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, (str, bytes)) else ''
     if file:
-        reason = '%s: %s' % (harmless(file), reason)
+        reason = f'{harmless(file)}: {reason}'
     if isinstance(exc, PermissionError) and os.geteuid() != 0:
         reason += '. Run the task as root (become: true)'
     return reason
@@ -67,5 +67,5 @@ def mistake(exc: BaseException) -> str:
     place = exc.__traceback__
     while place is not None:
         file, line, place = place.tb_frame.f_code.co_filename, place.tb_lineno, place.tb_next
-    return 'this is a mistake in the collection, please report it: %s in %s line %d' % (
-        type(exc).__name__, os.path.basename(file), line)
+    return (f'this is a mistake in the collection, please report it: {type(exc).__name__} in {os.path.basename(file)} '
+            f'line {line}')

@@ -98,7 +98,7 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
 
 def _arguments(processes: Processes, pid: int) -> List[str]:
     """The command line, the program first."""
-    data = processes.read('%d/cmdline' % pid, _MAX_ARGUMENT_BYTES + 1)
+    data = processes.read(f'{pid}/cmdline', _MAX_ARGUMENT_BYTES + 1)
     if not data or len(data) > _MAX_ARGUMENT_BYTES:
         raise Unknown('its command line cannot be read, or is too long')
     return to_text(data[:-1] if data.endswith(b'\0') else data).split('\0')
@@ -114,25 +114,25 @@ def _shown(one: Threshold) -> Dict[str, Any]:
 
 def text_of(one: Threshold) -> str:
     """The threshold as an English sentence without its full stop."""
-    text = '%s when %s' % (one.action, ' and '.join(_condition_text(condition) for condition in one.when))
+    text = f"{one.action} when {' and '.join(_condition_text(condition) for condition in one.when)}"
     if one.for_s is not None:
-        text += ' for %s s' % _number(one.for_s)
+        text += f' for {_number(one.for_s)} s'
     if one.units is None:
         return text
     units = ', '.join(one.units) or 'marked units, of which none is known'
-    return '%s, only in control groups below %s' % (text, units)
+    return f'{text}, only in control groups below {units}'
 
 
 def _condition_text(one: Condition) -> str:
-    limits = [(word, '%s %s' % (_number(value), unit)) for word, value, unit in (
+    limits = [(word, f'{_number(value)} {unit}') for word, value, unit in (
         ('below', one.below_kb, 'kB'), ('below', one.below_percent, '%'), ('above', one.above_kb, 'kB'),
         ('above', one.above_percent, '%')) if value is not None]
-    text = '%s is %s' % (one.what.replace('_', ' '), ' '.join(limits[0]))
-    return text + ''.join(' (%s)' % limit for _word, limit in limits[1:])
+    text = f"{one.what.replace('_', ' ')} is {' '.join(limits[0])}"
+    return text + ''.join(f' ({limit})' for _word, limit in limits[1:])
 
 
 def _number(value: Any) -> str:
-    return str(value) if isinstance(value, int) else ('%.2f' % value).rstrip('0').rstrip('.')
+    return str(value) if isinstance(value, int) else (f'{value:.2f}').rstrip('0').rstrip('.')
 
 
 def _below(what: str, percent: Optional[float], kb: Optional[int] = None) -> Condition:
@@ -233,7 +233,7 @@ def _pair(name: str, options: Dict[str, str]) -> Optional[Pair]:
     numbers = [_c_number(word) for word in words]
     values = [number for number in numbers if number is not None and 0 <= number <= most]
     if len(values) != len(words) or len(words) > 2 or not any(values):
-        raise Unknown('its arguments are not understood: the value of %s' % name)
+        raise Unknown(f'its arguments are not understood: the value of {name}')
     term, kill = (values + [values[0] / 2])[:2]
     return max(term, kill), kill
 
@@ -284,7 +284,7 @@ def parse_fraction(text: str) -> Optional[float]:
     parts, most_digits = _FRACTIONS[sign]
     if len(digits or '') > most_digits:
         return None
-    percent = round(float('%s.%s' % (whole, digits or '0')) / parts, 2)
+    percent = round(float(f"{whole}.{digits or '0'}") / parts, 2)
     return percent if percent <= 100 else None
 
 
@@ -434,7 +434,7 @@ def _files_of(host: Host, folders: List[str], name: str) -> List[str]:
     own = [path for path in fragments if os.path.basename(host.real(path)) == name]
     if fragments and not own:
         return []  # masked, or an alias
-    return own + _drop_ins(host, ['%s/%s.d' % (folder, name) for folder in folders])
+    return own + _drop_ins(host, [f'{folder}/{name}.d' for folder in folders])
 
 
 def oomd_thresholds(conf: Dict[str, Setting], marked: List[Tuple[str, Dict[str, Setting]]]) -> List[Threshold]:
@@ -482,8 +482,8 @@ def _nohang(host: Host, arguments: List[str]) -> Found:
     text = to_text(data)
     notes = _no_swap(_totals(host))
     if any(line.startswith(_SOFT_ACTION) for line in text.split('\n')):
-        notes.append('for some processes it runs a command instead of SIGTERM (%s... in its configuration)'
-                     % _SOFT_ACTION)
+        notes.append(f'for some processes it runs a command instead of SIGTERM ({_SOFT_ACTION}... in its '
+                     'configuration)')
     return Found(nohang_thresholds(nohang_settings(text), path if path in _NOHANG_KNOWN else None), False, notes)
 
 
@@ -527,14 +527,14 @@ def nohang_thresholds(settings: Dict[str, str], path: Optional[str]) -> List[Thr
 
 def _setting(settings: Dict[str, str], key: str) -> str:
     if key not in settings:
-        raise Unknown('its configuration file has no %s' % key)
+        raise Unknown(f'its configuration file has no {key}')
     return settings[key]
 
 
 def _switch(settings: Dict[str, str], key: str) -> bool:
     value = _setting(settings, key)
     if value not in ('True', 'False'):
-        raise Unknown('its configuration file has a value for %s that is not understood' % key)
+        raise Unknown(f'its configuration file has a value for {key} that is not understood')
     return value == 'True'
 
 
@@ -543,7 +543,7 @@ def _nohang_number(settings: Dict[str, str], key: str, suffix: str = '') -> floa
     match = _PYTHON_NUMBER.match(value[:len(value) - len(suffix)]) if len(value) <= _MAX_NUMBER else None
     number = float(match.group(1)) if match and value.endswith(suffix) else math.inf
     if number > _MAX_KB / 1024:
-        raise Unknown('its configuration file has a value for %s that is not understood' % key)
+        raise Unknown(f'its configuration file has a value for {key} that is not understood')
     return number
 
 

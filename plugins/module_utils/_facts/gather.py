@@ -59,8 +59,8 @@ def chosen_keys(subset: List[str]) -> Set[str]:
     for item in subset:
         name = item[1:] if item.startswith('!') else item
         if name not in KEYS and (name != 'all' or item != name):
-            raise ConvertError('gather_subset: %r is unknown; give all, or any of %s, or one of these with ! before it '
-                               'to leave it out' % (harmless(item), ', '.join(KEYS)))
+            raise ConvertError(f"gather_subset: {harmless(item)!r} is unknown; give all, or any of {', '.join(KEYS)}, "
+                               "or one of these with ! before it to leave it out")
         (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
     return (wanted or set(KEYS)) - unwanted
 
@@ -97,14 +97,14 @@ class _Look:
         except Unknown as exc:
             self.warn(key, str(exc))
         except OSError as exc:
-            self.warn(key, '%s: %s' % (exc.filename or '/proc', exc.strerror))
+            self.warn(key, f"{exc.filename or '/proc'}: {exc.strerror}")
         except Exception as exc:  # one fact must not cost the others
             self.warn(key, mistake(exc))
         return None
 
     def warn(self, key: str, reason: str) -> None:
         """Tell what is missing, once."""
-        text = harmless('%s: %s' % (key, reason))
+        text = harmless(f'{key}: {reason}')
         if text not in self.warnings:
             self.warnings.append(text)
 
@@ -130,7 +130,7 @@ class _Look:
         values = self.runtime()
         missing = [name for name in names if values[name] is None]
         if missing:
-            self.warn(key, 'this kernel does not show %s' % ', '.join(missing))
+            self.warn(key, f"this kernel does not show {', '.join(missing)}")
         return values
 
     def memory(self) -> Memory:
@@ -168,8 +168,8 @@ class _Look:
         try:
             return self.once('boot', lambda: boot_facts.boot_facts(self.host, runtime))
         except OSError as exc:
-            raise Unknown('%s could not be read (%s), so what the next boot sets is unknown'
-                          % (exc.filename, exc.strerror)) from exc
+            raise Unknown(f'{exc.filename} could not be read ({exc.strerror}), so what the next boot sets is '
+                          'unknown') from exc
 
     def census(self, key: str) -> Candidates:
         """All processes; says what of them cannot be seen. Raises Unknown."""
@@ -264,7 +264,7 @@ def _kill_facts(look: _Look) -> Dict[str, Any]:
     try:
         kills = kill_log.parse_kills(kmsg.read_records(look.host))
     except OSError as exc:
-        look.warn('kills', 'the kernel log cannot be read (%s), so recent kills are unknown' % exc.strerror)
+        look.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown')
         return {'total': total, 'recent': None}
     boot_time_s = kmsg.log_start_s(look.host)
     return {'total': total,
@@ -286,8 +286,8 @@ def _pressure(look: _Look) -> Dict[str, Any]:
     try:
         text = look.host.read_text('/proc/pressure/memory')
     except OSError as exc:
-        raise Unknown('/proc/pressure/memory: %s; pressure stall information may be switched off (psi=1 on the kernel '
-                      'command line switches it on)' % exc.strerror) from exc
+        raise Unknown(f'/proc/pressure/memory: {exc.strerror}; pressure stall information may be switched off (psi=1 '
+                      'on the kernel command line switches it on)') from exc
     if not text:
         raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)')
     return parse_pressure(text)
@@ -297,12 +297,12 @@ def _boot(look: _Look) -> Dict[str, Any]:
     boot, _drift, loader = look.boot('boot')
     doubt = saved_values.doubt(look.host)
     if doubt is not None:
-        look.warn('boot', '%s, so what it says of values from before the first change does not count' % doubt)
+        look.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
     if not loader.is_known:
         look.warn('boot', boot_facts.UNKNOWN_LOADER % harmless(loader.reason) + ', so that no value after a reboot is '
                   'predicted')
     elif loader.reason:
-        look.warn('boot', '%s, so no file below sysctl.d counts at boot' % harmless(loader.reason))
+        look.warn('boot', f'{harmless(loader.reason)}, so no file below sysctl.d counts at boot')
     return {key: _with_harmless_file(fact) for key, fact in boot.items()}
 
 
@@ -326,7 +326,7 @@ def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
     denied: List[str] = []
     found = competing_writers.enforced(look.host, look.named('enforcers', competing_writers.NAMES), denied)
     for path in denied:
-        look.warn('enforcers', '%s may not be read, so what it would tell is missing' % path)
+        look.warn('enforcers', f'{path} may not be read, so what it would tell is missing')
     return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
              'file': None if one.file is None else harmless(one.file)} for one in found]
 

@@ -74,7 +74,7 @@ class Candidates(Census):
                 'pagetables_kb': tables_pages * page_kb, 'started': started}
 
     def _cmdline(self, pid: int) -> Optional[str]:
-        data = self._processes.read('%d/cmdline' % pid, _CMDLINE_BYTES)
+        data = self._processes.read(f'{pid}/cmdline', _CMDLINE_BYTES)
         return harmless(data.rstrip(b'\0').replace(b'\0', b' ')) if data else None
 
     def unkillable(self) -> List[Dict[str, Any]]:
@@ -100,11 +100,11 @@ def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> T
     for pid, name in running:
         doubt = credentials.doubt_oom_daemon(processes, pid)
         if doubt is not None:
-            doubts.setdefault(name, []).append('process %d: %s' % (pid, doubt))
+            doubts.setdefault(name, []).append(f'process {pid}: {doubt}')
             continue
         unit = processes.cgroup_and_unit(pid)[1]
         facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit)})
-    return facts, ['%d processes called %s are not counted; %s' % (len(found), name, found[0])
+    return facts, [f'{len(found)} processes called {name} are not counted; {found[0]}'
                    for name, found in sorted(doubts.items())]
 
 

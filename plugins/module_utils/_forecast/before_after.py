@@ -39,7 +39,7 @@ def asked_of(params: Dict[str, Any]) -> Asked:
 def checked_protect(names: Optional[List[str]]) -> List[str]:
     """The services to be protected, as they were written. Raises ConvertError for what can be none."""
     for number, name in enumerate(names or []):
-        unit_names.to_unit('protect[%d]' % number, name)
+        unit_names.to_unit(f'protect[{number}]', name)
     return list(names or [])
 
 
@@ -61,7 +61,7 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
     try:
         protect = protection.resolve(host, manager, asked.protect)
     except ManagerError as exc:
-        raise Refusal('%s. Nothing was changed.' % exc) from exc
+        raise Refusal(f'{exc}. Nothing was changed.') from exc
     try:
         with Processes(host) as processes:
             observer = Observer(host, processes, None, manager)
@@ -71,8 +71,8 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
             snapshot, forecasts = report.observed(observer, asked.kills, what_ifs)
     except (Unreadable, OSError) as exc:
         if asked.protect:
-            raise Refusal('protect: no forecast is possible (%s), so whether %s would be killed cannot be told. '
-                          'Nothing was changed.' % (exc, ', '.join(asked.protect))) from exc
+            raise Refusal(f"protect: no forecast is possible ({exc}), so whether {', '.join(asked.protect)} would be "
+                          "killed cannot be told. Nothing was changed.") from exc
         return {'forecast_before': None, 'forecast_after': None}
     told = [report.describe(simulate.assumed(snapshot, what_if), forecast, protect)
             for what_if, forecast in zip(what_ifs, forecasts)]
@@ -85,8 +85,8 @@ def _check(host: Host, asked: Asked, after: Dict[str, Any]) -> None:
         return
     names = ', '.join(sorted(asked.protect))
     if after['outcome'] == simulate.UNKNOWN:
-        raise Refusal('protect: whether %s would be killed cannot be told: %s. Nothing was changed.'
-                      % (names, after['reason']), CONTAINER if container(host) else OTHER)
+        raise Refusal(f"protect: whether {names} would be killed cannot be told: {after['reason']}. Nothing was "
+                      "changed.", CONTAINER if container(host) else OTHER)
     if after['violations']:
         raise Refusal('protect: with this, %s would be among the first %d to go down. The forecast is: %s. Give it a '
                       'lower score_adj or others a higher one. Nothing was changed.' % (

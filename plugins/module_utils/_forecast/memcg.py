@@ -83,7 +83,7 @@ class Tree:
         for outer in outwards(cgroup):
             limit_pages = self.limit(outer).memory_pages
             if limit_pages is not None:
-                used_bytes = to_number(self._host.read_text('%s/%s' % (self.folder_of(outer), usage))) or 0
+                used_bytes = to_number(self._host.read_text(f'{self.folder_of(outer)}/{usage}')) or 0
                 free.append(limit_pages * page_kb() - used_bytes // 1024)
         return min(free) if free else None
 
@@ -93,21 +93,21 @@ class Tree:
             return {}
         names = (('memory.max', 'memory.swap.max') if self.version == 2 else
                  ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.swappiness', 'memory.oom_control'))
-        texts = [(name, self._host.read_text('%s/%s' % (folder, name))) for name in names]
+        texts = [(name, self._host.read_text(f'{folder}/{name}')) for name in names]
         return {name: text for name, text in texts if text is not None}
 
     def kills_as_a_whole(self, cgroup: str) -> bool:
         """Whether its own memory.oom.group is set; cgroup v1 has none."""
         if cgroup not in self._wholes:
             folder = self.folder_of(cgroup) if self.version == 2 else None
-            text = self._host.read_text('%s/memory.oom.group' % folder) if folder else None
+            text = self._host.read_text(f'{folder}/memory.oom.group') if folder else None
             self._wholes[cgroup] = (text or '').strip() == '1'
         return self._wholes[cgroup]
 
     def tells_of_kills(self, cgroup: str) -> bool:
         """Whether systemd can see there that the kernel killed: it watches memory.events, which v1 has not."""
         folder = self.folder_of(cgroup) if self.version == 2 else None
-        return bool(folder) and self._host.exists('%s/memory.events' % folder)
+        return bool(folder) and self._host.exists(f'{folder}/memory.events')
 
 
 def _limit_v1(read: Dict[str, str]) -> Limit:
@@ -130,8 +130,8 @@ def _pages(text: Optional[str]) -> Optional[int]:
 def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     """What an OOM kill in this cgroup is measured against. Raises Refusal where it can never reach a limit."""
     if tree.folder_of(cgroup) is None:
-        raise Refusal('cgroup: there is no %s with the memory controller here; give its path as /proc/PID/cgroup shows '
-                      'it, such as /system.slice/redis-server.service' % harmless(cgroup))
+        raise Refusal(f'cgroup: there is no {harmless(cgroup)} with the memory controller here; give its path as '
+                      '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')
     limit = tree.limit(cgroup)
     if limit.memory_pages is None:
         outer = _limited_ancestor(tree, cgroup)

@@ -24,8 +24,8 @@ def domain_of(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
     present_pages = present(host.read_text('/proc/zoneinfo') or '')
     missing = sorted(set(nodes) - set(present_pages))
     if missing:
-        raise Refusal('nodes: there is no NUMA node %s here; there are %s' % (
-            ', '.join(map(str, missing)), ', '.join(map(str, sorted(present_pages))) or 'none'))
+        raise Refusal(f"nodes: there is no NUMA node {', '.join(map(str, missing))} here; there are "
+                      f"{', '.join(map(str, sorted(present_pages))) or 'none'}")
     total_pages = total_swap_pages + sum(present_pages[node] for node in set(nodes))
     return Domain(None, total_pages or 1, False, sorted(set(nodes)))
 

@@ -130,7 +130,7 @@ class Observer:
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
             left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
             left_out_pages=self._left_out_pages, unknown=self._unknown(), notes=[
-                'what else of %s goes down with a victim is not known: %s' % (', '.join(sorted(names)), reason)
+                f"what else of {', '.join(sorted(names))} goes down with a victim is not known: {reason}"
                 for reason, names in sorted(self._untold.items())])
 
     def _with_error(self, process: Process) -> Process:
@@ -175,7 +175,7 @@ class Observer:
         except OSError as exc:
             if exc.errno not in _HIDES:
                 raise
-            self._hidden = 'not all that is in the cgroup can be seen (%s)' % explain(exc)
+            self._hidden = f'not all that is in the cgroup can be seen ({explain(exc)})'
             return []
 
     # ---------------------------------------------------------------- processes
@@ -205,7 +205,7 @@ class Observer:
             pid=pid, start_ticks=start_ticks, name=harmless(name), cgroup=None if cgroup is None else harmless(cgroup),
             unit=None if unit is None else harmless(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
             error_pages=error, never=self._never(pid, pages, adj, score, holding),
-            nodes=None if self._nodes is None else numa.allowed(self._processes.read('%d/status' % pid) or b''),
+            nodes=None if self._nodes is None else numa.allowed(self._processes.read(f'{pid}/status') or b''),
             freed_pages=0 if holding is None else (
                 holding.own_kb // page_kb + holding.swap_kb // page_kb + holding.tables_kb // page_kb))
 

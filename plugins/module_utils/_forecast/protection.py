@@ -37,8 +37,9 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
     missing = [name for name, one in sorted(found.items()) if one is None]
     if missing:
         known = situation.files.all_services()
-        raise Refusal('protect: there is no such service on this machine: %s. Nothing was changed. Correct the name, '
-                      'or leave it out.' % ', '.join(with_near_matches(name, known) for name in missing))
+        raise Refusal("protect: there is no such service on this machine: "
+                      f"{', '.join(with_near_matches(name, known) for name in missing)}. Nothing was changed. "
+                      "Correct the name, or leave it out.")
     return [one for _name, one in sorted(found.items()) if one is not None]
 
 

@@ -47,8 +47,8 @@ def replayed(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Forecast:
     """The forecast of a snapshot; unknown where it does not hold enough for this question."""
     forecast = simulate(snapshot, kills, what_if)
     if forecast.short:
-        return Forecast(UNKNOWN, 'the snapshot holds too few processes for this question: %d were left out of it, and '
-                        'one of those may be the victim' % snapshot.left_out, [], set(), True)
+        return Forecast(UNKNOWN, f'the snapshot holds too few processes for this question: {snapshot.left_out} were '
+                                 'left out of it, and one of those may be the victim', [], set(), True)
     return forecast
 
 
@@ -69,19 +69,22 @@ def describe(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -
 def _summary(forecast: Forecast) -> List[str]:
     """The forecast in lines to read."""
     if not forecast.kills:
-        return ['%s: %s' % (forecast.outcome, forecast.reason)]
-    return ['%d. %s%s' % (rank, ' or '.join(_named(one.process) for one in kill.victims[:_MOST_NAMED]),
-                          _and_more(kill)) for rank, kill in enumerate(forecast.kills, 1)]
+        return [f'{forecast.outcome}: {forecast.reason}']
+    return [f'{rank}. {_victims(kill)}{_and_more(kill)}' for rank, kill in enumerate(forecast.kills, 1)]
+
+
+def _victims(kill: Kill) -> str:
+    return ' or '.join(_named(one.process) for one in kill.victims[:_MOST_NAMED])
 
 
 def _named(process: Process) -> str:
-    return '%s (PID %d, %s)' % (process.name, process.pid, process.unit or 'no unit')
+    return f"{process.name} (PID {process.pid}, {process.unit or 'no unit'})"
 
 
 def _and_more(kill: Kill) -> str:
     more, fellows = len(kill.victims) - _MOST_NAMED, len(kill.collateral)
-    return ((' or one of %d more' % more if more > 0 else '')
-            + (', and with it %d process%s' % (fellows, '' if fellows == 1 else 'es') if fellows else ''))
+    return ((f' or one of {more} more' if more > 0 else '')
+            + (f", and with it {fellows} process{'' if fellows == 1 else 'es'}" if fellows else ''))
 
 
 def _kill(snapshot: Snapshot, rank: int, kill: Kill) -> Dict[str, Any]:
@@ -146,13 +149,13 @@ def _notes(snapshot: Snapshot, forecast: Forecast) -> List[str]:
     if any(pid in snapshot.ties and not snapshot.ties[pid].sharers_known for pid in pids):
         found.append('whether other processes use the memory of a victim may not be seen here (kcmp); become root')
     if forecast.unlooked - set(snapshot.ties):
-        found.append('what goes down together with process %s is not known'
-                     % ', '.join(str(pid) for pid in sorted(forecast.unlooked - set(snapshot.ties))))
+        found.append("what goes down together with process "
+                     f"{', '.join(str(pid) for pid in sorted(forecast.unlooked - set(snapshot.ties)))} is not known")
     settings = snapshot.settings
     unread = [key for key, value in (('vm.panic_on_oom', settings.panic_on_oom),
                                      ('vm.oom_kill_allocating_task', settings.kill_allocating_task)) if value is None]
     if unread and forecast.outcome in (KILL, DEADLOCK):
-        found.append('%s cannot be read here: 0 is assumed' % ', '.join(unread))
+        found.append(f"{', '.join(unread)} cannot be read here: 0 is assumed")
     if settings.scale is None and forecast.kills:
         found.append('which scale this kernel\'s oom_score has could not be told, so that it was not used as a check')
     return found

@@ -97,9 +97,9 @@ def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str],
     in_cgroup = domain.cgroup is not None
     everywhere = not in_cgroup and domain.nodes is None
     if domain.kill_disabled:
-        return NO_KILL, 'memory.oom_control of %s says oom_kill_disable 1: who asks for memory waits' % domain.cgroup
+        return NO_KILL, f'memory.oom_control of {domain.cgroup} says oom_kill_disable 1: who asks for memory waits'
     if settings.panic_on_oom == 2 or (settings.panic_on_oom == 1 and everywhere):
-        return PANIC, 'vm.panic_on_oom is %d' % settings.panic_on_oom
+        return PANIC, f'vm.panic_on_oom is {settings.panic_on_oom}'
     if snapshot.unknown is not None:
         return UNKNOWN, snapshot.unknown
     if settings.kill_allocating_task and not in_cgroup and not what_if.growth_pages:
@@ -316,5 +316,5 @@ def _overlapping(ranked: List[Weighed]) -> List[Weighed]:
 
 def _deadlock_reason(snapshot: Snapshot) -> str:
     if snapshot.domain.cgroup is not None:
-        return ('no process in %s can be killed: who asks for memory there fails or waits' % snapshot.domain.cgroup)
+        return (f'no process in {snapshot.domain.cgroup} can be killed: who asks for memory there fails or waits')
     return 'no process can be killed, so that the kernel panics ("System is deadlocked on memory")'

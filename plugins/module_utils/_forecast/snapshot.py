@@ -96,11 +96,11 @@ def from_json(data: Any) -> Snapshot:
     """The inverse of L(to_json). Raises ConvertError for what is none, naming the place."""
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
-        raise ConvertError('snapshot: format %s is not known; this version reads format %d'
-                           % (brief(data.get('format')), FORMAT))
-    processes = [_process(one, 'processes[%d]' % number)
+        raise ConvertError(f"snapshot: format {brief(data.get('format'))} is not known; this version reads format "
+                           f"{FORMAT}")
+    processes = [_process(one, f'processes[{number}]')
                  for number, one in enumerate(_check(data.get('processes'), list, 'processes'))]
-    ties = [_pid_and_ties(one, 'ties[%d]' % number)
+    ties = [_pid_and_ties(one, f'ties[{number}]')
             for number, one in enumerate(_check(data.get('ties'), list, 'ties'))]
     settings = _record(Settings, data.get('settings'), 'settings')
     domain = _record(Domain, data.get('domain'), 'domain')
@@ -116,8 +116,7 @@ def _process(data: Any, where: str) -> Process:
     process = _record(Process, data, where)
     for name in _COUNTS:
         if getattr(process, name) < 0:
-            raise ConvertError('snapshot: %s.%s must be 0 or more, and is %s'
-                               % (where, name, brief(getattr(process, name))))
+            raise ConvertError(f'snapshot: {where}.{name} must be 0 or more, and is {brief(getattr(process, name))}')
     return process
 
 
@@ -135,7 +134,7 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
     """A field with the type that it is declared with."""
     place = '.'.join(part for part in (where, name) if part)
     if name not in data:
-        raise ConvertError('snapshot: %s is missing' % place)
+        raise ConvertError(f'snapshot: {place} is missing')
     value = data[name]
     if wanted == Optional[List[int]] and value is None:
         return None
@@ -148,7 +147,7 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
 
 def _check(value: Any, kind: Type[Any], place: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise ConvertError('snapshot: %s must be of type %s, and is %s' % (place, kind.__name__, brief(value)))
+        raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {brief(value)}')
     if kind is int and abs(value) >= _LARGEST:
-        raise ConvertError('snapshot: %s must be smaller, and is %s' % (place, brief(value)))
+        raise ConvertError(f'snapshot: {place} must be smaller, and is {brief(value)}')
     return harmless(value) if isinstance(value, str) else value

@@ -125,7 +125,7 @@ def _name(host: Host, process: str) -> Optional[str]:
 def _told_name(host: Host, process: str) -> Optional[str]:
     """What the manager itself tells those inside."""
     names = [(read_or_none(host, path) or '').strip() for path in _MANAGER_FILES]
-    names += _VARIABLE.findall(read_or_none(host, '/proc/%s/environ' % process) or '')[:1]
+    names += _VARIABLE.findall(read_or_none(host, f'/proc/{process}/environ') or '')[:1]
     name = next((one for one in names if one), None)
     return _mark(host) or name if name == _ANY_MANAGER else name
 
@@ -135,7 +135,7 @@ def _mark(host: Host) -> Optional[str]:
 
 
 def _cgroup_hint(host: Host, process: str) -> Optional[str]:
-    hint = _CGROUP.search(read_or_none(host, '/proc/%s/cgroup' % process) or '')
+    hint = _CGROUP.search(read_or_none(host, f'/proc/{process}/cgroup') or '')
     return _OTHER_NAMES.get(hint.group(1), hint.group(1)) if hint else None
 
 

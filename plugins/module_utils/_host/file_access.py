@@ -169,7 +169,7 @@ class RestrictedAccess(Access):
 
     def other_unread(self) -> List[str]:
         """See Access."""
-        found = ['%s is skipped because it does not answer' % folder for folder in sorted(set(self._folders))]
+        found = [f'{folder} is skipped because it does not answer' for folder in sorted(set(self._folders))]
         return found + _describe('the command line and memory map of process %d are skipped', 'those of all',
                                  self._traced)
 
@@ -180,9 +180,9 @@ class RestrictedAccess(Access):
 
     def _uids(self, pid: int) -> Tuple[int, ...]:
         """Read /proc/PID/status here: it takes no lock that a user can hold."""
-        self.begin('/proc/%d/status' % pid)
+        self.begin(f'/proc/{pid}/status')
         try:
-            fd = os.open('%s/%d/status' % (self._proc, pid), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f'{self._proc}/{pid}/status', os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return parse_uids(os.read(fd, 4096)) or ()
             finally:
@@ -200,7 +200,7 @@ def _has_user(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
 def _describe(text: str, others: str, known: Dict[int, Set[int]]) -> List[str]:
     """A sentence for each process, which also names the users of whom all processes are skipped."""
     return [text % pid + ' because it does not answer'
-            + (', and so are %s processes of user %s' % (others, ', '.join(map(str, sorted(users)))) if users else '')
+            + (f", and so are {others} processes of user {', '.join(map(str, sorted(users)))}" if users else '')
             for pid, users in sorted(known.items())]
 
 

@@ -85,7 +85,7 @@ def _our_changes(before: List[str], after: List[str]) -> Tuple[str, str]:
 def _our_part(line: str) -> str:
     match = _SETTING.match(line)
     setting = match.group() if match else ''
-    return '%s%s\n' % (setting, _CUT if line[len(setting):].strip() else '')
+    return f"{setting}{_CUT if line[len(setting):].strip() else ''}\n"
 
 
 def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:

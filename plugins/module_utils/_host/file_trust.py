@@ -31,8 +31,8 @@ def check(host: Host, paths: Iterable[str]) -> None:
         danger = unsafe(host, path)
         info = host.stat(real)
         if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
-            raise Refusal('%s leads to %s, which is no file. Nothing was changed. Remove it, or the link to it.'
-                          % (harmless(path), harmless(real)))
+            raise Refusal(f'{harmless(path)} leads to {harmless(real)}, which is no file. Nothing was changed. Remove '
+                          'it, or the link to it.')
         if danger is not None:
             refuse(path, *danger)
 
@@ -62,8 +62,8 @@ def check_record(host: Host, path: str) -> None:
     """Raise Refusal where others than root can write or replace the record."""
     doubt = doubt_record(host, path)
     if doubt is not None:
-        raise Refusal('%s. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
-                      'root:root, chmod go-w).' % doubt)
+        raise Refusal(f'{doubt}. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
+                      'root:root, chmod go-w).')
 
 
 def check_record_again(host: Host, path: str) -> None:
@@ -77,10 +77,10 @@ def doubt_record(host: Host, path: str) -> Optional[str]:
     """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
     danger = unsafe(host, path)
     if danger is not None:
-        return '%s, which leads to the record %s, %s' % (harmless(danger[0]), harmless(path), _why(danger[1]))
+        return f'{harmless(danger[0])}, which leads to the record {harmless(path)}, {_why(danger[1])}'
     info = host.stat(path)
     if info is not None and not stat.S_ISREG(info.st_mode):
-        return 'the record %s is not a regular file' % harmless(path)
+        return f'the record {harmless(path)} is not a regular file'
     return None
 
 
@@ -138,16 +138,16 @@ def acl_entries(path: str) -> List[Tuple[int, int, int]]:
 
 
 def _why(info: os.stat_result) -> str:
-    return 'can be written by others than root (owner %d, group %d, mode %04o)' % (
-        info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode))
+    return (f'can be written by others than root (owner {info.st_uid}, group {info.st_gid}, mode '
+            f'{stat.S_IMODE(info.st_mode):04o})')
 
 
 def refuse(path: str, found: str, info: os.stat_result) -> None:
     """Raises Refusal for what L(unsafe) has found on the way to the path."""
-    where = '' if found == path else ' (on the way to %s)' % harmless(path)
+    where = '' if found == path else f' (on the way to {harmless(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
-        raise Refusal('%s%s %s, who can make there what is not there yet. Nothing was changed. Keep the file, or what '
-                      'the link leads to, in a folder of root\'s.' % (harmless(found), where, _why(info)))
-    raise Refusal('%s%s %s, who could put anything there. Nothing was changed. See what it holds, and its access list '
-                  '(getfacl); then give it to root (chown -h root:root, chmod go-w).'
-                  % (harmless(found), where, _why(info)))
+        raise Refusal(f'{harmless(found)}{where} {_why(info)}, who can make there what is not there yet. Nothing was '
+                      'changed. Keep the file, or what the link leads to, in a folder of root\'s.')
+    raise Refusal(f'{harmless(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
+                  'what it holds, and its access list (getfacl); then give it to root (chown -h root:root, chmod '
+                  'go-w).')

@@ -160,11 +160,11 @@ class Helper:
     def _make_access(self, board: Any) -> file_access.Access:
         whose, why = file_access.ALL, ''
         if len(self._stalls) >= _UNTIL_TRUSTED:
-            whose, why = file_access.TRUSTED, '%d reads did not return' % len(self._stalls)
+            whose, why = file_access.TRUSTED, f'{len(self._stalls)} reads did not return'
         if len(self._stalls) >= _UNTIL_NONE:
             whose = file_access.NONE
         if self._fork_error:
-            whose, why = file_access.TRUSTED, 'no helper process could be started (%s)' % self._fork_error
+            whose, why = file_access.TRUSTED, f'no helper process could be started ({self._fork_error})'
         proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
         return file_access.RestrictedAccess(proc, self._stalls, whose, reason, board, self._slow_s)
 

@@ -196,7 +196,7 @@ class Host:
 
     def _named(self, path: str) -> str:
         folder, name = os.path.split(path)
-        return self._join('%s/%s' % (self.real(folder).rstrip('/'), name))
+        return self._join(f"{self.real(folder).rstrip('/')}/{name}")
 
     def exists(self, path: str) -> bool:
         """Whether the path, followed, leads to something."""
@@ -299,7 +299,7 @@ def _read_same(found: int, info: os.stat_result, path: str) -> bytes:
     By procfs the descriptor is opened itself. Without procfs (a chroot) the name is, and the two are compared.
     """
     try:
-        fd = os.open('/proc/self/fd/%d' % found, _READ)
+        fd = os.open(f'/proc/self/fd/{found}', _READ)
     except FileNotFoundError:
         fd = os.open(path, _READ)
     try:
@@ -343,7 +343,7 @@ def _file_system(fd: int) -> Optional[str]:
     others can have one of their own that a path through /proc/PID/root leads to.
     """
     try:
-        mount = re.search(br'^mnt_id:\s+([0-9]+)$', _kernel_content('/proc/self/fdinfo/%d' % fd), re.MULTILINE)
+        mount = re.search(br'^mnt_id:\s+([0-9]+)$', _kernel_content(f'/proc/self/fdinfo/{fd}'), re.MULTILINE)
         mounts = _kernel_content('/proc/self/mountinfo').split(b'\n') if mount else []
     except OSError:
         return None

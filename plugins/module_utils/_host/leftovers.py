@@ -21,7 +21,7 @@ from .writable import WritableHost
 def in_folder(host: WritableHost, folder: str) -> List[str]:
     """Files that were to be renamed to ones of this folder, and marks of folders in it."""
     with contextlib.suppress(OSError):  # not for this user to see, so not to clear away
-        paths = ['%s/%s' % (folder, name) for name in host.names(folder) if host.is_temporary(name)]
+        paths = [f'{folder}/{name}' for name in host.names(folder) if host.is_temporary(name)]
         return [path for path in paths if _is_ours(host, path)]
     return []
 
@@ -40,7 +40,7 @@ def of_drop_ins(host: WritableHost, parent: str) -> List[str]:
     marks = in_folder(host, parent)
     found = []
     for name in host.names(parent) if marks else ():
-        folder = '%s/%s' % (parent, name)
+        folder = f'{parent}/{name}'
         if name.endswith('.d') and mark_of(host, folder) in marks:
             found += [path for place in _places(host, folder) for path in in_folder(host, place)] + [folder]
     return found + marks
@@ -51,14 +51,14 @@ def _places(host: WritableHost, folder: str) -> List[str]:
     found = {folder}
     for name in host.names(folder):
         with contextlib.suppress(OSError):  # a link in circles
-            if host.link_target('%s/%s' % (folder, name)) is not None:
-                found.add(os.path.dirname(host.real('%s/%s' % (folder, name))))
+            if host.link_target(f'{folder}/{name}') is not None:
+                found.add(os.path.dirname(host.real(f'{folder}/{name}')))
     return sorted(found)
 
 
 def mark_of(host: WritableHost, folder: str) -> str:
     """The name of the folder's mark."""
-    return '%s/%s' % (os.path.dirname(folder), os.path.basename(host.temporary_of(folder)))
+    return f'{os.path.dirname(folder)}/{os.path.basename(host.temporary_of(folder))}'
 
 
 def mark(host: WritableHost, folder: str, undo: Undo) -> str:
@@ -87,8 +87,8 @@ def clear_after_others(host: WritableHost, paths: List[str]) -> List[str]:
     try:
         clear(host, paths)
     except OSError as exc:
-        return ['What an earlier run left, because it was killed, could not be removed (%s). The next run tries again.'
-                % explain(exc)]
+        return [f'What an earlier run left, because it was killed, could not be removed ({explain(exc)}). The next '
+                'run tries again.']
     return []
 
 

@@ -27,22 +27,22 @@ def check_place(host: Host, keys: Sequence[str], container: Optional[str], force
         key, refused = _first_refused(host, keys)
         _check_container(key, refused if _is_denied(refused) else None, container, force)
     if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
-        raise Refusal('%s is not there: no /proc in a chroot, or a kernel without it. runtime: false writes only the '
-                      'boot configuration.' % sysctl_path(keys[0]))
+        raise Refusal(f'{sysctl_path(keys[0])} is not there: no /proc in a chroot, or a kernel without it. runtime: '
+                      'false writes only the boot configuration.')
 
 
 def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
     """Raise Refusal where one of the sysctls to write is not writable, and OSError for other errors."""
     key, refused = _first_refused(host, keys)
     if _is_denied(refused):
-        raise Refusal('%s cannot be set: %s is not writable (%s), and this is no container. %s. Allow it, or use '
-                      'runtime: false to write only the boot configuration. Nothing was changed.'
-                      % (key, sysctl_path(key), _describe(refused), _CAUSES[refused or 0]), NOT_WRITABLE)
+        raise Refusal(f'{key} cannot be set: {sysctl_path(key)} is not writable ({_describe(refused)}), and this is '
+                      f'no container. {_CAUSES[refused or 0]}. Allow it, or use runtime: false to write only the boot '
+                      'configuration. Nothing was changed.', NOT_WRITABLE)
     if refused is None or check_mode:
         return
     if refused in _FORBIDDEN:
-        raise Refusal('%s cannot be written: %s. Run the task as root (become: true).' % (
-            sysctl_path(key), os.strerror(refused)))
+        raise Refusal(f'{sysctl_path(key)} cannot be written: {os.strerror(refused)}. Run the task as root (become: '
+                      'true).')
     raise OSError(refused, os.strerror(refused), sysctl_path(key))
 
 
@@ -65,15 +65,15 @@ def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]
 
 
 def _check_container(key: str, refused: Optional[int], container: str, force: bool) -> None:
-    owner = ('%s and its like are not namespaced: they belong to the host, so set them there. runtime: false writes '
-             'only the boot configuration (image builds, chroots)' % key)
+    owner = (f'{key} and its like are not namespaced: they belong to the host, so set them there. runtime: false '
+             'writes only the boot configuration (image builds, chroots)')
     if refused is not None:
-        raise Refusal('%s cannot be set from here: /proc/sys is not writable (%s) (container: %s). %s.'
-                      % (key, os.strerror(refused), container, owner), CONTAINER)
+        raise Refusal(f'{key} cannot be set from here: /proc/sys is not writable ({os.strerror(refused)}) (container: '
+                      f'{container}). {owner}.', CONTAINER)
     if not force:
-        raise Refusal('%s is not set from inside a container (container: %s), because it would change the whole host. '
-                      '%s; force: true sets it anyway.' % (key, container, owner), CONTAINER)
+        raise Refusal(f'{key} is not set from inside a container (container: {container}), because it would change '
+                      f'the whole host. {owner}; force: true sets it anyway.', CONTAINER)
 
 
 def _describe(refused: Optional[int]) -> str:
-    return '%s, %s' % (errno.errorcode[refused or 0], os.strerror(refused or 0))
+    return f'{errno.errorcode[refused or 0]}, {os.strerror(refused or 0)}'

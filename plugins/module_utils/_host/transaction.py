@@ -50,13 +50,13 @@ class Undo:
             try:
                 step()
             except Exception as exc:  # whatever one step meets, the others are taken
-                self.failed.append('%s (%s)' % (what, exc))
+                self.failed.append(f'{what} ({exc})')
 
     def outcome(self) -> str:
         """How the way back went, for the end of an error message."""
         if not self.failed:
             return 'Everything was put back.'
-        return 'NOT put back: %s. Look at these by hand.' % '; '.join(self.failed)
+        return f"NOT put back: {'; '.join(self.failed)}. Look at these by hand."
 
 
 @contextlib.contextmanager
@@ -73,10 +73,10 @@ def undone_on_failure(*errors: type) -> Iterator[Undo]:
             yield undo
         except taken_back as exc:
             undo.run()
-            raise ApplyError('%s. %s' % (explain(exc), undo.outcome())) from exc
+            raise ApplyError(f'{explain(exc)}. {undo.outcome()}') from exc
         except Exception as exc:
             undo.run()
-            raise ApplyError('%s. %s' % (mistake(exc), undo.outcome())) from exc
+            raise ApplyError(f'{mistake(exc)}. {undo.outcome()}') from exc
         except BaseException:
             undo.run()
             raise
@@ -125,7 +125,7 @@ def backup(host: WritableHost, path: str, undo: Undo) -> str:
         if found.startswith(base + '.oomkit-') and found.endswith('~') and _holds(host, folder + '/' + found, data):
             return folder + '/' + found
     stem = '%s.oomkit-%s' % (path, time.strftime('%Y%m%dT%H%M%S'))
-    names = [stem + '~'] + ['%s.%d~' % (stem, number) for number in range(2, 100)]
+    names = [stem + '~'] + [f'{stem}.{number}~' for number in range(2, 100)]
     name = next(one for one in names if host.look(one) is None)
     undo.add(name, lambda: host.remove_file(name))
     host.copy_file(path, name)

@@ -97,7 +97,7 @@ class WritableHost(Host):
         The next run clears away what a run leaves that is killed in there.
         """
         folder, name = os.path.split(self.real(path))
-        return '%s/%s' % (folder.rstrip('/'), _TEMPORARY % name[:_NAME_CHARACTERS])
+        return f"{folder.rstrip('/')}/{_TEMPORARY % name[:_NAME_CHARACTERS]}"
 
     @staticmethod
     def is_temporary(name: str) -> bool:
@@ -202,7 +202,7 @@ def _take_away(temporary: str, cause: BaseException) -> None:
         os.unlink(temporary)
     except OSError:
         if isinstance(cause, OSError) and cause.strerror:
-            cause.strerror += '; %s is left, and could not be removed either' % temporary
+            cause.strerror += f'; {temporary} is left, and could not be removed either'
 
 
 def _attributes(path: str) -> Optional[Attributes]:

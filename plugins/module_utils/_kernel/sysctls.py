@@ -125,4 +125,4 @@ def parse_value(text: Optional[str]) -> Optional[int]:
 
 def render(state: State, keys: List[str]) -> str:
     """Lines ``key = value`` for people and diffs."""
-    return ''.join('%s = %s\n' % (key, state[key]) for key in keys if state.get(key) is not None)
+    return ''.join(f'{key} = {state[key]}\n' for key in keys if state.get(key) is not None)

@@ -55,7 +55,7 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
 
 def request_of(params: Dict[str, Any]) -> Request:
     """What is asked, checked. Raises ConvertError."""
-    assumptions = [_assumption('score_adj[%d]' % number, item) for number, item in enumerate(params['score_adj'] or [])]
+    assumptions = [_assumption(f'score_adj[{number}]', item) for number, item in enumerate(params['score_adj'] or [])]
     growth = None
     if params['growing'] is not None:
         growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
@@ -70,8 +70,8 @@ def cgroup_of(path: Optional[str]) -> Optional[str]:
         return None
     parts = path.split('/')
     if not path.startswith('/') or '..' in parts or '\n' in path or '\0' in path:
-        raise ConvertError('cgroup: %s is not the path of a cgroup; give it as /proc/PID/cgroup shows it, such as '
-                           '/system.slice/redis-server.service' % harmless(repr(path)))
+        raise ConvertError(f'cgroup: {harmless(repr(path))} is not the path of a cgroup; give it as /proc/PID/cgroup '
+                           'shows it, such as /system.slice/redis-server.service')
     clean = '/' + '/'.join(part for part in parts if part not in ('', '.'))
     for tree in ('/sys/fs/cgroup/memory', '/sys/fs/cgroup'):
         if (clean + '/').startswith(tree + '/'):
@@ -87,7 +87,7 @@ def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
         return None
     if params['cgroup'] is not None or not params['nodes']:
         raise ConvertError('nodes: give at least one, and no cgroup, whose limit is for its memory on all nodes')
-    return [to_integer('nodes[%d]' % number, node, 0) for number, node in enumerate(params['nodes'])]
+    return [to_integer(f'nodes[{number}]', node, 0) for number, node in enumerate(params['nodes'])]
 
 
 def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
@@ -98,8 +98,7 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     """Of whom something is assumed: exactly one of these ways of naming it."""
     given = [kind for kind in kinds if item.get(kind) is not None]
     if len(given) != 1:
-        raise ConvertError('%s: give exactly one of %s (found %s)'
-                           % (place, ', '.join(kinds), ', '.join(given) or 'none'))
+        raise ConvertError(f"{place}: give exactly one of {', '.join(kinds)} (found {', '.join(given) or 'none'})")
     kind, value = given[0], item[given[0]]
     if kind == 'pid':
         return Subject(kind, to_integer(place + '.pid', value, 1))
@@ -108,12 +107,12 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     try:
         length = len(to_bytes(value))
     except UnicodeError:
-        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value))) from None
+        raise ConvertError(f'{place}.comm: {brief(value)} cannot be the name of a process') from None
     if not length:
-        raise ConvertError('%s.comm: %s cannot be the name of a process' % (place, brief(value)))
+        raise ConvertError(f'{place}.comm: {brief(value)} cannot be the name of a process')
     if length > selector.COMM_BYTES:
-        raise ConvertError('%s.comm: %s has more than %d bytes, and the kernel cuts names there; give the first %d'
-                           % (place, brief(value), selector.COMM_BYTES, selector.COMM_BYTES))
+        raise ConvertError(f'{place}.comm: {brief(value)} has more than {selector.COMM_BYTES} bytes, and the kernel '
+                           f'cuts names there; give the first {selector.COMM_BYTES}')
     return Subject(kind, value)
 
 
@@ -137,7 +136,7 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
     try:
         observer = Observer(host, processes, request.cgroup, manager, request.nodes)
     except Unreadable as exc:
-        raise Refusal('No forecast is possible: %s.' % exc) from exc
+        raise Refusal(f'No forecast is possible: {exc}.') from exc
     snapshot, forecasts = report.observed(observer, request.kills, [what_if])
     running = processes.named(scan.KILLERS)
     killers = oom_daemons.thresholds(host, processes, running.found)

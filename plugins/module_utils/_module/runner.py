@@ -42,9 +42,9 @@ def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
         module.fail_json(msg=harmless(str(exc)))
     except (OSError, MemoryError) as exc:
         # What fails once something was changed is an ApplyError.
-        module.fail_json(msg=harmless('%s. Nothing was changed.' % explain(exc)))
+        module.fail_json(msg=harmless(f'{explain(exc)}. Nothing was changed.'))
     except Exception as exc:
-        module.fail_json(msg='%s. Nothing was changed.' % mistake(exc))
+        module.fail_json(msg=f'{mistake(exc)}. Nothing was changed.')
     result['warnings'] += host.unread()
     if not module._diff:
         result.pop('diff', None)

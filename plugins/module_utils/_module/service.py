@@ -57,7 +57,7 @@ def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wish
     try:
         return make_plan(Situation(host, manager), request, wishes)
     except ManagerError as exc:
-        raise Refusal('%s. Nothing was changed.' % exc) from exc
+        raise Refusal(f'{exc}. Nothing was changed.') from exc
     except NeedsAdvice as exc:
         raise exc.advised(_ADVICE) from exc
 
@@ -79,7 +79,7 @@ def wishes_of(params: Dict[str, Any]) -> List[Wish]:
         return []
     if params['name'] is not None:
         return [_wish('', {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}, params['state'])]
-    return [_wish('services[%d].' % number, item, params['state'])
+    return [_wish(f'services[{number}].', item, params['state'])
             for number, item in enumerate(params['services'] or [])]
 
 
@@ -103,11 +103,9 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:
-        raise ConvertError('%sname: nothing is asked for %s; give score_adj, oom_policy or both'
-                           % (prefix, item['name']))
+        raise ConvertError(f"{prefix}name: nothing is asked for {item['name']}; give score_adj, oom_policy or both")
     if state == 'absent' and prefix == '' and values:
-        raise ConvertError('state: absent takes no %s: it reverts what was set. Leave that out'
-                           % ' and no '.join(values))
+        raise ConvertError(f"state: absent takes no {' and no '.join(values)}: it reverts what was set. Leave that out")
     score_adj = item.get('score_adj')
     return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
                 item.get('oom_policy'), item.get('missing'))
@@ -170,8 +168,8 @@ def _original(record: saved_scores.Record, one: Seen) -> int:
 def _changed_meanwhile(record: saved_scores.Record, found: List[Seen]) -> List[str]:
     """Warn of processes that something else has set since."""
     pairs = [(one, record.processes.get(saved_scores.key_of(one))) for one in found]
-    return ['process %d (%s) keeps its oom_score_adj %d: something else has changed it since this module set it'
-            % (one.pid, harmless(one.name), one.score_adj) for one, original in pairs
+    return [f'process {one.pid} ({harmless(one.name)}) keeps its oom_score_adj {one.score_adj}: something else has '
+            'changed it since this module set it' for one, original in pairs
             if original is not None and one.score_adj not in original.ours + (original.value,)]
 
 
@@ -212,9 +210,9 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
 
 
 def _nothing_found(label: str, request: Request) -> List[str]:
-    text = '%s matches no process' % harmless(label)
+    text = f'{harmless(label)} matches no process'
     if request.missing == 'fail' and not request.absent:
-        raise Refusal('%s. Nothing was changed. Use missing: warn or ignore where that is to be expected.' % text)
+        raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.')
     return [text] if request.missing == 'warn' else []
 
 
@@ -266,8 +264,8 @@ def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
 def _live_diff(what: str, before: List[Any], after: List[Any], setting: str = 'oom_score_adj') -> Dict[str, str]:
     header = what + ' (running)'
     return {'before_header': header, 'after_header': header,
-            'before': ''.join('%s: %s\n' % (setting, value) for value in before),
-            'after': ''.join('%s: %s\n' % (setting, value) for value in after)}
+            'before': ''.join(f'{setting}: {value}\n' for value in before),
+            'after': ''.join(f'{setting}: {value}\n' for value in after)}
 
 
 def _describe(plan: Plan, service: Service) -> Dict[str, Any]:

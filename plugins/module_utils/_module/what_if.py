@@ -86,8 +86,8 @@ def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
     else:
         found = [one.pid for one in selector.group_of(host, {'comm': subject.value}).look(host)]
     if not found:
-        raise Refusal('There is no process with %s %s on this machine, so nothing can be assumed of it. Correct it, or '
-                      'leave it out.' % (subject.kind, harmless(str(subject.value))))
+        raise Refusal(f'There is no process with {subject.kind} {harmless(str(subject.value))} on this machine, so '
+                      'nothing can be assumed of it. Correct it, or leave it out.')
     return found
 
 
@@ -99,8 +99,8 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:
-        raise Refusal('growing: %s has no processes now, so none of them can grow. Start it, or name a process by its '
-                      'pid.' % subject.value)
+        raise Refusal(f'growing: {subject.value} has no processes now, so none of them can grow. Start it, or name a '
+                      'process by its pid.')
     return max(found, key=lambda one: (sum(one[0]), one[1]))[1]
 
 
@@ -126,7 +126,6 @@ def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     }[subject.kind]
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:
-        raise Refusal('The snapshot holds no process with %s %s, so nothing can be assumed of it. It holds the '
-                      'likeliest victims only: take one with more kills.'
-                      % (subject.kind, harmless(str(subject.value))))
+        raise Refusal(f'The snapshot holds no process with {subject.kind} {harmless(str(subject.value))}, so nothing '
+                      'can be assumed of it. It holds the likeliest victims only: take one with more kills.')
     return found

@@ -156,7 +156,7 @@ def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
     try:
         proc_file.write(b'%d\n' % value)
     except OSError as exc:
-        raise ApplyError('%s: the kernel refused the value %d (%s)' % (key, value, exc.strerror)) from exc
+        raise ApplyError(f'{key}: the kernel refused the value {value} ({exc.strerror})') from exc
 
 
 def _read_back(plan: Plan, host: WritableHost) -> None:
@@ -167,8 +167,8 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
         if found is None and not wanted and plan.runtime_before[key] is None:
             continue  # a twin that this kernel lacks is as good as 0
         if found != wanted:
-            raise ApplyError('%s reads %s after %d was written; something else sets it, or the kernel does not keep it'
-                             % (key, found, wanted))
+            raise ApplyError(f'{key} reads {found} after {wanted} was written; something else sets it, or the kernel '
+                             'does not keep it')
 
 
 def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
@@ -206,5 +206,5 @@ def _check_boot(plan: Plan) -> None:
     found = plan.situation.host.call(values_after_boot, plan.situation, plan.request)
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
-            raise ApplyError('%s would be %s at boot instead of %s: a file below sysctl.d changed meanwhile'
-                             % (key, found[key], plan.boot_after[key]))
+            raise ApplyError(f'{key} would be {found[key]} at boot instead of {plan.boot_after[key]}: a file below '
+                             'sysctl.d changed meanwhile')

@@ -133,8 +133,8 @@ def _settled(host: WritableHost) -> List[Pending]:
 
 
 def _busy(pending: Pending) -> Refusal:
-    return Refusal('Another change was not confirmed, and its watchdog (PID %d) has not put run time back within %d s. '
-                   'Nothing was changed. Try again when it has ended.' % (pending.pid, _END_S))
+    return Refusal(f'Another change was not confirmed, and its watchdog (PID {pending.pid}) has not put run time back '
+                   f'within {_END_S} s. Nothing was changed. Try again when it has ended.')
 
 
 def _is_half_made(host: WritableHost, pending: Pending) -> bool:
@@ -208,8 +208,8 @@ def _start(plan: Plan, asked: Asked) -> Outcome:
         _check_alone(host, pending)
         apply_runtime(plan, lambda: _check_watched(host, pending))
     except WatchdogError as exc:
-        raise Refusal('confirm_within: the watchdog that would put the change back could not be started (%s). Nothing '
-                      'was changed. confirm_within: 0 goes without it.' % exc) from exc
+        raise Refusal(f'confirm_within: the watchdog that would put the change back could not be started ({exc}). '
+                      'Nothing was changed. confirm_within: 0 goes without it.') from exc
     except BaseException:
         _give_up(host, pending)
         raise
@@ -233,15 +233,15 @@ def _check_alone(host: WritableHost, pending: Pending) -> None:
     others = [one for one in pending_change.find_all(host)
               if one.name != pending.name and pending_change.is_watched(host, one)]
     if others:
-        raise Refusal('confirm_within: another call started to change the same settings at the same time (%s). Nothing '
-                      'was changed by this one. Try again.' % pending_change.describe(others[0]))
+        raise Refusal('confirm_within: another call started to change the same settings at the same time '
+                      f'({pending_change.describe(others[0])}). Nothing was changed by this one. Try again.')
 
 
 def _check_watched(host: WritableHost, pending: Pending) -> None:
-    waits = host.exists('%s/%s' % (RUN_FOLDER, pending.name))
+    waits = host.exists(f'{RUN_FOLDER}/{pending.name}')
     if not waits or not pending_change.is_watched(host, pending):
-        raise ApplyError('the watchdog ended while run time was being written: within %d s all was not done'
-                         % pending.within_s)
+        raise ApplyError(f'the watchdog ended while run time was being written: within {pending.within_s} s all was '
+                         'not done')
 
 
 def _end(host: WritableHost, pending: Pending) -> bool:
@@ -280,10 +280,10 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
         if request.absent and request.runtime:
             return _take_back(host, request, policy, pending)
         raise Refusal(
-            'Refused, because another change waits for its confirmation until %s: %s (run time only, so far). Confirm '
-            'it by the call that made it over a new connection, wait until it is put back, or take it and all settings '
-            'of this module back at once by state: absent.'
-            % (pending_change.until(pending), pending_change.describe(pending)))
+            f'Refused, because another change waits for its confirmation until {pending_change.until(pending)}: '
+            f'{pending_change.describe(pending)} (run time only, so far). Confirm it by the call that made it over a '
+            'new connection, wait until it is put back, or take it and all settings of this module back at once by '
+            'state: absent.')
     if is_same(pending.connection, connection(host)):
         return _outcome(Plan(Situation(host), request, policy), PENDING, pending.within_s, pending,
                         'this call came over the connection that made the change, which proves nothing: connect anew '
@@ -296,10 +296,10 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     if plan.writes:
         raise Refusal(
-            'Not confirmed, because run time is not what this change made of it: %s now, and %s is wanted. Somebody '
-            'else has set it meanwhile, or the machine has more or less memory or swap. Nothing was written; what is '
-            'still as the change left it is put back at %s. Make the call again after that.' % (
-                _text(plan.runtime_before, plan), _text(plan.runtime_after, plan), pending_change.until(pending)))
+            f'Not confirmed, because run time is not what this change made of it: {_text(plan.runtime_before, plan)} '
+            f'now, and {_text(plan.runtime_after, plan)} is wanted. Somebody else has set it meanwhile, or the '
+            'machine has more or less memory or swap. Nothing was written; what is still as the change left it is '
+            f'put back at {pending_change.until(pending)}. Make the call again after that.')
     if request.check_mode:
         return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
     outcome = _outcome(plan, CONFIRMED, pending.within_s)
@@ -313,7 +313,7 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
 
 def _text(state: sysctls.State, plan: Plan) -> str:
     keys = sorted({key for key in state if plan.runtime_before[key] != plan.runtime_after[key]})
-    return ', '.join('%s = %s' % (key, state[key]) for key in keys)
+    return ', '.join(f'{key} = {state[key]}' for key in keys)
 
 
 def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:

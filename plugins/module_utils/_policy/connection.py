@@ -53,7 +53,7 @@ def process(host: Host, pid: str) -> Optional[Process]:
 
     Raises OSError: what could not be looked at may well live.
     """
-    found = parse_stat(host.read_text('/proc/%s/stat' % pid) or '')
+    found = parse_stat(host.read_text(f'/proc/{pid}/stat') or '')
     return None if found is None or found.state in ('Z', 'X') else found
 
 
@@ -99,7 +99,7 @@ def _is_async(host: Host, ancestors: List[Tuple[int, Process]]) -> bool:
 
     One further up has started something of its own, such as ansible-pull, whose tasks are no such tasks.
     """
-    return any(_ASYNC.search(host.read_bytes('/proc/%d/cmdline' % pid) or b'') for pid, _found in ancestors[:1])
+    return any(_ASYNC.search(host.read_bytes(f'/proc/{pid}/cmdline') or b'') for pid, _found in ancestors[:1])
 
 
 def _session(host: Host) -> Optional[int]:

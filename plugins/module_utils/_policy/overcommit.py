@@ -148,12 +148,12 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
     if situation.is_for_another(request):
         _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
     if limit_kb > _MOST_KB:
-        raise ConvertError('commit_limit: %d kB is out of range; it must be %d kB or less' % (limit_kb, _MOST_KB))
+        raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {_MOST_KB} kB or less')
     kbytes = limit_kb - memory.swap_total_kb
     if kbytes < situation.page_kb:
-        raise Refusal('commit_limit: %d kB is not above the swap of this machine (SwapTotal %d kB), and CommitLimit '
-                      'always holds all of swap. Ask for more than %d kB, or take swap away.'
-                      % (limit_kb, memory.swap_total_kb, memory.swap_total_kb + situation.page_kb))
+        raise Refusal(f'commit_limit: {limit_kb} kB is not above the swap of this machine (SwapTotal '
+                      f'{memory.swap_total_kb} kB), and CommitLimit always holds all of swap. Ask for more than '
+                      f'{memory.swap_total_kb + situation.page_kb} kB, or take swap away.')
     runtime, boot = _pair_of(situation.runtime), _pair_of(situation.boot(request).values)
     keeps = []
     if request.runtime:
@@ -171,13 +171,14 @@ def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> 
 def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
     """Where an image is made: neither a part of the memory seen there nor its swap may go into the number."""
     if wanted.percent is not None:
-        raise Refusal('commit_limit: %g%% was asked for, which is %d kB of the RAM and swap of this machine, but this '
-                      'is a container or a chroot (runtime: false), and another machine boots it. Use ratio, which is '
-                      'a part of its own RAM, or give kbytes.' % (wanted.percent, limit_kb))
+        raise Refusal(f'commit_limit: {wanted.percent:g}% was asked for, which is {limit_kb} kB of the RAM and swap '
+                      'of this machine, but this is a container or a chroot (runtime: false), and another machine '
+                      'boots it. Use ratio, which is a part of its own RAM, or give kbytes.')
     if swap_kb:
-        raise Refusal('commit_limit: %d kB was asked for, from which the swap of this machine (SwapTotal %d kB) would '
-                      'be taken, but this is a container or a chroot (runtime: false), and another machine boots it. '
-                      'Give kbytes, to which the kernel adds the swap of that machine, or ratio.' % (limit_kb, swap_kb))
+        raise Refusal(f'commit_limit: {limit_kb} kB was asked for, from which the swap of this machine (SwapTotal '
+                      f'{swap_kb} kB) would be taken, but this is a container or a chroot (runtime: false), and '
+                      'another machine boots it. Give kbytes, to which the kernel adds the swap of that machine, or '
+                      'ratio.')
 
 
 def _pair_of(state: sysctls.State) -> Pair:
@@ -206,9 +207,10 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.Sta
     memory = situation.memory
     elsewhere = situation.is_for_another(plan.request)
     if elsewhere or memory is None or memory.committed_kb is None:
-        plan.warnings.append('mode never %s: whether the CommitLimit suffices could not be checked, because %s' % (
-            when, 'this is a container or a chroot, and another machine boots it' if elsewhere
-            else '/proc/meminfo does not tell Committed_AS here'))
+        reason = ('this is a container or a chroot, and another machine boots it' if elsewhere
+                  else '/proc/meminfo does not tell Committed_AS here')
+        plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
+                             f'{reason}')
         return
     headroom_kb = commit_limit.headroom_kb(memory, after, situation.page_kb)
     limit_kb = commit_limit.state_limit_kb(memory, after, situation.page_kb)
@@ -217,15 +219,15 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.Sta
     if headroom_kb >= least_kb or not lowers or plan.request.force:
         return
     raise Refusal(
-        'Refused, because programs could no longer start: mode never with %s gives %s a CommitLimit of %d kB. Less '
-        'Committed_AS %d kB, admin_reserve %d kB and user_reserve %d kB that is a headroom of %d kB, and min_headroom '
-        'wants %d kB. %s. force: true overrides this.' % (
-            _limit_text(after), when, limit_kb, memory.committed_kb, after.get(ADMIN_RESERVE) or 0,
-            after.get(USER_RESERVE) or 0, headroom_kb, least_kb, _enough_text(situation, after, min_headroom)))
+        f'Refused, because programs could no longer start: mode never with {_limit_text(after)} gives {when} a '
+        f'CommitLimit of {limit_kb} kB. Less Committed_AS {memory.committed_kb} kB, admin_reserve '
+        f'{after.get(ADMIN_RESERVE) or 0} kB and user_reserve {after.get(USER_RESERVE) or 0} kB that is a headroom of '
+        f'{headroom_kb} kB, and min_headroom wants {least_kb} kB. {_enough_text(situation, after, min_headroom)}. '
+        'force: true overrides this.')
 
 
 def _limit_text(state: sysctls.State) -> str:
-    return 'kbytes %d' % state[KBYTES] if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
+    return f'kbytes {state[KBYTES]}' if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
 
 
 def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int:
@@ -244,6 +246,5 @@ def _enough_text(situation: Situation, state: sysctls.State, min_headroom: Amoun
         return 'No limit is enough for that min_headroom'
     # One page more of each: ratio and kbytes are cut off to whole pages.
     wanted_kb = needed_kb(memory, state, min_headroom) + 2 * situation.page_kb
-    return 'Enough would be ratio: %d, or kbytes: %d, or commit_limit: %dK' % (
-        commit_limit.ratio_for_limit(memory, wanted_kb), max(wanted_kb - memory.swap_total_kb, situation.page_kb),
-        wanted_kb)
+    return (f'Enough would be ratio: {commit_limit.ratio_for_limit(memory, wanted_kb)}, or kbytes: '
+            f'{max(wanted_kb - memory.swap_total_kb, situation.page_kb)}, or commit_limit: {wanted_kb}K')

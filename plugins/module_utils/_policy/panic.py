@@ -87,9 +87,9 @@ class PanicPolicy(Policy):
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return
         raise Refusal(
-            'Refused, because the machine would hang forever: %s panic_on_oom would be %s while kernel.panic is 0, '
-            'so a panic never reboots. Give reboot_after, such as reboot_after: 10 (seconds; negative: at once). '
-            'force: true overrides this.' % (when, _NAMES.get(after[PANIC_ON_OOM] or 0)))
+            f'Refused, because the machine would hang forever: {when} panic_on_oom would be '
+            f'{_NAMES.get(after[PANIC_ON_OOM] or 0)} while kernel.panic is 0, so a panic never reboots. Give '
+            'reboot_after, such as reboot_after: 10 (seconds; negative: at once). force: true overrides this.')
 
     def _warn(self, plan: Plan) -> None:
         afters = ([plan.runtime_after] if plan.request.runtime else []) + (

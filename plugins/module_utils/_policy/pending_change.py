@@ -59,7 +59,7 @@ def boot_id(host: WritableHost) -> str:
 
 def new_name() -> str:
     """A file name that was never used before."""
-    return _PREFIX + ''.join('%02x' % byte for byte in bytearray(os.urandom(8)))
+    return _PREFIX + ''.join(f'{byte:02x}' for byte in bytearray(os.urandom(8)))
 
 
 def dump(pending: Pending) -> bytes:
@@ -137,7 +137,7 @@ def left_over(host: WritableHost) -> List[str]:
     this_boot = boot_id(host)
     found = [(name, parse(name, data)) for name, data in _seen(host).items() if data is not None]
     names = [name for name, pending in found if pending is None or this_boot and pending.boot != this_boot]
-    return ['%s/%s' % (RUN_FOLDER, name) for name in names if not _is_locked(host, name)]
+    return [f'{RUN_FOLDER}/{name}' for name in names if not _is_locked(host, name)]
 
 
 def _is_locked(host: WritableHost, name: str) -> bool:
@@ -158,7 +158,7 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
 
     It holds a lock on its file until it ends. Once it has, its number may be that of a process that does not answer.
     """
-    if host.look('%s/%s' % (RUN_FOLDER, pending.name)) is not None and not _is_locked(host, pending.name):
+    if host.look(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
         return False
     found = host.call(process, host, str(pending.pid))
     return found is not None and found.started == pending.started
@@ -211,4 +211,4 @@ def until(pending: Pending) -> str:
 def describe(pending: Pending) -> str:
     """What it changed at run time."""
     changed = [key for key in sorted(pending.after) if pending.after[key] != pending.before.get(key)]
-    return ', '.join('%s = %s' % (key, pending.after[key]) for key in changed)
+    return ', '.join(f'{key} = {pending.after[key]}' for key in changed)

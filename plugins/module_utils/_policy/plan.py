@@ -291,5 +291,5 @@ def _check_known(situation: Situation, target: Dict[str, int]) -> None:
     for key, value in sorted(target.items()):
         # A counterpart that the kernel lacks (kbytes before 3.14) counts as 0.
         if situation.runtime.get(key) is None and not (value == 0 and sysctls.KNOBS[key].twin):
-            raise Refusal('%s was to be set to %d, but this kernel shows no %s. Use runtime: false to write the boot '
-                          'configuration only.' % (key, value, sysctl_path(key)))
+            raise Refusal(f'{key} was to be set to {value}, but this kernel shows no {sysctl_path(key)}. Use runtime: '
+                          'false to write the boot configuration only.')

@@ -38,13 +38,13 @@ def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Reque
     if not params['runtime'] and not params['persistent']:
         raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
     if absent and given:
-        raise ConvertError('state: absent takes away all settings of this module and takes no value; remove %s'
-                           % ', '.join(given))
+        raise ConvertError("state: absent takes away all settings of this module and takes no value; remove "
+                           f"{', '.join(given)}")
     if not absent and not given:
-        raise ConvertError('nothing is asked for: give at least one of %s, or state: absent' % ', '.join(values))
+        raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent")
     path = params['sysctl_file']
     if not path.startswith('/') or path != os.path.normpath(path):
-        raise ConvertError('sysctl_file: %r is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf' % path)
+        raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf')
     return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'], sysctl_file=path,
                    conflicts=params['conflicts'], force=params['force'], check_mode=check_mode)
 

@@ -199,8 +199,8 @@ def _check_boot(plan: Any) -> None:
     for service, found in zip(plan.services, plan.situation.host.call(_settings_of_all, plan)):
         for key, cause in found.items():
             if cause.value != service.boot_after[key].value:
-                raise ApplyError('%s of %s would be %s at the next start instead of %s: a unit file changed meanwhile'
-                                 % (key, service.name, cause.value, service.boot_after[key].value))
+                raise ApplyError(f'{key} of {service.name} would be {cause.value} at the next start instead of '
+                                 f'{service.boot_after[key].value}: a unit file changed meanwhile')
 
 
 def _settings_of_all(plan: Any) -> List[Causes]:

@@ -100,9 +100,9 @@ def _warn_of_version(plan: Plan) -> None:
     files = plan.situation.files
     unknown = [one.wish.asked for one in plan.services if not one.remove and one.wish.oom_policy is not None]
     if unknown and plan.request.persistent and not files.knows(OOM_POLICY):
-        plan.warnings.append('systemd %d of this host does not know OOMPolicy=, which came with systemd %d: what '
-                             'oom_policy sets for %s ends with the next restart of the service. Leave oom_policy out, '
-                             'or update systemd' % (files.version, SINCE[OOM_POLICY], ', '.join(unknown)))
+        plan.warnings.append(f"systemd {files.version} of this host does not know OOMPolicy=, which came with systemd "
+                             f"{SINCE[OOM_POLICY]}: what oom_policy sets for {', '.join(unknown)} ends with the next "
+                             "restart of the service. Leave oom_policy out, or update systemd")
     if files.is_version_known:
         return
     newest = [_score_at_start(service, files) for service in plan.services]
@@ -111,10 +111,10 @@ def _warn_of_version(plan: Plan) -> None:
         names = [service.wish.asked for service, value in zip(plan.services, newest)
                  if _score_at_start(service, others) != value]
         if names:
-            plan.warnings.append('the version of systemd is unknown, because no file of this host names it. A systemd '
-                                 'up to %d gives %s another oom_score_adj than a newer one. The newest is assumed. '
-                                 'Compare with systemctl show --property=OOMScoreAdjust'
-                                 % (version, ', '.join(names)))
+            plan.warnings.append("the version of systemd is unknown, because no file of this host names it. A "
+                                 f"systemd up to {version} gives {', '.join(names)} another oom_score_adj than a "
+                                 "newer one. The newest is assumed. Compare with systemctl show "
+                                 "--property=OOMScoreAdjust")
             return
 
 
@@ -156,20 +156,20 @@ def _note(plan: Plan, service: Service) -> None:
     """Note settings that do not apply now, or not later."""
     name = service.wish.asked
     if service.unit.state == MASKED:
-        service.notes.append('%s is masked: the drop-in counts once it is unmasked and started' % name)
+        service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
     if service.transient and not service.remove:
-        service.notes.append('%s is a transient unit: only its running processes are set, and no drop-in is written, '
-                             'because the unit ends with its processes' % name)
+        service.notes.append(f'{name} is a transient unit: only its running processes are set, and no drop-in is '
+                             'written, because the unit ends with its processes')
     if plan.situation.manager is None or service.remove:
         return
     if not service.running and not service.unread:
         _note_stopped(plan, service)
     elif any(left.process == one.leader() for one in service.running for left in one.left_alone):
-        service.notes.append('the main process of %s sets its own value: the requested value applies to it and its '
-                             'children after a restart' % name)
+        service.notes.append(f'the main process of {name} sets its own value: the requested value applies to it and '
+                             'its children after a restart')
     elif not plan.request.runtime and any(_differs(service, one) for one in service.running):
         service.restart_needed = True
-        service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)
+        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false)')
 
 
 def _differs(service: Service, one: Running) -> bool:
@@ -182,10 +182,10 @@ def _note_stopped(plan: Plan, service: Service) -> None:
     stem = (template or '').partition('@')[0]
     related = sorted(set(service.related) | set(files.enabled_instances(stem) if template else ()))
     if related and service.unit.state == LOADED:
-        plan.warnings.append('%s has no processes of its own; its work is done by %s. Name those, or the template %s'
-                             % (name, ', '.join(related), template))
+        plan.warnings.append(f"{name} has no processes of its own; its work is done by {', '.join(related)}. Name "
+                             f"those, or the template {template}")
     elif service.unit.state == LOADED:
-        service.notes.append('%s is not running: it counts from its next start' % name)
+        service.notes.append(f'{name} is not running: it counts from its next start')
 
 
 # ----------------------------------------------------------------------- record

@@ -141,7 +141,7 @@ def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pend
     """
     host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
     try:
-        file_trust.check_record(host, '%s/%s' % (RUN_FOLDER, pending.name))
+        file_trust.check_record(host, f'{RUN_FOLDER}/{pending.name}')
         answer = _asked(host, pending, steps)
         if 'error' in answer:
             raise WatchdogError(answer['error'])
@@ -196,7 +196,7 @@ def _hear(reader: int) -> Dict[str, Any]:
     data = b''
     while b'\n' not in data:
         if not select.select([reader], [], [], _START_S)[0]:
-            return {'error': 'it was not ready within %d s' % _START_S}
+            return {'error': f'it was not ready within {_START_S} s'}
         piece = os.read(reader, 4096)
         if not piece:
             return {'error': 'it ended before it was ready'}
@@ -211,7 +211,7 @@ def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer
         if os.fork() == 0:
             _second_child(host, pending, steps, writer)
     except BaseException as exc:  # nothing of the module's own work may go on in here
-        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+        _say(writer, {'error': f'{type(exc).__name__}: {exc}'})
 
 
 def _second_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
@@ -228,7 +228,7 @@ def _second_child(host: WritableHost, pending: Pending, steps: List[Step], write
             return
         os.close(writer)
     except BaseException as exc:
-        _say(writer, {'error': '%s: %s' % (type(exc).__name__, exc)})
+        _say(writer, {'error': f'{type(exc).__name__}: {exc}'})
         _insist(lambda: claim(host, name), False)
         return
     watchdog.watch()
@@ -320,7 +320,7 @@ class _Watchdog:
         return claim(self.host, while_put_back(self.pending.name)) or claim(self.host, self.pending.name)
 
     def _why(self, left_s: float) -> str:
-        return ('not confirmed within %d s' % self.pending.within_s if left_s <= 0
+        return (f'not confirmed within {self.pending.within_s} s' if left_s <= 0
                 else 'ended by SIGTERM before it was confirmed')
 
     def _read(self, key: str) -> Optional[int]:
@@ -398,9 +398,9 @@ def leave_cgroups(host: WritableHost) -> List[str]:
         error = _move(host, path)
         # systemd keeps its services and sessions in v2, or in a v1 hierarchy of its own.
         if error and (kind == 'cgroup2' or path.endswith('/systemd')):
-            warnings.append('the watchdog that puts the change back stays in the cgroup of this login (%s: %s): where '
-                            'logind ends what a login leaves behind, it puts back when the connection ends'
-                            % (path, error))
+            warnings.append(f'the watchdog that puts the change back stays in the cgroup of this login ({path}: '
+                            f'{error}): where logind ends what a login leaves behind, it puts back when the '
+                            'connection ends')
     return warnings
 
 

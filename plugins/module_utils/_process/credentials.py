@@ -31,7 +31,7 @@ def doubt_root(processes: Proc, pid: int) -> Optional[str]:
 
     For programs that set sysctls or read configuration as root (kubelet, TuneD).
     """
-    status = processes.read('%d/status' % pid) or b''
+    status = processes.read(f'{pid}/status') or b''
     return _doubt_uids(status) or _doubt_root(processes, pid, status)
 
 
@@ -40,7 +40,7 @@ def doubt_oom_daemon(processes: Proc, pid: int) -> Optional[str]:
 
     earlyoom and systemd-oomd have a user of their own: these are services of the system that hold CAP_KILL.
     """
-    status = processes.read('%d/status' % pid) or b''
+    status = processes.read(f'{pid}/status') or b''
     doubt = _doubt_uids(status)
     if doubt is not None:
         return doubt
@@ -56,15 +56,15 @@ def _doubt_uids(status: bytes) -> Optional[str]:
         return 'it has ended, or may not be read'
     others = [uid for uid in uids if uid != uids[0]]
     if others:
-        return ('user %d runs it with the rights of user %d: any user can start a set-user-ID program such as su '
-                'under this name' % (uids[0], others[0]))
+        return (f'user {uids[0]} runs it with the rights of user {others[0]}: any user can start a set-user-ID '
+                'program such as su under this name')
     return None
 
 
 def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     uids = parse_uids(status)
     if uids is None or uids[0] != 0:
-        return 'it runs as user %d, not root' % (uids[0] if uids else -1)
+        return f'it runs as user {uids[0] if uids else -1}, not root'
     if not file_access.current.allows(pid, 'exe'):
         return 'it does not answer, so that nothing tells which program it is'
     if not _is_in_our_user_namespace(processes, pid):
@@ -79,13 +79,13 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     uid = uids[0] if uids else -1
     # The namespace is read after the status: a process cannot return from one.
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
-        return ('it runs as user %d, not root, and without CAP_KILL in our user namespace: it can kill processes of '
-                'that user only' % uid)
-    paths = manager_paths(processes.read('%d/cgroup' % pid) or b'', processes.init_cgroup())
+        return (f'it runs as user {uid}, not root, and without CAP_KILL in our user namespace: it can kill processes '
+                'of that user only')
+    paths = manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
     path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
     if path or not paths:
-        return 'it runs as user %d in the cgroup %s, which is not that of a system service' % (
-            uid, harmless(to_text(path)) or 'unknown')
+        return (f"it runs as user {uid} in the cgroup {harmless(to_text(path)) or 'unknown'}, which is not that of a "
+                "system service")
     return None
 
 
@@ -95,10 +95,10 @@ def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
     Where the link ns/user may not be read, the maps of user IDs are compared, which are readable for everybody. Only a
     process with capabilities here can give another namespace the same map.
     """
-    ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, '%d' % pid)
+    ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, f'{pid}')
     if ours is not None and its is not None:
         return ours == its
-    return processes.read('%d/uid_map' % pid) == processes.read('self/uid_map')
+    return processes.read(f'{pid}/uid_map') == processes.read('self/uid_map')
 
 
 def _user_namespace(processes: Proc, pid: str) -> Optional[Tuple[int, int]]:
@@ -108,5 +108,5 @@ def _user_namespace(processes: Proc, pid: str) -> Optional[Tuple[int, int]]:
 
 def _is_set_uid(processes: Proc, pid: int) -> bool:
     """Whether its program is set-user-ID: sudo has user ID 0 in all places while it asks for a password."""
-    info = processes.stat('%d' % pid, 'exe')
+    info = processes.stat(f'{pid}', 'exe')
     return info is not None and bool(info.st_mode & stat.S_ISUID)

@@ -48,7 +48,7 @@ class Held:
         self._fd: Optional[int] = None
         if not file_access.current.allows(pid):
             return
-        path = '/proc/%d' % pid
+        path = f'/proc/{pid}'
         try:
             with file_access.Reading(path):
                 self._fd = os.open(host.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,7 +69,7 @@ class Held:
         if self._fd is None or not file_access.current.allows(self.pid, name.rpartition('/')[2]):
             return None
         try:
-            with file_access.Reading('/proc/%d/%s' % (self.pid, name)):
+            with file_access.Reading(f'/proc/{self.pid}/{name}'):
                 fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
                 try:
                     return os.read(fd, _CHUNK_BYTES)
@@ -88,9 +88,9 @@ class Held:
         if not _has_lost_first_thread((self.read('stat') or b'').rpartition(b')')[2].split()):
             return None
         for thread in self._threads():
-            stat = self.read('task/%s/stat' % thread)
+            stat = self.read(f'task/{thread}/stat')
             if stat and stat.rpartition(b')')[2].split()[0] not in _ENDED:
-                return self.read('task/%s/%s' % (thread, name))
+                return self.read(f'task/{thread}/{name}')
         return None
 
     def _threads(self) -> List[str]:
@@ -149,7 +149,7 @@ class Held:
 
     def _named(self, exc: OSError, name: str) -> OSError:
         """The error with the whole path: calls on descriptors know none, and others know the last part only."""
-        return OSError(exc.errno, exc.strerror, '/proc/%d/%s' % (self.pid, name))
+        return OSError(exc.errno, exc.strerror, f'/proc/{self.pid}/{name}')
 
 
 def read_init_cgroup(host: Host) -> bytes:

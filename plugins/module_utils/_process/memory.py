@@ -116,15 +116,15 @@ class Processes(Proc):
 
     def score(self, pid: Any) -> Optional[int]:
         """oom_score."""
-        return to_number(self.read('%s/oom_score' % pid))
+        return to_number(self.read(f'{pid}/oom_score'))
 
     def adj(self, pid: Any) -> Optional[int]:
         """oom_score_adj."""
-        return to_number(self.read('%s/oom_score_adj' % pid))
+        return to_number(self.read(f'{pid}/oom_score_adj'))
 
     def terms(self, pid: Any) -> Optional[Terms]:
         """What badness is made of; None for kernel threads, zombies and those that are gone."""
-        status = self.read('%s/status' % pid)
+        status = self.read(f'{pid}/status')
         memory = self._memory(pid, status) if status else None
         adj = self.adj(pid) if memory else None
         return None if memory is None or adj is None else Terms(memory, adj)
@@ -134,7 +134,7 @@ class Processes(Proc):
         proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
         found = []
         for pid in pids:
-            path = '%d/status' % pid
+            path = f'{pid}/status'
             access.begin(path)
             try:
                 fd = open_file(path, 0, dir_fd=proc_fd)
@@ -143,7 +143,7 @@ class Processes(Proc):
             try:
                 status = read(fd, CHUNK_BYTES)
                 if len(status) == CHUNK_BYTES:  # thousands of groups come before the memory
-                    status = self.read('%d/status' % pid) or b''
+                    status = self.read(f'{pid}/status') or b''
             except OSError:
                 status = b''
             close(fd)
@@ -173,14 +173,14 @@ class Processes(Proc):
 
     def holding(self, pid: Any) -> Optional[Holding]:
         """What it holds; None for kernel threads, zombies and those that are gone."""
-        found = self._holding('%s' % pid)
-        if found is None and b'\nState:\tZ' in (self.read('%s/status' % pid) or b''):
+        found = self._holding(f'{pid}')
+        if found is None and b'\nState:\tZ' in (self.read(f'{pid}/status') or b''):
             found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
         return found
 
     def living_thread(self, pid: int) -> int:
         """The number of a thread that has its memory: the first one, or another where that has ended."""
-        if b'\nState:\tZ' not in (self.read('%d/status' % pid) or b''):
+        if b'\nState:\tZ' not in (self.read(f'{pid}/status') or b''):
             return pid
         alive = (int(path.rpartition('/')[2]) for path in self.threads(pid) if self._holding(path) is not None)
         return next(alive, pid)
@@ -190,13 +190,13 @@ class Processes(Proc):
 
     def threads(self, pid: Any) -> List[str]:
         """The folders of its threads, below /proc; empty when it is gone."""
-        folder = '%s/task' % pid
+        folder = f'{pid}/task'
         try:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
         except OSError:
             return []
         try:
-            return ['%s/%s' % (folder, name) for name in os.listdir(fd)]
+            return [f'{folder}/{name}' for name in os.listdir(fd)]
         except OSError:
             return []
         finally:
@@ -209,18 +209,18 @@ class Processes(Proc):
 
     def start_ticks(self, pid: int) -> Optional[int]:
         """When the process started, in clock ticks since boot."""
-        stat = self.read('%d/stat' % pid)
+        stat = self.read(f'{pid}/stat')
         return parse_start_ticks(stat) if stat else None
 
     def name(self, pid: int) -> Optional[bytes]:
         """comm: at most 15 bytes, which any program may set for itself."""
-        comm = self.read('%d/comm' % pid)
+        comm = self.read(f'{pid}/comm')
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
     def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
         """See L(parse_cgroup). Under cgroup v1 the kernel shows the root for a first thread that has ended."""
-        cgroup, unit = parse_cgroup(self.read('%d/cgroup' % pid) or b'', self.init_cgroup())
+        cgroup, unit = parse_cgroup(self.read(f'{pid}/cgroup') or b'', self.init_cgroup())
         thread = self.living_thread(pid) if cgroup == b'/' else pid
         if thread == pid:
             return cgroup, unit
-        return parse_cgroup(self.read('%d/task/%d/cgroup' % (pid, thread)) or b'', self.init_cgroup())
+        return parse_cgroup(self.read(f'{pid}/task/{thread}/cgroup') or b'', self.init_cgroup())

@@ -31,19 +31,19 @@ def read(host: Host, path: str) -> Optional[int]:
     OSError where only root can write there and the system fails to read it: then it is unknown what runs.
     """
     if not path.startswith('/'):
-        raise PidFileError('%s is not an absolute path' % harmless(path))
+        raise PidFileError(f'{harmless(path)} is not an absolute path')
     try:
         data = host.read_named_file(path)
     except OSError as exc:
         if is_fault(host, path, exc):
             raise
-        raise PidFileError('the PID file cannot be read: %s' % explain(exc)) from exc
+        raise PidFileError(f'the PID file cannot be read: {explain(exc)}') from exc
     if data is None:
         return None
     first = (data.split() or [b''])[0]
     pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
     if pid is None or pid > PID_MAX:
-        raise PidFileError('%s does not begin with a process number' % harmless(path))
+        raise PidFileError(f'{harmless(path)} does not begin with a process number')
     return pid
 
 
@@ -65,7 +65,7 @@ def user_of(host: Host, pid: int) -> Optional[int]:
     if uids is None or len(set(uids)) > 1:
         return None
     try:
-        program = host.stat('/proc/%d/exe' % pid) if uids[0] == 0 else None
+        program = host.stat(f'/proc/{pid}/exe') if uids[0] == 0 else None
     except OSError as exc:
         if exc.errno != errno.ETIMEDOUT:
             raise
@@ -84,7 +84,6 @@ def doubt(host: Host, path: str, pid: int) -> Optional[str]:
         if owner == 0 or (owner is not None and owner == user_of(host, pid)):
             return None
     except OSError as exc:
-        return 'the PID file cannot be read: %s' % explain(exc)
-    return ('the PID file %s names process %d, which is skipped: a user who does not own the process can write the '
-            'file. Keep it in a folder of root\'s, or of the user that the service runs as'
-            % (harmless(path), pid))
+        return f'the PID file cannot be read: {explain(exc)}'
+    return (f'the PID file {harmless(path)} names process {pid}, which is skipped: a user who does not own the '
+            'process can write the file. Keep it in a folder of root\'s, or of the user that the service runs as')

@@ -106,8 +106,8 @@ class Proc:
         if not file_access.current.allows(pid, name.partition('/')[0]):
             return None
         try:
-            with file_access.Reading('%s/%s' % (pid, name.partition('/')[0])):
-                return os.stat('%s/%s' % (pid, name), dir_fd=self.fd)
+            with file_access.Reading(f"{pid}/{name.partition('/')[0]}"):
+                return os.stat(f'{pid}/{name}', dir_fd=self.fd)
         except OSError:
             return None
 
@@ -119,5 +119,5 @@ class Proc:
 
     def effective_uid(self, pid: int) -> Optional[int]:
         """The user that the process acts as."""
-        uids = file_access.parse_uids(self.read('%d/status' % pid) or b'')
+        uids = file_access.parse_uids(self.read(f'{pid}/status') or b'')
         return uids[1] if uids else None

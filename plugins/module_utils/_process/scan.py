@@ -71,7 +71,7 @@ def unseen(host: Host, denied: int) -> Optional[str]:
     if unread:
         return ', and '.join(unread)
     if denied:
-        return '%d processes may not be read (hidepid or a security module), so the list is incomplete' % denied
+        return f'{denied} processes may not be read (hidepid or a security module), so the list is incomplete'
     if not host.exists('/proc/1'):
         return '/proc shows only own processes (hidepid), so the list is incomplete; become root to see all'
     return None

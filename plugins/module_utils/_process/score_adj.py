@@ -100,8 +100,8 @@ class Target:
 
     def _check_time(self, end: float, value: int, left: List[Seen]) -> None:
         if time.monotonic() > end:
-            raise LiveError('%s: after %d s there are still processes with another value than %d (%d of them): it '
-                            'starts new ones faster than they can be set' % (self.label, _LIMIT_S, value, len(left)))
+            raise LiveError(f'{self.label}: after {_LIMIT_S} s there are still processes with another value than '
+                            f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
 
     def _set(self, host: Host, one: Seen, value: int) -> None:
         """Write through the descriptor of just this process, if it is still as it was seen."""
@@ -178,7 +178,7 @@ def restore_score_adj(host: Host, one: Seen, value: int) -> None:
     """Set a process in a rollback. Raises OSError, also for a process that could not be read."""
     written = write_score_adj(host, one, value)
     if not written and not file_access.current.allows(one.pid):
-        raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, '/proc/%d' % one.pid)
+        raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, f'/proc/{one.pid}')
 
 
 def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
@@ -189,8 +189,8 @@ def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
                 'inside a container without that capability')
-    return '%s: oom_score_adj of process %d (%s) was to become %d and is %d: %s' % (
-        label, one.pid, harmless(one.name), value, one.score_adj, why)
+    return (f'{label}: oom_score_adj of process {one.pid} ({harmless(one.name)}) was to become {value} and is '
+            f'{one.score_adj}: {why}')
 
 
 def _most_common(values: List[int]) -> int:

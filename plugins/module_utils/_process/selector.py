@@ -55,7 +55,7 @@ class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
     def matches(self, held: Held) -> bool:
         """Whether the process is one of these."""
         cmdline = (held.read('cmdline') or held.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
-        with Reading('/proc/%d/cmdline' % held.pid):  # which has a deadline
+        with Reading(f'/proc/{held.pid}/cmdline'):  # which has a deadline
             return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 
 
@@ -112,7 +112,7 @@ def _the_one(host: Host, name: str, value: Any) -> Group:
         return TheseProcesses([])
     doubt = pid_file.doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
-        raise Refusal('process.pidfile: %s. Nothing was changed.' % doubt)
+        raise Refusal(f'process.pidfile: {doubt}. Nothing was changed.')
     # What was asked meanwhile was asked of this one only if it is still there.
     return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
 
@@ -122,15 +122,15 @@ def _written(host: Host, path: str) -> int:
     try:
         return pid_file.read(host, path) or 0
     except pid_file.PidFileError as exc:
-        raise ConvertError('process.pidfile: %s' % exc) from exc
+        raise ConvertError(f'process.pidfile: {exc}') from exc
 
 
 def _given(process: Dict[str, Any]) -> List[str]:
     """The selectors that are given: one, or one and the user. Raises ConvertError."""
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
-        raise ConvertError('process: give exactly one of %s, or user together with comm or cmdline_regex; found %s'
-                           % (', '.join(SELECTORS), ', '.join(given) or 'none of them'))
+        raise ConvertError(f"process: give exactly one of {', '.join(SELECTORS)}, or user together with comm or "
+                           f"cmdline_regex; found {', '.join(given) or 'none of them'}")
     return given
 
 
@@ -138,28 +138,28 @@ def _bytes(option: str, value: str) -> bytes:
     try:
         return to_bytes(value)
     except UnicodeError:
-        raise ConvertError('process.%s: %r is no text' % (option, value)) from None
+        raise ConvertError(f'process.{option}: {value!r} is no text') from None
 
 
 def _comm_rule(value: str) -> HasName:
     wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
-        raise ConvertError('process.comm: %s has %d bytes, and the kernel keeps the first %d only, so nothing could '
-                           'match; give those, or use cmdline_regex' % (_cut(value), len(wanted), COMM_BYTES))
+        raise ConvertError(f'process.comm: {_cut(value)} has {len(wanted)} bytes, and the kernel keeps the first '
+                           f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex')
     return HasName(wanted)
 
 
 def _cmdline_rule(value: str) -> HasCmdline:
     text = _bytes('cmdline_regex', value)
     if len(text) > _MOST_PATTERN_BYTES:
-        raise ConvertError('process.cmdline_regex: %s has %d bytes, and an expression that long takes too much time; '
-                           'give at most %d' % (_cut(value), len(text), _MOST_PATTERN_BYTES))
+        raise ConvertError(f'process.cmdline_regex: {_cut(value)} has {len(text)} bytes, and an expression that long '
+                           f'takes too much time; give at most {_MOST_PATTERN_BYTES}')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of what another version of Python may read differently
             pattern = re.compile(text)
     except (re.error, ValueError, OverflowError, RecursionError) as exc:
-        raise ConvertError('process.cmdline_regex: %s is no regular expression: %s' % (_cut(value), exc)) from exc
+        raise ConvertError(f'process.cmdline_regex: {_cut(value)} is no regular expression: {exc}') from exc
     if not value:
         raise ConvertError('process.cmdline_regex: an empty expression matches everything')
     return HasCmdline(pattern)
@@ -175,7 +175,7 @@ def _user_rule(value: str) -> OfUser:
         with Reading(USER_DATABASE):
             return OfUser(int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid)
     except (KeyError, ValueError) as exc:
-        raise ConvertError('process.user: there is no user %s on this machine' % _cut(value)) from exc
+        raise ConvertError(f'process.user: there is no user {_cut(value)} on this machine') from exc
 
 
 _RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
@@ -184,4 +184,4 @@ _RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': 
 def describe(process: Dict[str, Any]) -> str:
     """The selection as text, for messages."""
     given = [name for name in SELECTORS if process.get(name) is not None]
-    return 'process ' + ' '.join('%s %s' % (name, process[name]) for name in given) if given else 'process'
+    return 'process ' + ' '.join(f'{name} {process[name]}' for name in given) if given else 'process'

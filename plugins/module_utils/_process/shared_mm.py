@@ -31,7 +31,7 @@ def share_memory(pid: int, other: int) -> Optional[bool]:
     if not all(file_access.current.allows(one, 'kcmp') for one in (pid, other)):
         return None
     try:
-        with file_access.Reading('%d/kcmp' % other):
+        with file_access.Reading(f'{other}/kcmp'):
             answer = _compare(number, pid, other)
     except (OSError, AttributeError):
         return None

@@ -80,10 +80,9 @@ def _join(plan: Any) -> None:
         path = real(drop_in.path_of(service.name))
         other = listed.setdefault(path, service)
         if other.wanted() != service.wanted():
-            raise Refusal('The drop-ins of %s and %s are one file, as links lead from both to %s, and different '
-                          'settings are asked for. Nothing was changed. Ask for the same ones for both, or replace '
-                          'the link of one of them by a folder of its own.'
-                          % (other.wish.asked, service.wish.asked, harmless(path)))
+            raise Refusal(f'The drop-ins of {other.wish.asked} and {service.wish.asked} are one file, as links lead '
+                          f'from both to {harmless(path)}, and different settings are asked for. Nothing was changed. '
+                          'Ask for the same ones for both, or replace the link of one of them by a folder of its own.')
     plan.services = [one for one in plan.services if not one.remove or one.name not in plan.situation.ours
                      or real(drop_in.path_of(one.name)) not in listed]
 
@@ -92,8 +91,8 @@ def _draft_settings(plan: Any, service: Service, draft: _Draft) -> None:
     path = drop_in.path_of(service.name)
     data = plan.situation.host.read_bytes(path)
     if data is not None and not drop_in.is_ours(data):
-        raise Refusal('%s is there and was not made by this collection (its first line does not say so). Nothing was '
-                      'changed. Move it to another name, or remove it.' % path)
+        raise Refusal(f'{path} is there and was not made by this collection (its first line does not say so). Nothing '
+                      'was changed. Move it to another name, or remove it.')
     if data is None or not _says(data, service.wanted()) or not _is_recorded(data, service.wanted()):
         draft.put(path, drop_in.edit(data, service.wanted()))
 
@@ -137,13 +136,13 @@ def _settle(plan: Any, draft: _Draft) -> Set[str]:
             break
         taken.add(_take_over(plan, found[0], files, draft))
     else:
-        raise Refusal('Nothing was changed. conflicts: take_over would comment out more than %d lines: %s. Remove '
-                      'these lines, or use conflicts: warn.' % (_MAX_ROUNDS, _text(found[0])))
+        raise Refusal(f'Nothing was changed. conflicts: take_over would comment out more than {_MAX_ROUNDS} lines: '
+                      f'{_text(found[0])}. Remove these lines, or use conflicts: warn.')
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
     if found and plan.request.conflicts == 'fail':
-        raise Refusal('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename '
-                      'them, or use conflicts: take_over (comments the lines out) or warn.'
-                      % '. '.join(_text(conflict) for conflict in found))
+        raise Refusal("Nothing was changed, because other drop-ins would win at the next start. "
+                      f"{'. '.join(_text(conflict) for conflict in found)}. Remove or rename them, or use "
+                      "conflicts: take_over (comments the lines out) or warn.")
     plan.warnings += [_text(conflict) for conflict in found]
     return taken
 
@@ -183,17 +182,17 @@ def _is_own(path: Optional[str], unit: Unit) -> bool:
 
 
 def _text(conflict: Conflict) -> str:
-    return '%s line %s sets %s of %s to %s, and %s was asked for' % (
-        harmless(conflict.file or 'something'), conflict.line, conflict.setting, conflict.unit,
-        'nothing (a reset)' if conflict.boot is None else conflict.boot, conflict.wanted)
+    return (f"{harmless(conflict.file or 'something')} line {conflict.line} sets {conflict.setting} of {conflict.unit} "
+            f"to {'nothing (a reset)' if conflict.boot is None else conflict.boot}, and {conflict.wanted} was asked "
+            "for")
 
 
 def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -> str:
     """Turn the winning line into a comment; where its file lies."""
     path = plan.situation.host.real(conflict.file or '/')
     if not path.startswith('/etc/'):
-        raise Refusal('Nothing was changed. %s. Only files below /etc are changed by conflicts: take_over: put a '
-                      'file of the same name below %s, or use conflicts: warn.' % (_text(conflict), unit_files.ETC))
+        raise Refusal(f'Nothing was changed. {_text(conflict)}. Only files below /etc are changed by conflicts: '
+                      f'take_over: put a file of the same name below {unit_files.ETC}, or use conflicts: warn.')
     draft.put(conflict.file or '', _commented_out(files.read(path), conflict, files.version))
     return path
 

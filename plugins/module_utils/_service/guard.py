@@ -35,9 +35,9 @@ def guard(plan: Any) -> None:
             _guard_sessions(plan, service, _evidence(plan, service, scan))
         _warn_of_hiding(plan, service)
     if plan.orphans:
-        plan.warnings.append('Drop-ins of this collection are left for units that are not here any more: %s. '
-                             'exclusive: true, or state: absent with their names, removes them'
-                             % ', '.join(harmless(path) for path in plan.orphans))
+        plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
+                             f"{', '.join(harmless(path) for path in plan.orphans)}. exclusive: true, or state: "
+                             "absent with their names, removes them")
     _guard_consumers(plan)
 
 
@@ -48,10 +48,10 @@ def guard_instances(plan: Any) -> None:
               for name in sorted(kept - service.apart) if unit_names.template_of(name) == service.name
               for text in _hidden(plan, service, name)]
     if hidden and plan.request.conflicts != 'warn':
-        raise Refusal('Nothing was changed, because drop-ins of this collection for single instances would win at the '
-                      'next start. %s. Name the instance and its template in one call (services): then it takes from '
-                      'the template what it does not say. Or take its own drop-in back by state: absent.'
-                      % '. '.join(hidden))
+        raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
+                      f"the next start. {'. '.join(hidden)}. Name the instance and its template in one call "
+                      "(services): then it takes from the template what it does not say. Or take its own drop-in back "
+                      "by state: absent.")
     plan.warnings += hidden
 
 
@@ -61,7 +61,7 @@ def _hidden(plan: Any, service: Service, name: str) -> List[str]:
     if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
         return []
     causes = files.settings(service.unit._replace(name=name))
-    return ['%s does not set %s and hides the drop-in of %s' % (harmless(drop_in.path_of(name)), key, service.name)
+    return [f'{harmless(drop_in.path_of(name))} does not set {key} and hides the drop-in of {service.name}'
             for key in sorted(service.wanted()) if causes[key] == UNSET]
 
 
@@ -70,9 +70,9 @@ def _warn_of_hiding(plan: Any, service: Service) -> None:
     lost = [key for key, cause in sorted(service.boot_before.items())
             if cause.value is not None and service.boot_after[key] == UNSET]
     if lost and not service.remove:
-        plan.warnings.append('The drop-in of %s hides that of its template, so that %s of the template does not count '
-                             'for it any more. Name both in one call (services): then it takes from the template what '
-                             'it does not say' % (service.name, ' and '.join(lost)))
+        plan.warnings.append(f"The drop-in of {service.name} hides that of its template, so that {' and '.join(lost)} "
+                             "of the template does not count for it any more. Name both in one call (services): then "
+                             "it takes from the template what it does not say")
 
 
 def _is_negative(service: Service) -> bool:
@@ -103,16 +103,16 @@ def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -
     if evidence is None:
         return
     if not evidence.is_login:
-        plan.warnings.append('%s at %s: what it runs for others inherits this (%s), unless it sets a value of its own '
-                             'for them' % (name, value, evidence.reason))
+        plan.warnings.append(f'{name} at {value}: what it runs for others inherits this ({evidence.reason}), unless '
+                             'it sets a value of its own for them')
         return
     ssh = '; sshd protects its own listening process itself' if 'ssh' in service.name else ''
     if value == NEVER_KILLED and not plan.request.force:
-        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s (%s), so that the kernel '
-                      'could kill no process of any user%s. Leave %s out, or set force: true. Nothing was changed.'
-                      % (name, service.name, evidence.reason, ssh, name))
-    plan.warnings.append('%s at %s: every new login session inherits this (%s), so that it protects the processes of '
-                         'all users, a leaking one too%s' % (name, value, evidence.reason, ssh))
+        raise Refusal(f'Refused: {name} at -1000. Every new login session inherits the value of {service.name} '
+                      f'({evidence.reason}), so that the kernel could kill no process of any user{ssh}. Leave {name} '
+                      'out, or set force: true. Nothing was changed.')
+    plan.warnings.append(f'{name} at {value}: every new login session inherits this ({evidence.reason}), so that it '
+                         f'protects the processes of all users, a leaking one too{ssh}')
 
 
 def _guard_consumers(plan: Any) -> None:
@@ -130,9 +130,9 @@ def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
     big = big_consumers({pid: memory_kb for pid, (memory_kb, _adj) in held_kb.items()})
     if not big or any(adj[pid] != NEVER_KILLED for pid in big):
         return []
-    return ['With this, none of the processes that hold most of the memory can be killed any more (%d of them, with %d '
-            'kB): running out of memory then kills much else without getting any free, and ends in a panic'
-            % (len(big), sum(held_kb[pid][0] for pid in big))]
+    return [f'With this, none of the processes that hold most of the memory can be killed any more ({len(big)} of '
+            f'them, with {sum(held_kb[pid][0] for pid in big)} kB): running out of memory then kills much else '
+            'without getting any free, and ends in a panic']
 
 
 def big_consumers(memory_kb: Dict[int, int]) -> List[int]:

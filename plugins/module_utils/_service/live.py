@@ -81,7 +81,7 @@ def _check_init(situation: Situation, request: Request) -> None:
     if situation.init == 'openrc' and request.persistent:
         return
     if situation.init == 'systemd' or not request.runtime:
-        raise NeedsAdvice('There is no systemd here whose unit files could be written (init: %s)' % situation.init,
+        raise NeedsAdvice(f'There is no systemd here whose unit files could be written (init: {situation.init})',
                           NO_UNIT_FILES)
     if situation.has_unit_files() and not situation.host.exists('/proc/1/stat'):
         raise NeedsAdvice('systemd does not run here (a chroot or an image?), so no service runs either', NO_SYSTEMD)
@@ -101,8 +101,8 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
         if same is not None and same.wish[2:4] == wish[2:4]:
             continue  # two names of one unit, with the same values
         if same is not None:
-            raise ConvertError('%s and %s are the same service (%s), and different values are asked for; name it '
-                               'once' % (same.wish.asked, wish.asked, unit.name))
+            raise ConvertError(f'{same.wish.asked} and {wish.asked} are the same service ({unit.name}), and different '
+                               'values are asked for; name it once')
         by_name[unit.name] = service
         if unit.state == USER:
             raise user_unit(wish.asked)
@@ -117,8 +117,8 @@ def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
 
 def user_unit(asked: str) -> Refusal:
     """The refusal of a unit of user managers."""
-    return Refusal('%s is a unit of users (found in the folders of user units only): its processes belong to each '
-                   'user\'s own manager, which is not managed here. Nothing was changed.' % asked)
+    return Refusal(f'{asked} is a unit of users (found in the folders of user units only): its processes belong to '
+                   'each user\'s own manager, which is not managed here. Nothing was changed.')
 
 
 def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
@@ -140,7 +140,7 @@ def with_near_matches(name: str, services: List[str]) -> str:
     """The name of an unknown service, with similar names of known ones."""
     known = sorted(one[:-len(unit_names.SERVICE)] for one in services)
     near = difflib.get_close_matches(name, known, 3, 0.7)
-    return name + (' (is %s meant?)' % ' or '.join(near) if near else '')
+    return name + (f" (is {' or '.join(near)} meant?)" if near else '')
 
 
 def _set_apart(asked: Dict[str, Service]) -> None:
@@ -190,7 +190,7 @@ def _observe(plan: LivePlan) -> None:
     known = {name for state in states for name in state.get('Names', state['Id']).split(' ')}
     for service in plan.services:
         if not unit_names.is_template(service.name) and service.name not in known:
-            raise ManagerError('systemctl show failed: it did not report %s' % service.name)
+            raise ManagerError(f'systemctl show failed: it did not report {service.name}')
         service.states = _states(service, by_id)
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
@@ -198,8 +198,8 @@ def _observe(plan: LivePlan) -> None:
         _note_unread(service, looked)
         service.running = [one for one in looked if one.processes]
         if unseen:
-            service.notes.append('%s has cgroups that are nested deeper than a path may be long; their processes are '
-                                 'skipped' % service.name)
+            service.notes.append(f'{service.name} has cgroups that are nested deeper than a path may be long; their '
+                                 'processes are skipped')
 
 
 def _states(service: Service, by_id: Dict[str, State]) -> List[State]:
@@ -220,12 +220,12 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
     """Note processes that could not be read. Raises Refusal where the helper process is missing."""
     service.unread = [pid for one in looked for pid in one.group.pids() if pid and not file_access.current.allows(pid)]
     if service.unread and file_access.current.restriction:
-        raise Refusal('%s: %s. Nothing was changed. Remove the cause and run the task again.'
-                      % (service.name, file_access.current.restriction))
+        raise Refusal(f'{service.name}: {file_access.current.restriction}. Nothing was changed. Remove the cause and '
+                      'run the task again.')
     if service.unread:
         named = ', '.join(map(str, service.unread[:_MOST_NAMED]))
-        service.notes.append('%d of its processes are not set, because they or other processes of their user do not '
-                             'answer: %s' % (len(service.unread), named))
+        service.notes.append(f'{len(service.unread)} of its processes are not set, because they or other processes of '
+                             f'their user do not answer: {named}')
 
 
 def _is_recorded(situation: Situation, name: str) -> bool:
@@ -257,7 +257,7 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
         own = drop_in.path_of(one.unit)
         one.is_own = one.unit != service.name and drop_in.is_ours(files_after.read(own))
         if one.is_own and after[SCORE_ADJ].file == own:
-            service.notes.append('%s has a drop-in of its own and follows that' % one.unit)
+            service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
             continue
         if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
             plan_revert(situation.record, one, one.unit, _or_default(situation, after[SCORE_ADJ].value))
@@ -320,8 +320,8 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
     if service.remove and before is not None and found != int(before == 'kill') and (
             one.unit not in plan.situation.record.groups):
         if found != wanted:
-            service.notes.append('memory.oom.group of %s is skipped: something else has changed it since this module '
-                                 'set it' % one.unit)
+            service.notes.append(f'memory.oom.group of {one.unit} is skipped: something else has changed it since '
+                                 'this module set it')
         return None
     original = wanted if service.remove else found
     return OomGroup(path, found, wanted, None if service.hides_policy else original) if found != wanted else None

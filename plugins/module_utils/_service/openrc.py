@@ -36,7 +36,7 @@ class Other(NamedTuple):
 
 def path_of(name: str) -> str:
     """The file of the service's settings."""
-    return '%s/%s' % (FOLDER, name)
+    return f'{FOLDER}/{name}'
 
 
 def cause_of(name: str, data: Optional[bytes]) -> Cause:
@@ -60,7 +60,7 @@ def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
     if rest and (rest + ends).endswith('\\\n'):
         ends += '\n'  # our line must not continue theirs
     is_plain = rest is None or bool(rest.strip() and not ends)
-    line = 'export ' + _VARIABLE + '=%d' % value + _MARK + ('' if is_plain else ' +%d' % len(ends))
+    line = 'export ' + _VARIABLE + f'={value}' + _MARK + ('' if is_plain else f' +{len(ends)}')
     return to_bytes((rest or '') + ends + line + '\n')
 
 
@@ -93,10 +93,10 @@ def why_not(host: Host, name: str) -> Optional[str]:
     """Why the file would have no effect; None where it has one. Looks at the programs, not at their version."""
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
-        return '%s%s is no script of openrc-run, which alone reads %s' % (_SCRIPTS, name, path_of(name))
+        return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {path_of(name)}'
     texts = [to_text(data) for _path, data in _read_at_start(host, name)]
     program = 'supervise-daemon' if any('supervise-daemon' in text for text in texts) else 'start-stop-daemon'
-    path = next((path for path in ('%s/%s' % (folder, program) for folder in _PROGRAMS) if host.exists(path)), None)
+    path = next((path for path in (f'{folder}/{program}' for folder in _PROGRAMS) if host.exists(path)), None)
     if path is None or _VARIABLE.encode('ascii') not in (host.read_bytes(path) or b''):
         return '%s here does not know SSD_OOM_SCORE_ADJ (OpenRC before 0.45, or that of another project)' % (
             path or program)
@@ -123,7 +123,7 @@ def _is_early(path: str) -> bool:
 def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
     """What openrc-run reads for the service, in order."""
     folder = '/etc/rc.conf.d'
-    early = ['%s/%s' % (folder, one) for one in host.names(folder) if one.endswith('.conf')]
+    early = [f'{folder}/{one}' for one in host.names(folder) if one.endswith('.conf')]
     for path in ['/etc/rc.conf'] + early + [path_of(name), _SCRIPTS + name]:
         data = host.read_bytes(path)
         if data is not None:
@@ -133,7 +133,7 @@ def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
 def _of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
     """Files that are read instead of the service's own, each in one runlevel only."""
     for level in host.folders('/etc/runlevels'):
-        path = '%s.%s' % (path_of(name), level)
+        path = f'{path_of(name)}.{level}'
         data = host.read_bytes(path)
         if data is not None:
             yield path, data

@@ -82,7 +82,7 @@ def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
     for wish in wishes:
         name = wish.unit[:-len(unit_names.SERVICE)]
         if name in seen:
-            raise ConvertError('%s is named twice; name it once' % name)
+            raise ConvertError(f'{name} is named twice; name it once')
         seen.add(name)
         main = _main_process(plan, name)
         if main is None and not has_script(situation.host, name):
@@ -103,7 +103,7 @@ def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
     """The request without oom_policy. Raises Refusal with ``missing`` fail."""
     if wish.oom_policy is None:
         return wish
-    text = '%s: oom_policy is a setting of systemd, and the init here is %s' % (name, plan.situation.init)
+    text = f'{name}: oom_policy is a setting of systemd, and the init here is {plan.situation.init}'
     if (wish.missing or plan.request.missing) == 'fail':
         raise NeedsAdvice(text, NO_POLICY)
     plan.warnings.append(text + ', so that it is not set')
@@ -224,7 +224,7 @@ def name_of(service: Service) -> str:
 def plan_boot(plan: Any) -> None:
     """Plan the next starts with OpenRC, and warn where a start loses the value. Raises Refusal."""
     for service in plan.services:
-        lost = 'the init here is %s' % plan.situation.init
+        lost = f'the init here is {plan.situation.init}'
         if plan.situation.init == 'openrc':
             lost = _plan_conf(plan, service)
         if not service.remove:
@@ -260,7 +260,7 @@ def _settle(plan: Any, service: Service, name: str) -> None:
     text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
         ', '.join('%s line %d' % (harmless(one.file), one.line) for one in found), name, openrc.path_of(name))
     if plan.request.conflicts != 'warn':
-        raise Refusal('Nothing was changed: %s. Take that out, or use conflicts: warn.' % text)
+        raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn.')
     plan.warnings.append(text)
 
 
@@ -268,15 +268,15 @@ def _say(plan: Any, service: Service, lost: str) -> None:
     """What does not count now, or not later."""
     name, request, running = service.wish.asked, plan.request, service.running
     if lost and not running:
-        service.notes.append('%s does not run, and only running processes can be set: %s' % (name, lost))
+        service.notes.append(f'{name} does not run, and only running processes can be set: {lost}')
     elif lost and request.persistent:
-        plan.warnings.append('%s: only its running processes are set; its next start will lose it: %s. Starting it by '
-                             '"choom -n %d -- COMMAND" keeps it' % (name, lost, service.wish.score_adj))
+        plan.warnings.append(f'{name}: only its running processes are set; its next start will lose it: {lost}. '
+                             f'Starting it by "choom -n {service.wish.score_adj} -- COMMAND" keeps it')
     elif not running and request.persistent:
-        service.notes.append('%s is not running: it counts from its next start' % name)
+        service.notes.append(f'{name} is not running: it counts from its next start')
     elif running and not request.runtime and running[0].before != service.wish.score_adj:
         service.restart_needed = True
-        service.notes.append('%s runs on with its old value until it is restarted (runtime: false)' % name)
+        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false)')
 
 
 # ------------------------------------------------------------------------ processes
@@ -301,14 +301,14 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
         try:
             pid = pid_file.read(host, path) or 0
         except pid_file.PidFileError as exc:
-            doubts.append('%s: %s' % (name, exc))
+            doubts.append(f'{name}: {exc}')
             continue
         seen = identify(host, pid) if pid > _INIT else None
         if seen is None:
             continue
         doubt = pid_file.doubt(host, path, pid)
         if doubt is not None:
-            doubts.append('%s: %s' % (name, doubt))
+            doubts.append(f'{name}: {doubt}')
         elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
             return seen
     return _by_name(host, name, doubts)
@@ -316,14 +316,14 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
 
 def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
     """The PID files in the records of start-stop-daemon; an unreadable record is one of the doubts."""
-    folder, texts = '%s/%s' % (_DAEMONS, name), []
+    folder, texts = f'{_DAEMONS}/{name}', []
     try:
         for entry in host.names(folder):
             texts.append(to_text(host.read_named_file(folder + '/' + entry) or b''))
     except OSError as exc:
         if pid_file.is_fault(host, folder, exc):
             raise
-        doubts.append('%s: what OpenRC has noted of its daemons cannot be read: %s' % (name, explain(exc)))
+        doubts.append(f'{name}: what OpenRC has noted of its daemons cannot be read: {explain(exc)}')
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
@@ -342,8 +342,8 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
         if uid is not None and uid <= pid_file.MOST_SYSTEM_UID:
             named[seen.pid] = seen
         elif not doubts:
-            doubts.append('%s: process %d has this name and is skipped: it belongs to user %s, who is not a system '
-                          'account. Select it with the option process, or keep a PID file in a folder of root\'s'
-                          % (name, seen.pid, 'unknown' if uid is None else uid))
+            doubts.append(f"{name}: process {seen.pid} has this name and is skipped: it belongs to user "
+                          f"{'unknown' if uid is None else uid}, who is not a system account. Select it with the "
+                          "option process, or keep a PID file in a folder of root's")
     tops = [one for one in named.values() if one.parent not in named]
     return tops[0] if len(tops) == 1 else None

@@ -90,10 +90,9 @@ def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
         with Held(host, one.pid) as held:
             uid = login_uid(held)
         if uid is not None:
-            raise Refusal('Refused: %s at %d. Process %d (%s) belongs to user %d, who is not a system account: any '
-                          'user can choose this name. Add user to the process option, or set force: true. Nothing was '
-                          'changed.'
-                          % (harmless(asked.label), asked.value, one.pid, harmless(one.name), uid))
+            raise Refusal(f'Refused: {harmless(asked.label)} at {asked.value}. Process {one.pid} '
+                          f'({harmless(one.name)}) belongs to user {uid}, who is not a system account: any user can '
+                          'choose this name. Add user to the process option, or set force: true. Nothing was changed.')
 
 
 def _find_evidence(host: Host, found: List[Seen]) -> List[Tuple[Seen, Evidence]]:
@@ -115,13 +114,13 @@ def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
     if not pairs:
         return []
     first, evidence = next((pair for pair in pairs if pair[1].is_login), pairs[0])
-    who = 'process %d (%s), %s' % (first.pid, harmless(first.name), evidence.reason)
+    who = f'process {first.pid} ({harmless(first.name)}), {evidence.reason}'
     if not evidence.is_login:
-        return ['%s at %d: what it runs for others inherits this from %s, unless it sets a value of its own for them'
-                % (harmless(asked.label), asked.value, who)]
+        return [f'{harmless(asked.label)} at {asked.value}: what it runs for others inherits this from {who}, unless '
+                'it sets a value of its own for them']
     if asked.value == NEVER_KILLED and not asked.force:
-        raise Refusal('Refused: %s at -1000. Every new login session inherits the value of %s, so that the kernel '
-                      'could kill no process of any user. Choose other processes, or set force: true. Nothing was '
-                      'changed.' % (harmless(asked.label), who))
-    return ['%s at %d: every new login session inherits this from %s, so that it protects the processes of all users'
-            % (harmless(asked.label), asked.value, who)]
+        raise Refusal(f'Refused: {harmless(asked.label)} at -1000. Every new login session inherits the value of '
+                      f'{who}, so that the kernel could kill no process of any user. Choose other processes, or set '
+                      'force: true. Nothing was changed.')
+    return [f'{harmless(asked.label)} at {asked.value}: every new login session inherits this from {who}, so that it '
+            'protects the processes of all users']

@@ -104,20 +104,20 @@ def _look(held: Held) -> Optional[_Look]:
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
     """Evidence that a process was started for another user or a container than its parent; None for none."""
-    who = 'process %d (%s)' % (pid, harmless(one.name))
+    who = f'process {pid} ({harmless(one.name)})'
     if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
-        return Evidence(True, '%s is in a login session' % who)
+        return Evidence(True, f'{who} is in a login session')
     # A process with a terminal or a login in an unrelated cgroup is in a container.
     if _is_inside(one, parent):
         if one.login is not None and one.login != parent.login:
-            return Evidence(True, '%s has the login user ID %d' % (who, one.login))
+            return Evidence(True, f'{who} has the login user ID {one.login}')
         if one.terminal and one.terminal != parent.terminal:
-            return Evidence(True, '%s has a terminal' % who)
+            return Evidence(True, f'{who} has a terminal')
     users = sorted(one.users - parent.users)
     if users:
-        return Evidence(False, '%s belongs to user %d' % (who, users[0]))
+        return Evidence(False, f'{who} belongs to user {users[0]}')
     if one.cgroups != parent.cgroups and not any(path.endswith(_CONTROL) for path in one.cgroups):
-        return Evidence(False, '%s is in another cgroup' % who)
+        return Evidence(False, f'{who} is in another cgroup')
     return None
 
 

@@ -67,7 +67,7 @@ def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
     if unit.state != LOADED or unit.fragment is None:
         return named
     if files.find(_DISPLAY_MANAGER).name == unit.name:
-        return Evidence(True, '%s is an alias of it' % _DISPLAY_MANAGER)
+        return Evidence(True, f'{_DISPLAY_MANAGER} is an alias of it')
     return _from_settings(files, unit, named)
 
 
@@ -98,7 +98,7 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
 
 
 def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
-    return Evidence(is_login, '%s= in %s' % (one.key, harmless(path)))
+    return Evidence(is_login, f'{one.key}= in {harmless(path)}')
 
 
 def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:

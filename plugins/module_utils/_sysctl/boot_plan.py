@@ -194,19 +194,19 @@ def _check_is_read(draft: _Draft) -> None:
     """Refuse a sysctl_file that the loader does not read."""
     path, loader = draft.request.sysctl_file, draft.loader
     if loader.is_known and loader.reason:
-        raise Refusal('sysctl_file %s would not be read at boot: %s. Change that, or use persistent: false.'
-                      % (path, harmless(loader.reason)))
+        raise Refusal(f'sysctl_file {path} would not be read at boot: {harmless(loader.reason)}. Change that, or use '
+                      'persistent: false.')
     if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
-        raise Refusal('sysctl_file %s leads to %s, which is lost at reboot or is a mask. Use a file such as '
-                      '/etc/sysctl.d/99-oomkit.conf.' % (path, draft.ours))
+        raise Refusal(f'sysctl_file {path} leads to {draft.ours}, which is lost at reboot or is a mask. Use a file '
+                      'such as /etc/sysctl.d/99-oomkit.conf.')
     read = conf_files.list_files(draft.host, loader, draft.overlay)
     if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:
         return
     masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
-    why = ('%s masks it' % masks[0] if masks
+    why = (f'{masks[0]} masks it' if masks
            else 'it reads ' + conf_files.describe_sources(loader.sources))
-    raise Refusal('sysctl_file %s is not read by %s, which sets the sysctls of this machine at boot: %s. Use a file '
-                  'such as /etc/sysctl.d/99-oomkit.conf.' % (path, loader.name, why))
+    raise Refusal(f'sysctl_file {path} is not read by {loader.name}, which sets the sysctls of this machine at boot: '
+                  f'{why}. Use a file such as /etc/sysctl.d/99-oomkit.conf.')
 
 
 # ---------------------------------------------------------------------- conflicts
@@ -218,12 +218,13 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
         if not conflicts or draft.request.conflicts == 'warn':
             return conflicts
         if draft.request.conflicts == 'fail':
-            raise Refusal('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read '
-                          'later, or use conflicts: take_over (comments the line out, below /etc only) or conflicts: '
-                          'warn.' % '; '.join(_conflict_text(draft, conflict) for conflict in conflicts))
+            raise Refusal("Another file would win at boot: "
+                          f"{'; '.join(_conflict_text(draft, conflict) for conflict in conflicts)}. Remove that "
+                          "line, choose a sysctl_file that is read later, or use conflicts: take_over (comments the "
+                          "line out, below /etc only) or conflicts: warn.")
         _take_over(draft, conflicts[0])
-    raise Refusal('conflicts: take_over would comment out more than %d lines: %s. Remove these lines, or use '
-                  'conflicts: warn.' % (_MOST_LINES, _conflict_text(draft, conflicts[0])))
+    raise Refusal(f'conflicts: take_over would comment out more than {_MOST_LINES} lines: '
+                  f'{_conflict_text(draft, conflicts[0])}. Remove these lines, or use conflicts: warn.')
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
@@ -241,21 +242,21 @@ def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
 
 
 def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
-    where = '%s line %s' % (conflict['file'], conflict['line']) if conflict['file'] else "the kernel's own default"
+    where = f"{conflict['file']} line {conflict['line']}" if conflict['file'] else "the kernel's own default"
     where += ', which TuneD applies when it starts' if conflict['key'] in draft.by_tuned else ''
-    return '%s would be %s at boot instead of %s, because of %s' % (
-        conflict['key'], 'unknown' if conflict['boot'] is None else conflict['boot'], conflict['wanted'], where)
+    return (f"{conflict['key']} would be {'unknown' if conflict['boot'] is None else conflict['boot']} at boot instead "
+            f"of {conflict['wanted']}, because of {where}")
 
 
 def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
     """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
     path = conflict['file']
     if path is None or not _is_below_etc(draft.host, path):
-        raise Refusal('conflicts: take_over changes files below /etc only, but %s. Choose a sysctl_file that is read '
-                      'later than it, such as %s.' % (_conflict_text(draft, conflict), _late_file(draft.loader)))
+        raise Refusal(f'conflicts: take_over changes files below /etc only, but {_conflict_text(draft, conflict)}. '
+                      f'Choose a sysctl_file that is read later than it, such as {_late_file(draft.loader)}.')
     if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
-        raise Refusal('conflicts: take_over changes files of sysctl.d only, but %s. Change the profile, or use '
-                      'conflicts: warn.' % _conflict_text(draft, conflict))
+        raise Refusal(f'conflicts: take_over changes files of sysctl.d only, but {_conflict_text(draft, conflict)}. '
+                      'Change the profile, or use conflicts: warn.')
     draft.put(path, file_edit.comment_out(draft.text(path) or '', conflict['line']))
     real = draft.host.real(path)
     if real != draft.ours and real not in draft.taken_over:
@@ -281,8 +282,8 @@ def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[st
     if sysctls.RATIO not in target or conflicts:
         return []
     twin = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
-    return ['%s line %d sets %s, which erases %s wherever it is written later; it loses at boot now, but should go'
-            % (setting.path, setting.line, twin, sysctls.KNOBS[twin].twin)
+    return [f'{setting.path} line {setting.line} sets {twin}, which erases {sysctls.KNOBS[twin].twin} wherever it is '
+            'written later; it loses at boot now, but should go'
             for setting in parser.read_settings(draft.host, draft.loader, draft.overlay)
             if setting.key == twin.replace('.', '/') and setting.value is not None
             and draft.host.real(setting.path) != draft.ours]

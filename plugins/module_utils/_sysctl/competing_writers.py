@@ -104,7 +104,7 @@ def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
 
 def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
     """The PID of the RKE2 process that started this kubelet; None for any other kubelet."""
-    match = _PARENT.search(processes.read('%d/status' % pid) or b'') if rke2 else None
+    match = _PARENT.search(processes.read(f'{pid}/status') or b'') if rke2 else None
     parent = int(match.group(1)) if match else rke2[0] if rke2 else None
     return parent if parent in rke2 else None
 
@@ -118,7 +118,7 @@ def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) ->
         return ask_microk8s(files)
     if name in ('k3s', 'rke2'):
         return ask_rancher(files, find_start(files, processes, pid))
-    words = to_text(processes.read('%d/cmdline' % pid) or b'').rstrip('\0').split('\0')
+    words = to_text(processes.read(f'{pid}/cmdline') or b'').rstrip('\0').split('\0')
     return ask_process(files, words)
 
 
@@ -220,23 +220,23 @@ def _agrees(key: str, text: str, value: int) -> bool:
 
 def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
     text, where = harmless(one.value_text), harmless(one.file) if one.file else None
-    asked = '%s: %d is asked for, but %s' % (key, value, one.by)
+    asked = f'{key}: {value} is asked for, but {one.by}'
     if one.how == REQUIRES:
-        return ('%s does not start unless it is %s (protectKernelDefaults%s). Ask for %s on this machine.'
-                % (asked, text, ' in ' + where if where else '', text))
-    sets = '%s sets %s to %s whenever it starts' % (asked, 'it' if key == one.key else one.key, text)
+        return (f"{asked} does not start unless it is {text} "
+                f"(protectKernelDefaults{' in ' + where if where else ''}). Ask for {text} on this machine.")
+    sets = f"{asked} sets {'it' if key == one.key else one.key} to {text} whenever it starts"
     if where is None and one.how is None:
-        return ('%s sets it to %s whenever it starts, or does not start with another value: its configuration may not '
-                'be read or is not understood. Ask for %s on this machine.' % (asked, text, text))
+        return (f'{asked} sets it to {text} whenever it starts, or does not start with another value: its '
+                f'configuration may not be read or is not understood. Ask for {text} on this machine.')
     if where is None:
-        return '%s, and has no option for it. Ask for %s on this machine.' % (sets, text)
-    erases = '' if key == one.key else ', which erases %s' % key
-    return '%s%s (%s). Ask for the same, change it there, or %s.' % (sets, erases, where, _advice(one, persistent))
+        return f'{sets}, and has no option for it. Ask for {text} on this machine.'
+    erases = '' if key == one.key else f', which erases {key}'
+    return f'{sets}{erases} ({where}). Ask for the same, change it there, or {_advice(one, persistent)}.'
 
 
 def _advice(one: Enforced, persistent: bool) -> str:
     if one.how not in (YIELDS, REAPPLIES):
         return 'stop using it'
     if persistent:
-        return 'take a sysctl_file in /etc/sysctl.d that sorts last, since %s reads no other folder' % one.by
-    return 'let persistent: true write yours to a file, which %s lets win' % one.by
+        return f'take a sysctl_file in /etc/sysctl.d that sorts last, since {one.by} reads no other folder'
+    return f'let persistent: true write yours to a file, which {one.by} lets win'

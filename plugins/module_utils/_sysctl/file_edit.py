@@ -75,7 +75,7 @@ def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], 
         lines[own[-1]] = written = _with_value(lines[own[-1]], key, wish)
         _remove(lines, own[:-1])
     else:
-        written = '%s = %d\n' % (key, wish)
+        written = f'{key} = {wish}\n'
         lines.insert(_place(lines, live), written)
     return [written]
 
@@ -189,7 +189,7 @@ def _with_value(line: str, key: str, number: int) -> str:
     match = _ASSIGNMENT.match(line)
     if match is None or re.search('[\r\0].*[^\n]', line):
         # A carriage return or NUL ends the line for systemd only, so that the whole line is written again.
-        return '%s = %d\n' % (key, number)
+        return f'{key} = {number}\n'
     old, rest = match.group('value'), match.group('rest')
     if '#' in old:
         # `=2#strict` is refused by the kernel; a blank between makes it `=2 #strict`, which it takes.

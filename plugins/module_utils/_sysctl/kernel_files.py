@@ -27,7 +27,7 @@ def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
     """The files for this kernel release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
-    names += [name for folder in UNIT_FOLDERS for name in host.names('%s/%s.wants' % (folder, _UNIT))]
+    names += [name for folder in UNIT_FOLDERS for name in host.names(f'{folder}/{_UNIT}.wants')]
     paths: List[str] = []
     for name in sorted(set(names)):
         text = _expand(_read_unit(host, name) or '', release)
@@ -49,10 +49,10 @@ def _expand(text: str, release: str) -> str:
 
 def _drop_ins(host: Host) -> Iterator[str]:
     found: Dict[str, str] = {}
-    for folder in ['%s/%s.d' % (folder, _UNIT) for folder in UNIT_FOLDERS]:
+    for folder in [f'{folder}/{_UNIT}.d' for folder in UNIT_FOLDERS]:
         for name in host.names(folder):
             if name.endswith('.conf'):
-                found.setdefault(name, '%s/%s' % (folder, name))
+                found.setdefault(name, f'{folder}/{name}')
     for name in sorted(found):
         yield host.read_text(found[name]) or ''
 
@@ -62,6 +62,6 @@ def _read_unit(host: Host, name: str) -> Optional[str]:
     if '/' in name or not name.endswith('.service'):
         return None
     for folder in UNIT_FOLDERS:
-        if host.exists('%s/%s' % (folder, name)):
-            return host.read_text('%s/%s' % (folder, name))
+        if host.exists(f'{folder}/{name}'):
+            return host.read_text(f'{folder}/{name}')
     return None

@@ -232,7 +232,7 @@ def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str 
     if sources is None:
         return _NOT_KNOWN
     for path in reversed(sources):
-        said = _ask_file(files, path, True) if path != '%s/%s' % (folder, without) else None
+        said = _ask_file(files, path, True) if path != f'{folder}/{without}' else None
         if said is not None:
             return said
     return None
@@ -292,9 +292,9 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
             files, ['--%s=%s' % item for item in named.items() if item[1]]) or own
     copies = {copy: named[name] for copy, name in _COPIES.items()
                   if named[name] and not named[name].startswith(folder)}
-    defaults = '00-%s-defaults.conf' % files.program
+    defaults = f'00-{files.program}-defaults.conf'
     # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
-    return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, '%s/%s' % (folder, defaults), True)
+    return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, f'{folder}/{defaults}', True)
 
 
 def _kubelet_flag(values: List[Option]) -> Optional[Said]:
@@ -335,12 +335,12 @@ def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
     """config.yaml and its drop-ins; None for those that cannot be read."""
     named = _find_values(start.arguments, ('--config', '-c')) or ['']
-    main = start.variables.get('CONFIG_FILE') or named[0] or '/etc/rancher/%s/config.yaml' % files.program
+    main = start.variables.get('CONFIG_FILE') or named[0] or f'/etc/rancher/{files.program}/config.yaml'
     if '://' in main:
         return [None]
     names = files.names(main + '.d')
     return [main] + ([None] if names is None else [
-        '%s.d/%s' % (main, name) for name in names if name.lower().endswith(('.yaml', '.yml'))])
+        f'{main}.d/{name}' for name in names if name.lower().endswith(('.yaml', '.yml'))])
 
 
 def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
@@ -369,10 +369,10 @@ def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optiona
 
 def find_start(files: Files, processes: Proc, pid: int) -> Start:
     """How k3s or RKE2 is started. Both hide their arguments from ps, so that the unit comes first."""
-    words = to_text(processes.read('%d/cmdline' % pid) or b'').replace('\0', ' ').split()
-    comm = to_text(processes.read('%d/comm' % pid) or b'').strip()
+    words = to_text(processes.read(f'{pid}/cmdline') or b'').replace('\0', ' ').split()
+    comm = to_text(processes.read(f'{pid}/comm') or b'').strip()
     roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
-    environment = processes.read('%d/environ' % pid) or b''
+    environment = processes.read(f'{pid}/environ') or b''
     prefix = files.program.upper() + '_'
     variables = {name[len(prefix):]: value for name, value in
                      _variables(environment, [prefix + name for name in _VARIABLES]).items()}

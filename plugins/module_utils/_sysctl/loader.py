@@ -49,7 +49,7 @@ def find_loader(host: Host) -> Loader:
         return _find_runit(host)
     if init == _SYSV:
         return _find_sysv(host)
-    return _unknown('its init is %s' % init)
+    return _unknown(f'its init is {init}')
 
 
 def _unknown(reason: str) -> Loader:
@@ -135,7 +135,7 @@ def _find_systemd(host: Host) -> Loader:
 def _kernel_sources(host: Host) -> Tuple[Source, ...]:
     """The files that SUSE has for one kernel, and applies before all others."""
     release = (host.read_text('/proc/sys/kernel/osrelease') or '').strip()
-    paths = ['/boot/sysctl.conf-' + release, '/usr/lib/modules/%s/sysctl.conf' % release]
+    paths = ['/boot/sysctl.conf-' + release, f'/usr/lib/modules/{release}/sysctl.conf']
     if not release or '/' in release or not any(host.exists(path) for path in paths):
         return ()
     from . import kernel_files
@@ -162,23 +162,22 @@ def _by_services(host: Host, kind: str, init: str, is_started: Callable[[Host, s
     scripts = [name for name in _SERVICES if host.exists('/etc/init.d/' + name)]
     started = [name for name in scripts if is_started(host, name)]
     if scripts and not started:
-        return PROCPS._replace(reason='the %s %s of %s is in no runlevel (%s)'
-                                      % (kind, scripts[0], init, remedy % scripts[0]))
+        return PROCPS._replace(reason=f'the {kind} {scripts[0]} of {init} is in no runlevel ({remedy % scripts[0]})')
     return _by_scripts(host, init, ['/etc/init.d/' + name for name in started])
 
 
 def _find_runit(host: Host) -> Loader:
-    return _by_scripts(host, 'runit', ['%s/%s' % (folder, name) for folder in _RUNIT_FOLDERS
+    return _by_scripts(host, 'runit', [f'{folder}/{name}' for folder in _RUNIT_FOLDERS
                                        for name in host.names(folder) if 'sysctl' in name])
 
 
 def _by_scripts(host: Host, init: str, paths: List[str]) -> Loader:
     """The loader of an init's scripts. Several scripts must do the same."""
     if not paths:
-        return _unknown('no script of %s for sysctls is found' % init)
+        return _unknown(f'no script of {init} for sysctls is found')
     loaders = [_by_script(host, path) for path in paths]
     if any(loader != loaders[0] for loader in loaders):
-        return _unknown('%s runs several scripts for sysctls: %s' % (init, ', '.join(paths)))
+        return _unknown(f"{init} runs several scripts for sysctls: {', '.join(paths)}")
     return loaders[0]
 
 
@@ -186,16 +185,16 @@ def _by_script(host: Host, path: str) -> Loader:
     from . import boot_script
     program = _find_sysctl(host)
     if program is None:
-        return PROCPS._replace(reason='%s runs sysctl, which is not installed (install procps)' % path)
+        return PROCPS._replace(reason=f'{path} runs sysctl, which is not installed (install procps)')
     is_busybox = program.startswith('busybox')
     if not is_busybox and program != 'sysctl':
-        return _unknown('%s runs sysctl of %s' % (path, program))
+        return _unknown(f'{path} runs sysctl of {program}')
     system, = PROCPS.sources
     sources = boot_script.parse_script(_read_script(host, path), system, not is_busybox)
     if sources is None:
-        return _unknown('the script %s is not one of the known ones' % path)
+        return _unknown(f'the script {path} is not one of the known ones')
     if is_busybox and system in sources:
-        return PROCPS._replace(reason='%s runs sysctl --system, which busybox lacks (install procps)' % path)
+        return PROCPS._replace(reason=f'{path} runs sysctl --system, which busybox lacks (install procps)')
     if sources == [system]:
         return PROCPS
     return Loader(path, conf_files.BUSYBOX if is_busybox else conf_files.PROCPS, tuple(sources), False, '', True)

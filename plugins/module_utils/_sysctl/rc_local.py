@@ -48,7 +48,7 @@ def _list_local(host: Host, denied: List[str]) -> List[str]:
     except OSError:
         denied.append(_LOCAL_FOLDER)
         return []
-    return ['%s/%s' % (_LOCAL_FOLDER, name) for name in names if name.endswith('.start')]
+    return [f'{_LOCAL_FOLDER}/{name}' for name in names if name.endswith('.start')]
 
 
 def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str, str]]:

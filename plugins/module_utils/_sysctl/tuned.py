@@ -316,15 +316,15 @@ def _parse_unit(name: str, options: Dict[str, str], path: str, numbers: Dict[Tup
 def read_program(host: Host, denied: List[str], name: str) -> str:
     """A file of the installed program, empty where there is none."""
     folders = ['/usr/lib/python3/dist-packages']
-    folders += ['/usr/lib/%s/site-packages' % folder for folder in host.names('/usr/lib')
+    folders += [f'/usr/lib/{folder}/site-packages' for folder in host.names('/usr/lib')
                 if folder.startswith('python')]
-    texts = (told(host, '%s/tuned/%s' % (folder, name), denied) for folder in folders)
+    texts = (told(host, f'{folder}/tuned/{name}', denied) for folder in folders)
     return next((text for text in texts if text), '')
 
 
 def find_rules(host: Host, denied: List[str], main: Dict[str, str]) -> Rules:
     """By the installed program, since distributions add features to older releases."""
-    merger, unit = (read_program(host, denied, 'profiles/%s.py' % name) for name in ('merger', 'unit'))
+    merger, unit = (read_program(host, denied, f'profiles/{name}.py') for name in ('merger', 'unit'))
     folders = _folders(host, denied)
     if 'profile_dirs' in main and (not folders or folders[0].endswith('/profiles')):
         folders = tuple(reversed(tuned_config.split_list(main['profile_dirs'])))

@@ -65,7 +65,7 @@ def _parse(text: str, allow_no_value: bool = False) -> Optional[configparser.Con
 
 def read_main(host: Host, denied: List[str]) -> Dict[str, str]:
     """The global configuration. Raises RefusedStart where it makes TuneD exit."""
-    config = _parse('[%s]\n%s' % (_TOP, read(host, MAIN_CONF, denied)))
+    config = _parse(f'[{_TOP}]\n{read(host, MAIN_CONF, denied)}')
     if config is None:
         raise RefusedStart(MAIN_CONF)
     found = {}

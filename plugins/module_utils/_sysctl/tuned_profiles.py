@@ -71,7 +71,7 @@ def _recommend_files(host: Host, denied: List[str]) -> List[str]:
     paths = {}
     for folder in _RECOMMEND_FOLDERS:
         try:
-            paths.update((name, '%s/%s' % (folder, name)) for name in host.names(folder))
+            paths.update((name, f'{folder}/{name}') for name in host.names(folder))
         except PermissionError:
             denied.append(folder)
         except OSError:

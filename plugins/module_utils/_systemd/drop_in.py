@@ -23,7 +23,7 @@ _RECORD = '# Settings as it wrote them: '
 
 def path_of(unit: str) -> str:
     """Where our drop-in of the unit lies."""
-    return '%s/%s.d/%s' % (unit_files.ETC, unit, NAME)
+    return f'{unit_files.ETC}/{unit}.d/{NAME}'
 
 
 def is_ours(data: Optional[bytes]) -> bool:
@@ -45,7 +45,7 @@ def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
 
 
 def _assignments(settings: Dict[str, Any]) -> List[str]:
-    return ['%s=%s' % (key, settings[key]) for key in unit_files.SETTINGS if key in settings]
+    return [f'{key}={settings[key]}' for key in unit_files.SETTINGS if key in settings]
 
 
 def recorded(data: Optional[bytes]) -> Dict[str, Any]:

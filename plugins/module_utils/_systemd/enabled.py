@@ -26,7 +26,7 @@ def starts_at_boot(host: Host, name: str, with_systemd: bool, started_by: Tuple[
 def is_in_runlevel(host: Host, name: str) -> bool:
     """Whether a runlevel of OpenRC has the service."""
     levels = [level for level in host.folders(_RUNLEVELS) if level not in _NOT_AT_BOOT]
-    return any(host.exists('%s/%s/%s' % (_RUNLEVELS, level, name)) for level in levels)
+    return any(host.exists(f'{_RUNLEVELS}/{level}/{name}') for level in levels)
 
 
 def has_rc_link(host: Host, name: str) -> bool:
@@ -38,7 +38,7 @@ def has_rc_link(host: Host, name: str) -> bool:
 def _has_unit(host: Host, name: str) -> bool:
     """Whether there is a unit file that is not masked."""
     for folder in UNIT_FOLDERS:
-        path = '%s/%s.service' % (folder, name)
+        path = f'{folder}/{name}.service'
         info = host.stat(path)
         if info is not None:
             return host.real(path) != '/dev/null' and info.st_size > 0
@@ -47,6 +47,6 @@ def _has_unit(host: Host, name: str) -> bool:
 
 def _is_wanted(host: Host, name: str) -> bool:
     """Whether a target or another unit pulls it in, by a link in its .wants or .requires."""
-    return any(host.look('%s/%s/%s.service' % (folder, entry, name)) is not None
+    return any(host.look(f'{folder}/{entry}/{name}.service') is not None
                for folder in UNIT_FOLDERS for entry in host.names(folder)
                if entry.endswith(('.wants', '.requires')))

@@ -50,7 +50,7 @@ class Manager:
         try:
             code, out, errors = self._run(['systemctl', '--no-pager'] + arguments)
         except OSError as exc:
-            raise ManagerError('systemctl cannot be started: %s' % exc.strerror) from exc
+            raise ManagerError(f'systemctl cannot be started: {exc.strerror}') from exc
         if code:
-            raise ManagerError('systemctl %s failed: %s' % (arguments[0], harmless(errors.strip()) or code))
+            raise ManagerError(f'systemctl {arguments[0]} failed: {harmless(errors.strip()) or code}')
         return to_text(out)

@@ -58,7 +58,7 @@ _NUMBER = re.compile(r'(?![+-]0[bB])(?![+-]0[oO])'
                      r'([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]{0,9})\Z')
 # What ends a line: line feed, carriage return and NUL, or one of each in a row (read_line() in src/basic/fileio.c).
 _ENDS = '\n\r\0'
-_LINE = re.compile('([^%(ends)s]*)(?:(?:\n\r?|\r\n?)\0?|\0)|([^%(ends)s]+)\\Z' % {'ends': _ENDS})
+_LINE = re.compile(f'([^{_ENDS}]*)(?:(?:\n\r?|\r\n?)\x00?|\x00)|([^{_ENDS}]+)\\Z')
 _OLD_LINE = re.compile('([^\n\0]*)[\n\0]|([^\n\0]+)\\Z')
 _BLANK = ' \t\n\r'  # WHITESPACE in src/basic/string-util.h
 _BOM = '\ufeff'
@@ -441,7 +441,7 @@ class UnitFiles:
                    if name.endswith('.service.d')}
 
     def _planned(self, base: str, folder: str) -> bool:
-        start = '%s/%s/' % (self._real(base), folder) if self.overlay else ''
+        start = f'{self._real(base)}/{folder}/' if self.overlay else ''
         return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
 
     def settings(self, unit: Unit) -> Dict[str, Cause]:

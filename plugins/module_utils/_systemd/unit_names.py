@@ -37,22 +37,22 @@ def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
     Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
     """
     if not isinstance(value, str) or not value:
-        raise ConvertError('%s: %s is not the name of a service; write it as systemctl does, such as redis-server'
-                           % (option, brief(value)))
+        raise ConvertError(f'{option}: {brief(value)} is not the name of a service; write it as systemctl does, such '
+                           'as redis-server')
     if not _VALID.match(value):
-        raise ConvertError('%s: %s cannot be the name of a unit: only letters, digits and :-_.\\@ may be in it'
-                           % (option, brief(value)))
+        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a unit: only letters, digits and :-_.\\@ '
+                           'may be in it')
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
-        raise ConvertError('%s: %s is no service: %s%s' % (option, brief(value), _NOT_A_SERVICE[suffix],
-                                                           scope_advice if suffix == '.scope' else ''))
+        raise ConvertError(f"{option}: {brief(value)} is no service: "
+                           f"{_NOT_A_SERVICE[suffix]}{scope_advice if suffix == '.scope' else ''}")
     unit = value if suffix == SERVICE else value + SERVICE
     if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
-        raise ConvertError('%s: %s cannot be the name of a unit: it has %d characters, and needs 1 to %d before %s'
-                           % (option, brief(value), len(unit) - len(SERVICE), _MAX_LENGTH - len(SERVICE), SERVICE))
+        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
+                           f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE}')
     if unit in _FOLDERS:
-        raise ConvertError('%s: %s cannot be the name of a service: as that of a file it means a folder'
-                           % (option, brief(value)))
+        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a service: as that of a file it means a '
+                           'folder')
     return unit
 
 

@@ -31,7 +31,7 @@ def find_version(host: Host) -> Optional[int]:
 def _libraries(host: Host) -> Set[int]:
     """The versions of its shared library: several where an update has kept an old one."""
     folders = _folders(host) + ['/usr/lib64/systemd']
-    folders += ['/usr/lib/%s/systemd' % name for name in host.names('/usr/lib') if '-linux-' in name]
+    folders += [f'/usr/lib/{name}/systemd' for name in host.names('/usr/lib') if '-linux-' in name]
     matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
     return {int(match.group(1)) for match in matches if match}
 

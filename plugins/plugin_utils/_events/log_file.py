@@ -107,7 +107,7 @@ class LogFile:
             pass
         except OSError as exc:
             self.close()
-            raise LogError('cannot be read (%s)' % exc.strerror) from exc
+            raise LogError(f'cannot be read ({exc.strerror})') from exc
 
     def close(self) -> None:
         """Let all files go."""
@@ -132,7 +132,7 @@ class LogFile:
                 self._cut = self._tail.begin_anew_if_cut() or self._cut
                 yield from self._tail.chunks()
         except OSError as exc:
-            raise LogError('cannot be read any more (%s)' % exc.strerror) from exc
+            raise LogError(f'cannot be read any more ({exc.strerror})') from exc
 
     def _look(self) -> None:
         """Open what is at our path if it is another file by now. While there is none, the old one is kept."""

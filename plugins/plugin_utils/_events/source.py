@@ -76,15 +76,15 @@ def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
     """The options of the source as they were given. Raises EventsError."""
     unknown = sorted(brief(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
     if unknown:
-        raise EventsError('%s: there is no such option; path, replay and poll_interval_s are' % ', '.join(unknown))
+        raise EventsError(f"{', '.join(unknown)}: there is no such option; path, replay and poll_interval_s are")
     path, replay = args.get('path', KMSG), args.get('replay', False)
     if not _is_absolute(path):
-        raise EventsError('path: %s is no absolute path; give %s or a log file' % (brief(path), KMSG))
+        raise EventsError(f'path: {brief(path)} is no absolute path; give {KMSG} or a log file')
     if not isinstance(replay, bool):
-        raise EventsError('replay: %s is neither true nor false' % brief(replay))
+        raise EventsError(f'replay: {brief(replay)} is neither true nor false')
     interval_s = args.get('poll_interval_s', Wish.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
-        raise EventsError('poll_interval_s: %s is no number of seconds from 0.05 to 60' % brief(interval_s))
+        raise EventsError(f'poll_interval_s: {brief(interval_s)} is no number of seconds from 0.05 to 60')
     return Wish(path, replay, float(interval_s))
 
 
@@ -120,12 +120,12 @@ def _is_device(path: str) -> bool:
         # A log may come with its first line, but not without its folder.
         if os.path.isdir(os.path.dirname(path)):
             return False
-        raise EventsError('path: %s is not there, nor is its folder' % harmless(path)) from None
+        raise EventsError(f'path: {harmless(path)} is not there, nor is its folder') from None
     except OSError as exc:
-        raise EventsError('path: %s cannot be read (%s)' % (harmless(path), exc.strerror)) from exc
+        raise EventsError(f'path: {harmless(path)} cannot be read ({exc.strerror})') from exc
     is_kmsg = stat.S_ISCHR(status.st_mode) and status.st_rdev == KMSG_NUMBER
     if not is_kmsg and not stat.S_ISREG(status.st_mode):
-        raise EventsError('path: %s %s' % (harmless(path), NO_LOG))
+        raise EventsError(f'path: {harmless(path)} {NO_LOG}')
     return is_kmsg
 
 
@@ -137,7 +137,7 @@ def _opened(path: str) -> int:
         raise
     except OSError as exc:
         hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
-        raise EventsError('path: %s cannot be read (%s)%s' % (harmless(path), exc.strerror, hint)) from exc
+        raise EventsError(f'path: {harmless(path)} cannot be read ({exc.strerror}){hint}') from exc
 
 
 def _plain(name: bytes | str) -> str:
@@ -223,7 +223,7 @@ def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tupl
             told.lose()  # the next read begins with the oldest record that is left
             continue
         except OSError as exc:
-            raise EventsError('the kernel log cannot be read any more (%s)' % exc.strerror) from exc
+            raise EventsError(f'the kernel log cannot be read any more ({exc.strerror})') from exc
         if not record:
             raise EventsError('the kernel log has ended')
         parsed = parse_record(record)
@@ -261,7 +261,7 @@ async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], No
                 await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
             await asyncio.sleep(wish.poll_interval_s)
     except LogError as exc:
-        raise EventsError('path: %s %s' % (harmless(wish.path), exc)) from exc
+        raise EventsError(f'path: {harmless(wish.path)} {exc}') from exc
     finally:
         if log is not None:
             log.close()

@@ -86,8 +86,8 @@ def _column(number: int, count: int, share: float) -> tuple[float, float, float,
 
 def _mark(group: list, x: float, y: float, width: float, height: float) -> Mark:
     (highest, place, first), (lowest, _place, last) = group[0], group[-1]
-    title = ('%s: %.1f %%' % (first.host, highest) if len(group) == 1 else
-             '%s to %s, %d hosts: %.1f to %.1f %%' % (first.host, last.host, len(group), highest, lowest))
+    title = (f'{first.host}: {highest:.1f} %' if len(group) == 1 else
+             f'{first.host} to {last.host}, {len(group)} hosts: {highest:.1f} to {lowest:.1f} %')
     return Mark(round(x, 2), round(y, 2), round(width, 2), round(height, 2), _look(first), title, place, first.host,
                 highest)
 

@@ -42,7 +42,7 @@ def csv_rows(fleet: Fleet) -> t.Iterator[list[t.Any]]:
         first = record.candidates[0] if record.candidates else None
         told.update({'victim_' + name: getattr(first, name, None)
                      for name in ('name', 'unit', 'pid', 'oom_score', 'oom_score_adj', 'rss_kb')})
-        told.update(drift='; '.join('%s: %s, then %s' % (one.key, one.runtime, one.boot) for one in record.drift or ()),
+        told.update(drift='; '.join(f'{one.key}: {one.runtime}, then {one.boot}' for one in record.drift or ()),
                     conflicts='; '.join(record.conflicts), problems='; '.join(told['problems']))
         yield [_cell(told[name]) for name in CSV_COLUMNS]
 

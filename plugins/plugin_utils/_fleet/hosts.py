@@ -47,7 +47,7 @@ def on_oom(record: Record) -> str:
     seconds = record.reboot_after_s
     if seconds is None:
         return 'panic'
-    return 'panic, HANGS' if seconds == 0 else 'panic, reboot' if seconds < 0 else 'panic, %d s' % seconds
+    return 'panic, HANGS' if seconds == 0 else 'panic, reboot' if seconds < 0 else f'panic, {seconds} s'
 
 
 def problems(record: Record) -> list[Problem]:
@@ -57,14 +57,14 @@ def problems(record: Record) -> list[Problem]:
         found.append(Problem(CRITICAL, 'panics when memory runs out, and hangs for ever (kernel.panic is 0)'))
     found += _limit_problems(record)
     if record.drift:
-        found.append(Problem(WARNING, 'the next boot changes %s' % ', '.join(one.key for one in record.drift)))
+        found.append(Problem(WARNING, f"the next boot changes {', '.join(one.key for one in record.drift)}"))
     if record.conflicts:
-        found.append(Problem(WARNING, 'other files win at boot: %s' % '; '.join(record.conflicts)))
+        found.append(Problem(WARNING, f"other files win at boot: {'; '.join(record.conflicts)}"))
     if record.restart_needed:
-        found.append(Problem(WARNING, 'to be restarted: %s' % ', '.join(record.restart_needed)))
+        found.append(Problem(WARNING, f"to be restarted: {', '.join(record.restart_needed)}"))
     if record.kills_total:
-        last = ' (the last one: %s)' % record.last_kill if record.last_kill else ''
-        found.append(Problem(WARNING, 'killed since boot: %d%s' % (record.kills_total, last)))
+        last = f' (the last one: {record.last_kill})' if record.last_kill else ''
+        found.append(Problem(WARNING, f'killed since boot: {record.kills_total}{last}'))
     return sorted(found, key=lambda one: -one.level)
 
 
@@ -74,11 +74,11 @@ def _limit_problems(record: Record) -> t.Iterator[Problem]:
         if record.headroom_kb is not None and record.headroom_kb <= 0:
             yield Problem(CRITICAL, 'CommitLimit is promised away: ordinary users can start no program any more')
         elif record.used_percent is not None and record.used_percent >= FULL_PERCENT:
-            yield Problem(WARNING, '%.1f %% of CommitLimit are promised' % record.used_percent)
+            yield Problem(WARNING, f'{record.used_percent:.1f} % of CommitLimit are promised')
     elif record.memory_total_kb and record.memory_available_kb is not None:
         percent = 100.0 * record.memory_available_kb / record.memory_total_kb
         if percent < SCARCE_PERCENT:
-            yield Problem(WARNING, 'only %.1f %% of memory are available' % percent)
+            yield Problem(WARNING, f'only {percent:.1f} % of memory are available')
 
 
 def level(record: Record) -> int:
@@ -94,7 +94,7 @@ def victim(record: Record) -> str:
     first = (record.candidates or [None])[0]
     if first is None:
         return '?' if record.candidates is None else 'nobody'
-    return '%s (%s)' % (first.name or '?', first.unit) if first.unit else first.name or '?'
+    return f"{first.name or '?'} ({first.unit})" if first.unit else first.name or '?'
 
 
 def victim_group(record: Record) -> str:
@@ -205,16 +205,15 @@ class Counts:
     def summary(self) -> str:
         """One line."""
         told = {OK: 'ok', FAILED: 'failed', UNREACHABLE: 'unreachable', NO_FACTS: 'without facts'}
-        statuses = ['%d %s' % (self.statuses[status], name) for status, name in told.items()
+        statuses = [f'{self.statuses[status]} {name}' for status, name in told.items()
                     if self.statuses[status] or status == OK]
-        rest = ['%d critical' % self.levels[CRITICAL], '%d with warnings' % self.levels[WARNING],
-                '%d fine' % self.levels[FINE], '%d in drift' % self.drifting]
-        rest += ['%d in conflict' % self.conflicting] if self.conflicting else []
-        rest += ['%d would hang' % self.hanging] if self.hanging else []
-        modes = ['%d %s' % (count, mode) for mode, count in self.modes.most_common()]
-        return '%d host%s: %s; %s; overcommit %s; %d killed since boot' % (
-            self.hosts, '' if self.hosts == 1 else 's', ', '.join(statuses), ', '.join(rest),
-            ', '.join(modes) or 'unknown', self.kills)
+        rest = [f'{self.levels[CRITICAL]} critical', f'{self.levels[WARNING]} with warnings',
+                f'{self.levels[FINE]} fine', f'{self.drifting} in drift']
+        rest += [f'{self.conflicting} in conflict'] if self.conflicting else []
+        rest += [f'{self.hanging} would hang'] if self.hanging else []
+        modes = [f'{count} {mode}' for mode, count in self.modes.most_common()]
+        return (f"{self.hosts} host{'' if self.hosts == 1 else 's'}: {', '.join(statuses)}; {', '.join(rest)}; "
+                f"overcommit {', '.join(modes) or 'unknown'}; {self.kills} killed since boot")
 
 
 def _policy(record: Record) -> str:

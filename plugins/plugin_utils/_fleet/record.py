@@ -221,10 +221,10 @@ def _candidate(one: Mapping) -> Candidate:
 def _conflict(one: Mapping) -> str:
     """A line of another file that wins at boot: of a sysctl, or of a service's OOMScoreAdjust."""
     names = [text(one.get(key)) for key in ('key', 'unit', 'setting')]
-    told = '%s will be %s, not %s' % (' '.join(filter(None, names)) or '?', text(one.get('boot')) or 'reset',
-                                      text(one.get('wanted')) or '?')
+    told = (f"{' '.join(filter(None, names)) or '?'} will be {text(one.get('boot')) or 'reset'}, not "
+            f"{text(one.get('wanted')) or '?'}")
     place = ':'.join(filter(None, (text(one.get('file')), text(one.get('line')))))
-    return '%s (%s)' % (told, place) if place else told
+    return f'{told} ({place})' if place else told
 
 
 # -------------------------------------------------------------------- plain values

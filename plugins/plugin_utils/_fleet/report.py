@@ -43,9 +43,9 @@ class Wish:
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is written. Raises ReportError."""
         if self.rows < 0:
-            raise ReportError('rows is %d; it has to be 0, for all, or more.' % self.rows)
+            raise ReportError(f'rows is {self.rows}; it has to be 0, for all, or more.')
         if not 0 <= self.candidates <= 100:
-            raise ReportError('candidates is %d; it has to be between 0 and 100.' % self.candidates)
+            raise ReportError(f'candidates is {self.candidates}; it has to be between 0 and 100.')
 
     def files(self) -> list[tuple[str, t.Callable[[Fleet], bool]]]:
         """Each path, and what writes it."""
@@ -63,8 +63,8 @@ def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fle
         try:
             return writer(path, fleet)
         except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
-            raise ReportError('The fleet report could not be written to %s: %s.' % (
-                harmless(path), getattr(exc, 'strerror', None) or harmless(str(exc)))) from exc
+            raise ReportError(f"The fleet report could not be written to {harmless(path)}: "
+                              f"{getattr(exc, 'strerror', None) or harmless(str(exc))}.") from exc
     return write
 
 

@@ -44,13 +44,13 @@ def size(kb: int | None) -> str:
         return '?'
     for unit, scale in (('TiB', 2 ** 30), ('GiB', 2 ** 20), ('MiB', 2 ** 10)):
         if abs(kb) >= scale:
-            return '%.1f %s' % (kb / scale, unit)
-    return '%d kB' % kb
+            return f'{kb / scale:.1f} {unit}'
+    return f'{kb} kB'
 
 
 def percent(value: float | None) -> str:
     """A share for people."""
-    return '?' if value is None else '%.1f %%' % value
+    return '?' if value is None else f'{value:.1f} %'
 
 
 def lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
@@ -59,11 +59,11 @@ def lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
     shown = told[:rows] if rows else told
     result = _table(shown, width, paint) if shown else []
     if len(told) > len(shown):
-        result.append('... and %d more' % (len(told) - len(shown)))
+        result.append(f'... and {len(told) - len(shown)} more')
     listed = silent[:rows] if rows else silent
     result += [_silent_line(record, width, paint) for record in listed]
     if len(silent) > len(listed):
-        result.append('... and %d more without facts' % (len(silent) - len(listed)))
+        result.append(f'... and {len(silent) - len(listed)} more without facts')
     return [*result, '', *textwrap.wrap(fleet.counts().summary(), width, subsequent_indent=_GAP)]
 
 
@@ -87,7 +87,7 @@ def cut(text: str, width: int) -> str:
 # -------------------------------------------------------------------------- table
 
 def _host(record: Record) -> _Cell:
-    return _Cell(record.host if record.status == OK else '%s [%s]' % (record.host, record.status),
+    return _Cell(record.host if record.status == OK else f'{record.host} [{record.status}]',
                  PLAIN if record.status == OK else ALARM)
 
 
@@ -107,7 +107,7 @@ def _drift(record: Record) -> _Cell:
     if record.drift is None and not record.conflicts:
         return _Cell('?')
     count = len(record.drift or ())
-    text = '%d+%d!' % (count, len(record.conflicts)) if record.conflicts else str(count or '-')
+    text = f'{count}+{len(record.conflicts)}!' if record.conflicts else str(count or '-')
     return _Cell(text, PLAIN if text == '-' else ALERT)
 
 
@@ -176,6 +176,6 @@ def _shown(cell: _Cell, column: _Column, width: int, paint: Paint) -> str:
 
 
 def _silent_line(record: Record, width: int, paint: Paint) -> str:
-    head = '%s  %s' % (cut(record.host, max(12, width // 3)), record.status)
+    head = f'{cut(record.host, max(12, width // 3))}  {record.status}'
     rest = cut(record.message, max(0, width - _width(head) - 2)) if record.message else ''
     return paint(head, ALARM) + (': ' + rest if rest else '')
