@@ -64,9 +64,10 @@ def facts(host: str, kind: str, seed: int = 1) -> dict:
         'boot': {'vm.overcommit_memory': {'value': MODES[mode], 'file': '/etc/sysctl.d/99-oomkit.conf', 'line': 1}},
         'drift': [{'key': 'vm.overcommit_ratio', 'runtime': 50, 'boot': 80,
                    'file': '/etc/sysctl.d/99-zz-vendor.conf'}] * drifting,
-        'enforcers': [{'key': 'vm.overcommit_memory', 'value': '1', 'by': 'kubelet', 'how': 'sets', 'file': None}]
+        'competing_writers': [
+            {'key': 'vm.overcommit_memory', 'value': '1', 'by': 'kubelet', 'how': 'sets', 'file': None}]
         if kind == 'node' else [],
-        'userspace_killers': [{'name': 'earlyoom', 'pid': 702, 'unit': 'earlyoom.service'}] if kind == 'web' else [],
+        'oom_daemons': [{'name': 'earlyoom', 'pid': 702, 'unit': 'earlyoom.service'}] if kind == 'web' else [],
         'environment': {'container': None, 'writable': True, 'pid_namespace': 'init', 'cgroup': 'v2',
                         'init': 'systemd', 'gathered_at': '2026-11-23T09:%02d:00Z' % random_.randrange(30)},
         'warnings': [],

@@ -35,7 +35,7 @@ def play(folder: Path) -> tuple[subprocess.CompletedProcess, list[str]]:
     return played, [] if played.returncode else task_log.last_message(task_log.read(log))
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """The text without characters that would steer a terminal."""
     return ''.join(char if char == '\n' or char.isprintable() else ascii(char)[1:-1] for char in text)
 
@@ -54,10 +54,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix='oomkit-demo-') as folder:
         played, lines = play(Path(folder))
         if not lines:
-            print(harmless(played.stdout.decode(errors='replace')))
+            print(sanitize(played.stdout.decode(errors='replace')))
             return played.returncode or 1
     colour = sys.stdout.isatty() and not os.environ.get('NO_COLOR')
-    print('\n'.join(coloured(line) if colour else line for line in map(harmless, lines)))
+    print('\n'.join(coloured(line) if colour else line for line in map(sanitize, lines)))
     return 0
 
 

@@ -15,10 +15,10 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import cache_loader
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import NO_FACTS
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish, screen_lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, ReportRequest, screen_lines
 
 # A cache keeps all that it ever read: a fresh one after so many hosts keeps the memory of the run small.
 _CHUNK = 200
@@ -45,19 +45,19 @@ class ActionModule(ActionBase):
         ))
         hosts = params.pop('hosts')
         try:
-            wish = Wish(**params)
-            fleet = _fleet((task_vars or {}).get('ansible_play_hosts_all', []) if hosts is None else hosts, wish)
-            files = wish.files()
+            request = ReportRequest(**params)
+            fleet = _fleet((task_vars or {}).get('ansible_play_hosts_all', []) if hosts is None else hosts, request)
+            files = request.files()
             changes = [] if self._task.check_mode else [write(fleet) for _path, write in files]
         except ReportError as exc:
             raise AnsibleActionFail(str(exc)) from exc
         return dict(result, changed=any(changes), files=[path for path, _write in files], hosts=len(fleet),
-                    without_facts=len(fleet.silent()), table=screen_lines(fleet, wish.rows))
+                    without_facts=len(fleet.silent()), table=screen_lines(fleet, request.rows))
 
 
-def _fleet(hosts: list[str], wish: Wish) -> Fleet:
+def _fleet(hosts: list[str], request: ReportRequest) -> Fleet:
     """What the cache knows of the hosts. Raises ReportError."""
-    fleet = Fleet(wish.candidates)
+    fleet = Fleet(request.candidates)
     broken = []
     for host, oom, error in _cached(hosts):
         if oom is None:
@@ -66,7 +66,7 @@ def _fleet(hosts: list[str], wish: Wish) -> Fleet:
         else:
             fleet.take_facts(host, oom)
     if broken and len(broken) == len(hosts):  # no damaged record, but a server that is down: spare the last report
-        raise ReportError(f"The fact cache could not be read for any host: {harmless(broken[0]).rstrip('.')}.")
+        raise ReportError(f"The fact cache could not be read for any host: {sanitize(broken[0]).rstrip('.')}.")
     return fleet
 
 

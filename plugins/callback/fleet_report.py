@@ -113,7 +113,7 @@ from ansible.template import Templar
 
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import FAILED, NO_FACTS, UNREACHABLE
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish, screen_lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, ReportRequest, screen_lines
 
 _OPTIONS = ('html', 'json_lines', 'csv', 'title', 'rows', 'candidates')
 _FACTS = 'oomkit.linux.oom_facts'
@@ -186,14 +186,14 @@ class CallbackModule(CallbackBase):
         fleet = self._collected()
         fleet.settle(stats.failures, stats.dark)
         try:
-            wish = self._wish()
+            request = self._wish()
         except ReportError as exc:
             self._display.warning(f'No fleet report: {exc}')
             return
         self._display.banner('OOM FLEET REPORT')
-        for line in screen_lines(fleet, wish.rows):
+        for line in screen_lines(fleet, request.rows):
             self._display.display(line)
-        for path, write in wish.files():
+        for path, write in request.files():
             try:
                 write(fleet)
                 self._display.display(f'written: {path}')
@@ -210,9 +210,9 @@ class CallbackModule(CallbackBase):
             self._given = {}
             self._collected().candidates = self._most_candidates()
 
-    def _wish(self) -> Wish:
+    def _wish(self) -> ReportRequest:
         """The options. Raises ReportError."""
-        return Wish(**{option: self.get_option(option) for option in _OPTIONS})
+        return ReportRequest(**{option: self.get_option(option) for option in _OPTIONS})
 
     def _collected(self) -> Fleet:
         """The hosts so far. How much of each is kept is known when the first one comes."""

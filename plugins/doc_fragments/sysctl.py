@@ -53,10 +53,10 @@ options:
         and no conflict is looked for.
       - V(fail) changes nothing and names file and line.
       - V(warn) goes on and warns.
-      - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and
+      - V(comment_out) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and
         looks again. It does so below C(/etc) only, and fails for a winner elsewhere.
     type: str
-    choices: [fail, warn, take_over]
+    choices: [fail, warn, comment_out]
     default: fail
   force:
     description:

@@ -94,7 +94,7 @@ EXAMPLES = r'''
 
 - name: Gather all but the processes
   oomkit.linux.oom_facts:
-    gather_subset: ["!candidates", "!unkillable", "!userspace_killers"]
+    gather_subset: ["!candidates", "!unkillable", "!oom_daemons"]
 
 - name: Rank all processes, with their command lines
   oomkit.linux.oom_facts:
@@ -104,7 +104,7 @@ EXAMPLES = r'''
 
 - name: Find out what other programs set on their own
   oomkit.linux.oom_facts:
-    gather_subset: [enforcers]
+    gather_subset: [competing_writers]
 
 - name: Find out what the next boot will change
   oomkit.linux.oom_facts:
@@ -250,7 +250,7 @@ ansible_facts:
               runtime: 50
               boot: 80
               file: /etc/sysctl.d/99-oomkit.conf
-        enforcers:
+        competing_writers:
           description:
             - Sysctls that a running program sets whenever it starts, after C(sysctl.d) at boot. It overwrites other
               values. Known are the kubelet (alone or in k3s, RKE2 and MicroK8s), TuneD, kdump-tools, and lines such as
@@ -279,7 +279,7 @@ ansible_facts:
               by: tuned
               how: yields
               file: /etc/tuned/database/tuned.conf
-        userspace_killers:
+        oom_daemons:
           description:
             - earlyoom, systemd-oomd and nohang, where running. They kill before the kernel has to, by their own rules.
             - They run as root, or as services of the system that hold C(CAP_KILL). Processes that only have such a name
@@ -316,7 +316,7 @@ ansible_facts:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, internal_error
 from ansible_collections.oomkit.linux.plugins.module_utils._facts.gather import Request, chosen_keys, oom_facts
 from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
@@ -344,7 +344,7 @@ def main() -> None:
     except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
     except Exception as exc:
-        module.fail_json(msg=mistake(exc))
+        module.fail_json(msg=internal_error(exc))
     module.exit_json(ansible_facts={'oom': facts})
 
 

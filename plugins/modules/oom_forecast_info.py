@@ -258,7 +258,7 @@ notes:
   returned: success
   type: list
   elements: str
-userspace_killers:
+oom_daemons:
   description:
     - earlyoom, systemd-oomd and nohang where they run. They kill before the kernel has to, by their own rules.
     - C(thresholds) says when. All conditions of C(when) must hold, for C(for_s) seconds, and then C(action) is done,
@@ -297,7 +297,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, harmless, mistake
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, internal_error, sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module.forecast_info import run
@@ -323,11 +323,11 @@ def main() -> None:
         host.helper = Helper({'host': host, 'manager': manager})
         result = run(module.params, host, manager)
     except (ConvertError, Refusal, ManagerError) as exc:
-        module.fail_json(msg=harmless(str(exc)))
+        module.fail_json(msg=sanitize(str(exc)))
     except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
     except Exception as exc:
-        module.fail_json(msg=mistake(exc))
+        module.fail_json(msg=internal_error(exc))
     module.exit_json(**result)
 
 

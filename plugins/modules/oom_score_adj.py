@@ -94,10 +94,10 @@ options:
     description:
       - V(present) sets what is asked for.
       - V(absent) reverts what this module did for the named services, whatever O(scope) was. It removes its drop-ins,
-        and restores lines that O(conflicts=take_over) commented out.
+        and restores lines that O(conflicts=comment_out) commented out.
       - A running process with a value of this module gets the value that it had before, if that was not the one of its
         unit. Other processes with a value of this module get what a start of the unit gives now.
-      - Values that something else has changed since are skipped and reported in RV(services[].left_alone).
+      - Values that something else has changed since are skipped and reported in RV(services[].skipped).
       - Where this module has set nothing, V(absent) changes nothing and returns RV(managed=false).
       - V(absent) with O(exclusive=true) and without any name reverts everything, processes set by O(process) too.
     type: str
@@ -171,10 +171,10 @@ options:
       - What to do when a line of another drop-in would win over ours at the next start.
       - V(fail) changes nothing and names file and line.
       - V(warn) goes on and warns.
-      - V(take_over) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and looks again.
-        It does so below C(/etc) only, and fails for a winner elsewhere.
+      - V(comment_out) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and looks
+        again. It does so below C(/etc) only, and fails for a winner elsewhere.
     type: str
-    choices: [fail, warn, take_over]
+    choices: [fail, warn, comment_out]
     default: fail
   sysctl_file:
     description:
@@ -354,7 +354,7 @@ services:
       type: list
       elements: int
       sample: [611]
-    left_alone:
+    skipped:
       description: Processes with another value that were not set, 100 at most, each with C(pid), C(name),
         C(oom_score_adj) and the C(reason).
       type: list
@@ -455,7 +455,7 @@ msg:
   returned: with O(state=absent), when RV(managed=false)
   type: str
 backup_files:
-  description: Copies of the files of others that O(conflicts=take_over) changed.
+  description: Copies of the files of others that O(conflicts=comment_out) changed.
   returned: when a line was commented out
   type: list
   elements: str
@@ -476,7 +476,7 @@ diff:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._module.options import GROUP_OPTIONS
-from ansible_collections.oomkit.linux.plugins.module_utils._module.runner import end_with
+from ansible_collections.oomkit.linux.plugins.module_utils._module.runner import run_and_exit
 from ansible_collections.oomkit.linux.plugins.module_utils._module.service import run
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager
 
@@ -498,7 +498,7 @@ def main() -> None:
         forecast_assuming=dict(type='dict', options=dict(
             policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
     manager = Manager()
-    end_with(module, lambda host: run(module.params, module.check_mode, host, manager), {'manager': manager})
+    run_and_exit(module, lambda host: run(module.params, module.check_mode, host, manager), {'manager': manager})
 
 
 if __name__ == '__main__':

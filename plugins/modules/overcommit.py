@@ -142,7 +142,7 @@ EXAMPLES = r'''
 - name: Comment out the lines of other files below /etc that would win at boot
   oomkit.linux.overcommit:
     mode: heuristic
-    conflicts: take_over
+    conflicts: comment_out
 
 - name: A limit that has to prove itself - run time is put back in a minute unless the tasks below get through
   oomkit.linux.overcommit:
@@ -237,7 +237,7 @@ conflicts:
       description: The line in it, from 1.
       type: int
 backup_files:
-  description: Copies of the files of others that O(conflicts=take_over) changed.
+  description: Copies of the files of others that O(conflicts=comment_out) changed.
   returned: when a line was commented out
   type: list
   elements: str

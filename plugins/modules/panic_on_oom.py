@@ -135,7 +135,7 @@ conflicts:
       description: The line in it, from 1.
       type: int
 backup_files:
-  description: Copies of the files of others that O(conflicts=take_over) changed.
+  description: Copies of the files of others that O(conflicts=comment_out) changed.
   returned: when a line was commented out
   type: list
   elements: str

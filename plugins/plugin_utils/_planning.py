@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, brief
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness, commit_limit
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.meminfo import Memory
 
@@ -69,7 +69,7 @@ def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
 
 
 def _shown_keys(value: Mapping) -> str:
-    shown = ', '.join(sorted(harmless(key) if isinstance(key, str) else brief(key) for key in value))
+    shown = ', '.join(sorted(sanitize(key) if isinstance(key, str) else brief(key) for key in value))
     return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 

@@ -22,7 +22,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize_result import sanitize_lines
 
 _FACTS = {'oomkit.linux.oom_facts': 'oom'}
@@ -88,7 +88,7 @@ def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
 def sanitized(value: t.Any, lines: bool = False) -> t.Any:
     """The answer without control characters. With ``lines`` a text keeps its line ends and tabs."""
     if isinstance(value, str):
-        return sanitize_lines(value) if lines else harmless(value)
+        return sanitize_lines(value) if lines else sanitize(value)
     if isinstance(value, Mapping):
         return {sanitized(key): sanitized(item, key in _WITH_LINES) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -128,10 +128,10 @@ def helped(**shared: object) -> Iterator[Host]:
 def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
     with Processes(host) as processes:
-        census = facts_processes.Candidates(host, processes, total_memory.total_pages(host),
+        process_scan = facts_processes.Candidates(host, processes, total_memory.total_pages(host),
                                         container.pid_namespace(host) == 'init')
-        census.unkillable()
-        return census.candidates(top, False)
+        process_scan.unkillable()
+        return process_scan.candidates(top, False)
 
 
 def scan_ms(top: int) -> float:
@@ -146,7 +146,7 @@ def scan_ms(top: int) -> float:
 
 
 def killers_ms() -> float:
-    """What the module does for its key userspace_killers: the name of every process."""
+    """What the module does for its key oom_daemons: the name of every process."""
     begin = time.perf_counter()
     with helped() as host:
         host.call(killers, host)
@@ -154,9 +154,9 @@ def killers_ms() -> float:
 
 
 def killers(host: Host) -> list[dict]:
-    """The key userspace_killers, in the helper."""
+    """The key oom_daemons, in the helper."""
     with Processes(host) as processes:
-        return facts_processes.userspace_killers(processes, processes.named(process_scan.KILLERS).found)
+        return facts_processes.oom_daemons(processes, processes.named(process_scan.KILLERS).found)
 
 
 def facts_ms() -> float:
@@ -269,7 +269,7 @@ def show(result: dict) -> None:
                         ('oom_facts, usual: the candidates have scores of their own', 'usual'),
                         ('oom_facts, one score: out of thousands that share it', 'one_score'),
                         (' '.join(PS), 'ps'),
-                        ('oom_facts, userspace_killers: the names of all processes', 'killers'),
+                        ('oom_facts, oom_daemons: the names of all processes', 'killers'),
                         ('oom_facts, the whole module', 'facts'),
                         ('oom_forecast_info, the whole module, five kills', 'forecast')):
         print('  %-58s %8.1f ms' % (label, result['best_ms'][name]))

@@ -107,11 +107,12 @@ def test_a_play_with_group_defaults(ansible):
 
 
 def test_yaml_that_means_something_else_is_refused(ansible):
-    wishes = [{'mode': True}, {'mode': 2.0}, {'ratio': True}, {'ratio': 1.5}, {'kbytes': '0x1000'}, {'mode': 'on'}]
-    playbook(ansible, [{'oomkit.linux.overcommit': wish, 'ignore_errors': True} for wish in wishes])
+    desired_states = [{'mode': True}, {'mode': 2.0}, {'ratio': True}, {'ratio': 1.5}, {'kbytes': '0x1000'},
+                      {'mode': 'on'}]
+    playbook(ansible, [{'oomkit.linux.overcommit': desired, 'ignore_errors': True} for desired in desired_states])
     ansible('ansible-playbook', 'play.yml')
-    for wish, result in zip(wishes, results(ansible), strict=True):
-        assert result['failed'] and result['msg'].startswith(next(iter(wish)) + ': '), result
+    for desired, result in zip(desired_states, results(ansible), strict=True):
+        assert result['failed'] and result['msg'].startswith(next(iter(desired)) + ': '), result
     assert ansible.machine.sysctl('vm.overcommit_memory') == 0
 
 

@@ -51,13 +51,13 @@ def values(machine, unit='family.service'):
     return set(machine.run(f'for p in $(cat {procs}); do cat /proc/$p/oom_score_adj; done 2>/dev/null').stdout.split())
 
 
-def settled(machine, **wish):
+def settled(machine, **desired):
     """Once nobody else is at work the next run brings what is wanted, and the one after is unchanged."""
-    good(machine.module('overcommit', **wish))
-    assert not good(machine.module('overcommit', **wish))['changed']
+    good(machine.module('overcommit', **desired))
+    assert not good(machine.module('overcommit', **desired))['changed']
     for key in ('mode', 'ratio', 'kbytes'):
-        if key in wish and key != 'mode':
-            assert machine.sysctl(f'vm.overcommit_{key}') == wish[key]
+        if key in desired and key != 'mode':
+            assert machine.sysctl(f'vm.overcommit_{key}') == desired[key]
 
 
 def consistent(machine):

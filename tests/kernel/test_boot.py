@@ -85,7 +85,7 @@ def look(machine):
 def compare(machine, tmp_path, procps, command, count):
     """Run all trees in the guest and here; the differences as text."""
     start = {key: machine.sysctl(key) for key in sysctls.ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
-    originals = {key: start[key] for key in start if not sysctls.KNOBS[key].constant}
+    originals = {key: start[key] for key in start if not sysctls.SYSCTLS[key].constant}
     seeds = range(SEED, SEED + count)
     trees = [tree(random.Random(seed)) for seed in seeds]
     machine.write_file('/root/trees.py', SCRIPT.encode())

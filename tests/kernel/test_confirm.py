@@ -176,10 +176,10 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     fresh.write_file('/root/hog.py', HOG.encode())
     fresh.run('setsid python3 /root/hog.py </dev/null >/dev/null 2>&1 & sleep 1')
     committed_kb = int(fresh.run('grep Committed_AS /proc/meminfo').stdout.split()[1])
-    wish = dict(WISH, kbytes=committed_kb + 150_000, force=True, confirm_within=within_s)
-    del wish['ratio']
+    desired = dict(WISH, kbytes=committed_kb + 150_000, force=True, confirm_within=within_s)
+    del desired['ratio']
     begin = time.monotonic()
-    waits(fresh.module('overcommit', **wish))
+    waits(fresh.module('overcommit', **desired))
     deadline_s = state(fresh)['deadline_s']
     while can_log_in(fresh):
         assert time.monotonic() < begin + within_s, 'one can still log in'
@@ -229,8 +229,8 @@ def test_the_end_of_its_logind_session_does_not_end_the_watchdog():
         machine.run('systemctl restart systemd-logind')
         machine._drop_connections()
         machine.run('setsid sleep 77 </dev/null >/dev/null 2>&1 &')
-        wish = {**SHORT, 'confirm_within': 25}
-        waits(machine.module('overcommit', **wish))
+        desired = {**SHORT, 'confirm_within': 25}
+        waits(machine.module('overcommit', **desired))
         session = machine.run('grep -o "session-[^.]*" /proc/self/cgroup').stdout.strip().split('-')[1]
         machine.run(f'loginctl terminate-session {session}', check=False)
         machine._drop_connections()

@@ -228,11 +228,11 @@ def test_sysctls_that_are_read_only_are_told_as_such(fresh):
 
 
 def test_daemons_that_kill_are_named(fresh):
-    assert gather(fresh, 'userspace_killers')['userspace_killers'] == []
+    assert gather(fresh, 'oom_daemons')['oom_daemons'] == []
     fresh.run('cp /bin/sleep /root/earlyoom; cp /bin/sleep /root/nohang; '
               'systemd-run --unit=earlyoom /root/earlyoom 1000; '
               'setsid -f /root/nohang 1000 >/dev/null 2>&1 </dev/null; sleep 1')
-    found = gather(fresh, 'userspace_killers')['userspace_killers']
+    found = gather(fresh, 'oom_daemons')['oom_daemons']
     assert sorted(one['name'] for one in found) == ['earlyoom', 'nohang']
     assert [one['unit'] for one in found if one['name'] == 'earlyoom'] == ['earlyoom.service']
 

@@ -31,7 +31,7 @@ def test_a_link_to_su_called_kubelet_has_root_open_nothing(fresh, name):
     fresh.run(TRAP, user='tester')
     pid = su_called(fresh, name, f'--config={HOME}/pipe')
     assert fresh.run(f'grep ^Uid: /proc/{pid}/status').stdout.split()[1:3] != ['0', '0']
-    assert gather(fresh, 'enforcers')['enforcers'] == []
+    assert gather(fresh, 'competing_writers')['competing_writers'] == []
     good(fresh.module('overcommit', mode='always', persistent=False))
     assert not is_opened(fresh)
 
@@ -40,7 +40,7 @@ def test_the_kernels_log_is_not_read_empty(fresh):
     """What /proc/kmsg has given once it does not give again (proc_kmsg(5))."""
     fresh.run('dd if=/proc/kmsg of=/dev/null iflag=nonblock bs=8192; echo marked-by-test > /dev/kmsg')
     su_called(fresh, 'kubelet', '--config=/proc/kmsg')
-    gather(fresh, 'enforcers')
+    gather(fresh, 'competing_writers')
     fresh.run('mkdir -p /srv/x; ln -s /proc/kmsg /srv/x/a.pid; chown -hR tester /srv/x')
     assert 'Not a stored file' in failed(fresh, 'oom_score_adj', process={'pidfile': '/srv/x/a.pid'}, score_adj=5)
     assert 'marked-by-test' in fresh.run('dd if=/proc/kmsg iflag=nonblock bs=8192 2>/dev/null; true').stdout
@@ -69,9 +69,9 @@ def test_a_path_through_another_processs_root_is_refused(fresh):
 def test_an_oom_daemon_of_a_user_is_not_believed(fresh, how):
     fresh.run(f'cp /bin/sleep {HOME}/earlyoom; setsid -f {how.format(HOME + "/earlyoom")} 1000 >/dev/null 2>&1 '
               '</dev/null; sleep 1', user='tester')
-    facts = gather(fresh, 'userspace_killers')
-    (daemon,) = good(fresh.module('oom_forecast_info'))['userspace_killers']
-    assert facts['userspace_killers'] == [] and daemon['thresholds'] == []
+    facts = gather(fresh, 'oom_daemons')
+    (daemon,) = good(fresh.module('oom_forecast_info'))['oom_daemons']
+    assert facts['oom_daemons'] == [] and daemon['thresholds'] == []
     assert daemon['reason'] and daemon['reason'] in facts['warnings'][0]
 
 
@@ -79,8 +79,8 @@ def test_an_oom_daemon_of_a_user_is_not_believed(fresh, how):
 def test_a_service_of_the_system_is_believed(fresh, rights):
     fresh.run('cp /bin/sleep /usr/local/bin/earlyoom; '
               f'systemd-run --unit=earlyoom {rights} /usr/local/bin/earlyoom 1000; sleep 1')
-    facts = gather(fresh, 'userspace_killers')
-    assert [one['unit'] for one in facts['userspace_killers']] == ['earlyoom.service'] and facts['warnings'] == []
+    facts = gather(fresh, 'oom_daemons')
+    assert [one['unit'] for one in facts['oom_daemons']] == ['earlyoom.service'] and facts['warnings'] == []
 
 
 @pytest.mark.parametrize('folder', ['/var/lib/oomkit', '/run/oomkit'])

@@ -115,12 +115,12 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
 def test_a_protected_service_among_the_victims_ends_the_play_before_anything_is_changed(fleet):
     """And where it is not among them, one module execution more is all."""
     before = fleet.state()
-    wish = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)
-    refused = fleet.play(vars=dict(wish, oom_policy_protect=['plain']), expect=2)
+    desired = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)
+    refused = fleet.play(vars=dict(desired, oom_policy_protect=['plain']), expect=2)
     assert fleet.executions() == ['oom_score_adj'] and fleet.state() == before
     assert 'protect: with this, plain (victim of kill 1)' in str([task['result'].get('msg') for task in refused])
 
-    result, _facts = task_log.last_message(fleet.play(vars=dict(wish, oom_policy_protect=['family'])))
+    result, _facts = task_log.last_message(fleet.play(vars=dict(desired, oom_policy_protect=['family'])))
     assert fleet.executions() == ['oom_score_adj', 'overcommit', *ALL]
     assert result['changed'] and result['applied']
     assert 'plain.service' in result['forecast_after']['summary'][0]

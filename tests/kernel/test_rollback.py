@@ -65,8 +65,8 @@ def test_present_and_absent_lead_back_from_ten_random_starts(fresh):
         dice = random.Random(seed)
         make_foreign(fresh, dice)
         before = state_of(fresh)
-        for module, wish in dice.choices(WISHES, k=3):
-            good(fresh.module(module, sysctl_file=dice.choice([OURS, ADMIN]), conflicts='warn', force=True, **wish))
+        for module, desired in dice.choices(WISHES, k=3):
+            good(fresh.module(module, sysctl_file=dice.choice([OURS, ADMIN]), conflicts='warn', force=True, **desired))
         assert state_of(fresh) != before, seed
         for module in MODULES:
             assert not good(fresh.module(module, state='absent', force=True)).get('warnings'), seed

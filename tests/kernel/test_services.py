@@ -16,12 +16,12 @@ def drop_in(unit):
     return f'{ETC}/{unit}.service.d/90-oomkit.conf'
 
 
-def apply(machine, **wish):
-    return good(machine.module(MODULE, **wish))
+def apply(machine, **desired):
+    return good(machine.module(MODULE, **desired))
 
 
-def unchanged(machine, **wish):
-    result = apply(machine, **wish)
+def unchanged(machine, **desired):
+    result = apply(machine, **desired)
     assert not result['changed'] and result['diff'] == [], result
     return result
 
@@ -95,7 +95,7 @@ def test_processes_that_set_their_own_value_keep_it(fresh):
     apply(fresh, name='database', state='absent')
     assert scores(fresh, 'database') == before
     everything = apply(fresh, name='database', score_adj=-600, scope='all')['services'][0]
-    assert set(scores(fresh, 'database').values()) == {-600} and everything['left_alone'] == []
+    assert set(scores(fresh, 'database').values()) == {-600} and everything['skipped'] == []
     apply(fresh, name='database', state='absent')
     assert scores(fresh, 'database') == before
 
@@ -206,22 +206,22 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_touched(fresh):
     fresh.write_file('/etc/systemd/user/for-users.service', b'[Service]\nExecStart=/bin/true\n')
     before = tree(fresh)
     for name, reason in NO_SERVICES:
-        wish = [{'name': 'plain', 'score_adj': 1}, {'name': name, 'score_adj': 1}]
-        assert reason in failed(fresh, MODULE, services=wish)
+        desired = [{'name': 'plain', 'score_adj': 1}, {'name': name, 'score_adj': 1}]
+        assert reason in failed(fresh, MODULE, services=desired)
     for value in NO_VALUES:
-        wish = [{'name': 'plain', 'score_adj': 5}, {'name': 'ssh', 'score_adj': value}]
-        assert failed(fresh, MODULE, services=wish).startswith('services[1].score_adj: ')
+        desired = [{'name': 'plain', 'score_adj': 5}, {'name': 'ssh', 'score_adj': value}]
+        assert failed(fresh, MODULE, services=desired).startswith('services[1].score_adj: ')
     assert tree(fresh) == before
 
 
 def test_a_service_that_is_not_there(fresh):
     install(fresh, 'plain')
-    wish = [{'name': 'plain', 'score_adj': 5}, {'name': 'nope', 'score_adj': 5}]
-    assert 'no such service' in failed(fresh, MODULE, services=wish)
+    desired = [{'name': 'plain', 'score_adj': 5}, {'name': 'nope', 'score_adj': 5}]
+    assert 'no such service' in failed(fresh, MODULE, services=desired)
     assert set(scores(fresh, 'plain').values()) == {0}
-    assert 'nope' in warnings(apply(fresh, services=wish, missing='warn'))
-    assert warnings(unchanged(fresh, services=wish, missing='ignore')) == ''
-    assert len(unchanged(fresh, services=wish, missing='ignore')['services']) == 1
+    assert 'nope' in warnings(apply(fresh, services=desired, missing='warn'))
+    assert warnings(unchanged(fresh, services=desired, missing='ignore')) == ''
+    assert len(unchanged(fresh, services=desired, missing='ignore')['services']) == 1
 
 
 def test_other_drop_ins_that_would_win(fresh):
@@ -235,7 +235,7 @@ def test_other_drop_ins_that_would_win(fresh):
     warned = apply(fresh, name='plain', score_adj=-5, conflicts='warn')
     assert warned['conflicts'][0]['file'] == other and set(scores(fresh, 'plain').values()) == {-5}
     unchanged(fresh, name='plain', score_adj=-5, conflicts='warn')
-    taken = apply(fresh, name='plain', score_adj=-5, conflicts='take_over')
+    taken = apply(fresh, name='plain', score_adj=-5, conflicts='comment_out')
     assert fresh.read_file(other) == text.replace(b'OOMScore', b'# oomkit.linux: OOMScore')
     assert fresh.read_file(taken['backup_files'][0]) == text
     unchanged(fresh, name='plain', score_adj=-5)
@@ -266,9 +266,9 @@ def test_without_the_capability_nothing_is_half_applied(fresh):
     """Raising is allowed and lowering is not: what was raised by the same call comes back, and so do the files."""
     install(fresh, 'plain', 'family')
     before = tree(fresh)
-    wish = {'services': [{'name': 'plain', 'score_adj': 500}, {'name': 'family', 'score_adj': -500}]}
+    desired = {'services': [{'name': 'plain', 'score_adj': 500}, {'name': 'family', 'score_adj': -500}]}
     prefix = 'setpriv --bounding-set -sys_resource --inh-caps -sys_resource --'
-    result = fresh.module_under(prefix, MODULE, **wish)
+    result = fresh.module_under(prefix, MODULE, **desired)
     assert result['failed'] and 'CAP_SYS_RESOURCE' in result['msg'] and 'Everything was put back' in result['msg']
     assert tree(fresh) == before
     assert fresh.run('systemctl show -P OOMScoreAdjust plain family').stdout.split() == ['0', '0']
@@ -353,8 +353,8 @@ def test_one_daemon_reload_and_only_when_it_is_needed(fresh):
     fresh.run('chmod +x /usr/bin/systemctl')
     count = 'wc -l < /run/reloads'
     seen = [int(fresh.run(count).stdout)]
-    for wish in (WISH, WISH, {'name': 'plain', 'score_adj': 500}):
-        fresh.module(MODULE, **wish)
+    for desired in (WISH, WISH, {'name': 'plain', 'score_adj': 500}):
+        fresh.module(MODULE, **desired)
         seen.append(int(fresh.run(count).stdout))
     assert seen == [seen[0]] + [seen[0] + 1] * 3
 

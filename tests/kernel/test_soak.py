@@ -56,7 +56,7 @@ class Caller(threading.Thread):
             self.over.wait(3)
 
 
-def wish(dice):
+def desired(dice):
     """A module and its options: what somebody may ask for."""
     module = dice.choice(['overcommit', 'overcommit', 'panic_on_oom', 'oom_score_adj'])
     if module == 'overcommit':
@@ -93,7 +93,7 @@ def test_a_thousand_changes_under_pressure(small):
         try:
             small.run(f'for _ in $(seq 600); do {KILLS}; test $kills -gt 0 && exit; sleep 0.2; done; exit 1')
             for number in range(1, CHANGES + 1):
-                module, params = wish(dice)
+                module, params = desired(dice)
                 outcomes[change(small, module, params)] += 1
                 if not number % 50:
                     print(f'{number} changes so far: {dict(outcomes)}; {len(caller.times_s)} logins', flush=True)

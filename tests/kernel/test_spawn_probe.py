@@ -55,8 +55,8 @@ def flooded(fresh, request):
 
 
 def test_a_user_who_signals_all_he_may_disturbs_no_change(flooded):
-    for wish in ({'mode': 'never', 'ratio': 300}, {'mode': 'never', 'ratio': 290}, {'state': 'absent'}):
-        result = good(flooded.module('overcommit', **wish))
+    for desired in ({'mode': 'never', 'ratio': 300}, {'mode': 'never', 'ratio': 290}, {'state': 'absent'}):
+        result = good(flooded.module('overcommit', **desired))
         assert result['changed'] and result['_seconds'] < 20, result
     assert flooded.sysctl('vm.overcommit_memory') == 0
 

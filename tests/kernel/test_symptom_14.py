@@ -56,36 +56,37 @@ def warnings(result):
     return [one if isinstance(one, str) else one['event']['msg'] for one in result.get('warnings', [])]
 
 
-def enforcers(machine, user='root'):
-    return gather(machine, 'enforcers', user=user)['enforcers']
+def competing_writers(machine, user='root'):
+    return gather(machine, 'competing_writers', user=user)['competing_writers']
 
 
 @pytest.mark.parametrize('user', ['root', 'tester'])
 def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
-    assert enforcers(fresh, user) == []
+    assert competing_writers(fresh, user) == []
     start_tuned(fresh, reapply=False)
     told = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]
-    assert enforcers(fresh, user) == told
+    assert competing_writers(fresh, user) == told
     for check in (True, False):
         result = good(fresh.module('panic_on_oom', check=check, policy='kill'))
         assert ['tuned sets it to 1 whenever it starts (%s)' % PROFILE in text for text in warnings(result)] == [True]
     assert fresh.sysctl('vm.panic_on_oom') == 0
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 1  # the symptom itself
-    assert enforcers(fresh, user) == told
+    assert competing_writers(fresh, user) == told
     assert warnings(good(fresh.module('panic_on_oom', check=True, policy='panic', reboot_after=10))) == []
     fresh.run('systemctl stop tuned')
-    assert enforcers(fresh, user) == []
+    assert competing_writers(fresh, user) == []
 
 
 def test_a_tuned_that_lets_files_win_is_named_until_one_does(fresh):
     start_tuned(fresh, reapply=True)
-    assert [(one['key'], one['how']) for one in enforcers(fresh)] == [('vm.panic_on_oom', 'yields')]
+    assert [(one['key'], one['how']) for one in competing_writers(fresh)] == [('vm.panic_on_oom', 'yields')]
     assert 'persistent: true' in warnings(good(fresh.module('panic_on_oom', policy='kill', persistent=False)))[0]
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 1
     assert warnings(good(fresh.module('panic_on_oom', policy='kill'))) == []
-    assert {(one['how'], one['file']) for one in enforcers(fresh)} == {('reapplies', '/etc/sysctl.d/99-oomkit.conf')}
+    assert {(one['how'], one['file']) for one in competing_writers(fresh)} == {
+        ('reapplies', '/etc/sysctl.d/99-oomkit.conf')}
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 0
 
@@ -93,17 +94,18 @@ def test_a_tuned_that_lets_files_win_is_named_until_one_does(fresh):
 def test_a_kubelet_is_named(fresh):
     start_kubelet(fresh)
     told = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
-    assert [(one['key'], one['value']) for one in enforcers(fresh)] == told
-    assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'sets', None)}
-    wish = {'mode': 'heuristic', 'check': True}
-    assert 'kubelet sets it to 1' in warnings(good(fresh.module('overcommit', **wish)))[0]
+    assert [(one['key'], one['value']) for one in competing_writers(fresh)] == told
+    assert {(one['by'], one['how'], one['file']) for one in competing_writers(fresh)} == {('kubelet', 'sets', None)}
+    desired = {'mode': 'heuristic', 'check': True}
+    assert 'kubelet sets it to 1' in warnings(good(fresh.module('overcommit', **desired)))[0]
     assert warnings(good(fresh.module('overcommit', mode='always', check=True))) == []
     config = '/var/lib/kubelet/config.yaml'
     fresh.write_file(config, b'kind: KubeletConfiguration\nprotectKernelDefaults: true\n')
-    assert {(one['by'], one['how'], one['file']) for one in enforcers(fresh)} == {('kubelet', 'requires', config)}
-    assert 'kubelet does not start unless it is 1' in warnings(good(fresh.module('overcommit', **wish)))[0]
+    assert {(one['by'], one['how'], one['file']) for one in competing_writers(fresh)} == {
+        ('kubelet', 'requires', config)}
+    assert 'kubelet does not start unless it is 1' in warnings(good(fresh.module('overcommit', **desired)))[0]
 
 
 def test_a_kubelet_of_an_ordinary_user_is_no_kubelet(fresh):
     start_kubelet(fresh, '--uid tester')
-    assert enforcers(fresh) == []
+    assert competing_writers(fresh) == []

@@ -17,9 +17,9 @@ def lines(machine):
 
 
 def test_1_ratio_and_kbytes_never_both_stay_and_it_converges(fresh):
-    for wish in ({'ratio': 80}, {'kbytes': 900000}, {'ratio': 80}):
-        good(fresh.module('overcommit', **wish))
-        unchanged(fresh, 'overcommit', **wish)
+    for desired in ({'ratio': 80}, {'kbytes': 900000}, {'ratio': 80}):
+        good(fresh.module('overcommit', **desired))
+        unchanged(fresh, 'overcommit', **desired)
     assert lines(fresh) == ['vm.overcommit_ratio = 80']
 
 
@@ -44,8 +44,8 @@ def test_4_a_refused_value_leaves_no_trace_and_check_mode_says_it_too(fresh):
     fresh.write_file(OURS, b'vm.overcommit_memory=0\n')
     untouched = values(fresh, 'overcommit')
     for check in (True, False):
-        for wish in ({'mode': 3}, {'ratio': -1}, {'ratio': 2**31}, {'kbytes': 2}):
-            failed(fresh, 'overcommit', check=check, **wish)
+        for desired in ({'mode': 3}, {'ratio': -1}, {'ratio': 2**31}, {'kbytes': 2}):
+            failed(fresh, 'overcommit', check=check, **desired)
         failed(fresh, 'panic_on_oom', check=check, policy=3)
     assert values(fresh, 'overcommit') == untouched and fresh.read_file(OURS) == b'vm.overcommit_memory=0\n'
 
@@ -74,11 +74,11 @@ def test_7_a_later_file_is_told_and_taken_over_only_below_etc(fresh):
     fresh.write_file('/etc/sysctl.d/99-vendor.conf', b'# v\nvm.overcommit_memory = 1\n')
     message = failed(fresh, 'overcommit', mode='never', ratio=90)
     assert '/etc/sysctl.d/99-vendor.conf line 2' in message and ours(fresh) is None
-    result = good(fresh.module('overcommit', mode='never', ratio=90, conflicts='take_over'))
+    result = good(fresh.module('overcommit', mode='never', ratio=90, conflicts='comment_out'))
     assert fresh.read_file('/etc/sysctl.d/99-vendor.conf') == b'# v\n# oomkit.linux: vm.overcommit_memory = 1\n'
     assert fresh.read_file(result['backup_files'][0]) == b'# v\nvm.overcommit_memory = 1\n'
     fresh.write_file('/usr/lib/sysctl.d/99-zz.conf', b'vm.overcommit_memory = 1\n')
-    assert '/usr/lib/sysctl.d/99-zz.conf' in failed(fresh, 'overcommit', mode='never', conflicts='take_over')
+    assert '/usr/lib/sysctl.d/99-zz.conf' in failed(fresh, 'overcommit', mode='never', conflicts='comment_out')
     fresh.run('rm /usr/lib/sysctl.d/99-zz.conf')
     fresh.reboot()
     assert fresh.sysctl('vm.overcommit_memory') == 2

@@ -62,26 +62,26 @@ def failed(machine, module, /, **params):
 
 @pytest.mark.parametrize('module', ['overcommit', pytest.param('panic_on_oom', marks=pytest.mark.long)])
 def test_set_drift_check_reboot_undo(fresh, module):
-    wish, key = WISHES[module], DRIFT[module][0]
+    desired, key = WISHES[module], DRIFT[module][0]
     untouched = values(fresh, module)
-    planned = good(fresh.module(module, check=True, **wish))
+    planned = good(fresh.module(module, check=True, **desired))
     assert values(fresh, module) == untouched and ours(fresh) is None
-    done = good(fresh.module(module, **wish))
+    done = good(fresh.module(module, **desired))
     for name in ('changed', 'changed_keys', 'before', 'after', 'diff'):
         assert planned[name] == done[name]
     assert done['changed'] and values(fresh, module) == done['after']['runtime'] == VALUES[module]
-    unchanged(fresh, module, **wish)
+    unchanged(fresh, module, **desired)
 
     fresh.run(f'sysctl -w {key}={DRIFT[module][1]}')
-    planned = good(fresh.module(module, check=True, **wish))
+    planned = good(fresh.module(module, check=True, **desired))
     assert planned['changed_keys'] == [key] and fresh.sysctl(key) == DRIFT[module][1]
     assert planned['diff'][0]['before'] == f'{key} = {DRIFT[module][1]}\n'
-    assert good(fresh.module(module, **wish))['changed_keys'] == [key]
-    unchanged(fresh, module, **wish)
+    assert good(fresh.module(module, **desired))['changed_keys'] == [key]
+    unchanged(fresh, module, **desired)
 
     fresh.reboot()
     assert values(fresh, module) == VALUES[module]
-    unchanged(fresh, module, **wish)
+    unchanged(fresh, module, **desired)
 
     undone = good(fresh.module(module, state='absent'))
     assert undone['changed'] and values(fresh, module) == untouched and ours(fresh) is None
@@ -91,8 +91,8 @@ def test_set_drift_check_reboot_undo(fresh, module):
 
 @pytest.mark.long
 def test_undo_holds_after_a_reboot(fresh):
-    for module, wish in WISHES.items():
-        good(fresh.module(module, **wish))
+    for module, desired in WISHES.items():
+        good(fresh.module(module, **desired))
     fresh.reboot()
     for module in WISHES:
         good(fresh.module(module, state='absent'))
@@ -188,18 +188,19 @@ def test_an_unprivileged_user_is_told_to_become_root(fresh):
 # ---------------------------------------------------------------------- from anywhere
 
 
-def assert_is_as_asked(machine, wish, when):
+def assert_is_as_asked(machine, desired, when):
     """Mode, ratio and kbytes as the kernel shows them; of a percentage the CommitLimit, to the page."""
     found = values(machine, 'overcommit')
-    assert found['vm.overcommit_memory'] == ('heuristic', 'always', 'never').index(wish['mode']), (when, wish, found)
+    assert found['vm.overcommit_memory'] == ('heuristic', 'always', 'never').index(desired['mode']), (
+        when, desired, found)
     for option, key in (('ratio', 'vm.overcommit_ratio'), ('kbytes', 'vm.overcommit_kbytes')):
-        if option in wish:
-            assert found[key] == wish[option], (when, wish, found)
-    if 'commit_limit' in wish:
+        if option in desired:
+            assert found[key] == desired[option], (when, desired, found)
+    if 'commit_limit' in desired:
         lines = machine.run('cat /proc/meminfo').stdout.splitlines()
         memory = {line.split(':')[0]: int(line.split()[1]) for line in lines}
         more_kb = memory['CommitLimit'] - (memory['MemTotal'] + memory['SwapTotal']) * 0.85
-        assert abs(more_kb) <= 4, (when, wish, found, memory)
+        assert abs(more_kb) <= 4, (when, desired, found, memory)
 
 
 def test_random_wishes_converge_from_random_states(fresh):
@@ -215,10 +216,10 @@ def test_random_wishes_converge_from_random_states(fresh):
         limit = rng.choice(
             ({'ratio': rng.randint(60, 150)}, {'kbytes': rng.randint(500000, 1500000)}, {'commit_limit': '85%'})
         )
-        wish = dict(limit, mode=rng.choice(('heuristic', 'always', 'never')))
-        good(fresh.module('overcommit', **wish))
-        unchanged(fresh, 'overcommit', **wish)
-        assert_is_as_asked(fresh, wish, number)
+        desired = dict(limit, mode=rng.choice(('heuristic', 'always', 'never')))
+        good(fresh.module('overcommit', **desired))
+        unchanged(fresh, 'overcommit', **desired)
+        assert_is_as_asked(fresh, desired, number)
     fresh.reboot()
-    assert_is_as_asked(fresh, wish, 'after the reboot')
-    unchanged(fresh, 'overcommit', **wish)
+    assert_is_as_asked(fresh, desired, 'after the reboot')
+    unchanged(fresh, 'overcommit', **desired)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TuneD itself, from Debian's package: what it leaves in the kernel is what ``boot`` and ``enforcers`` say."""
+"""TuneD itself, from Debian's package: what it leaves in the kernel is what ``boot`` and ``competing_writers`` say."""
 
 import json
 
@@ -107,11 +107,11 @@ def run(machine, files, start, reset=True):
 
 
 def agree(machine, values):
-    """``boot`` and ``enforcers`` say what the values are."""
-    facts = gather(machine, 'boot', 'enforcers')
+    """``boot`` and ``competing_writers`` say what the values are."""
+    facts = gather(machine, 'boot', 'competing_writers')
     said = {key: fact['value'] for key, fact in facts['boot'].items() if fact['value'] is not None}
     assert said == {key: values[key] for key in said}
-    plain = {one['key']: int(one['value']) for one in facts['enforcers'] if one['value'].isdigit()}
+    plain = {one['key']: int(one['value']) for one in facts['competing_writers'] if one['value'].isdigit()}
     assert plain == {key: values[key] for key in plain}
     return facts
 
@@ -159,6 +159,6 @@ def test_boot_and_enforcers_say_what_a_boot_with_tuned_leaves(fresh, start):
     after = {key: fresh.sysctl(key) for key in start}
     assert after == values == {**start, **expected}
     assert agree(fresh, after) == facts
-    assert {one['key'] for one in facts['enforcers']} == {RATIO, PANIC, DUMP}
+    assert {one['key'] for one in facts['competing_writers']} == {RATIO, PANIC, DUMP}
     assert run(fresh, files, start, reset=False) == values
     assert agree(fresh, values) == facts

@@ -119,7 +119,7 @@ def test_the_documented_sources_have_options_that_exist(source_documentation):
     for example in examples:
         assert set(example['oomkit.linux.oom_kills'] or {}) <= set(options)
     module = importlib.import_module('ansible_collections.oomkit.linux.plugins.plugin_utils._events.source')
-    assert {name: option['default'] for name, option in options.items()} == dataclasses.asdict(module.wish_of({}))
+    assert {name: option['default'] for name, option in options.items()} == dataclasses.asdict(module.parse_request({}))
 
 
 @pytest.fixture

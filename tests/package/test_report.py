@@ -25,7 +25,7 @@ SEEN = {
     'boot': {'vm.overcommit_memory': {'value': 1, 'file': '/etc/sysctl.d/50-x.conf', 'line': 3}},
     'drift': [{'key': 'vm.overcommit_memory', 'runtime': 2, 'boot': 1, 'file': '/etc/sysctl.d/50-x.conf'},
               {'key': 'vm.overcommit_ratio', 'runtime': 0, 'boot': 50, 'file': None}],
-    'userspace_killers': [{'name': 'earlyoom', 'pid': 5}],
+    'oom_daemons': [{'name': 'earlyoom', 'pid': 5}],
     'environment': {'container': None, 'writable': True, 'pid_namespace': 'init', 'cgroup': 'v2', 'init': 'systemd'},
     'warnings': ['kills: the kernel log cannot be read'],
 }

@@ -41,7 +41,7 @@ def play(command, tmp_path):
     def run(*inclusions, expect=0, show=None, before=None, interpreter=sys.executable, **variables):
         role = {'name': 'oomkit.linux.oom_policy', 'public': True}
         tasks = [*([before] if before else []),
-                 *({'ansible.builtin.include_role': role, 'vars': wish, 'tags': 'always'} for wish in inclusions),
+                 *({'ansible.builtin.include_role': role, 'vars': desired, 'tags': 'always'} for desired in inclusions),
                  show or SHOW]
         book = [{'hosts': 'all', 'gather_facts': False, 'connection': 'local', 'tasks': tasks}]
         (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
@@ -129,17 +129,17 @@ def test_without_variables_it_reports_and_changes_nothing(play):
 
 def test_nothing_leaks_from_one_inclusion_to_the_next(play):
     """The second one asks for nothing, so that nothing may be left of the first one's wish and profile."""
-    wish = {'oom_policy_profile': 'java', 'oom_policy_reboot_after': 5}
-    last = task_log.last_message(play(wish, {})[0])['result']
+    desired = {'oom_policy_profile': 'java', 'oom_policy_reboot_after': 5}
+    last = task_log.last_message(play(desired, {})[0])['result']
     assert last['profile'] is None and last['changed_keys'] == [] and last['reason'] is None and last['applied']
 
 
 def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
     """Services by name, whichever of its names; and what sets the CommitLimit only once."""
     mine = [{'name': 'mysql.service', 'score_adj': -800}, {'name': 'cron', 'score_adj': 1}]
-    wish = {'oom_policy_profile': 'database', 'oom_policy_overcommit_ratio': 70, 'oom_policy_services': mine}
+    desired = {'oom_policy_profile': 'database', 'oom_policy_overcommit_ratio': 70, 'oom_policy_services': mine}
     told = '{{ [__oom_policy_settings, __oom_policy_services] }}'
-    show = {'ansible.builtin.debug': {'msg': told}, 'vars': dict(wish, role_path=str(CHECKOUT / ROLE))}
+    show = {'ansible.builtin.debug': {'msg': told}, 'vars': dict(desired, role_path=str(CHECKOUT / ROLE))}
     settings, services = task_log.last_message(play({}, show=show)[0])
     del settings['oom_policy_services']
     assert settings == {
@@ -149,9 +149,9 @@ def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
 
 
 def test_what_a_command_line_gives_as_text_counts_as_what_it_says(play):
-    wish = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
+    desired = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
     panic = {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9}
-    tasks, _text = play({'oom_policy_state': 'absent', **wish}, {**panic, **wish})
+    tasks, _text = play({'oom_policy_state': 'absent', **desired}, {**panic, **desired})
     # Without run time nothing depends on whether this is a container; without exclusive no service is looked at.
     assert task_log.on_the_host(tasks) == ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts',
                                            'panic_on_oom', 'oom_facts']
@@ -204,10 +204,10 @@ def python_under(tmp_path):
     return make
 
 
-@pytest.mark.parametrize('wish', [WISH, {'oom_policy_panic': 'panic'}])
-def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_under, wish):
+@pytest.mark.parametrize('desired', [WISH, {'oom_policy_panic': 'panic'}])
+def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_under, desired):
     """It is no container: somebody has to allow it."""
-    tasks, said = play(wish, expect=2, interpreter=python_under(READ_ONLY))
+    tasks, said = play(desired, expect=2, interpreter=python_under(READ_ONLY))
     failed = [task for task in tasks if task['status'] == 'failed']
     assert [task['result']['refusal'] for task in failed] == ['not_writable']
     assert 'EROFS' in said and 'runtime: false' in said and 'oom_score_adj' not in task_log.on_the_host(tasks)
@@ -229,7 +229,7 @@ def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, sc
     assert not result['applied'] and '(container: lxc)' in result['reason'] and not result['changed']
 
 
-@pytest.mark.parametrize('wish, message', [
+@pytest.mark.parametrize('desired, message', [
     ({'oom_policy_state': 'gone'}, 'oom_policy_state'),
     ({'oom_policy_profile': 'nope'}, 'oom_policy_profile'),
     ({'oom_policy_services': [{'score_adj': 5}]}, 'name'),
@@ -237,8 +237,8 @@ def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, sc
     ({'oom_policy_overcommit_mode': True, 'oom_policy_runtime': False}, 'mode: '),
     ({'oom_policy_overcommit_ratio': 50, 'oom_policy_commit_limit': '1G'}, 'mutually exclusive'),
 ])  # fmt: skip
-def test_bad_variables_end_the_play(play, wish, message):
-    assert message in play(wish, expect=2)[1]
+def test_bad_variables_end_the_play(play, desired, message):
+    assert message in play(desired, expect=2)[1]
 
 
 @pytest.mark.parametrize('wrong, message', [
@@ -266,7 +266,7 @@ def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, 
     assert task_log.on_the_host(tasks) == []
 
 
-@pytest.mark.parametrize('wish', [
+@pytest.mark.parametrize('desired', [
     {'oom_policy_panic': '0', 'oom_policy_reboot_after': ' 7 ', 'oom_policy_top': '3', 'oom_policy_forecast': '0'},
     {'oom_policy_panic': ' panic_always ', 'oom_policy_reboot_after': '-1'},
     {'oom_policy_panic': '{{ omit }}', 'oom_policy_reboot_after': -2 ** 31},
@@ -278,8 +278,8 @@ def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, 
     {'oom_policy_services': "{{ [{'name': 'not-here', 'score_adj': 5, 'missing': 'ignore'}] }}"},
     {'oom_policy_state': 'absent', 'oom_policy_panic': 'kil', 'oom_policy_services': 'name=foo'},
 ])  # fmt: skip
-def test_what_the_modules_take_the_role_takes(play, wish):
-    play({'oom_policy_persistent': False, 'oom_policy_force': True, **wish})
+def test_what_the_modules_take_the_role_takes(play, desired):
+    play({'oom_policy_persistent': False, 'oom_policy_force': True, **desired})
 
 
 def test_the_role_refuses_the_names_that_the_module_refuses(play):
@@ -289,8 +289,8 @@ def test_the_role_refuses_the_names_that_the_module_refuses(play):
              'a\n', 'a\n.service', 'a.service\n', 'a\x1b', 'ä', '{a}', 'a.socket', 'a.slice', 'a.scope', 'a.Socket',
              'socket', 'a.swap.service', 'a.automount', 'a.mount', 'a.device', 'a.target', 'a.path', 'a.timer',
              '.timer']  # fmt: skip
-    wish = {'oom_policy_services': [{'name': name} for name in names]}
-    show = {'ansible.builtin.debug': {'msg': {'wrong': '{{ __oom_policy_wrong_units }}'}}, 'vars': wish}
+    desired = {'oom_policy_services': [{'name': name} for name in names]}
+    show = {'ansible.builtin.debug': {'msg': {'wrong': '{{ __oom_policy_wrong_units }}'}}, 'vars': desired}
     assert task_log.last_message(play({}, show=show)[0])['wrong'] == [name for name in names if not is_unit(name)]
 
 
@@ -340,7 +340,7 @@ def audit_of(command, folder, oom):
 
 def test_the_audit_says_what_it_could_not_read(command, tmp_path):
     keys = ('overcommit', 'commit', 'panic', 'candidates', 'kills', 'drift', 'environment',
-            'enforcers', 'userspace_killers')  # fmt: skip
+            'competing_writers', 'oom_daemons')  # fmt: skip
     assert audit_of(command, tmp_path, {**dict.fromkeys(keys), 'warnings': ['kills: no']}) == [
         'overcommit: ?, ? of ? kB promised (? % of CommitLimit)', 'out of memory: ?, ? killed since boot',
         'note: kills: no']  # fmt: skip
@@ -353,8 +353,8 @@ def test_the_audit_of_a_host(command, tmp_path):
         'candidates': [{'rank': 1, 'pid': 9, 'name': 'a(b)', 'unit': 'x.service', 'rss_kb': 5, 'oom_score_adj': 0}],
         'kills': {'total': 3}, 'environment': {'container': 'lxc'}, 'warnings': [],
         'drift': [{'key': 'vm.panic_on_oom', 'runtime': 1, 'boot': 0, 'file': None}],
-        'enforcers': [{'key': 'kernel.panic', 'value': '5', 'by': 'tuned', 'how': 'yields', 'file': '/etc/x'}],
-        'userspace_killers': [{'name': 'earlyoom', 'pid': 5, 'unit': None}]}  # fmt: skip
+        'competing_writers': [{'key': 'kernel.panic', 'value': '5', 'by': 'tuned', 'how': 'yields', 'file': '/etc/x'}],
+        'oom_daemons': [{'name': 'earlyoom', 'pid': 5, 'unit': None}]}  # fmt: skip
     assert audit_of(command, tmp_path, oom) == [
         'in a container (lxc), where vm.* is the host\'s',
         'overcommit: always, 150 of 100 kB promised (150.0 % of CommitLimit, not enforced)',

@@ -12,7 +12,7 @@ from .text import to_bytes, to_text
 _FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is no UTF-8, as a lone surrogate
 
 
-def harmless(name: Union[bytes, str]) -> str:
+def sanitize(name: Union[bytes, str]) -> str:
     """The name as printable text that is valid in JSON and cannot steer a terminal.
 
     Control characters and bytes that are no UTF-8 come out as ``\\x1b``; other characters that cannot be seen or that
@@ -46,7 +46,7 @@ def explain(exc: BaseException) -> str:
     # The number of a descriptor says nothing to anybody.
     file = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, (str, bytes)) else ''
     if file:
-        reason = f'{harmless(file)}: {reason}'
+        reason = f'{sanitize(file)}: {reason}'
     if isinstance(exc, PermissionError) and os.geteuid() != 0:
         reason += '. Run the task as root (become: true)'
     return reason
@@ -56,7 +56,7 @@ class InternalError(Exception):
     """An exception that nobody foresaw, in another process of ours; the text is what L(mistake) says there."""
 
 
-def mistake(exc: BaseException) -> str:
+def internal_error(exc: BaseException) -> str:
     """What to say of an exception that nobody foresaw, without a full stop.
 
     Not its text, which can quote what was read from a file or a command line.

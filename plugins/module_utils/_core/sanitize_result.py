@@ -11,7 +11,7 @@ told as failed and unchanged after it has changed the host.
 import re
 from typing import Any
 
-from .sanitize import harmless
+from .sanitize import sanitize
 
 
 def shown(value: Any, lines: bool = False) -> Any:
@@ -20,7 +20,7 @@ def shown(value: Any, lines: bool = False) -> Any:
     ``lines``: a text that has lines, such as the content of a file in a diff. It keeps their ends and its tabs.
     """
     if isinstance(value, str):
-        return sanitize_lines(value) if lines else harmless(value)
+        return sanitize_lines(value) if lines else sanitize(value)
     if isinstance(value, dict):
         return {shown(key): shown(item, key in ('before', 'after')) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -30,5 +30,5 @@ def shown(value: Any, lines: bool = False) -> Any:
 
 def sanitize_lines(text: str) -> str:
     """The text without other control characters than its line ends and tabs."""
-    return ''.join(piece if piece in ('\r\n', '\n', '\t') else harmless(piece)
+    return ''.join(piece if piece in ('\r\n', '\n', '\t') else sanitize(piece)
                    for piece in re.split('(\r?\n|\t)', text))

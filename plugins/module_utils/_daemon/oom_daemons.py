@@ -17,7 +17,7 @@ import re
 import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host import conf_files
 from .._host.host import Host
@@ -87,12 +87,12 @@ def _fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, An
             raise Unknown(doubt)
         found = _DAEMONS[name](host, _arguments(processes, pid))
     except Unknown as exc:
-        reason = harmless(str(exc))
+        reason = sanitize(str(exc))
     except OSError as exc:
         # Without the path, which may be a word of its command line.
         reason = 'its settings cannot be read: %s' % (exc.strerror or type(exc).__name__)
-    return {'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit), 'dry_run': found.dry_run,
-            'thresholds': [_shown(one) for one in found.thresholds], 'notes': [harmless(note) for note in found.notes],
+    return {'name': name, 'pid': pid, 'unit': None if unit is None else sanitize(unit), 'dry_run': found.dry_run,
+            'thresholds': [_shown(one) for one in found.thresholds], 'notes': [sanitize(note) for note in found.notes],
             'reason': reason}
 
 
@@ -108,8 +108,8 @@ def _arguments(processes: Processes, pid: int) -> List[str]:
 
 def _shown(one: Threshold) -> Dict[str, Any]:
     return {'action': one.action, 'when': [dict(condition._asdict()) for condition in one.when], 'for_s': one.for_s,
-            'units': None if one.units is None else [harmless(unit) for unit in one.units],
-            'file': None if one.file is None else harmless(one.file), 'text': harmless(text_of(one))}
+            'units': None if one.units is None else [sanitize(unit) for unit in one.units],
+            'file': None if one.file is None else sanitize(one.file), 'text': sanitize(text_of(one))}
 
 
 def text_of(one: Threshold) -> str:

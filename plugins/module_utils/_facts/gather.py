@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .._core.convert import MODES, POLICIES, ConvertError
-from .._core.sanitize import harmless, mistake
+from .._core.sanitize import internal_error, sanitize
 from .._host import environment as host_environment
 from .._host import file_access, kmsg, total_memory
 from .._host.host import Host
@@ -34,7 +34,7 @@ from .._kernel.sysctls import (
 from .._process import scan
 from .._process.memory import Processes
 from .._sysctl import boot_facts, competing_writers, saved_values
-from .processes import Candidates, iso_time, userspace_killers
+from .processes import Candidates, iso_time, oom_daemons
 
 
 class Request(NamedTuple):
@@ -59,7 +59,7 @@ def chosen_keys(subset: List[str]) -> Set[str]:
     for item in subset:
         name = item[1:] if item.startswith('!') else item
         if name not in KEYS and (name != 'all' or item != name):
-            raise ConvertError(f"gather_subset: {harmless(item)!r} is unknown; give all, or any of {', '.join(KEYS)}, "
+            raise ConvertError(f"gather_subset: {sanitize(item)!r} is unknown; give all, or any of {', '.join(KEYS)}, "
                                "or one of these with ! before it to leave it out")
         (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
     return (wanted or set(KEYS)) - unwanted
@@ -99,12 +99,12 @@ class _Look:
         except OSError as exc:
             self.warn(key, f"{exc.filename or '/proc'}: {exc.strerror}")
         except Exception as exc:  # one fact must not cost the others
-            self.warn(key, mistake(exc))
+            self.warn(key, internal_error(exc))
         return None
 
     def warn(self, key: str, reason: str) -> None:
         """Tell what is missing, once."""
-        text = harmless(f'{key}: {reason}')
+        text = sanitize(f'{key}: {reason}')
         if text not in self.warnings:
             self.warnings.append(text)
 
@@ -171,20 +171,20 @@ class _Look:
             raise Unknown(f'{exc.filename} could not be read ({exc.strerror}), so what the next boot sets is '
                           'unknown') from exc
 
-    def census(self, key: str) -> Candidates:
+    def process_scan(self, key: str) -> Candidates:
         """All processes; says what of them cannot be seen. Raises Unknown."""
-        census = self.once('census', self._census)
-        if census is None:
+        process_scan = self.once('census', self._process_scan)
+        if process_scan is None:
             raise Unknown('how much memory the kernel counts with cannot be read')
-        self.warn_unseen(key, census.denied)
-        return census
+        self.warn_unseen(key, process_scan.denied)
+        return process_scan
 
     def warn_unseen(self, key: str, denied: int) -> None:
         """Tell which processes cannot be seen; ``denied`` of those that are listed may not be read."""
         for reason in scan.gaps(self.host, denied):
             self.warn(key, reason)
 
-    def _census(self) -> Optional[Candidates]:
+    def _process_scan(self) -> Optional[Candidates]:
         total_pages = total_memory.total_pages(self.host)
         if total_pages is None:
             return None
@@ -250,11 +250,11 @@ def _panic(look: _Look) -> Dict[str, Any]:
 
 
 def _candidate_list(look: _Look) -> List[Dict[str, Any]]:
-    return look.census('candidates').candidates(look.request.top, look.request.cmdline)
+    return look.process_scan('candidates').candidates(look.request.top, look.request.cmdline)
 
 
 def _unkillable(look: _Look) -> List[Dict[str, Any]]:
-    return look.census('unkillable').unkillable()
+    return look.process_scan('unkillable').unkillable()
 
 
 def _kill_facts(look: _Look) -> Dict[str, Any]:
@@ -268,7 +268,7 @@ def _kill_facts(look: _Look) -> Dict[str, Any]:
         return {'total': total, 'recent': None}
     boot_time_s = kmsg.log_start_s(look.host)
     return {'total': total,
-            'recent': [kill_log.kill_fact(kill, boot_time_s, iso_time, harmless) for kill in kills]}
+            'recent': [kill_log.kill_fact(kill, boot_time_s, iso_time, sanitize) for kill in kills]}
 
 
 def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
@@ -299,10 +299,10 @@ def _boot(look: _Look) -> Dict[str, Any]:
     if doubt is not None:
         look.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
     if not loader.is_known:
-        look.warn('boot', boot_facts.UNKNOWN_LOADER % harmless(loader.reason) + ', so that no value after a reboot is '
+        look.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
                   'predicted')
     elif loader.reason:
-        look.warn('boot', f'{harmless(loader.reason)}, so no file below sysctl.d counts at boot')
+        look.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot')
     return {key: _with_harmless_file(fact) for key, fact in boot.items()}
 
 
@@ -311,30 +311,30 @@ def _drift(look: _Look) -> List[Dict[str, Any]]:
 
 
 def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
-    return dict(fact, file=None if fact['file'] is None else harmless(fact['file']))
+    return dict(fact, file=None if fact['file'] is None else sanitize(fact['file']))
 
 
-def _userspace_killers(look: _Look) -> List[Dict[str, Any]]:
-    running = look.named('userspace_killers', scan.KILLERS)
-    facts, doubts = userspace_killers(look.processes(), running)
+def _oom_daemons(look: _Look) -> List[Dict[str, Any]]:
+    running = look.named('oom_daemons', scan.KILLERS)
+    facts, doubts = oom_daemons(look.processes(), running)
     for doubt in doubts:
-        look.warn('userspace_killers', doubt)
+        look.warn('oom_daemons', doubt)
     return facts
 
 
 def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
     denied: List[str] = []
-    found = competing_writers.enforced(look.host, look.named('enforcers', competing_writers.NAMES), denied)
+    found = competing_writers.find_writers(look.host, look.named('competing_writers', competing_writers.NAMES), denied)
     for path in denied:
-        look.warn('enforcers', f'{path} may not be read, so what it would tell is missing')
-    return [{'key': one.key, 'value': harmless(one.value_text), 'by': one.by, 'how': one.how,
-             'file': None if one.file is None else harmless(one.file)} for one in found]
+        look.warn('competing_writers', f'{path} may not be read, so what it would tell is missing')
+    return [{'key': one.key, 'value': sanitize(one.value_text), 'by': one.by, 'how': one.how,
+             'file': None if one.file is None else sanitize(one.file)} for one in found]
 
 
 def _environment_facts(look: _Look) -> Dict[str, Any]:
     environment = look.environment()
     container = environment['container']
-    return dict(environment, container=None if container is None else harmless(container),
+    return dict(environment, container=None if container is None else sanitize(container),
                 gathered_at=iso_time(time.time()))
 
 
@@ -349,8 +349,8 @@ _GATHERERS: Dict[str, Callable[[_Look], Any]] = {
     'pressure': _pressure,
     'boot': _boot,
     'drift': _drift,
-    'enforcers': _enforcer_list,
-    'userspace_killers': _userspace_killers,
+    'competing_writers': _enforcer_list,
+    'oom_daemons': _oom_daemons,
     'environment': _environment_facts,
 }
 

@@ -10,14 +10,14 @@ import re
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._host import total_memory
 from .._host.file_access import USER_DATABASE, Reading
 from .._host.host import Host
 from .._kernel import badness
 from .._process import credentials
 from .._process.memory import Processes
-from .._process.scan import Census
+from .._process.scan import ProcessScan
 
 _CMDLINE_BYTES = 4096
 
@@ -33,7 +33,7 @@ def boot_time_s(host: Host) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-class Candidates(Census):
+class Candidates(ProcessScan):
     """A census from which several facts are made."""
 
     def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
@@ -60,8 +60,8 @@ class Candidates(Census):
 
     def _identity(self, pid: int, name: bytes) -> Dict[str, Any]:
         cgroup, unit = self._processes.cgroup_and_unit(pid)
-        return {'pid': pid, 'name': harmless(name), 'cgroup': None if cgroup is None else harmless(cgroup),
-                'unit': None if unit is None else harmless(unit)}
+        return {'pid': pid, 'name': sanitize(name), 'cgroup': None if cgroup is None else sanitize(cgroup),
+                'unit': None if unit is None else sanitize(unit)}
 
     def _numbers(self, victim: badness.Victim) -> Dict[str, Any]:
         page_kb = total_memory.page_kb()
@@ -75,7 +75,7 @@ class Candidates(Census):
 
     def _cmdline(self, pid: int) -> Optional[str]:
         data = self._processes.read(f'{pid}/cmdline', _CMDLINE_BYTES)
-        return harmless(data.rstrip(b'\0').replace(b'\0', b' ')) if data else None
+        return sanitize(data.rstrip(b'\0').replace(b'\0', b' ')) if data else None
 
     def unkillable(self) -> List[Dict[str, Any]]:
         """The facts of key C(unkillable): those at -1000, by PID. They all score 0."""
@@ -90,8 +90,8 @@ class Candidates(Census):
         return facts
 
 
-def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
-    """The facts of key C(userspace_killers), daemons that kill before the kernel has to; why others are none of these.
+def oom_daemons(processes: Processes, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
+    """The facts of key C(oom_daemons), daemons that kill before the kernel has to; why others are none of these.
 
     ``running`` are the processes of L(_process.scan.KILLERS) as L(Proc.named) finds them.
     """
@@ -103,7 +103,7 @@ def userspace_killers(processes: Processes, running: List[Tuple[int, str]]) -> T
             doubts.setdefault(name, []).append(f'process {pid}: {doubt}')
             continue
         unit = processes.cgroup_and_unit(pid)[1]
-        facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else harmless(unit)})
+        facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else sanitize(unit)})
     return facts, [f'{len(found)} processes called {name} are not counted; {found[0]}'
                    for name, found in sorted(doubts.items())]
 
@@ -112,6 +112,6 @@ def _user_name(uid: int) -> Optional[str]:
     """The user's name; may ask a directory service, and is therefore asked for the few candidates only."""
     try:
         with Reading(USER_DATABASE):
-            return harmless(pwd.getpwuid(uid).pw_name)
+            return sanitize(pwd.getpwuid(uid).pw_name)
     except (KeyError, OSError):
         return None

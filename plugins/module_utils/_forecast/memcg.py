@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_number
 from .._host.host import Host
 from .._host.total_memory import page_kb
@@ -130,13 +130,13 @@ def _pages(text: Optional[str]) -> Optional[int]:
 def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     """What an OOM kill in this cgroup is measured against. Raises Refusal where it can never reach a limit."""
     if tree.folder_of(cgroup) is None:
-        raise Refusal(f'cgroup: there is no {harmless(cgroup)} with the memory controller here; give its path as '
+        raise Refusal(f'cgroup: there is no {sanitize(cgroup)} with the memory controller here; give its path as '
                       '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')
     limit = tree.limit(cgroup)
     if limit.memory_pages is None:
         outer = _limited_ancestor(tree, cgroup)
         raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
-            harmless(cgroup), 'the next one around it that has is %s' % harmless(outer) if outer else
+            sanitize(cgroup), 'the next one around it that has is %s' % sanitize(outer) if outer else
             'none around it has either, so that only the whole machine can run out: leave cgroup out'))
     swap_pages = 0
     if limit.swappiness:

@@ -12,7 +12,7 @@ import errno
 import os
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
-from .._core.sanitize import explain, harmless
+from .._core.sanitize import explain, sanitize
 from .._core.text import to_number, to_text
 from .._host import container, environment, total_memory
 from .._host.host import Host, sysctl_path
@@ -51,7 +51,7 @@ class Observer:
         self._host, self._processes, self._manager = host, processes, manager
         self._tree = memcg.Tree(host)
         self._nested = container.pid_namespace(host) == 'nested'
-        self._census = scan.Census(processes, sum(sizes), not self._nested)
+        self._process_scan = scan.ProcessScan(processes, sum(sizes), not self._nested)
         self._total_pages = sum(sizes)
         self._cgroup = cgroup
         self._nodes = nodes
@@ -88,7 +88,7 @@ class Observer:
         if self._cgroup is not None:
             self._see(pid for pid in self._pids_in(self._cgroup) if pid)
         elif self._nodes is not None:
-            self._see(self._census.pids())
+            self._see(self._process_scan.pids())
         else:
             self._see_likeliest()
         self._see(also)
@@ -117,18 +117,18 @@ class Observer:
             self._seen = {pid: self._process(pid) for pid in self._seen}
 
     def _see_likeliest(self) -> None:
-        victims = self._census.victims(self._wanted)
+        victims = self._process_scan.victims(self._wanted)
         self._left_out_pages = None
         if len(victims) == self._wanted:
             # What /proc shows of the others is at most this, and the kernel may count more by the margin.
-            self._left_out_pages = victims[-1].badness_pages + self._census.kernel.margin_pages
+            self._left_out_pages = victims[-1].badness_pages + self._process_scan.kernel.margin_pages
         self._see(victim.pid for victim in victims)
 
     def _snapshot(self) -> Snapshot:
         processes = {pid: self._with_error(one) for pid, one in self._seen.items() if one is not None}
         return Snapshot(
             settings=self._settings(), domain=self._harmless_domain(), processes=processes, ties=dict(self._ties),
-            left_out=0 if self._left_out_pages is None else max(1, self._census.count - len(processes)),
+            left_out=0 if self._left_out_pages is None else max(1, self._process_scan.count - len(processes)),
             left_out_pages=self._left_out_pages, unknown=self._unknown(), notes=[
                 f"what else of {', '.join(sorted(names))} goes down with a victim is not known: {reason}"
                 for reason, names in sorted(self._untold.items())])
@@ -137,14 +137,14 @@ class Observer:
         """With the error of the counter of swapped pages, of which there is no second reading."""
         if not self._approximate or process.pid not in self._swapped:
             return process
-        return process._replace(error_pages=process.error_pages + self._census.kernel.margin_pages // _COUNTERS)
+        return process._replace(error_pages=process.error_pages + self._process_scan.kernel.margin_pages // _COUNTERS)
 
     def _harmless_domain(self) -> Domain:
-        return self._domain if self._cgroup is None else self._domain._replace(cgroup=harmless(self._cgroup))
+        return self._domain if self._cgroup is None else self._domain._replace(cgroup=sanitize(self._cgroup))
 
     def _settings(self) -> Settings:
         asker = self._sysctl('vm.oom_kill_allocating_task')
-        return Settings(total_memory.page_kb(), self._total_pages, self._census.kernel.scale,
+        return Settings(total_memory.page_kb(), self._total_pages, self._process_scan.kernel.scale,
                         self._sysctl('vm.panic_on_oom'), None if asker is None else bool(asker))
 
     def _sysctl(self, key: str) -> Optional[int]:
@@ -166,7 +166,7 @@ class Observer:
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
                     'candidates as well; ask on the host, or for one cgroup')
-        return scan.unseen(self._host, self._census.denied)
+        return scan.unseen(self._host, self._process_scan.denied)
 
     def _pids_in(self, cgroup: str) -> List[int]:
         """The processes of the cgroup that runs out; none where that cannot be seen."""
@@ -202,8 +202,8 @@ class Observer:
         pages, error = self._pages(pid, holding, adj, score)
         page_kb = total_memory.page_kb()
         return Process(
-            pid=pid, start_ticks=start_ticks, name=harmless(name), cgroup=None if cgroup is None else harmless(cgroup),
-            unit=None if unit is None else harmless(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
+            pid=pid, start_ticks=start_ticks, name=sanitize(name), cgroup=None if cgroup is None else sanitize(cgroup),
+            unit=None if unit is None else sanitize(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
             error_pages=error, never=self._never(pid, pages, adj, score, holding),
             nodes=None if self._nodes is None else numa.allowed(self._processes.read(f'{pid}/status') or b''),
             freed_pages=0 if holding is None else (
@@ -228,7 +228,7 @@ class Observer:
         error = (high - low + 1) // 2
         if holding.swap_kb:
             self._swapped.add(pid)
-        return fitted(high - error + rest, error, adj, score, self._census.kernel)
+        return fitted(high - error + rest, error, adj, score, self._process_scan.kernel)
 
     def _never(self, pid: int, pages: int, adj: int, score: int, holding: Optional[Holding]) -> Optional[str]:
         if holding is None:
@@ -236,7 +236,7 @@ class Observer:
         if pid == 1 and not self._nested:
             return INIT
         terms = badness.Terms((pages, 0, 0), adj)
-        if adj != badness.ADJ_MIN and badness.never_chosen(score, terms, self._census.kernel):
+        if adj != badness.ADJ_MIN and badness.never_chosen(score, terms, self._process_scan.kernel):
             return SCORE_ZERO
         return None
 
@@ -269,19 +269,19 @@ class Observer:
         sharers = self._sharers(process, children)
         cgroup = self._cgroups.get(pid)
         if self._no_cgroups and cgroup not in (None, '/'):
-            self._untold.setdefault('no cgroups are mounted here', set()).add(harmless(cgroup or ''))
+            self._untold.setdefault('no cgroups are mounted here', set()).add(sanitize(cgroup or ''))
         group = memcg.group_of(self._tree, cgroup, self._cgroup) if cgroup else None
         members = [one for one in self._tree.pids(group) if one not in (0, 1)] if group else []
         unit_members = self._unit_members(process)
         return Ties(
             sharers=sharers or [], sharers_known=sharers is not None,
-            children=children if self._census.kernel.scale != badness.SCALE_NEW else [],
-            group=None if group is None else harmless(group), group_members=members,
+            children=children if self._process_scan.kernel.scale != badness.SCALE_NEW else [],
+            group=None if group is None else sanitize(group), group_members=members,
             unit_ends=bool(unit_members), unit_members=unit_members)
 
     def _sharers(self, process: Process, children: List[int]) -> Optional[List[int]]:
         """Processes with the same memory: they read the same score, but for children of vfork. None: not to be told."""
-        suspects = set(self._census.with_score(process.oom_score)) | set(children)
+        suspects = set(self._process_scan.with_score(process.oom_score)) | set(children)
         suspects.discard(process.pid)
         # Two that have ended have no memory, which kcmp takes for the same.
         thread = self._processes.living_thread(process.pid)
@@ -308,7 +308,7 @@ class Observer:
             states = self._manager.show(missing)
         except ManagerError as exc:
             states = []
-            self._untold.setdefault(str(exc), set()).update(map(harmless, missing))
+            self._untold.setdefault(str(exc), set()).update(map(sanitize, missing))
         found = {state['Id']: state for state in states}
         self._units.update((unit, found.get(unit, {})) for unit in missing)
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 from .._core.errors import Refusal
 from .._host.host import Host
 from .._service.live import user_unit, with_near_matches
-from .._service.model import Situation
+from .._service.model import HostState
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager
 
@@ -32,25 +32,25 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
     """
     if not names:
         return []
-    situation = Situation(host, manager)
-    found = {one.asked: _find(situation, one) for one in from_names(names)}
+    host_state = HostState(host, manager)
+    found = {one.asked: _find(host_state, one) for one in from_names(names)}
     missing = [name for name, one in sorted(found.items()) if one is None]
     if missing:
-        known = situation.files.all_services()
+        known = host_state.files.all_services()
         raise Refusal("protect: there is no such service on this machine: "
                       f"{', '.join(with_near_matches(name, known) for name in missing)}. Nothing was changed. "
                       "Correct the name, or leave it out.")
     return [one for _name, one in sorted(found.items()) if one is not None]
 
 
-def _find(situation: Situation, one: Protected) -> Optional[Protected]:
-    if situation.init == 'systemd':
-        return _find_unit(situation, one)
-    return _find_other(situation, one) or (_find_unit(situation, one) if situation.has_unit_files() else None)
+def _find(host_state: HostState, one: Protected) -> Optional[Protected]:
+    if host_state.init == 'systemd':
+        return _find_unit(host_state, one)
+    return _find_other(host_state, one) or (_find_unit(host_state, one) if host_state.has_unit_files() else None)
 
 
-def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
-    files = situation.files
+def _find_unit(host_state: HostState, one: Protected) -> Optional[Protected]:
+    files = host_state.files
     unit = files.find(one.unit)
     if unit.state in (unit_files.LOADED, unit_files.MASKED):
         return one._replace(unit=unit.name)
@@ -59,16 +59,16 @@ def _find_unit(situation: Situation, one: Protected) -> Optional[Protected]:
         return one._replace(unit=files.find(umbrella).name)
     if unit.state == unit_files.USER:
         raise user_unit('protect: ' + one.asked)
-    states: List[Dict[str, Any]] = situation.manager.show([one.unit]) if situation.manager is not None else []
+    states: List[Dict[str, Any]] = host_state.manager.show([one.unit]) if host_state.manager is not None else []
     loaded = [state['Id'] for state in states if state.get('LoadState') == 'loaded']
     return one._replace(unit=loaded[0]) if loaded else None
 
 
-def _find_other(situation: Situation, one: Protected) -> Optional[Protected]:
+def _find_other(host_state: HostState, one: Protected) -> Optional[Protected]:
     # Not at the top: few hosts need it, and an import takes time on every host.
     from .._service import other_init
     name = one.unit[:-len(unit_names.SERVICE)]
-    main = other_init.main_process(situation.host, name, [])
+    main = other_init.main_process(host_state.host, name, [])
     if main is None:
-        return one if other_init.has_script(situation.host, name) else None
-    return one._replace(pids=set(other_init.TreeGroup(situation.host, main).pids()))
+        return one if other_init.has_script(host_state.host, name) else None
+    return one._replace(pids=set(other_init.TreeGroup(host_state.host, main).pids()))

@@ -109,8 +109,8 @@ def _victim(victim: Victim) -> Dict[str, Any]:
                 cgroup=victim.process.cgroup)
 
 
-def _fellow(fellow: Fellow) -> Dict[str, Any]:
-    return dict(_identity(fellow.process), why=fellow.why)
+def _fellow(collateral: Fellow) -> Dict[str, Any]:
+    return dict(_identity(collateral.process), why=collateral.why)
 
 
 def _identity(process: Process) -> Dict[str, Any]:

@@ -122,9 +122,9 @@ class _Simulation:
     def run(self, kills: int) -> Forecast:
         """Follow the courses, rank by rank."""
         found: List[Kill] = []
-        courses: List[FrozenSet[int]] = [frozenset()]
+        branches: List[FrozenSet[int]] = [frozenset()]
         for _rank in range(kills):
-            kill, courses = self._next(courses, first=not found)
+            kill, branches = self._next(branches, first=not found)
             if kill is None:
                 break
             found.append(kill)
@@ -132,9 +132,9 @@ class _Simulation:
             return Forecast(KILL, None, found, self.unlooked, self.short)
         return Forecast(DEADLOCK, _deadlock_reason(self.snapshot), [], set(), self.short)
 
-    def _next(self, courses: List[FrozenSet[int]], first: bool) -> Tuple[Optional[Kill], List[FrozenSet[int]]]:
+    def _next(self, branches: List[FrozenSet[int]], first: bool) -> Tuple[Optional[Kill], List[FrozenSet[int]]]:
         """The kill of one rank and the courses after it. The first course is the likeliest all along."""
-        choices = [(course, self._choose(course, first)) for course in courses]
+        choices = [(course, self._choose(course, first)) for course in branches]
         likeliest = choices[0][1]
         if likeliest is None:
             return None, []
@@ -156,9 +156,9 @@ class _Simulation:
             victims=[Victim(*one) for one in victims.values()],
             margin_pages=likeliest.margin_pages, error_pages=likeliest.error_pages,
             collateral=[Fellow(self.snapshot.processes[pid], why) for pid, why in sorted(fellows.items())
-                        if pid != best.process.pid and pid not in courses[0] and pid in self.snapshot.processes],
+                        if pid != best.process.pid and pid not in branches[0] and pid in self.snapshot.processes],
             doomed=frozenset(doomed),
-            freed_pages=self._freed_pages(set(fellows) - courses[0], best.process.pid))
+            freed_pages=self._freed_pages(set(fellows) - branches[0], best.process.pid))
         return kill, list(after)
 
     def _choose(self, dead: FrozenSet[int], first: bool) -> Optional['_Choice']:

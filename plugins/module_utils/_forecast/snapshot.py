@@ -10,7 +10,7 @@ Names in it are harmless text. Sizes are in pages of ``page_kb``.
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from .._core.convert import ConvertError, brief
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 
 FORMAT = 1
 _COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
@@ -150,4 +150,4 @@ def _check(value: Any, kind: Type[Any], place: str) -> Any:
         raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {brief(value)}')
     if kind is int and abs(value) >= _LARGEST:
         raise ConvertError(f'snapshot: {place} must be smaller, and is {brief(value)}')
-    return harmless(value) if isinstance(value, str) else value
+    return sanitize(value) if isinstance(value, str) else value

@@ -15,7 +15,7 @@ import struct
 from typing import Iterable, Iterator, List, Optional, Tuple
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .host import Host
 
 # What somebody else can change, and its lstat(2).
@@ -31,7 +31,7 @@ def check(host: Host, paths: Iterable[str]) -> None:
         danger = unsafe(host, path)
         info = host.stat(real)
         if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
-            raise Refusal(f'{harmless(path)} leads to {harmless(real)}, which is no file. Nothing was changed. Remove '
+            raise Refusal(f'{sanitize(path)} leads to {sanitize(real)}, which is no file. Nothing was changed. Remove '
                           'it, or the link to it.')
         if danger is not None:
             refuse(path, *danger)
@@ -77,10 +77,10 @@ def doubt_record(host: Host, path: str) -> Optional[str]:
     """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
     danger = unsafe(host, path)
     if danger is not None:
-        return f'{harmless(danger[0])}, which leads to the record {harmless(path)}, {_why(danger[1])}'
+        return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])}'
     info = host.stat(path)
     if info is not None and not stat.S_ISREG(info.st_mode):
-        return f'the record {harmless(path)} is not a regular file'
+        return f'the record {sanitize(path)} is not a regular file'
     return None
 
 
@@ -144,10 +144,10 @@ def _why(info: os.stat_result) -> str:
 
 def refuse(path: str, found: str, info: os.stat_result) -> None:
     """Raises Refusal for what L(unsafe) has found on the way to the path."""
-    where = '' if found == path else f' (on the way to {harmless(path)})'
+    where = '' if found == path else f' (on the way to {sanitize(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
-        raise Refusal(f'{harmless(found)}{where} {_why(info)}, who can make there what is not there yet. Nothing was '
+        raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can make there what is not there yet. Nothing was '
                       'changed. Keep the file, or what the link leads to, in a folder of root\'s.')
-    raise Refusal(f'{harmless(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
+    raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
                   'what it holds, and its access list (getfacl); then give it to root (chown -h root:root, chmod '
                   'go-w).')

@@ -22,7 +22,7 @@ import struct
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .._core.sanitize import InternalError, mistake
+from .._core.sanitize import InternalError, internal_error
 from . import file_access, signals
 
 DEADLINE_S = 4.0  # for one read
@@ -235,12 +235,12 @@ def _answer(function: Callable[..., Any], args: Tuple[Any, ...], shared: Dict[st
     try:
         returned, value = True, function(*args)
     except Exception as exc:
-        returned, value = False, exc if _is_expected(exc) else InternalError(mistake(exc))
+        returned, value = False, exc if _is_expected(exc) else InternalError(internal_error(exc))
     file_access.current.end()
     try:
         return _dump((returned, value, _unread()), shared)
     except Exception as exc:  # a result that cannot be pickled
-        return _dump((False, InternalError(mistake(exc)), []), shared)
+        return _dump((False, InternalError(internal_error(exc)), []), shared)
 
 
 def _unread() -> List[str]:

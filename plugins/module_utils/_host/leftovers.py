@@ -14,7 +14,7 @@ import stat
 from typing import List
 
 from .._core.sanitize import explain
-from .transaction import Undo
+from .transaction import Rollback
 from .writable import WritableHost
 
 
@@ -61,13 +61,13 @@ def mark_of(host: WritableHost, folder: str) -> str:
     return f'{os.path.dirname(folder)}/{os.path.basename(host.temporary_of(folder))}'
 
 
-def mark(host: WritableHost, folder: str, undo: Undo) -> str:
+def mark(host: WritableHost, folder: str, rollback: Rollback) -> str:
     """Say that a run is at work in the folder, until the mark is cleared away or the run undone."""
     path = mark_of(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
-        undo.add(made, lambda made=made: host.remove_folder(made))
+        rollback.add(made, lambda made=made: host.remove_folder(made))
     if host.look(path) is None:  # else it tells of a run that was killed, and stays until this one has done its work
-        undo.add(path, lambda: host.remove_name(path))
+        rollback.add(path, lambda: host.remove_name(path))
         host.make_empty(path)
     return path
 

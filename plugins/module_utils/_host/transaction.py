@@ -10,7 +10,7 @@ import stat
 import time
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from .._core.sanitize import explain, mistake
+from .._core.sanitize import explain, internal_error
 from . import signals
 from .writable import Attributes, WritableHost
 
@@ -28,7 +28,7 @@ class ApplyError(Exception):
     """The plan failed half-way; the message says why and whether everything was put back."""
 
 
-class Undo:
+class Rollback:
     """The steps back, newest first."""
 
     def __init__(self) -> None:
@@ -60,30 +60,30 @@ class Undo:
 
 
 @contextlib.contextmanager
-def undone_on_failure(*errors: type) -> Iterator[Undo]:
+def undone_on_failure(*errors: type) -> Iterator[Rollback]:
     """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so.
 
     ``errors`` are what may be raised besides OSError, MemoryError and ApplyError. Anything else is a mistake of ours:
     it undoes everything too, and the error says that it is one.
     """
-    undo = Undo()
+    rollback = Rollback()
     taken_back = (OSError, MemoryError, ApplyError) + errors
     with signals.held_back():
         try:
-            yield undo
+            yield rollback
         except taken_back as exc:
-            undo.run()
-            raise ApplyError(f'{explain(exc)}. {undo.outcome()}') from exc
+            rollback.run()
+            raise ApplyError(f'{explain(exc)}. {rollback.outcome()}') from exc
         except Exception as exc:
-            undo.run()
-            raise ApplyError(f'{mistake(exc)}. {undo.outcome()}') from exc
+            rollback.run()
+            raise ApplyError(f'{internal_error(exc)}. {rollback.outcome()}') from exc
         except BaseException:
-            undo.run()
+            rollback.run()
             raise
 
 
-def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], undo: Undo, mode: int = 0o644,
-        folder_mode: int = 0o755) -> None:
+def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], rollback: Rollback,
+        mode: int = 0o644, folder_mode: int = 0o755) -> None:
     """Write or remove a file, with the way back remembered before. Folders are made as they are needed.
 
     What somebody else has written meanwhile is theirs to keep: it is neither written over, nor taken back.
@@ -92,9 +92,9 @@ def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[
         raise ApplyError(_CHANGED % path)
     if after is not None:
         for made in host.make_folder(path.rsplit('/', 1)[0] or '/', folder_mode):
-            undo.add(made, lambda made=made: host.remove_folder(made))
+            rollback.add(made, lambda made=made: host.remove_folder(made))
     kept = None if before is None else host.attributes(path)
-    undo.add(path, lambda: _put_back(host, path, before, after, mode, kept))
+    rollback.add(path, lambda: _put_back(host, path, before, after, mode, kept))
     _write(host, path, after, mode, kept)
 
 
@@ -117,7 +117,7 @@ def _write(host: WritableHost, path: str, data: Optional[bytes], mode: int, attr
         host.remove_file(path)
 
 
-def backup(host: WritableHost, path: str, undo: Undo) -> str:
+def backup(host: WritableHost, path: str, rollback: Rollback) -> str:
     """A copy of a file of others beside it, under a name that nothing reads; one of the very same content is enough."""
     folder, base = os.path.split(path)
     data = host.read_bytes(path)
@@ -127,7 +127,7 @@ def backup(host: WritableHost, path: str, undo: Undo) -> str:
     stem = '%s.oomkit-%s' % (path, time.strftime('%Y%m%dT%H%M%S'))
     names = [stem + '~'] + [f'{stem}.{number}~' for number in range(2, 100)]
     name = next(one for one in names if host.look(one) is None)
-    undo.add(name, lambda: host.remove_file(name))
+    rollback.add(name, lambda: host.remove_file(name))
     host.copy_file(path, name)
     return name
 

@@ -36,23 +36,23 @@ _LONGEST = 21
 State = Dict[str, Optional[int]]
 
 
-class Knob(NamedTuple):
+class Sysctl(NamedTuple):
     key: str
     minimum: int  # what the kernel accepts
     maximum: int
     default: int  # the kernel's, as documented
     constant: bool  # False: the kernel computes the default at boot or takes it from its configuration
-    twin: str  # writing this key sets that one to 0 (empty: none)
+    counterpart: str  # writing this key sets that one to 0 (empty: none)
 
 
-def _knob(key: str, minimum: int, maximum: int, default: int, constant: bool = True, twin: str = '') -> Knob:
-    return Knob(key, minimum, maximum, default, constant, twin)
+def _knob(key: str, minimum: int, maximum: int, default: int, constant: bool = True, counterpart: str = '') -> Sysctl:
+    return Sysctl(key, minimum, maximum, default, constant, counterpart)
 
 
-KNOBS = {knob.key: knob for knob in (
+SYSCTLS = {sysctl.key: sysctl for sysctl in (
     _knob(MEMORY, 0, 2, 0),
-    _knob(RATIO, _INT_MIN, _INT_MAX, 50, twin=KBYTES),
-    _knob(KBYTES, 0, _ULONG_MAX, 0, twin=RATIO),
+    _knob(RATIO, _INT_MIN, _INT_MAX, 50, counterpart=KBYTES),
+    _knob(KBYTES, 0, _ULONG_MAX, 0, counterpart=RATIO),
     _knob(ADMIN_RESERVE, 0, _ULONG_MAX, 8192, constant=False),
     _knob(USER_RESERVE, 0, _ULONG_MAX, 131072, constant=False),
     _knob(PANIC_ON_OOM, 0, 2, 0),
@@ -61,7 +61,8 @@ KNOBS = {knob.key: knob for knob in (
     _knob(DUMP_TASKS, _INT_MIN, _INT_MAX, 1),
 )}
 
-_SIGNED = frozenset(key for key, knob in KNOBS.items() if knob.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
+_SIGNED = frozenset(key for key, sysctl in SYSCTLS.items()
+                    if sysctl.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
 # What the kernel's isspace() skips: the byte 0xa0 too, which reads as \udca0 here.
 _BLANKS = '[ \\t\\n\\v\\f\\r\udca0]*'
 _NUMBER = re.compile(_BLANKS + r'(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(.?)', re.DOTALL)
@@ -76,9 +77,9 @@ def parse_written(key: str, text: str) -> Optional[int]:
     number = _number(text)
     if number is None or (number[0] and key not in _SIGNED):
         return None
-    knob = KNOBS[key]
+    sysctl = SYSCTLS[key]
     value = -number[1] if number[0] else number[1]
-    return value if knob.minimum <= value <= knob.maximum else None
+    return value if sysctl.minimum <= value <= sysctl.maximum else None
 
 
 def _number(text: str) -> Optional[Tuple[bool, int]]:
@@ -104,9 +105,9 @@ def write(state: State, key: str, text: str, skips_negative: bool = False) -> bo
         state[key] = number
     elif not (skips_negative and _is_negative_for_unsigned(key, text)):
         return False
-    if KNOBS[key].twin:
+    if SYSCTLS[key].counterpart:
         # Even when 0 is written: both 0 leave a CommitLimit of swap alone (mm/util.c).
-        state[KNOBS[key].twin] = 0
+        state[SYSCTLS[key].counterpart] = 0
     return True
 
 

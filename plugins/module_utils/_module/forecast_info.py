@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from .._core.convert import ConvertError, brief, to_amount, to_integer, to_score_adj
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.sanitize_result import shown
 from .._core.text import to_bytes
 from .._daemon import oom_daemons
@@ -70,7 +70,7 @@ def cgroup_of(path: Optional[str]) -> Optional[str]:
         return None
     parts = path.split('/')
     if not path.startswith('/') or '..' in parts or '\n' in path or '\0' in path:
-        raise ConvertError(f'cgroup: {harmless(repr(path))} is not the path of a cgroup; give it as /proc/PID/cgroup '
+        raise ConvertError(f'cgroup: {sanitize(repr(path))} is not the path of a cgroup; give it as /proc/PID/cgroup '
                            'shows it, such as /system.slice/redis-server.service')
     clean = '/' + '/'.join(part for part in parts if part not in ('', '.'))
     for tree in ('/sys/fs/cgroup/memory', '/sys/fs/cgroup'):
@@ -140,35 +140,35 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
     snapshot, forecasts = report.observed(observer, request.kills, [what_if])
     running = processes.named(scan.KILLERS)
     killers = oom_daemons.thresholds(host, processes, running.found)
-    snapshot.notes.extend('userspace_killers: ' + reason for reason in scan.gaps(host, running.denied))
+    snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())
-    data = dict(to_json(snapshot), userspace_killers=killers)
+    data = dict(to_json(snapshot), oom_daemons=killers)
     return _result(request, snapshot, forecasts[0], data, protect)
 
 
 def _replay(request: Request, data: Any) -> Dict[str, Any]:
     snapshot = from_json(data)
-    if request.cgroup is not None and harmless(request.cgroup) != snapshot.domain.cgroup:
+    if request.cgroup is not None and sanitize(request.cgroup) != snapshot.domain.cgroup:
         raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
                            % (snapshot.domain.cgroup or 'the whole machine'))
     if request.nodes is not None and request.nodes != snapshot.domain.nodes:
         raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
     what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
-    again = dict(to_json(snapshot), userspace_killers=_killers(data))
+    again = dict(to_json(snapshot), oom_daemons=_killers(data))
     return _result(request, snapshot, report.replayed(snapshot, request.kills, what_if), again,
                    protection.from_names(request.protect))
 
 
 def _killers(data: Dict[str, Any]) -> Any:
     """What the snapshot tells of them, which is only shown. Raises ConvertError."""
-    told = data.get('userspace_killers', [])
+    told = data.get('oom_daemons', [])
     level = [told]
     for _depth in range(_DEEPEST):
         level = [inner for one in level if isinstance(one, (dict, list)) for inner in (
             one.values() if isinstance(one, dict) else one)]
     # Not left to a RecursionError: how deep Python itself goes differs by version, and what prints it goes less deep.
     if level:
-        raise ConvertError('snapshot: userspace_killers is nested too deeply')
+        raise ConvertError('snapshot: oom_daemons is nested too deeply')
     return shown(told)
 
 
@@ -179,4 +179,4 @@ def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
 def _result(request: Request, snapshot: Snapshot, forecast: Any, data: Dict[str, Any],
             protect: List[protection.Protected]) -> Dict[str, Any]:
     result = report.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, protect)
-    return dict(result, changed=False, userspace_killers=data['userspace_killers'], snapshot=data)
+    return dict(result, changed=False, oom_daemons=data['oom_daemons'], snapshot=data)

@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.convert import ConvertError
 from .._core.errors import Refusal
-from .._core.sanitize import explain, harmless, mistake
+from .._core.sanitize import explain, internal_error, sanitize
 from .._core.sanitize_result import shown
 from .._host import lock, signals
 from .._host.helper import Helper
@@ -19,7 +19,7 @@ from .._host.transaction import ApplyError
 from .._host.writable import WritableHost
 
 
-def end_with(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
+def run_and_exit(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
              shared: Optional[Dict[str, Any]] = None) -> None:
     """Do the work, alone unless it only looks, and exit with its result. Does not return.
 
@@ -37,14 +37,14 @@ def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
         host.helper = Helper(dict(shared or {}, host=host))
         result = _done(host, module.check_mode, work)
     except Refusal as exc:
-        module.fail_json(msg=harmless(str(exc)), refusal=exc.code)
+        module.fail_json(msg=sanitize(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=harmless(str(exc)))
+        module.fail_json(msg=sanitize(str(exc)))
     except (OSError, MemoryError) as exc:
         # What fails once something was changed is an ApplyError.
-        module.fail_json(msg=harmless(f'{explain(exc)}. Nothing was changed.'))
+        module.fail_json(msg=sanitize(f'{explain(exc)}. Nothing was changed.'))
     except Exception as exc:
-        module.fail_json(msg=f'{mistake(exc)}. Nothing was changed.')
+        module.fail_json(msg=f'{internal_error(exc)}. Nothing was changed.')
     result['warnings'] += host.unread()
     if not module._diff:
         result.pop('diff', None)

@@ -8,22 +8,22 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .._core.convert import ConvertError, to_score_adj
 from .._core.errors import NO_POLICY, NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._forecast.before_after import Asked, asked_of, before_and_after
 from .._host import leftovers
 from .._host.environment import init
 from .._host.file_diff import describe_files
 from .._host.host import RUN_FOLDER
-from .._host.transaction import Undo
+from .._host.transaction import Rollback
 from .._host.writable import WritableHost
 from .._policy.service_apply import apply_plan, put_record, set_live, undone
 from .._policy.service_plan import Plan, make_plan
 from .._process import selector
 from .._process.groups import Group, TheseProcesses
-from .._process.handle import Seen
-from .._process.score_adj import ALL, LeftAlone, Target
+from .._process.handle import ProcessIdentity
+from .._process.score_adj import ALL, Skipped, Target
 from .._service import process_guard, saved_scores
-from .._service.model import Causes, Request, Service, Situation, Wish
+from .._service.model import Causes, DesiredState, HostState, Request, Service
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager, ManagerError
 from .._systemd.unit_files import OOM_POLICY, SCORE_ADJ
@@ -40,22 +40,22 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
         manager: Optional[Manager] = None) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
     host = host or WritableHost()
-    wishes = wishes_of(params)
+    desired_states = parse_desired_states(params)
     request = request_of(params, check_mode)
     asked = asked_of(params)
     if params['process'] is not None:
         return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
-    plan = host.call(_plan, host, manager, request, wishes)
-    forecasts = host.call(before_and_after, host, plan.situation.manager, asked, plan.score_adj())
+    plan = host.call(_plan, host, manager, request, desired_states)
+    forecasts = host.call(before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
     diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
     result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
               else result_of(plan, []))
     return dict(result, diff=diff, **forecasts)
 
 
-def _plan(host: WritableHost, manager: Optional[Manager], request: Request, wishes: List[Wish]) -> Plan:
+def _plan(host: WritableHost, manager: Optional[Manager], request: Request, desired_states: List[DesiredState]) -> Plan:
     try:
-        return make_plan(Situation(host, manager), request, wishes)
+        return make_plan(HostState(host, manager), request, desired_states)
     except ManagerError as exc:
         raise Refusal(f'{exc}. Nothing was changed.') from exc
     except NeedsAdvice as exc:
@@ -72,7 +72,7 @@ _ADVICE = {
 
 # ---------------------------------------------------------------------- options
 
-def wishes_of(params: Dict[str, Any]) -> List[Wish]:
+def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
     """The requests of all services, checked. Raises ConvertError."""
     _check_subject(params)
     if params['process'] is not None:
@@ -99,7 +99,7 @@ def _check_subject(params: Dict[str, Any]) -> None:
         raise ConvertError('process: exclusive and oom_policy are for services only')
 
 
-def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
+def _wish(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:
@@ -107,8 +107,9 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> Wish:
     if state == 'absent' and prefix == '' and values:
         raise ConvertError(f"state: absent takes no {' and no '.join(values)}: it reverts what was set. Leave that out")
     score_adj = item.get('score_adj')
-    return Wish(item['name'], unit, None if score_adj is None else to_score_adj(prefix + 'score_adj', score_adj),
-                item.get('oom_policy'), item.get('missing'))
+    if score_adj is not None:
+        score_adj = to_score_adj(prefix + 'score_adj', score_adj)
+    return DesiredState(item['name'], unit, score_adj, item.get('oom_policy'), item.get('missing'))
 
 
 def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
@@ -159,21 +160,22 @@ def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': _NOTHING_RECORDED}
 
 
-def _original(record: saved_scores.Record, one: Seen) -> int:
+def _original(record: saved_scores.Record, one: ProcessIdentity) -> int:
     """The value that state absent gives a process."""
     original = record.processes.get(saved_scores.key_of(one))
     return one.score_adj if original is None or one.score_adj not in original.ours else original.value
 
 
-def _changed_meanwhile(record: saved_scores.Record, found: List[Seen]) -> List[str]:
+def _changed_meanwhile(record: saved_scores.Record, found: List[ProcessIdentity]) -> List[str]:
     """Warn of processes that something else has set since."""
     pairs = [(one, record.processes.get(saved_scores.key_of(one))) for one in found]
-    return [f'process {one.pid} ({harmless(one.name)}) keeps its oom_score_adj {one.score_adj}: something else has '
+    return [f'process {one.pid} ({sanitize(one.name)}) keeps its oom_score_adj {one.score_adj}: something else has '
             'changed it since this module set it' for one, original in pairs
             if original is not None and one.score_adj not in original.ours + (original.value,)]
 
 
-def _find(host: WritableHost, process: Dict[str, Any], asked: process_guard.Asked) -> Tuple[Group, List[Seen]]:
+def _find(host: WritableHost, process: Dict[str, Any],
+          asked: process_guard.Asked) -> Tuple[Group, List[ProcessIdentity]]:
     """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
     everything = selector.group_of(host, process)
     return process_guard.guarded(everything, asked, host), everything.look(host)
@@ -181,27 +183,27 @@ def _find(host: WritableHost, process: Dict[str, Any], asked: process_guard.Aske
 
 def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
     """Set them and record their originals; remove those of ``forgotten``. Raises ApplyError."""
-    with undone() as undo:
+    with undone() as rollback:
         for target in targets:
             if recorded and not forgotten:  # reverted processes are recorded already
-                target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, undo)
-            set_live(host, target, undo)
+                target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, rollback)
+            set_live(host, target, rollback)
         if recorded:
             data = saved_scores.read(host)
             record = saved_scores.parse(data)
             if any(key in record.processes for key in forgotten):
-                put_record(host, data, saved_scores.without_processes(record, forgotten), undo)
+                put_record(host, data, saved_scores.without_processes(record, forgotten), rollback)
             leftovers.clear(host, leftovers.in_folder(host, RUN_FOLDER))
 
 
-def _put_originals(host: WritableHost, changes: List[Seen], wanted: int, undo: Undo) -> None:
+def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: int, rollback: Rollback) -> None:
     """Record processes just before they are set: the rule may match more than when the plan was made."""
     data = saved_scores.read(host)
     record = host.call(saved_scores.living, host, saved_scores.parse(data))
-    put_record(host, data, saved_scores.with_processes(record, changes, [], wanted), undo)
+    put_record(host, data, saved_scores.with_processes(record, changes, [], wanted), rollback)
 
 
-def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[Seen],
+def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[ProcessIdentity],
                      record: saved_scores.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
@@ -210,20 +212,20 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
 
 
 def _nothing_found(label: str, request: Request) -> List[str]:
-    text = f'{harmless(label)} matches no process'
+    text = f'{sanitize(label)} matches no process'
     if request.missing == 'fail' and not request.absent:
         raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.')
     return [text] if request.missing == 'warn' else []
 
 
-def _process_result(label: str, found: List[Seen], goals: Dict[Any, int], changes: List[Seen],
+def _process_result(label: str, found: List[ProcessIdentity], goals: Dict[Any, int], changes: List[ProcessIdentity],
                     warnings: List[str]) -> Dict[str, Any]:
     befores = sorted({one.score_adj for one in found})
     afters = sorted(set(goals.values()))
-    diff = [_live_diff(harmless(label), befores, afters)] if changes else []
+    diff = [_live_diff(sanitize(label), befores, afters)] if changes else []
     return {
         'changed': bool(changes),
-        'processes': [{'pid': one.pid, 'name': harmless(one.name), 'before': one.score_adj,
+        'processes': [{'pid': one.pid, 'name': sanitize(one.name), 'before': one.score_adj,
                        'after': goals[saved_scores.key_of(one)]} for one in found],
         'warnings': warnings,
         'diff': diff,
@@ -238,7 +240,7 @@ def diff_of(plan: Plan) -> List[Dict[str, str]]:
                        sorted(set(one.goals.values()))) for one in plan.running() if one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running() if one.oom_group]
-    return diff + describe_files(plan.situation.host, plan.files)
+    return diff + describe_files(plan.host_state.host, plan.files)
 
 
 def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
@@ -247,13 +249,13 @@ def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
         'changed': plan.changed,
         'services': [_describe(plan, service) for service in plan.services],
         'conflicts': [dict(conflict, file=_harmless_or_none(conflict['file'])) for conflict in plan.conflicts],
-        'orphans': [harmless(path) for path in plan.orphans],
+        'orphans': [sanitize(path) for path in plan.orphans],
         'warnings': plan.warnings,
     }
     if plan.request.absent:
         result.update(_whether_managed(plan.managed))
     if plan.loose:
-        result['processes'] = [{'pid': process.pid, 'name': harmless(process.name), 'before': process.score_adj,
+        result['processes'] = [{'pid': process.pid, 'name': sanitize(process.name), 'before': process.score_adj,
                                 'after': one.goals.get(process.pid, process.score_adj)}
                                for one in plan.loose for process in one.processes]
     if backups:
@@ -270,10 +272,10 @@ def _live_diff(what: str, before: List[Any], after: List[Any], setting: str = 'o
 
 def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
     """One service of the result."""
-    left = [item for one in service.running for item in one.left_alone]
+    left = [item for one in service.running for item in one.skipped]
     running = service.running[0] if service.running else None
     return {
-        'name': service.wish.asked,
+        'name': service.desired.asked,
         'unit': service.name,
         'before': running.before if running else None,
         'after': running.after if running else None,
@@ -282,7 +284,7 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
         'boot': _boot(plan, service.boot_after),
         'restart_needed': service.restart_needed,
         'changed_pids': sorted({pid for one in service.running for pid in _changed_pids(one)}),
-        'left_alone': [_left(item) for item in left[:_MOST_LEFT_ALONE]],
+        'skipped': [_left(item) for item in left[:_MOST_LEFT_ALONE]],
         'left_alone_count': len(left),
         'notes': service.notes,
     }
@@ -292,18 +294,18 @@ def _changed_pids(one: Any) -> List[int]:
     return [process.pid for process in one.to_change] + [pid for target in one.targets for pid in target.changed]
 
 
-def _left(item: LeftAlone) -> Dict[str, Any]:
-    return {'pid': item.process.pid, 'name': harmless(item.process.name), 'oom_score_adj': item.process.score_adj,
+def _left(item: Skipped) -> Dict[str, Any]:
+    return {'pid': item.process.pid, 'name': sanitize(item.process.name), 'oom_score_adj': item.process.score_adj,
             'reason': item.reason}
 
 
 def _boot(plan: Plan, causes: Causes) -> Dict[str, Any]:
     cause = causes.get(SCORE_ADJ, unit_files.UNSET)
-    if cause.value is None and plan.situation.init != 'openrc' and plan.situation.has_unit_files():
-        cause = plan.situation.default
+    if cause.value is None and plan.host_state.init != 'openrc' and plan.host_state.has_unit_files():
+        cause = plan.host_state.default
     policy = causes.get(OOM_POLICY, unit_files.UNSET).value
     return {'score_adj': cause.value, 'oom_policy': policy, 'file': _harmless_or_none(cause.file), 'line': cause.line}
 
 
 def _harmless_or_none(path: Optional[str]) -> Optional[str]:
-    return None if path is None else harmless(path)
+    return None if path is None else sanitize(path)

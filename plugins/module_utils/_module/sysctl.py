@@ -10,7 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._policy.run import PolicyOf, Runner
 from .options import GROUP_OPTIONS
-from .runner import end_with
+from .runner import run_and_exit
 
 
 def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list, policy_of: PolicyOf,
@@ -21,4 +21,4 @@ def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: lis
     """
     module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **value_options), supports_check_mode=True,
                            mutually_exclusive=mutually_exclusive)
-    end_with(module, lambda host: run(host, module.params, policy_of, values, module.check_mode))
+    run_and_exit(module, lambda host: run(host, module.params, policy_of, values, module.check_mode))

@@ -10,7 +10,7 @@ Of this machine: what the module oom_score_adj would set. Of a snapshot: all pro
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 from .._core.errors import NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._forecast.simulate import NOTHING, WhatIf
 from .._forecast.snapshot import Snapshot
 from .._host.host import Host
@@ -18,7 +18,7 @@ from .._process import selector
 from .._process.memory import Processes
 from .._process.score_adj import INHERITED
 from .._service.live import LivePlan, make_live_plan
-from .._service.model import Request, Situation, Wish
+from .._service.model import DesiredState, HostState, Request
 from .._systemd.manager import Manager
 from .._systemd.unit_names import serves
 
@@ -49,8 +49,8 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
     """By PID. Raises Refusal for what is not there."""
     assumed = list(assumptions)
     services = [one for one in assumed if one.subject.kind == 'service']
-    wishes = [Wish(one.subject.value, one.subject.value, one.score_adj, None, None) for one in services]
-    score_adj = _planned(host, manager, wishes) if wishes else {}
+    desired_states = [DesiredState(one.subject.value, one.subject.value, one.score_adj, None, None) for one in services]
+    score_adj = _planned(host, manager, desired_states) if desired_states else {}
     for one in assumed:
         if one.subject.kind != 'service':
             score_adj.update((pid, one.score_adj) for pid in _pids(host, processes, one.subject))
@@ -60,14 +60,14 @@ def on_machine(host: Host, processes: Processes, manager: Optional[Manager], ass
     return NOTHING._replace(score_adj=score_adj, growth_pages=growing)
 
 
-def _planned(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> Dict[int, int]:
+def _planned(host: Host, manager: Optional[Manager], desired_states: List[DesiredState]) -> Dict[int, int]:
     """As the module would with its defaults, but live only; nothing is dangerous, since nothing is done."""
-    return _live_plan(host, manager, wishes).score_adj()
+    return _live_plan(host, manager, desired_states).score_adj()
 
 
-def _live_plan(host: Host, manager: Optional[Manager], wishes: List[Wish]) -> LivePlan:
+def _live_plan(host: Host, manager: Optional[Manager], desired_states: List[DesiredState]) -> LivePlan:
     try:
-        return make_live_plan(Situation(host, manager), REQUEST, wishes)
+        return make_live_plan(HostState(host, manager), REQUEST, desired_states)
     except NeedsAdvice as exc:
         raise exc.advised(_ADVICE) from exc
 
@@ -86,7 +86,7 @@ def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
     else:
         found = [one.pid for one in selector.group_of(host, {'comm': subject.value}).look(host)]
     if not found:
-        raise Refusal(f'There is no process with {subject.kind} {harmless(str(subject.value))} on this machine, so '
+        raise Refusal(f'There is no process with {subject.kind} {sanitize(str(subject.value))} on this machine, so '
                       'nothing can be assumed of it. Correct it, or leave it out.')
     return found
 
@@ -95,7 +95,7 @@ def _largest(host: Host, processes: Processes, manager: Optional[Manager], subje
     """The process that grows: of a service the one that holds most. Raises Refusal."""
     if subject.kind == 'pid':
         return _pids(host, processes, subject)[0]
-    plan = _live_plan(host, manager, [Wish(subject.value, subject.value, 0, None, None)])
+    plan = _live_plan(host, manager, [DesiredState(subject.value, subject.value, 0, None, None)])
     found = [(terms.memory, process.pid) for one in plan.running() for process in one.processes
              for terms in [processes.terms(process.pid)] if terms is not None]
     if not found:
@@ -121,11 +121,11 @@ def in_snapshot(snapshot: Snapshot, assumptions: Iterable[Assumption], growth: O
 def _in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     matches = {
         'pid': lambda one: one.pid == subject.value,
-        'comm': lambda one: one.name == harmless(str(subject.value)),
+        'comm': lambda one: one.name == sanitize(str(subject.value)),
         'service': lambda one: serves(one.unit or '', subject.value),
     }[subject.kind]
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:
-        raise Refusal(f'The snapshot holds no process with {subject.kind} {harmless(str(subject.value))}, so nothing '
+        raise Refusal(f'The snapshot holds no process with {subject.kind} {sanitize(str(subject.value))}, so nothing '
                       'can be assumed of it. It holds the likeliest victims only: take one with more kills.')
     return found

@@ -16,7 +16,7 @@ from .._core.errors import Refusal
 from .._host import file_trust, leftovers
 from .._host.host import sysctl_path
 from .._host.spawn_probe import ERRNO, NO_ANSWER, PRIVILEGED, SIGNAL, STARTED, Outcome, describe, probe
-from .._host.transaction import ApplyError, Undo, backup, put, undone_on_failure
+from .._host.transaction import ApplyError, Rollback, backup, put, undone_on_failure
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
@@ -25,75 +25,75 @@ from .plan import Plan, Write, values_after_boot
 _RUNTIME = 'the sysctls at run time'
 
 
-def apply_plan(plan: Plan, last: Optional[Callable[[Undo], None]] = None) -> List[str]:
+def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) -> List[str]:
     """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
 
     ``last`` is called when all is done, with the way back; what it raises puts everything back too. It decides: a
     record that then cannot be forgotten stays until the next run.
     """
-    with undone_on_failure(Refusal) as undo:
-        backups = apply_within(plan, undo)
+    with undone_on_failure(Refusal) as rollback:
+        backups = apply_within(plan, rollback)
         if last is None:
-            _settle_record(plan, undo)
+            _settle_record(plan, rollback)
         else:
-            last(undo)
+            last(rollback)
             with contextlib.suppress(OSError, MemoryError, ApplyError):
-                _settle_record(plan, undo)
+                _settle_record(plan, rollback)
         return backups
 
 
 def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
     """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
-    with undone_on_failure() as undo:
-        _write_runtime(plan, undo)
+    with undone_on_failure() as rollback:
+        _write_runtime(plan, rollback)
         last()
 
 
-def apply_within(plan: Plan, undo: Undo) -> List[str]:
+def apply_within(plan: Plan, rollback: Rollback) -> List[str]:
     """The same as a part of something larger, and without forgetting what to go back to."""
-    host = plan.situation.host
-    _put_record(plan, undo)
+    host = plan.host_state.host
+    _put_record(plan, rollback)
     if plan.writes:
-        _write_runtime(plan, undo)
-    backups = [backup(host, path, undo) for path in plan.taken_over]
+        _write_runtime(plan, rollback)
+    backups = [backup(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items()):
-        put(host, path, before, after, undo)
+        put(host, path, before, after, rollback)
     _check_boot(plan)
-    plan.warnings += leftovers.clear_after_others(host, plan.litter)
+    plan.warnings += leftovers.clear_after_others(host, plan.leftovers)
     return backups
 
 
-def _put_record(plan: Plan, undo: Undo) -> None:
+def _put_record(plan: Plan, rollback: Rollback) -> None:
     """Record what to go back to before anything changes."""
-    _replace_record(plan, plan.situation.originals_data, plan.situation.record, plan.record_meanwhile, undo)
+    _replace_record(plan, plan.host_state.originals_data, plan.host_state.record, plan.record_meanwhile, rollback)
 
 
-def _settle_record(plan: Plan, undo: Undo) -> None:
+def _settle_record(plan: Plan, rollback: Rollback) -> None:
     """Forget what a killed run could have left, and what is reverted, only once everything is done."""
-    found, meanwhile = plan.situation, plan.record_meanwhile
+    found, meanwhile = plan.host_state, plan.record_meanwhile
     data = found.originals_data if meanwhile == found.record else saved_values.dump(meanwhile)
-    _replace_record(plan, data, meanwhile, plan.record_after, undo)
+    _replace_record(plan, data, meanwhile, plan.record_after, rollback)
 
 
 def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_values.Record, after: saved_values.Record,
-                    undo: Undo) -> None:
-    host = plan.situation.host
+                    rollback: Rollback) -> None:
+    host = plan.host_state.host
     if after != before:
         data = saved_values.dump(after)
         file_trust.check_record_again(host, saved_values.FILE)
-        put(host, saved_values.FILE, before_data, data, undo)
+        put(host, saved_values.FILE, before_data, data, rollback)
         if data is None:
             kept = host.attributes(saved_values.FOLDER)
             if kept is not None:
-                undo.add(saved_values.FOLDER, lambda: host.make_folder_again(saved_values.FOLDER, kept))
+                rollback.add(saved_values.FOLDER, lambda: host.make_folder_again(saved_values.FOLDER, kept))
             host.remove_folder(saved_values.FOLDER)
 
 
 # --------------------------------------------------------------------- run time
 
-def _write_runtime(plan: Plan, undo: Undo) -> None:
+def _write_runtime(plan: Plan, rollback: Rollback) -> None:
     """Write the sysctls, read them back, and see that the machine can still start programs."""
-    host = plan.situation.host
+    host = plan.host_state.host
     strict = plan.runtime_after.get(sysctls.MEMORY) == 2
     before = _probe_before() if strict else {}
     back = plan.writes_back()
@@ -103,7 +103,7 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
             opened[key] = host.open_proc(sysctl_path(key))
         prepared = [(opened[key], b'%d\n' % value, _slot(key)) for key, value in back]
         done: Set[str] = set()
-        undo.add(_RUNTIME, lambda: _write_all(prepared, done))
+        rollback.add(_RUNTIME, lambda: _write_all(prepared, done))
         for key, value in plan.writes:
             _write_one(opened[key], key, value)
             done.add(_slot(key))
@@ -112,12 +112,12 @@ def _write_runtime(plan: Plan, undo: Undo) -> None:
             plan.warnings += _check_spawns(before)
     except BaseException:
         # The way back needs the files that are open here.
-        undo.run()
+        rollback.run()
         raise
     finally:
         for proc_file in opened.values():
             proc_file.close()
-    undo.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
+    rollback.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
 
 
 def _probe_before() -> Dict[str, Outcome]:
@@ -203,7 +203,7 @@ def _check_boot(plan: Plan) -> None:
     """The files as they now lie on the disk must give what was planned."""
     if not plan.files:
         return
-    found = plan.situation.host.call(values_after_boot, plan.situation, plan.request)
+    found = plan.host_state.host.call(values_after_boot, plan.host_state, plan.request)
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
             raise ApplyError(f'{key} would be {found[key]} at boot instead of {plan.boot_after[key]}: a file below '

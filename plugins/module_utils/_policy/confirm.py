@@ -19,14 +19,14 @@ from .._core.convert import MODES, Amount, to_integer
 from .._core.errors import Refusal
 from .._host import leftovers
 from .._host.host import RUN_FOLDER, sysctl_path
-from .._host.transaction import ApplyError, Undo
+from .._host.transaction import ApplyError, Rollback
 from .._host.writable import WritableHost
 from .._kernel import commit_limit, sysctls
 from . import pending_change
 from .apply import apply_plan, apply_runtime, apply_within
 from .connection import connection, is_same
 from .pending_change import Pending
-from .plan import Plan, Policy, Request, Situation, Unconfirmed, look_and_plan, writes_between
+from .plan import HostState, Plan, Policy, Request, Unconfirmed, look_and_plan, writes_between
 from .revert import settings_of
 from .run import PolicyOf, add_backups, request_of, result_of
 
@@ -68,10 +68,10 @@ def asked_of(params: Dict[str, Any]) -> Asked:
                  params['confirm_changes'] == 'tightening')
 
 
-def wish_of(request: Request, policy: Policy) -> str:
+def parse_desired_state(request: Request, policy: Policy) -> str:
     """What a call asks for, the same text for the same wish; check mode and the time to confirm in do not count."""
     options = dict(request._replace(check_mode=False)._asdict())
-    for name, value in policy.wish._asdict().items():
+    for name, value in policy.desired._asdict().items():
         options['wish.' + name] = [value.size_kb, value.percent] if isinstance(value, Amount) else value
     return json.dumps(options, sort_keys=True)
 
@@ -81,14 +81,14 @@ def tightens(plan: Plan) -> bool:
 
     That is mode never, entered or with less left: for root, who may use up the admin reserve, or for others.
     """
-    before, after, memory = plan.runtime_before, plan.runtime_after, plan.situation.memory
+    before, after, memory = plan.runtime_before, plan.runtime_after, plan.host_state.memory
     if after.get(sysctls.MEMORY) != MODES['never']:
         return False
     if before.get(sysctls.MEMORY) != MODES['never'] or memory is None:
         return True
 
     def left_kb(state: sysctls.State) -> Tuple[int, int]:
-        others_kb = commit_limit.headroom_kb(memory, state, plan.situation.page_kb)
+        others_kb = commit_limit.headroom_kb(memory, state, plan.host_state.page_kb)
         return others_kb, others_kb + (state.get(sysctls.ADMIN_RESERVE) or 0)
     return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
 
@@ -197,7 +197,7 @@ def _start(plan: Plan, asked: Asked) -> Outcome:
         return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
     # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
     from .watchdog import WatchdogError, start, steps_of
-    host = plan.situation.host
+    host = plan.host_state.host
     pending = _new(plan, asked)
     outcome = _outcome(plan, PENDING, asked.within_s, pending,
                        'confirm it by the same call over a new connection, or run time is put back')
@@ -218,14 +218,14 @@ def _start(plan: Plan, asked: Asked) -> Outcome:
 
 def _new(plan: Plan, asked: Asked) -> Pending:
     """The change as it is about to be made; the watchdog adds who it is."""
-    host = plan.situation.host
+    host = plan.host_state.host
     return Pending(
         name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
         deadline_s=pending_change.boot_time_s() + asked.within_s, within_s=asked.within_s,
-        wish=wish_of(plan.request, plan.policy), connection=connection(host),
+        desired=parse_desired_state(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
-        originals={key: before for key, (before, _after) in plan.situation.unconfirmed.items()
-                       if key not in plan.situation.record.values})
+        originals={key: before for key, (before, _after) in plan.host_state.unconfirmed.items()
+                       if key not in plan.host_state.record.values})
 
 
 def _check_alone(host: WritableHost, pending: Pending) -> None:
@@ -276,7 +276,7 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 # ----------------------------------------------------------------- something waits
 
 def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
-    if wish_of(request, policy) != pending.wish:
+    if parse_desired_state(request, policy) != pending.desired:
         if request.absent and request.runtime:
             return _take_back(host, request, policy, pending)
         raise Refusal(
@@ -285,7 +285,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
             'new connection, wait until it is put back, or take it and all settings of this module back at once by '
             'state: absent.')
     if is_same(pending.connection, connection(host)):
-        return _outcome(Plan(Situation(host), request, policy), PENDING, pending.within_s, pending,
+        return _outcome(Plan(HostState(host), request, policy), PENDING, pending.within_s, pending,
                         'this call came over the connection that made the change, which proves nothing: connect anew '
                         '(meta: reset_connection) and make it again')
     return _confirm(host, request, policy, pending)
@@ -304,7 +304,7 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
         return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
     outcome = _outcome(plan, CONFIRMED, pending.within_s)
 
-    def last(_undo: Undo) -> None:
+    def last(_undo: Rollback) -> None:
         if not _end(host, pending):
             raise ApplyError('the confirmation came too late: the watchdog has just put run time back')
     add_backups(outcome.result, apply_plan(plan, last))
@@ -322,13 +322,13 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
     backups: List[str] = []
 
-    def last(undo: Undo) -> None:
+    def last(rollback: Rollback) -> None:
         if not _end(host, pending):
             # The watchdog was faster, and may have written over what was written here: once more, knowing what was
             # known. What fails now must not bring back a change that nothing watches any more.
             plan.runtime_back = _as_put_back(plan, pending)
-            again = host.call(look_and_plan, host, request, policy, plan.situation.unconfirmed)
-            backups.extend(apply_within(again, undo))
+            again = host.call(look_and_plan, host, request, policy, plan.host_state.unconfirmed)
+            backups.extend(apply_within(again, rollback))
     if not request.check_mode:
         add_backups(outcome.result, apply_plan(plan, last) + backups)
     return outcome
@@ -336,9 +336,9 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
 
 def _as_put_back(plan: Plan, pending: Pending) -> sysctls.State:
     """What the watchdog makes of the run time that the plan found."""
-    from .watchdog import put_back, steps_of
+    from .watchdog import roll_back, steps_of
     state = dict(plan.runtime_before)
-    put_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
+    roll_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
              lambda step: sysctls.write(state, step.key, str(step.value)))
     return state
 

@@ -16,10 +16,10 @@ from .._kernel import commit_limit, sysctls
 from .._kernel.meminfo import Memory
 from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
 from .._sysctl import file_edit
-from .plan import Plan, Policy, Request, Situation, Write
+from .plan import HostState, Plan, Policy, Request, Write
 
 
-class Wish(NamedTuple):
+class DesiredState(NamedTuple):
     mode: Optional[int]
     ratio: Optional[int]
     kbytes: Optional[int]
@@ -52,7 +52,7 @@ def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
         return None if params[name] is None else to_integer(name, params[name], minimum, maximum)
 
     mode, limit = params['mode'], params['commit_limit']
-    return OvercommitPolicy(Wish(
+    return OvercommitPolicy(DesiredState(
         mode=None if mode is None else to_choice('mode', mode, MODES),
         ratio=number('ratio', 0, 2 ** 31 - 1),
         kbytes=number('kbytes', page_kb),
@@ -67,38 +67,38 @@ class OvercommitPolicy(Policy):
 
     keys = sysctls.OVERCOMMIT_KEYS
 
-    def __init__(self, wish: Wish) -> None:
-        self.wish = wish
+    def __init__(self, desired: DesiredState) -> None:
+        self.desired = desired
 
-    def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(self._pairs(situation, request)[0])
+        return self._target(self._pairs(host_state, request)[0])
 
-    def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def boot_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(self._pairs(situation, request)[1])
+        return self._target(self._pairs(host_state, request)[1])
 
     def _target(self, pair: Optional[Pair]) -> Dict[str, int]:
-        wanted = {MEMORY: self.wish.mode, ADMIN_RESERVE: self.wish.admin_reserve_kb,
-                  USER_RESERVE: self.wish.user_reserve_kb}
+        wanted = {MEMORY: self.desired.mode, ADMIN_RESERVE: self.desired.admin_reserve_kb,
+                  USER_RESERVE: self.desired.user_reserve_kb}
         target = {key: value for key, value in wanted.items() if value is not None}
         if pair is not None:
             target[RATIO], target[KBYTES] = pair
         return target
 
-    def _pairs(self, situation: Situation, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
+    def _pairs(self, host_state: HostState, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
         """(ratio, kbytes) wanted at run time and at boot."""
         pair: Optional[Pair] = None
-        if self.wish.ratio is not None:
-            pair = (self.wish.ratio, 0)
-        elif self.wish.kbytes is not None:
-            pair = (0, self.wish.kbytes)
-        elif self.wish.commit_limit is not None:
-            return _pairs_for_limit(self.wish.commit_limit, situation, request)
+        if self.desired.ratio is not None:
+            pair = (self.desired.ratio, 0)
+        elif self.desired.kbytes is not None:
+            pair = (0, self.desired.kbytes)
+        elif self.desired.commit_limit is not None:
+            return _pairs_for_limit(self.desired.commit_limit, host_state, request)
         return pair, pair
 
     def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
-              situation: Situation) -> List[Write]:
+              host_state: HostState) -> List[Write]:
         """Tightening writes the limit before the mode, loosening the mode before the limit."""
         mode = [write for write in writes if write[0] == MEMORY]
         rest = [write for write in writes if write[0] != MEMORY]
@@ -106,7 +106,7 @@ class OvercommitPolicy(Policy):
             return mode + rest
         if before[MEMORY] != NEVER:
             return rest + mode
-        return sorted(rest, key=lambda write: _tightens(write[0], before, after, situation))
+        return sorted(rest, key=lambda write: _tightens(write[0], before, after, host_state))
 
     def guard(self, plan: Plan) -> None:
         """Refuse a plan that enters strict mode, or lowers the headroom in it, below ``min_headroom``."""
@@ -118,48 +118,48 @@ class OvercommitPolicy(Policy):
             known = plan.runtime_before
             sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_to_guard(), known)))
         for when, before, after in sides:
-            _guard_side(plan, self.wish.min_headroom, when, before, after)
+            _guard_side(plan, self.desired.min_headroom, when, before, after)
 
 
 def _filled(state: sysctls.State, known: sysctls.State) -> sysctls.State:
     return {key: known[key] if value is None else value for key, value in state.items()}
 
 
-def _tightens(key: str, before: sysctls.State, after: sysctls.State, situation: Situation) -> bool:
+def _tightens(key: str, before: sysctls.State, after: sysctls.State, host_state: HostState) -> bool:
     """Whether writing the key makes strict mode stricter."""
     if key in (ADMIN_RESERVE, USER_RESERVE):
         return (after[key] or 0) > (before[key] or 0)
-    memory = situation.memory
-    return memory is not None and (commit_limit.state_limit_kb(memory, after, situation.page_kb)
-                                   < commit_limit.state_limit_kb(memory, before, situation.page_kb))
+    memory = host_state.memory
+    return memory is not None and (commit_limit.state_limit_kb(memory, after, host_state.page_kb)
+                                   < commit_limit.state_limit_kb(memory, before, host_state.page_kb))
 
 
 # ------------------------------------------------------------------ commit_limit
 
-def _pairs_for_limit(wanted: Amount, situation: Situation, request: Request) -> Tuple[Pair, Pair]:
+def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) -> Tuple[Pair, Pair]:
     """The pair for a CommitLimit, at run time and at boot: what is there stays while it is near enough.
 
     Where one side must change, the other follows, so that both agree.
     """
-    memory = situation.memory
+    memory = host_state.memory
     if memory is None:
         raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
     limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
-    if situation.is_for_another(request):
+    if host_state.is_for_another(request):
         _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
     if limit_kb > _MOST_KB:
         raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {_MOST_KB} kB or less')
     kbytes = limit_kb - memory.swap_total_kb
-    if kbytes < situation.page_kb:
+    if kbytes < host_state.page_kb:
         raise Refusal(f'commit_limit: {limit_kb} kB is not above the swap of this machine (SwapTotal '
                       f'{memory.swap_total_kb} kB), and CommitLimit always holds all of swap. Ask for more than '
-                      f'{memory.swap_total_kb + situation.page_kb} kB, or take swap away.')
-    runtime, boot = _pair_of(situation.runtime), _pair_of(situation.boot(request).values)
+                      f'{memory.swap_total_kb + host_state.page_kb} kB, or take swap away.')
+    runtime, boot = _pair_of(host_state.runtime), _pair_of(host_state.boot(request).values)
     keeps = []
     if request.runtime:
-        keeps.append((_is_near(situation, runtime, limit_kb), runtime))
+        keeps.append((_is_near(host_state, runtime, limit_kb), runtime))
     if request.persistent:
-        keeps.append((_is_near(situation, boot, limit_kb) and _is_written(situation, request), boot))
+        keeps.append((_is_near(host_state, boot, limit_kb) and _is_written(host_state, request), boot))
     if all(keep for keep, _pair in keeps):
         return runtime, boot
     # A ratio shrinks with huge pages, which no wish for a size can mean: only kbytes are worth keeping.
@@ -185,44 +185,44 @@ def _pair_of(state: sysctls.State) -> Pair:
     return (state.get(RATIO) or 0, state.get(KBYTES) or 0)
 
 
-def _is_near(situation: Situation, pair: Pair, limit_kb: int) -> bool:
-    if situation.memory is None:
+def _is_near(host_state: HostState, pair: Pair, limit_kb: int) -> bool:
+    if host_state.memory is None:
         return False
-    found_kb = commit_limit.limit_kb(situation.memory, pair[0], pair[1], situation.page_kb)
+    found_kb = commit_limit.limit_kb(host_state.memory, pair[0], pair[1], host_state.page_kb)
     return abs(found_kb - limit_kb) <= limit_kb * _TOLERANCE
 
 
-def _is_written(situation: Situation, request: Request) -> bool:
+def _is_written(host_state: HostState, request: Request) -> bool:
     """Whether our own file already says something about the limit."""
-    found = file_edit.keys_in(situation.host.read_text(request.sysctl_file) or '')
+    found = file_edit.keys_in(host_state.host.read_text(request.sysctl_file) or '')
     return RATIO in found or KBYTES in found
 
 
 # ------------------------------------------------------------------------ guard
 
 def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.State, after: sysctls.State) -> None:
-    situation = plan.situation
+    host_state = plan.host_state
     if after.get(MEMORY) != NEVER or after == before:
         return
-    memory = situation.memory
-    elsewhere = situation.is_for_another(plan.request)
+    memory = host_state.memory
+    elsewhere = host_state.is_for_another(plan.request)
     if elsewhere or memory is None or memory.committed_kb is None:
         reason = ('this is a container or a chroot, and another machine boots it' if elsewhere
                   else '/proc/meminfo does not tell Committed_AS here')
         plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
                              f'{reason}')
         return
-    headroom_kb = commit_limit.headroom_kb(memory, after, situation.page_kb)
-    limit_kb = commit_limit.state_limit_kb(memory, after, situation.page_kb)
+    headroom_kb = commit_limit.headroom_kb(memory, after, host_state.page_kb)
+    limit_kb = commit_limit.state_limit_kb(memory, after, host_state.page_kb)
     least_kb = min_headroom.of_kb(limit_kb)
-    lowers = before.get(MEMORY) != NEVER or headroom_kb < commit_limit.headroom_kb(memory, before, situation.page_kb)
+    lowers = before.get(MEMORY) != NEVER or headroom_kb < commit_limit.headroom_kb(memory, before, host_state.page_kb)
     if headroom_kb >= least_kb or not lowers or plan.request.force:
         return
     raise Refusal(
         f'Refused, because programs could no longer start: mode never with {_limit_text(after)} gives {when} a '
         f'CommitLimit of {limit_kb} kB. Less Committed_AS {memory.committed_kb} kB, admin_reserve '
         f'{after.get(ADMIN_RESERVE) or 0} kB and user_reserve {after.get(USER_RESERVE) or 0} kB that is a headroom of '
-        f'{headroom_kb} kB, and min_headroom wants {least_kb} kB. {_enough_text(situation, after, min_headroom)}. '
+        f'{headroom_kb} kB, and min_headroom wants {least_kb} kB. {_enough_text(host_state, after, min_headroom)}. '
         'force: true overrides this.')
 
 
@@ -239,12 +239,12 @@ def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int
     return int(-(-spent_kb // part)) if part > 0 else 2 ** 63
 
 
-def _enough_text(situation: Situation, state: sysctls.State, min_headroom: Amount) -> str:
+def _enough_text(host_state: HostState, state: sysctls.State, min_headroom: Amount) -> str:
     """The ratio, kbytes or commit_limit that would be enough."""
-    memory = situation.memory
+    memory = host_state.memory
     if memory is None or (min_headroom.percent or 0) >= 100:
         return 'No limit is enough for that min_headroom'
     # One page more of each: ratio and kbytes are cut off to whole pages.
-    wanted_kb = needed_kb(memory, state, min_headroom) + 2 * situation.page_kb
+    wanted_kb = needed_kb(memory, state, min_headroom) + 2 * host_state.page_kb
     return (f'Enough would be ratio: {commit_limit.ratio_for_limit(memory, wanted_kb)}, or kbytes: '
-            f'{max(wanted_kb - memory.swap_total_kb, situation.page_kb)}, or commit_limit: {wanted_kb}K')
+            f'{max(wanted_kb - memory.swap_total_kb, host_state.page_kb)}, or commit_limit: {wanted_kb}K')

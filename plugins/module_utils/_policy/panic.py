@@ -13,10 +13,10 @@ from .._core.convert import POLICIES, to_choice, to_integer
 from .._core.errors import Refusal
 from .._kernel import sysctls
 from .._kernel.sysctls import DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM
-from .plan import Plan, Policy, Request, Situation, Write
+from .plan import HostState, Plan, Policy, Request, Write
 
 
-class Wish(NamedTuple):
+class DesiredState(NamedTuple):
     policy: Optional[int]
     reboot_after_s: Optional[int]
     kill_allocating_task: Optional[bool]
@@ -34,7 +34,7 @@ VALUES = ('policy', 'reboot_after', 'kill_allocating_task', 'dump_tasks')
 def policy_of(params: Dict[str, Any]) -> 'PanicPolicy':
     """The module's options, converted. Raises ConvertError."""
     policy, seconds = params['policy'], params['reboot_after']
-    return PanicPolicy(Wish(
+    return PanicPolicy(DesiredState(
         policy=None if policy is None else to_choice('policy', policy, POLICIES),
         reboot_after_s=None if seconds is None else to_integer('reboot_after', seconds),
         kill_allocating_task=params['kill_allocating_task'],
@@ -46,27 +46,28 @@ class PanicPolicy(Policy):
 
     keys = sysctls.PANIC_KEYS
 
-    def __init__(self, wish: Wish) -> None:
-        self.wish = wish
+    def __init__(self, desired: DesiredState) -> None:
+        self.desired = desired
 
-    def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(situation.runtime)
+        return self._target(host_state.runtime)
 
-    def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def boot_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(situation.boot(request).values)
+        return self._target(host_state.boot(request).values)
 
     def _target(self, found: sysctls.State) -> Dict[str, int]:
-        wanted = {PANIC_ON_OOM: self.wish.policy, PANIC: self.wish.reboot_after_s}
-        for key, switch in ((KILL_ALLOCATING_TASK, self.wish.kill_allocating_task), (DUMP_TASKS, self.wish.dump_tasks)):
+        wanted = {PANIC_ON_OOM: self.desired.policy, PANIC: self.desired.reboot_after_s}
+        for key, switch in ((KILL_ALLOCATING_TASK, self.desired.kill_allocating_task),
+                            (DUMP_TASKS, self.desired.dump_tasks)):
             if switch is not None:
                 # To the kernel every number but 0 means on: leave one that already does.
                 wanted[key] = found[key] if switch and found.get(key) else int(switch)
         return {key: value for key, value in wanted.items() if value is not None}
 
     def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
-              situation: Situation) -> List[Write]:
+              host_state: HostState) -> List[Write]:
         """kernel.panic before panic_on_oom when a panic gets enabled, after it when disabled."""
         policy = [write for write in writes if write[0] == PANIC_ON_OOM]
         rest = [write for write in writes if write[0] != PANIC_ON_OOM]
@@ -82,7 +83,7 @@ class PanicPolicy(Policy):
 
     def _guard_side(self, plan: Plan, when: str, after: sysctls.State) -> None:
         # state=absent restores what the administrator had, which is no reason to keep our settings.
-        concerned = self.wish.policy is not None or self.wish.reboot_after_s is not None
+        concerned = self.desired.policy is not None or self.desired.reboot_after_s is not None
         # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return
@@ -98,6 +99,6 @@ class PanicPolicy(Policy):
         if not plan.request.absent and POLICIES['panic_always'] in policies:
             plan.warnings.append('panic_always: a single container or service that reaches its own memory limit panics '
                                  'the whole host; panic does so only when the machine itself is out of memory')
-        if not plan.request.absent and any(policies) and (plan.situation.host.read_text(_KDUMP) or '').strip() == '1':
+        if not plan.request.absent and any(policies) and (plan.host_state.host.read_text(_KDUMP) or '').strip() == '1':
             plan.warnings.append('a kdump kernel is loaded: at a panic it runs first, and reboot_after does not count '
                                  'until it is done')

@@ -40,7 +40,7 @@ class Pending(NamedTuple):
     started: int  # its start, in clock ticks from boot
     deadline_s: float  # on the clock of boot_time_s()
     within_s: int
-    wish: str
+    desired: str
     connection: Connection
     before: sysctls.State  # run time of all keys of the module
     after: sysctls.State
@@ -85,7 +85,7 @@ def _is_sound(pending: Pending) -> bool:
     return (all(map(_is_int, numbers)) and isinstance(pending.boot, str)
             and (_is_int(pending.deadline_s) or isinstance(pending.deadline_s, float))
             and abs(pending.deadline_s) < _LATEST_S
-            and isinstance(pending.wish, str) and all(map(_is_state, states)))
+            and isinstance(pending.desired, str) and all(map(_is_state, states)))
 
 
 def _is_int(value: Any) -> bool:
@@ -94,7 +94,7 @@ def _is_int(value: Any) -> bool:
 
 def _is_state(state: Any) -> bool:
     return isinstance(state, dict) and all(
-        key in sysctls.KNOBS and (value is None or _is_int(value)) for key, value in state.items())
+        key in sysctls.SYSCTLS and (value is None or _is_int(value)) for key, value in state.items())
 
 
 def find_all(host: WritableHost) -> List[Pending]:

@@ -42,7 +42,7 @@ Write = Tuple[str, int]
 Unconfirmed = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
-class Situation:
+class HostState:
     """State of the host before the run."""
 
     def __init__(self, host: Host, unconfirmed: Optional[Unconfirmed] = None) -> None:
@@ -84,18 +84,18 @@ class Policy:
     """What one module adds to the shared flow. All methods are pure."""
 
     keys: Tuple[str, ...] = ()
-    wish: Any = None  # the options as a NamedTuple, converted
+    desired: Any = None  # the options as a NamedTuple, converted
 
-    def runtime_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """The requested values at runtime; ratio and kbytes always as a pair."""
         raise NotImplementedError
 
-    def boot_target(self, situation: Situation, request: Request) -> Dict[str, int]:
+    def boot_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """The requested values after the next boot; ratio and kbytes always as a pair."""
         raise NotImplementedError
 
     def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
-              situation: Situation) -> List[Write]:
+              host_state: HostState) -> List[Write]:
         """Order the writes so that no state in between is more dangerous than before and after."""
         raise NotImplementedError
 
@@ -107,22 +107,22 @@ class Policy:
 class Plan:
     """What a run would do. ``files`` maps real paths to (content before, content after), None for no file."""
 
-    def __init__(self, situation: Situation, request: Request, policy: Policy) -> None:
-        self.situation = situation
+    def __init__(self, host_state: HostState, request: Request, policy: Policy) -> None:
+        self.host_state = host_state
         self.request = request
         self.policy = policy
         self.warnings: List[str] = []
         self.conflicts: List[Dict[str, Any]] = []
         self.files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]] = {}
-        self.taken_over: List[str] = []
-        self.litter: List[str] = []
+        self.commented_out: List[str] = []
+        self.leftovers: List[str] = []
         self.managed = True  # whether this module has anything to revert
-        self.record_meanwhile = situation.record  # during the run, which may be killed
-        self.record_after = situation.record
-        self.runtime_before = {key: situation.runtime.get(key) for key in policy.keys}
+        self.record_meanwhile = host_state.record  # during the run, which may be killed
+        self.record_after = host_state.record
+        self.runtime_before = {key: host_state.runtime.get(key) for key in policy.keys}
         self.runtime_after = dict(self.runtime_before)
         self.runtime_back = self.runtime_before  # what is restored after a failure
-        self.boot = situation.boot(request)
+        self.boot = host_state.boot(request)
         self.boot_before = {key: self.boot.values.get(key) for key in policy.keys}
         self.boot_after = dict(self.boot_before)
         self.boot_asked: Dict[str, int] = {}
@@ -136,16 +136,16 @@ class Plan:
     @property
     def to_do(self) -> bool:
         """Whether the run has anything to write, our own record included."""
-        return self.changed or self.record_changes or bool(self.litter)
+        return self.changed or self.record_changes or bool(self.leftovers)
 
     @property
     def record_changes(self) -> bool:
         """Whether the record changes."""
-        return self.record_after != self.situation.record
+        return self.record_after != self.host_state.record
 
     def boot_to_guard(self) -> sysctls.State:
         """The values after the boot, and the requested ones where the boot cannot be predicted."""
-        return self.boot_after if self.situation.loader.is_known else dict(self.boot_after, **self.boot_asked)
+        return self.boot_after if self.host_state.loader.is_known else dict(self.boot_after, **self.boot_asked)
 
     def changed_keys(self) -> List[str]:
         """The sysctls whose value or line the plan changes, at runtime or at boot."""
@@ -162,7 +162,7 @@ class Plan:
     def writes_back(self) -> List[Write]:
         """The writes that roll L(writes) back, in a safe order."""
         back = writes_between(self.runtime_after, self.runtime_back)
-        return self.policy.order(back, self.runtime_after, self.runtime_back, self.situation)
+        return self.policy.order(back, self.runtime_after, self.runtime_back, self.host_state)
 
 
 def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
@@ -170,21 +170,21 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
     return [line for line in lines if (file_edit.line_setting(line) or ('', ''))[0] == key]
 
 
-def make_plan(situation: Situation, request: Request, policy: Policy) -> Plan:
+def make_plan(host_state: HostState, request: Request, policy: Policy) -> Plan:
     """Plan the whole run. Raises Refusal."""
-    plan = Plan(situation, request, policy)
-    if saved_values.is_damaged(situation.originals_data):
+    plan = Plan(host_state, request, policy)
+    if saved_values.is_damaged(host_state.originals_data):
         plan.warnings.append(_DAMAGED % saved_values.FILE)
     if request.runtime:
-        check_place(situation.host, policy.keys, situation.container, request.force)
+        check_place(host_state.host, policy.keys, host_state.container, request.force)
     asked = _plan_absent(plan) if request.absent else _plan_present(plan)
-    check_writable(situation.host, plan.written_keys(), request.check_mode)
-    plan.litter = _plan_litter(situation, request)
-    file_trust.check(situation.host, plan.files)
+    check_writable(host_state.host, plan.written_keys(), request.check_mode)
+    plan.leftovers = _plan_litter(host_state, request)
+    file_trust.check(host_state.host, plan.files)
     policy.guard(plan)
     if asked:
         overlay = {path: after for path, (_before, after) in plan.files.items()}
-        found = competing_writers.enforced(situation.host, overlay=overlay)
+        found = competing_writers.find_writers(host_state.host, overlay=overlay)
         plan.warnings += competing_writers.contradictions(found, _said(asked), request.persistent)
     return plan
 
@@ -195,17 +195,17 @@ _DAMAGED = ('%s is damaged: unreadable entries count as never recorded, so value
 
 def _plan_present(plan: Plan) -> Dict[str, int]:
     """Plan what the options ask for. Returns the requested values."""
-    situation, request = plan.situation, plan.request
+    host_state, request = plan.host_state, plan.request
     asked: Dict[str, int] = {}
-    files = settled = situation.record.files
+    files = settled = host_state.record.files
     if request.persistent:
-        target = plan.policy.boot_target(situation, request)
+        target = plan.policy.boot_target(host_state, request)
         asked.update(target)
         plan.boot_asked = target
-        boot_plan = plan_boot(situation, request, plan.policy.keys, target)
+        boot_plan = plan_boot(host_state, request, plan.policy.keys, target)
         _take_boot_plan(plan, boot_plan)
         files, settled = boot_plan.record_meanwhile, boot_plan.record
-    target = plan.policy.runtime_target(situation, request) if request.runtime else {}
+    target = plan.policy.runtime_target(host_state, request) if request.runtime else {}
     asked.update(target)
     _take_runtime(plan, target)
     values = revert.values_after_present(plan, target)
@@ -217,10 +217,10 @@ def _plan_present(plan: Plan) -> Dict[str, int]:
 def _plan_absent(plan: Plan) -> Dict[str, int]:
     """Plan to revert what is recorded. Returns no requested values."""
     # Needed with persistent=false too: sysctls can be reverted to the boot value without our lines.
-    boot_plan = plan_boot(plan.situation, plan.request, plan.policy.keys, {})
+    boot_plan = plan_boot(plan.host_state, plan.request, plan.policy.keys, {})
     reverted = revert.revert_runtime(plan, boot_plan)
     plan.managed = reverted.managed or bool(boot_plan.files)
-    files = plan.situation.record.files
+    files = plan.host_state.record.files
     if plan.request.persistent:
         _take_boot_plan(plan, boot_plan)
         files = boot_plan.record
@@ -232,26 +232,26 @@ def _plan_absent(plan: Plan) -> Dict[str, int]:
 
 
 def _take_runtime(plan: Plan, target: Dict[str, int]) -> None:
-    _check_known(plan.situation, target)
+    _check_known(plan.host_state, target)
     plan.runtime_after.update((key, value) for key, value in target.items() if plan.runtime_before[key] is not None)
     plan.writes = plan.policy.order(writes_between(plan.runtime_before, plan.runtime_after),
-                                    plan.runtime_before, plan.runtime_after, plan.situation)
+                                    plan.runtime_before, plan.runtime_after, plan.host_state)
 
 
 def look_and_plan(host: Host, request: Request, policy: Policy, unconfirmed: Optional[Unconfirmed] = None) -> Plan:
     """The plan for the present host state, for L(Host.call). Raises Refusal and OSError."""
-    return make_plan(Situation(host, unconfirmed), request, policy)
+    return make_plan(HostState(host, unconfirmed), request, policy)
 
 
-def values_after_boot(situation: Situation, request: Request) -> sysctls.State:
+def values_after_boot(host_state: HostState, request: Request) -> sysctls.State:
     """The values of the sysctls after the next boot, for L(Host.call). Raises OSError."""
-    return situation.boot(request).values
+    return host_state.boot(request).values
 
 
-def _plan_litter(situation: Situation, request: Request) -> List[str]:
+def _plan_litter(host_state: HostState, request: Request) -> List[str]:
     """Leftovers of killed runs, next to our file and next to the other files that the boot reads."""
-    host = situation.host
-    paths = [request.sysctl_file] + conf_files.list_files(host, situation.loader)
+    host = host_state.host
+    paths = [request.sysctl_file] + conf_files.list_files(host, host_state.loader)
     folders = {os.path.dirname(host.real(path)) for path in paths}
     etc = [folder for folder in sorted(folders) if folder == '/etc' or folder.startswith('/etc/')]
     own = os.path.dirname(host.real(request.sysctl_file))
@@ -262,12 +262,12 @@ def _plan_litter(situation: Situation, request: Request) -> List[str]:
 def _said(asked: Dict[str, int]) -> Dict[str, int]:
     """The requested values, without the 0 that a ratio or kbytes has because the other one counts."""
     return {key: value for key, value in asked.items()
-                if value or not asked.get(sysctls.KNOBS[key].twin or key)}
+                if value or not asked.get(sysctls.SYSCTLS[key].counterpart or key)}
 
 
 def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:
     plan.files = boot_plan.files
-    plan.taken_over = boot_plan.taken_over
+    plan.commented_out = boot_plan.commented_out
     plan.conflicts = boot_plan.conflicts
     plan.warnings += boot_plan.warnings
     plan.boot_after = {key: boot_plan.outcome.values.get(key) for key in plan.policy.keys}
@@ -287,9 +287,9 @@ def writes_between(before: sysctls.State, after: sysctls.State) -> List[Write]:
     return writes
 
 
-def _check_known(situation: Situation, target: Dict[str, int]) -> None:
+def _check_known(host_state: HostState, target: Dict[str, int]) -> None:
     for key, value in sorted(target.items()):
         # A counterpart that the kernel lacks (kbytes before 3.14) counts as 0.
-        if situation.runtime.get(key) is None and not (value == 0 and sysctls.KNOBS[key].twin):
+        if host_state.runtime.get(key) is None and not (value == 0 and sysctls.SYSCTLS[key].counterpart):
             raise Refusal(f'{key} was to be set to {value}, but this kernel shows no {sysctl_path(key)}. Use runtime: '
                           'false to write the boot configuration only.')

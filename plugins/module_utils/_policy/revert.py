@@ -34,10 +34,10 @@ def settings_of(keys: Tuple[str, ...]) -> List[Setting]:
 
 def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
     """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
-    situation = plan.situation
+    host_state = plan.host_state
     look = _Look(plan)
     values = dict(look.values)
-    if situation.is_for_another(plan.request):
+    if host_state.is_for_another(plan.request):
         return values
     changed = plan.changed_keys()
     for setting in settings_of(plan.policy.keys):
@@ -99,7 +99,7 @@ def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: V
     kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
-    elif not request.runtime and is_left and not plan.situation.is_for_another(request):
+    elif not request.runtime and is_left and not plan.host_state.is_for_another(request):
         values.update((key, value._replace(ours=found)) for (key, value), found
                       in zip(kept.items(), look.found(setting)))
 
@@ -112,8 +112,8 @@ def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers
     if first is not None and not first.from_boot:
         return originals, []
     outcome, key = boot_plan.outcome, setting[0]
-    is_decided = look.situation.loader.is_known and (
-        sysctls.KNOBS[key].constant or outcome.causes[key] is not None)
+    is_decided = look.host_state.loader.is_known and (
+        sysctls.SYSCTLS[key].constant or outcome.causes[key] is not None)
     if is_decided and outcome.values[key] is not None:
         return tuple(outcome.values[name] or 0 for name in setting), []
     if first is not None and first.original is not None:
@@ -135,28 +135,28 @@ class _Look:
     """What is recorded of the sysctls of a plan, with what an unconfirmed change adds."""
 
     def __init__(self, plan: Any) -> None:
-        self.plan, self.situation = plan, plan.situation
-        self.files = files_of_ours(plan.situation, plan.request.sysctl_file)
-        self.values = dict(self.situation.record.values)
-        unconfirmed = self.situation.unconfirmed
+        self.plan, self.host_state = plan, plan.host_state
+        self.files = files_of_ours(plan.host_state, plan.request.sysctl_file)
+        self.values = dict(self.host_state.record.values)
+        unconfirmed = self.host_state.unconfirmed
         for setting in settings_of(plan.policy.keys):
             if setting[0] in unconfirmed and setting[0] not in self.values:
                 self.values.update(self.first_seen(setting, tuple(unconfirmed[key][0] or 0 for key in setting)))
 
     def found(self, setting: Setting) -> Numbers:
         """The values at runtime."""
-        return tuple(self.situation.runtime.get(key) or 0 for key in setting)
+        return tuple(self.host_state.runtime.get(key) or 0 for key in setting)
 
     def is_known(self, setting: Setting) -> bool:
         """Whether the kernel shows it."""
-        return any(self.situation.runtime.get(key) is not None for key in setting)
+        return any(self.host_state.runtime.get(key) is not None for key in setting)
 
     def first_seen(self, setting: Setting, found: Numbers) -> Values:
         """The record of a setting that had these values before its first change."""
         if found in self._lines(setting):  # our line set them: the values before it are unknown
             return dict.fromkeys(setting, saved_values.UNKNOWN)
         boot = self.plan.boot.values
-        from_boot = self.situation.loader.is_known and all(
+        from_boot = self.host_state.loader.is_known and all(
             boot.get(key) in (None, number) for key, number in zip(setting, found))
         return {key: saved_values.Value(number, from_boot, None, None) for key, number in zip(setting, found)}
 
@@ -173,7 +173,7 @@ class _Look:
         values = [self.values.get(key) for key in setting]
         states = [[value.ours if value else None for value in values],
                   [value.earlier if value else None for value in values],
-                  [self.situation.unconfirmed.get(key, (None, None))[1] for key in setting]]
+                  [self.host_state.unconfirmed.get(key, (None, None))[1] for key in setting]]
         found = {tuple(number or 0 for number in state) for state in states if state[0] is not None}
         return found.union(self._lines(setting))
 
@@ -188,7 +188,7 @@ class _Look:
 
     def documented_default(self, key: str) -> int:
         """The documented default of a sysctl whose default the kernel computes."""
-        value, memory = sysctls.KNOBS[key].default, self.situation.memory
+        value, memory = sysctls.SYSCTLS[key].default, self.host_state.memory
         if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and memory is not None:
             value = min(value, memory.total_kb // 32)
         return value

@@ -56,7 +56,7 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
     L(_module.runner) returns it in diff mode only.
     """
     keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
-    diff = describe_files(plan.situation.host, plan.files)
+    diff = describe_files(plan.host_state.host, plan.files)
     if plan.writes:
         diff.insert(0, {
             'before_header': 'run time', 'after_header': 'run time',

@@ -11,9 +11,9 @@ from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
 from .._host import file_trust, leftovers
 from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE
-from .._host.transaction import ApplyError, Undo, backup, put, undone_on_failure
+from .._host.transaction import ApplyError, Rollback, backup, put, undone_on_failure
 from .._host.writable import WritableHost
-from .._process.handle import Seen
+from .._process.handle import ProcessIdentity
 from .._process.score_adj import Given, LiveError, Target
 from .._service import saved_scores
 from .._service.model import Causes, OomGroup
@@ -23,7 +23,7 @@ from .._systemd.manager import ManagerError
 _GONE = (errno.ENOENT, errno.ENODEV)
 
 
-def undone() -> ContextManager[Undo]:
+def undone() -> ContextManager[Rollback]:
     """The context of all changes: a failure rolls them back and becomes an ApplyError."""
     return undone_on_failure(ManagerError, LiveError)
 
@@ -33,59 +33,59 @@ def apply_plan(plan: Any, result_of: Callable[[List[str]], Dict[str, Any]]) -> D
 
     Raises ApplyError after a rollback, also where the result cannot be built.
     """
-    with undone() as undo:
-        return result_of(_apply(plan, undo))
+    with undone() as rollback:
+        return result_of(_apply(plan, rollback))
 
 
-def _apply(plan: Any, undo: Undo) -> List[str]:
+def _apply(plan: Any, rollback: Rollback) -> List[str]:
     """Apply the plan. A rollback goes in reverse: files, daemon-reload, processes, and last the marks of a run."""
-    situation = plan.situation
-    host, manager = situation.host, situation.manager
-    put_record(host, situation.record_data, _meanwhile(plan), undo)
+    host_state = plan.host_state
+    host, manager = host_state.host, host_state.manager
+    put_record(host, host_state.record_data, _meanwhile(plan), rollback)
     # Before anything is written there, the copies of files of others too.
-    marks = [leftovers.mark(host, folder, undo) for folder in _drop_in_folders(plan.files)]
+    marks = [leftovers.mark(host, folder, rollback) for folder in _drop_in_folders(plan.files)]
     for target in plan.targets:
         # Once more after systemd has the old files again: what starts until then starts with the new value.
-        _remember(host, target, undo)
+        _remember(host, target, rollback)
     if plan.reload:
-        undo.add('daemon-reload', manager.reload)
+        rollback.add('daemon-reload', manager.reload)
     # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
-    _write_groups(plan, [service for service in plan.services if service.hides_policy], undo)
-    backups = [backup(host, path, undo) for path in plan.taken_over]
+    _write_groups(plan, [service for service in plan.services if service.hides_policy], rollback)
+    backups = [backup(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items(), key=_place):
-        put(host, path, before, after, undo)
+        put(host, path, before, after, rollback)
     if plan.reload:
         manager.reload()
-    _set_running(plan, undo)
-    _write_groups(plan, plan.services, undo)
+    _set_running(plan, rollback)
+    _write_groups(plan, plan.services, rollback)
     _check_boot(plan)
-    put_record(host, saved_scores.read(host), plan.record_after, undo)
+    put_record(host, saved_scores.read(host), plan.record_after, rollback)
     emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
-    _clear(host, emptied, undo)
-    plan.warnings += leftovers.clear_after_others(host, plan.litter)
+    _clear(host, emptied, rollback)
+    plan.warnings += leftovers.clear_after_others(host, plan.leftovers)
     # By the mark of an earlier run the next one finds what could not be cleared away now.
-    _clear(host, [mark for mark in marks if mark not in plan.litter], undo)
+    _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
     return backups
 
 
-def _set_running(plan: Any, undo: Undo) -> None:
+def _set_running(plan: Any, rollback: Rollback) -> None:
     """Set the processes, and record originals of those that have started since the plan was made."""
     for service in plan.services:
         for one in service.running:
             for target in one.targets:
                 if not service.remove:
-                    target.before_round = lambda left, one=one: _record_round(plan, one, left, undo)
-                set_live(plan.situation.host, target, undo)
+                    target.before_round = lambda left, one=one: _record_round(plan, one, left, rollback)
+                set_live(plan.host_state.host, target, rollback)
                 target.before_round = None  # the plan goes to the helper process again
     for one in plan.loose:
         for target in one.targets:
-            set_live(plan.situation.host, target, undo)
+            set_live(plan.host_state.host, target, rollback)
 
 
-def _record_round(plan: Any, one: Any, left: List[Seen], undo: Undo) -> None:
-    host, wanted = plan.situation.host, one.targets[0].wanted
+def _record_round(plan: Any, one: Any, left: List[ProcessIdentity], rollback: Rollback) -> None:
+    host, wanted = plan.host_state.host, one.targets[0].wanted
     data = saved_scores.read(host)
-    put_record(host, data, saved_scores.with_processes(saved_scores.parse(data), left, one.explained, wanted), undo)
+    put_record(host, data, saved_scores.with_processes(saved_scores.parse(data), left, one.explained, wanted), rollback)
     plan.record_after = saved_scores.with_processes(plan.record_after, left, one.explained, wanted)
 
 
@@ -108,8 +108,8 @@ def _meanwhile(plan: Any) -> saved_scores.Record:
     The old value is in a unit file that is about to be replaced. After a killed run the next one would otherwise take
     the values of running processes for their own.
     """
-    record = saved_scores.both(plan.situation.record, plan.record_after)
-    is_other_init = plan.situation.is_other_init(plan.request)
+    record = saved_scores.both(plan.host_state.record, plan.record_after)
+    is_other_init = plan.host_state.is_other_init(plan.request)
     for service in plan.services:
         for one in service.running:
             record = saved_scores.both(record, _of_unit(one, service.remove, is_other_init))
@@ -131,29 +131,29 @@ def _of_unit(one: Any, remove: bool, is_other_init: bool) -> saved_scores.Record
     return record
 
 
-def put_record(host: WritableHost, before: Any, record: saved_scores.Record, undo: Undo) -> None:
+def put_record(host: WritableHost, before: Any, record: saved_scores.Record, rollback: Rollback) -> None:
     """Write the record, or remove the file of an empty one."""
     data = saved_scores.dump(record)
     if data == before:
         return
     file_trust.check_record_again(host, saved_scores.FILE)
-    put(host, saved_scores.FILE, before, data, undo, saved_scores.FILE_MODE, RUN_FOLDER_MODE)
+    put(host, saved_scores.FILE, before, data, rollback, saved_scores.FILE_MODE, RUN_FOLDER_MODE)
     if data is None:
-        undo.add(RUN_FOLDER, lambda: host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE))
+        rollback.add(RUN_FOLDER, lambda: host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE))
         host.remove_folder(RUN_FOLDER)
 
 
-def set_live(host: WritableHost, target: Target, undo: Undo) -> None:
+def set_live(host: WritableHost, target: Target, rollback: Rollback) -> None:
     """Set one group of processes, with its rollback registered before."""
-    _remember(host, target, undo)
+    _remember(host, target, rollback)
     target.apply(host)
 
 
-def _remember(host: WritableHost, target: Target, undo: Undo) -> None:
-    undo.add('oom_score_adj of ' + target.label, lambda: target.undo(host))
+def _remember(host: WritableHost, target: Target, rollback: Rollback) -> None:
+    rollback.add('oom_score_adj of ' + target.label, lambda: target.rollback(host))
 
 
-def _clear(host: WritableHost, paths: List[str], undo: Undo) -> None:
+def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
     """Remove what is not needed any more, folders as far as nothing is in them.
 
     This comes last because a folder cannot be taken back as it was: made anew it is another one.
@@ -162,20 +162,20 @@ def _clear(host: WritableHost, paths: List[str], undo: Undo) -> None:
         info = host.look(path)
         kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
         if kept is not None:
-            undo.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
+            rollback.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
         leftovers.clear(host, [path])
 
 
-def _write_groups(plan: Any, services: Iterable[Any], undo: Undo) -> None:
+def _write_groups(plan: Any, services: Iterable[Any], rollback: Rollback) -> None:
     for service in services:
         for one in service.running:
             if one.oom_group is not None:
-                _write(plan.situation.host, one.oom_group, undo)
+                _write(plan.host_state.host, one.oom_group, rollback)
 
 
-def _write(host: WritableHost, change: OomGroup, undo: Undo) -> None:
+def _write(host: WritableHost, change: OomGroup, rollback: Rollback) -> None:
     """memory.oom.group of a running unit's cgroup."""
-    undo.add(change.path, lambda: _write_number(host, change.path, change.before))
+    rollback.add(change.path, lambda: _write_number(host, change.path, change.before))
     _write_number(host, change.path, change.after)
 
 
@@ -196,7 +196,7 @@ def _check_boot(plan: Any) -> None:
     """Check that the unit files on disk give what was planned."""
     if not plan.files:
         return
-    for service, found in zip(plan.services, plan.situation.host.call(_settings_of_all, plan)):
+    for service, found in zip(plan.services, plan.host_state.host.call(_settings_of_all, plan)):
         for key, cause in found.items():
             if cause.value != service.boot_after[key].value:
                 raise ApplyError(f'{key} of {service.name} would be {cause.value} at the next start instead of '
@@ -205,13 +205,13 @@ def _check_boot(plan: Any) -> None:
 
 def _settings_of_all(plan: Any) -> List[Causes]:
     """The settings of each service in the unit files as they are now, for L(Host.call)."""
-    files = unit_files.UnitFiles(plan.situation.host)
+    files = unit_files.UnitFiles(plan.host_state.host)
     return [_settings(plan, service, files) for service in plan.services]
 
 
 def _settings(plan: Any, service: Any, files: unit_files.UnitFiles) -> Causes:
-    if not plan.situation.is_other_init(plan.request):
+    if not plan.host_state.is_other_init(plan.request):
         return files.settings(service.unit)
     from .._service import openrc, other_init
     name = other_init.name_of(service)
-    return {unit_files.SCORE_ADJ: openrc.cause_of(name, plan.situation.host.read_bytes(openrc.path_of(name)))}
+    return {unit_files.SCORE_ADJ: openrc.cause_of(name, plan.host_state.host.read_bytes(openrc.path_of(name)))}

@@ -13,7 +13,7 @@ from .._process.score_adj import MAIN, Given, is_given
 from .._service import guard, saved_scores
 from .._service.files import plan_files
 from .._service.live import LivePlan, find, is_asked_beside, plan_live, unlisted
-from .._service.model import Request, Running, Service, Situation, Wish
+from .._service.model import DesiredState, HostState, Request, Running, Service
 from .._service.revert import find_loose
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import ETC, LOADED, MASKED, MISSING, OOM_POLICY, SCORE_ADJ, SINCE, UnitFiles
@@ -25,13 +25,13 @@ _VERSIONS = (249, 245, 243, 241, 240, 238, 235)
 class Plan(LivePlan):
     """What a run would do."""
 
-    def __init__(self, situation: Situation, request: Request) -> None:
-        super().__init__(situation, request)
+    def __init__(self, host_state: HostState, request: Request) -> None:
+        super().__init__(host_state, request)
         self.files: Files = {}
-        self.taken_over: List[str] = []
+        self.commented_out: List[str] = []
         self.conflicts: List[Dict[str, Any]] = []
         self.orphans: List[str] = []
-        self.litter: List[str] = []
+        self.leftovers: List[str] = []
         self.reload = False
         self.stale = False
 
@@ -48,57 +48,57 @@ class Plan(LivePlan):
     @property
     def to_do(self) -> bool:
         """Whether the real run has anything to write, our own record included."""
-        return self.changed or self.record_after != self.situation.record or bool(self.litter)
+        return self.changed or self.record_after != self.host_state.record or bool(self.leftovers)
 
 
-def make_plan(situation: Situation, request: Request, wishes: List[Wish]) -> Plan:
+def make_plan(host_state: HostState, request: Request, desired_states: List[DesiredState]) -> Plan:
     """Decide everything. Raises ConvertError and Refusal, before anything is changed."""
-    plan = Plan(situation, request)
-    marked = leftovers.of_drop_ins(situation.host, ETC)
-    plan.litter = (marked + leftovers.in_folder(situation.host, '/etc/conf.d')
-                   + leftovers.in_folder(situation.host, RUN_FOLDER))
-    find(plan, wishes)
-    everything = request.absent and request.exclusive and request.runtime and not wishes
+    plan = Plan(host_state, request)
+    marked = leftovers.of_drop_ins(host_state.host, ETC)
+    plan.leftovers = (marked + leftovers.in_folder(host_state.host, '/etc/conf.d')
+                   + leftovers.in_folder(host_state.host, RUN_FOLDER))
+    find(plan, desired_states)
+    everything = request.absent and request.exclusive and request.runtime and not desired_states
     if everything:
-        plan.loose = find_loose(situation.host, situation.record, plan.services)
-    if situation.is_other_init(request):
+        plan.loose = find_loose(host_state.host, host_state.record, plan.services)
+    if host_state.is_other_init(request):
         # Not at the top: few hosts need it, and an import takes time on every host.
         from .._service import other_init
         other_init.plan_boot(plan)
     else:
         _plan_units(plan, bool(marked))
     _forget_processes(plan, everything)
-    file_trust.check(situation.host, plan.files)
+    file_trust.check(host_state.host, plan.files)
     guard.guard(plan)
     return plan
 
 
 def _plan_units(plan: Plan, is_marked: bool) -> None:
     """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
-    situation, request = plan.situation, plan.request
-    plan.orphans = [drop_in.path_of(name) for name in sorted(situation.ours)
-                    if situation.files.find(name).state == MISSING]
+    host_state, request = plan.host_state, plan.request
+    plan.orphans = [drop_in.path_of(name) for name in sorted(host_state.ours)
+                    if host_state.files.find(name).state == MISSING]
     if request.persistent:
         guard.guard_instances(plan)
-    files_after = plan_files(plan) if request.persistent else situation.files
+    files_after = plan_files(plan) if request.persistent else host_state.files
     for service in plan.services:
-        service.boot_before = situation.files.settings(service.unit)
+        service.boot_before = host_state.files.settings(service.unit)
         service.boot_after = files_after.settings(service.unit)
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
-    plan.stale = situation.manager is not None and _is_stale(plan)
+    plan.stale = host_state.manager is not None and _is_stale(plan)
     # A killed run may have changed files of any unit, and systemd may not have read them since.
-    plan.reload = situation.manager is not None and bool(plan.files or plan.stale or is_marked)
+    plan.reload = host_state.manager is not None and bool(plan.files or plan.stale or is_marked)
     _plan_record(plan)
-    if situation.has_unit_files():
+    if host_state.has_unit_files():
         _warn_of_version(plan)
 
 
 def _warn_of_version(plan: Plan) -> None:
     """Warn of settings that this version of systemd lacks, and of an unknown version where it makes a difference."""
-    files = plan.situation.files
-    unknown = [one.wish.asked for one in plan.services if not one.remove and one.wish.oom_policy is not None]
+    files = plan.host_state.files
+    unknown = [one.desired.asked for one in plan.services if not one.remove and one.desired.oom_policy is not None]
     if unknown and plan.request.persistent and not files.knows(OOM_POLICY):
         plan.warnings.append(f"systemd {files.version} of this host does not know OOMPolicy=, which came with systemd "
                              f"{SINCE[OOM_POLICY]}: what oom_policy sets for {', '.join(unknown)} ends with the next "
@@ -107,8 +107,8 @@ def _warn_of_version(plan: Plan) -> None:
         return
     newest = [_score_at_start(service, files) for service in plan.services]
     for version in _VERSIONS:
-        others = UnitFiles(plan.situation.host, version=version)
-        names = [service.wish.asked for service, value in zip(plan.services, newest)
+        others = UnitFiles(plan.host_state.host, version=version)
+        names = [service.desired.asked for service, value in zip(plan.services, newest)
                  if _score_at_start(service, others) != value]
         if names:
             plan.warnings.append("the version of systemd is unknown, because no file of this host names it. A "
@@ -138,13 +138,13 @@ def _see_originals(plan: Plan, service: Service) -> None:
 
 def _is_policy_ours(plan: Plan, one: Running) -> bool:
     file = one.boot_before[OOM_POLICY].file
-    return file is not None and drop_in.is_ours(plan.situation.files.read(file))
+    return file is not None and drop_in.is_ours(plan.host_state.files.read(file))
 
 
 def _group_without_us(plan: Plan, one: Running) -> int:
     """memory.oom.group of the unit after a start without any drop-in of ours."""
-    without = Plan(plan.situation, plan.request)
-    without.services = [unlisted(plan.situation, name)
+    without = Plan(plan.host_state, plan.request)
+    without.services = [unlisted(plan.host_state, name)
                         for name in (one.unit, unit_names.template_of(one.unit)) if name is not None]
     files = plan_files(without)
     return int(files.policy_at_start(without.services[0].unit) == 'kill')
@@ -154,17 +154,17 @@ def _group_without_us(plan: Plan, one: Running) -> int:
 
 def _note(plan: Plan, service: Service) -> None:
     """Note settings that do not apply now, or not later."""
-    name = service.wish.asked
+    name = service.desired.asked
     if service.unit.state == MASKED:
         service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
     if service.transient and not service.remove:
         service.notes.append(f'{name} is a transient unit: only its running processes are set, and no drop-in is '
                              'written, because the unit ends with its processes')
-    if plan.situation.manager is None or service.remove:
+    if plan.host_state.manager is None or service.remove:
         return
     if not service.running and not service.unread:
         _note_stopped(plan, service)
-    elif any(left.process == one.leader() for one in service.running for left in one.left_alone):
+    elif any(left.process == one.leader() for one in service.running for left in one.skipped):
         service.notes.append(f'the main process of {name} sets its own value: the requested value applies to it and '
                              'its children after a restart')
     elif not plan.request.runtime and any(_differs(service, one) for one in service.running):
@@ -173,11 +173,11 @@ def _note(plan: Plan, service: Service) -> None:
 
 
 def _differs(service: Service, one: Running) -> bool:
-    return service.wish.score_adj is not None and one.before != service.wish.score_adj
+    return service.desired.score_adj is not None and one.before != service.desired.score_adj
 
 
 def _note_stopped(plan: Plan, service: Service) -> None:
-    files, name = plan.situation.files, service.wish.asked
+    files, name = plan.host_state.files, service.desired.asked
     template = unit_names.umbrella_of(service.name)
     stem = (template or '').partition('@')[0]
     related = sorted(set(service.related) | set(files.enabled_instances(stem) if template else ()))
@@ -192,7 +192,7 @@ def _note_stopped(plan: Plan, service: Service) -> None:
 
 def _plan_record(plan: Plan) -> None:
     """Record what unit files do not hold: values set at runtime only, and values from before a file was changed."""
-    record = plan.situation.record
+    record = plan.host_state.record
     for service in plan.services:
         for unit in _units_of(plan, service):
             if is_asked_beside(plan, service, unit, 'score_adj'):
@@ -208,8 +208,8 @@ def _forget_processes(plan: Plan, everything: bool) -> None:
     """Remove processes outside of services once they are reverted, and those that have ended."""
     record = saved_scores.without_processes(plan.record_after, [saved_scores.key_of(process) for one in plan.loose
                                                                for process in one.processes])
-    if everything or record != plan.situation.record:
-        record = saved_scores.living(plan.situation.host, record)
+    if everything or record != plan.host_state.record:
+        record = saved_scores.living(plan.host_state.host, record)
     plan.record_after = record
 
 
@@ -218,8 +218,8 @@ def _with_originals(plan: Plan, service: Service, record: saved_scores.Record) -
     for one in service.running:
         if one.reverted:
             record = saved_scores.without_processes(record, map(saved_scores.key_of, one.processes))
-        elif not service.remove and service.wish.score_adj is not None:
-            wanted = service.wish.score_adj
+        elif not service.remove and service.desired.score_adj is not None:
+            wanted = service.desired.score_adj
             record = saved_scores.with_processes(record, one.to_record(wanted), one.explained, wanted)
     return record
 
@@ -235,7 +235,7 @@ def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     running = [one for one in service.running if one.unit == unit]
     if not running or running[0].reverted:
         return []
-    one, recorded, wanted = running[0], plan.situation.record.ours.get(unit, ()), service.wish.score_adj
+    one, recorded, wanted = running[0], plan.host_state.record.ours.get(unit, ()), service.desired.score_adj
     is_set = plan.request.runtime and not service.remove and wanted is not None
     if plan.request.runtime and not (is_set and one.targets and (one.to_change or recorded or _has_own(one, wanted))):
         return list(recorded)
@@ -244,7 +244,7 @@ def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
 
 def _units_of(plan: Plan, service: Service) -> Set[str]:
     """The service's units that may be in the record: running ones, and recorded instances."""
-    recorded = saved_scores.names_of(plan.situation.record)
+    recorded = saved_scores.names_of(plan.host_state.record)
     units = set([one.unit for one in service.running] + [service.name]
                 + [unit for unit in recorded if unit_names.template_of(unit) == service.name])
     return units - service.apart
@@ -261,7 +261,7 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
         if not plan.request.runtime:
             if policy != one.boot_before[OOM_POLICY].value and _is_policy_ours(plan, one):
                 kept.setdefault(unit, _group_without_us(plan, one))
-        elif not one.is_own and (service.remove or (policy is not None and policy == service.wish.oom_policy)):
+        elif not one.is_own and (service.remove or (policy is not None and policy == service.desired.oom_policy)):
             kept.pop(unit, None)
         elif one.oom_group is not None and one.oom_group.original is not None:
             kept.setdefault(unit, one.oom_group.original)
@@ -270,16 +270,16 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
 
 def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     running = [one for one in service.running if one.unit == unit]
-    known = list(plan.situation.record.units.get(unit, ()))
+    known = list(plan.host_state.record.units.get(unit, ()))
     if not running or running[0].reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
     before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
-    default = plan.situation.default.value
+    default = plan.host_state.default.value
     if target is None or target.scope == MAIN:
         if before.value == after.value:
             return known
         old = default if before.value is None else before.value
-        now = saved_scores.now_ticks(plan.situation.host)
+        now = saved_scores.now_ticks(plan.host_state.host)
         return known + ([] if old in [given.value for given in known] else [Given(old, now)])
     return [] if target.wanted == (default if after.value is None else after.value) else [Given(target.wanted, None)]

@@ -82,7 +82,7 @@ def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: s
 
 # ---------------------------------------------------------------------- putting back
 
-def put_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Callable[[Step], None]) -> Outcome:
+def roll_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Callable[[Step], None]) -> Outcome:
     """Undo what is still as the change left it; what somebody else has set meanwhile is his.
 
     Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
@@ -268,7 +268,7 @@ class _Watchdog:
         ours = dict(pair for step in self.steps for pair in zip(step.keys, step.ours))
         for step in self.steps:
             self._read(step.key)
-        outcome = put_back(self.steps, ours.get, lambda step: None)
+        outcome = roll_back(self.steps, ours.get, lambda step: None)
         log_line(outcome._replace(left=outcome.back, failed=outcome.back), self.steps, self._why(0))
         signal.sigtimedwait([signal.SIGALRM], 0)
         self._claim()
@@ -296,7 +296,7 @@ class _Watchdog:
         # What cannot be claimed is put back all the same: a limit that nobody has proven must not stay.
         if not _insist(self._claim, True):
             return
-        outcome = _insist(lambda: put_back(self.steps, self._read, self._write),
+        outcome = _insist(lambda: roll_back(self.steps, self._read, self._write),
                           Outcome([], [], [step.key for step in self.steps]))
         if not outcome.failed:  # else the file still tells the next run what was there before
             _insist(self._forget, False)

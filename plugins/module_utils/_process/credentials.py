@@ -12,7 +12,7 @@ import re
 import stat
 from typing import Optional, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host import file_access
 from .._host.file_access import parse_uids
@@ -84,7 +84,7 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     paths = manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
     path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
     if path or not paths:
-        return (f"it runs as user {uid} in the cgroup {harmless(to_text(path)) or 'unknown'}, which is not that of a "
+        return (f"it runs as user {uid} in the cgroup {sanitize(to_text(path)) or 'unknown'}, which is not that of a "
                 "system service")
     return None
 

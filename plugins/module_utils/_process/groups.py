@@ -16,7 +16,7 @@ from typing import Any, List, Optional, Tuple
 from .._core.text import to_bytes, to_number
 from .._host.host import Host
 from .cgroup_unit import raw_manager_paths
-from .handle import Held, Seen, ancestors, is_same, pids, read_init_cgroup
+from .handle import ProcessHandle, ProcessIdentity, ancestors, is_same, pids, read_init_cgroup
 
 # Mount points of the tree with systemd's units: cgroup v2, v1, v1 with a v2 tree beside it.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
@@ -32,22 +32,22 @@ class Group:
         """The PIDs that are in it now."""
         raise NotImplementedError
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """Whether the process belongs to it, read through its descriptor, so that a reused PID does not count."""
         raise NotImplementedError
 
-    def look(self, host: Host) -> List[Seen]:
+    def look(self, host: Host) -> List[ProcessIdentity]:
         """All of them, each looked at through a descriptor of its own. Raises OSError."""
         found = []
         for pid in self.pids():
-            with Held(host, pid) as held:
+            with ProcessHandle(host, pid) as held:
                 seen = held.look() if self.holds(held) else None
             if seen is not None:
                 found.append(seen)
         return found
 
 
-def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
+def look(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
     """Look at a group, for L(Host.call): the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
@@ -55,14 +55,14 @@ def look(group: Group, host: Host) -> Tuple[Group, List[Seen]]:
 class TheseProcesses(Group):
     """Exactly these processes, also where their PIDs are used again."""
 
-    def __init__(self, processes: List[Seen]) -> None:
+    def __init__(self, processes: List[ProcessIdentity]) -> None:
         self._processes = {one.pid: one for one in processes}
 
     def pids(self) -> List[int]:
         """See Group."""
         return list(self._processes)
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
         seen = held.look()
         return seen is not None and is_same(self._processes.get(seen.pid), seen)
@@ -82,7 +82,7 @@ class UnitGroup(Group):
         """See Group."""
         return pids_below(self.host, self.folder, self._unseen) if self.folder else []
 
-    def look(self, host: Host) -> List[Seen]:
+    def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group. Waits up to _SETUP_S for processes that systemd has forked and not set up yet.
 
         Such a process is in the cgroup already. systemd is about to write the unit's value, over any other.
@@ -95,7 +95,7 @@ class UnitGroup(Group):
             time.sleep(_PAUSE_S)
             self._patience_s -= time.monotonic() - begin
 
-    def _is_being_set_up(self, one: Seen) -> bool:
+    def _is_being_set_up(self, one: ProcessIdentity) -> bool:
         """Whether this is still systemd itself, between fork and the service's own program (src/core/exec-invoke.c)."""
         if one.parent != 1 or not _is_young(self.host, one):
             return False
@@ -103,7 +103,7 @@ class UnitGroup(Group):
             return not os.path.basename(self.cgroup).startswith('user@')
         return one.name == b'systemd-executo' or (one.name[:1] == b'(' and not one.name.startswith(b'(sd-'))
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
         try:
             # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
@@ -120,7 +120,7 @@ class UnitGroup(Group):
         return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
 
 
-def _is_young(host: Host, one: Seen) -> bool:
+def _is_young(host: Host, one: ProcessIdentity) -> bool:
     """Whether it was started a moment ago, or at an unknown time."""
     uptime = re.match(r'[0-9]{1,12}', host.read_text('/proc/uptime') or '')
     return uptime is None or one.start_ticks / os.sysconf('SC_CLK_TCK') > int(uptime.group()) - 2 * _SETUP_S
@@ -137,7 +137,7 @@ class MatchGroup(Group):
         never = set(ancestors(self._host, os.getpid()))
         return sorted(set(pids(self._host)) - never)
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
         return bool(self._rule.matches(held))
 

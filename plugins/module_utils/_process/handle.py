@@ -29,7 +29,7 @@ _THREADS = 17  # num_threads in /proc/PID/stat, counted from the state
 _CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
 
-class Seen(NamedTuple):
+class ProcessIdentity(NamedTuple):
     pid: int
     parent: int
     start_ticks: int
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
     score_adj: int
 
 
-class Held:
+class ProcessHandle:
     """A process, used with C(with). Every look answers None once it is gone."""
 
     def __init__(self, host: Host, pid: int) -> None:
@@ -56,7 +56,7 @@ class Held:
             if exc.errno not in _GONE:
                 raise
 
-    def __enter__(self) -> 'Held':
+    def __enter__(self) -> 'ProcessHandle':
         return self
 
     def __exit__(self, *_exc: Any) -> None:
@@ -103,7 +103,7 @@ class Held:
                 os.close(fd)
         return []
 
-    def look(self) -> Optional[Seen]:
+    def look(self) -> Optional[ProcessIdentity]:
         """Who it is and its present value; None when it is gone or dead. Waits a clock tick for one that just started.
         """
         seen = self._look()
@@ -114,7 +114,7 @@ class Held:
                 seen = self._look()
         return seen
 
-    def _look(self) -> Optional[Seen]:
+    def _look(self) -> Optional[ProcessIdentity]:
         stat, text = self.read('stat'), self.read('oom_score_adj')
         if not stat or not text:
             return None
@@ -125,7 +125,7 @@ class Held:
         parent, adj = to_number(fields[1]), to_number(text)
         if parent is None or adj is None:
             return None
-        return Seen(self.pid, parent, start_ticks, head.partition(b'(')[2], adj)
+        return ProcessIdentity(self.pid, parent, start_ticks, head.partition(b'(')[2], adj)
 
     def write_score_adj(self, value: int) -> bool:
         """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.
@@ -155,7 +155,7 @@ class Held:
 def read_init_cgroup(host: Host) -> bytes:
     """/proc/1/cgroup; empty where it cannot be read."""
     try:
-        with Held(host, _INIT) as init:
+        with ProcessHandle(host, _INIT) as init:
             return init.read('cgroup') or b''
     except OSError:
         return b''
@@ -186,12 +186,12 @@ def pids(host: Host) -> List[int]:
     return [int(name) for name in host.names('/proc') if name.isdigit()]
 
 
-def identify(host: Host, pid: int) -> Optional[Seen]:
+def identify(host: Host, pid: int) -> Optional[ProcessIdentity]:
     """The process that has this number now; None for none. Raises OSError."""
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         return held.look()
 
 
-def is_same(one: Optional[Seen], other: Optional[Seen]) -> bool:
+def is_same(one: Optional[ProcessIdentity], other: Optional[ProcessIdentity]) -> bool:
     """Whether both are one process, which still ran at the second look."""
     return one is not None and other is not None and (one.pid, one.start_ticks) == (other.pid, other.start_ticks)

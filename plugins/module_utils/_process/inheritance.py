@@ -12,42 +12,43 @@ process and not by the unit.
 
 from typing import Callable, Dict, Iterable, List, NamedTuple, Set
 
-from .handle import Seen
+from .handle import ProcessIdentity
 
 OWN_VALUE = 'it sets its own value'
 OWN_PARENT = 'it descends from process %d, which sets its own value'
 
 
-class LeftAlone(NamedTuple):
-    process: Seen
+class Skipped(NamedTuple):
+    process: ProcessIdentity
     reason: str
 
 
 class Split(NamedTuple):
-    inherited: List[Seen]
-    left_alone: List[LeftAlone]
+    inherited: List[ProcessIdentity]
+    skipped: List[Skipped]
 
 
-def split(processes: Iterable[Seen], given: Callable[[Seen], bool]) -> Split:
+def split(processes: Iterable[ProcessIdentity], given: Callable[[ProcessIdentity], bool]) -> Split:
     """Tell those apart whose value is the unit's; ``given`` says whether a process has a value that the unit gave."""
     by_pid = {one.pid: one for one in processes}
     own = {pid for pid, one in by_pid.items() if not given(one)}
-    inherited, left_alone = [], []
+    inherited, skipped = [], []
     known: Dict[int, int] = {}
     for pid in sorted(by_pid):
         one = by_pid[pid]
         if pid in own:
-            left_alone.append(LeftAlone(one, OWN_VALUE))
+            skipped.append(Skipped(one, OWN_VALUE))
             continue
         source = _own_ancestor(one, by_pid, own, known)
         if source:
-            left_alone.append(LeftAlone(one, OWN_PARENT % source))
+            skipped.append(Skipped(one, OWN_PARENT % source))
         else:
             inherited.append(one)
-    return Split(inherited, left_alone)
+    return Split(inherited, skipped)
 
 
-def _own_ancestor(one: Seen, by_pid: Dict[int, Seen], own: Set[int], known: Dict[int, int]) -> int:
+def _own_ancestor(one: ProcessIdentity, by_pid: Dict[int, ProcessIdentity], own: Set[int],
+                  known: Dict[int, int]) -> int:
     """The nearest ancestor within the unit that set its own value, 0 for none. ``known`` are the answers so far."""
     line: List[int] = []
     seen: Set[int] = set()

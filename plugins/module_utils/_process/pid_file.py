@@ -9,11 +9,11 @@ import re
 import stat
 from typing import Optional
 
-from .._core.sanitize import explain, harmless
+from .._core.sanitize import explain, sanitize
 from .._host import file_trust
 from .._host.file_access import parse_uids
 from .._host.host import Host
-from .handle import Held
+from .handle import ProcessHandle
 
 _FAULTS = (errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EPERM, errno.EROFS)
 PID_MAX = 2 ** 22  # PID_MAX_LIMIT of 64-bit kernels
@@ -31,7 +31,7 @@ def read(host: Host, path: str) -> Optional[int]:
     OSError where only root can write there and the system fails to read it: then it is unknown what runs.
     """
     if not path.startswith('/'):
-        raise PidFileError(f'{harmless(path)} is not an absolute path')
+        raise PidFileError(f'{sanitize(path)} is not an absolute path')
     try:
         data = host.read_named_file(path)
     except OSError as exc:
@@ -43,7 +43,7 @@ def read(host: Host, path: str) -> Optional[int]:
     first = (data.split() or [b''])[0]
     pid = int(first) if re.match(b'[0-9]{1,10}\\Z', first) else None
     if pid is None or pid > PID_MAX:
-        raise PidFileError(f'{harmless(path)} does not begin with a process number')
+        raise PidFileError(f'{sanitize(path)} does not begin with a process number')
     return pid
 
 
@@ -60,7 +60,7 @@ def user_of(host: Host, pid: int) -> Optional[int]:
 
     A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
     """
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         uids = parse_uids(held.read('status') or b'')
     if uids is None or len(set(uids)) > 1:
         return None
@@ -85,5 +85,5 @@ def doubt(host: Host, path: str, pid: int) -> Optional[str]:
             return None
     except OSError as exc:
         return f'the PID file cannot be read: {explain(exc)}'
-    return (f'the PID file {harmless(path)} names process {pid}, which is skipped: a user who does not own the '
+    return (f'the PID file {sanitize(path)} names process {pid}, which is skipped: a user who does not own the '
             'process can write the file. Keep it in a folder of root\'s, or of the user that the service runs as')

@@ -17,7 +17,7 @@ _MOST_ASKED = 20
 KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
-class Census:
+class ProcessScan:
     """One look at all processes."""
 
     def __init__(self, processes: Processes, total_pages: int, init_namespace: bool) -> None:

@@ -12,12 +12,12 @@ import errno
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._host import file_access
 from .._host.host import Host
 from .groups import Group, look
-from .handle import Held, Seen, is_same
-from .inheritance import LeftAlone, Split, split
+from .handle import ProcessHandle, ProcessIdentity, is_same
+from .inheritance import Skipped, Split, split
 
 # The scopes of the module.
 INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
@@ -30,7 +30,7 @@ class Given(NamedTuple):
     until_ticks: Optional[int]
 
 
-def is_given(one: Seen, values: Iterable[Given]) -> bool:
+def is_given(one: ProcessIdentity, values: Iterable[Given]) -> bool:
     """Whether a process has one of these values, and started before it was last given."""
     return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
                for given in values)
@@ -44,23 +44,23 @@ class Target:
     """A group of processes and the value that they should have."""
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
-                 main_pid: int = 0, found: Optional[Iterable[Seen]] = None) -> None:
+                 main_pid: int = 0, found: Optional[Iterable[ProcessIdentity]] = None) -> None:
         """``found`` are the processes when it was decided, before anything was done; some may have it already."""
         self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
         self.given = list(given)
         self.main_pid = main_pid
         self.changed: Dict[int, Tuple[int, int]] = {}
         # Called with the processes of the next writes, before they are made.
-        self.before_round: Optional[Callable[[List[Seen]], None]] = None
+        self.before_round: Optional[Callable[[List[ProcessIdentity]], None]] = None
         self._had_it = None if found is None else self._with_it(found)
 
-    def _with_it(self, processes: Iterable[Seen]) -> Set[Tuple[int, int]]:
+    def _with_it(self, processes: Iterable[ProcessIdentity]) -> Set[Tuple[int, int]]:
         return {(one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted}
 
-    def _is_given(self, one: Seen) -> bool:
+    def _is_given(self, one: ProcessIdentity) -> bool:
         return one.score_adj == self.wanted or is_given(one, self.given)
 
-    def sort(self, processes: List[Seen]) -> Split:
+    def sort(self, processes: List[ProcessIdentity]) -> Split:
         """Who follows this wish, and who is left alone."""
         if self.scope == INHERITED:
             return split(processes, self._is_given)
@@ -68,13 +68,13 @@ class Target:
             processes = [one for one in processes if one.pid == self.main_pid]
         return Split(processes, [])
 
-    def to_change(self, processes: List[Seen]) -> List[Seen]:
+    def to_change(self, processes: List[ProcessIdentity]) -> List[ProcessIdentity]:
         """Those that follow the wish and do not have the value yet."""
         return [one for one in self.sort(processes).inherited if one.score_adj != self.wanted]
 
-    def left_alone(self, processes: List[Seen]) -> List[LeftAlone]:
+    def skipped(self, processes: List[ProcessIdentity]) -> List[Skipped]:
         """Those that do not follow the wish and have another value."""
-        return [left for left in self.sort(processes).left_alone if left.process.score_adj != self.wanted]
+        return [left for left in self.sort(processes).skipped if left.process.score_adj != self.wanted]
 
     # ---------------------------------------------------------------- writing
 
@@ -94,16 +94,16 @@ class Target:
             for one in left:
                 self._set(host, one, self.wanted)
 
-    def _look(self, host: Host) -> List[Seen]:
+    def _look(self, host: Host) -> List[ProcessIdentity]:
         self.group, processes = host.call(look, self.group, host)
         return processes
 
-    def _check_time(self, end: float, value: int, left: List[Seen]) -> None:
+    def _check_time(self, end: float, value: int, left: List[ProcessIdentity]) -> None:
         if time.monotonic() > end:
             raise LiveError(f'{self.label}: after {_LIMIT_S} s there are still processes with another value than '
                             f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
 
-    def _set(self, host: Host, one: Seen, value: int) -> None:
+    def _set(self, host: Host, one: ProcessIdentity, value: int) -> None:
         """Write through the descriptor of just this process, if it is still as it was seen."""
         was_changed = one.pid in self.changed
         # Before the write, which may take effect and still fail: the rollback looks at the present value.
@@ -115,7 +115,7 @@ class Target:
         if not written and not was_changed:
             del self.changed[one.pid]
 
-    def undo(self, host: Host) -> None:
+    def rollback(self, host: Host) -> None:
         """Roll back what was changed, and processes that started since with the value. Raises OSError, LiveError."""
         if self._had_it is None:
             return  # nothing was looked at yet
@@ -137,7 +137,7 @@ class Target:
         failed = []
         for pid, (start_ticks, value) in self.changed.items():
             try:
-                host.call(restore_score_adj, host, Seen(pid, 0, start_ticks, b'', self.wanted), value)
+                host.call(restore_score_adj, host, ProcessIdentity(pid, 0, start_ticks, b'', self.wanted), value)
             except OSError as exc:
                 failed.append(exc)
         return failed
@@ -152,7 +152,7 @@ class Target:
             return _most_common(values)
         return self.given[0].value if self.given and not self._had_it else None
 
-    def _born(self, host: Host) -> List[Seen]:
+    def _born(self, host: Host) -> List[ProcessIdentity]:
         """Those that have the value now and did not have it before, nor set it themselves."""
         processes = self._look(host)
         if self.scope == INHERITED:
@@ -161,12 +161,12 @@ class Target:
                 if one.score_adj == self.wanted and (one.pid, one.start_ticks) not in (self._had_it or ())]
 
 
-def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = None) -> bool:
+def write_score_adj(host: Host, one: ProcessIdentity, value: int, group: Optional[Group] = None) -> bool:
     """Set a process that is as it was seen, through its descriptor; False where it is gone, or another one by now.
 
     Raises OSError.
     """
-    with Held(host, one.pid) as held:
+    with ProcessHandle(host, one.pid) as held:
         now = held.look() if group is None or group.holds(held) else None
         if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
             return False
@@ -174,14 +174,14 @@ def write_score_adj(host: Host, one: Seen, value: int, group: Optional[Group] = 
         return now.score_adj == value or held.write_score_adj(value)
 
 
-def restore_score_adj(host: Host, one: Seen, value: int) -> None:
+def restore_score_adj(host: Host, one: ProcessIdentity, value: int) -> None:
     """Set a process in a rollback. Raises OSError, also for a process that could not be read."""
     written = write_score_adj(host, one, value)
     if not written and not file_access.current.allows(one.pid):
         raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, f'/proc/{one.pid}')
 
 
-def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
+def _explain(label: str, one: ProcessIdentity, value: int, exc: OSError) -> str:
     why = exc.strerror
     if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
         # Raising takes no capability, but only its owner may open the file for writing (proc_pid_oom_score_adj(5)).
@@ -189,7 +189,7 @@ def _explain(label: str, one: Seen, value: int, exc: OSError) -> str:
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
                 'inside a container without that capability')
-    return (f'{label}: oom_score_adj of process {one.pid} ({harmless(one.name)}) was to become {value} and is '
+    return (f'{label}: oom_score_adj of process {one.pid} ({sanitize(one.name)}) was to become {value} and is '
             f'{one.score_adj}: {why}')
 
 

@@ -20,7 +20,7 @@ from .._host.file_access import USER_DATABASE, Reading, parse_uids
 from .._host.host import Host
 from . import pid_file
 from .groups import Group, MatchGroup, TheseProcesses
-from .handle import Held, ancestors, identify, is_same
+from .handle import ProcessHandle, ancestors, identify, is_same
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 _WITH_USER = ('comm', 'cmdline_regex')
@@ -36,7 +36,7 @@ _MOST_PATTERN_BYTES = 1024
 class HasMemory(NamedTuple('HasMemory', [])):
     """Kernel threads have no memory and no value that counts."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         return any(b'\nVmRSS:' in (read('status') or b'') for read in (held.read, held.read_thread))
 
@@ -44,7 +44,7 @@ class HasMemory(NamedTuple('HasMemory', [])):
 class HasName(NamedTuple('HasName', [('name', bytes)])):
     """Processes of this name, which may end with a line end of its own."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         return (held.read('comm') or b'')[:-1] == self.name
 
@@ -52,7 +52,7 @@ class HasName(NamedTuple('HasName', [('name', bytes)])):
 class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
     """Processes in the beginning of whose command line the expression is found."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         cmdline = (held.read('cmdline') or held.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
         with Reading(f'/proc/{held.pid}/cmdline'):  # which has a deadline
@@ -62,7 +62,7 @@ class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
 class OfUser(NamedTuple('OfUser', [('uid', int)])):
     """Processes that this user started and that act as this user: not those of others that are run set-user-ID."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         return set(parse_uids(held.read('status') or b'') or ()) == {self.uid}
 
@@ -70,7 +70,7 @@ class OfUser(NamedTuple('OfUser', [('uid', int)])):
 class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
     """Processes that each of the rules matches, asked in turn."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         return all(rule.matches(held) for rule in self.rules)
 
@@ -85,7 +85,7 @@ class Restricted(Group):
         """See Group."""
         return self._group.pids()
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
         return self._group.holds(held) and self._rule.matches(held)
 

@@ -8,7 +8,7 @@ import itertools
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host.host import Host
 from .._host.transaction import LINE_LEFT, MARKER, Files
@@ -54,7 +54,7 @@ class _Draft:
 
 def plan_files(plan: Any) -> UnitFiles:
     """Fill the plan's files, conflicts and what is taken over; the unit files as they will be. Raises Refusal."""
-    host = plan.situation.host
+    host = plan.host_state.host
     draft = _Draft(host)
     _join(plan)
     keeping = _keeping(plan)
@@ -67,29 +67,30 @@ def plan_files(plan: Any) -> UnitFiles:
             _draft_settings(plan, service, draft)
     taken = _settle(plan, draft)
     plan.files = draft.changes()
-    plan.taken_over = [path for path in plan.files if host.real(path) in taken]
-    return plan.situation.files.with_overlay(draft.overlay)
+    plan.commented_out = [path for path in plan.files if host.real(path) in taken]
+    return plan.host_state.files.with_overlay(draft.overlay)
 
 
 def _join(plan: Any) -> None:
     """Services of which links make our drop-ins one file get the same: what is asked for counts for all of them."""
-    real, listed = plan.situation.host.real, {}  # type: Any, Dict[str, Service]
+    real, listed = plan.host_state.host.real, {}  # type: Any, Dict[str, Service]
     for service in plan.services:
         if service.remove or service.transient:
             continue
         path = real(drop_in.path_of(service.name))
         other = listed.setdefault(path, service)
         if other.wanted() != service.wanted():
-            raise Refusal(f'The drop-ins of {other.wish.asked} and {service.wish.asked} are one file, as links lead '
-                          f'from both to {harmless(path)}, and different settings are asked for. Nothing was changed. '
+            raise Refusal(f'The drop-ins of {other.desired.asked} and {service.desired.asked} are one file, as links '
+                          'lead '
+                          f'from both to {sanitize(path)}, and different settings are asked for. Nothing was changed. '
                           'Ask for the same ones for both, or replace the link of one of them by a folder of its own.')
-    plan.services = [one for one in plan.services if not one.remove or one.name not in plan.situation.ours
+    plan.services = [one for one in plan.services if not one.remove or one.name not in plan.host_state.ours
                      or real(drop_in.path_of(one.name)) not in listed]
 
 
 def _draft_settings(plan: Any, service: Service, draft: _Draft) -> None:
     path = drop_in.path_of(service.name)
-    data = plan.situation.host.read_bytes(path)
+    data = plan.host_state.host.read_bytes(path)
     if data is not None and not drop_in.is_ours(data):
         raise Refusal(f'{path} is there and was not made by this collection (its first line does not say so). Nothing '
                       'was changed. Move it to another name, or remove it.')
@@ -112,13 +113,13 @@ def _is_recorded(data: bytes, wanted: Dict[str, Any]) -> bool:
 def _draft_removal(plan: Any, service: Service, draft: _Draft, keeping: List[str]) -> None:
     """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service, keeping):
-        draft.put(path, _restored(plan.situation.files.read(path)))
-    data = plan.situation.ours.get(service.name)
+        draft.put(path, _restored(plan.host_state.files.read(path)))
+    data = plan.host_state.ours.get(service.name)
     if data is not None:
         path = drop_in.path_of(service.name)
         rest, changed = drop_in.without_ours(data)
         draft.put(path, rest)
-        plan.warnings += [LINE_LEFT % (path, harmless(line)) for line in changed]
+        plan.warnings += [LINE_LEFT % (path, sanitize(line)) for line in changed]
 
 
 # -------------------------------------------------------------------- conflicts
@@ -130,19 +131,19 @@ def _settle(plan: Any, draft: _Draft) -> Set[str]:
     """
     taken: Set[str] = set()
     for _round in range(_MAX_ROUNDS):
-        files = plan.situation.files.with_overlay(draft.overlay)
+        files = plan.host_state.files.with_overlay(draft.overlay)
         found = [conflict for service in plan.services for conflict in _conflicts(plan, service, files)]
-        if not found or plan.request.conflicts != 'take_over':
+        if not found or plan.request.conflicts != 'comment_out':
             break
         taken.add(_take_over(plan, found[0], files, draft))
     else:
-        raise Refusal(f'Nothing was changed. conflicts: take_over would comment out more than {_MAX_ROUNDS} lines: '
+        raise Refusal(f'Nothing was changed. conflicts: comment_out would comment out more than {_MAX_ROUNDS} lines: '
                       f'{_text(found[0])}. Remove these lines, or use conflicts: warn.')
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
     if found and plan.request.conflicts == 'fail':
         raise Refusal("Nothing was changed, because other drop-ins would win at the next start. "
                       f"{'. '.join(_text(conflict) for conflict in found)}. Remove or rename them, or use "
-                      "conflicts: take_over (comments the lines out) or warn.")
+                      "conflicts: comment_out (comments the lines out) or warn.")
     plan.warnings += [_text(conflict) for conflict in found]
     return taken
 
@@ -158,7 +159,7 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
                 continue  # no file sets it, and L(_policy.service_plan) warns
             cause = causes[key]
             # An instance of ours that hides what its template gives is told elsewhere.
-            hidden = cause == UNSET and unit.name != service.name and unit.name in plan.situation.ours
+            hidden = cause == UNSET and unit.name != service.name and unit.name in plan.host_state.ours
             if cause.value != value and not hidden and not _is_own(cause.file, unit):
                 found.setdefault((cause.file, cause.line), Conflict(unit.name, key, value, *cause))
     return list(found.values())
@@ -170,9 +171,9 @@ def _units_of(plan: Any, service: Service) -> List[Unit]:
     if not unit_names.is_template(service.name):
         return [service.unit]
     names = {state['Id'] for state in service.states}
-    names.update(plan.situation.files.enabled_instances(service.name.partition('@')[0]))
+    names.update(plan.host_state.files.enabled_instances(service.name.partition('@')[0]))
     if service.remove:
-        names.update(plan.situation.files.instances_with_drop_ins(service.name))
+        names.update(plan.host_state.files.instances_with_drop_ins(service.name))
     return [service.unit] + [service.unit._replace(name=name) for name in sorted(names)]
 
 
@@ -182,44 +183,44 @@ def _is_own(path: Optional[str], unit: Unit) -> bool:
 
 
 def _text(conflict: Conflict) -> str:
-    return (f"{harmless(conflict.file or 'something')} line {conflict.line} sets {conflict.setting} of {conflict.unit} "
+    return (f"{sanitize(conflict.file or 'something')} line {conflict.line} sets {conflict.setting} of {conflict.unit} "
             f"to {'nothing (a reset)' if conflict.boot is None else conflict.boot}, and {conflict.wanted} was asked "
             "for")
 
 
 def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -> str:
     """Turn the winning line into a comment; where its file lies."""
-    path = plan.situation.host.real(conflict.file or '/')
+    path = plan.host_state.host.real(conflict.file or '/')
     if not path.startswith('/etc/'):
         raise Refusal(f'Nothing was changed. {_text(conflict)}. Only files below /etc are changed by conflicts: '
-                      f'take_over: put a file of the same name below {unit_files.ETC}, or use conflicts: warn.')
+                      f'comment_out: put a file of the same name below {unit_files.ETC}, or use conflicts: warn.')
     draft.put(conflict.file or '', _commented_out(files.read(path), conflict, files.version))
     return path
 
 
 def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
     """Drop-ins of the unit in which a line of ours stands commented out, but for those that one of others needs so."""
-    files, found = plan.situation.files, []  # type: Tuple[UnitFiles, List[str]]
+    files, found = plan.host_state.files, []  # type: Tuple[UnitFiles, List[str]]
     for unit in _units_of(plan, service):
         for path in files.drop_ins(unit) if unit_names.template_of(unit.name) not in keeping else ():
             data = files.read(path)
-            if path not in found and _restored(data) != data and plan.situation.host.real(path).startswith('/etc/'):
+            if path not in found and _restored(data) != data and plan.host_state.host.real(path).startswith('/etc/'):
                 found.append(path)
     return [path for path in found if not any(_needs(plan, name, path) for name in keeping)]
 
 
 def _keeping(plan: Any) -> List[str]:
     """The units whose drop-ins of ours stay. One that links make the same as a drop-in that goes is gone with it."""
-    real, ours = plan.situation.host.real, plan.situation.ours
+    real, ours = plan.host_state.host.real, plan.host_state.ours
     gone = {real(drop_in.path_of(one.name)) for one in plan.services if one.remove and one.name in ours}
     return [name for name in ours if real(drop_in.path_of(name)) not in gone]
 
 
 def _needs(plan: Any, name: str, path: str) -> bool:
     """Whether our drop-in of the unit would lose a setting to the lines that were taken out of the file."""
-    files = plan.situation.files
-    then = files.with_overlay({plan.situation.host.real(path): _restored(files.read(path))})
-    own = unit_files.settings_of(plan.situation.ours[name])
+    files = plan.host_state.files
+    then = files.with_overlay({plan.host_state.host.real(path): _restored(files.read(path))})
+    own = unit_files.settings_of(plan.host_state.ours[name])
     return any(own[key].value is not None and files.settings(unit)[key].value != then.settings(unit)[key].value
                for unit in map(files.find, [name] + files.instances_with_drop_ins(name))
                for key in unit_files.SETTINGS)

@@ -11,9 +11,9 @@ started with): a negative value there protects every process of every user.
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_number
-from .._process.handle import Held, pids
+from .._process.handle import ProcessHandle, pids
 from .._process.memory import parse_memory_kb
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import UNSET
@@ -36,14 +36,14 @@ def guard(plan: Any) -> None:
         _warn_of_hiding(plan, service)
     if plan.orphans:
         plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
-                             f"{', '.join(harmless(path) for path in plan.orphans)}. exclusive: true, or state: "
+                             f"{', '.join(sanitize(path) for path in plan.orphans)}. exclusive: true, or state: "
                              "absent with their names, removes them")
     _guard_consumers(plan)
 
 
 def guard_instances(plan: Any) -> None:
     """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
-    kept = set(plan.situation.ours) - {service.name for service in plan.services if service.remove}
+    kept = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
     hidden = [text for service in plan.services if service.wanted() and not service.transient
               for name in sorted(kept - service.apart) if unit_names.template_of(name) == service.name
               for text in _hidden(plan, service, name)]
@@ -57,11 +57,11 @@ def guard_instances(plan: Any) -> None:
 
 def _hidden(plan: Any, service: Service, name: str) -> List[str]:
     """Of an instance that runs or is enabled."""
-    files = plan.situation.files
+    files = plan.host_state.files
     if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
         return []
     causes = files.settings(service.unit._replace(name=name))
-    return [f'{harmless(drop_in.path_of(name))} does not set {key} and hides the drop-in of {service.name}'
+    return [f'{sanitize(drop_in.path_of(name))} does not set {key} and hides the drop-in of {service.name}'
             for key in sorted(service.wanted()) if causes[key] == UNSET]
 
 
@@ -76,30 +76,30 @@ def _warn_of_hiding(plan: Any, service: Service) -> None:
 
 
 def _is_negative(service: Service) -> bool:
-    return not service.remove and service.wish.score_adj is not None and service.wish.score_adj < 0
+    return not service.remove and service.desired.score_adj is not None and service.desired.score_adj < 0
 
 
 def _scan(plan: Any) -> SessionScan:
     """What descends from the processes of the services that get a negative value."""
-    return SessionScan(plan.situation.host, [process.pid for service in plan.services if _is_negative(service)
+    return SessionScan(plan.host_state.host, [process.pid for service in plan.services if _is_negative(service)
                                              for one in service.running for process in one.processes])
 
 
 def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
     """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
-    found = [unit_evidence(plan.situation.files, service.unit)]
-    if plan.situation.init != 'systemd':
+    found = [unit_evidence(plan.host_state.files, service.unit)]
+    if plan.host_state.init != 'systemd':
         # Here and not at the top: few machines take it, and every import takes time on every host.
         from . import other_init
         name = service.name[:-len(unit_names.SERVICE)]
-        found += [script_evidence(data) for data in other_init.read_scripts(plan.situation.host, name)]
+        found += [script_evidence(data) for data in other_init.read_scripts(plan.host_state.host, name)]
     found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
               for one in service.running if one.processes]
     return strongest(found)
 
 
 def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -> None:
-    value, name = service.wish.score_adj, service.wish.asked
+    value, name = service.desired.score_adj, service.desired.asked
     if evidence is None:
         return
     if not evidence.is_login:
@@ -118,7 +118,7 @@ def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -
 def _guard_consumers(plan: Any) -> None:
     """Warn when the processes that hold most of the memory would all be exempt from being killed."""
     plan.warnings += warn_of_consumers(
-        plan.situation.host, {pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED})
+        plan.host_state.host, {pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED})
 
 
 def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
@@ -152,7 +152,7 @@ def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
     for pid in pids(host):
         if pid == 1:
             continue
-        with Held(host, pid) as held:
+        with ProcessHandle(host, pid) as held:
             memory = (parse_memory_kb(held.read('status') or b'')
                       or parse_memory_kb(held.read_thread('status') or b''))
             text = held.read('oom_score_adj')

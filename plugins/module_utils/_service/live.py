@@ -20,7 +20,7 @@ from .._systemd import drop_in, unit_names
 from .._systemd.manager import ManagerError, State
 from .._systemd.unit_files import MISSING, OOM_POLICY, SCORE_ADJ, TRANSIENT, USER, UnitFiles, parse_score_adj
 from . import saved_scores
-from .model import OomGroup, Request, Running, Service, Situation, Wish, patterns_of
+from .model import DesiredState, HostState, OomGroup, Request, Running, Service, patterns_of
 
 _MOST_NAMED = 10
 
@@ -28,13 +28,13 @@ _MOST_NAMED = 10
 class LivePlan:
     """What a run would do to running processes."""
 
-    def __init__(self, situation: Situation, request: Request) -> None:
-        self.situation = situation
+    def __init__(self, host_state: HostState, request: Request) -> None:
+        self.host_state = host_state
         self.request = request
         self.services: List[Service] = []
         self.loose: List[Running] = []  # processes that are no service
         self.warnings: List[str] = []
-        self.record_after = situation.record
+        self.record_after = host_state.record
 
     def running(self) -> Iterable[Running]:
         """All running units of the plan."""
@@ -50,64 +50,65 @@ class LivePlan:
         return dict(item for one in self.running() for item in one.goals.items())
 
 
-def make_live_plan(situation: Situation, request: Request, wishes: List[Wish]) -> LivePlan:
+def make_live_plan(host_state: HostState, request: Request, desired_states: List[DesiredState]) -> LivePlan:
     """Decide about running processes alone, with the unit files as they are. Raises ConvertError and Refusal."""
-    plan = LivePlan(situation, request)
-    find(plan, wishes)
-    if situation.manager is not None:
+    plan = LivePlan(host_state, request)
+    find(plan, desired_states)
+    if host_state.manager is not None:
         for service in plan.services:
-            plan_live(plan, service, situation.files)
+            plan_live(plan, service, host_state.files)
     return plan
 
 
-def find(plan: LivePlan, wishes: List[Wish]) -> None:
+def find(plan: LivePlan, desired_states: List[DesiredState]) -> None:
     """Fill the plan with the services and their running processes. Raises ConvertError and Refusal.
 
     For other inits than systemd this also decides which processes are set.
     """
-    _check_init(plan.situation, plan.request)
-    if plan.situation.is_other_init(plan.request):
+    _check_init(plan.host_state, plan.request)
+    if plan.host_state.is_other_init(plan.request):
         # Not at the top: few hosts need it, and an import takes time on every host.
         from . import other_init
-        _settle_missing(plan, other_init.plan_services(plan, wishes))
+        _settle_missing(plan, other_init.plan_services(plan, desired_states))
     else:
-        _resolve(plan, wishes)
+        _resolve(plan, desired_states)
         _observe(plan)
 
 
-def _check_init(situation: Situation, request: Request) -> None:
-    if situation.manager is not None or (not request.runtime and situation.has_unit_files()):
+def _check_init(host_state: HostState, request: Request) -> None:
+    if host_state.manager is not None or (not request.runtime and host_state.has_unit_files()):
         return
-    if situation.init == 'openrc' and request.persistent:
+    if host_state.init == 'openrc' and request.persistent:
         return
-    if situation.init == 'systemd' or not request.runtime:
-        raise NeedsAdvice(f'There is no systemd here whose unit files could be written (init: {situation.init})',
+    if host_state.init == 'systemd' or not request.runtime:
+        raise NeedsAdvice(f'There is no systemd here whose unit files could be written (init: {host_state.init})',
                           NO_UNIT_FILES)
-    if situation.has_unit_files() and not situation.host.exists('/proc/1/stat'):
+    if host_state.has_unit_files() and not host_state.host.exists('/proc/1/stat'):
         raise NeedsAdvice('systemd does not run here (a chroot or an image?), so no service runs either', NO_SYSTEMD)
 
 
 # ---------------------------------------------------------------------- resolve
 
-def _resolve(plan: LivePlan, wishes: List[Wish]) -> None:
+def _resolve(plan: LivePlan, desired_states: List[DesiredState]) -> None:
     """Find the units; the option ``missing`` decides about unknown ones."""
-    situation, request = plan.situation, plan.request
+    host_state, request = plan.host_state, plan.request
     missing = []
     by_name: Dict[str, Service] = {}
-    for wish in wishes:
-        unit = situation.files.find(wish.unit)
-        service = Service(wish, unit, request.absent)
+    for desired in desired_states:
+        unit = host_state.files.find(desired.unit)
+        service = Service(desired, unit, request.absent)
         same = by_name.get(unit.name)
-        if same is not None and same.wish[2:4] == wish[2:4]:
+        if same is not None and same.desired[2:4] == desired[2:4]:
             continue  # two names of one unit, with the same values
         if same is not None:
-            raise ConvertError(f'{same.wish.asked} and {wish.asked} are the same service ({unit.name}), and different '
+            raise ConvertError(f'{same.desired.asked} and {desired.asked} are the same service ({unit.name}), and '
+                               'different '
                                'values are asked for; name it once')
         by_name[unit.name] = service
         if unit.state == USER:
-            raise user_unit(wish.asked)
-        if unit.state == MISSING and unit.name not in situation.ours:
-            missing.append(wish)
+            raise user_unit(desired.asked)
+        if unit.state == MISSING and unit.name not in host_state.ours:
+            missing.append(desired)
         else:
             plan.services.append(service)
     _settle_missing(plan, missing)
@@ -121,14 +122,14 @@ def user_unit(asked: str) -> Refusal:
                    'each user\'s own manager, which is not managed here. Nothing was changed.')
 
 
-def _settle_missing(plan: LivePlan, missing: List[Wish]) -> None:
+def _settle_missing(plan: LivePlan, missing: List[DesiredState]) -> None:
     """Fail, warn or go on for unknown services, by their own ``missing`` or that of the request."""
     if not missing or plan.request.absent:
         return
-    known = plan.situation.files.all_services()
+    known = plan.host_state.files.all_services()
     texts: Dict[str, List[str]] = {}
-    for wish in missing:
-        texts.setdefault(wish.missing or plan.request.missing, []).append(with_near_matches(wish.asked, known))
+    for desired in missing:
+        texts.setdefault(desired.missing or plan.request.missing, []).append(with_near_matches(desired.asked, known))
     text = 'There is no such service on this machine: %s'
     if 'fail' in texts:
         raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
@@ -149,43 +150,43 @@ def _set_apart(asked: Dict[str, Service]) -> None:
         template = asked.get(unit_names.template_of(name) or '')
         if template is not None:
             template.apart.add(name)
-            service.wish = service.wish._replace(**{
-                key: getattr(template.wish, key) for key in ('score_adj', 'oom_policy')
-                if getattr(service.wish, key) is None})
+            service.desired = service.desired._replace(**{
+                key: getattr(template.desired, key) for key in ('score_adj', 'oom_policy')
+                if getattr(service.desired, key) is None})
 
 
 def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
     """With ``exclusive``, revert everything of ours that is not listed."""
-    situation = plan.situation
+    host_state = plan.host_state
     if not plan.request.exclusive:
         return
-    known = set(situation.ours).union(listed)
+    known = set(host_state.ours).union(listed)
     # A recorded instance is part of its template, unless it has a drop-in of its own.
-    recorded = {unit for unit in saved_scores.names_of(situation.record)
+    recorded = {unit for unit in saved_scores.names_of(host_state.record)
                    if unit_names.template_of(unit) not in known}
-    for name in sorted(recorded.union(situation.ours)):
+    for name in sorted(recorded.union(host_state.ours)):
         if name not in listed:
-            plan.services.append(unlisted(situation, name))
+            plan.services.append(unlisted(host_state, name))
 
 
-def unlisted(situation: Situation, name: str) -> Service:
+def unlisted(host_state: HostState, name: str) -> Service:
     """A service that reverts everything of ours for this unit."""
-    unit = situation.files.find(name)._replace(name=name)
-    return Service(Wish(name, name, None, None, None), unit, True, listed=False)
+    unit = host_state.files.find(name)._replace(name=name)
+    return Service(DesiredState(name, name, None, None, None), unit, True, listed=False)
 
 
 # ---------------------------------------------------------------------- observe
 
 def _observe(plan: LivePlan) -> None:
     """Ask the manager once about all units, and look at their processes."""
-    situation = plan.situation
+    host_state = plan.host_state
     for service in plan.services:
-        service.owned = service.name in situation.ours or _is_recorded(situation, service.name)
+        service.owned = service.name in host_state.ours or _is_recorded(host_state, service.name)
         service.transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
-    if situation.manager is None:
+    if host_state.manager is None:
         return
-    patterns = {service.name: patterns_of(service, situation.files) for service in plan.services}
-    states = situation.manager.show(sorted({one for names in patterns.values() for one in names}))
+    patterns = {service.name: patterns_of(service, host_state.files) for service in plan.services}
+    states = host_state.manager.show(sorted({one for names in patterns.values() for one in names}))
     by_id = {state['Id']: state for state in states}
     known = {name for state in states for name in state.get('Names', state['Id']).split(' ')}
     for service in plan.services:
@@ -194,7 +195,7 @@ def _observe(plan: LivePlan) -> None:
         service.states = _states(service, by_id)
         service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
-        looked = [_running(situation, state, unseen) for state in service.states]
+        looked = [_running(host_state, state, unseen) for state in service.states]
         _note_unread(service, looked)
         service.running = [one for one in looked if one.processes]
         if unseen:
@@ -228,15 +229,15 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
                              f'their user do not answer: {named}')
 
 
-def _is_recorded(situation: Situation, name: str) -> bool:
+def _is_recorded(host_state: HostState, name: str) -> bool:
     """Whether the unit or an instance of it is recorded: instances have entries of their own."""
-    return any(name in (unit, unit_names.template_of(unit)) for unit in saved_scores.names_of(situation.record))
+    return any(name in (unit, unit_names.template_of(unit)) for unit in saved_scores.names_of(host_state.record))
 
 
-def _running(situation: Situation, state: State, unseen: List[str]) -> Running:
-    group = UnitGroup(situation.host, state.get('ControlGroup', ''), unseen)
+def _running(host_state: HostState, state: State, unseen: List[str]) -> Running:
+    group = UnitGroup(host_state.host, state.get('ControlGroup', ''), unseen)
     main_pid = state.get('MainPID', '')
-    return Running(state['Id'], group, group.look(situation.host), int(main_pid) if main_pid.isdigit() else 0, state)
+    return Running(state['Id'], group, group.look(host_state.host), int(main_pid) if main_pid.isdigit() else 0, state)
 
 
 # ------------------------------------------------------------------------- live
@@ -245,13 +246,13 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
     """Decide which running processes of a service are set, with the planned unit files."""
     # Not at the top: a circular import.
     from .revert import ours_of_unit, plan_revert
-    situation = plan.situation
+    host_state = plan.host_state
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        before = one.boot_before = situation.files.settings(unit)
+        before = one.boot_before = host_state.files.settings(unit)
         after = one.boot_after = files_after.settings(unit)
-        one.ours = ours_of_unit(situation, one.unit, service.name)
-        one.explained = _explained(situation, service, one)
+        one.ours = ours_of_unit(host_state, one.unit, service.name)
+        one.explained = _explained(host_state, service, one)
         if not plan.request.runtime or (service.remove and not service.owned):
             continue
         own = drop_in.path_of(one.unit)
@@ -260,34 +261,34 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
             service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
             continue
         if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
-            plan_revert(situation.record, one, one.unit, _or_default(situation, after[SCORE_ADJ].value))
-        elif not service.remove and service.wish.score_adj is not None:
-            _aim(plan, service, one, service.wish.score_adj, before[SCORE_ADJ].value)
+            plan_revert(host_state.record, one, one.unit, _or_default(host_state, after[SCORE_ADJ].value))
+        elif not service.remove and service.desired.score_adj is not None:
+            _aim(plan, service, one, service.desired.score_adj, before[SCORE_ADJ].value)
         # The whole drop-in of the template does not count for it, since both have the same name.
         one.oom_group = None if one.is_own else _oom_group(plan, service, one)
 
 
-def _or_default(situation: Situation, value: Optional[int]) -> int:
-    return int((situation.default.value or 0) if value is None else value)
+def _or_default(host_state: HostState, value: Optional[int]) -> int:
+    return int((host_state.default.value or 0) if value is None else value)
 
 
-def _explained(situation: Situation, service: Service, one: Running) -> List[Given]:
+def _explained(host_state: HostState, service: Service, one: Running) -> List[Given]:
     """Values that need no original: the unit's value at a start, and ours."""
-    values = (_or_default(situation, one.boot_before[SCORE_ADJ].value),) + one.ours
-    return [Given(value, None) for value in values] + _recorded_values(situation, service, one)
+    values = (_or_default(host_state, one.boot_before[SCORE_ADJ].value),) + one.ours
+    return [Given(value, None) for value in values] + _recorded_values(host_state, service, one)
 
 
-def _recorded_values(situation: Situation, service: Service, one: Running) -> List[Given]:
-    units = situation.record.units
+def _recorded_values(host_state: HostState, service: Service, one: Running) -> List[Given]:
+    units = host_state.record.units
     return list(units.get(one.unit, ()) + units.get(service.name, ()))
 
 
 def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Optional[int]) -> None:
     """Decide which processes of a running unit get the value."""
     given = [Given(value, None) for value in (
-        plan.situation.default.value if before is None else before, _number(one.state.get('OOMScoreAdjust')))
+        plan.host_state.default.value if before is None else before, _number(one.state.get('OOMScoreAdjust')))
         if value is not None]
-    given += _recorded_values(plan.situation, service, one)
+    given += _recorded_values(plan.host_state, service, one)
     one.aim(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN and any(process.score_adj != wanted and process.pid != one.main_pid
                                           for process in _followers(one, wanted, given)):
@@ -310,7 +311,7 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
     if wanted is None or folder is None:
         return None
     path = folder + '/memory.oom.group'
-    text = plan.situation.host.read_text(path)
+    text = plan.host_state.host.read_text(path)
     if text is None:
         service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
                              'without it')
@@ -318,7 +319,7 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
     found = to_number(text) or 0
     before = one.boot_before[OOM_POLICY].value
     if service.remove and before is not None and found != int(before == 'kill') and (
-            one.unit not in plan.situation.record.groups):
+            one.unit not in plan.host_state.record.groups):
         if found != wanted:
             service.notes.append(f'memory.oom.group of {one.unit} is skipped: something else has changed it since '
                                  'this module set it')
@@ -331,13 +332,13 @@ def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bo
     """Whether the same call sets what this service reverts, for the instance itself or by its template."""
     follows = unit == service.name and not _keeps_own(plan, unit, key)
     names = (unit, unit_names.template_of(unit) if follows else unit)
-    return service.remove and any(other.name in names and not other.remove and getattr(other.wish, key) is not None
+    return service.remove and any(other.name in names and not other.remove and getattr(other.desired, key) is not None
                                   for other in plan.services)
 
 
 def _keeps_own(plan: LivePlan, unit: str, key: str) -> bool:
     """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
-    own, files = drop_in.path_of(unit), plan.situation.files
+    own, files = drop_in.path_of(unit), plan.host_state.files
     return not plan.request.persistent and drop_in.is_ours(files.read(own)) and (
         key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 
@@ -347,15 +348,15 @@ def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[in
 
     The first drop-in for one instance hides that of its template, and reverts a policy that only the template's had.
     """
-    if service.wish.oom_policy is not None and not service.remove:
-        return int(service.wish.oom_policy == 'kill')
+    if service.desired.oom_policy is not None and not service.remove:
+        return int(service.desired.oom_policy == 'kill')
     if is_asked_beside(plan, service, one.unit, 'oom_policy'):
         return None
-    recorded = plan.situation.record.groups.get(one.unit)
+    recorded = plan.host_state.record.groups.get(one.unit)
     before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value
     if recorded is not None and (after is None or not service.remove):
         return recorded if service.remove else None  # what was set until the restart stays
     if before == after and recorded is None:
         return None
-    files = plan.situation.files
+    files = plan.host_state.files
     return int((files.default_policy(files.find(one.unit)) if after is None else after) == 'kill')

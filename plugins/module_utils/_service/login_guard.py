@@ -16,7 +16,7 @@ from typing import Iterable, List, NamedTuple, Optional
 from .._core.text import to_text
 from .._host.host import Host
 from .._process.cgroup_unit import all_paths, find_unit
-from .._process.handle import Held, read_init_cgroup
+from .._process.handle import ProcessHandle, read_init_cgroup
 from .._process.pid_file import MOST_SYSTEM_UID
 
 _LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
@@ -109,7 +109,7 @@ def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
 
 def known_process(host: Host, pid: int) -> Optional[Evidence]:
     """Find evidence in the name and the unit of a process."""
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         name = (held.read('comm') or b'')[:-1]
         return known_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
 
@@ -126,18 +126,18 @@ def is_of_login_user(uid: int) -> bool:
     return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
-def cgroups_of(held: Held, init: Optional[bytes] = None) -> List[bytes]:
+def cgroups_of(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
     return all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
                      read_init_cgroup(held.host) if init is None else init)
 
 
-def unit_of(held: Held) -> Optional[bytes]:
+def unit_of(held: ProcessHandle) -> Optional[bytes]:
     """The unit of a process, see L(find_unit)."""
     return find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
 
 
-def starts_logins(held: Held) -> bool:
+def starts_logins(held: ProcessHandle) -> bool:
     """Whether the name or the unit of the process is known to start login sessions."""
     if held.pid == _INIT or _is_login_name((held.read('comm') or b'')[:-1]):
         return True

@@ -9,15 +9,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 from .._host.environment import init
 from .._host.host import Host
 from .._process.groups import Group
-from .._process.handle import Seen
-from .._process.score_adj import Given, LeftAlone, Target
+from .._process.handle import ProcessIdentity
+from .._process.score_adj import Given, Skipped, Target
 from .._systemd import drop_in, unit_files, unit_names
 from .._systemd.manager import Manager, State
 from .._systemd.unit_files import Cause, Unit
 from . import saved_scores
 
 
-class Wish(NamedTuple):
+class DesiredState(NamedTuple):
     asked: str  # as the user wrote it
     unit: str  # with its suffix; an alias perhaps
     score_adj: Optional[int]
@@ -43,15 +43,15 @@ Causes = Dict[str, Cause]
 class Running:
     """A unit that has processes now, and what is to become of them."""
 
-    def __init__(self, unit: str, group: Group, processes: List[Seen], main_pid: int, state: State) -> None:
+    def __init__(self, unit: str, group: Group, processes: List[ProcessIdentity], main_pid: int, state: State) -> None:
         self.unit, self.group, self.processes, self.main_pid, self.state = unit, group, processes, main_pid, state
         self.targets: List[Target] = []
-        self.to_change: List[Seen] = []
+        self.to_change: List[ProcessIdentity] = []
         self.goals: Dict[int, int] = {}  # by PID, what those get
         self.ours: Tuple[int, ...] = ()  # the values that we have set here
         self.reverted = False  # whether all of ours that its processes have is taken back
         self.explained: List[Given] = []  # the values of which no original is recorded
-        self.left_alone: List[LeftAlone] = []
+        self.skipped: List[Skipped] = []
         self.oom_group: Optional[OomGroup] = None
         self.boot_before: Causes = {}
         self.boot_after: Causes = {}
@@ -64,10 +64,10 @@ class Running:
         self.targets = [target]
         self.to_change = target.to_change(self.processes)
         self.goals = {one.pid: target.wanted for one in self.to_change}
-        self.left_alone = target.left_alone(self.processes)
+        self.skipped = target.skipped(self.processes)
         self.after = self.goals.get(self.leader().pid, self.before)
 
-    def to_record(self, wanted: int) -> List[Seen]:
+    def to_record(self, wanted: int) -> List[ProcessIdentity]:
         """The processes whose present value may have to be recorded: that are set, or have the value by themselves."""
         return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
@@ -76,7 +76,7 @@ class Running:
         left = {process.score_adj for process in self.processes if process.pid not in self.goals}
         return [value for value in self.ours if value in left and value != wanted]
 
-    def leader(self) -> Seen:
+    def leader(self) -> ProcessIdentity:
         """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
 
@@ -91,8 +91,8 @@ class OomGroup(NamedTuple):
 class Service:
     """One service of the plan."""
 
-    def __init__(self, wish: Wish, unit: Unit, remove: bool, listed: bool = True) -> None:
-        self.wish, self.unit, self.remove, self.listed = wish, unit, remove, listed
+    def __init__(self, desired: DesiredState, unit: Unit, remove: bool, listed: bool = True) -> None:
+        self.desired, self.unit, self.remove, self.listed = desired, unit, remove, listed
         self.transient = False
         self.apart: Set[str] = set()  # instances of it that are asked for by themselves
         self.owned = False  # whether anything of ours is there that can be taken back
@@ -118,15 +118,15 @@ class Service:
     @property
     def hides_policy(self) -> bool:
         """Whether a policy changes without being asked for: only where the drop-in of a template is hidden by ours."""
-        return not self.remove and self.wish.oom_policy is None
+        return not self.remove and self.desired.oom_policy is None
 
     def wanted(self) -> Dict[str, Any]:
         """The settings of the unit file that are asked for."""
-        pairs = ((unit_files.SCORE_ADJ, self.wish.score_adj), (unit_files.OOM_POLICY, self.wish.oom_policy))
+        pairs = ((unit_files.SCORE_ADJ, self.desired.score_adj), (unit_files.OOM_POLICY, self.desired.oom_policy))
         return {} if self.remove else {key: value for key, value in pairs if value is not None}
 
 
-class Situation:
+class HostState:
     """The machine as it was found. ``manager`` is None where no systemd runs."""
 
     def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:

@@ -14,16 +14,16 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from .._core.convert import ConvertError
 from .._core.errors import NO_POLICY, NeedsAdvice, Refusal
-from .._core.sanitize import explain, harmless
+from .._core.sanitize import explain, sanitize
 from .._core.text import to_number, to_text
 from .._host.host import Host
 from .._process import pid_file
 from .._process.groups import Group
-from .._process.handle import Held, Seen, identify, is_same, pids
+from .._process.handle import ProcessHandle, ProcessIdentity, identify, is_same, pids
 from .._process.score_adj import Given, Target
 from .._systemd import unit_files, unit_names
 from . import openrc, saved_scores
-from .model import Running, Service, Wish
+from .model import DesiredState, Running, Service
 from .revert import plan_revert
 
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
@@ -37,20 +37,20 @@ _INIT = 1  # what descends from it is the whole machine
 class TreeGroup(Group):
     """A process and its descendants. The start time identifies the process, since its PID may be used again."""
 
-    def __init__(self, host: Host, top: Seen) -> None:
+    def __init__(self, host: Host, top: ProcessIdentity) -> None:
         self.host, self.top = host, top
 
     def pids(self) -> List[int]:
         """See Group."""
         return sorted(one.pid for one in self.look(self.host))
 
-    def look(self, host: Host) -> List[Seen]:
+    def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group. Looks at each process once.
 
         Children of a process that ended meanwhile are left out: their parent is init now, and the PID may have been
         used again.
         """
-        children: Dict[int, List[Seen]] = {}
+        children: Dict[int, List[ProcessIdentity]] = {}
         for seen in _all(host):
             children.setdefault(seen.parent, []).append(seen)
         top = identify(host, self.top.pid)
@@ -63,51 +63,51 @@ class TreeGroup(Group):
                 todo += born
         return sorted(found)
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group: a descendant stays one, and the start time identifies it."""
         return True
 
 
-def _all(host: Host) -> Iterator[Seen]:
+def _all(host: Host) -> Iterator[ProcessIdentity]:
     for pid in pids(host):
         seen = identify(host, pid)
         if seen is not None:
             yield seen
 
 
-def plan_services(plan: Any, wishes: List[Wish]) -> List[Wish]:
+def plan_services(plan: Any, desired_states: List[DesiredState]) -> List[DesiredState]:
     """Fill the plan; returns the requests of unknown services. Raises ConvertError and Refusal."""
-    situation, missing = plan.situation, []
+    host_state, missing = plan.host_state, []
     seen = set()
-    for wish in wishes:
-        name = wish.unit[:-len(unit_names.SERVICE)]
+    for desired in desired_states:
+        name = desired.unit[:-len(unit_names.SERVICE)]
         if name in seen:
             raise ConvertError(f'{name} is named twice; name it once')
         seen.add(name)
         main = _main_process(plan, name)
-        if main is None and not has_script(situation.host, name):
-            missing.append(wish)
+        if main is None and not has_script(host_state.host, name):
+            missing.append(desired)
             continue
-        wish = _without_policy(plan, wish, name)
-        if wish.score_adj is not None or plan.request.absent:
-            plan.services.append(_service(plan, wish, name, main))
+        desired = _without_policy(plan, desired, name)
+        if desired.score_adj is not None or plan.request.absent:
+            plan.services.append(_service(plan, desired, name, main))
     if plan.request.exclusive:
-        for name in sorted(_all_ours(situation) - seen):
-            wish = Wish(name, name + unit_names.SERVICE, None, None, None)
-            plan.services.append(_service(plan, wish, name, _main_process(plan, name), listed=False))
+        for name in sorted(_all_ours(host_state) - seen):
+            desired = DesiredState(name, name + unit_names.SERVICE, None, None, None)
+            plan.services.append(_service(plan, desired, name, _main_process(plan, name), listed=False))
     _plan_record(plan)
     return missing
 
 
-def _without_policy(plan: Any, wish: Wish, name: str) -> Wish:
+def _without_policy(plan: Any, desired: DesiredState, name: str) -> DesiredState:
     """The request without oom_policy. Raises Refusal with ``missing`` fail."""
-    if wish.oom_policy is None:
-        return wish
-    text = f'{name}: oom_policy is a setting of systemd, and the init here is {plan.situation.init}'
-    if (wish.missing or plan.request.missing) == 'fail':
+    if desired.oom_policy is None:
+        return desired
+    text = f'{name}: oom_policy is a setting of systemd, and the init here is {plan.host_state.init}'
+    if (desired.missing or plan.request.missing) == 'fail':
         raise NeedsAdvice(text, NO_POLICY)
     plan.warnings.append(text + ', so that it is not set')
-    return wish._replace(oom_policy=None)
+    return desired._replace(oom_policy=None)
 
 
 def has_script(host: Host, name: str) -> bool:
@@ -125,68 +125,69 @@ def read_scripts(host: Host, name: str) -> List[bytes]:
     return found
 
 
-def _all_ours(situation: Any) -> Set[str]:
-    configured = openrc.all_ours(situation.host) if situation.init == 'openrc' else []
-    return set(situation.record.originals).union(configured)
+def _all_ours(host_state: Any) -> Set[str]:
+    configured = openrc.all_ours(host_state.host) if host_state.init == 'openrc' else []
+    return set(host_state.record.originals).union(configured)
 
 
-def _is_configured(situation: Any, name: str) -> bool:
+def _is_configured(host_state: Any, name: str) -> bool:
     """Whether it was started with a value of ours, so that its value is no original."""
-    return situation.init == 'openrc' and openrc.is_ours(situation.host.read_bytes(openrc.path_of(name)))
+    return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.path_of(name)))
 
 
-def _service(plan: Any, wish: Wish, name: str, main: Optional[Seen], listed: bool = True) -> Service:
-    unit = unit_files.Unit(wish.unit, unit_files.LOADED, None)
-    service = Service(wish, unit, plan.request.absent or not listed, listed)
-    service.owned = name in _all_ours(plan.situation)
+def _service(plan: Any, desired: DesiredState, name: str, main: Optional[ProcessIdentity],
+             listed: bool = True) -> Service:
+    unit = unit_files.Unit(desired.unit, unit_files.LOADED, None)
+    service = Service(desired, unit, plan.request.absent or not listed, listed)
+    service.owned = name in _all_ours(plan.host_state)
     if main is None:
         return service
-    group = TreeGroup(plan.situation.host, main)
-    processes = group.look(plan.situation.host)
+    group = TreeGroup(plan.host_state.host, main)
+    processes = group.look(plan.host_state.host)
     if not processes:
         return service
-    one = Running(wish.unit, group, processes, main.pid, {})
+    one = Running(desired.unit, group, processes, main.pid, {})
     service.running = [one]
-    wanted = _before_us(plan.situation, name) if service.remove else wish.score_adj
-    one.ours = _ours(plan.situation, name, one)
+    wanted = _before_us(plan.host_state, name) if service.remove else desired.score_adj
+    one.ours = _ours(plan.host_state, name, one)
     if wanted is None or not plan.request.runtime:
         return service
-    record = plan.situation.record
+    record = plan.host_state.record
     if service.remove:
         plan_revert(record, one, name, wanted)
     else:
-        given = (Given(one.leader().score_adj, None),) + record.units.get(wish.unit, ())
+        given = (Given(one.leader().score_adj, None),) + record.units.get(desired.unit, ())
         start = record.originals.get(name, one.leader().score_adj)
         one.explained = [Given(value, None) for value in (start,) + one.ours]
         one.aim(Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes))
     return service
 
 
-def _ours(situation: Any, name: str, one: Running) -> Tuple[int, ...]:
+def _ours(host_state: Any, name: str, one: Running) -> Tuple[int, ...]:
     """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
-    values = situation.record.ours.get(one.unit, ())
-    if _is_configured(situation, name):
-        configured = openrc.cause_of(name, situation.host.read_bytes(openrc.path_of(name))).value
+    values = host_state.record.ours.get(one.unit, ())
+    if _is_configured(host_state, name):
+        configured = openrc.cause_of(name, host_state.host.read_bytes(openrc.path_of(name))).value
         values += () if configured is None or configured in values else (configured,)
     return tuple(values)
 
 
-def _before_us(situation: Any, name: str) -> Optional[int]:
+def _before_us(host_state: Any, name: str) -> Optional[int]:
     """The value of a running service after a revert; None where nothing is ours.
 
     The record holds its original until the next boot. After that it is the value that a start without our line gives.
     """
-    original = situation.record.originals.get(name)
-    if original is not None or name not in _all_ours(situation):
+    original = host_state.record.originals.get(name)
+    if original is not None or name not in _all_ours(host_state):
         return original
-    rest = openrc.edit(situation.host.read_bytes(openrc.path_of(name)), None)
+    rest = openrc.edit(host_state.host.read_bytes(openrc.path_of(name)), None)
     configured = openrc.cause_of(name, rest).value
-    return to_number(situation.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
+    return to_number(host_state.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
 
 
 def _plan_record(plan: Any) -> None:
     """Record the value from before our first change, for state absent."""
-    record = plan.situation.record
+    record = plan.host_state.record
     originals, units = dict(record.originals), dict(record.units)
     for service in plan.services:
         if not plan.request.runtime:
@@ -195,7 +196,7 @@ def _plan_record(plan: Any) -> None:
         name = name_of(service)
         if service.remove:
             originals.pop(name, None)
-        elif service.running and service.running[0].to_change and not _is_configured(plan.situation, name):
+        elif service.running and service.running[0].to_change and not _is_configured(plan.host_state, name):
             originals.setdefault(name, service.running[0].before)
         record = _with_processes(record, service)
     plan.record_after = record._replace(originals=originals, units=units)
@@ -203,7 +204,7 @@ def _plan_record(plan: Any) -> None:
 
 def _with_processes(record: saved_scores.Record, service: Service) -> saved_scores.Record:
     """Update the entries of its processes, and of our values that they have."""
-    wanted = service.wish.score_adj
+    wanted = service.desired.score_adj
     for one in service.running:
         keys = [saved_scores.key_of(process) for process in one.processes]
         if service.remove or wanted is None:
@@ -224,8 +225,8 @@ def name_of(service: Service) -> str:
 def plan_boot(plan: Any) -> None:
     """Plan the next starts with OpenRC, and warn where a start loses the value. Raises Refusal."""
     for service in plan.services:
-        lost = f'the init here is {plan.situation.init}'
-        if plan.situation.init == 'openrc':
+        lost = f'the init here is {plan.host_state.init}'
+        if plan.host_state.init == 'openrc':
             lost = _plan_conf(plan, service)
         if not service.remove:
             _say(plan, service, lost)
@@ -233,7 +234,7 @@ def plan_boot(plan: Any) -> None:
 
 def _plan_conf(plan: Any, service: Service) -> str:
     """Plan the service's file below /etc/conf.d; returns why it has no effect, empty where it has one."""
-    host, name = plan.situation.host, name_of(service)
+    host, name = plan.host_state.host, name_of(service)
     path = openrc.path_of(name)
     data = after = host.read_bytes(path)
     lost = '' if service.remove else openrc.why_not(host, name) or ''
@@ -242,7 +243,7 @@ def _plan_conf(plan: Any, service: Service) -> str:
             after = openrc.edit(data, None) if openrc.is_ours(data) else data
         else:
             _settle(plan, service, name)
-            after = openrc.edit(data, service.wish.score_adj)
+            after = openrc.edit(data, service.desired.score_adj)
     service.boot_before = {unit_files.SCORE_ADJ: openrc.cause_of(name, data)}
     service.boot_after = {unit_files.SCORE_ADJ: openrc.cause_of(name, after)}
     if after != data:
@@ -252,13 +253,13 @@ def _plan_conf(plan: Any, service: Service) -> str:
 
 def _settle(plan: Any, service: Service, name: str) -> None:
     """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
-    found = openrc.others(plan.situation.host, name)
-    plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.wish.score_adj,
+    found = openrc.others(plan.host_state.host, name)
+    plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
                         'boot': None, 'file': one.file, 'line': one.line} for one in found]
     if not found:
         return
     text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
-        ', '.join('%s line %d' % (harmless(one.file), one.line) for one in found), name, openrc.path_of(name))
+        ', '.join('%s line %d' % (sanitize(one.file), one.line) for one in found), name, openrc.path_of(name))
     if plan.request.conflicts != 'warn':
         raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn.')
     plan.warnings.append(text)
@@ -266,30 +267,30 @@ def _settle(plan: Any, service: Service, name: str) -> None:
 
 def _say(plan: Any, service: Service, lost: str) -> None:
     """What does not count now, or not later."""
-    name, request, running = service.wish.asked, plan.request, service.running
+    name, request, running = service.desired.asked, plan.request, service.running
     if lost and not running:
         service.notes.append(f'{name} does not run, and only running processes can be set: {lost}')
     elif lost and request.persistent:
         plan.warnings.append(f'{name}: only its running processes are set; its next start will lose it: {lost}. '
-                             f'Starting it by "choom -n {service.wish.score_adj} -- COMMAND" keeps it')
+                             f'Starting it by "choom -n {service.desired.score_adj} -- COMMAND" keeps it')
     elif not running and request.persistent:
         service.notes.append(f'{name} is not running: it counts from its next start')
-    elif running and not request.runtime and running[0].before != service.wish.score_adj:
+    elif running and not request.runtime and running[0].before != service.desired.score_adj:
         service.restart_needed = True
         service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false)')
 
 
 # ------------------------------------------------------------------------ processes
 
-def _main_process(plan: Any, name: str) -> Optional[Seen]:
+def _main_process(plan: Any, name: str) -> Optional[ProcessIdentity]:
     doubts: List[str] = []
-    main = main_process(plan.situation.host, name, doubts)
+    main = main_process(plan.host_state.host, name, doubts)
     if main is None:
         plan.warnings += doubts
     return main
 
 
-def main_process(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+def main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
     """Find the main process of a service by the files of its supervisor, its PID file or its name.
 
     The owner of a service may write any PID there, so only a process of the owner counts. Others are reported in
@@ -327,12 +328,12 @@ def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
-def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[Seen]:
+def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
     """The process of that name whose parent has another name; None unless there is exactly one.
 
     Any user can choose this name, so processes of users who log in do not count.
     """
-    named: Dict[int, Seen] = {}
+    named: Dict[int, ProcessIdentity] = {}
     for seen in _all(host):
         if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
             continue

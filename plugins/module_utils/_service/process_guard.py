@@ -13,11 +13,11 @@ import os
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._host.file_access import parse_uids
 from .._host.host import Host
 from .._process.groups import Group
-from .._process.handle import Held, Seen
+from .._process.handle import ProcessHandle, ProcessIdentity
 from .._process.selector import AllOf, Restricted
 from .guard import NEVER_KILLED, warn_of_consumers
 from .login_guard import OF_USER, Evidence, cgroups_of, is_of_login_user, starts_logins, strongest, unit_of
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
 class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
     """Processes that have no user ID and no login session of a user who logs in."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         return login_uid(held) is None
 
@@ -43,18 +43,18 @@ class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
 class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
     """Processes without evidence, in name or unit, that they start login sessions."""
 
-    def matches(self, held: Held) -> bool:
+    def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
         evidence = _unit_evidence(self.units, held)
         return not (starts_logins(held) or (evidence is not None and evidence.is_login))
 
 
-def _unit_evidence(units: LoginUnits, held: Held) -> Optional[Evidence]:
+def _unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
     unit = unit_of(held)
     return None if unit is None else units.evidence(unit)
 
 
-def login_uid(held: Held) -> Optional[int]:
+def login_uid(held: ProcessHandle) -> Optional[int]:
     """The user who logs in and to whom the process belongs; None for system accounts.
 
     All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
@@ -73,7 +73,7 @@ def guarded(group: Group, asked: Asked, host: Host) -> Group:
     return Restricted(group, AllOf(tuple(rules))) if rules else group
 
 
-def guard(host: Host, found: List[Seen], changes: List[Seen], asked: Asked) -> List[str]:
+def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentity], asked: Asked) -> List[str]:
     """Warnings for a negative value of these processes. Raises Refusal for one that protects users or their logins."""
     if asked.value >= 0 or not found:
         return []
@@ -85,42 +85,42 @@ def guard(host: Host, found: List[Seen], changes: List[Seen], asked: Asked) -> L
     return warnings
 
 
-def _refuse_users(host: Host, found: List[Seen], asked: Asked) -> None:
+def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> None:
     for one in found:
-        with Held(host, one.pid) as held:
+        with ProcessHandle(host, one.pid) as held:
             uid = login_uid(held)
         if uid is not None:
-            raise Refusal(f'Refused: {harmless(asked.label)} at {asked.value}. Process {one.pid} '
-                          f'({harmless(one.name)}) belongs to user {uid}, who is not a system account: any user can '
+            raise Refusal(f'Refused: {sanitize(asked.label)} at {asked.value}. Process {one.pid} '
+                          f'({sanitize(one.name)}) belongs to user {uid}, who is not a system account: any user can '
                           'choose this name. Add user to the process option, or set force: true. Nothing was changed.')
 
 
-def _find_evidence(host: Host, found: List[Seen]) -> List[Tuple[Seen, Evidence]]:
+def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[ProcessIdentity, Evidence]]:
     # Other users than root set their own processes only, and no login of another user descends from those.
     if os.geteuid() != 0:
         return []
     scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)
-    pairs: List[Tuple[Seen, Evidence]] = []
+    pairs: List[Tuple[ProcessIdentity, Evidence]] = []
     for one in found:
-        with Held(host, one.pid) as held:
+        with ProcessHandle(host, one.pid) as held:
             evidence = strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
         if evidence is not None:
             pairs.append((one, evidence))
     return pairs
 
 
-def _guard_logins(host: Host, found: List[Seen], asked: Asked) -> List[str]:
+def _guard_logins(host: Host, found: List[ProcessIdentity], asked: Asked) -> List[str]:
     pairs = _find_evidence(host, found)
     if not pairs:
         return []
     first, evidence = next((pair for pair in pairs if pair[1].is_login), pairs[0])
-    who = f'process {first.pid} ({harmless(first.name)}), {evidence.reason}'
+    who = f'process {first.pid} ({sanitize(first.name)}), {evidence.reason}'
     if not evidence.is_login:
-        return [f'{harmless(asked.label)} at {asked.value}: what it runs for others inherits this from {who}, unless '
+        return [f'{sanitize(asked.label)} at {asked.value}: what it runs for others inherits this from {who}, unless '
                 'it sets a value of its own for them']
     if asked.value == NEVER_KILLED and not asked.force:
-        raise Refusal(f'Refused: {harmless(asked.label)} at -1000. Every new login session inherits the value of '
+        raise Refusal(f'Refused: {sanitize(asked.label)} at -1000. Every new login session inherits the value of '
                       f'{who}, so that the kernel could kill no process of any user. Choose other processes, or set '
                       'force: true. Nothing was changed.')
-    return [f'{harmless(asked.label)} at {asked.value}: every new login session inherits this from {who}, so that it '
+    return [f'{sanitize(asked.label)} at {asked.value}: every new login session inherits this from {who}, so that it '
             'protects the processes of all users']

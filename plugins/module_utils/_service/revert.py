@@ -12,12 +12,12 @@ from typing import Dict, Iterable, List, Set, Tuple
 
 from .._host.host import Host
 from .._process.groups import Group, TheseProcesses
-from .._process.handle import Held, Seen, identify
-from .._process.inheritance import LeftAlone
+from .._process.handle import ProcessHandle, ProcessIdentity, identify
+from .._process.inheritance import Skipped
 from .._process.score_adj import ALL, Given, Target
 from .._systemd import drop_in, unit_files, unit_names
 from . import saved_scores
-from .model import Running, Service, Situation
+from .model import HostState, Running, Service
 
 CHANGED_MEANWHILE = 'something else has changed its value since this module set it'
 NOT_OURS = 'this module did not set its value'
@@ -34,22 +34,22 @@ class Unrecorded(Group):
         """See Group."""
         return self._group.pids()
 
-    def look(self, host: Host) -> List[Seen]:
+    def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group."""
         return [one for one in self._group.look(host)
                 if one.score_adj in self._values and saved_scores.key_of(one) not in self._recorded]
 
-    def holds(self, held: Held) -> bool:
+    def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
         return self._group.holds(held)
 
 
-def ours_of_unit(situation: Situation, unit: str, service: str) -> Tuple[int, ...]:
+def ours_of_unit(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:
     """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
     found: List[int] = []
     for name in (unit, service, unit_names.template_of(unit)):
-        values = list(situation.record.ours.get(name or '', ()))
-        data = situation.ours.get(name or '')
+        values = list(host_state.record.ours.get(name or '', ()))
+        data = host_state.ours.get(name or '')
         if data is not None:
             values.append(drop_in.recorded(data).get(unit_files.SCORE_ADJ))
         found += [value for value in values if value is not None and value not in found]
@@ -67,7 +67,7 @@ def plan_revert(record: saved_scores.Record, one: Running, label: str, start: in
         if process.score_adj in ours:
             goals[process.pid] = goal
         elif process.score_adj != goal:
-            one.left_alone.append(LeftAlone(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
+            one.skipped.append(Skipped(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
     one.to_change = [process for process in one.processes if goals.get(process.pid, process.score_adj)
                      != process.score_adj]
     one.goals = {process.pid: goals[process.pid] for process in one.to_change}
@@ -81,7 +81,7 @@ def plan_revert(record: saved_scores.Record, one: Running, label: str, start: in
 
 def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key]) -> List[Target]:
     """One target for each original value."""
-    by_value: Dict[int, List[Seen]] = {}
+    by_value: Dict[int, List[ProcessIdentity]] = {}
     for process in one.to_change:
         if saved_scores.key_of(process) in recorded:
             by_value.setdefault(one.goals[process.pid], []).append(process)

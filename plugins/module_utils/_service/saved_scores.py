@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .._host import file_trust
 from .._host.host import RUN_FOLDER, Host
-from .._process.handle import Held, Seen
+from .._process.handle import ProcessHandle, ProcessIdentity
 from .._process.score_adj import Given, is_given
 
 FILE = RUN_FOLDER + '/oom_score_adj.json'
@@ -100,17 +100,18 @@ def now_ticks(host: Host) -> int:
 
 def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
     """Whether that very process still runs."""
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         seen = held.look()
     return seen is not None and seen.start_ticks == start_ticks
 
 
-def key_of(one: Seen) -> Key:
+def key_of(one: ProcessIdentity) -> Key:
     """The key of a process in the record."""
     return one.pid, one.start_ticks
 
 
-def with_processes(record: Record, changes: Iterable[Seen], explained: Iterable[Given], wanted: int) -> Record:
+def with_processes(record: Record, changes: Iterable[ProcessIdentity], explained: Iterable[Given],
+                   wanted: int) -> Record:
     """Add these processes before they get the value ``wanted``; an original that is already recorded stays.
 
     Processes with a value in ``explained`` need no original: it is ours, or the unit's own.

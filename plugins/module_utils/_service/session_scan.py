@@ -10,11 +10,11 @@ proc_pid_loginuid(5), tty_nr in proc_pid_stat(5), cgroups(7).
 
 from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_number
 from .._host.file_access import parse_uids
 from .._host.host import Host
-from .._process.handle import Held, pids
+from .._process.handle import ProcessHandle, pids
 from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, known_process, strongest
 
 _NO_LOGIN = 4294967295
@@ -71,7 +71,7 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     """The processes and all that descends from them."""
     children: Dict[int, List[int]] = {}
     for pid in pids(host):
-        with Held(host, pid) as held:
+        with ProcessHandle(host, pid) as held:
             fields = (held.read('stat') or b'').rpartition(b')')[2].split()
         parent = to_number(fields[1]) if len(fields) > 1 else None
         if parent is not None:
@@ -80,7 +80,7 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     todo, known = list(asked), set(asked)
     while todo:
         pid = todo.pop()
-        with Held(host, pid) as held:
+        with ProcessHandle(host, pid) as held:
             one = _look(held)
         if one is not None:
             looks[pid] = one
@@ -90,7 +90,7 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     return looks
 
 
-def _look(held: Held) -> Optional[_Look]:
+def _look(held: ProcessHandle) -> Optional[_Look]:
     head, _bracket, tail = (held.read('stat') or b'').rpartition(b')')
     fields = tail.split()
     if len(fields) < 5:
@@ -104,7 +104,7 @@ def _look(held: Held) -> Optional[_Look]:
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
     """Evidence that a process was started for another user or a container than its parent; None for none."""
-    who = f'process {pid} ({harmless(one.name)})'
+    who = f'process {pid} ({sanitize(one.name)})'
     if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
         return Evidence(True, f'{who} is in a login session')
     # A process with a terminal or a login in an unrelated cgroup is in a container.

@@ -12,7 +12,7 @@ units in Debian, Fedora, openSUSE and Arch have Alias= and most of them Conflict
 import re
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host.host import Host
 from .._systemd.unit_files import FALSE, LOADED, Assignment, Unit, UnitFiles
@@ -98,7 +98,7 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
 
 
 def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
-    return Evidence(is_login, f'{one.key}= in {harmless(path)}')
+    return Evidence(is_login, f'{one.key}= in {sanitize(path)}')
 
 
 def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:

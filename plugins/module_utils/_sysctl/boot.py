@@ -46,11 +46,11 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
     free at boot and stay None unless recorded.
     """
     values: sysctls.State = {}
-    for key, knob in sysctls.KNOBS.items():
+    for key, sysctl in sysctls.SYSCTLS.items():
         if key in (originals or {}):
             values[key] = (originals or {})[key]
         else:
-            values[key] = knob.default if knob.constant or key == sysctls.PANIC else None
+            values[key] = sysctl.default if sysctl.constant or key == sysctls.PANIC else None
     return values
 
 
@@ -127,7 +127,7 @@ def _after_start(outcome: Outcome, start: Any, skips_negative: bool,
         key, cause = _PATHS[write.key], Cause(write.file, write.line)
         text = write.value if write.is_reapplied else parse_assignment(write.value, after.values[key])
         if not write.is_known:
-            for name in (key, sysctls.KNOBS[key].twin or key):
+            for name in (key, sysctls.SYSCTLS[key].counterpart or key):
                 after.values[name], after.causes[name] = None, cause
         elif text is not None:
             replay(after, [(key, text, cause)], start.skips_equal, skips_negative)
@@ -153,12 +153,12 @@ def replay(outcome: Outcome, writes: Sequence[_Write], skips_equal: bool = False
             # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).
             causes[key] = cause
             continue
-        twin = sysctls.KNOBS[key].twin
-        twin_before = values.get(twin)
+        counterpart = sysctls.SYSCTLS[key].counterpart
+        twin_before = values.get(counterpart)
         if sysctls.write(values, key, text, skips_negative):
             causes[key] = cause
-            if twin and twin_before != 0:
-                causes[twin] = cause
+            if counterpart and twin_before != 0:
+                causes[counterpart] = cause
 
 
 def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:

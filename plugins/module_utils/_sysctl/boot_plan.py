@@ -9,7 +9,7 @@ import stat
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._core.errors import Refusal
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host import conf_files
 from .._host.host import Host
@@ -21,14 +21,14 @@ from . import boot, boot_facts, file_edit, parser, saved_values
 class BootPlan(NamedTuple):
     outcome: boot.Outcome
     files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
-    taken_over: List[str]  # real paths of the files of others that the plan changes
+    commented_out: List[str]  # real paths of the files of others that the plan changes
     conflicts: List[Dict[str, Any]]
     warnings: List[str]
     record: Dict[str, saved_values.File]  # the files with lines of ours afterwards
     record_meanwhile: Dict[str, saved_values.File]  # during the run, with the lines that it removes
 
 
-_MOST_LINES = 1000  # that take_over comments out
+_MOST_LINES = 1000  # that comment_out comments out
 # TuneD reads these below /etc, also where the loader does not.
 _TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
@@ -36,15 +36,15 @@ _TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl
 class _Draft:
     """The files of the plan, as an overlay over those on the disk."""
 
-    def __init__(self, situation: Any, request: Any, keys: Sequence[str]) -> None:
-        self.situation = situation
-        self.host = situation.host
-        self.loader = situation.loader
+    def __init__(self, host_state: Any, request: Any, keys: Sequence[str]) -> None:
+        self.host_state = host_state
+        self.host = host_state.host
+        self.loader = host_state.loader
         self.request = request
         self.keys = keys
         self.ours = self.host.real(request.sysctl_file)
         self.overlay: conf_files.Overlay = {}
-        self.taken_over: List[str] = []
+        self.commented_out: List[str] = []
         self.by_tuned: Set[str] = set()
 
     def text(self, path: str) -> Optional[str]:
@@ -59,7 +59,7 @@ class _Draft:
 
     def outcome(self) -> boot.Outcome:
         """The boot with the drafted files."""
-        outcome = self.situation.boot(self.request, self.overlay)
+        outcome = self.host_state.boot(self.request, self.overlay)
         self.by_tuned = outcome.by_tuned
         return outcome
 
@@ -69,25 +69,25 @@ class _Draft:
         return {path: pair for path, pair in pairs if pair[0] != pair[1]}
 
 
-def plan_boot(situation: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
+def plan_boot(host_state: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
     """Plan the files from which the next boot sets ``target``; for state absent, files without lines of ours.
 
     Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
     """
-    draft = _Draft(situation, request, keys)
+    draft = _Draft(host_state, request, keys)
     if request.absent:
         record, warnings = _draft_absent(draft)
-        return BootPlan(draft.outcome(), draft.files(), draft.taken_over, [], warnings, record,
-                        situation.record.files)
+        return BootPlan(draft.outcome(), draft.files(), draft.commented_out, [], warnings, record,
+                        host_state.record.files)
     record, meanwhile = _draft_present(draft, target)
     _check_is_read(draft)
     if not draft.loader.is_known:
-        warnings = [_UNKNOWN % (boot_facts.UNKNOWN_LOADER % harmless(draft.loader.reason), request.sysctl_file)]
+        warnings = [_UNKNOWN % (boot_facts.UNKNOWN_LOADER % sanitize(draft.loader.reason), request.sysctl_file)]
         return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
-    return BootPlan(draft.outcome(), draft.files(), draft.taken_over, conflicts, warnings, record, meanwhile)
+    return BootPlan(draft.outcome(), draft.files(), draft.commented_out, conflicts, warnings, record, meanwhile)
 
 
 _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
@@ -104,14 +104,14 @@ def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
 
 # ---------------------------------------------------------------------- our lines
 
-def files_of_ours(situation: Any, sysctl_file: str) -> Dict[str, saved_values.File]:
+def files_of_ours(host_state: Any, sysctl_file: str) -> Dict[str, saved_values.File]:
     """By real path, the files with lines of ours: the recorded ones, and those with our header. Raises OSError.
 
     A file with our header that is not recorded was made in an image, or copied here.
     """
-    host, recorded = situation.host, situation.record.files
+    host, recorded = host_state.host, host_state.record.files
     found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
-    for path in _list_candidates(situation) + [sysctl_file]:
+    for path in _list_candidates(host_state) + [sysctl_file]:
         real = host.real(path)
         if real not in found:
             lines = file_edit.implied_lines(conf_files.read_file(host, real))
@@ -126,11 +126,11 @@ def _is_replaced(host: Host, path: str) -> bool:
     return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 
-def _list_candidates(situation: Any) -> List[str]:
+def _list_candidates(host_state: Any) -> List[str]:
     """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
-    paths = conf_files.list_files(situation.host, situation.loader)
-    paths += [path for path in conf_files.list_files(situation.host, _TUNED_READS) if path not in paths]
-    return [path for path in paths if _is_below_etc(situation.host, path)]
+    paths = conf_files.list_files(host_state.host, host_state.loader)
+    paths += [path for path in conf_files.list_files(host_state.host, _TUNED_READS) if path not in paths]
+    return [path for path in paths if _is_below_etc(host_state.host, path)]
 
 
 def _is_below_etc(host: Host, path: str) -> bool:
@@ -141,13 +141,13 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
                                                                    Dict[str, saved_values.File]]:
     """Draft the lines in our file. Returns the files to record after the run, and during the run."""
     before = draft.text(draft.request.sysctl_file)
-    recorded = dict(draft.situation.record.files)
-    known = files_of_ours(draft.situation, draft.request.sysctl_file).get(draft.ours, saved_values.File(False, {}))
+    recorded = dict(draft.host_state.record.files)
+    known = files_of_ours(draft.host_state, draft.request.sysctl_file).get(draft.ours, saved_values.File(False, {}))
     made = before is None or known.made and file_edit.HEADER in before
     after, lines = file_edit.edit(before, _lines(target), known.lines, made)
     draft.put(draft.request.sysctl_file, after)
     # In an image the header marks the file as ours, so that the image needs no record.
-    told_by_header = draft.situation.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
+    told_by_header = draft.host_state.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
     if told_by_header:
         recorded.pop(draft.ours, None)
         return recorded, recorded
@@ -163,10 +163,10 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
 
 def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str]]:
     """Draft all files without our lines and our comment marks. Returns the record afterwards, and warnings."""
-    known = files_of_ours(draft.situation, draft.request.sysctl_file)
-    record, warnings = dict(draft.situation.record.files), []
+    known = files_of_ours(draft.host_state, draft.request.sysctl_file)
+    record, warnings = dict(draft.host_state.record.files), []
     stays = {key for entry in known.values() for key in entry.lines} - set(draft.keys)
-    others = map(draft.host.real, _list_candidates(draft.situation))
+    others = map(draft.host.real, _list_candidates(draft.host_state))
     for path in sorted(set(known).union(record, others, [draft.ours])):
         text = None if _is_replaced(draft.host, path) else draft.text(path)
         entry = known.get(path, saved_values.File(False, {}))
@@ -194,7 +194,7 @@ def _check_is_read(draft: _Draft) -> None:
     """Refuse a sysctl_file that the loader does not read."""
     path, loader = draft.request.sysctl_file, draft.loader
     if loader.is_known and loader.reason:
-        raise Refusal(f'sysctl_file {path} would not be read at boot: {harmless(loader.reason)}. Change that, or use '
+        raise Refusal(f'sysctl_file {path} would not be read at boot: {sanitize(loader.reason)}. Change that, or use '
                       'persistent: false.')
     if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
         raise Refusal(f'sysctl_file {path} leads to {draft.ours}, which is lost at reboot or is a mask. Use a file '
@@ -212,7 +212,7 @@ def _check_is_read(draft: _Draft) -> None:
 # ---------------------------------------------------------------------- conflicts
 
 def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
-    """The conflicts that remain with ``conflicts: warn``; none after take_over. Raises Refusal."""
+    """The conflicts that remain with ``conflicts: warn``; none after comment_out. Raises Refusal."""
     for _line in range(_MOST_LINES + 1):
         conflicts = _conflicts(draft, target)
         if not conflicts or draft.request.conflicts == 'warn':
@@ -220,10 +220,10 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
         if draft.request.conflicts == 'fail':
             raise Refusal("Another file would win at boot: "
                           f"{'; '.join(_conflict_text(draft, conflict) for conflict in conflicts)}. Remove that "
-                          "line, choose a sysctl_file that is read later, or use conflicts: take_over (comments the "
+                          "line, choose a sysctl_file that is read later, or use conflicts: comment_out (comments the "
                           "line out, below /etc only) or conflicts: warn.")
         _take_over(draft, conflicts[0])
-    raise Refusal(f'conflicts: take_over would comment out more than {_MOST_LINES} lines: '
+    raise Refusal(f'conflicts: comment_out would comment out more than {_MOST_LINES} lines: '
                   f'{_conflict_text(draft, conflicts[0])}. Remove these lines, or use conflicts: warn.')
 
 
@@ -252,15 +252,15 @@ def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
     """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
     path = conflict['file']
     if path is None or not _is_below_etc(draft.host, path):
-        raise Refusal(f'conflicts: take_over changes files below /etc only, but {_conflict_text(draft, conflict)}. '
+        raise Refusal(f'conflicts: comment_out changes files below /etc only, but {_conflict_text(draft, conflict)}. '
                       f'Choose a sysctl_file that is read later than it, such as {_late_file(draft.loader)}.')
     if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
-        raise Refusal(f'conflicts: take_over changes files of sysctl.d only, but {_conflict_text(draft, conflict)}. '
+        raise Refusal(f'conflicts: comment_out changes files of sysctl.d only, but {_conflict_text(draft, conflict)}. '
                       'Change the profile, or use conflicts: warn.')
     draft.put(path, file_edit.comment_out(draft.text(path) or '', conflict['line']))
     real = draft.host.real(path)
-    if real != draft.ours and real not in draft.taken_over:
-        draft.taken_over.append(real)
+    if real != draft.ours and real not in draft.commented_out:
+        draft.commented_out.append(real)
 
 
 def _late_file(loader: conf_files.Loader) -> str:
@@ -281,9 +281,10 @@ def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[st
     """Warnings for lines of others that set the counterpart of a requested key, and lose at boot now."""
     if sysctls.RATIO not in target or conflicts:
         return []
-    twin = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
-    return [f'{setting.path} line {setting.line} sets {twin}, which erases {sysctls.KNOBS[twin].twin} wherever it is '
+    counterpart = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
+    return [f'{setting.path} line {setting.line} sets {counterpart}, which erases '
+            f'{sysctls.SYSCTLS[counterpart].counterpart} wherever it is '
             'written later; it loses at boot now, but should go'
             for setting in parser.read_settings(draft.host, draft.loader, draft.overlay)
-            if setting.key == twin.replace('.', '/') and setting.value is not None
+            if setting.key == counterpart.replace('.', '/') and setting.value is not None
             and draft.host.real(setting.path) != draft.ours]

@@ -12,7 +12,7 @@ import os
 import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host import conf_files
 from .._host.conf_files import told
@@ -46,7 +46,7 @@ _END_OF_BOOT = ('/etc/rc.local', '/etc/rc.d/rc.local', '/etc/local.d')
 _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'([^\'\n]*)\'|(\S*))', re.MULTILINE)
 
 
-def enforced(host: Host, running: Optional[List[Tuple[int, str]]] = None,
+def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
              denied: Optional[List[str]] = None,
              overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
     """The values that running programs set, by key. Never raises.
@@ -149,7 +149,7 @@ def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
             continue
         if write.value[:1] not in ('>', '<'):
             # Writing ratio or kbytes sets the other one to 0.
-            found.pop(sysctls.KNOBS[key].twin, None)
+            found.pop(sysctls.SYSCTLS[key].counterpart, None)
         how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
         found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
     return list(found.values())
@@ -165,7 +165,7 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
-            if key in sysctls.KNOBS]
+            if key in sysctls.SYSCTLS]
 
 
 def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
@@ -176,7 +176,7 @@ def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     found: Dict[str, Enforced] = {}
     for path in rc_local.list_scripts(host, denied):
         for key, value, file in rc_local.read_writes(host, path, denied):
-            if key in sysctls.KNOBS:
+            if key in sysctls.SYSCTLS:
                 found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
     return list(found.values())
 
@@ -205,9 +205,9 @@ def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bo
 
 def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
     """The requested key that the program overwrites: a write to ratio or kbytes sets the other one to 0."""
-    twin = sysctls.KNOBS[one.key].twin
-    if wanted.get(twin) and sysctls.parse_written(one.key, one.value_text) != 0:
-        return twin
+    counterpart = sysctls.SYSCTLS[one.key].counterpart
+    if wanted.get(counterpart) and sysctls.parse_written(one.key, one.value_text) != 0:
+        return counterpart
     return one.key if one.key in wanted and not _agrees(one.key, one.value_text, wanted[one.key]) else None
 
 
@@ -219,7 +219,7 @@ def _agrees(key: str, text: str, value: int) -> bool:
 
 
 def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
-    text, where = harmless(one.value_text), harmless(one.file) if one.file else None
+    text, where = sanitize(one.value_text), sanitize(one.file) if one.file else None
     asked = f'{key}: {value} is asked for, but {one.by}'
     if one.how == REQUIRES:
         return (f"{asked} does not start unless it is {text} "

@@ -41,7 +41,7 @@ def keys_in(text: str) -> Dict[str, Optional[int]]:
     return found
 
 
-def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[OurLines] = None,
+def edit(text: Optional[str], desired_states: Dict[str, Optional[int]], ours: Optional[OurLines] = None,
          made: bool = False) -> Tuple[str, OurLines]:
     """Set each key to its requested value; None removes its lines. Returns the text and our lines in it.
 
@@ -51,15 +51,15 @@ def edit(text: Optional[str], wishes: Dict[str, Optional[int]], ours: Optional[O
     lines = conf_files.split_lines(HEADER if text is None else text)
     ours = dict(ours or {})
     for key in sysctls.ALL_KEYS:
-        if key in wishes:
-            ours[key] = _edit_key(lines, key, wishes[key], ours.get(key, []), made)
+        if key in desired_states:
+            ours[key] = _edit_key(lines, key, desired_states[key], ours.get(key, []), made)
     return ''.join(lines), {key: found for key, found in ours.items() if found}
 
 
-def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], made: bool) -> List[str]:
+def _edit_key(lines: List[str], key: str, desired: Optional[int], ours: List[str], made: bool) -> List[str]:
     """Edit the lines of one key in place. Returns those that are ours afterwards."""
     live = _live_lines(lines, key)
-    if wish is not None and live and _written(lines[live[-1]]) == wish:
+    if desired is not None and live and _written(lines[live[-1]]) == desired:
         return ours
     texts = set(map(_without_end, ours))
     own = [number for number in live if _without_end(lines[number]) in texts]
@@ -68,14 +68,14 @@ def _edit_key(lines: List[str], key: str, wish: Optional[int], ours: List[str], 
     for number in live:
         if number not in own:
             lines[number] = _commented(lines[number])
-    if wish is None:
+    if desired is None:
         _remove(lines, own)
         return []
     if own:
-        lines[own[-1]] = written = _with_value(lines[own[-1]], key, wish)
+        lines[own[-1]] = written = _with_value(lines[own[-1]], key, desired)
         _remove(lines, own[:-1])
     else:
-        written = f'{key} = {wish}\n'
+        written = f'{key} = {desired}\n'
         lines.insert(_place(lines, live), written)
     return [written]
 
@@ -213,7 +213,7 @@ def _commented(line: str) -> str:
 
 def restore(text: str, keys: Sequence[str], managed: Iterable[str] = ()) -> str:
     """Undo L(comment_out) for the lines that set these keys, and for globs that match them."""
-    stays = set(managed).union(sysctls.KNOBS[key].twin for key in managed) - {''}
+    stays = set(managed).union(sysctls.SYSCTLS[key].counterpart for key in managed) - {''}
     return ''.join(_restored(line, keys, stays) for line in conf_files.split_lines(text))
 
 

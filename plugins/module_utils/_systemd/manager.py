@@ -9,7 +9,7 @@ Source: systemctl(1), org.freedesktop.systemd1(5).
 
 from typing import Callable, Dict, Iterable, List, Tuple
 
-from .._core.sanitize import harmless
+from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host import programs
 
@@ -52,5 +52,5 @@ class Manager:
         except OSError as exc:
             raise ManagerError(f'systemctl cannot be started: {exc.strerror}') from exc
         if code:
-            raise ManagerError(f'systemctl {arguments[0]} failed: {harmless(errors.strip()) or code}')
+            raise ManagerError(f'systemctl {arguments[0]} failed: {sanitize(errors.strip()) or code}')
         return to_text(out)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._host.kmsg import KMSG_NUMBER, RECORD_BYTES
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log import (
     LONGEST_MESSAGE_BYTES,
@@ -64,7 +64,7 @@ class EventsError(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
+class SourceRequest:
     """What is to be followed, and how."""
 
     path: str = KMSG
@@ -72,7 +72,7 @@ class Wish:
     poll_interval_s: float = 0.5
 
 
-def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
+def parse_request(args: t.Mapping[str, t.Any]) -> SourceRequest:
     """The options of the source as they were given. Raises EventsError."""
     unknown = sorted(brief(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
     if unknown:
@@ -82,10 +82,10 @@ def wish_of(args: t.Mapping[str, t.Any]) -> Wish:
         raise EventsError(f'path: {brief(path)} is no absolute path; give {KMSG} or a log file')
     if not isinstance(replay, bool):
         raise EventsError(f'replay: {brief(replay)} is neither true nor false')
-    interval_s = args.get('poll_interval_s', Wish.poll_interval_s)
+    interval_s = args.get('poll_interval_s', SourceRequest.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
         raise EventsError(f'poll_interval_s: {brief(interval_s)} is no number of seconds from 0.05 to 60')
-    return Wish(path, replay, float(interval_s))
+    return SourceRequest(path, replay, float(interval_s))
 
 
 def _is_absolute(path: t.Any) -> bool:
@@ -95,12 +95,12 @@ def _is_absolute(path: t.Any) -> bool:
         return False
 
 
-async def follow(wish: Wish) -> t.AsyncGenerator[dict[str, t.Any], None]:
+async def follow(request: SourceRequest) -> t.AsyncGenerator[dict[str, t.Any], None]:
     """An event for each kill, for ever. Raises EventsError where the log cannot be read, before anything else."""
-    if _is_device(wish.path):
-        batches: t.AsyncGenerator[list[dict[str, t.Any]], None] = follow_records(_opened(wish.path), wish.replay)
+    if _is_device(request.path):
+        batches: t.AsyncGenerator[list[dict[str, t.Any]], None] = follow_records(_opened(request.path), request.replay)
     else:
-        batches = follow_file(wish)
+        batches = follow_file(request)
     try:
         async for events in batches:
             for event in events:
@@ -120,12 +120,12 @@ def _is_device(path: str) -> bool:
         # A log may come with its first line, but not without its folder.
         if os.path.isdir(os.path.dirname(path)):
             return False
-        raise EventsError(f'path: {harmless(path)} is not there, nor is its folder') from None
+        raise EventsError(f'path: {sanitize(path)} is not there, nor is its folder') from None
     except OSError as exc:
-        raise EventsError(f'path: {harmless(path)} cannot be read ({exc.strerror})') from exc
+        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror})') from exc
     is_kmsg = stat.S_ISCHR(status.st_mode) and status.st_rdev == KMSG_NUMBER
     if not is_kmsg and not stat.S_ISREG(status.st_mode):
-        raise EventsError(f'path: {harmless(path)} {NO_LOG}')
+        raise EventsError(f'path: {sanitize(path)} {NO_LOG}')
     return is_kmsg
 
 
@@ -137,14 +137,14 @@ def _opened(path: str) -> int:
         raise
     except OSError as exc:
         hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
-        raise EventsError(f'path: {harmless(path)} cannot be read ({exc.strerror}){hint}') from exc
+        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror}){hint}') from exc
 
 
 def _plain(name: bytes | str) -> str:
     """A name as harmless text. ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible
     would carry out, and anybody may call a cgroup, and a container its host, ``{{ ... }}``.
     """
-    return harmless(name).replace('{', '\\x7b')
+    return sanitize(name).replace('{', '\\x7b')
 
 
 class Told:
@@ -246,11 +246,11 @@ def _utc(seconds: float) -> str:
 # --------------------------------------------------------------------------- a log file
 
 
-async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
-    """The kills that lines of a log tell of, over its rotation, as often as the wish says."""
+async def follow_file(request: SourceRequest) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
+    """The kills that lines of a log tell of, over its rotation, as often as the request says."""
     log = None
     try:
-        log, hosts = LogFile(wish.path, wish.replay, select=kernel_lines), Hosts()
+        log, hosts = LogFile(request.path, request.replay, select=kernel_lines), Hosts()
         while True:
             for lines in log.chunks():
                 if log.was_cut():
@@ -259,9 +259,9 @@ async def follow_file(wish: Wish) -> t.AsyncGenerator[list[dict[str, t.Any]], No
                 if events:
                     yield events
                 await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
-            await asyncio.sleep(wish.poll_interval_s)
+            await asyncio.sleep(request.poll_interval_s)
     except LogError as exc:
-        raise EventsError(f'path: {harmless(wish.path)} {exc}') from exc
+        raise EventsError(f'path: {sanitize(request.path)} {exc}') from exc
     finally:
         if log is not None:
             log.close()

@@ -11,7 +11,7 @@ import json
 import typing as t
 import unicodedata
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 
 from .atomic_file import write
 from .hosts import LEVEL_NAMES, Fleet, hangs, level, problems, victim_group
@@ -74,7 +74,7 @@ def _cell(value: t.Any) -> t.Any:
         return ''
     if isinstance(value, bool):
         return str(value).lower()
-    return _without_formula(harmless(value)) if isinstance(value, str) else value
+    return _without_formula(sanitize(value)) if isinstance(value, str) else value
 
 
 def _without_formula(text: str) -> str:

@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 
 TEXT_LENGTH = 120
 WORD_LENGTH = 20  # of what is one of a few names on an honest host
@@ -77,9 +77,9 @@ class Record:
     candidates: list[Candidate] | None = None
     drift: list[Drift] | None = None
     conflicts: list[str] = field(default_factory=list)
-    enforcers: list[str] = field(default_factory=list)
+    competing_writers: list[str] = field(default_factory=list)
     reapplied: list[tuple[str, str]] = field(default_factory=list)  # key and text, shown only with a drift
-    userspace_killers: list[str] = field(default_factory=list)
+    oom_daemons: list[str] = field(default_factory=list)
     kills_total: int | None = None
     last_kill: str | None = None
     container: str | None = None
@@ -103,8 +103,8 @@ class Record:
     def _list_reapplied(self) -> None:
         drifting = {one.key for one in self.drift or ()}
         every = {shown for _key, shown in self.reapplied}
-        self.enforcers = [one for one in self.enforcers if one not in every]
-        self.enforcers += [shown for key, shown in self.reapplied if key in drifting]
+        self.competing_writers = [one for one in self.competing_writers if one not in every]
+        self.competing_writers += [shown for key, shown in self.reapplied if key in drifting]
 
     def take_policy(self, result: t.Any) -> None:
         """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
@@ -122,7 +122,7 @@ def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
         return None
     if isinstance(value, int) and abs(value) > LARGEST:  # Python shows no number of thousands of digits
         return None
-    shown = harmless(str(value)[:length + 1])
+    shown = sanitize(str(value)[:length + 1])
     return shown if len(shown) <= length else shown[:length - 1] + '…'
 
 
@@ -182,17 +182,17 @@ def _kills(record: Record, value: t.Any) -> None:
     record.last_kill = ' '.join(filter(None, (text(last.get('when')), text(last.get('name'))))) or None
 
 
-def _enforcers(record: Record, value: t.Any) -> None:
+def _competing_writers(record: Record, value: t.Any) -> None:
     """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
     found = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
               '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
              for one in _mappings(value)]
-    record.enforcers = [shown for reapplies, _key, shown in found if not reapplies]
+    record.competing_writers = [shown for reapplies, _key, shown in found if not reapplies]
     record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
 
 
-def _userspace_killers(record: Record, value: t.Any) -> None:
-    record.userspace_killers = [text(one.get('name')) or '?' for one in _mappings(value)]
+def _oom_daemons(record: Record, value: t.Any) -> None:
+    record.oom_daemons = [text(one.get('name')) or '?' for one in _mappings(value)]
 
 
 def _environment(record: Record, value: t.Any) -> None:
@@ -207,7 +207,7 @@ def _warnings(record: Record, value: t.Any) -> None:
 
 _READERS: dict[str, t.Callable[[Record, t.Any], None]] = {
     'overcommit': _overcommit, 'commit': _commit, 'memory': _memory, 'panic': _panic, 'drift': _drift, 'kills': _kills,
-    'enforcers': _enforcers, 'userspace_killers': _userspace_killers, 'environment': _environment,
+    'competing_writers': _competing_writers, 'oom_daemons': _oom_daemons, 'environment': _environment,
     'warnings': _warnings,
 }
 

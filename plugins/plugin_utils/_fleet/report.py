@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ansible import constants as C
 from ansible.utils.color import stringc
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 
 from .files import csv_rows, json_lines, write_csv, write_text
 from .hosts import Fleet
@@ -30,7 +30,7 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReportRequest:
     """What is asked for. A path that is empty or None is not written."""
 
     html: str | None
@@ -63,8 +63,8 @@ def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fle
         try:
             return writer(path, fleet)
         except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
-            raise ReportError(f"The fleet report could not be written to {harmless(path)}: "
-                              f"{getattr(exc, 'strerror', None) or harmless(str(exc))}.") from exc
+            raise ReportError(f"The fleet report could not be written to {sanitize(path)}: "
+                              f"{getattr(exc, 'strerror', None) or sanitize(str(exc))}.") from exc
     return write
 
 

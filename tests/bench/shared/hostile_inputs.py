@@ -30,7 +30,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._process import (  # 
     inheritance,
     memory,
 )
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._service import (  # noqa: E402
     login_guard,
     openrc,
@@ -90,9 +90,9 @@ def _script(text: str) -> object:
     return boot_script.parse_script(text, loader.PROCPS.sources[0], True)
 
 
-def _chain(count: int) -> list[Seen]:
+def _chain(count: int) -> list[ProcessIdentity]:
     """Processes each of which has the next one as its child."""
-    return [Seen(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, count + 2)]
+    return [ProcessIdentity(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, count + 2)]
 
 
 # By name: what makes an input of n characters or lines, what reads it, and n.
@@ -240,5 +240,5 @@ PARSERS = {
     'an amount and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),
     'a percentage': (lambda n: '1.' + '1' * n + '%', _amount, 100000),
     'an integer': (lambda n: '1' * n, _amount, 100000),
-    'a name with control characters': (lambda n: b'\x1b' * n, sanitize.harmless, 50000),
+    'a name with control characters': (lambda n: b'\x1b' * n, sanitize.sanitize, 50000),
 }

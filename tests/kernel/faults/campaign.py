@@ -246,7 +246,7 @@ def differences(found, wanted):
     return told
 
 
-def put_back(case, wanted):
+def roll_back(case, wanted):
     """The machine as it was, by hand."""
     put_back_files(wanted.files)
     put_back_sysctls(wanted.sysctls)
@@ -426,7 +426,7 @@ def campaign(case):
     after, before = plain(state(case)), plain(untouched)
     outcomes, violations = Counter(), 0
     for call, error in chosen(case, calls):
-        put_back(case, untouched)
+        roll_back(case, untouched)
         done = injected(case['module'], case['params'], call, error)
         told = judge(case, done, call, error, before, after)
         outcomes['killed' if os.WIFSIGNALED(done.status) else 'failed' if done.answer.get('failed') else 'done'] += 1
@@ -434,7 +434,7 @@ def campaign(case):
         if told:
             say(violation=case['name'], call=call.text[:300], number=call.number, error=error, told=told,
                 msg=done.answer.get('msg'))
-    put_back(case, untouched)
+    roll_back(case, untouched)
     for step in case.get('teardown', ()):
         subprocess.run(step, shell=True, check=True)
     say(case=case['name'], calls=len(calls), injections=sum(outcomes.values()), outcomes=outcomes,

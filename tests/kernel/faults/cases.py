@@ -40,7 +40,7 @@ def of(module, **params):
 
 CASES = [
     dict(of('overcommit', mode='never', ratio=300), name='overcommit: strict, and another ratio'),
-    dict(of('overcommit', mode='never', kbytes=5000000, admin_reserve_kbytes=9000, conflicts='take_over'),
+    dict(of('overcommit', mode='never', kbytes=5000000, admin_reserve_kbytes=9000, conflicts='comment_out'),
          name='overcommit: from strict by ratio to strict by kbytes, over a later file', short=True,
          setup=[of('overcommit', mode='never', ratio=300),
                 f'printf "# theirs\\nvm.overcommit_memory = 1\\n" > {LATER}'],
@@ -70,12 +70,12 @@ CASES = [
     dict(of('oom_score_adj', name='family', state='absent'), name='oom_score_adj: a policy back',
          units=['family.service'], setup=[*WITH_FAMILY, of('oom_score_adj', name='family', oom_policy='kill')],
          teardown=WITHOUT_FAMILY),
-    dict(of('oom_score_adj', name='family', score_adj=-300, conflicts='take_over'),
+    dict(of('oom_score_adj', name='family', score_adj=-300, conflicts='comment_out'),
          name='oom_score_adj: over a later drop-in', units=['family.service'], setup=WITH_THEIRS,
          teardown=WITHOUT_THEIRS),
     dict(of('oom_score_adj', name='family', state='absent'), name='oom_score_adj: a later drop-in back',
          units=['family.service'], teardown=WITHOUT_THEIRS,
-         setup=[*WITH_THEIRS, of('oom_score_adj', name='family', score_adj=-300, conflicts='take_over')]),
+         setup=[*WITH_THEIRS, of('oom_score_adj', name='family', score_adj=-300, conflicts='comment_out')]),
     dict(of('oom_score_adj', process={'pidfile': '/run/target.pid'}, score_adj=77), name='oom_score_adj: a process',
          short=True, process=True, setup=WITH_TARGET, teardown=WITHOUT_TARGET),
     dict(of('oom_score_adj', process={'pidfile': '/run/target.pid'}, state='absent'),

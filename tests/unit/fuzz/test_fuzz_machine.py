@@ -128,7 +128,7 @@ def test_facts(files, cmdline):
     'mode': st.one_of(st.sampled_from(['never', 'always', 'heuristic', 0, 1, 2]), values),
     'ratio': st.one_of(st.integers(0, 300), values), 'admin_reserve_kbytes': st.one_of(st.integers(0, 9000), values),
     'min_headroom': values, 'state': st.sampled_from(['present', 'absent']), 'runtime': st.booleans(),
-    'conflicts': st.sampled_from(['fail', 'warn', 'take_over']), 'force': st.booleans(),
+    'conflicts': st.sampled_from(['fail', 'warn', 'comment_out']), 'force': st.booleans(),
     'sysctl_file': st.one_of(st.sampled_from([OURS, '/etc/sysctl.conf', '/etc/sysctl.d/zz.conf', '/proc/meminfo']),
                              hostile_text)}))
 def test_overcommit(files, params):

@@ -78,7 +78,7 @@ OF_BYTES = {
     'script of a service': (session_units.script_evidence, b'#!/bin/sh\nexec 2>&1\nexec env A=1 "/sshd" -D\n'),
     'drop-in': (drop_in.is_ours, OURS),
     'drop-in without ours': (drop_in.without_ours, OURS),
-    'name': (sanitize.harmless, b'a\x1b[31m'),
+    'name': (sanitize.sanitize, b'a\x1b[31m'),
 }
 OF_TEXT = {
     'meminfo': (meminfo.parse_meminfo, MEMINFO),
@@ -125,7 +125,7 @@ def test_text(name):
     check()
 
 
-@fuzz(st.sampled_from(sorted(sysctls.KNOBS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
+@fuzz(st.sampled_from(sorted(sysctls.SYSCTLS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
 def test_a_text_that_is_written_to_a_sysctl(key, text, skips_negative):
     state = boot.initial_values({})
     before = dict(state)
@@ -141,7 +141,7 @@ def test_what_a_process_holds(status, stat):
 @fuzz(st.lists(st.one_of([changed(record) for record in KMSG]), max_size=6))
 def test_the_log_of_the_kernel(records):
     for kill in kill_log.parse_kills(records):
-        json.dumps(sanitize.harmless(kill.name) + sanitize.harmless(kill.cgroup or b''))
+        json.dumps(sanitize.sanitize(kill.name) + sanitize.sanitize(kill.cgroup or b''))
         assert kill.pid >= 0
 
 
@@ -165,16 +165,16 @@ def test_globs(pattern, key, text):
     parser.matches(text + '*', key)
 
 
-@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(sysctls.KNOBS)),
+@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(sysctls.SYSCTLS)),
                                                     st.sampled_from([None, 0, 1, 2]), min_size=1))
-def test_edit_of_a_sysctl_file(text, wishes):
+def test_edit_of_a_sysctl_file(text, desired_states):
     """What was asked for stands there, all other lines stay, and a second edit changes nothing."""
-    edited, ours = file_edit.edit(text, wishes)
+    edited, ours = file_edit.edit(text, desired_states)
     found = file_edit.keys_in(edited)
-    for key, value in wishes.items():
+    for key, value in desired_states.items():
         assert found.get(key) == value
-    assert file_edit.edit(edited, wishes, ours) == (edited, ours)
-    kept = [line for line in text.split('\n') if (file_edit.line_setting(line) or ('',))[0] not in wishes]
+    assert file_edit.edit(edited, desired_states, ours) == (edited, ours)
+    kept = [line for line in text.split('\n') if (file_edit.line_setting(line) or ('',))[0] not in desired_states]
     left = edited.split('\n')
     for line in kept:
         assert line in left or not line.strip()

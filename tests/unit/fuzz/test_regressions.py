@@ -14,7 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import memcg
 from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
 from ansible_collections.oomkit.linux.plugins.module_utils._process.groups import UnitGroup
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
 from ansible_collections.oomkit.linux.plugins.module_utils._service import saved_scores
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, parser
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in, unit_files
@@ -137,7 +137,7 @@ def test_a_cgroup_called_like_two_lines(machine):
     (found,) = [one for one in facts['candidates'] if one['pid'] == 10]
     assert found['cgroup'].startswith('/user.slice/') and '\\x0d' in found['cgroup']
     group = UnitGroup(machine, '/system.slice/ssh.service')
-    with Held(machine, 10) as held:
+    with ProcessHandle(machine, 10) as held:
         assert not group.holds(held)
 
 

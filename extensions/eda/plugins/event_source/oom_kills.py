@@ -68,9 +68,9 @@ async def main(queue: asyncio.Queue, args: dict[str, Any]) -> None:
     """Put an event into the queue for each kill, until cancelled. Raises EventsError with what to do."""
     events = events_module()
     # What the rulebook engine adds for itself begins with its name.
-    wish = events.wish_of({name: value for name, value in args.items()
+    request = events.parse_request({name: value for name, value in args.items()
                            if not (isinstance(name, str) and name.startswith('eda_'))})
-    following = events.follow(wish)
+    following = events.follow(request)
     try:
         async for event in following:
             await queue.put(event)

@@ -61,7 +61,7 @@ def test_the_processes_are_the_same(machine, unit):
 
 
 def test_what_manages_itself_was_reported(machine):
-    left = {one['unit']: {process['oom_score_adj'] for process in one['left_alone']}
+    left = {one['unit']: {process['oom_score_adj'] for process in one['skipped']}
             for one in machine.said('changed')['services']}
     assert left['ssh.service'] == {-1000} and left['postgresql@17-main.service'] == {0}
 

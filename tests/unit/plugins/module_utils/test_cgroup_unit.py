@@ -12,7 +12,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
 from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups
 from ansible_collections.oomkit.linux.plugins.module_utils._process.cgroup_unit import find_unit, parse_unit
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
 from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
 from ansible_collections.oomkit.linux.plugins.module_utils._service import login_guard
 from ansible_collections.oomkit.linux.plugins.module_utils._service.process_guard import login_uid
@@ -172,10 +172,10 @@ def test_in_a_hybrid_setup_a_container_is_no_part_of_containerd(host):
     put_into(host, '/x', pid)
     host.put(f'/proc/{pid}/cgroup', f'1:name=systemd:/docker/{ID}\n0::/system.slice/redis.service\n')
     group = groups.UnitGroup(host, '/system.slice/redis.service')
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         assert not group.holds(held)
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service/x\n0::/system.slice/redis.service/x\n')
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         assert group.holds(held)
 
 
@@ -186,7 +186,7 @@ def test_under_v1_a_tree_of_v2_that_others_use_does_not_count(host):
     host.put('/proc/1/cgroup', '4:memory:/\n1:name=systemd:/init.scope\n0::/\n')
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/redis.service\n0::/mine\n')
     group = groups.UnitGroup(host, '/system.slice/redis.service')
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         assert group.holds(held)
     with Processes(host) as processes:
         assert processes.cgroup_and_unit(pid)[1] == b'redis.service'
@@ -197,7 +197,7 @@ def test_a_process_in_two_units_is_in_neither(host):
     put_into(host, '/x', pid)
     host.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/init.scope\n')
     host.put(f'/proc/{pid}/cgroup', '1:name=systemd:/system.slice/ssh.service\n0::/system.slice/redis.service\n')
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         assert [groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
                 for name in ('ssh', 'redis')] == [False, False]
     with Processes(host) as processes:
@@ -217,7 +217,7 @@ def test_under_v1_the_first_thread_may_have_ended(host):
     host.put(f'/proc/{pid}/stat', re.sub(r'\) \S((?: \S+){16}) \S+', r') Z\1 2', host.get(f'/proc/{pid}/stat')))
     with Processes(host) as processes:
         assert processes.cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
-    with Held(host, pid) as held:
+    with ProcessHandle(host, pid) as held:
         assert login_guard.starts_logins(held)
         assert groups.UnitGroup(host, SSH).holds(held)
 
@@ -227,7 +227,7 @@ def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(ho
     put_into(host, '/system.slice/ssh.service/x', NOBODY + 21, name='anything')
     answers = []
     for pid in (NOBODY + 20, NOBODY + 21):
-        with Held(host, pid) as held:
+        with ProcessHandle(host, pid) as held:
             answers.append(login_guard.starts_logins(held))
     assert answers == [False, True]
 
@@ -239,6 +239,6 @@ def test_below_a_prefix_the_users_and_services_are_known_too(tmp_path):
     for pid, cgroup in ((30, SSH), (31, '/user.slice/user-1000.slice/session-1.scope')):
         one.put(f'/proc/{pid}/cgroup', f'0::/docker/{ID}{cgroup}\n')
         one.put(f'/proc/{pid}/status', 'Uid:\t0\t0\t0\t0\n')
-    with Held(one, 30) as server, Held(one, 31) as session:
+    with ProcessHandle(one, 30) as server, ProcessHandle(one, 31) as session:
         assert login_guard.starts_logins(server)
         assert login_uid(session) == 1000

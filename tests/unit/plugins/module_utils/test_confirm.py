@@ -161,7 +161,7 @@ STRICT = {MEMORY: 2, RATIO: 80, KBYTES: 0, ADMIN_RESERVE: 8192, USER_RESERVE: 29
 
 
 @pytest.mark.parametrize(
-    'before, wish, tightens',
+    'before, desired, tightens',
     [
         ({}, dict(mode='never', ratio=500), True),
         ({}, dict(mode='heuristic'), False),
@@ -177,12 +177,12 @@ STRICT = {MEMORY: 2, RATIO: 80, KBYTES: 0, ADMIN_RESERVE: 8192, USER_RESERVE: 29
         (STRICT, dict(kbytes=4 * 1024**2 * 80 // 100 - 4, admin_reserve_kbytes=4096), True),
     ],
 )
-def test_what_tightens(machine, before, wish, tightens):
+def test_what_tightens(machine, before, desired, tightens):
     machine.state.update(before)
     machine.show()
-    result = go(machine, check=True, confirm_within=60, confirm_changes='tightening', **wish)
+    result = go(machine, check=True, confirm_within=60, confirm_changes='tightening', **desired)
     assert result['confirmation']['state'] == ('pending' if tightens else 'not_needed')
-    assert go(machine, check=True, confirm_within=60, **wish)['confirmation']['state'] == 'pending'
+    assert go(machine, check=True, confirm_within=60, **desired)['confirmation']['state'] == 'pending'
 
 
 def test_panic_on_oom_has_no_such_result(machine):
@@ -258,8 +258,8 @@ def test_check_mode_confirms_nothing(machine):
 def test_the_time_is_no_part_of_the_wish(machine):
     wait(machine)
     machine.connect()
-    wish = {**WISH, 'confirm_within': 0}
-    assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
+    desired = {**WISH, 'confirm_within': 0}
+    assert go(machine, **desired)['confirmation']['state'] == 'confirmed'
 
 
 @pytest.mark.parametrize('persistent', [True, False])
@@ -650,15 +650,15 @@ def killed_while_writing(machine, written=(), **params):
 @pytest.mark.parametrize('anew', [True, False])
 @pytest.mark.parametrize('within_s', [60, 0])
 def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, within_s):
-    wish = dict(WISH, admin_reserve_kbytes=9000)
+    desired = dict(WISH, admin_reserve_kbytes=9000)
     first = killed_while_writing(machine, written, admin_reserve_kbytes=9000)
     if anew:
         machine.connect()
     tree = machine.tree()
-    wish['confirm_within'] = within_s
-    assert go(machine, check=True, **wish)['confirmation']['state'] == ('pending' if within_s else 'not_needed')
+    desired['confirm_within'] = within_s
+    assert go(machine, check=True, **desired)['confirmation']['state'] == ('pending' if within_s else 'not_needed')
     assert machine.tree() == tree and pending_change.is_watched(machine, first)
-    result = go(machine, **wish)
+    result = go(machine, **desired)
     assert not pending_change.is_watched(machine, first)
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (2, 80, 9000)
     if within_s:
@@ -666,9 +666,9 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
         (second,) = machine.waiting()
         assert second.name != first.name and second.before[RATIO] == 70
         machine.connect()
-        assert go(machine, **wish)['confirmation']['state'] == 'confirmed'
+        assert go(machine, **desired)['confirmation']['state'] == 'confirmed'
     assert machine.get(OURS) and originals(machine) == FIRST
-    assert not go(machine, **wish)['changed']
+    assert not go(machine, **desired)['changed']
 
 
 def test_a_watchdog_that_does_not_end_is_waited_for_but_not_for_ever(machine, monkeypatch):
@@ -731,16 +731,16 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
 def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(machine, confirmed):
     _result, stale = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, stale)
-    wish = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
-    assert go(machine, **wish)['confirmation']['state'] == 'pending'
+    desired = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
+    assert go(machine, **desired)['confirmation']['state'] == 'pending'
     machine.connect()
     if not confirmed:
         (pending,) = [one for one in machine.waiting() if one.name != stale.name]
         os.kill(pending.pid, signal.SIGTERM)
         machine.ended(pending)
         assert machine.state[ADMIN_RESERVE] == 9000
-        wish['confirm_within'] = 0
-    assert go(machine, **wish)['confirmation']['state'] == ('confirmed' if confirmed else 'not_needed')
+        desired['confirm_within'] = 0
+    assert go(machine, **desired)['confirmation']['state'] == ('confirmed' if confirmed else 'not_needed')
     assert originals(machine) == FIRST and machine.waiting() == []
 
 
@@ -885,9 +885,9 @@ def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch
     all_is_taken_back(machine)
 
 
-@pytest.mark.parametrize('waits, wish', [
+@pytest.mark.parametrize('waits, desired', [
     (False, dict(WISH, confirm_within=0)), (False, WISH), (True, WISH), (True, {'state': 'absent'})])
-def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeypatch, waits, wish):
+def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeypatch, waits, desired):
     """Otherwise the run would say that nothing was changed."""
     def none(*_args):
         raise MemoryError
@@ -898,7 +898,7 @@ def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeyp
     before, state = machine.tree(), dict(machine.state)
     monkeypatch.setattr(confirm, 'result_of', none)
     with pytest.raises(MemoryError):
-        go(machine, **wish)
+        go(machine, **desired)
     machine.reload()
     assert machine.tree() == before and machine.state == state and len(machine.waiting()) == int(waits)
 
@@ -928,14 +928,14 @@ def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkey
 
 def begun_to_put_back(machine, monkeypatch):
     """A watchdog in the middle of its work, which then takes a second."""
-    real, me = watchdog.put_back, os.getpid()
+    real, me = watchdog.roll_back, os.getpid()
 
     def slow(*args):
         if os.getpid() != me and any('restoring-' in name for name in os.listdir(machine.base / 'run/oomkit')):
             time.sleep(1)
         return real(*args)
 
-    monkeypatch.setattr(watchdog, 'put_back', slow)
+    monkeypatch.setattr(watchdog, 'roll_back', slow)
     _result, pending = wait(machine)
     os.kill(pending.pid, signal.SIGTERM)
     while machine.waiting() == [pending]:
@@ -999,7 +999,7 @@ def test_refusals_have_a_code(machine):
 
 @pytest.mark.parametrize('damage', [
     {'deadline_s': None}, {'deadline_s': 'x'}, {'deadline_s': 1e300}, {'deadline_s': float('nan')}, {'pid': 'x'},
-    {'started': None}, {'within_s': 1.5}, {'wish': 3}, {'before': None}, {'before': []},
+    {'started': None}, {'within_s': 1.5}, {'desired': 3}, {'before': None}, {'before': []},
     {'after': {'vm.swappiness': 1}}, {'after': {MEMORY: 'x'}}, {'originals': 'x'}, {'boot': 1}, {'connection': None}])
 def test_a_file_that_somebody_damaged_is_no_change_that_waits(damage):
     nobody = pending_change.Connection(None, None)

@@ -135,7 +135,7 @@ def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
 def test_facts_and_forecast_believe_the_same(box, uids, users):
     process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
     with Processes(box) as processes:
-        facts, warnings = facts_processes.userspace_killers(processes, [(40, 'earlyoom')])
+        facts, warnings = facts_processes.oom_daemons(processes, [(40, 'earlyoom')])
         (forecast,) = oom_daemons.thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
     assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]
@@ -148,9 +148,9 @@ def test_what_is_not_believed_sets_nothing(box, name, uids, users):
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
     process(box, uids, users, name=name)
-    assert competing_writers.enforced(box) == []
+    assert competing_writers.find_writers(box) == []
     process(box, name=name)
-    assert competing_writers.enforced(box)
+    assert competing_writers.find_writers(box)
 
 
 @pytest.mark.parametrize('words', [['--config=/dev/x'], ['--config', '/proc/kmsg'], ['--config=/srv/pipe'],
@@ -162,7 +162,7 @@ def test_of_a_kubelet_that_is_believed_only_a_regular_file_is_read(box, words):
     os.mkfifo(box.base / 'srv/pipe')
     os.mkfifo(box.base / 'dev/x')
     (box.base / 'srv/to-proc').symlink_to('/proc/kmsg')
-    assert {(one.how, one.file) for one in competing_writers.enforced(box)} == {('sets', None)}
+    assert {(one.how, one.file) for one in competing_writers.find_writers(box)} == {('sets', None)}
 
 
 def test_nohangs_configuration_must_be_a_regular_file(box):
@@ -179,7 +179,7 @@ def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
     box.put('/proc/kmsg', 'mode=2\n')
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[variables]\ninclude=/proc/kmsg\n[sysctl]\nvm.overcommit_memory=${mode}\n')
-    assert [one.value_text for one in competing_writers.enforced(box)] == ['${mode}']
+    assert [one.value_text for one in competing_writers.find_writers(box)] == ['${mode}']
 
 
 @pytest.mark.parametrize('uids, user', [((999,) * 3, 999), ((999, 0, 0), None), ((999, 999, 0), None), ((0,) * 3, 0)])
@@ -229,7 +229,7 @@ def test_a_kubelet_of_a_user_has_root_open_nothing(called, tmp_path, uids):
     try:
         pid = called('kubelet', uids, '--config=%s/pipe' % tmp_path)
         assert (pid, 'kubelet') in _named(competing_writers.NAMES)
-        assert competing_writers.enforced(Host(), [(pid, 'kubelet')]) == []
+        assert competing_writers.find_writers(Host(), [(pid, 'kubelet')]) == []
         with pytest.raises(subprocess.TimeoutExpired):
             writer.wait(0.5)  # nobody has opened it to read
     finally:

@@ -53,7 +53,7 @@ def test_programs_that_are_started_can_be_asked_how_they_ended():
     """Whoever started the module may have ignored SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
     module, old = Module(), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        runner.end_with(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe()})
+        runner.run_and_exit(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe()})
     finally:
         signal.signal(signal.SIGCHLD, old)
     assert module.result['answers'] == {who: ['started', 0] for who in (spawn_probe.ROOT, spawn_probe.OTHERS)}
@@ -63,13 +63,13 @@ NAMES = ['zz-caf\udce9.conf', 'zz\x1b[2Jevil\n.conf', 'zz\u202e.conf']
 
 
 @pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('conflicts', ['fail', 'warn', 'take_over'])
+@pytest.mark.parametrize('conflicts', ['fail', 'warn', 'comment_out'])
 def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts):
     """ansible-core takes no result with such a name as it is: the run would fail after it had changed the host."""
     machine, module = Machine(tmp_path), Module()
     machine.put('/etc/sysctl.d/' + name, 'vm.panic_on_oom = 1\nkernel.panic = 5\n')
     try:
-        runner.end_with(module, lambda _host: run(machine, 'panic_on_oom', policy='kill', conflicts=conflicts))
+        runner.run_and_exit(module, lambda _host: run(machine, 'panic_on_oom', policy='kill', conflicts=conflicts))
     except Failed as exc:
         assert conflicts == 'fail'
         check_can_be_sent(exc.args[0])
@@ -89,7 +89,7 @@ def test_messages_can_be_printed(error):
         raise error
 
     with pytest.raises(Failed) as caught:
-        runner.end_with(Module(), fail)
+        runner.run_and_exit(Module(), fail)
     assert caught.value.args[0]['msg'].isprintable()
 
 
@@ -99,7 +99,7 @@ def test_an_exception_that_nobody_foresaw_is_told_without_its_text():
         int('hunter2')
 
     with pytest.raises(Failed) as caught:
-        runner.end_with(Module(), fail)
+        runner.run_and_exit(Module(), fail)
     assert 'ValueError in test_ending.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_a_diff_is_returned_in_diff_mode_only():
     for mode in (False, True):
         module = Module()
         module._diff = mode
-        runner.end_with(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
+        runner.run_and_exit(module, lambda _host: {'warnings': [], 'changed': True, 'diff': [{'before': 'a\n'}]})
         assert module.result == dict({'changed': True}, **({'diff': [{'before': 'a\n'}]} if mode else {}))
 
 

@@ -46,22 +46,22 @@ def tuned(box, text, active='ours', main='reapply_sysctl = 0\n'):
 
 def found(box, how=None):
     """(key, value) of everything found; all of it must be of this kind."""
-    result = competing_writers.enforced(box)
+    result = competing_writers.find_writers(box)
     assert how is None or {one.how for one in result} == {how}
     return [(one.key, one.value_text) for one in result]
 
 
 def how_of(box):
     """By key, what is found."""
-    return {one.key: (one.value_text, one.how, one.file) for one in competing_writers.enforced(box)}
+    return {one.key: (one.value_text, one.how, one.file) for one in competing_writers.find_writers(box)}
 
 
 def test_nothing_runs(box):
-    assert competing_writers.enforced(box) == []
+    assert competing_writers.find_writers(box) == []
 
 
 def test_a_machine_without_proc_has_none(tmp_path):
-    assert competing_writers.enforced(Host(str(tmp_path / 'none'))) == []
+    assert competing_writers.find_writers(Host(str(tmp_path / 'none'))) == []
 
 
 # ---------------------------------------------------------------------- kubelet
@@ -71,7 +71,7 @@ def test_a_machine_without_proc_has_none(tmp_path):
 def test_a_kubelet_sets_its_values(box, name, by):
     runs(box, name)
     assert found(box, 'sets') == KUBELET
-    assert {(one.by, one.file) for one in competing_writers.enforced(box)} == {(by, None)}
+    assert {(one.by, one.file) for one in competing_writers.find_writers(box)} == {(by, None)}
 
 
 def test_two_kubelets_are_told_once(box):
@@ -97,12 +97,12 @@ def test_a_path_that_an_argument_names_is_not_told(box, text):
         box.put('/srv/other', '')
         (box.base / 'srv/hunter2.yaml').symlink_to('hunter2.yaml')
     denied = []
-    found_there = competing_writers.enforced(box, denied=denied)
+    found_there = competing_writers.find_writers(box, denied=denied)
     warned = competing_writers.contradictions(found_there, {MEMORY: 2}, True)
     assert 'hunter2' not in repr((found_there, denied, warned))
     runs(box, 'kubelet', arguments=['--config=/etc/kubernetes/kubelet/config.json'])
     box.put('/etc/kubernetes/kubelet/config.json', '{"protectKernelDefaults": true}')
-    assert {one.file for one in competing_writers.enforced(box)} == {'/etc/kubernetes/kubelet/config.json'}
+    assert {one.file for one in competing_writers.find_writers(box)} == {'/etc/kubernetes/kubelet/config.json'}
 
 
 @pytest.mark.parametrize('name, path, text', [
@@ -115,7 +115,7 @@ def test_a_path_that_an_argument_names_is_not_told(box, text):
 def test_kubelets_within_other_programs(box, name, path, text):
     runs(box, name)
     box.put(path, text)
-    assert {(one.how, one.file) for one in competing_writers.enforced(box)} == {('requires', path)}
+    assert {(one.how, one.file) for one in competing_writers.find_writers(box)} == {('requires', path)}
 
 
 @pytest.mark.parametrize('path, text, by', [
@@ -127,7 +127,7 @@ def test_the_configuration_of_rke2_says_how_it_starts_the_kubelet(box, path, tex
     runs(box, 'kubelet', 40)
     box.put('/etc/rancher/rke2/' + path, text)
     assert found(box, 'requires' if by == 'rke2' else 'sets') == KUBELET
-    assert {(one.by, one.file) for one in competing_writers.enforced(box)} == {
+    assert {(one.by, one.file) for one in competing_writers.find_writers(box)} == {
         (by, '/etc/rancher/rke2/' + path if by == 'rke2' else None)}
 
 
@@ -158,7 +158,7 @@ def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, 
     assert found(box, 'requires') == KUBELET
     denying(box, monkeypatch, path)
     denied = []
-    result = competing_writers.enforced(box, denied=denied)
+    result = competing_writers.find_writers(box, denied=denied)
     assert {(one.how, one.file) for one in result} == {(None, None)} and denied == [path]
     message, = competing_writers.contradictions(result, {MEMORY: 2}, True)
     assert 'its configuration may not be read' in message and 'cannot be told' not in message
@@ -168,7 +168,7 @@ def test_arguments_tell_without_a_configuration_that_may_not_be_read(box, monkey
     runs(box, 'kubelet', arguments=['--protect-kernel-defaults=false'])
     denying(box, monkeypatch, '/var/lib/kubelet/config.yaml')
     denied = []
-    assert {one.how for one in competing_writers.enforced(box, denied=denied)} == {'sets'} and denied == []
+    assert {one.how for one in competing_writers.find_writers(box, denied=denied)} == {'sets'} and denied == []
 
 
 @pytest.mark.parametrize('path, left', [
@@ -179,7 +179,7 @@ def test_files_of_tuned_that_may_not_be_read_are_told(box, monkeypatch, path, le
     box.put('/etc/sysctl.d/50-x.conf', 'vm.overcommit_ratio = 5\n')
     denying(box, monkeypatch, path)
     denied = []
-    result = [(one.value_text, one.how) for one in competing_writers.enforced(box, denied=denied)]
+    result = [(one.value_text, one.how) for one in competing_writers.find_writers(box, denied=denied)]
     assert result == left and set(denied) == {path}
 
 
@@ -190,7 +190,7 @@ def test_a_file_of_kdump_tools_that_may_not_be_read_is_told(box, monkeypatch):
     assert found(box) == [(PANIC_ON_OOM, '1')]
     denying(box, monkeypatch, '/etc/default/kdump-tools')
     denied = []
-    assert competing_writers.enforced(box, denied=denied) == [] and denied == ['/etc/default/kdump-tools']
+    assert competing_writers.find_writers(box, denied=denied) == [] and denied == ['/etc/default/kdump-tools']
 
 
 # ------------------------------------------------------------------------ tuned
@@ -219,7 +219,7 @@ def test_a_file_of_kdump_tools_that_may_not_be_read_is_told(box, monkeypatch):
 def test_the_active_profile_of_tuned(box, text, value):
     tuned(box, text)
     assert found(box) == ([] if value is None else [(MEMORY, value)])
-    for one in competing_writers.enforced(box):
+    for one in competing_writers.find_writers(box):
         assert (one.by, one.file, one.how) == ('tuned', PROFILE, 'sets')
 
 
@@ -234,7 +234,7 @@ def test_what_is_included_comes_before(box):
             '[variables]\nr=70\n[sysctl]\nvm.overcommit_ratio=${r}\nvm.panic_on_oom=1\nvm.oom_dump_tasks=0\n')
     box.put('/usr/lib/tuned/middle/tuned.conf', '[main]\ninclude = base\n[sysctl]\nvm.panic_on_oom=2\n')
     tuned(box, '[main]\ninclude=middle, -not-there ; base\n[variables]\nr=80\n[sysctl]\nvm.oom_dump_tasks=1\n')
-    assert {one.key: (one.value_text, one.file) for one in competing_writers.enforced(box)} == {
+    assert {one.key: (one.value_text, one.file) for one in competing_writers.find_writers(box)} == {
         'vm.overcommit_ratio': ('80', '/usr/lib/tuned/profiles/base/tuned.conf'),
         'vm.panic_on_oom': ('2', '/usr/lib/tuned/middle/tuned.conf'),
         'vm.oom_dump_tasks': ('1', PROFILE)}
@@ -277,7 +277,7 @@ def test_profiles_in_folders_of_ones_own(box):
     box.put('/a/ours/tuned.conf', '[sysctl]\nkernel.panic=1\n')
     box.put('/b/ours/tuned.conf', '[sysctl]\nkernel.panic=2\n')
     tuned(box, '[sysctl]\nkernel.panic=3\n', main='reapply_sysctl=0\nprofile_dirs = /a, /b\n')
-    assert [(one.value_text, one.file) for one in competing_writers.enforced(box)] == [('2', '/b/ours/tuned.conf')]
+    assert [(one.value_text, one.file) for one in competing_writers.find_writers(box)] == [('2', '/b/ours/tuned.conf')]
 
 
 @pytest.mark.parametrize('main', ['', 'reapply_sysctl = 1\n', 'reapply_sysctl=True # x\n', '# reapply_sysctl = 0\n'])
@@ -318,7 +318,7 @@ def test_tuned_applies_nothing_with_a_profile_that_it_cannot_load(box, include, 
 def test_every_key_of_ours_is_found_in_a_profile(box):
     tuned(box, '[sysctl]\n' + ''.join('%s=1\n' % key for key in ALL_KEYS))
     # Writing kbytes erases the ratio.
-    assert [one.key for one in competing_writers.enforced(box)] == [key for key in ALL_KEYS if key != RATIO]
+    assert [one.key for one in competing_writers.find_writers(box)] == [key for key in ALL_KEYS if key != RATIO]
 
 
 # --------------------------------------------------------------------- rc.local
@@ -342,7 +342,7 @@ def test_a_script_at_the_end_of_the_boot(box, text, values, path):
     assert found(box) == []  # only what is executable runs
     (box.base / path[1:]).chmod(0o755)
     assert sorted(found(box)) == sorted(values)
-    assert {(one.by, one.file, one.how) for one in competing_writers.enforced(box)} <= {
+    assert {(one.by, one.file, one.how) for one in competing_writers.find_writers(box)} <= {
         (os.path.basename(path), path, 'sets')}
 
 
@@ -358,7 +358,7 @@ def test_rc_local_may_load_a_file_again(box, command, values):
     box.put('/etc/sysctl.conf', '# x\nvm.overcommit_memory = 1\n')
     box.put('/etc/sysctl.d/60-oracle.conf', 'vm.overcommit_memory=2\n')
     box.put('/etc/rc.local', '#!/bin/sh -e\n%s\nexit 0\n' % command).chmod(0o755)
-    assert [(one.value_text, one.file) for one in competing_writers.enforced(box)] == values
+    assert [(one.value_text, one.file) for one in competing_writers.find_writers(box)] == values
 
 
 def test_a_script_of_local_runs_where_the_service_starts(box):
@@ -384,7 +384,7 @@ def test_kdump_tools(box, loaded, program, text, expected):
     box.put('/usr/sbin/kdump-config', '#!/bin/sh\nsysctl -w %s\n' % program)
     box.put('/etc/default/kdump-tools', text)
     assert found(box) == expected
-    assert {(one.by, one.how, one.file) for one in competing_writers.enforced(box)} <= {
+    assert {(one.by, one.how, one.file) for one in competing_writers.find_writers(box)} <= {
         ('kdump-tools', 'sets', '/etc/default/kdump-tools')}
 
 
@@ -477,5 +477,5 @@ def test_scripts_that_cannot_be_looked_at_hide_no_other_program(box, monkeypatch
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
         return names(folder)
     monkeypatch.setattr(box, 'names', denying)
-    assert [(one.key, one.value_text) for one in competing_writers.enforced(box, denied=denied)] == before
+    assert [(one.key, one.value_text) for one in competing_writers.find_writers(box, denied=denied)] == before
     assert denied == ['/etc/local.d']

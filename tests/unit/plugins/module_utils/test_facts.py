@@ -113,7 +113,7 @@ def test_a_limit_of_nothing_has_no_percentage(box):
 
 
 def test_candidates(box):
-    facts = gather(box, 'candidates', 'unkillable', 'userspace_killers', 'warnings')
+    facts = gather(box, 'candidates', 'unkillable', 'oom_daemons', 'warnings')
     assert [(one['rank'], one['pid'], one['oom_score']) for one in facts['candidates']] == [
         (1, 40, 700), (2, 41, 690), (3, 43, 666)]
     page_kb = total_memory.page_kb()
@@ -122,7 +122,7 @@ def test_candidates(box):
         'user': 'root', 'uid': 0, 'badness_pages': 200000 // page_kb + 64 // page_kb, 'oom_score': 700,
         'oom_score_adj': 0, 'rss_kb': 200000, 'swap_kb': 0, 'pagetables_kb': 64, 'started': '2023-11-14T22:13:25Z'}
     assert facts['unkillable'] == [{'pid': 42, 'name': 'sshd', 'unit': 'ssh.service'}]
-    assert facts['userspace_killers'] == [{'name': 'earlyoom', 'pid': 43, 'unit': 'earlyoom.service'}]
+    assert facts['oom_daemons'] == [{'name': 'earlyoom', 'pid': 43, 'unit': 'earlyoom.service'}]
     assert facts['warnings'] == []
 
 
@@ -215,18 +215,18 @@ def test_enforcers(box):
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[main]\ninclude=a\x1b\n')
     box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
-    facts = gather(box, 'enforcers', 'userspace_killers', 'warnings')
-    assert facts['enforcers'] == [
+    facts = gather(box, 'competing_writers', 'oom_daemons', 'warnings')
+    assert facts['competing_writers'] == [
         {'key': 'vm.overcommit_memory', 'value': '1', 'by': 'kubelet', 'how': 'sets', 'file': None},
         {'key': 'vm.panic_on_oom', 'value': '0', 'by': 'kubelet', 'how': 'sets', 'file': None},
         {'key': 'kernel.panic', 'value': '10', 'by': 'kubelet', 'how': 'sets', 'file': None},
         {'key': 'vm.oom_dump_tasks', 'value': '>\\x1b[31m', 'by': 'tuned', 'how': 'yields',
          'file': '/etc/tuned/a\\x1b/tuned.conf'}]
-    assert [one['name'] for one in facts['userspace_killers']] == ['earlyoom']
+    assert [one['name'] for one in facts['oom_daemons']] == ['earlyoom']
     assert facts['warnings'] == []
 
 
-@pytest.mark.parametrize('key, name', [('enforcers', b'kubelet'), ('userspace_killers', b'nohang')])
+@pytest.mark.parametrize('key, name', [('competing_writers', b'kubelet'), ('oom_daemons', b'nohang')])
 @pytest.mark.parametrize('how, said', [
     ('hidepid=1', '1 processes may not be read'), ('hidepid=2', '/proc shows only own processes'),
     ('a PID namespace', 'only the processes of this PID namespace are seen')])
@@ -252,10 +252,10 @@ def test_a_configuration_of_root_alone_is_a_warning(box, monkeypatch):
     box.put('/proc/70/cmdline', b'/usr/bin/kubelet\0--config=/var/lib/kubelet/config.yaml\0')
     box.put('/var/lib/kubelet/config.yaml', 'protectKernelDefaults: true\n')
     monkeypatch.setattr(os, 'open', denying('kubelet/config.yaml'))
-    facts = gather(box, 'enforcers', 'warnings')
-    assert {(one['how'], one['file']) for one in facts['enforcers']} == {(None, None)}
+    facts = gather(box, 'competing_writers', 'warnings')
+    assert {(one['how'], one['file']) for one in facts['competing_writers']} == {(None, None)}
     assert facts['warnings'] == [
-        'enforcers: /var/lib/kubelet/config.yaml may not be read, so what it would tell is missing']
+        'competing_writers: /var/lib/kubelet/config.yaml may not be read, so what it would tell is missing']
 
 
 def denying(part):

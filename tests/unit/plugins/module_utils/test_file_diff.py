@@ -109,9 +109,9 @@ def test_of_a_file_of_others_only_the_setting_that_is_taken_over(machine, hide):
     machine.put(THEIRS, f'# {SECRET}\nkernel.core_pattern = {SECRET}\nvm.overcommit_ratio = 70 # {SECRET}\n'
                         f'vm.overcommit_memory = 1\n# {SECRET}\n')
     hide(machine, THEIRS)
-    wish = {'mode': 'never', 'ratio': 80, 'conflicts': 'take_over'}
-    planned = run(machine, 'overcommit', check=True, **wish)['diff']
-    done = run(machine, 'overcommit', **wish)['diff']
+    desired = {'mode': 'never', 'ratio': 80, 'conflicts': 'comment_out'}
+    planned = run(machine, 'overcommit', check=True, **desired)['diff']
+    done = run(machine, 'overcommit', **desired)['diff']
     assert planned == done and SECRET not in json.dumps(done)
     (one,) = [part for part in done if 'zz.conf' in part['after_header'] or 'private' in part['after_header']]
     assert 'others may not read it' in one['after_header']
@@ -136,9 +136,9 @@ def test_a_service_of_openrc(tmp_path):
     machine.put('/etc/init.d/x', '#!/sbin/openrc-run\ncommand=/bin/x\n')
     machine.put('/usr/lib/rc/sbin/start-stop-daemon', 'ELF SSD_OOM_SCORE_ADJ')
     machine.put(CONF, f'PASSWORD={SECRET}').chmod(0o600)
-    wish = {'name': 'x', 'score_adj': -4}
-    planned = machine.run(check=True, **wish)['diff']
-    assert planned == machine.run(**wish)['diff']
+    desired = {'name': 'x', 'score_adj': -4}
+    planned = machine.run(check=True, **desired)['diff']
+    assert planned == machine.run(**desired)['diff']
     assert [(one['before'], one['after']) for one in planned] == [
         ('', 'export SSD_OOM_SCORE_ADJ=-4  # oomkit.linux +1\n')]
     (one,) = machine.run(name='x', state='absent')['diff']
@@ -152,9 +152,9 @@ def test_a_drop_in_of_others_and_one_of_ours_that_is_removed(tmp_path):
     theirs, ours = f'{ETC}/x.service.d/zz.conf', f'{ETC}/x.service.d/90-oomkit.conf'
     text = f'[Service]\nEnvironment=PASSWORD={SECRET}\nOOMScoreAdjust=5\n# {SECRET}\n'
     machine.put(theirs, text).chmod(0o600)
-    wish = {'name': 'x', 'score_adj': -4, 'conflicts': 'take_over'}
-    planned = machine.run(check=True, **wish)['diff']
-    assert planned == machine.run(**wish)['diff'] and SECRET not in json.dumps(planned)
+    desired = {'name': 'x', 'score_adj': -4, 'conflicts': 'comment_out'}
+    planned = machine.run(check=True, **desired)['diff']
+    assert planned == machine.run(**desired)['diff'] and SECRET not in json.dumps(planned)
     assert (planned[-1]['before'], planned[-1]['after']) == ('OOMScoreAdjust=5\n', MARKER + 'OOMScoreAdjust=5\n')
     (machine.base / ours[1:]).write_text(f'{UNIT_HEADER}\n# {SECRET}\n[Service]\nOOMScoreAdjust=-4\n')
     (machine.base / ours[1:]).chmod(0o600)

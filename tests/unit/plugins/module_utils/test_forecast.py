@@ -82,7 +82,7 @@ def test_whatever_is_written_into_a_snapshot_can_be_printed(machine):
     snapshot['domain']['cgroup'] = evil
     snapshot['processes'][0].update(name=evil, unit=evil, cgroup=evil)
     for unknown in (None, evil):
-        snapshot.update(userspace_killers=[{'name': evil, evil: [evil]}], unknown=unknown)
+        snapshot.update(oom_daemons=[{'name': evil, evil: [evil]}], unknown=unknown)
         result = run(None, snapshot=snapshot, cgroup=evil)
         assert [text for text in texts(result) if not text.isprintable()] == []
         assert result['outcome'] == ('unknown' if unknown else 'kill')
@@ -90,8 +90,8 @@ def test_whatever_is_written_into_a_snapshot_can_be_printed(machine):
         deep = []
         for _level in range(depth):
             deep = [deep]
-        with pytest.raises(ConvertError, match='userspace_killers is nested too deeply'):
-            run(None, snapshot=dict(snapshot, userspace_killers=deep))
+        with pytest.raises(ConvertError, match='oom_daemons is nested too deeply'):
+            run(None, snapshot=dict(snapshot, oom_daemons=deep))
 
 
 def texts(value):
@@ -308,9 +308,9 @@ def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
     seen = run(machine, cgroup='/system.slice/a.service')['notes']
     machine.put('/proc/self/status', 'NSpid:\t5\t1\n')
     result = run(machine, cgroup='/system.slice/a.service')
-    assert (result['outcome'], result['userspace_killers']) == ('kill', [])
+    assert (result['outcome'], result['oom_daemons']) == ('kill', [])
     assert [note for note in result['notes'] if note not in seen] == [
-        'userspace_killers: only the processes of this PID namespace are seen, not those of the rest of the machine']
+        'oom_daemons: only the processes of this PID namespace are seen, not those of the rest of the machine']
     assert run(None, snapshot=result['snapshot'])['notes'] == result['notes']
 
 

@@ -14,7 +14,7 @@ from services_machine import ServiceMachine
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module import service
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, score_adj, selector
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held, ancestors, identify
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle, ancestors, identify
 from ansible_collections.oomkit.linux.plugins.module_utils._service import guard, other_init
 
 
@@ -25,20 +25,20 @@ def machine(tmp_path):
 
 def test_who_it_is(machine):
     machine.process(7, parent=5, adj=-3, name='a) b (c\n', start=77)
-    with Held(machine, 7) as held:
+    with ProcessHandle(machine, 7) as held:
         assert held.look() == (7, 5, 77, b'a) b (c\n', -3)
 
 
 def test_the_dead_are_none(machine):
     machine.process(7)
     machine.put('/proc/7/stat', '7 (x) Z 1 ' + '0 ' * 40)
-    with Held(machine, 7) as held, Held(machine, 8) as never:
+    with ProcessHandle(machine, 7) as held, ProcessHandle(machine, 8) as never:
         assert held.look() is None and never.look() is None and never.write_score_adj(1) is False
 
 
 def test_a_number_used_again_is_another_process(machine):
     machine.process(7, start=77)
-    with Held(machine, 7) as held:
+    with ProcessHandle(machine, 7) as held:
         machine.end(7)
         machine.process(7, start=999)
         assert held.look() is None and held.write_score_adj(500) is False
@@ -81,7 +81,7 @@ def test_a_real_process():
     if child == 0:
         signal.pause()
     try:
-        with Held(Host(), child) as held:
+        with ProcessHandle(Host(), child) as held:
             seen = held.look()
             assert seen.parent == os.getpid() and held.write_score_adj(max(seen.score_adj, 1))
             assert held.look().score_adj == max(seen.score_adj, 1)
@@ -201,7 +201,7 @@ def headless():
 
 def test_a_process_whose_first_thread_has_ended_is_set(headless):
     host = Host()
-    with Held(host, headless.pid) as held:
+    with ProcessHandle(host, headless.pid) as held:
         seen = held.look()
         assert seen.pid == headless.pid and held.write_score_adj(seen.score_adj + 1)
         assert held.look().score_adj == seen.score_adj + 1

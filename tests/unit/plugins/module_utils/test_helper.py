@@ -385,7 +385,7 @@ def adjs(box):
 def test_a_rollback_says_which_process_did_not_answer_and_restores_the_others(box, target, pid):
     block(box, '/proc/%d/stat' % pid)
     with pytest.raises(OSError, match='does not answer.*/proc/%d' % pid):
-        target.undo(box)
+        target.rollback(box)
     assert adjs(box) == [600 if one == pid else 0 for one in (41, 43, 44)]
 
 
@@ -394,7 +394,7 @@ def test_a_rollback_says_what_is_not_restored_for_want_of_a_helper(box, target):
         block(box, '/proc/%d/stat' % pid)
         box.call(handle.identify, box, pid)
     with pytest.raises(OSError, match='does not answer'):
-        target.undo(box)
+        target.rollback(box)
     assert adjs(box) == [600, 600, 600]
 
 

@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import time
 
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity
 from ansible_collections.oomkit.linux.plugins.module_utils._process.inheritance import OWN_PARENT, split
 
 
 def processes(*rows):
     """(pid, parent, oom_score_adj)"""
-    return [Seen(pid, parent, 100 + pid, b'x', adj) for pid, parent, adj in rows]
+    return [ProcessIdentity(pid, parent, 100 + pid, b'x', adj) for pid, parent, adj in rows]
 
 
 def followers(rows, *given):
     result = split(processes(*rows), lambda one: one.score_adj in given)
-    return [one.pid for one in result.inherited], {left.process.pid: left.reason for left in result.left_alone}
+    return [one.pid for one in result.inherited], {left.process.pid: left.reason for left in result.skipped}
 
 
 def test_those_with_the_units_value_follow_it():
@@ -40,8 +40,8 @@ def test_a_circle_of_parents_ends():
 
 def test_a_long_chain_takes_linear_time():
     """Whoever owns a service may nest its processes."""
-    chain = [Seen(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, 4002)]
+    chain = [ProcessIdentity(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, 4002)]
     began_s = time.process_time()
     found = split(chain, lambda one: one.score_adj != 5)
     assert time.process_time() - began_s < 1
-    assert found.inherited == [] and {left.reason for left in found.left_alone[1:]} == {OWN_PARENT % 2}
+    assert found.inherited == [] and {left.reason for left in found.skipped[1:]} == {OWN_PARENT % 2}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._host import kmsg
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log
@@ -101,7 +101,7 @@ def test_a_name_with_control_characters_and_brackets():
     records = [GLOBAL[3].replace(b'(stress)', b'(' + name + b')')]
     kill = only(records)
     assert kill.name == b'x) (\n\x1b[31m'
-    fact = kill_log.kill_fact(kill, 1000.0, str, harmless)
+    fact = kill_log.kill_fact(kill, 1000.0, str, sanitize)
     assert (fact['name'], fact['when']) == ('x) (\\x0a\\x1b[31m', '1005.000003')
 
 

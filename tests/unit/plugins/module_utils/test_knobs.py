@@ -67,4 +67,4 @@ def test_a_refused_write_changes_nothing():
 
 
 def test_every_key_has_a_knob():
-    assert set(sysctls.KNOBS) == set(sysctls.ALL_KEYS)
+    assert set(sysctls.SYSCTLS) == set(sysctls.ALL_KEYS)

@@ -26,7 +26,7 @@ def box(tmp_path):
 
 def decided(box):
     """(by, how, file) of what is found; all keys of a program agree."""
-    return {(one.by, one.how, one.file) for one in competing_writers.enforced(box)}
+    return {(one.by, one.how, one.file) for one in competing_writers.find_writers(box)}
 
 
 def kubelet(box, *arguments, pid=40, parent=1):
@@ -171,7 +171,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
     for name in ('names', 'look', 'read_named_file'):
         monkeypatch.setattr(box, name, denying(getattr(box, name)))
     denied = []
-    assert {one.how for one in competing_writers.enforced(box, denied=denied)} == {None} and denied == [told]
+    assert {one.how for one in competing_writers.find_writers(box, denied=denied)} == {None} and denied == [told]
 
 
 # ----------------------------------------------------- several programs on a host

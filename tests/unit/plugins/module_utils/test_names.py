@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import harmless
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 
 
 @pytest.mark.parametrize('name, text', [
@@ -28,12 +28,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import
     (b'', ''),
 ])
 def test_known(name, text):
-    assert harmless(name) == text
+    assert sanitize(name) == text
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_are_printable_and_valid_json(name):
-    text = harmless(name)
+    text = sanitize(name)
     assert text.isprintable()
     assert json.loads(json.dumps(text).encode('ascii')) == text
     text.encode('utf-8')
@@ -41,7 +41,7 @@ def test_any_bytes_are_printable_and_valid_json(name):
 
 @given(st.text(st.characters(), max_size=64))
 def test_printable_text_stays_as_it_is(name):
-    text = harmless(name)
+    text = sanitize(name)
     assert text.isprintable()
     if name.isprintable():
         assert text == name

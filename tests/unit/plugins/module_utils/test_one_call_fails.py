@@ -61,7 +61,7 @@ class Injector:
             monkeypatch.setattr(os, name, self._guarded(name, getattr(os, name)))
         monkeypatch.setattr(FakeProcFile, 'write', self._guarded(SYSCTL, FakeProcFile.write))
         if error == KILL:
-            monkeypatch.setattr(transaction.Undo, 'run', lambda undo: None)
+            monkeypatch.setattr(transaction.Rollback, 'run', lambda rollback: None)
 
     def _guarded(self, name, real):
         def guard(*args, **options):
@@ -276,11 +276,11 @@ def services(machine, **params):
     return machine.run(**params)
 
 
-STRICT = {'mode': 'never', 'kbytes': 3000000, 'admin_reserve_kbytes': 9000, 'conflicts': 'take_over'}
+STRICT = {'mode': 'never', 'kbytes': 3000000, 'admin_reserve_kbytes': 9000, 'conflicts': 'comment_out'}
 BOTH = {'services': [{'name': 'a', 'score_adj': -5, 'oom_policy': 'kill'}, {'name': 'b', 'score_adj': 9}],
-        'conflicts': 'take_over'}
+        'conflicts': 'comment_out'}
 SHARED = {'services': BOTH['services'] + [{'name': 'c', 'score_adj': -5, 'oom_policy': 'kill'}],
-          'conflicts': 'take_over'}
+          'conflicts': 'comment_out'}
 INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
 PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
 ABSENT = {'state': 'absent'}
@@ -293,11 +293,11 @@ CASES = {
     'overcommit, with an access control list': (listed_machine, overcommit, None, STRICT, ABSENT),
     'overcommit, with an access control list, absent': (listed_machine, overcommit, STRICT, ABSENT, ABSENT),
     'overcommit, from kbytes to ratio': (sysctl_machine, overcommit, STRICT,
-                                         {'ratio': 90, 'conflicts': 'take_over'}, ABSENT),
+                                         {'ratio': 90, 'conflicts': 'comment_out'}, ABSENT),
     'overcommit, run time only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
     'overcommit, boot only': (sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
     'panic': (sysctl_machine, panic, None,
-              {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False, 'conflicts': 'take_over'}, ABSENT),
+              {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False, 'conflicts': 'comment_out'}, ABSENT),
     'services': (service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
     'services, absent': (service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
                          {'state': 'absent', 'exclusive': True}),
@@ -331,7 +331,7 @@ class Trial:
     """A wish, tried again and again from the same state."""
 
     def __init__(self, tmp_path, monkeypatch, case):
-        self.make, self.act, earlier, self.wish, self.back = CASES[case]
+        self.make, self.act, earlier, self.desired, self.back = CASES[case]
         self.base, self.monkeypatch = tmp_path / 'machine', monkeypatch
         machine = self.make(self.base)
         machine.life.is_compared = False  # this is done below, and reading would count as calls of the run
@@ -359,7 +359,7 @@ class Trial:
         self.machine.state = dict(self.memory)
         with self.monkeypatch.context() as patched:
             injector = Injector(patched, number, error)
-            how, result = outcome(self.act, self.machine, self.wish)
+            how, result = outcome(self.act, self.machine, self.desired)
         return how, result, injector.calls
 
     def violations(self, number, error):
@@ -401,9 +401,9 @@ class Trial:
     def next_ones(self, how):
         """The next run brings what is wanted, the one after changes nothing, and then all can be taken back."""
         but = RECORDS if how == 'killed' else ()
-        ended, said = outcome(self.act, self.machine, self.wish)
+        ended, said = outcome(self.act, self.machine, self.desired)
         told = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
-        ended, said = outcome(self.act, self.machine, self.wish)
+        ended, said = outcome(self.act, self.machine, self.desired)
         if ended != 'done' or said['changed']:
             told.append('the run after the next: %r' % said)
         return told + self.taken_back()

@@ -258,7 +258,7 @@ def test_the_twin_in_the_middle_is_a_conflict_under_systemd_only(tmp_path):
         if fails:
             with pytest.raises(Refusal, match='50-b.conf line 1'):
                 run(machine, 'overcommit', ratio=80)
-        result = run(machine, 'overcommit', ratio=80, conflicts='take_over')
+        result = run(machine, 'overcommit', ratio=80, conflicts='comment_out')
         assert result['after']['boot'][RATIO] == 80
         assert machine.get('/etc/sysctl.d/50-b.conf').startswith('# oomkit.linux: ') == fails
 
@@ -277,14 +277,14 @@ def test_warn_goes_on(machine):
 def test_take_over_and_back(machine):
     theirs = 'a=1\nvm.overcommit_memory=1 # v\n\nvm.overcommit_memory=0\n'
     machine.put('/etc/sysctl.d/99-z.conf', theirs)
-    result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+    result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
     assert machine.get('/etc/sysctl.d/99-z.conf') == (
         'a=1\n# oomkit.linux: vm.overcommit_memory=1 # v\n\n# oomkit.linux: vm.overcommit_memory=0\n'
     )
     assert result['after']['boot'][MEMORY] == 2 and len(result['backup_files']) == 1
     assert machine.get(result['backup_files'][0]) == theirs
     assert not any('oomkit-' in json.dumps(part) for part in result['diff'])
-    again_is_unchanged(machine, mode='never', ratio=90, conflicts='take_over')
+    again_is_unchanged(machine, mode='never', ratio=90, conflicts='comment_out')
     run(machine, 'overcommit', state='absent')
     assert machine.get('/etc/sysctl.d/99-z.conf') == theirs
     assert machine.get(OURS) is None
@@ -296,9 +296,9 @@ def test_take_over_and_back(machine):
 def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
     theirs = 'a=1\n%s\n' % line
     machine.put('/etc/sysctl.d/99-z.conf', theirs)
-    wish = {'mode': 'never', 'ratio': 90, 'conflicts': 'take_over'}
-    assert run(machine, 'overcommit', **wish)['after']['boot'][MEMORY] == 2
-    again_is_unchanged(machine, **wish)
+    desired = {'mode': 'never', 'ratio': 90, 'conflicts': 'comment_out'}
+    assert run(machine, 'overcommit', **desired)['after']['boot'][MEMORY] == 2
+    again_is_unchanged(machine, **desired)
     run(machine, 'overcommit', state='absent')
     assert (machine.base / 'etc/sysctl.d/99-z.conf').read_bytes() == theirs.encode()
 
@@ -306,11 +306,11 @@ def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
 def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
     monkeypatch.setattr(boot_plan, '_MOST_LINES', 2)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=0\nvm.overcommit_memory=1\n')
-    run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over', check=True)
+    run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out', check=True)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\nvm.overcommit_memory=0\nvm.overcommit_memory=1\n')
     before = machine.tree()
     with pytest.raises(Refusal, match='more than 2 lines.*99-z.conf line 1'):
-        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
     assert machine.tree() == before
 
 
@@ -318,10 +318,10 @@ def test_take_over_only_below_etc(machine):
     machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
     before = machine.tree()
     with pytest.raises(Refusal, match='below /etc only.*/usr/lib/sysctl.d/99-z.conf line 1.*later'):
-        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
     (machine.base / 'etc/sysctl.d/99-zz.conf').symlink_to('/usr/lib/sysctl.d/99-z.conf')
     with pytest.raises(Refusal, match='below /etc only'):
-        run(machine, 'overcommit', mode='never', ratio=90, conflicts='take_over')
+        run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
     (machine.base / 'etc/sysctl.d/99-zz.conf').unlink()
     assert machine.tree() == before
 
@@ -455,12 +455,12 @@ def test_only_who_may_not_write_is_told_to_become_root(machine, monkeypatch, err
 def test_a_second_take_over_needs_no_second_copy_of_the_same_text(machine):
     theirs = '/etc/sysctl.d/zz.conf'
     machine.put(theirs, 'vm.overcommit_ratio = 70\n')
-    wish = {'ratio': 60, 'conflicts': 'take_over'}
-    (copy,) = run(machine, 'overcommit', **wish)['backup_files']
+    desired = {'ratio': 60, 'conflicts': 'comment_out'}
+    (copy,) = run(machine, 'overcommit', **desired)['backup_files']
     machine.put(theirs, 'vm.overcommit_ratio = 70\n')
-    assert run(machine, 'overcommit', **wish)['backup_files'] == [copy]
+    assert run(machine, 'overcommit', **desired)['backup_files'] == [copy]
     machine.put(theirs, '# more\nvm.overcommit_ratio = 70\n')
-    (other,) = run(machine, 'overcommit', **wish)['backup_files']
+    (other,) = run(machine, 'overcommit', **desired)['backup_files']
     assert machine.get(other).startswith('# more') and machine.get(copy).startswith('vm.')
 
 
@@ -618,8 +618,8 @@ def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(mach
         with pytest.raises(Refusal, match='commit_limit: 90% .*3774873 kB .*another machine boots it. Use ratio'):
             run(machine, 'overcommit', check=check, commit_limit='90%', runtime=False, force=True)
     assert machine.tree() == before
-    for wish in ({'commit_limit': '3G'}, {'ratio': 90}, {'kbytes': 900000}):
-        assert run(machine, 'overcommit', runtime=False, **wish)['changed']
+    for desired in ({'commit_limit': '3G'}, {'ratio': 90}, {'kbytes': 900000}):
+        assert run(machine, 'overcommit', runtime=False, **desired)['changed']
     # What runs here is this machine's.
     assert run(machine, 'overcommit', commit_limit='90%', persistent=False, force=True)['changed']
 
@@ -699,7 +699,7 @@ def test_every_wish_converges_from_every_state(tmp_path_factory, data):
         params[option] = data.draw(ENTRIES[option])
     if params == {'mode': None}:
         return
-    params.update(conflicts='take_over', force=True)
+    params.update(conflicts='comment_out', force=True)
     planned = run(machine, 'overcommit', check=True, **params)
     done = run(machine, 'overcommit', **params)
     done.pop('backup_files', None)

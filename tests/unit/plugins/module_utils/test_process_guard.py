@@ -13,7 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import R
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module import service
 from ansible_collections.oomkit.linux.plugins.module_utils._process import selector as process_selector
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Held
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
 from ansible_collections.oomkit.linux.plugins.module_utils._service import process_guard
 
 REDIS, ALICE = 999, 1000
@@ -178,7 +178,7 @@ def test_rules_can_be_sent_to_another_process():
     groups = [process_selector.group_of(Host(), process) for process in (
         {'cmdline_regex': 'python', 'user': str(os.getuid())}, {'pid': os.getpid()})]
     groups.append(process_guard.guarded(groups[0], process_guard.Asked('x', -1000, False, False), Host()))
-    with Held(Host(), os.getpid()) as held:
+    with ProcessHandle(Host(), os.getpid()) as held:
         answers = [group.holds(held) for group in groups]
         assert [group.holds(held) for group in pickle.loads(pickle.dumps(groups))] == answers
     assert answers[0]

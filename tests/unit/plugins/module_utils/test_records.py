@@ -149,10 +149,10 @@ def test_facts_warn_of_it_and_go_on_without(tmp_path, make):
 def test_a_folder_that_is_given_away_during_the_run_is_not_written_to(machine, monkeypatch):
     real = apply._put_record
 
-    def give_away(plan, undo):
+    def give_away(plan, rollback):
         (machine.base / saved_values.FOLDER[1:]).mkdir()
         os.chown(machine.base / saved_values.FOLDER[1:], USER, USER)
-        return real(plan, undo)
+        return real(plan, rollback)
     monkeypatch.setattr(apply, '_put_record', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
         machines.run(machine, 'overcommit', admin_reserve_kbytes=9000)
@@ -191,10 +191,10 @@ def test_values_of_processes_that_a_user_could_have_recorded_are_not_gone_back_t
 def test_a_folder_that_is_given_away_during_the_run_gets_no_record(services, monkeypatch):
     real = service_apply._apply
 
-    def give_away(plan, undo):
+    def give_away(plan, rollback):
         (services.base / 'run/oomkit').mkdir(exist_ok=True)
         os.chown(services.base / 'run/oomkit', USER, USER)
-        return real(plan, undo)
+        return real(plan, rollback)
     monkeypatch.setattr(service_apply, '_apply', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
         services.run(name='a', score_adj=-5)

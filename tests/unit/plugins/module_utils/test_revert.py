@@ -261,10 +261,10 @@ ANYWHERE = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 def test_present_and_absent_lead_back_from_every_start(tmp_path_factory, foreign, init, data):
     machine = start(tmp_path_factory.mktemp('machine'), init, *foreign)
     before = state_of(machine)
-    for module, wish in data.draw(st.lists(st.sampled_from(WISHES), min_size=1, max_size=4)):
+    for module, desired in data.draw(st.lists(st.sampled_from(WISHES), min_size=1, max_size=4)):
         sides = data.draw(st.sampled_from([{}, {}, {'runtime': False}, {'persistent': False}]))
         path = data.draw(st.sampled_from(PATHS))
-        params = dict(wish, **sides, sysctl_file=path, conflicts='warn', force=True)
+        params = dict(desired, **sides, sysctl_file=path, conflicts='warn', force=True)
         run(machine, module, **params)
         assert not run(machine, module, **params)['changed']
     for module in data.draw(st.permutations(['overcommit', 'panic_on_oom'])):

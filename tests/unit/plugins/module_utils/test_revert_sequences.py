@@ -42,7 +42,7 @@ def set_by_others(machine, key, value):
 
 
 def files(machine):
-    """All files with their modes, but for copies that take_over made of files of others."""
+    """All files with their modes, but for copies that comment_out made of files of others."""
     return {
         path: (data, os.stat(machine.base / path).st_mode & 0o7777)
         for path, data in machine.tree().items()
@@ -110,10 +110,10 @@ def test_a_glob_stays_a_comment_while_the_other_module_needs_that(machine):
     machine.put(LATE, 'vm.*=1\n')
     before = files(machine)
     run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
-    wish = {'mode': 'never', 'ratio': 90, 'force': True}
-    run(machine, 'overcommit', conflicts='take_over', **wish)
+    desired = {'mode': 'never', 'ratio': 90, 'force': True}
+    run(machine, 'overcommit', conflicts='comment_out', **desired)
     run(machine, 'panic_on_oom', state='absent')
-    assert not run(machine, 'overcommit', **wish)['changed']
+    assert not run(machine, 'overcommit', **desired)['changed']
     run(machine, 'overcommit', state='absent')
     assert files(machine) == before
 
@@ -144,7 +144,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize('conflicts', ['warn', 'take_over'])
+@pytest.mark.parametrize('conflicts', ['warn', 'comment_out'])
 @pytest.mark.parametrize('path', [ADMIN, OURS, LATE])
 @pytest.mark.parametrize('text', TEXTS)
 def test_any_bytes_come_back(machine, text, path, conflicts):
@@ -231,7 +231,7 @@ a_run = st.tuples(
     st.sampled_from(WISHES),
     st.sampled_from(PATHS),
     st.sampled_from([{}, {}, {'persistent': False}, {'runtime': False}]),
-    st.sampled_from(['warn', 'take_over']),
+    st.sampled_from(['warn', 'comment_out']),
 )
 an_absent = st.tuples(
     st.just('absent'),
@@ -313,12 +313,12 @@ class Model:
                     self.first.pop(setting, None)
                     self.last[setting] = 'absent'
 
-    def run(self, wish, path, sides, conflicts):
-        params = dict(wish[1], sysctl_file=path, conflicts=conflicts, force=True, **sides)
-        plan = run(self.machine, wish[0], check=True, **params)
-        result = run(self.machine, wish[0], **params)
+    def run(self, desired, path, sides, conflicts):
+        params = dict(desired[1], sysctl_file=path, conflicts=conflicts, force=True, **sides)
+        plan = run(self.machine, desired[0], check=True, **params)
+        result = run(self.machine, desired[0], **params)
         assert {**result, 'backup_files': None} == {**plan, 'backup_files': None}
-        assert not run(self.machine, wish[0], **params)['changed']
+        assert not run(self.machine, desired[0], **params)['changed']
 
     def right_values(self):
         """By setting, what absent leaves or sets, where that is sure."""

@@ -50,7 +50,7 @@ def killed(monkeypatch, owner, name, when=lambda *_args: True, after=False):
         return guard
 
     with monkeypatch.context() as patched:
-        patched.setattr(transaction.Undo, 'run', lambda undo: None)
+        patched.setattr(transaction.Rollback, 'run', lambda rollback: None)
         for change in ('rename', 'unlink', 'rmdir', 'mkdir'):
             patched.setattr(os, change, unless_dead(getattr(os, change)))
         patched.setattr(owner, name, die)
@@ -89,16 +89,16 @@ def everything(machine):
     return found
 
 
-def act(machine, **wish):
+def act(machine, **desired):
     with lock.held(machine):
-        return machine.run(**wish)
+        return machine.run(**desired)
 
 
-def ends(machine, **wish):
+def ends(machine, **desired):
     """The next run, and the one after it, which changes nothing."""
-    act(machine, **wish)
+    act(machine, **desired)
     left = everything(machine)
-    assert not act(machine, **wish)['changed'] and everything(machine) == left
+    assert not act(machine, **desired)['changed'] and everything(machine) == left
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeyp
 
 def test_a_value_that_was_written_although_it_failed_is_put_back(machine, monkeypatch):
     before = everything(machine)
-    with failing(monkeypatch, handle.Held, 'write_score_adj', after=True), \
+    with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', after=True), \
             pytest.raises(ApplyError, match='put back'):
         machine.run(process={'pid': 10}, score_adj=77)
     assert everything(machine) == before
@@ -199,10 +199,10 @@ def test_a_record_that_root_cannot_read_is_not_none(machine, monkeypatch):
     machine.run(process={'pid': 10}, score_adj=77)
     before = everything(machine)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
-    for wish in ({'process': {'pid': 10}}, {'name': 'a'}):
+    for desired in ({'process': {'pid': 10}}, {'name': 'a'}):
         with failing(monkeypatch, host, '_content', lambda path: path.endswith('.json'), errno.EPERM), \
                 pytest.raises(PermissionError):
-            machine.run(state='absent', **wish)
+            machine.run(state='absent', **desired)
     assert everything(machine) == before
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     with failing(monkeypatch, host, '_content', lambda path: path.endswith('.json'), errno.EPERM):
@@ -227,10 +227,10 @@ def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(mac
             machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    wish = [{'name': 'a', 'score_adj': 321}, {'name': 'b', 'score_adj': 5}]
-    with failing(monkeypatch, handle.Held, 'write_score_adj', lambda held, _value: held.pid == 20), \
+    desired = [{'name': 'a', 'score_adj': 321}, {'name': 'b', 'score_adj': 5}]
+    with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', lambda held, _value: held.pid == 20), \
             pytest.raises(ApplyError, match=r'process 20.*Everything was put back\.'):
-        machine.run(services=wish)
+        machine.run(services=desired)
     assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (15, 15, None)
 
 
@@ -259,9 +259,9 @@ def test_a_service_that_sets_the_value_itself_keeps_it_on_the_way_back(machine, 
     assert machine.adj(11) == 321
 
 
-@pytest.mark.parametrize(('name', 'wish'), [
+@pytest.mark.parametrize(('name', 'desired'), [
     ('result_of', {'name': 'a', 'score_adj': 5}), ('_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
-def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatch, name, wish):
+def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatch, name, desired):
     before = everything(machine)
 
     def broken(*_args):
@@ -269,18 +269,18 @@ def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatc
 
     monkeypatch.setattr(service, name, broken)
     with pytest.raises((ApplyError, MemoryError)):
-        machine.run(**wish)
+        machine.run(**desired)
     assert everything(machine) == before
 
 
 # --------------------------------------------------------------------- policies
 
 def test_a_policy_until_the_restart_is_taken_back(machine):
-    for wish in ({'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}):
+    for desired in ({'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}):
         machine.run(name='a', oom_policy='kill', persistent=False)
         machine.run(name='a', score_adj=5)
         assert machine.get(GROUP) == '1\n'
-        ends(machine, **wish)
+        ends(machine, **desired)
         assert machine.get(GROUP) == '0\n' and not machine.exists(RUN)
 
 
@@ -309,11 +309,11 @@ def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, mon
     """The record of a killed run names instances, which are part of the template."""
     machine.unit('b@.service')
     machine.process(30, unit='b@1.service')
-    wish = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
+    desired = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
     with at(7, monkeypatch, True) as met:
-        machine.run(**wish)
+        machine.run(**desired)
     assert met and 'b@1.service' in saved_scores.names_of(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
-    ends(machine, **wish)
+    ends(machine, **desired)
     assert machine.adj(30) == 5
 
 
@@ -447,7 +447,7 @@ def with_theirs(root):
 
 def with_theirs_taken_over(root):
     machine = with_theirs(root)
-    machine.run(name='a', score_adj=-300, oom_policy='kill', conflicts='take_over')
+    machine.run(name='a', score_adj=-300, oom_policy='kill', conflicts='comment_out')
     for path in (machine.base / FOLDER[1:]).glob('*~'):
         path.unlink()
     return machine
@@ -503,13 +503,13 @@ CASES = [
     (with_processes, {'process': {'pid': 10}, 'state': 'absent'}, None),
     (plain, {'process': {'pid': 10}, 'score_adj': 5}, None),
     (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, ABSENT),
-    (with_theirs, {'name': 'a', 'score_adj': -300, 'conflicts': 'take_over'}, NOTHING),
+    (with_theirs, {'name': 'a', 'score_adj': -300, 'conflicts': 'comment_out'}, NOTHING),
     (with_openrc, {'name': 'a', 'score_adj': 321}, ABSENT),
     (plain, {'process': {'pid': 10}, 'score_adj': 5}, {'process': {'pid': 10}, 'state': 'absent'}),
 ]
-NAMES = ['%s: %s%s' % (make.__name__, wish, ' then %s' % after if after else '') for make, wish, after in CASES]
+NAMES = ['%s: %s%s' % (make.__name__, desired, ' then %s' % after if after else '') for make, desired, after in CASES]
 CHANGES = [(os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (os, 'open'), (os, 'fsync'),
-           (handle.Held, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
+           (handle.ProcessHandle, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
 
 
 @contextlib.contextmanager
@@ -537,17 +537,17 @@ def at(count, monkeypatch, killed):
                 continue  # as before it, or as after
             patched.setattr(owner, name, guarded(getattr(owner, name)))
         if killed:
-            patched.setattr(transaction.Undo, 'run', lambda undo: None)
+            patched.setattr(transaction.Rollback, 'run', lambda rollback: None)
         with contextlib.suppress(Killed):
             yield met
 
 
-def again(make, root, wish):
+def again(make, root, desired):
     """The same machine as often as it is wanted; what it has once the wish is fulfilled, and before if that is none."""
     machine = make(root / 'machine')
     machine.keep(root / 'kept')
-    if wish:
-        act(machine, **wish)
+    if desired:
+        act(machine, **desired)
     return machine, everything(machine)
 
 
@@ -558,14 +558,14 @@ def one_time(monkeypatch):
     monkeypatch.setattr(transaction.time, 'strftime', lambda _form: 'TIME')
 
 
-@pytest.mark.parametrize(('make', 'wish', 'instead'), CASES, ids=NAMES)
-def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, monkeypatch, make, wish, instead):
-    machine, wanted = again(make, tmp_path, None if instead else wish)
+@pytest.mark.parametrize(('make', 'desired', 'instead'), CASES, ids=NAMES)
+def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, monkeypatch, make, desired, instead):
+    machine, wanted = again(make, tmp_path, None if instead else desired)
     for count in range(1, 200):
         machine.go_back()
         with at(count, monkeypatch, True) as met:
-            act(machine, **wish)
-        ends(machine, **(instead or wish))
+            act(machine, **desired)
+        ends(machine, **(instead or desired))
         left = everything(machine)
         copies = [path for path in left if path not in wanted and path.name.endswith('.conf.oomkit-TIME~')]
         assert {path: value for path, value in left.items() if path not in copies} == wanted, (count, met)
@@ -575,16 +575,16 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, monkey
     assert not met and count > 2
 
 
-@pytest.mark.parametrize(('make', 'wish'), [case[:2] for case in CASES if not case[2]],
+@pytest.mark.parametrize(('make', 'desired'), [case[:2] for case in CASES if not case[2]],
                          ids=[name for name in NAMES if ' then ' not in name])
-def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, make, wish):
-    machine, wanted = again(make, tmp_path, wish)
+def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, make, desired):
+    machine, wanted = again(make, tmp_path, desired)
     for count in range(1, 200):
         machine.go_back()
         before = everything(machine)
         with lock.held(machine), at(count, monkeypatch, False) as met:
             try:
-                machine.run(**wish)
+                machine.run(**desired)
             except ApplyError as exc:
                 assert met and 'Everything was put back' in str(exc), (count, met)
                 failed = True

@@ -55,17 +55,17 @@ def test_whether_there_was_a_record_is_said(machine):
     machine.run(process={'pid': 20}, score_adj=700)
     machine.run(name='ssh', score_adj=500)
     assert 'managed' not in machine.run(name='ssh', score_adj=500)
-    for wish, managed in (({'name': 'other'}, False), ({'process': {'pid': SSHD}}, False), ({'name': 'no'}, False),
+    for desired, managed in (({'name': 'other'}, False), ({'process': {'pid': SSHD}}, False), ({'name': 'no'}, False),
                           ({'process': {'pid': 20}}, True), ({'name': 'ssh'}, True), ({'exclusive': True}, False)):
         for check in (True, False):
-            assert machine.run(check=check, state='absent', **wish)['managed'] is managed, wish
+            assert machine.run(check=check, state='absent', **desired)['managed'] is managed, desired
 
 
 def test_there_was_one_though_others_have_changed_all_of_it(machine):
     machine.run(process={'pid': 20}, score_adj=700)
     machine.put('/proc/20/oom_score_adj', '9\n')
-    for wish in ({'process': {'pid': 20}}, {'exclusive': True}):
-        result = machine.run(check=True, state='absent', **wish)
+    for desired in ({'process': {'pid': 20}}, {'exclusive': True}):
+        result = machine.run(check=True, state='absent', **desired)
         assert result['managed'] is True and not result['changed'] and 'msg' not in result
 
 
@@ -110,7 +110,7 @@ def test_what_somebody_else_has_changed_meanwhile_stays_and_is_reported(machine)
     machine.put(f'/proc/{SESSION}/oom_score_adj', '6\n')
     service = machine.run(name='ssh', state='absent')['services'][0]
     assert values(machine) == [-5, 6, 77]
-    assert {one['pid'] for one in service['left_alone']} == {SSHD, SESSION}
+    assert {one['pid'] for one in service['skipped']} == {SSHD, SESSION}
 
 
 def test_another_process_with_the_same_number_is_not_the_one_that_was_set(machine):
@@ -212,18 +212,18 @@ def test_a_group_that_somebody_else_has_changed_is_left_alone(machine, present, 
     ('', '', '0'), ('', 'DefaultOOMPolicy=kill\n', '1'), ('', 'DefaultOOMPolicy=continue\n', '0'),
     ('Delegate=yes\n', 'DefaultOOMPolicy=kill\n', '0'), ('OOMPolicy=stop\n', 'DefaultOOMPolicy=kill\n', '0'),
 ])
-@pytest.mark.parametrize('wishes', [
+@pytest.mark.parametrize('desired_states', [
     [{'oom_policy': 'continue'}], [{'oom_policy': 'kill'}], [{'oom_policy': 'kill'}, {'oom_policy': 'stop'}],
 ])
-def test_without_ours_a_group_is_as_the_manager_s_default_policy_has_it(machine, unit, manager, group, wishes):
+def test_without_ours_a_group_is_as_the_manager_s_default_policy_has_it(machine, unit, manager, group, desired_states):
     """The services were started with ours, as after a boot, so that no original is recorded."""
     machine.unit('ssh.service', '[Service]\nExecStart=/bin/x\n' + unit)
     machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager)
     path = '/sys/fs/cgroup/system.slice/ssh.service/memory.oom.group'
     machine.put(path, group + '\n')
-    machine.run(name='ssh', runtime=False, **wishes[0])
-    machine.put(path, '%d\n' % (wishes[0]['oom_policy'] == 'kill'))
-    for wish in wishes[1:]:
-        machine.run(name='ssh', **wish)
+    machine.run(name='ssh', runtime=False, **desired_states[0])
+    machine.put(path, '%d\n' % (desired_states[0]['oom_policy'] == 'kill'))
+    for desired in desired_states[1:]:
+        machine.run(name='ssh', **desired)
     machine.run(name='ssh', state='absent')
     assert machine.get(path).strip() == group

@@ -86,24 +86,24 @@ def dying(real, left):
     return die
 
 
-def killed_at(count, machine, monkeypatch, wish):
+def killed_at(count, machine, monkeypatch, desired):
     """Whether the run was killed before this change; as after SIGKILL nothing is done any more."""
     left = [count]
     with monkeypatch.context() as patched:
         for owner, name in ((os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (ServiceMachine, 'reload'),
-                            (handle.Held, 'write_score_adj'), (FakeFile, 'write')):
+                            (handle.ProcessHandle, 'write_score_adj'), (FakeFile, 'write')):
             patched.setattr(owner, name, dying(getattr(owner, name), left))
-        patched.setattr(transaction.Undo, 'run', lambda transaction: None)
+        patched.setattr(transaction.Rollback, 'run', lambda transaction: None)
         with contextlib.suppress(Killed):
-            machine.run(**wish)
+            machine.run(**desired)
     return left[0] < 0
 
 
-def run(machine, **wish):
+def run(machine, **desired):
     """The next run would change nothing."""
-    result = machine.run(**wish)
-    again = machine.run(**wish)
-    assert not again['changed'], (wish, again['diff'])
+    result = machine.run(**desired)
+    again = machine.run(**desired)
+    assert not again['changed'], (desired, again['diff'])
     return result
 
 
@@ -116,10 +116,10 @@ def run(machine, **wish):
 def test_a_policy_of_ours_is_never_what_was_before(machine, monkeypatch, name, other):
     """The next run may be killed, and the one after it want anything."""
     before = everything(machine)
-    first = {'name': name, 'oom_policy': 'kill' if name == 'a' else 'continue', 'conflicts': 'take_over'}
+    first = {'name': name, 'oom_policy': 'kill' if name == 'a' else 'continue', 'conflicts': 'comment_out'}
     for count in range(100):
         run(machine, **first)
-        was_killed = killed_at(count, machine, monkeypatch, dict(other, name=name, conflicts='take_over'))
+        was_killed = killed_at(count, machine, monkeypatch, dict(other, name=name, conflicts='comment_out'))
         for last in ({'name': name, 'state': 'absent'}, NOTHING):
             run(machine, **last)
             assert everything(machine) == before, (count, last)
@@ -138,7 +138,7 @@ def test_a_policy_of_ours_that_waits_for_the_restart_is_taken_back(machine):
 
 def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(machine, monkeypatch):
     before, instance = everything(machine), {'name': 'foo@1', 'score_adj': 5}
-    template = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill', 'conflicts': 'take_over'}
+    template = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill', 'conflicts': 'comment_out'}
     for count in range(100):
         run(machine, **template)
         was_killed = killed_at(count, machine, monkeypatch, instance)
@@ -156,7 +156,7 @@ def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(
 def test_where_it_is_listed_beside_its_template_it_keeps_that(machine):
     before = everything(machine)
     for more in ({}, {'persistent': False}):
-        run(machine, conflicts='take_over', **more, services=[
+        run(machine, conflicts='comment_out', **more, services=[
             {'name': 'foo@1', 'score_adj': 5}, {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}])
         assert (machine.adj(120), machine.adj(121)) == (5, -300)
         assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (1, 1)
@@ -173,13 +173,14 @@ def test_a_policy_of_the_template_is_not_set_on_an_instance_that_has_another(mac
 
 def test_an_instance_that_hides_what_is_asked_for_its_template_is_named(machine):
     run(machine, name='foo@1', score_adj=5)
-    wish, text = {'name': 'foo@', 'oom_policy': 'kill'}, f'{OWN} does not set OOMPolicy and hides the drop-in of foo@'
-    for conflicts in ('fail', 'take_over'):
+    desired = {'name': 'foo@', 'oom_policy': 'kill'}
+    text = f'{OWN} does not set OOMPolicy and hides the drop-in of foo@'
+    for conflicts in ('fail', 'comment_out'):
         with pytest.raises(Refusal, match=text):
-            machine.run(conflicts=conflicts, **wish)
-    assert text in ' '.join(machine.run(conflicts='warn', check=True, **wish)['warnings'])
-    run(machine, services=[{'name': 'foo@1', 'score_adj': 5}, wish])
-    run(machine, **wish)
+            machine.run(conflicts=conflicts, **desired)
+    assert text in ' '.join(machine.run(conflicts='warn', check=True, **desired)['warnings'])
+    run(machine, services=[{'name': 'foo@1', 'score_adj': 5}, desired])
+    run(machine, **desired)
 
 
 @pytest.mark.parametrize('more', [{}, {'persistent': False}, {'runtime': False}])
@@ -187,8 +188,8 @@ def test_an_instance_that_hides_what_is_asked_for_its_template_is_named(machine)
 @pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'}])
 def test_an_instance_that_is_asked_for_while_its_template_goes_can_be_taken_back(machine, template, alone, more):
     before = everything(machine)
-    run(machine, name='foo@', conflicts='take_over', **template)
-    run(machine, name='foo@1', conflicts='take_over', exclusive=True, **alone, **more)
+    run(machine, name='foo@', conflicts='comment_out', **template)
+    run(machine, name='foo@1', conflicts='comment_out', exclusive=True, **alone, **more)
     run(machine, **NOTHING)
     assert everything(machine) == before
 
@@ -199,8 +200,8 @@ def test_an_instance_that_is_asked_for_while_its_template_goes_can_be_taken_back
                                       {'score_adj': -300, 'oom_policy': 'kill'}])
 def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back(machine, template, alone, more):
     before = everything(machine)
-    run(machine, name='foo@1', conflicts='take_over', **alone)
-    run(machine, name='foo@', conflicts='take_over', exclusive=True, **template, **more)
+    run(machine, name='foo@1', conflicts='comment_out', **alone)
+    run(machine, name='foo@', conflicts='comment_out', exclusive=True, **template, **more)
     run(machine, name='foo@1', state='absent')
     run(machine, **NOTHING)
     assert everything(machine) == before
@@ -208,14 +209,14 @@ def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back
 
 @pytest.mark.parametrize('policy', [{}, {'oom_policy': 'stop'}])
 def test_an_instance_that_keeps_its_drop_in_goes_back_to_that_while_its_template_is_asked_for(machine, policy):
-    run(machine, name='foo@1', score_adj=5, oom_policy='kill', conflicts='take_over')
-    run(machine, name='foo@1', score_adj=7, oom_policy='stop', persistent=False, conflicts='take_over')
-    run(machine, name='foo@', score_adj=-300, exclusive=True, persistent=False, conflicts='take_over', **policy)
+    run(machine, name='foo@1', score_adj=5, oom_policy='kill', conflicts='comment_out')
+    run(machine, name='foo@1', score_adj=7, oom_policy='stop', persistent=False, conflicts='comment_out')
+    run(machine, name='foo@', score_adj=-300, exclusive=True, persistent=False, conflicts='comment_out', **policy)
     assert (machine.adj(120), group(machine, 'foo@1.service')) == (5, 1)
 
 
 def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
-    run(machine, name='foo@', score_adj=-5, conflicts='take_over')
+    run(machine, name='foo@', score_adj=-5, conflicts='comment_out')
     run(machine, name='foo@', state='absent')
     assert machine.adj(121) == 7 and not machine.exists(RUN_FOLDER)
 
@@ -225,14 +226,14 @@ def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
 
 def any_wish(dice):
     names = dice.sample(['a', 'b', 'foo@', 'foo@1'], dice.choice([1, 1, 2]))
-    wish = {'services': [any_service(dice, name) for name in names], 'conflicts': 'take_over'}
+    desired = {'services': [any_service(dice, name) for name in names], 'conflicts': 'comment_out'}
     if dice.random() < 0.25:
-        wish = {'name': names[0], 'state': 'absent'}
+        desired = {'name': names[0], 'state': 'absent'}
     if dice.random() < 0.2:
-        wish['exclusive'] = True
+        desired['exclusive'] = True
     if dice.random() < 0.3:
-        wish[dice.choice(['persistent', 'runtime'])] = False
-    return wish
+        desired[dice.choice(['persistent', 'runtime'])] = False
+    return desired
 
 
 def any_service(dice, name):
@@ -243,19 +244,19 @@ def any_service(dice, name):
 
 def step(machine, monkeypatch, dice):
     """One of what may happen; as text, for whoever reads of a failure."""
-    kind, wish = dice.random(), any_wish(dice)
+    kind, desired = dice.random(), any_wish(dice)
     if kind < 0.15:
         unit = dice.choice(sorted(PIDS))
         restart(machine, unit)
         return 'restart of ' + unit
     try:
         if kind < 0.45:
-            return 'killed: %r, %r' % (wish, killed_at(dice.randrange(12), machine, monkeypatch, wish))
-        run(machine, **wish)
+            return 'killed: %r, %r' % (desired, killed_at(dice.randrange(12), machine, monkeypatch, desired))
+        run(machine, **desired)
     except Refusal as exc:
         assert 'hides the drop-in of foo@' in str(exc)
-        return 'refused: %r' % wish
-    return 'run: %r' % wish
+        return 'refused: %r' % desired
+    return 'run: %r' % desired
 
 
 def test_after_any_wishes_all_can_be_taken_back(tmp_path, monkeypatch):

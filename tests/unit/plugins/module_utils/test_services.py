@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import transact
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.service_apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._process import handle, score_adj
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import Seen
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity
 from ansible_collections.oomkit.linux.plugins.module_utils._service import files, guard, saved_scores
 
 MARKER = transaction.MARKER.encode()
@@ -94,17 +94,17 @@ def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
     machine.unit('b.service')
     machine.process(20, unit='b.service')
     before = everything(machine)
-    write = handle.Held.write_score_adj
+    write = handle.ProcessHandle.write_score_adj
 
     def refuse(held, value):
         if held.pid == 20 and value == -7:
             raise OSError(errno.EACCES, 'Permission denied')
         return write(held, value)
 
-    monkeypatch.setattr(handle.Held, 'write_score_adj', refuse)
-    wish = [{'name': 'a', 'score_adj': 6}, {'name': 'b', 'score_adj': -7}]
+    monkeypatch.setattr(handle.ProcessHandle, 'write_score_adj', refuse)
+    desired = [{'name': 'a', 'score_adj': 6}, {'name': 'b', 'score_adj': -7}]
     with pytest.raises(ApplyError, match='b.service: .*process 20.*-7.*CAP_SYS_RESOURCE.*Everything was put back'):
-        machine.run(services=wish)
+        machine.run(services=desired)
     assert everything(machine) == before and machine.reloads == 2
 
 
@@ -148,12 +148,12 @@ def test_options_that_cannot_be_meant(machine, params, message):
 
 
 def test_missing_says_each_service_for_itself(machine):
-    wish = [{'name': 'a', 'score_adj': 1}, {'name': 'no1', 'score_adj': 1, 'missing': 'warn'},
+    desired = [{'name': 'a', 'score_adj': 1}, {'name': 'no1', 'score_adj': 1, 'missing': 'warn'},
             {'name': 'no2', 'score_adj': 1, 'missing': 'ignore'}]  # fmt: skip
-    result = machine.run(services=wish)
+    result = machine.run(services=desired)
     assert result['warnings'] == ['There is no such service on this machine: no1'] and len(result['services']) == 1
     with pytest.raises(Refusal, match='no3'):
-        machine.run(services=[*wish, {'name': 'no3', 'score_adj': 1}])
+        machine.run(services=[*desired, {'name': 'no3', 'score_adj': 1}])
 
 
 def test_conflicts_name_file_and_line(machine):
@@ -161,7 +161,7 @@ def test_conflicts_name_file_and_line(machine):
     machine.put(other, '[Service]\nOOMScoreAdjust=\n')
     with pytest.raises(Refusal, match='95-x.conf line 2 sets OOMScoreAdjust of a.service to nothing'):
         machine.run(name='a', score_adj=-5)
-    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert machine.get(other) == '[Service]\n# oomkit.linux: OOMScoreAdjust=\n'
     machine.run(name='a', state='absent')
     assert machine.get(other) == '[Service]\nOOMScoreAdjust=\n'
@@ -170,7 +170,7 @@ def test_conflicts_name_file_and_line(machine):
 def test_only_files_below_etc_are_taken_over(machine):
     machine.put('/usr/lib/systemd/system/a.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=4\n')
     with pytest.raises(Refusal, match='Only files below /etc'):
-        machine.run(name='a', score_adj=-5, conflicts='take_over')
+        machine.run(name='a', score_adj=-5, conflicts='comment_out')
 
 
 THEIRS = ETC + '/a.service.d/95-x.conf'
@@ -186,7 +186,7 @@ TAKEN = [
 @pytest.mark.parametrize('body', TAKEN)
 def test_what_is_one_line_to_an_editor_and_several_to_systemd_is_taken_over_and_comes_back(machine, body):
     path = machine.put(THEIRS, body)
-    result = machine.run(name='a', score_adj=-5, conflicts='take_over')
+    result = machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert result['services'][0]['boot']['score_adj'] == -5 and path.read_bytes().replace(MARKER, b'') == body.replace(
         MARKER, b'')
     assert b'Nice' not in body or b'\nNice' in path.read_bytes()
@@ -201,9 +201,9 @@ def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     before = everything(machine)
     with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 11 lines: .*95-x.conf line 2 sets'):
         patched.setattr(files, '_MAX_ROUNDS', 11)
-        machine.run(name='a', score_adj=-5, conflicts='take_over')
+        machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert everything(machine) == before
-    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert path.read_bytes().count(MARKER) == 11
 
 
@@ -211,7 +211,7 @@ def test_what_another_service_needs_taken_over_stays_so(machine):
     machine.unit('b.service')
     shared = machine.put(ETC + '/service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
     before = machine.tree()
-    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', score_adj=-5, conflicts='comment_out')
     taken = shared.read_bytes()
     assert not machine.run(name='b', state='absent')['changed']
     machine.run(name='b', score_adj=-6)
@@ -228,7 +228,7 @@ def test_what_another_service_does_not_set_comes_back_without_it(machine):
     machine.unit('b.service')
     shared = machine.put(ETC + '/service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
     machine.run(name='b', oom_policy='kill')
-    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', score_adj=-5, conflicts='comment_out')
     machine.run(name='a', state='absent')
     assert shared.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
 
@@ -237,7 +237,7 @@ def test_what_a_template_needs_taken_over_stays_when_an_instance_is_taken_back(m
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
-    machine.run(name='p@', score_adj=-5, conflicts='take_over')
+    machine.run(name='p@', score_adj=-5, conflicts='comment_out')
     assert not machine.run(name='p@x', state='absent')['changed'] and MARKER in theirs.read_bytes()
     machine.run(name='p@', state='absent')
     assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
@@ -258,7 +258,7 @@ def test_what_was_taken_over_of_an_instance_comes_back_when_it_has_stopped(machi
     machine.process(20, unit='p@x.service')
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
     machine.put(folder + '/y', '').with_name('95-x.conf').symlink_to('/etc/a/x.conf')
-    machine.run(name='p@', score_adj=-5, conflicts='take_over')
+    machine.run(name='p@', score_adj=-5, conflicts='comment_out')
     assert MARKER in theirs.read_bytes()
     stop(machine, 20, 'p@x.service')
     if gone:
@@ -272,7 +272,7 @@ def test_what_an_instance_that_stopped_needs_taken_over_stays_so(machine):
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
-    machine.run(services=[{'name': 'p@', 'score_adj': -5}, {'name': 'p@x', 'score_adj': -6}], conflicts='take_over')
+    machine.run(services=[{'name': 'p@', 'score_adj': -5}, {'name': 'p@x', 'score_adj': -6}], conflicts='comment_out')
     stop(machine, 20, 'p@x.service')
     machine.run(name='p@', state='absent')
     assert MARKER in theirs.read_bytes()
@@ -285,7 +285,7 @@ def test_a_link_to_a_file_below_etc_is_taken_over_and_comes_back(machine, folder
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
     link = machine.put(folder + '/a.service.d/y', '').with_name('95-x.conf')
     link.symlink_to('/etc/a/x.conf')
-    machine.run(name='a', score_adj=-5, conflicts='take_over')
+    machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert MARKER in theirs.read_bytes()
     machine.run(name='a', state='absent')
     assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n' and link.is_symlink()
@@ -323,7 +323,7 @@ def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, a
         pair.put(f'/proc/{pid}/oom_score_adj', '8\n')  # as they start with this
     before = without_copies(pair)
     for services in [SET_BOTH] if at_once else [[one] for one in SET_BOTH]:
-        result = pair.run(services=services, conflicts='take_over')
+        result = pair.run(services=services, conflicts='comment_out')
     assert shared.read_bytes().count(MARKER) == 2 and result['services'][-1]['boot']['score_adj'] == 9
     assert not pair.run(services=SET_BOTH)['changed']
     if at_once:
@@ -350,12 +350,12 @@ def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else
     share_folder(pair, place)
     before = everything(pair)
     with pytest.raises(Refusal, match=f'drop-ins of a and b are one file.* to {place}/90-oomkit.conf.*Nothing was'):
-        pair.run(services=SET_BOTH, conflicts='take_over')
+        pair.run(services=SET_BOTH, conflicts='comment_out')
     with pytest.raises(Refusal, match='are one file'):
-        pair.run(services=[{'name': 'a', 'oom_policy': 'kill'}, SET_BOTH[1]], conflicts='take_over')
+        pair.run(services=[{'name': 'a', 'oom_policy': 'kill'}, SET_BOTH[1]], conflicts='comment_out')
     assert everything(pair) == before
     same = [{'name': 'a', 'score_adj': 9}, {'name': 'b', 'score_adj': 9}]
-    assert pair.run(services=same, conflicts='take_over')['changed']
+    assert pair.run(services=same, conflicts='comment_out')['changed']
     assert pair.get(place + '/90-oomkit.conf').count('\nOOMScoreAdjust=9\n') == 1
     assert not pair.run(services=same, exclusive=True)['changed']
     pair.run(**ALL_BACK)
@@ -365,7 +365,7 @@ def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else
 def test_a_drop_in_that_is_another_services_too_stays_with_exclusive_and_goes_once(pair):
     share_folder(pair, '/etc/cm')
     before = everything(pair)
-    assert pair.run(services=SET_BOTH[1:], exclusive=True, conflicts='take_over')['changed']
+    assert pair.run(services=SET_BOTH[1:], exclusive=True, conflicts='comment_out')['changed']
     again = pair.run(services=SET_BOTH[1:], exclusive=True)
     assert not again['changed'] and [one['name'] for one in again['services']] == ['b']
     pair.run(name='b', state='absent')
@@ -378,8 +378,8 @@ def test_what_a_template_needs_of_an_instance_that_stopped_stays_taken_over_wher
     theirs = machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=5\n')
     for name in ('a', 'p@x'):
         link(machine, f'{ETC}/{name}.service.d/zz.conf', '/etc/cm/zz.conf')
-    wish = [{'name': 'a', 'score_adj': -5}, {'name': 'p@', 'score_adj': -6}]
-    machine.run(services=wish, conflicts='take_over')
+    desired = [{'name': 'a', 'score_adj': -5}, {'name': 'p@', 'score_adj': -6}]
+    machine.run(services=desired, conflicts='comment_out')
     stop(machine, 20, 'p@x.service')
     machine.run(name='a', state='absent')
     assert MARKER in theirs.read_bytes()
@@ -559,7 +559,7 @@ def test_a_policy_is_refused_without_systemd_with_advice_that_can_be_followed(re
 ])
 @pytest.mark.parametrize('number', [errno.EACCES, errno.EPERM])
 def test_why_a_process_could_not_be_set(number, value, said, unsaid):
-    one = Seen(60, 1, 5, b'redis', 0)
+    one = ProcessIdentity(60, 1, 5, b'redis', 0)
     text = score_adj._explain('redis', one, value, OSError(number, os.strerror(number)))
     assert said in text and unsaid not in text
 
@@ -714,17 +714,17 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize('init', ['systemd', 'other'])
-@pytest.mark.parametrize('wish', [{'name': 'crond', 'score_adj': -4}, {'state': 'absent', 'exclusive': True}])
+@pytest.mark.parametrize('desired', [{'name': 'crond', 'score_adj': -4}, {'state': 'absent', 'exclusive': True}])
 @pytest.mark.parametrize('writes', [0, 1, 2])
-def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, monkeypatch, init, wish, writes):
+def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, monkeypatch, init, desired, writes):
     machine = ServiceMachine(tmp_path, init=init)
     machine.unit('crond.service')
     for pid in (50, 51, 52):
         machine.process(pid, parent=1 if pid == 50 else 50, name='crond', start=5, unit='crond.service')
     machine.put('/run/crond.pid', '50\n')
-    if 'state' in wish:
+    if 'state' in desired:
         machine.run(name='crond', score_adj=-9)
-    done, write = [], handle.Held.write_score_adj
+    done, write = [], handle.ProcessHandle.write_score_adj
 
     def write_or_die(held, value):
         if len(done) == writes:
@@ -732,13 +732,13 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
         done.append(held.pid)
         return write(held, value)
     with monkeypatch.context() as patched:
-        patched.setattr(handle.Held, 'write_score_adj', write_or_die)
-        patched.setattr(transaction.Undo, 'run', lambda undo: None)
+        patched.setattr(handle.ProcessHandle, 'write_score_adj', write_or_die)
+        patched.setattr(transaction.Rollback, 'run', lambda rollback: None)
         with pytest.raises(Killed):
-            machine.run(**wish)
-    assert machine.run(**wish)['changed']
-    assert {machine.adj(pid) for pid in (50, 51, 52)} == {wish.get('score_adj', 15)}
-    assert not machine.run(**wish)['changed']
+            machine.run(**desired)
+    assert machine.run(**desired)['changed']
+    assert {machine.adj(pid) for pid in (50, 51, 52)} == {desired.get('score_adj', 15)}
+    assert not machine.run(**desired)['changed']
 
 
 @pytest.mark.parametrize('name', ['user@', 'user@1000', 'sshd-vsock@', 'sshd-unix-local@', 'openssh-server', 'gdm',

@@ -62,7 +62,7 @@ def test_the_handler_is_what_it_was(started_so):
         raise OSError(5, 'stop here')
 
     with pytest.raises(test_ending.Failed):
-        runner.end_with(test_ending.Module(), work)
+        runner.run_and_exit(test_ending.Module(), work)
     assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
 
 

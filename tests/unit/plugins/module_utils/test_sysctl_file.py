@@ -9,8 +9,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, parser
 
 
-def edit(text, wishes, ours=None, made=False):
-    return file_edit.edit(text, wishes, ours, made)[0]
+def edit(text, desired_states, ours=None, made=False):
+    return file_edit.edit(text, desired_states, ours, made)[0]
 
 
 FOREIGN = '; old\n\n\tnet.core.somaxconn=1024   # ours\nbroken line\nvm/swappiness =10\n'
@@ -168,12 +168,12 @@ WISHES = st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO:
 def test_edit_settles_and_is_reverted_to_the_byte(lines, ends, sequence):
     text = after = '\n'.join(lines) + ('\n' if ends else '')
     ours = {}
-    for wishes in sequence:
-        wishes = dict(wishes, **{KBYTES: None})
-        after, ours = file_edit.edit(after, wishes, ours)
-        assert file_edit.edit(after, wishes, ours) == (after, ours)
+    for desired_states in sequence:
+        desired_states = dict(desired_states, **{KBYTES: None})
+        after, ours = file_edit.edit(after, desired_states, ours)
+        assert file_edit.edit(after, desired_states, ours) == (after, ours)
         found = file_edit.keys_in(after)
-        assert {key: found.get(key) for key in wishes} == wishes
+        assert {key: found.get(key) for key in desired_states} == desired_states
     assert file_edit.revert(after, [MEMORY, RATIO, KBYTES], ours, False) == (text, [])
 
 

@@ -217,7 +217,7 @@ def test_an_older_alpine_reads_usr_lib_after_etc(alpine):
     with pytest.raises(Refusal, match='/usr/lib/sysctl.d/10-a.conf line 1'):
         run(alpine, 'overcommit', mode='never')
     with pytest.raises(Refusal, match=r'read later than it, such as /etc/sysctl\.conf\.$'):
-        run(alpine, 'overcommit', mode='never', conflicts='take_over')
+        run(alpine, 'overcommit', mode='never', conflicts='comment_out')
     run(alpine, 'overcommit', mode='never', sysctl_file='/etc/sysctl.conf')
     assert boot(alpine).values[MEMORY] == 2
 

@@ -240,7 +240,7 @@ def test_the_profile_wins_over_all_files_without_reapply_sysctl_or_where_exclude
     profile(box, text, main='reapply_sysctl_exclude=vm.over*\n')
     assert boot(box, MEMORY, PANIC_ON_OOM) == (1, 2)
     run_tuned(box)
-    assert [(one.key, one.value_text, one.how) for one in competing_writers.enforced(box)] == [
+    assert [(one.key, one.value_text, one.how) for one in competing_writers.find_writers(box)] == [
         (MEMORY, '1', 'sets'), (PANIC_ON_OOM, '2', 'reapplies')]
 
 
@@ -288,7 +288,7 @@ def test_a_section_may_be_meant_for_other_machines(box, line, applies):
     profile(box, '[variables]\ncpu=x86\n[sysctl]\n%s\nvm.panic_on_oom=1\n' % line)
     assert boot(box, MEMORY, PANIC_ON_OOM) == ((1, 1) if applies else (2, 0))
     run_tuned(box)
-    assert bool(competing_writers.enforced(box)) == applies
+    assert bool(competing_writers.find_writers(box)) == applies
 
 
 def test_the_machine_that_a_section_is_meant_for_can_be_told(box):
@@ -514,11 +514,11 @@ def test_a_running_tuned_has_noted_what_it_recommends(choosing):
     choosing.put(MODE, 'auto\n')
     choosing.put(RECOMMEND, '[plain]\nvirt=\n[ours]\n')
     run_tuned(choosing)
-    assert [one.value_text for one in competing_writers.enforced(choosing)] == ['1', '10']
+    assert [one.value_text for one in competing_writers.find_writers(choosing)] == ['1', '10']
     choosing.put('/etc/tuned/active_profile', 'plain\n')
-    assert competing_writers.enforced(choosing) == []
+    assert competing_writers.find_writers(choosing) == []
     choosing.put('/etc/tuned/active_profile', 'somewhat\n')
-    assert [one.value_text for one in competing_writers.enforced(choosing)] == ['1', '10']
+    assert [one.value_text for one in competing_writers.find_writers(choosing)] == ['1', '10']
 
 
 def test_what_depends_on_the_recommendation_is_unknown_because_of_the_line_that_would_win(choosing):
@@ -650,7 +650,7 @@ def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(
     box.put('/etc/sysctl.conf', 'vm.panic_on_oom=1\nkernel.panic=10\n')
     with pytest.raises(Refusal, match='sysctl.conf line 1, which TuneD applies'):
         apply(box)
-    apply(box, conflicts='take_over')
+    apply(box, conflicts='comment_out')
     assert boot(box, PANIC_ON_OOM) == 0 and 'oomkit' in box.get('/etc/sysctl.conf')
     machine.run(box, 'panic_on_oom', state='absent')
     assert box.get('/etc/sysctl.conf') == 'vm.panic_on_oom=1\nkernel.panic=10\n'
@@ -659,7 +659,7 @@ def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(
 def test_take_over_changes_no_profile(box):
     profile(box, '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n', main='reapply_sysctl=0\n')
     with pytest.raises(Refusal, match='of sysctl.d only, but .* Change the profile'):
-        apply(box, conflicts='take_over')
+        apply(box, conflicts='comment_out')
     assert box.get(PROFILE) == '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n'
 
 

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import watchdog
-from ansible_collections.oomkit.linux.plugins.module_utils._policy.watchdog import cgroup_mounts, put_back, steps_of
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.watchdog import cgroup_mounts, roll_back, steps_of
 
 LOOSE = {MEMORY: 0, RATIO: 50, KBYTES: 0, ADMIN_RESERVE: 8192}
 STRICT = {MEMORY: 2, RATIO: 0, KBYTES: 900000, ADMIN_RESERVE: 8192}
@@ -28,7 +28,7 @@ def after(steps, found, refuses=()):
             raise OSError(errno.EINVAL, 'refused')
         writes.append((step.key, step.value))
 
-    return put_back(steps, found.get, write), writes
+    return roll_back(steps, found.get, write), writes
 
 
 def test_all_is_put_back_in_order():

@@ -45,9 +45,9 @@ def test_a_host_where_root_may_not_write_is_no_container(machine, module, error,
     refuse_all(machine, error)
     before = machine.tree()
     for check in (True, False):
-        for wish in (WISHES[module], dict(WISHES[module], force=True), dict(WISHES[module], persistent=False)):
+        for desired in (WISHES[module], dict(WISHES[module], force=True), dict(WISHES[module], persistent=False)):
             with pytest.raises(Refusal, match='this is no container.*runtime: false.*Nothing was changed') as refusal:
-                run(machine, module, check=check, **wish)
+                run(machine, module, check=check, **desired)
             assert refusal.value.code == 'not_writable' and errno.errorcode[error] in str(refusal.value)
     assert machine.tree() == before and machine.log == []
     assert run(machine, module, runtime=False, **WISHES[module])['changed']
@@ -86,16 +86,16 @@ def test_nothing_to_revert_needs_no_writing(machine, module):
     assert (result['changed'], result['managed']) == (False, False)
 
 
-@pytest.mark.parametrize('module, path, wish', [
+@pytest.mark.parametrize('module, path, desired', [
     ('overcommit', '/proc/sys/vm/user_reserve_kbytes', {'user_reserve_kbytes': 10000}),
     ('overcommit', '/proc/sys/vm/overcommit_kbytes', {'kbytes': 100}),
     # The undo writes the ratio.
     ('overcommit', '/proc/sys/vm/overcommit_ratio', {'kbytes': 100}),
     ('panic_on_oom', '/proc/sys/kernel/panic', {})])  # fmt: skip
-def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, wish):
+def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, desired):
     machine.refusals = {path: errno.EROFS}
     with pytest.raises(Refusal, match=path) as refusal:
-        run(machine, module, **dict(WISHES[module], **wish))
+        run(machine, module, **dict(WISHES[module], **desired))
     assert refusal.value.code == 'not_writable' and machine.log == []
 
 
@@ -119,9 +119,9 @@ def test_who_is_not_root_is_told_to_become_root(machine, monkeypatch, error):
 @pytest.mark.parametrize('module', WISHES)
 def test_without_proc_nothing_is_set(machine, module):
     refuse_all(machine, errno.ENOENT)
-    for wish in (WISHES[module], ABSENT[module]):
+    for desired in (WISHES[module], ABSENT[module]):
         with pytest.raises(Refusal, match='is not there: no /proc in a chroot') as refusal:
-            run(machine, module, **wish)
+            run(machine, module, **desired)
         assert refusal.value.code == 'other'
 
 
@@ -134,9 +134,9 @@ def test_one_that_the_kernel_lacks_is_not_asked_to_be_writable(machine):
 def test_in_a_container_they_belong_to_the_host(machine, error):
     make_container(machine)
     refuse_all(machine, error)
-    for wish in (WISHES['overcommit'], dict(WISHES['overcommit'], force=True)):
+    for desired in (WISHES['overcommit'], dict(WISHES['overcommit'], force=True)):
         with pytest.raises(Refusal, match=r'not writable .*\(container: lxc\).*belong to the host') as refusal:
-            run(machine, 'overcommit', **wish)
+            run(machine, 'overcommit', **desired)
         assert refusal.value.code == 'container'
 
 

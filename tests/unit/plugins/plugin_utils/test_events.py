@@ -21,7 +21,12 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log impo
 from ansible_collections.oomkit.linux.plugins.plugin_utils._events import log_file
 from ansible_collections.oomkit.linux.plugins.plugin_utils._events import source as events_source
 from ansible_collections.oomkit.linux.plugins.plugin_utils._events.log_file import LogError, LogFile
-from ansible_collections.oomkit.linux.plugins.plugin_utils._events.source import EventsError, Hosts, Wish, wish_of
+from ansible_collections.oomkit.linux.plugins.plugin_utils._events.source import (
+    EventsError,
+    Hosts,
+    SourceRequest,
+    parse_request,
+)
 
 FIELDS = {'when', 'pid', 'name', 'cgroup', 'constraint', 'oom_score_adj', 'rss_kb', 'host', 'lost_records'}
 SOURCE = Path(__file__).parents[4] / 'extensions' / 'eda' / 'plugins' / 'event_source' / 'oom_kills.py'
@@ -433,7 +438,7 @@ def test_after_a_cut_the_first_kill_of_each_host_says_that_others_may_be_missing
 
     async def scene():
         append(path, lines(1, b'a'))
-        following = events_source.follow(Wish(str(path), True, 0.05))
+        following = events_source.follow(SourceRequest(str(path), True, 0.05))
         got = [await following.__anext__()]
         path.write_bytes(lines(4, b'b')[:30])
         coming = asyncio.ensure_future(following.__anext__())
@@ -451,7 +456,7 @@ def test_a_long_log_does_not_keep_others_from_running(tmp_path):
     append(tmp_path / 'kern.log', b''.join(lines(1) + b'Nov 23 10:00:00 web1 sshd: x\n' * 20 for _kill in range(1000)))
 
     async def scene():
-        turns, following = 0, events_source.follow(Wish(str(tmp_path / 'kern.log'), True))
+        turns, following = 0, events_source.follow(SourceRequest(str(tmp_path / 'kern.log'), True))
 
         async def others():
             nonlocal turns
@@ -537,8 +542,8 @@ def test_no_line_breaks_it(data):
 # -------------------------------------------------------------------------- options
 
 def test_options_and_their_defaults():
-    assert wish_of({}) == Wish('/dev/kmsg', False, 0.5)
-    assert wish_of({'path': '/x', 'replay': True, 'poll_interval_s': 2}) == Wish('/x', True, 2.0)
+    assert parse_request({}) == SourceRequest('/dev/kmsg', False, 0.5)
+    assert parse_request({'path': '/x', 'replay': True, 'poll_interval_s': 2}) == SourceRequest('/x', True, 2.0)
 
 
 @pytest.mark.parametrize('args, words', [
@@ -547,7 +552,7 @@ def test_options_and_their_defaults():
     ({'poll_interval_s': True}, ['poll_interval_s', 'True']), ({'poll_interval_s': float('nan')}, ['nan'])])
 def test_bad_options_are_refused(args, words):
     with pytest.raises(EventsError) as refused:
-        wish_of(args)
+        parse_request(args)
     assert not [word for word in words if word not in str(refused.value)]
 
 
@@ -557,7 +562,7 @@ def test_bad_options_are_refused(args, words):
     ids=lambda args: str(list(args)))
 def test_options_of_any_kind_are_refused_in_a_line(args):
     with pytest.raises(EventsError) as refused:
-        wish_of(args)
+        parse_request(args)
     assert str(refused.value).isprintable() and len(str(refused.value)) < 300
 
 
@@ -568,7 +573,7 @@ def test_what_is_no_log_is_refused_and_not_opened(tmp_path, path, replay):
         given = path if path[0] == '/' else str(tmp_path / 'pipe\x1b')
         if path == 'a pipe':
             os.mkfifo(given)
-        following = events_source.follow(Wish(given, replay, 0.05))
+        following = events_source.follow(SourceRequest(given, replay, 0.05))
         waiting = asyncio.ensure_future(following.__anext__())
         await asyncio.sleep(0.1)
         if path == 'a pipe later':
@@ -583,7 +588,7 @@ def test_what_is_no_log_is_refused_and_not_opened(tmp_path, path, replay):
 
 def test_a_log_that_cannot_be_is_an_error_at_once(tmp_path):
     async def first(path):
-        await events_source.follow(Wish(path)).__anext__()
+        await events_source.follow(SourceRequest(path)).__anext__()
 
     with pytest.raises(EventsError, match='folder'):
         asyncio.run(first(str(tmp_path / 'no' / 'kern.log')))

@@ -25,7 +25,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import (
 )
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import UNREACHABLE
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, Wish
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, ReportRequest
 
 
 @pytest.fixture
@@ -126,18 +126,18 @@ def test_a_pipe_is_written_to(tmp_path):
     assert heard == ['text'] and stat.S_ISFIFO(path.stat().st_mode)
 
 
-def wish(**values):
-    return Wish(**dict(dict(html='', json_lines='', csv='', title='x', rows=0, candidates=5), **values))
+def request(**values):
+    return ReportRequest(**dict(dict(html='', json_lines='', csv='', title='x', rows=0, candidates=5), **values))
 
 
 def test_only_what_is_asked_for(tmp_path, fleet):
-    assert wish().files() == []
-    (path, write), = wish(csv=str(tmp_path / 'x.csv')).files()
+    assert request().files() == []
+    (path, write), = request(csv=str(tmp_path / 'x.csv')).files()
     assert write(fleet) is True and write(fleet) is False and path.endswith('x.csv')
 
 
 def test_an_error_names_the_file(tmp_path, fleet):
-    (_path, write), = wish(html=str(tmp_path / 'no' / 'x.html')).files()
+    (_path, write), = request(html=str(tmp_path / 'no' / 'x.html')).files()
     with pytest.raises(ReportError, match=r'could not be written to .*no/x.html: No such file or directory'):
         write(fleet)
 
@@ -145,7 +145,7 @@ def test_an_error_names_the_file(tmp_path, fleet):
 @pytest.mark.parametrize('name', ['a\0b', 'a\ud800b', '\x1b[2J/x'])
 @pytest.mark.parametrize('option', ['html', 'json_lines', 'csv'])
 def test_what_is_no_path_is_an_error_that_can_be_printed(tmp_path, fleet, option, name):
-    (_path, write), = wish(**{option: str(tmp_path) + '/' + name}).files()
+    (_path, write), = request(**{option: str(tmp_path) + '/' + name}).files()
     with pytest.raises(ReportError, match='could not be written to') as caught:
         write(fleet)
     assert str(caught.value).isprintable() and os.listdir(tmp_path) == []
@@ -184,7 +184,7 @@ def test_a_damaged_record_costs_the_facts_of_its_own_host_only(monkeypatch, dama
     kept = {'h1': damage, name: {'oom': fleet_facts.facts(name, kind)}}
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: Cache(kept))
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
-    told = {one['host']: one for one in map(json.loads, json_lines(action._fleet(['h1', name, 'h3'], wish())))}
+    told = {one['host']: one for one in map(json.loads, json_lines(action._fleet(['h1', name, 'h3'], request())))}
     assert {host: one['status'] for host, one in told.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
     assert re.search(reason, told['h1']['message']) and told['h1']['message'].isprintable()
 
@@ -194,11 +194,11 @@ def test_a_cache_that_is_down_is_an_error_and_no_empty_report(monkeypatch):
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: down)
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
     with pytest.raises(ReportError, match=r'^The fact cache could not be read for any host: it is\\x1b down\.$'):
-        action._fleet(['a', 'b'], wish())
-    assert len(action._fleet([], wish())) == 0
+        action._fleet(['a', 'b'], request())
+    assert len(action._fleet([], request())) == 0
 
 
 @pytest.mark.parametrize('values', [{'rows': -1}, {'candidates': -1}, {'candidates': 101}])
 def test_bad_options(values):
     with pytest.raises(ReportError, match=next(iter(values))):
-        wish(**values)
+        request(**values)

@@ -23,7 +23,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import 
 )
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.text import lines
 
-KEYS = ('overcommit', 'commit', 'memory', 'panic', 'candidates', 'drift', 'kills', 'enforcers', 'userspace_killers',
+KEYS = ('overcommit', 'commit', 'memory', 'panic', 'candidates', 'drift', 'kills', 'competing_writers', 'oom_daemons',
         'environment', 'warnings')
 NAMES = ('mode_name', 'limit_kb', 'used_percent', 'headroom_kb', 'enforced', 'policy', 'reboot_after_s', 'name', 'unit',
          'pid', 'oom_score', 'key', 'runtime', 'boot', 'file', 'total', 'recent', 'when', 'container', 'gathered_at')
@@ -54,20 +54,20 @@ DRIFT = {'key': 'vm.overcommit_ratio', 'runtime': 50, 'boot': 80, 'file': '/etc/
 ])
 def test_a_line_that_tuned_reapplies_is_listed_only_where_the_sysctl_has_drifted(drift, listed):
     others = [dict(REAPPLIED, how=how) for how in ('sets', 'yields', 'requires', None)]
-    record = recorded({'drift': drift, 'enforcers': [REAPPLIED, *others]})
+    record = recorded({'drift': drift, 'competing_writers': [REAPPLIED, *others]})
     shown = 'tuned reapplies vm.overcommit_ratio = 80'
-    assert [one for one in record.enforcers if 'reapplies' in one] == [shown] * listed
-    assert len(record.enforcers) == 4 + listed and 'reapplied' not in plain(record)
+    assert [one for one in record.competing_writers if 'reapplies' in one] == [shown] * listed
+    assert len(record.competing_writers) == 4 + listed and 'reapplied' not in plain(record)
 
 
 def test_the_drift_may_be_told_before_or_after_what_is_reapplied():
-    record = recorded({'enforcers': [REAPPLIED]})
-    assert record.enforcers == []
+    record = recorded({'competing_writers': [REAPPLIED]})
+    assert record.competing_writers == []
     record.take_facts({'drift': [DRIFT]}, 5)
     record.take_facts({'drift': [DRIFT]}, 5)
-    assert record.enforcers == ['tuned reapplies vm.overcommit_ratio = 80']
+    assert record.competing_writers == ['tuned reapplies vm.overcommit_ratio = 80']
     record.take_facts({'drift': []}, 5)
-    assert record.enforcers == []
+    assert record.competing_writers == []
 
 
 def test_an_absent_key_leaves_what_was_there():
@@ -98,7 +98,8 @@ def test_null_candidates_are_unknown_and_none_is_none():
 def test_a_record_is_small_whatever_the_host_sends():
     one = {'name': 'x' * 10 ** 5, 'unit': '\n' * 10 ** 5, 'key': 'k' * 10 ** 5, 'pid': 10 ** 30, 'rss_kb': True}
     record = recorded({'candidates': [one] * 10 ** 4, 'drift': [one] * 10 ** 4, 'warnings': ['w' * 10 ** 5] * 10 ** 4,
-                       'enforcers': [one] * 10 ** 4, 'commit': {'limit_kb': 1e400, 'used_percent': float('nan')}})
+                       'competing_writers': [one] * 10 ** 4,
+                       'commit': {'limit_kb': 1e400, 'used_percent': float('nan')}})
     assert len(json.dumps(plain(record))) < 32000
     assert (record.candidates[0].pid, record.candidates[0].rss_kb, record.used_percent) == (None, None, None)
 

@@ -34,8 +34,8 @@ def hostile():
     facts['overcommit']['mode_name'] = facts['environment']['container'] = HOSTILE
     facts['environment']['gathered_at'] = facts['panic']['policy'] = HOSTILE
     facts['warnings'] = [HOSTILE]
-    facts['enforcers'] = [dict.fromkeys(('by', 'how', 'key', 'value'), HOSTILE)]
-    facts['userspace_killers'] = [{'name': HOSTILE}]
+    facts['competing_writers'] = [dict.fromkeys(('by', 'how', 'key', 'value'), HOSTILE)]
+    facts['oom_daemons'] = [{'name': HOSTILE}]
     facts['drift'] = [dict.fromkeys(('key', 'runtime', 'boot', 'file'), HOSTILE)]
     facts['kills'] = {'total': 1, 'recent': [{'when': HOSTILE, 'name': HOSTILE}]}
     fleet.take_facts(HOSTILE, facts)

@@ -41,7 +41,7 @@ def killed_after(count, monkeypatch):
     with monkeypatch.context() as patched:
         for name in CALLS:
             patched.setattr(os, name, guarded(getattr(os, name)))
-        patched.setattr(transaction.Undo, 'run', lambda undo: None)
+        patched.setattr(transaction.Rollback, 'run', lambda rollback: None)
         with contextlib.suppress(Killed):
             yield died
 
@@ -86,15 +86,15 @@ CASES = [(services, 'systemd', SERVICES, {'state': 'absent', 'exclusive': True})
 
 
 @pytest.mark.parametrize('back', [False, True], ids=['there', 'back'])
-@pytest.mark.parametrize(('make', 'init', 'wish', 'absent'), CASES, ids=['systemd', 'openrc', 'sysctls'])
-def test_whatever_comes_after_the_kill_clears_away(tmp_path, monkeypatch, make, init, wish, absent, back):
+@pytest.mark.parametrize(('make', 'init', 'desired', 'absent'), CASES, ids=['systemd', 'openrc', 'sysctls'])
+def test_whatever_comes_after_the_kill_clears_away(tmp_path, monkeypatch, make, init, desired, absent, back):
     for count in range(100):
         machine, act = make(tmp_path / str(count), init)
         before = everything(machine)
         if back:
-            locked(machine, act, **wish)
+            locked(machine, act, **desired)
         with killed_after(count, monkeypatch) as died:
-            locked(machine, act, **(absent if back else wish))
+            locked(machine, act, **(absent if back else desired))
         if init == '':
             machine.show()
         locked(machine, act, **absent)
@@ -182,13 +182,13 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
     assert machine.get('/etc/cm/.oomkit-zz.conf~') is None and machine.get('/etc/cm/zz.conf') == '[Service]\n'
 
 
-@pytest.mark.parametrize('make, wish, litter', [
+@pytest.mark.parametrize('make, desired, leftovers', [
     (sysctls, dict(SYSCTLS, persistent=False), '/etc/sysctl.d/.oomkit-99-oomkit.conf~'),
     (services, {'name': 'a', 'score_adj': -5, 'persistent': False}, '/etc/systemd/system/.oomkit-a.service.d~')])
 def test_what_an_earlier_run_left_on_a_disk_that_is_read_only_now_is_no_reason_to_fail(
-        tmp_path, monkeypatch, make, wish, litter):
+        tmp_path, monkeypatch, make, desired, leftovers):
     machine, act = make(tmp_path, 'systemd')
-    machine.put(litter, '')
+    machine.put(leftovers, '')
     unlink = os.unlink
 
     def read_only(path, *args, **options):
@@ -198,12 +198,12 @@ def test_what_an_earlier_run_left_on_a_disk_that_is_read_only_now_is_no_reason_t
 
     with monkeypatch.context() as patched:
         patched.setattr(os, 'unlink', read_only)
-        result = locked(machine, act, **wish)
+        result = locked(machine, act, **desired)
         assert 'What an earlier run left' in result['warnings'][0] and 'Read-only' in result['warnings'][0]
         machine.show()
-        assert not locked(machine, act, **wish)['changed']
-    locked(machine, act, **wish)
-    assert machine.get(litter) is None
+        assert not locked(machine, act, **desired)['changed']
+    locked(machine, act, **desired)
+    assert machine.get(leftovers) is None
 
 
 def test_a_temporary_file_that_stays_after_an_error_is_named(tmp_path, monkeypatch):
