@@ -7,16 +7,16 @@
 
 DOCUMENTATION = r'''
 module: oom_score_adj
-short_description: Decide which service is killed first when memory runs out, and which last
+short_description: Set oom_score_adj and OOMPolicy of services and processes
 version_added: 0.1.0
 description:
-  - Sets C(oom_score_adj) of services, on their running processes at once and without a restart, and for every later
-    start by a drop-in of the unit.
-  - Takes any number of services in one call, with one C(systemctl daemon-reload) at most. The whole list is checked
-    before anything is touched. If anything fails half-way, all of it is put back.
-  - Leaves processes alone that manage their own value, such as C(sshd), its sessions and the back ends of PostgreSQL
+  - Sets C(oom_score_adj) of services, on their running processes without a restart, and for every later start by a
+    drop-in of the unit.
+  - Takes any number of services in one call, with at most one C(systemctl daemon-reload). The whole list is checked
+    before anything is changed. If a step fails, everything is rolled back.
+  - Skips processes that manage their own value, such as C(sshd), its sessions and the back ends of PostgreSQL
     (see O(scope)).
-  - Sets single processes as well, which are no service (see O(process)).
+  - Sets processes that are not services as well (see O(process)).
 options:
   name:
     description:
@@ -27,21 +27,21 @@ options:
     type: str
   score_adj:
     description:
-      - What is added to the badness, in thousandths of RAM and swap, from V(-1000) (never killed) to V(1000).
+      - Added to the badness, in thousandths of RAM and swap, from V(-1000) (never killed) to V(1000).
       - With O(state=present), at least one of this and O(oom_policy) is required for each service.
     type: raw
   oom_policy:
     description:
-      - C(OOMPolicy=) of the unit, which says what systemd does when the kernel has killed one of its processes.
-      - V(stop) takes the whole service down, V(continue) lets it go on, V(kill) has the kernel kill the rest of it too.
-      - The running unit's C(memory.oom.group) is set accordingly, on cgroup v2.
+      - C(OOMPolicy=) of the unit. It says what systemd does when the kernel has killed a process of the unit.
+      - V(stop) stops the service, V(continue) lets it go on, V(kill) has the kernel kill its other processes too.
+      - On cgroup v2, C(memory.oom.group) of the running unit is set accordingly.
     type: str
     choices: [stop, continue, kill]
   services:
     description:
       - Many services in one call.
-      - An instance that is listed beside its template takes from that what it does not say itself. In a call without
-        the template its drop-in hides all that the template's says, with a warning.
+      - An instance that is listed with its template inherits the values that it does not set. In a call without the
+        template, the drop-in of the instance hides that of the template, and the module warns.
     type: list
     elements: dict
     suboptions:
@@ -57,34 +57,34 @@ options:
         type: str
         choices: [stop, continue, kill]
       missing:
-        description: What to do about this service when it is not on the machine, else O(missing).
+        description: What to do if this service does not exist. The default is O(missing).
         type: str
         choices: [fail, warn, ignore]
   process:
     description:
-      - Running processes that are no service, chosen by exactly one of the suboptions, or by O(process.comm) or
-        O(process.cmdline_regex) together with O(process.user). They are set live only, all that match.
-      - The module itself and the processes it descends from never match, nor do kernel threads.
-      - Anybody may give a program any name and any arguments. A negative O(score_adj) for a process of a user who logs
-        in is refused, unless O(process.user) or O(force=true) asks for it. Users who log in have a user ID above 999,
-        without C(nobody) and those of C(DynamicUser=), or are told by the cgroup of their login.
-      - A process from which login sessions inherit their value, such as sshd, is refused at -1000 without
-        O(force=true). Other negative values are warned of.
+      - Running processes that are not services, selected by exactly one of the suboptions, or by O(process.comm) or
+        O(process.cmdline_regex) together with O(process.user). All that match are set, at runtime only.
+      - The module itself, its ancestors and kernel threads never match.
+      - Any user can choose the name and the arguments of a program. So the module refuses a negative O(score_adj) for a
+        process of a user who logs in, unless O(process.user) or O(force=true) asks for it. Users who log in have a
+        user ID above 999, except C(nobody) and those of C(DynamicUser=), or the cgroup of a login session.
+      - The module refuses -1000 without O(force=true) for a process whose value login sessions inherit, such as sshd.
+        It warns of other negative values.
     type: dict
     suboptions:
       pid:
-        description: The process number.
+        description: The PID.
         type: raw
       pidfile:
         description:
-          - A file that begins with the process number. Where a user can write it, it has to be a process of that user.
+          - A file that begins with the PID. If a user can write the file, the process must belong to that user.
         type: path
       comm:
-        description: The name as C(ps -o comm) shows it, of 15 bytes at most, because the kernel cuts it there.
+        description: The name as C(ps -o comm) shows it. The kernel keeps its first 15 bytes.
         type: str
       cmdline_regex:
         description:
-          - A Python regular expression that is searched for in the command line, with blanks between the arguments.
+          - A Python regular expression to search for in the command line, with blanks between the arguments.
           - Only the first 4096 bytes of the command line are searched. The expression has at most 1024 bytes.
         type: str
       user:
@@ -92,11 +92,11 @@ options:
         type: str
   state:
     description:
-      - V(present) sets what is asked for.
+      - V(present) sets the requested values.
       - V(absent) reverts what this module did for the named services, whatever O(scope) was. It removes its drop-ins,
         and restores lines that O(conflicts=comment_out) commented out.
-      - A running process with a value of this module gets the value that it had before, if that was not the one of its
-        unit. Other processes with a value of this module get what a start of the unit gives now.
+      - A running process with a value of this module gets its original value, if that was not the value of its unit.
+        Other processes with a value of this module get the value that a start of the unit gives now.
       - Values that something else has changed since are skipped and reported in RV(services[].skipped).
       - Where this module has set nothing, V(absent) changes nothing and returns RV(managed=false).
       - V(absent) with O(exclusive=true) and without any name reverts everything, processes set by O(process) too.
@@ -106,23 +106,22 @@ options:
   runtime:
     description:
       - Set the running processes.
-      - With V(false) only drop-ins are written, for image builds, chroots, or to let a change wait for the restart.
+      - V(false) writes drop-ins only, for image builds, chroots, or changes that apply after a restart.
     type: bool
     default: true
   persistent:
     description:
-      - Write C(/etc/systemd/system/UNIT.d/90-oomkit.conf), so that every later start gives the same. With OpenRC it is
-        one line of C(/etc/conf.d/SERVICE).
+      - Write C(/etc/systemd/system/UNIT.d/90-oomkit.conf), so that every later start gives the same values. With OpenRC
+        write a line of C(/etc/conf.d/SERVICE).
       - O(runtime) and O(persistent) cannot both be V(false).
     type: bool
     default: true
   scope:
     description:
-      - Which processes of a service are set at run time.
-      - V(inherited) does what a restart would do. A process is set if its value is the one that the unit gave it at its
-        start. What has set its own value, or was given one by such a process, is left alone and reported, and is no
-        reason for a change. Such are C(sshd), which sets -1000 on itself, its sessions, PostgreSQL's back ends and
-        browsers.
+      - The processes of a service that are set at runtime.
+      - V(inherited) does what a restart would do. It sets the processes whose value is the one that the unit gave them.
+        It skips and reports processes that have set their own value, and those that inherited it from them. Examples
+        are C(sshd), which sets -1000 on itself, its sessions, the back ends of PostgreSQL, and browsers.
       - V(main) sets the main process only, V(all) every process of the unit.
       - O(state=absent) ignores this option.
     type: str
@@ -130,34 +129,34 @@ options:
     default: inherited
   missing:
     description:
-      - What to do about a service that is not on the machine, or a O(process) that matches nothing.
-      - Also what to do about O(oom_policy) where the init is not systemd. With V(warn) and V(ignore) the module warns
-        and sets O(score_adj) only.
+      - What to do if a service does not exist, or if O(process) matches nothing.
+      - Also what to do about O(oom_policy) if the init is not systemd. With V(warn) and V(ignore) the module warns and
+        sets O(score_adj) only.
     type: str
     choices: [fail, warn, ignore]
     default: fail
   exclusive:
     description:
-      - Also take back what this module did for services that are not listed in this call.
+      - Also revert what this module did for services that are not listed in this call.
     type: bool
     default: false
   forecast:
     description:
-      - How many kills in a row to foretell, before the change and with it, in RV(forecast_before) and
-        RV(forecast_after). V(0) does without. See M(oomkit.linux.oom_forecast_info).
+      - The number of kills in a row to forecast, before and after the change, in RV(forecast_before) and
+        RV(forecast_after). V(0) makes no forecast. See M(oomkit.linux.oom_forecast_info).
     type: raw
     default: 5
   protect:
     description:
       - Services that must not be among the first O(forecast) to be killed after the change. If one would be, the module
         fails before anything is changed, in check mode too.
-      - Takes the same names as O(services[].name), including aliases, templates and instances. An unknown one is
+      - Takes the same names as O(services[].name), including aliases, templates and instances. Unknown names are
         refused.
       - V(postgresql) means its instances too, such as V(postgresql@15-main).
     type: list
     elements: str
   forecast_assuming:
-    description: What RV(forecast_after) is to take for granted that something else sets.
+    description: Values that RV(forecast_after) assumes, because something else sets them.
     type: dict
     suboptions:
       policy:
@@ -168,22 +167,22 @@ options:
         type: bool
   conflicts:
     description:
-      - What to do when a line of another drop-in would win over ours at the next start.
-      - V(fail) changes nothing and names file and line.
-      - V(warn) goes on and warns.
-      - V(comment_out) comments that line out, marked C(# oomkit.linux:), keeps a backup beside the file, and looks
-        again. It does so below C(/etc) only, and fails for a winner elsewhere.
+      - What to do if a line of another drop-in would win over ours at the next start.
+      - V(fail) changes nothing and reports file and line.
+      - V(warn) warns and goes on.
+      - V(comment_out) comments the line out with C(# oomkit.linux:), keeps a backup beside the file, and looks for the
+        next such line. It changes files below C(/etc) only, and fails for lines of other files.
     type: str
     choices: [fail, warn, comment_out]
     default: fail
   sysctl_file:
     description:
-      - Accepted, so that it can be a default of the action group, and not used. This module sets no sysctl.
+      - Accepted as a default of the action group, but not used. This module sets no sysctl.
     type: path
     default: /etc/sysctl.d/99-oomkit.conf
   force:
     description:
-      - Carry out what is refused because it endangers the machine, which is -1000 for C(ssh) and its like.
+      - Allow what the module refuses because it endangers the machine, which is -1000 for C(ssh) and similar services.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -195,21 +194,21 @@ attributes:
   diff_mode:
     support: full
     details:
-      - The diff holds configured values and lines of files, and no process numbers.
+      - The diff holds configured values and lines of files, and no PIDs.
   idempotent:
     support: full
 notes:
-  - Each new login session inherits a negative value of C(ssh), which then protects whatever its user starts. The module
-    warns of negative values of services that start sessions, containers or jobs of others, whatever their names. It
-    refuses -1000 without O(force=true) where a login session would inherit it. sshd protects its own listening process.
+  - Each new login session inherits a negative value of C(ssh), which then protects everything that its user starts. The
+    module warns of negative values of services that start sessions, containers or jobs of others. It refuses -1000
+    without O(force=true) if login sessions would inherit it. sshd protects its own listening process.
   - With OpenRC the next start is set by C(SSD_OOM_SCORE_ADJ) in C(/etc/conf.d/SERVICE), where the script of the
     service is one of openrc-run. With other inits only running processes are set. The next start of the service loses
-    that, and a warning says so.
-  - Without systemd a service is found by the process number that its supervisor keeps, by its PID file, or by the only
-    process of its name. A PID file in a folder of a user names processes of that user only, and by name the processes
-    of users who log in (above 999) do not count.
+    that, and the module warns.
+  - Without systemd the module finds a service by the PID that its supervisor keeps, by its PID file, or by the only
+    process of its name. A PID file in a folder of a user names processes of that user only. By name, processes of
+    users who log in (above 999) do not count.
   - Lowering a value needs C(CAP_SYS_RESOURCE), which root has except in most containers.
-  - Values of running processes are recorded in C(/run/oomkit) until the next boot, and their original values if these
+  - Until the next boot, C(/run/oomkit) records the values set on running processes, and their original values if these
     are not those of their units.
 seealso:
   - module: oomkit.linux.oom_facts
@@ -228,7 +227,7 @@ EXAMPLES = r'''
     name: redis-server
     score_adj: -500
 
-- name: A whole host in one call
+- name: Set all services of a host in one call
   oomkit.linux.oom_score_adj:
     services:
       - name: postgresql@
@@ -241,41 +240,41 @@ EXAMPLES = r'''
     missing: warn
     exclusive: true
 
-- name: See what would change, and change nothing
+- name: Show what would change
   oomkit.linux.oom_score_adj:
     name: nginx
     score_adj: 300
   check_mode: true
   diff: true
 
-- name: Set nothing if the database were still among the first three to be killed
+- name: Change nothing if the database would still be among the first three to be killed
   oomkit.linux.oom_score_adj:
     services:
       - {name: batch, score_adj: 500}
     protect: [postgresql]
     forecast: 3
 
-- name: All processes of a unit, those that manage themselves as well, until the next restart
+- name: Set all processes of a unit until the next restart, also those that manage their own value
   oomkit.linux.oom_score_adj:
     name: cron
     score_adj: 500
     scope: all
     persistent: false
 
-- name: Write the drop-in into an image
+- name: Write the drop-in in an image build
   oomkit.linux.oom_score_adj:
     name: nginx
     score_adj: 300
     runtime: false
 
-- name: Let the kernel take the batch user's processes first
+- name: Kill the processes of a user first
   oomkit.linux.oom_score_adj:
     process:
       user: nobody
     score_adj: 800
     missing: ignore
 
-- name: Protect smartd, and no program of other users that has its name
+- name: Protect smartd, but no program of other users with that name
   oomkit.linux.oom_score_adj:
     process:
       comm: smartd
@@ -283,12 +282,12 @@ EXAMPLES = r'''
     score_adj: -500
     missing: ignore
 
-- name: Take one service back
+- name: Revert one service
   oomkit.linux.oom_score_adj:
     name: nginx
     state: absent
 
-- name: Take everything back that this module ever did here
+- name: Revert everything that this module did here
   oomkit.linux.oom_score_adj:
     state: absent
     exclusive: true
@@ -296,13 +295,13 @@ EXAMPLES = r'''
 
 RETURN = r'''
 services:
-  description: One entry for each service, and with O(exclusive=true) one for each that is taken back.
+  description: One entry for each service, and with O(exclusive=true) one for each that is reverted.
   returned: success, unless O(process) is used
   type: list
   elements: dict
   contains:
     name:
-      description: As it was asked for.
+      description: The requested name.
       type: str
       sample: redis
     unit:
@@ -310,35 +309,35 @@ services:
       type: str
       sample: redis-server.service
     before:
-      description: C(oom_score_adj) of the running main process as it was found, C(null) where nothing runs.
+      description: C(oom_score_adj) of the running main process before this run, C(null) if nothing runs.
       type: int
       sample: 0
     after:
-      description: The same after the run, in check mode as planned.
+      description: The same after this run, in check mode as planned.
       type: int
       sample: -500
     running:
-      description: The running units that this is about, which for a template are its instances.
+      description: The running units, which for a template are its instances.
       type: list
       elements: str
       sample: [redis-server.service]
-    boot_before:
-      description: What the next start would have given before this run, in the same form as RV(services[].boot).
+    next_start_before:
+      description: The settings of the next start before this run, with the keys of RV(services[].next_start).
       type: dict
-    boot:
-      description: What the next start gives.
+    next_start:
+      description: The settings of the next start.
       type: dict
-      contains: &boot
+      contains:
         score_adj:
           description: The C(oom_score_adj) of a new process.
           type: int
           sample: -500
         oom_policy:
-          description: C(OOMPolicy=) as set in a file, C(null) for the manager's default.
+          description: C(OOMPolicy=) as set in a file, C(null) for the default of the manager.
           type: str
           sample: continue
         file:
-          description: The file that sets C(score_adj), C(null) where none does.
+          description: The file that sets C(score_adj), C(null) if none does.
           type: str
           sample: /etc/systemd/system/redis-server.service.d/90-oomkit.conf
         line:
@@ -350,13 +349,13 @@ services:
       type: bool
       sample: false
     changed_pids:
-      description: The processes that were set, in check mode those that would be.
+      description: The processes that were set, in check mode those that would be set.
       type: list
       elements: int
       sample: [611]
     skipped:
-      description: Processes with another value that were not set, 100 at most, each with C(pid), C(name),
-        C(oom_score_adj) and the C(reason).
+      description: Processes that keep another value, at most 100, each with C(pid), C(name), C(oom_score_adj) and
+        the C(reason).
       type: list
       elements: dict
       sample:
@@ -364,40 +363,39 @@ services:
           name: postgres
           oom_score_adj: 0
           reason: it sets its own value
-    left_alone_count:
-      description: How many were left alone.
+    skipped_count:
+      description: The number of skipped processes.
       type: int
       sample: 1
     notes:
-      description: What does not count at once, or not later, and why.
+      description: Settings that apply only later, or only until a restart, and why.
       type: list
       elements: str
       sample: ["nginx is not running: it counts from its next start"]
 processes:
-  description: The processes that match O(process), or all that it has set, when everything is reverted.
+  description: The processes that match O(process), or all that it has set if everything is reverted.
   returned: success, when O(process) is used, and when there are some to revert
   type: list
   elements: dict
   contains:
     pid:
-      description: The process number.
+      description: The PID.
       type: int
       sample: 4242
     name:
-      description: Its name as harmless text.
+      description: Its name, sanitized.
       type: str
       sample: java
     before:
-      description: C(oom_score_adj) as it was found.
+      description: C(oom_score_adj) before this run.
       type: int
       sample: 0
     after:
-      description: The same after the run, in check mode as planned.
+      description: The same after this run, in check mode as planned.
       type: int
       sample: 800
 conflicts:
-  description: The lines of other drop-ins that win over ours; only with O(conflicts=warn), because the others fail or
-    settle them.
+  description: The lines of other drop-ins that win over ours, only with O(conflicts=warn).
   returned: success, unless O(process) is used
   type: list
   elements: dict
@@ -409,10 +407,10 @@ conflicts:
       description: C(OOMScoreAdjust) or C(OOMPolicy).
       type: str
     wanted:
-      description: What was asked for.
+      description: The requested value.
       type: raw
-    boot:
-      description: What the next start gives instead, C(null) for a reset.
+    next_start:
+      description: The value that the next start gives instead, C(null) for a reset.
       type: raw
     file:
       description: The file that causes it.
@@ -422,22 +420,22 @@ conflicts:
       type: int
 forecast_before:
   description:
-    - Who would be killed one after the other if memory ran out now, see M(oomkit.linux.oom_forecast_info) for its keys.
-      C(summary) holds lines to read. C(null) if no forecast is possible.
+    - The processes that the kernel would kill if memory ran out now, in order. M(oomkit.linux.oom_forecast_info)
+      documents the keys. C(summary) holds lines to read. C(null) if no forecast is possible.
   returned: success, unless O(forecast=0)
   type: dict
   sample:
     outcome: kill
     summary: ["1. postgres (PID 811, postgresql@15-main.service), and with it 7 processes"]
 forecast_after:
-  description: The same with what is planned or was done, from the same look at the machine.
+  description: The same after the change, in check mode as planned, from the same snapshot of the machine.
   returned: success, unless O(forecast=0)
   type: dict
   sample:
     outcome: kill
     summary: ["1. python3 (PID 977, batch.service)"]
 orphans:
-  description: Drop-ins of this collection whose unit is not on the machine any more, as they were found.
+  description: Drop-ins of this collection whose unit does not exist any more, as found before this run.
   returned: success, unless O(process) is used
   type: list
   elements: str
@@ -446,27 +444,27 @@ managed:
   description:
     - Whether this collection had set anything here, as far as recorded. V(false) means that nothing was changed, and
       RV(msg) says so. V(true) without a change means that something else has changed all of it since.
-    - C(null) for O(process) where the task may not read the record, because only root may.
+    - C(null) for O(process) if the task may not read the record, because only root may.
   returned: success, with O(state=absent)
   type: bool
   sample: true
 msg:
-  description: Says that there was nothing to revert.
+  description: States that there was nothing to revert.
   returned: with O(state=absent), when RV(managed=false)
   type: str
 backup_files:
-  description: Copies of the files of others that O(conflicts=comment_out) changed.
+  description: Copies of files of others that O(conflicts=comment_out) changed.
   returned: when a line was commented out
   type: list
   elements: str
 refusal:
-  description: Why nothing was done, V(container) where this is a container, else V(other).
+  description: Why nothing was done, V(container) inside a container, else V(other).
   returned: failure, when it is a refusal
   type: str
   sample: other
 diff:
   description:
-    - What changes, as before and after; of a file the lines that change, with three lines around them.
+    - The changes, as before and after; of a file the changed lines, with three lines around them.
     - Of a file that others may not read, by mode, access control list or folder, only settings of this collection.
   returned: in diff mode
   type: list

@@ -58,7 +58,7 @@ def test_live_at_restart_and_at_boot_and_back(fresh):
     for key in ('changed', 'services', 'diff', 'conflicts'):
         assert planned[key] == done[key]
     assert done['changed'] and [one['restart_needed'] for one in done['services']] == [False, False]
-    assert [(one['before'], one['after'], one['boot']['score_adj']) for one in done['services']] == [
+    assert [(one['before'], one['after'], one['next_start']['score_adj']) for one in done['services']] == [
         (0, -500, -500),
         (0, 500, 500),
     ]
@@ -90,7 +90,7 @@ def test_processes_that_set_their_own_value_keep_it(fresh):
     assert sorted(before.values()) == [-900, 0, 0, 0]
     result = apply(fresh, name='database', score_adj=-700)['services'][0]
     assert sorted(scores(fresh, 'database').values()) == [-700, 0, 0, 0]
-    assert result['left_alone_count'] == 3 and result['boot_before']['score_adj'] == -900
+    assert result['skipped_count'] == 3 and result['next_start_before']['score_adj'] == -900
     unchanged(fresh, name='database', score_adj=-700)
     apply(fresh, name='database', state='absent')
     assert scores(fresh, 'database') == before
@@ -179,7 +179,8 @@ def test_templates_instances_and_aliases(fresh):
 def test_units_that_do_not_run_now_or_have_no_files(fresh):
     install(fresh, 'plain', start=False)
     stopped = apply(fresh, name='plain', score_adj=100)['services'][0]
-    assert stopped['before'] is None and stopped['boot']['score_adj'] == 100 and 'is not running' in stopped['notes'][0]
+    assert stopped['before'] is None and stopped['next_start']['score_adj'] == 100
+    assert 'is not running' in stopped['notes'][0]
     fresh.run('systemctl mask --now --quiet --runtime plain; systemctl daemon-reload')
     fresh.run(f'mv {ETC}/plain.service /srv/ && ln -s /dev/null {ETC}/plain.service && systemctl daemon-reload')
     masked = apply(fresh, name='plain', score_adj=101)['services'][0]

@@ -28,7 +28,7 @@ from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager, ManagerError
 from .._systemd.unit_files import OOM_POLICY, SCORE_ADJ
 
-_MOST_LEFT_ALONE = 100
+_MOST_SKIPPED = 100
 _NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
 _NOT_RECORDED = ('%s is accessible for root only, so state: absent cannot restore the original value; '
                  'set become: true')
@@ -280,12 +280,12 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
         'before': running.before if running else None,
         'after': running.after if running else None,
         'running': [one.unit for one in service.running],
-        'boot_before': _boot(plan, service.boot_before),
-        'boot': _boot(plan, service.boot_after),
+        'next_start_before': _describe_start(plan, service.next_start_before),
+        'next_start': _describe_start(plan, service.next_start),
         'restart_needed': service.restart_needed,
         'changed_pids': sorted({pid for one in service.running for pid in _changed_pids(one)}),
-        'skipped': [_left(item) for item in left[:_MOST_LEFT_ALONE]],
-        'left_alone_count': len(left),
+        'skipped': [_left(item) for item in left[:_MOST_SKIPPED]],
+        'skipped_count': len(left),
         'notes': service.notes,
     }
 
@@ -299,7 +299,7 @@ def _left(item: Skipped) -> Dict[str, Any]:
             'reason': item.reason}
 
 
-def _boot(plan: Plan, causes: Causes) -> Dict[str, Any]:
+def _describe_start(plan: Plan, causes: Causes) -> Dict[str, Any]:
     cause = causes.get(SCORE_ADJ, unit_files.UNSET)
     if cause.value is None and plan.host_state.init != 'openrc' and plan.host_state.has_unit_files():
         cause = plan.host_state.default

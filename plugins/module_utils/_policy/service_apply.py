@@ -198,9 +198,9 @@ def _check_boot(plan: Any) -> None:
         return
     for service, found in zip(plan.services, plan.host_state.host.call(_settings_of_all, plan)):
         for key, cause in found.items():
-            if cause.value != service.boot_after[key].value:
+            if cause.value != service.next_start[key].value:
                 raise ApplyError(f'{key} of {service.name} would be {cause.value} at the next start instead of '
-                                 f'{service.boot_after[key].value}: a unit file changed meanwhile')
+                                 f'{service.next_start[key].value}: a unit file changed meanwhile')
 
 
 def _settings_of_all(plan: Any) -> List[Causes]:

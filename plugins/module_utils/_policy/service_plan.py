@@ -82,8 +82,8 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
         guard.guard_instances(plan)
     files_after = plan_files(plan) if request.persistent else host_state.files
     for service in plan.services:
-        service.boot_before = host_state.files.settings(service.unit)
-        service.boot_after = files_after.settings(service.unit)
+        service.next_start_before = host_state.files.settings(service.unit)
+        service.next_start = files_after.settings(service.unit)
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
@@ -137,7 +137,7 @@ def _see_originals(plan: Plan, service: Service) -> None:
 
 
 def _is_policy_ours(plan: Plan, one: Running) -> bool:
-    file = one.boot_before[OOM_POLICY].file
+    file = one.next_start_before[OOM_POLICY].file
     return file is not None and drop_in.is_ours(plan.host_state.files.read(file))
 
 
@@ -257,9 +257,9 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
     for unit, one in running.items():
         if is_asked_beside(plan, service, unit, 'oom_policy'):
             continue
-        policy = one.boot_after[OOM_POLICY].value
+        policy = one.next_start[OOM_POLICY].value
         if not plan.request.runtime:
-            if policy != one.boot_before[OOM_POLICY].value and _is_policy_ours(plan, one):
+            if policy != one.next_start_before[OOM_POLICY].value and _is_policy_ours(plan, one):
                 kept.setdefault(unit, _group_without_us(plan, one))
         elif not one.is_own and (service.remove or (policy is not None and policy == service.desired.oom_policy)):
             kept.pop(unit, None)
@@ -274,7 +274,7 @@ def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     if not running or running[0].reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
-    before, after = running[0].boot_before[SCORE_ADJ], running[0].boot_after[SCORE_ADJ]
+    before, after = running[0].next_start_before[SCORE_ADJ], running[0].next_start[SCORE_ADJ]
     default = plan.host_state.default.value
     if target is None or target.scope == MAIN:
         if before.value == after.value:

@@ -24,7 +24,7 @@ class Conflict(NamedTuple):
     unit: str
     setting: str
     wanted: Any
-    boot: Any
+    next_start: Any
     file: Optional[str]
     line: Optional[int]
 
@@ -183,9 +183,9 @@ def _is_own(path: Optional[str], unit: Unit) -> bool:
 
 
 def _text(conflict: Conflict) -> str:
+    value = 'nothing (a reset)' if conflict.next_start is None else conflict.next_start
     return (f"{sanitize(conflict.file or 'something')} line {conflict.line} sets {conflict.setting} of {conflict.unit} "
-            f"to {'nothing (a reset)' if conflict.boot is None else conflict.boot}, and {conflict.wanted} was asked "
-            "for")
+            f"to {value}, and {conflict.wanted} was asked for")
 
 
 def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -> str:

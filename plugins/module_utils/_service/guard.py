@@ -67,8 +67,8 @@ def _hidden(plan: Any, service: Service, name: str) -> List[str]:
 
 def _warn_of_hiding(plan: Any, service: Service) -> None:
     """The first drop-in for one instance hides all of its template's."""
-    lost = [key for key, cause in sorted(service.boot_before.items())
-            if cause.value is not None and service.boot_after[key] == UNSET]
+    lost = [key for key, cause in sorted(service.next_start_before.items())
+            if cause.value is not None and service.next_start[key] == UNSET]
     if lost and not service.remove:
         plan.warnings.append(f"The drop-in of {service.name} hides that of its template, so that {' and '.join(lost)} "
                              "of the template does not count for it any more. Name both in one call (services): then "

@@ -249,8 +249,8 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
     host_state = plan.host_state
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        before = one.boot_before = host_state.files.settings(unit)
-        after = one.boot_after = files_after.settings(unit)
+        before = one.next_start_before = host_state.files.settings(unit)
+        after = one.next_start = files_after.settings(unit)
         one.ours = ours_of_unit(host_state, one.unit, service.name)
         one.explained = _explained(host_state, service, one)
         if not plan.request.runtime or (service.remove and not service.owned):
@@ -274,7 +274,7 @@ def _or_default(host_state: HostState, value: Optional[int]) -> int:
 
 def _explained(host_state: HostState, service: Service, one: Running) -> List[Given]:
     """Values that need no original: the unit's value at a start, and ours."""
-    values = (_or_default(host_state, one.boot_before[SCORE_ADJ].value),) + one.ours
+    values = (_or_default(host_state, one.next_start_before[SCORE_ADJ].value),) + one.ours
     return [Given(value, None) for value in values] + _recorded_values(host_state, service, one)
 
 
@@ -317,7 +317,7 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
                              'without it')
         return None
     found = to_number(text) or 0
-    before = one.boot_before[OOM_POLICY].value
+    before = one.next_start_before[OOM_POLICY].value
     if service.remove and before is not None and found != int(before == 'kill') and (
             one.unit not in plan.host_state.record.groups):
         if found != wanted:
@@ -353,7 +353,7 @@ def _group_wanted(plan: LivePlan, service: Service, one: Running) -> Optional[in
     if is_asked_beside(plan, service, one.unit, 'oom_policy'):
         return None
     recorded = plan.host_state.record.groups.get(one.unit)
-    before, after = one.boot_before[OOM_POLICY].value, one.boot_after[OOM_POLICY].value
+    before, after = one.next_start_before[OOM_POLICY].value, one.next_start[OOM_POLICY].value
     if recorded is not None and (after is None or not service.remove):
         return recorded if service.remove else None  # what was set until the restart stays
     if before == after and recorded is None:

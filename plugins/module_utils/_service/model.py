@@ -53,8 +53,8 @@ class Running:
         self.explained: List[Given] = []  # the values of which no original is recorded
         self.skipped: List[Skipped] = []
         self.oom_group: Optional[OomGroup] = None
-        self.boot_before: Causes = {}
-        self.boot_after: Causes = {}
+        self.next_start_before: Causes = {}
+        self.next_start: Causes = {}
         self.is_own = False  # an instance that is seen as one of its template, and has a drop-in of ours for itself
         self.before: Optional[int] = self.leader().score_adj if processes else None
         self.after = self.before
@@ -100,8 +100,8 @@ class Service:
         self.related: List[str] = []
         self.unread: List[int] = []  # processes that could not be looked at
         self.states: List[State] = []
-        self.boot_before: Causes = {}
-        self.boot_after: Causes = {}
+        self.next_start_before: Causes = {}
+        self.next_start: Causes = {}
         self.restart_needed = False
         self.notes: List[str] = []
 

@@ -244,8 +244,8 @@ def _plan_conf(plan: Any, service: Service) -> str:
         else:
             _settle(plan, service, name)
             after = openrc.edit(data, service.desired.score_adj)
-    service.boot_before = {unit_files.SCORE_ADJ: openrc.cause_of(name, data)}
-    service.boot_after = {unit_files.SCORE_ADJ: openrc.cause_of(name, after)}
+    service.next_start_before = {unit_files.SCORE_ADJ: openrc.cause_of(name, data)}
+    service.next_start = {unit_files.SCORE_ADJ: openrc.cause_of(name, after)}
     if after != data:
         plan.files[path] = (data, after)
     return lost
@@ -255,7 +255,7 @@ def _settle(plan: Any, service: Service, name: str) -> None:
     """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
     found = openrc.others(plan.host_state.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
-                        'boot': None, 'file': one.file, 'line': one.line} for one in found]
+                        'next_start': None, 'file': one.file, 'line': one.line} for one in found]
     if not found:
         return
     text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (

@@ -221,8 +221,8 @@ def _candidate(one: Mapping) -> Candidate:
 def _conflict(one: Mapping) -> str:
     """A line of another file that wins at boot: of a sysctl, or of a service's OOMScoreAdjust."""
     names = [text(one.get(key)) for key in ('key', 'unit', 'setting')]
-    told = (f"{' '.join(filter(None, names)) or '?'} will be {text(one.get('boot')) or 'reset'}, not "
-            f"{text(one.get('wanted')) or '?'}")
+    found = text(one.get('next_start' if 'unit' in one else 'boot'))
+    told = f"{' '.join(filter(None, names)) or '?'} will be {found or 'reset'}, not {text(one.get('wanted')) or '?'}"
     place = ':'.join(filter(None, (text(one.get('file')), text(one.get('line')))))
     return f'{told} ({place})' if place else told
 

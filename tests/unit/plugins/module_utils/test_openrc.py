@@ -64,8 +64,8 @@ def test_live_and_for_the_next_start(machine):
     result = machine.run(name='x', score_adj=-4)
     assert result['changed'] and result['warnings'] == [] and machine.adj(50) == -4 and not machine.exists(ETC)
     assert machine.get(CONF) == LINE % -4
-    assert result['services'][0]['boot_before']['score_adj'] is None
-    assert result['services'][0]['boot'] == {'score_adj': -4, 'oom_policy': None, 'file': CONF, 'line': 1}
+    assert result['services'][0]['next_start_before']['score_adj'] is None
+    assert result['services'][0]['next_start'] == {'score_adj': -4, 'oom_policy': None, 'file': CONF, 'line': 1}
     assert not machine.run(name='x', score_adj=-4)['changed']
     assert machine.run(name='x', state='absent')['changed']
     assert machine.adj(50) == 0 and not machine.exists(CONF) and machine.exists('/etc/conf.d')

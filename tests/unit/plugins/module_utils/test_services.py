@@ -187,8 +187,8 @@ TAKEN = [
 def test_what_is_one_line_to_an_editor_and_several_to_systemd_is_taken_over_and_comes_back(machine, body):
     path = machine.put(THEIRS, body)
     result = machine.run(name='a', score_adj=-5, conflicts='comment_out')
-    assert result['services'][0]['boot']['score_adj'] == -5 and path.read_bytes().replace(MARKER, b'') == body.replace(
-        MARKER, b'')
+    assert result['services'][0]['next_start']['score_adj'] == -5
+    assert path.read_bytes().replace(MARKER, b'') == body.replace(MARKER, b'')
     assert b'Nice' not in body or b'\nNice' in path.read_bytes()
     assert not machine.run(name='a', score_adj=-5)['changed']
     machine.run(name='a', state='absent')
@@ -324,7 +324,7 @@ def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, a
     before = without_copies(pair)
     for services in [SET_BOTH] if at_once else [[one] for one in SET_BOTH]:
         result = pair.run(services=services, conflicts='comment_out')
-    assert shared.read_bytes().count(MARKER) == 2 and result['services'][-1]['boot']['score_adj'] == 9
+    assert shared.read_bytes().count(MARKER) == 2 and result['services'][-1]['next_start']['score_adj'] == 9
     assert not pair.run(services=SET_BOTH)['changed']
     if at_once:
         copy, = result['backup_files']
@@ -410,7 +410,7 @@ def test_what_systemd_passes_over_keeps_nobody_from_his_wish(machine, path):
     folder_or_circle(place)
     (place.parent / (place.name + '.d')).mkdir(exist_ok=True)
     result = machine.run(name='a', score_adj=-5)
-    assert result['services'][0]['boot']['score_adj'] == -5
+    assert result['services'][0]['next_start']['score_adj'] == -5
     machine.run(name='a', state='absent')
     machine.run(state='absent', exclusive=True)
 

@@ -421,14 +421,14 @@ def test_a_setting_that_this_version_does_not_know_is_warned_of(machine):
     machine.process(10, unit='a.service')
     of_version(machine, 242)
     result = machine.run(name='a', score_adj=-5, oom_policy='kill')
-    assert result['conflicts'] == [] and result['services'][0]['boot']['oom_policy'] is None
+    assert result['conflicts'] == [] and result['services'][0]['next_start']['oom_policy'] is None
     assert ['OOMPolicy=, which came with systemd 243: what oom_policy sets for a ends' in text
             for text in result['warnings']] == [True]
     assert not machine.run(name='a', score_adj=-5, oom_policy='kill')['changed']
     assert machine.run(name='a', score_adj=-5)['warnings'] == []
     of_version(machine, 243)
     result = machine.run(name='a', score_adj=-5, oom_policy='kill')
-    assert result['warnings'] == [] and result['services'][0]['boot']['oom_policy'] == 'kill'
+    assert result['warnings'] == [] and result['services'][0]['next_start']['oom_policy'] == 'kill'
 
 
 def test_a_drop_in_that_this_version_does_not_read_is_no_conflict(machine):
@@ -436,12 +436,12 @@ def test_a_drop_in_that_this_version_does_not_read_is_no_conflict(machine):
     put(machine, 'service.d/99-x.conf', 9)
     put(machine, 'a-.service.d/99-y.conf', 8)
     of_version(machine, 237)
-    assert machine.run(name='a-b', score_adj=-5)['services'][0]['boot']['score_adj'] == -5
+    assert machine.run(name='a-b', score_adj=-5)['services'][0]['next_start']['score_adj'] == -5
     of_version(machine, 239)
-    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['boot']['score_adj'] == 8
+    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['next_start']['score_adj'] == 8
     of_version(machine, 244)
     (machine.base / f'{ETC[1:]}/a-.service.d/99-y.conf').unlink()
-    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['boot']['score_adj'] == 9
+    assert machine.run(name='a-b', score_adj=-5, conflicts='warn')['services'][0]['next_start']['score_adj'] == 9
 
 
 def test_where_the_version_is_unknown_and_counts_that_is_said(machine):

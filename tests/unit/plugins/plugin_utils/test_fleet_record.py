@@ -141,7 +141,7 @@ def test_the_role_tells_of_conflicts_in_sysctls_and_services():
     assert record.status == NO_FACTS
     record.take_policy({'changed': True, 'reason': None, 'restart_needed': ['a.service'], 'conflicts': [
         {'key': 'vm.overcommit_memory', 'wanted': 2, 'boot': 1, 'file': '/etc/sysctl.d/99-x.conf', 'line': 3},
-        {'unit': 'a.service', 'setting': 'OOMScoreAdjust', 'wanted': 5, 'boot': None, 'file': '/x', 'line': 2}]})
+        {'unit': 'a.service', 'setting': 'OOMScoreAdjust', 'wanted': 5, 'next_start': None, 'file': '/x', 'line': 2}]})
     assert record.conflicts == ['vm.overcommit_memory will be 1, not 2 (/etc/sysctl.d/99-x.conf:3)',
                                 'a.service OOMScoreAdjust will be reset, not 5 (/x:2)']
     assert record.restart_needed == ['a.service'] and record.policy_changed is True and record.seen
