@@ -115,7 +115,7 @@ def undone(machine, within_s):
 # ---------------------------------------------------------------------- confirmed
 
 
-def test_a_new_connection_confirms_and_only_then_the_file_is_written(fresh):
+def test_file_is_written_only_after_confirmation(fresh):
     planned = waits(fresh.module('overcommit', check=True, **WISH))
     assert watchdog(fresh) is None and values(fresh) == UNTOUCHED
     done = waits(fresh.module('overcommit', **WISH))

@@ -14,7 +14,7 @@ RESOURCE = TESTER + ' --inh-caps +sys_resource --ambient-caps +sys_resource --'
 NOBODY = 'setpriv --reuid nobody --regid nogroup --clear-groups --'
 
 
-def test_a_user_with_cap_sys_resource_alone_sets_his_own_processes(fresh):
+def test_user_with_cap_sys_resource_sets_own_processes(fresh):
     pid = start(fresh, user='tester')
     result = good(fresh.module_under(RESOURCE, 'oom_score_adj', process={'pid': pid}, score_adj=-400))
     assert result['changed'] and score(fresh, pid) == -400
@@ -54,7 +54,7 @@ def test_the_settings_of_the_machine_are_not_his(fresh, module, params):
 
 
 @pytest.mark.parametrize('hidepid', [0, 2])
-def test_nobody_gets_facts_and_a_forecast_that_say_what_they_could_not_see(fresh, hidepid):
+def test_facts_and_forecast_of_nobody_say_what_is_hidden(fresh, hidepid):
     fresh.run(f'mount -o remount,hidepid={hidepid} /proc')
     facts = good(fresh.module_under(NOBODY, 'oom_facts'))['ansible_facts']['oom']
     assert facts['commit']['limit_kb'] > 0 and facts['overcommit']['mode'] == 0

@@ -46,7 +46,7 @@ def test_the_kernels_log_is_not_read_empty(fresh):
     assert 'marked-by-test' in fresh.run('dd if=/proc/kmsg iflag=nonblock bs=8192 2>/dev/null; true').stdout
 
 
-def test_a_pid_file_of_a_user_is_not_opened_unless_it_is_a_regular_file(fresh):
+def test_pid_file_of_a_user_is_opened_only_if_regular(fresh):
     fresh.run(TRAP, user='tester')
     assert 'Not a regular file' in failed(fresh, 'oom_score_adj', process={'pidfile': f'{HOME}/pipe'}, score_adj=5)
     assert not is_opened(fresh)
@@ -93,7 +93,7 @@ def test_no_record_is_kept_where_a_user_can_write(fresh, folder, make):
     assert 'mode' in json.dumps(gather(fresh, 'overcommit'))
 
 
-def test_a_process_called_as_the_watchdog_keeps_nothing_from_being_cleared_away(fresh):
+def test_process_named_like_watchdog_blocks_no_cleanup(fresh):
     fresh.run(f'cp /bin/sleep {HOME}/oomkit-watchdog; '
               f'setsid -f {HOME}/oomkit-watchdog 1000 >/dev/null 2>&1 </dev/null; sleep 1', user='tester')
     fresh.run('mkdir -m 700 /run/oomkit; echo "{" > /run/oomkit/overcommit-x')

@@ -112,7 +112,7 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
 
 
 @pytest.mark.long
-def test_a_protected_service_among_the_victims_ends_the_play_before_anything_is_changed(fleet):
+def test_protected_victim_ends_the_play_before_any_change(fleet):
     """And where it is not among them, one module execution more is all."""
     before = fleet.state()
     desired = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)

@@ -49,7 +49,7 @@ def good(result):
     return result
 
 
-def test_a_host_that_was_never_managed_stays_to_the_byte_and_to_the_value(fresh):
+def test_absent_changes_nothing_on_an_unmanaged_host(fresh):
     make_foreign(fresh, random.Random(7))
     before = state_of(fresh)
     for module in MODULES:

@@ -202,7 +202,7 @@ NO_SERVICES = [
 NO_VALUES = [1001, -1001, True, False, '0x10', '010', 1.5, 'high', '', 99999999999]
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_touched(fresh):
+def test_invalid_request_is_refused_before_any_change(fresh):
     install(fresh, 'plain')
     fresh.write_file('/etc/systemd/user/for-users.service', b'[Service]\nExecStart=/bin/true\n')
     before = tree(fresh)

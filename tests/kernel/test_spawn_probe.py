@@ -25,7 +25,7 @@ while True:
 """
 
 
-def test_the_probe_fails_exactly_when_a_user_cannot_start_a_program(fresh):
+def test_probe_fails_exactly_when_a_user_cannot_spawn(fresh):
     """As exactly as the kernel counts."""
     fresh.write_file('/root/headroom.py', (Path(__file__).parent / 'headroom.py').read_bytes())
     fresh.module('oom_facts')  # brings the collection over

@@ -23,7 +23,7 @@ def test_1_ratio_and_kbytes_never_both_stay_and_it_converges(fresh):
     assert lines(fresh) == ['vm.overcommit_ratio = 80']
 
 
-def test_2_other_lines_stay_byte_for_byte_and_an_inline_comment_survives(fresh):
+def test_2_other_lines_and_inline_comments_stay(fresh):
     before = b'# head\n\n\tvm.swappiness  =  10\t# x\nvm.swappiness=11\n;y\nvm.overcommit_memory=0 # strict\nlast=1'
     fresh.write_file(OURS, before)
     good(fresh.module('overcommit', mode=1))
@@ -40,7 +40,7 @@ def test_3_a_broken_line_elsewhere_is_no_reason_to_fail(fresh, broken):
     unchanged(fresh, 'overcommit', mode='always')
 
 
-def test_4_a_refused_value_leaves_no_trace_and_check_mode_says_it_too(fresh):
+def test_4_refused_value_leaves_no_trace_check_mode_agrees(fresh):
     fresh.write_file(OURS, b'vm.overcommit_memory=0\n')
     untouched = values(fresh, 'overcommit')
     for check in (True, False):
@@ -123,7 +123,7 @@ def test_11_strict_mode_that_would_stop_every_fork_is_refused(fresh):
     assert fresh.sysctl('vm.overcommit_memory') == 0 and fresh.run('true').returncode == 0
 
 
-def test_12_a_drop_in_is_no_success_while_the_running_service_is_as_before(fresh):
+def test_12_drop_in_alone_is_no_success_for_a_running_unit(fresh):
     """Live at once, the children too; and where that was not asked for, the result says that a restart is needed."""
     install(fresh, 'family')
     waiting = good(fresh.module('oom_score_adj', name='family', score_adj=-50, runtime=False))
@@ -133,7 +133,7 @@ def test_12_a_drop_in_is_no_success_while_the_running_service_is_as_before(fresh
     assert len(scores(fresh, 'family')) == 3 and set(scores(fresh, 'family').values()) == {-50}
 
 
-def test_13_1000_is_refused_for_ssh_and_warned_of_where_nothing_else_could_be_killed(fresh):
+def test_13_minus_1000_refused_for_ssh_warned_if_sole_victim(fresh):
     assert 'login session' in failed(fresh, 'oom_score_adj', name='ssh', score_adj=-1000)
     install(fresh, 'leak', start=False)
     fresh.write_file('/srv/leak.py', b'import time; x = b"x" * (300 << 20); time.sleep(1e6)')

@@ -122,7 +122,7 @@ def test_counts_are_right_whatever_happens_to_hosts(command, inventory, tmp_path
     assert page.count('<details class=h ') == 4
 
 
-def test_a_failure_before_any_facts_that_is_ignored_or_rescued_is_no_failure(command, inventory, tmp_path):
+def test_ignored_or_rescued_failure_before_facts_is_none(command, inventory, tmp_path):
     hosts = inventory(good=LOCAL, ignored=LOCAL, rescued=LOCAL, other=LOCAL, broken=LOCAL)
     facts = {FACTS: {'top': '{{ 1 if inventory_hostname == "good" else -1 }}'}}
     path = play(tmp_path,

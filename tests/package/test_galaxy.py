@@ -35,7 +35,7 @@ def test_an_importer_that_finds_something_is_noticed(command, importer, tarball,
     assert 'ERROR' in done.stdout + done.stderr
 
 
-def test_an_execution_environment_is_created_from_the_documented_file(command, installed, tarball, tmp_path):
+def test_documented_execution_environment_is_created(command, installed, tarball, tmp_path):
     text, = [one.text for one in code_blocks.blocks()
              if one.file == 'docs/install.md' and one.text.startswith('version: 3')]
     wanted = yaml.safe_load(text)
@@ -58,7 +58,7 @@ def test_the_documentation_of_the_collection_is_clean(command):
     assert not done.stdout.strip() and not done.stderr.strip()
 
 
-def test_the_site_is_built_without_a_warning_and_every_guide_is_in_it(checkout):
+def test_site_builds_without_warning_with_every_guide(checkout):
     docs = importlib.import_module('docs')
     assert docs.build() == 0
     start = (docs.SITE / 'index.html').read_text()

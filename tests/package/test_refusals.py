@@ -140,7 +140,7 @@ def test_an_option_that_a_message_says_to_use_is_found(tmp_path):
         'two has no process', 'two has no user']
 
 
-def test_the_role_and_the_playbooks_advise_only_variables_that_there_are(checkout):
+def test_role_and_playbooks_advise_existing_variables(checkout):
     assert wrong_advice_of_role(checkout) == []
 
 

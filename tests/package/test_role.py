@@ -112,7 +112,7 @@ def test_a_name_that_is_no_profile_is_no_path(play, name):
 
 
 @pytest.mark.parametrize('fact', ['oom_policy_panic', 'oom_policy_result', '__oom_policy_r_x', 'inventory_hostname'])
-def test_facts_that_would_be_variables_of_the_role_are_refused_before_its_first_module(play, fact):
+def test_facts_named_like_role_variables_are_refused(play, fact):
     given = {'ansible.builtin.set_fact': {fact: 'localhost', 'cacheable': True}}
     tasks, said = play({}, before=given, expect=2)
     assert 'The facts of this host hold %s,' % fact in said and task_log.on_the_host(tasks) == []
@@ -148,7 +148,7 @@ def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
     assert [one['name'] for one in services] == ['mysql.service', 'cron', 'postgresql@']
 
 
-def test_what_a_command_line_gives_as_text_counts_as_what_it_says(play):
+def test_text_from_the_command_line_is_converted(play):
     desired = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
     panic = {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9}
     tasks, _text = play({'oom_policy_state': 'absent', **desired}, {**panic, **desired})
@@ -179,7 +179,7 @@ def test_protection_is_asked_first_and_alone_changes_nothing(play):
     assert not result['changed'] and result['forecast_after']['outcome'] in ('kill', 'panic')
 
 
-def test_an_unknown_service_to_protect_stops_the_role_before_the_first_change(play):
+def test_unknown_protected_service_stops_role_before_change(play):
     tasks, text = play({'oom_policy_protect': ['no-such-service'], 'oom_policy_overcommit_mode': 'always'}, expect=2)
     assert task_log.on_the_host(tasks) == ['oom_score_adj'] and 'no such service on this machine' in text
 
@@ -260,7 +260,7 @@ def test_bad_variables_end_the_play(play, desired, message):
      'oom_policy_services: the same service is listed twice in a, a.service.'),
 ])  # fmt: skip
 @pytest.mark.parametrize('tag', [{}, {'ANSIBLE_RUN_TAGS': 'oom_policy_overcommit'}], ids=['all', 'a tag'])
-def test_what_a_later_module_would_refuse_is_refused_before_the_first_one(play, wrong, message, tag):
+def test_refusal_of_a_later_module_precedes_any_change(play, wrong, message, tag):
     tasks, said = play({'oom_policy_overcommit_mode': 'always', **wrong}, expect=2, **tag)
     assert message in said and 'Nothing was changed.' in said
     assert task_log.on_the_host(tasks) == []

@@ -43,7 +43,7 @@ def test_a_run_of_pytest_without_tests_fails(tmp_path):
     assert run_tests.pytest('none', str(tmp_path), limit_s=60).failures == ['pytest ended with exit code 5']
 
 
-def test_a_stage_beside_another_one_is_counted_from_what_it_leaves(monkeypatch):
+def test_stage_beside_another_is_counted_from_its_tally(monkeypatch):
     """This one is unknown to the process that is started for it, so that it ends at once and leaves nothing."""
     monkeypatch.setitem(run_tests.STAGES, 'unit', lambda: results.Tally(passed=1))
     tallies = run_tests.run_beside(['unit', 'nonsense'])

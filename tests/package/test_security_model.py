@@ -40,3 +40,10 @@ def test_each_promise_names_a_test(page):
 def test_each_file_that_is_named_exists(page, checkout):
     for name in re.findall(r'`((?:tests|inits)/[\w/]+\.py)`|`(test_\w+\.py)`', page):
         assert list((checkout / 'tests').rglob((name[0] or name[1]).rpartition('/')[2])), name
+
+
+def test_names_of_tests_fit_in_60_characters(checkout):
+    texts = [path.read_text(encoding='utf-8') for folder in ('tests', 'extensions')
+             for path in (checkout / folder).rglob('test_*.py')]
+    names = [name for text in texts for name in re.findall(r'^(?:async )?def (test_\w+)', text, re.MULTILINE)]
+    assert len(names) > 1000 and [name for name in names if len(name) > 60] == []

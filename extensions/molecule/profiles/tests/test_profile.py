@@ -48,7 +48,7 @@ def test_the_limit_is_what_it_says(machine, profile):
     assert machine.host.check_output('su tester -c whoami') == 'tester'
 
 
-def test_the_services_that_are_here_have_what_it_says_and_no_others(machine, profile):
+def test_profile_services_have_its_settings_and_no_others(machine, profile):
     for service in profile.get('oom_policy_services', []):
         # systemctl shows units only: of the templates PostgreSQL's has an instance here.
         shown = machine.show(service['name'].replace('@', '@17-main'), 'Id', 'LoadState', 'OOMScoreAdjust')

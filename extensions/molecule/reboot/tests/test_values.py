@@ -23,7 +23,7 @@ def test_the_instances_have_what_their_template_has(machine):
         assert set(machine.scores(f'oomkit-worker@{name}.service').values()) == {-700}
 
 
-def test_the_stopped_and_the_masked_service_have_it_for_their_next_start(machine):
+def test_stopped_and_masked_service_get_it_at_next_start(machine):
     assert machine.show('redis-server', 'OOMScoreAdjust') == {'OOMScoreAdjust': '-500'}
     assert machine.host.file('/etc/systemd/system/cron.service.d/90-oomkit.conf').contains('^OOMScoreAdjust=10$')
     assert machine.show('cron', 'LoadState', 'ActiveState') == {'LoadState': 'masked', 'ActiveState': 'inactive'}

@@ -72,7 +72,7 @@ def test_our_own_score_tells_the_scale(score, adj, expected):
     assert scale_from(Terms((3000, 0, 20), adj), score, 6_000_000) == expected
 
 
-def test_a_score_of_zero_against_the_numbers_is_a_process_that_is_passed_over():
+def test_zero_score_against_the_numbers_is_unkillable():
     """Reaped already, or a child of vfork with its parent's memory."""
     kernel = Kernel(262144, SCALE_NEW, 0)
     assert never_chosen(0, Terms((100, 0, 5), 0), kernel)
@@ -148,7 +148,7 @@ def test_the_highest_bands_give_the_same_as_the_full_ranking(crowd, top):
 
 @given(st.tuples(st.integers(0, 10 ** 7), st.integers(0, 10 ** 7), st.integers(3, 10 ** 5)), st.integers(-999, 1000),
        TOTALS, SCALES, st.integers(0, 5000), st.integers(0, 5000))
-def test_the_bound_holds_although_the_kernel_counts_a_little_less(memory, adj, total_pages, scale, margin, hidden):
+def test_bound_holds_if_the_kernel_counts_less(memory, adj, total_pages, scale, margin, hidden):
     """The score comes from what the kernel counted, the bound from what /proc shows: up to the margin more."""
     shown = memory[0] + min(hidden, margin), memory[1], memory[2]
     score = score_of(badness_pages(Terms(memory, adj), total_pages), total_pages, scale)
@@ -175,7 +175,7 @@ def test_in_a_crowded_band_few_adjustments_are_read():
     assert crowd.looks == {'memory': 1000, 'adj': 10, 'start_ticks': 10}
 
 
-def test_processes_that_end_meanwhile_are_left_out_and_others_move_up():
+def test_ended_processes_are_left_out_and_others_move_up():
     kernel = Kernel(262144, SCALE_NEW, 0)
     crowd = Crowd({pid: ((1000 * pid, 0, 10), 0, pid) for pid in range(2, 12)}, kernel)
     source = crowd.source()._replace(adj=lambda pid: None if pid in (11, 10) else 0)

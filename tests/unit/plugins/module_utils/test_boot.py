@@ -47,7 +47,7 @@ def test_another_value_moves_to_the_end(machine):
     assert (outcome.values[RATIO], outcome.values[KBYTES]) == (80, 0)
 
 
-def test_procps_lets_the_last_line_win_and_reads_sysctl_conf_last(tmp_path):
+def test_procps_last_line_wins_and_sysctl_conf_is_last(tmp_path):
     machine = Machine(tmp_path, init='other', defaults=True)
     machine.put('/etc/sysctl.d/10-a.conf', 'vm.overcommit_ratio=80\n')
     machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')

@@ -222,7 +222,7 @@ def test_under_v1_the_first_thread_may_have_ended(host):
         assert groups.UnitGroup(host, SSH).holds(held)
 
 
-def test_a_login_server_of_a_container_is_not_taken_for_the_hosts_by_its_unit(host):
+def test_login_server_in_a_container_is_not_the_hosts(host):
     put_into(host, '/lxc/1/system.slice/ssh.service', name='anything')
     put_into(host, '/system.slice/ssh.service/x', NOBODY + 21, name='anything')
     answers = []

@@ -227,7 +227,7 @@ def test_the_connection_that_made_the_change_confirms_nothing(machine):
         assert result['after'] == result['before'] and machine.tree() == tree
 
 
-def test_a_task_in_the_background_neither_makes_nor_confirms_a_change(machine):
+def test_async_task_neither_makes_nor_confirms_a_change(machine):
     """Two of them over one connection would confirm each other. Where nothing has to be confirmed they may run."""
     login = machine.login
     machine.put('/proc/4009/stat', '4009 (python3) S 1 %s9 0\n' % ('0 ' * 17))
@@ -432,7 +432,7 @@ NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
 @pytest.mark.parametrize('text', ['', '{', '[]', None])
 @pytest.mark.parametrize('name', ['overcommit-x', 'restoring-overcommit-x'])
 @pytest.mark.parametrize('params', [dict(mode='heuristic'), dict(state='absent'), WISH])
-def test_the_file_of_another_boot_or_a_damaged_one_is_cleared_away(machine, text, name, params):
+def test_file_of_another_boot_or_damaged_is_removed(machine, text, name, params):
     """Where /run outlives a boot nobody else would ever do it."""
     pending = pending_change.Pending(
         name, 'b0', 40077, 9, 3.0, 9, 'x', pending_change.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
@@ -461,14 +461,14 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
     assert machine.get(path) is None
 
 
-def test_a_process_of_anybody_called_as_the_watchdog_keeps_nothing_from_being_cleared_away(machine):
+def test_process_named_like_watchdog_blocks_no_cleanup(machine):
     machine.put('/run/oomkit/overcommit-x', '{')
     machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', pending_change.WATCHDOG))
     go(machine, mode='heuristic')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
 
-def test_of_this_boot_nothing_is_cleared_away_where_the_kernel_names_no_boot(machine):
+def test_without_a_boot_id_nothing_is_removed(machine):
     _result, pending = wait(machine)
     machine.put('/proc/sys/kernel/random/boot_id', '')
     assert pending_change.left_over(machine) == []
@@ -671,7 +671,7 @@ def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, 
     assert not go(machine, **desired)['changed']
 
 
-def test_a_watchdog_that_does_not_end_is_waited_for_but_not_for_ever(machine, monkeypatch):
+def test_wait_for_a_stuck_watchdog_is_limited(machine, monkeypatch):
     pending = killed_while_writing(machine)
     os.kill(pending.pid, signal.SIGSTOP)
     monkeypatch.setattr(confirm, '_END_S', 0.2)
@@ -715,7 +715,7 @@ def test_children_that_nobody_waits_for(machine):
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, monkeypatch):
+def test_record_of_killed_watchdog_survives_failed_run(machine, monkeypatch):
     _result, pending = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'rename', lambda _path, new: new.endswith(OURS), errno.ENOSPC)
@@ -728,7 +728,7 @@ def test_what_only_a_killed_watchdog_knew_survives_a_run_that_fails(machine, mon
 
 
 @pytest.mark.parametrize('confirmed', [True, False])
-def test_what_only_a_killed_watchdog_knew_survives_another_change_that_waits(machine, confirmed):
+def test_record_of_killed_watchdog_survives_pending_change(machine, confirmed):
     _result, stale = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, stale)
     desired = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
@@ -816,7 +816,7 @@ def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
 
 
 @pytest.mark.parametrize('error', [OSError(errno.EIO, 'Input/output error'), Refusal('Refused.')])
-def test_what_the_faster_watchdog_made_of_it_stays_whole_where_no_more_can_be_done(machine, monkeypatch, error):
+def test_rollback_by_a_faster_watchdog_stays_whole(machine, monkeypatch, error):
     def failing(*_args):
         raise error
 
@@ -852,7 +852,7 @@ def killed_when(machine, act, patched):
     machine.reload()
 
 
-def test_killed_when_the_faster_watchdog_is_done_it_goes_on_in_the_next_run(machine, monkeypatch):
+def test_next_run_completes_after_a_faster_watchdog(machine, monkeypatch):
     with monkeypatch.context() as patch:
         faster_watchdog(machine, patch)
         killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
@@ -862,7 +862,7 @@ def test_killed_when_the_faster_watchdog_is_done_it_goes_on_in_the_next_run(mach
     all_is_taken_back(machine)
 
 
-def test_killed_while_it_confirms_absent_it_goes_on_in_the_next_run(machine):
+def test_next_run_completes_a_killed_confirm_of_absent(machine):
     go(machine, admin_reserve_kbytes=9000)
     _result, pending = wait(machine, mode=None, ratio=None, state='absent')
     machine.connect()
@@ -903,7 +903,7 @@ def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeyp
     assert machine.tree() == before and machine.state == state and len(machine.waiting()) == int(waits)
 
 
-def test_no_memory_to_tell_of_a_killed_watchdog_comes_before_anything_is_done(machine, monkeypatch):
+def test_out_of_memory_in_watchdog_report_precedes_change(machine, monkeypatch):
     _result, pending = wait(machine)
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'describe', lambda _pending: True, owner=pending_change)
@@ -970,7 +970,7 @@ def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
     assert machine.state[ADMIN_RESERVE] == 6000 and machine.waiting() == []
 
 
-def test_a_change_that_begins_to_be_put_back_while_we_look_is_seen(machine, monkeypatch):
+def test_rollback_that_starts_during_observation_is_seen(machine, monkeypatch):
     _result, pending = wait(machine)
     real = machine.names
 

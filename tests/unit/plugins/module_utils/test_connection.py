@@ -82,7 +82,7 @@ ASYNC = b'/usr/bin/python3\0/root/.ansible/tmp/x/%s\0j12.9\00060\0/root/.ansible
 
 
 @pytest.mark.parametrize('name', [b'async_wrapper.py', b'AnsiballZ_async_wrapper.py', b'async_wrapper'])
-def test_a_task_in_the_background_has_no_connection_that_can_be_told(tmp_path, name):
+def test_async_task_has_no_known_connection(tmp_path, name):
     """Two of them over one connection would each look like a new one, and confirm each other."""
     host = tree(tmp_path, [('python3', 9), ('python3', 8), ('python3', 7), ('systemd', 1)], 12)
     assert connection(host) == Connection(None, 12)

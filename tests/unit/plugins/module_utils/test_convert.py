@@ -72,7 +72,7 @@ def test_choices_by_name_and_number(text, number):
 
 
 @pytest.mark.parametrize('text', ['yes', 'no', 'true', '1.0', '3', '"3"', 'Never', '"02"', '""', '[never]', '-1'])
-def test_a_choice_that_is_none_is_refused_and_the_choices_are_named(text):
+def test_unknown_choice_is_refused_with_valid_choices(text):
     with pytest.raises(ConvertError, match=r'^mode: .* is not one of heuristic \(0\), always \(1\), never \(2\)'):
         to_choice('mode', yaml.safe_load(text), MODES)
 

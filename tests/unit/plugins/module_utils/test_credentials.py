@@ -71,7 +71,7 @@ def test_in_another_user_namespace_nothing_is_believed(box, users, uid):
 
 
 @pytest.mark.parametrize('users', ['0 100000 65536\n', None])
-def test_in_a_container_and_without_user_namespaces_a_daemon_is_believed(box, users):
+def test_daemon_in_container_or_without_userns_is_believed(box, users):
     process(box, (998,) * 3, users or '', capabilities=CAP_KILL)
     for who in ('self', '40'):
         if users:
@@ -117,7 +117,7 @@ def test_a_system_service_that_may_kill_is_believed(box, cgroup):
     '0::/system.slice/app.service/libpod-payload-01', '0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope',
     '0::/lxc/x/system.slice/earlyoom.service', '0::/../system.slice/earlyoom.service', '0::/', '',
     '1:name=systemd:/user.slice/x.scope\n0::/system.slice/earlyoom.service', '7:name=mine:/system.slice/a.service'])
-def test_outside_of_system_services_an_ordinary_user_is_not_believed(box, cgroup):
+def test_user_outside_system_services_is_not_believed(box, cgroup):
     process(box, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
     assert 'which is not that of a system service' in doubts(box)[1]
 
@@ -155,7 +155,7 @@ def test_what_is_not_believed_sets_nothing(box, name, uids, users):
 
 @pytest.mark.parametrize('words', [['--config=/dev/x'], ['--config', '/proc/kmsg'], ['--config=/srv/pipe'],
                                    ['--config=/srv/to-proc']])
-def test_of_a_kubelet_that_is_believed_only_a_regular_file_is_read(box, words):
+def test_believed_kubelet_has_only_regular_files_read(box, words):
     process(box, arguments=words)
     box.put('/proc/kmsg', 'protectKernelDefaults: true\n')
     (box.base / 'srv').mkdir()

@@ -93,7 +93,7 @@ def test_messages_can_be_printed(error):
     assert caught.value.args[0]['msg'].isprintable()
 
 
-def test_an_exception_that_nobody_foresaw_is_told_without_its_text():
+def test_unexpected_exception_is_reported_without_text():
     """It can quote a line of a file that others may not read."""
     def fail(_host):
         int('hunter2')

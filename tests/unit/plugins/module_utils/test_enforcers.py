@@ -122,7 +122,7 @@ def test_kubelets_within_other_programs(box, name, path, text):
     ('config.yaml', 'profile: cis\n', 'rke2'), ('config.yaml', 'profile: "cis-1.6"\n', 'rke2'),
     ('config.yaml.d/a.yaml', 'protect-kernel-defaults: true\n', 'rke2'), ('config.yaml', 'profile: etcd\n', 'kubelet'),
 ])
-def test_the_configuration_of_rke2_says_how_it_starts_the_kubelet(box, path, text, by):
+def test_rke2_configuration_says_how_kubelet_starts(box, path, text, by):
     runs(box, 'rke2', 39)
     runs(box, 'kubelet', 40)
     box.put('/etc/rancher/rke2/' + path, text)
@@ -131,7 +131,7 @@ def test_the_configuration_of_rke2_says_how_it_starts_the_kubelet(box, path, tex
         (by, '/etc/rancher/rke2/' + path if by == 'rke2' else None)}
 
 
-def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(box):
+def test_unreadable_configuration_counts_as_missing(box):
     runs(box, 'kubelet')
     (box.base / 'var/lib/kubelet/config.yaml').mkdir(parents=True)
     assert found(box, 'sets') == KUBELET
@@ -152,7 +152,7 @@ def denying(box, monkeypatch, *paths):
 @pytest.mark.parametrize('name, path, key', [
     ('kubelet', '/var/lib/kubelet/config.yaml', 'protectKernelDefaults'),
     ('k3s-server', '/etc/rancher/k3s/config.yaml', 'protect-kernel-defaults')])
-def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, monkeypatch, name, path, key):
+def test_forbidden_configuration_leaves_settings_unknown(box, monkeypatch, name, path, key):
     runs(box, name)
     box.put(path, key + ': true\n')
     assert found(box, 'requires') == KUBELET
@@ -164,7 +164,7 @@ def test_what_a_configuration_would_tell_that_may_not_be_read_is_not_known(box, 
     assert 'its configuration may not be read' in message and 'cannot be told' not in message
 
 
-def test_arguments_tell_without_a_configuration_that_may_not_be_read(box, monkeypatch):
+def test_arguments_count_without_forbidden_configuration(box, monkeypatch):
     runs(box, 'kubelet', arguments=['--protect-kernel-defaults=false'])
     denying(box, monkeypatch, '/var/lib/kubelet/config.yaml')
     denied = []
@@ -307,7 +307,7 @@ def test_tuned_told_otherwise(box, main):
     ('broken', False), ('latin', False), ('gone', False), ('folder', False), ('-gone', True), ('-folder', True),
     ('-broken', False), ('-provider-${f:exec:cat:/x}', True),
 ])
-def test_tuned_applies_nothing_with_a_profile_that_it_cannot_load(box, include, loads):
+def test_tuned_applies_nothing_from_an_unloadable_profile(box, include, loads):
     tuned(box, '[main]\ninclude=%s\n[sysctl]\nkernel.panic=1\n' % include)
     box.put('/etc/tuned/broken/tuned.conf', '[sysctl]\nvm.x\n')
     box.put('/etc/tuned/latin/tuned.conf', b'# \xe9\n[sysctl]\nvm.x=1\n')
@@ -429,7 +429,7 @@ def test_ratio_and_kbytes_erase_each_other(key, text, wanted, contradicted):
 
 
 @pytest.mark.parametrize('how', ['yields', 'reapplies'])
-def test_the_advice_for_what_yields_to_files_is_a_file_that_tuned_reads(how):
+def test_advice_names_a_file_that_tuned_reads(how):
     yields = [one(MEMORY, '1', how)]
     assert 'sorts last' in competing_writers.contradictions(yields, {MEMORY: 2}, True)[0]
     assert 'persistent: true' in competing_writers.contradictions(yields, {MEMORY: 2}, False)[0]

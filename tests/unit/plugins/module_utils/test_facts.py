@@ -179,7 +179,7 @@ def test_boot_and_drift(box):
 
 
 @pytest.mark.parametrize('subset', [['boot'], ['drift'], ['boot', 'drift']])
-def test_a_file_of_root_alone_leaves_the_next_boot_unknown_and_not_without_drift(box, monkeypatch, subset):
+def test_unreadable_file_leaves_next_boot_and_drift_unknown(box, monkeypatch, subset):
     box.put('/etc/sysctl.d/99-x.conf', 'vm.overcommit_memory = 1\n')
     read_text = box.read_text
 
@@ -195,7 +195,7 @@ def test_a_file_of_root_alone_leaves_the_next_boot_unknown_and_not_without_drift
 
 
 @pytest.mark.parametrize('key', ['boot', 'drift'])
-def test_a_key_that_is_not_shown_is_neither_without_drift_nor_left_out_in_silence(box, tmp_path, key):
+def test_unreadable_sysctl_has_unknown_drift_and_a_warning(box, tmp_path, key):
     box.put('/etc/sysctl.d/50-x.conf', 'vm.overcommit_memory = 2\nvm.panic_on_oom = 1\n')
     (tmp_path / 'proc/sys/vm/overcommit_memory').unlink()
     facts = gather(box, key, 'warnings')
@@ -296,7 +296,7 @@ def test_pressure_that_is_switched_off_is_null_with_the_reason(box, tmp_path):
     assert facts['warnings'][0].startswith('pressure: ') and 'psi=1' in facts['warnings'][0]
 
 
-def test_kills_are_told_by_the_clock_of_the_log_not_by_that_of_a_time_namespace(box, tmp_path):
+def test_kill_times_ignore_time_namespaces(box, tmp_path):
     """A pipe without a writer's data answers as /dev/kmsg at its end does."""
     os.mkfifo(tmp_path / 'dev/kmsg')
     writer = os.open(tmp_path / 'dev/kmsg', os.O_RDWR | os.O_NONBLOCK)
@@ -363,7 +363,7 @@ def test_hostile_processes_come_out_harmless(name, text):
 
 
 @pytest.mark.parametrize('name', [b'\n\x1b[31m', b'\xff\xfe\x80'])
-def test_the_module_itself_prints_valid_json_with_hostile_processes(name):
+def test_module_prints_valid_json_with_hostile_processes(name):
     """The whole module in a Python of its own, as Ansible runs it."""
     code = ('import sys\nsys.path[:0] = %r\n'
             'import json, ansible.module_utils.basic as basic\n'

@@ -33,7 +33,7 @@ def describe(host, path, before, after):
 
 # ------------------------------------------------------------- files that all may read
 
-def test_only_the_lines_that_change_are_shown_with_three_around_them(machine):
+def test_diff_shows_changes_with_three_context_lines(machine):
     lines = [f'# line {number}\n' for number in range(1, 41)]
     after = lines[:9] + ['new\n'] + lines[10:29] + lines[30:]
     machine.put(THEIRS, ''.join(lines))

@@ -287,7 +287,7 @@ def test_what_is_not_seen_is_unknown(machine):
 
 
 @pytest.mark.parametrize('hidepid', [1, 2])
-def test_a_process_that_is_hidden_may_be_the_victim_of_its_cgroup(machine, hidepid):
+def test_hidden_process_may_be_victim_of_its_cgroup(machine, hidepid):
     cgroup = '/system.slice/a.service'
     machine.put(f'/sys/fs/cgroup{cgroup}/memory.max', '500000000\n')
     for pid in (1, NOBODY + 12):
@@ -316,14 +316,14 @@ def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
 
 @pytest.mark.parametrize('params', [{'score_adj': [{'service': 'sever', 'value': 5}]},
                                     {'growing': {'service': 'sever', 'size': '1G'}}])
-def test_an_unknown_service_gets_advice_that_this_module_can_take(machine, params):
+def test_unknown_service_gets_advice_for_this_module(machine, params):
     with pytest.raises(Refusal) as caught:
         run(machine, **params)
     assert str(caught.value) == (
         'There is no such service on this machine: sever.service. Correct the name, or leave the service out.')
 
 
-def test_a_systemd_that_does_not_answer_is_told_instead_of_leaving_a_victim_alone(machine):
+def test_silent_systemd_is_reported_in_the_forecast(machine):
     def fail(*_args, **_options):
         return 1, b'', b'Failed to connect to bus\n'
 
@@ -350,7 +350,7 @@ def test_where_no_cgroups_are_mounted_that_is_told(machine):
             in result['notes'])
 
 
-def test_what_the_kernel_does_first_is_an_assumption_where_it_cannot_be_read(machine):
+def test_unreadable_policy_is_a_stated_assumption(machine):
     def assumption(result):
         return [note for note in result['notes'] if 'is assumed' in note]
 
@@ -498,7 +498,7 @@ def test_a_change_is_foretold_in_check_mode_as_in_the_run(machine):
 
 
 @pytest.mark.parametrize('check', [True, False])
-def test_what_would_kill_a_protected_service_is_refused_before_anything_is_touched(machine, check):
+def test_forecast_kill_of_protected_is_refused_before_change(machine, check):
     before = machine.tree()
     with pytest.raises(Refusal, match=r'protect: with this, a \(victim of kill 1\)'):
         machine.run(check=check, name='a', score_adj=300, protect=['a'], forecast=1)

@@ -41,7 +41,7 @@ def test_one_that_only_calls_itself_so_is_not(waits, about):
     assert waits(**about) == 0
 
 
-def test_cgroups_nested_deeper_than_a_path_are_left_alone_and_told(tmp_path):
+def test_too_deep_cgroups_are_skipped_and_reported(tmp_path):
     machine = ServiceMachine(tmp_path)
     machine.unit('a.service')
     machine.process(10, unit='a.service')

@@ -45,7 +45,7 @@ def test_a_number_used_again_is_another_process(machine):
     assert machine.adj(7) == 0
 
 
-def test_between_the_look_and_the_write_the_number_may_go_to_another(machine):
+def test_pid_may_be_reused_between_read_and_write(machine):
     """The target saw process 7 of the unit; by the time it writes, 7 is somebody else's."""
     machine.process(7, start=77, unit='a.service')
     target = score_adj.Target('a', groups.UnitGroup(machine, '/system.slice/a.service'), 500)
@@ -168,7 +168,7 @@ def test_of_processes_nested_deeply_each_is_looked_at_once(machine):
     assert seconds[1] < 4 * seconds[0]
 
 
-def test_a_process_is_looked_at_only_when_the_tick_of_its_start_is_over():
+def test_process_is_read_after_its_start_tick_is_over():
     """Whatever gets its number later has another start time then."""
     host, ticks_per_s = Host(), os.sysconf('SC_CLK_TCK')
     for _round in range(20):

@@ -65,7 +65,7 @@ def pids(facts):
 
 
 @pytest.mark.parametrize('name', ['stat', 'status', 'comm', 'cgroup', 'oom_score', 'oom_score_adj'])
-def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name):
+def test_stalled_process_costs_only_its_user(box, name):
     block(box, '/proc/41/' + name)
     facts, seconds = gather(box)
     assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # which alone tells the user
@@ -73,7 +73,7 @@ def test_a_process_that_does_not_answer_costs_its_user_and_nobody_else(box, name
     assert seconds < 5
 
 
-def test_what_is_not_read_any_more_is_not_read_by_its_path_either(box):
+def test_skipped_process_is_not_read_by_path_either(box):
     block(box, '/proc/41/stat')
     box.call(handle.identify, box, 41)
     for path in ('/proc/41/cgroup', '/proc/42/stat'):
@@ -108,7 +108,7 @@ def test_a_watchdog_that_has_ended_is_known_by_its_file(box):
     assert not pending_change.is_watched(box, types.SimpleNamespace(name=name, pid=41, started=500))
 
 
-def test_a_command_line_that_does_not_answer_costs_command_lines_only(box):
+def test_stalled_command_line_costs_command_lines_only(box):
     block(box, '/proc/41/cmdline')
     facts, _seconds = gather(box, REQUEST._replace(cmdline=True))
     assert {one['pid'] for one in facts['candidates'] if one['cmdline'] is None} == {41, 42}
@@ -150,7 +150,7 @@ def test_a_forecast_is_unknown_and_says_of_which_process(box):
     assert 'process 41 is skipped because it does not answer' in result['reason']
 
 
-def test_a_folder_that_does_not_answer_is_named_and_the_rest_is_read(box):
+def test_stalled_folder_is_named_and_the_rest_is_read(box):
     box.put('/usr/lib/sysctl.d/50-a.conf', 'vm.overcommit_ratio = 70\n')
     block(box, '/etc/sysctl.d/60-b.conf')
     with open(box.base / 'etc/sysctl.d/60-b.conf', 'rb', opener=lambda path, flags: os.open(path, os.O_RDWR)):
@@ -338,7 +338,7 @@ def kill_myself_in_a_read(box):
         kill_myself(box)
 
 
-def test_one_that_is_killed_in_a_read_is_not_taken_for_a_read_that_stalled(box):
+def test_helper_killed_in_a_read_is_no_stalled_read(box):
     """The kernel closes its pipes before waitpid(2) reports its end."""
     for _attempt in range(50):
         with pytest.raises(OSError, match='killed twice'):
@@ -352,7 +352,7 @@ def test_two_that_are_killed_are_an_error(box):
 
 
 @pytest.mark.parametrize(('module', 'call'), [(os, 'fork'), (os, 'pipe'), (mmap, 'mmap')])
-def test_without_a_helper_only_processes_of_root_and_of_oneself_are_read(box, monkeypatch, module, call):
+def test_without_helper_only_root_and_own_processes_are_read(box, monkeypatch, module, call):
     def fail(*_arguments):
         raise OSError(errno.ENOMEM, 'Cannot allocate memory')
     monkeypatch.setattr(module, call, fail)
@@ -382,14 +382,14 @@ def adjs(box):
 
 
 @pytest.mark.parametrize('pid', [41, 43, 44])
-def test_a_rollback_says_which_process_did_not_answer_and_restores_the_others(box, target, pid):
+def test_rollback_names_stalled_process_restores_others(box, target, pid):
     block(box, '/proc/%d/stat' % pid)
     with pytest.raises(OSError, match='does not answer.*/proc/%d' % pid):
         target.rollback(box)
     assert adjs(box) == [600 if one == pid else 0 for one in (41, 43, 44)]
 
 
-def test_a_rollback_says_what_is_not_restored_for_want_of_a_helper(box, target):
+def test_rollback_without_helper_says_what_is_not_restored(box, target):
     for pid in (42, 45):
         block(box, '/proc/%d/stat' % pid)
         box.call(handle.identify, box, pid)
@@ -405,6 +405,6 @@ def write_and_die(box, one, path):
     return done
 
 
-def test_what_was_set_by_a_helper_that_was_then_killed_counts_as_set(box, target, tmp_path):
+def test_value_set_by_a_killed_helper_counts_as_set(box, target, tmp_path):
     (tmp_path / 'once').touch()
     assert box.call(write_and_die, box, box.call(handle.identify, box, 41), str(tmp_path / 'once'))

@@ -117,7 +117,7 @@ def test_only_what_an_argument_names_is_read(box):
 
 
 @pytest.mark.parametrize('arguments', [[], ['100000']])
-def test_the_usual_file_counts_where_the_options_could_not_be_read(box, arguments):
+def test_usual_file_counts_if_options_are_unreadable(box, arguments):
     kubelet(box, *arguments)
     box.put('/var/lib/kubelet/config.yaml', YES)
     assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
@@ -212,7 +212,7 @@ def test_each_of_several_kubelets_has_its_own_files(box):
     assert decided(box) == {('kubelet', 'requires', CONFIG), ('kubelet', 'sets', None)}
 
 
-def test_the_kubelet_of_rke2_tells_where_its_configuration_does_not(box):
+def test_rke2_kubelet_counts_where_configuration_is_silent(box):
     runs(box, 'rke2', 41)
     kubelet(box, '--protect-kernel-defaults=true', pid=42, parent=41)
     assert decided(box) == {('kubelet', 'requires', None)}
@@ -295,7 +295,7 @@ def test_the_files_of_k3s_in_their_order(box, files, decision):
     ('--config=https://example.org/k3s.yaml', {}, (None, None)),
     ('-d /data', {'/data/agent/etc/kubelet.conf.d/1.conf': YES}, ('requires', None)),
 ])
-def test_the_arguments_of_k3s_come_from_its_unit_and_after_its_files(box, arguments, files, decision):
+def test_k3s_arguments_of_the_unit_come_after_its_files(box, arguments, files, decision):
     runs(box, 'k3s-server')
     service(box, arguments)
     for path, text in files.items():

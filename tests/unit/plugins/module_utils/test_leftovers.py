@@ -185,7 +185,7 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
 @pytest.mark.parametrize('make, desired, leftovers', [
     (sysctls, dict(SYSCTLS, persistent=False), '/etc/sysctl.d/.oomkit-99-oomkit.conf~'),
     (services, {'name': 'a', 'score_adj': -5, 'persistent': False}, '/etc/systemd/system/.oomkit-a.service.d~')])
-def test_what_an_earlier_run_left_on_a_disk_that_is_read_only_now_is_no_reason_to_fail(
+def test_leftovers_on_a_read_only_disk_are_no_failure(
         tmp_path, monkeypatch, make, desired, leftovers):
     machine, act = make(tmp_path, 'systemd')
     machine.put(leftovers, '')

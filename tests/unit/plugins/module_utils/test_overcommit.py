@@ -427,7 +427,7 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
     assert machine.state == state and machine.tree() == before
 
 
-def test_what_fails_in_telling_the_result_fails_before_anything_is_done(machine, monkeypatch):
+def test_failing_result_fails_before_any_change(machine, monkeypatch):
     from ansible_collections.oomkit.linux.plugins.module_utils._policy import run as policy_run
 
     def out_of_memory(_host, _files):
@@ -452,7 +452,7 @@ def test_only_who_may_not_write_is_told_to_become_root(machine, monkeypatch, err
     run(machine, 'overcommit', check=True, mode='never', ratio=90)
 
 
-def test_a_second_take_over_needs_no_second_copy_of_the_same_text(machine):
+def test_second_comment_out_makes_no_second_copy(machine):
     theirs = '/etc/sysctl.d/zz.conf'
     machine.put(theirs, 'vm.overcommit_ratio = 70\n')
     desired = {'ratio': 60, 'conflicts': 'comment_out'}
@@ -466,7 +466,7 @@ def test_a_second_take_over_needs_no_second_copy_of_the_same_text(machine):
 
 @pytest.mark.parametrize('place', ['/srv/config/.oomkit-oom.conf~', '/etc/.oomkit-sysctl.conf~',
                                    '/etc/sysctl.d/.oomkit-zz.conf~'])
-def test_what_a_killed_run_left_beside_any_file_of_the_boot_is_cleared_away(tmp_path, place):
+def test_leftovers_beside_boot_files_are_removed(tmp_path, place):
     machine = Machine(tmp_path, init='other')
     machine.put('/srv/config/oom.conf', '')
     (tmp_path / OURS.lstrip('/')).symlink_to('/srv/config/oom.conf')
@@ -565,7 +565,7 @@ def test_absent_takes_what_other_files_say(machine):
     assert (machine.state[KBYTES], machine.state[MEMORY], machine.state[ADMIN_RESERVE]) == (3000000, 1, 4444)
 
 
-def test_absent_without_a_record_takes_the_documented_default_and_says_so(tmp_path):
+def test_absent_without_record_sets_the_default_and_says_so(tmp_path):
     machine = Machine(tmp_path, defaults=True)
     run(machine, 'overcommit', admin_reserve_kbytes=9000)
     (machine.base / saved_values.FILE.lstrip('/')).unlink()
@@ -611,7 +611,7 @@ def test_a_chroot_is_known_by_the_root_of_pid_1(machine):
     assert 'another machine boots it' in result['warnings'][-1]
 
 
-def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(machine):
+def test_percentage_of_ram_is_refused_in_an_image(machine):
     machine.put('/run/systemd/container', 'lxc\n')
     before = machine.tree()
     for check in (True, False):
@@ -624,7 +624,7 @@ def test_a_part_of_the_memory_of_the_machine_that_makes_an_image_is_refused(mach
     assert run(machine, 'overcommit', commit_limit='90%', persistent=False, force=True)['changed']
 
 
-def test_the_swap_of_the_machine_that_makes_an_image_is_not_taken_from_a_size(tmp_path):
+def test_swap_of_the_image_builder_does_not_count(tmp_path):
     machine = Machine(tmp_path, swap_kb=1024**2)
     machine.put('/run/systemd/container', 'lxc\n')
     before = machine.tree()

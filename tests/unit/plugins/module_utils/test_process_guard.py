@@ -43,7 +43,7 @@ def adjs(machine):
 
 
 @pytest.mark.parametrize('process', [{'comm': 'redis-server'}, {'cmdline_regex': '^redis-server '}, {'pid': 61}])
-def test_a_negative_value_for_a_process_of_a_login_user_is_refused(machine, process):
+def test_negative_score_for_login_user_is_refused(machine, process):
     of_alice(machine)
     with pytest.raises(Refusal, match=r'Process 61 \(redis-server\) belongs to user 1000.*Nothing was changed'):
         machine.run(process=process, score_adj=-500)
@@ -78,7 +78,7 @@ def test_system_accounts_are_set(machine, uid):
 
 
 @pytest.mark.parametrize('selector', [{'comm': 'redis-server'}, {'cmdline_regex': '^redis-server '}])
-def test_a_user_together_with_a_name_means_processes_of_that_user_alone(machine, selector):
+def test_user_and_name_select_processes_of_that_user(machine, selector):
     of_alice(machine)
     result = machine.run(process=dict(selector, user=str(REDIS)), score_adj=-500)
     assert [one['pid'] for one in result['processes']] == [60] and adjs(machine) == {60: -500}

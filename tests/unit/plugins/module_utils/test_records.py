@@ -118,7 +118,7 @@ def refused(machine, act, *words):
 @pytest.mark.parametrize('make', HOSTILE)
 @pytest.mark.parametrize('params', [{'state': 'absent'}, {'mode': 'always', 'admin_reserve_kbytes': 9000}])
 @pytest.mark.parametrize('check', [False, True])
-def test_values_from_before_that_a_user_could_have_written_are_not_gone_back_to(machine, make, params, check):
+def test_user_writable_saved_sysctls_are_ignored(machine, make, params, check):
     path = machine.put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
     make(path)
     refused(machine, lambda: machines.run(machine, 'overcommit', check=check, **params), saved_values.FILE)
@@ -146,7 +146,7 @@ def test_facts_warn_of_it_and_go_on_without(tmp_path, make):
     json.dumps(facts)
 
 
-def test_a_folder_that_is_given_away_during_the_run_is_not_written_to(machine, monkeypatch):
+def test_folder_with_a_new_owner_is_not_written_to(machine, monkeypatch):
     real = apply._put_record
 
     def give_away(plan, rollback):
@@ -183,12 +183,12 @@ RECORD = saved_scores.EMPTY._replace(units={'a.service': (saved_scores.Given(-90
 @pytest.mark.parametrize('params', [
     {'name': 'a', 'score_adj': -5}, {'name': 'a', 'state': 'absent'}, {'process': {'pid': 10}, 'score_adj': 7},
     {'process': {'pid': 10}, 'state': 'absent'}])
-def test_values_of_processes_that_a_user_could_have_recorded_are_not_gone_back_to(services, make, params):
+def test_user_writable_saved_scores_are_ignored(services, make, params):
     make(services.put(saved_scores.FILE, saved_scores.dump(RECORD)))
     refused(services, lambda: services.run(**params), saved_scores.FILE)
 
 
-def test_a_folder_that_is_given_away_during_the_run_gets_no_record(services, monkeypatch):
+def test_folder_with_a_new_owner_gets_no_record(services, monkeypatch):
     real = service_apply._apply
 
     def give_away(plan, rollback):

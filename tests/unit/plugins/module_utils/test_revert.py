@@ -76,7 +76,7 @@ def test_a_value_of_the_boot_goes_to_what_the_boot_gives_now(machine):
     assert [machine.state[key] for key in (MEMORY, RATIO, KBYTES)] == [1, 66, 0]
 
 
-def test_a_value_of_ours_that_somebody_changed_is_left_and_reported(machine):
+def test_our_value_changed_by_others_stays_and_is_reported(machine):
     run(machine, 'overcommit', mode='never', ratio=90)
     machine.state[MEMORY] = 0
     machine.show()
@@ -128,7 +128,7 @@ def test_only_our_line_leaves_a_file_that_was_edited_meanwhile(machine):
 
 
 @pytest.mark.parametrize('path', [ADMIN, OURS])
-def test_a_line_of_ours_that_somebody_changed_is_left_and_reported(machine, path):
+def test_our_line_changed_by_others_stays_and_is_reported(machine, path):
     run(machine, 'overcommit', mode='never', ratio=90, sysctl_file=path)
     machine.put(path, machine.get(path).replace('ratio = 90', 'ratio = 91'))
     result = run(machine, 'overcommit', state='absent', sysctl_file=path)
@@ -150,7 +150,7 @@ def test_a_file_with_our_header_is_its_own_record(machine):
     is_unmanaged_after(machine)
 
 
-def test_an_image_gets_no_values_and_a_record_only_of_lines_beside_those_of_others(machine):
+def test_image_gets_no_values_and_a_minimal_record(machine):
     machine.put('/run/systemd/container', 'lxc\n')
     before = machine.tree()
     run(machine, 'overcommit', ratio=90, runtime=False)

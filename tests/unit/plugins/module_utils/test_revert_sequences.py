@@ -54,7 +54,7 @@ def files(machine):
 
 
 @pytest.mark.parametrize('sides', [{}, {'persistent': False}])
-def test_a_value_of_others_that_we_had_set_before_our_last_is_theirs(machine, sides):
+def test_our_earlier_value_set_by_others_is_theirs(machine, sides):
     run(machine, 'overcommit', mode='heuristic', **sides)
     run(machine, 'overcommit', mode='always', **sides)
     run(machine, 'overcommit', mode='never', force=True, **sides)
@@ -76,7 +76,7 @@ def test_a_line_of_others_like_our_last_but_one_is_theirs(machine):
     assert machine.get(ADMIN) == '# mine\nvm.overcommit_memory = 1\n'
 
 
-def test_a_value_goes_back_to_what_it_was_when_the_runtime_was_first_changed(machine):
+def test_value_reverts_to_that_before_first_runtime_change(machine):
     """The line alone was written long before."""
     run(machine, 'overcommit', mode='never', kbytes=900_000, force=True, runtime=False)
     set_by_others(machine, MEMORY, 0)
@@ -95,7 +95,7 @@ def test_a_value_that_no_boot_tells_is_not_taken_for_zero(machine):
     assert machine.state[USER_RESERVE] == 131072 and 'documented default 131072' in result['warnings'][0]
 
 
-def test_values_that_only_tuned_can_compute_go_back_to_what_they_were(machine):
+def test_values_computed_by_tuned_are_reverted(machine):
     machine.put('/etc/systemd/system/multi-user.target.wants/tuned.service', '')
     machine.put('/usr/lib/systemd/system/tuned.service', '[Service]\nExecStart=/usr/sbin/tuned\n')
     machine.put('/etc/tuned/active_profile', 'mine\n')
@@ -105,7 +105,7 @@ def test_values_that_only_tuned_can_compute_go_back_to_what_they_were(machine):
     assert [machine.state[key] for key in (MEMORY, RATIO, KBYTES)] == [1, 70, 0]
 
 
-def test_a_glob_stays_a_comment_while_the_other_module_needs_that(machine):
+def test_glob_stays_commented_while_another_module_needs_it(machine):
     """It loses against a line that names the key, but it sets kbytes, which erases the ratio."""
     machine.put(LATE, 'vm.*=1\n')
     before = files(machine)

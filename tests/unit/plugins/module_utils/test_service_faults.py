@@ -217,7 +217,7 @@ def test_an_alias_that_cannot_be_read_is_no_unit_of_its_own(machine, monkeypatch
     assert machine.run(name='other', score_adj=5)['services'][0]['unit'] == 'a.service'
 
 
-def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(machine, monkeypatch):
+def test_restart_between_reload_and_failure_is_reverted(machine, monkeypatch):
     machine.unit('b.service')
     machine.process(20, unit='b.service')
 
@@ -234,7 +234,7 @@ def test_what_starts_anew_between_reload_and_failure_has_its_old_value_again(mac
     assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (15, 15, None)
 
 
-def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, monkeypatch):
+def test_restart_before_the_reverting_reload_is_reverted(machine, monkeypatch):
     def restart():
         if machine.reloads == 2:  # this one is of the way back
             stops(machine)
@@ -246,7 +246,7 @@ def test_what_starts_anew_before_systemd_has_the_old_files_again_too(machine, mo
     assert machine.adj(11) == 15
 
 
-def test_a_service_that_sets_the_value_itself_keeps_it_on_the_way_back(machine, monkeypatch):
+def test_value_set_by_the_service_survives_rollback(machine, monkeypatch):
     machine.put('/proc/10/oom_score_adj', '321\n')
 
     def restart():
@@ -292,7 +292,7 @@ def test_what_the_unit_file_says_is_what_it_is_taken_back_to(machine):
     assert machine.get(GROUP) == '1\n' and not machine.exists(RUN)
 
 
-def test_an_instance_with_a_drop_in_of_its_own_keeps_its_policy_when_the_template_is_taken_back(machine):
+def test_instance_keeps_its_policy_when_template_is_reverted(machine):
     machine.unit('b@.service')
     machine.process(30, unit='b@1.service')
     group = GROUP.replace('a.service', 'b@1.service')
@@ -305,7 +305,7 @@ def test_an_instance_with_a_drop_in_of_its_own_keeps_its_policy_when_the_templat
     assert machine.get(group) == '0\n' and machine.adj(30) == 15 and not machine.exists(RUN)
 
 
-def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, monkeypatch):
+def test_exclusive_keeps_instances_of_a_listed_template(machine, monkeypatch):
     """The record of a killed run names instances, which are part of the template."""
     machine.unit('b@.service')
     machine.process(30, unit='b@1.service')
@@ -319,7 +319,7 @@ def test_exclusive_takes_no_instance_from_a_template_that_is_listed(machine, mon
 
 # -------------------------------------------------------------------- processes
 
-def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monkeypatch):
+def test_late_matching_processes_are_recorded(machine, monkeypatch):
     machine.process(40, name='worker')
     forecast = service.before_and_after
 
@@ -335,7 +335,7 @@ def test_processes_that_match_only_when_they_are_set_are_recorded(machine, monke
     assert (machine.adj(40), machine.adj(41)) == (0, 3)
 
 
-def test_a_process_that_has_the_number_of_a_recorded_one_is_left_alone(machine):
+def test_process_that_reused_a_recorded_pid_is_skipped(machine):
     machine.process(40, start=77)
     (seen,) = selector.group_of(machine, {'pid': 40}).look(machine)
     group = groups.TheseProcesses([seen])

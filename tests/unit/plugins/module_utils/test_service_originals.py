@@ -104,7 +104,7 @@ def test_what_has_started_since_gets_what_a_start_gives_now(machine):
     assert values(machine, SSHD, SESSION, CHILD, 13) == [-1000, 100, 77, 100]
 
 
-def test_what_somebody_else_has_changed_meanwhile_stays_and_is_reported(machine):
+def test_change_by_others_stays_and_is_reported(machine):
     machine.run(name='ssh', score_adj=500, scope='all')
     machine.put(f'/proc/{SSHD}/oom_score_adj', '-5\n')
     machine.put(f'/proc/{SESSION}/oom_score_adj', '6\n')
@@ -113,7 +113,7 @@ def test_what_somebody_else_has_changed_meanwhile_stays_and_is_reported(machine)
     assert {one['pid'] for one in service['skipped']} == {SSHD, SESSION}
 
 
-def test_another_process_with_the_same_number_is_not_the_one_that_was_set(machine):
+def test_process_that_reused_the_pid_is_not_reverted(machine):
     machine.run(name='ssh', score_adj=500, scope='all')
     machine.end(SSHD)
     machine.process(SSHD, adj=42, unit='ssh.service', start=9999)
@@ -122,7 +122,7 @@ def test_another_process_with_the_same_number_is_not_the_one_that_was_set(machin
 
 
 @pytest.mark.parametrize('params', [{'name': 'ssh'}, {'exclusive': True}, {'process': {'pid': SSHD}}])
-def test_a_machine_without_a_record_stays_as_it_is_and_that_is_said(machine, params):
+def test_without_a_record_nothing_changes_and_is_reported(machine, params):
     machine.put('/etc/systemd/system/ssh.service.d/30-admin.conf', '[Service]\nOOMScoreAdjust=-20\n')
     machine.stale.add('ssh.service')  # which is for him to reload
     before = machine.tree()
@@ -215,7 +215,7 @@ def test_a_group_that_somebody_else_has_changed_is_left_alone(machine, present, 
 @pytest.mark.parametrize('desired_states', [
     [{'oom_policy': 'continue'}], [{'oom_policy': 'kill'}], [{'oom_policy': 'kill'}, {'oom_policy': 'stop'}],
 ])
-def test_without_ours_a_group_is_as_the_manager_s_default_policy_has_it(machine, unit, manager, group, desired_states):
+def test_group_reverts_to_the_default_oom_policy(machine, unit, manager, group, desired_states):
     """The services were started with ours, as after a boot, so that no original is recorded."""
     machine.unit('ssh.service', '[Service]\nExecStart=/bin/x\n' + unit)
     machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager)

@@ -128,7 +128,7 @@ def test_a_policy_of_ours_is_never_what_was_before(machine, monkeypatch, name, o
     assert not was_killed
 
 
-def test_a_policy_of_ours_that_waits_for_the_restart_is_taken_back(machine):
+def test_policy_waiting_for_a_restart_is_reverted(machine):
     machine.run(name='a', oom_policy='kill')
     machine.run(name='a', state='absent', runtime=False)
     assert group(machine) == 1
@@ -136,7 +136,7 @@ def test_a_policy_of_ours_that_waits_for_the_restart_is_taken_back(machine):
     assert group(machine) == 0 and not machine.exists(RUN_FOLDER)
 
 
-def test_the_first_drop_in_of_an_instance_takes_the_policy_of_its_template_back(machine, monkeypatch):
+def test_instance_drop_in_reverts_the_template_policy(machine, monkeypatch):
     before, instance = everything(machine), {'name': 'foo@1', 'score_adj': 5}
     template = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill', 'conflicts': 'comment_out'}
     for count in range(100):
@@ -165,13 +165,13 @@ def test_where_it_is_listed_beside_its_template_it_keeps_that(machine):
         assert everything(machine) == before
 
 
-def test_a_policy_of_the_template_is_not_set_on_an_instance_that_has_another(machine):
+def test_template_policy_skips_instance_with_its_own(machine):
     run(machine, name='foo@1', oom_policy='stop')
     run(machine, name='foo@', oom_policy='kill')
     assert (group(machine, 'foo@1.service'), group(machine, 'foo@2.service')) == (0, 1)
 
 
-def test_an_instance_that_hides_what_is_asked_for_its_template_is_named(machine):
+def test_instance_that_hides_the_template_is_named(machine):
     run(machine, name='foo@1', score_adj=5)
     desired = {'name': 'foo@', 'oom_policy': 'kill'}
     text = f'{OWN} does not set OOMPolicy and hides the drop-in of foo@'
@@ -186,7 +186,7 @@ def test_an_instance_that_hides_what_is_asked_for_its_template_is_named(machine)
 @pytest.mark.parametrize('more', [{}, {'persistent': False}, {'runtime': False}])
 @pytest.mark.parametrize('alone', [{'score_adj': 5}, {'oom_policy': 'kill'}, {'score_adj': 5, 'oom_policy': 'stop'}])
 @pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'}])
-def test_an_instance_that_is_asked_for_while_its_template_goes_can_be_taken_back(machine, template, alone, more):
+def test_instance_set_as_template_goes_can_be_reverted(machine, template, alone, more):
     before = everything(machine)
     run(machine, name='foo@', conflicts='comment_out', **template)
     run(machine, name='foo@1', conflicts='comment_out', exclusive=True, **alone, **more)
@@ -198,7 +198,7 @@ def test_an_instance_that_is_asked_for_while_its_template_goes_can_be_taken_back
 @pytest.mark.parametrize('alone', [{'score_adj': 5}, {'oom_policy': 'kill'}, {'score_adj': 5, 'oom_policy': 'stop'}])
 @pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'},
                                       {'score_adj': -300, 'oom_policy': 'kill'}])
-def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back(machine, template, alone, more):
+def test_instance_gone_as_template_is_set_can_be_reverted(machine, template, alone, more):
     before = everything(machine)
     run(machine, name='foo@1', conflicts='comment_out', **alone)
     run(machine, name='foo@', conflicts='comment_out', exclusive=True, **template, **more)
@@ -208,14 +208,14 @@ def test_an_instance_that_goes_while_its_template_is_asked_for_can_be_taken_back
 
 
 @pytest.mark.parametrize('policy', [{}, {'oom_policy': 'stop'}])
-def test_an_instance_that_keeps_its_drop_in_goes_back_to_that_while_its_template_is_asked_for(machine, policy):
+def test_instance_reverts_to_its_own_drop_in_not_template(machine, policy):
     run(machine, name='foo@1', score_adj=5, oom_policy='kill', conflicts='comment_out')
     run(machine, name='foo@1', score_adj=7, oom_policy='stop', persistent=False, conflicts='comment_out')
     run(machine, name='foo@', score_adj=-300, exclusive=True, persistent=False, conflicts='comment_out', **policy)
     assert (machine.adj(120), group(machine, 'foo@1.service')) == (5, 1)
 
 
-def test_nothing_stays_recorded_of_an_instance_that_somebody_else_sets(machine):
+def test_instance_set_by_others_leaves_no_record(machine):
     run(machine, name='foo@', score_adj=-5, conflicts='comment_out')
     run(machine, name='foo@', state='absent')
     assert machine.adj(121) == 7 and not machine.exists(RUN_FOLDER)

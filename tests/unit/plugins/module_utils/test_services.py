@@ -70,7 +70,7 @@ def test_a_drop_in_that_says_it_already_in_another_way_stays(machine):
     assert not machine.run(name='a', score_adj=-5)['changed'] and machine.get(DROP_IN) == text
 
 
-def test_a_setting_of_our_drop_in_that_somebody_changed_stays_and_is_reported(machine):
+def test_drop_in_changed_by_others_stays_and_is_reported(machine):
     machine.run(name='a', score_adj=-5, oom_policy='kill')
     machine.put(DROP_IN, machine.get(DROP_IN).replace('\nOOMScoreAdjust=-5', '\nOOMScoreAdjust=-300'))
     for check in (True, False):
@@ -82,7 +82,7 @@ def test_a_setting_of_our_drop_in_that_somebody_changed_stays_and_is_reported(ma
     assert not again['changed'] and again['managed'] is False and again['warnings'] == []
 
 
-def test_the_processes_that_the_manager_had_started_with_another_value_follow(machine):
+def test_processes_started_with_another_value_follow(machine):
     """A drop-in of somebody else, written and not reloaded: systemd still gives what it had loaded."""
     machine.put(ETC + '/a.service.d/50-x.conf', '[Service]\nOOMScoreAdjust=40\n')
     machine.loaded['a.service'] = 15
@@ -184,7 +184,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize('body', TAKEN)
-def test_what_is_one_line_to_an_editor_and_several_to_systemd_is_taken_over_and_comes_back(machine, body):
+def test_continued_lines_are_commented_out_and_restored(machine, body):
     path = machine.put(THEIRS, body)
     result = machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert result['services'][0]['next_start']['score_adj'] == -5
@@ -233,7 +233,7 @@ def test_what_another_service_does_not_set_comes_back_without_it(machine):
     assert shared.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n'
 
 
-def test_what_a_template_needs_taken_over_stays_when_an_instance_is_taken_back(machine):
+def test_instance_revert_keeps_comments_of_the_template(machine):
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
@@ -251,7 +251,7 @@ def stop(machine, pid, unit):
 @pytest.mark.parametrize('folder', [ETC + '/p@x.service.d', '/etc/systemd/system.control/p@x.service.d',
                                     ETC + '/q.service.d', '/usr/lib/systemd/system/p@x.service.d'])
 @pytest.mark.parametrize('gone', [False, True])
-def test_what_was_taken_over_of_an_instance_comes_back_when_it_has_stopped(machine, folder, gone):
+def test_stopped_instance_gets_its_lines_back(machine, folder, gone):
     machine.unit('p@.service')
     (machine.base / ETC[1:]).mkdir(parents=True, exist_ok=True)
     (machine.base / ETC[1:] / 'q.service').symlink_to('p@x.service')
@@ -314,7 +314,7 @@ def without_copies(machine):
 
 @pytest.mark.parametrize('place', ['/etc/cm/zz.conf', ETC + '/a.service.d/zz.conf', ETC + '/b.service.d/zz.conf'])
 @pytest.mark.parametrize('at_once', [True, False])
-def test_a_file_of_two_services_is_taken_over_once_and_comes_back(pair, place, at_once):
+def test_file_of_two_services_is_commented_out_once(pair, place, at_once):
     shared = pair.put(place, '[Service]\nOOMScoreAdjust=7\nOOMScoreAdjust=8\n')
     for name in 'ab':
         if place != f'{ETC}/{name}.service.d/zz.conf':
@@ -346,7 +346,7 @@ def share_folder(machine, place):
 
 
 @pytest.mark.parametrize('place', ['/etc/cm', ETC + '/a.service.d', ETC + '/b.service.d'])
-def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else(pair, place):
+def test_services_that_share_a_drop_in_need_the_same_values(pair, place):
     share_folder(pair, place)
     before = everything(pair)
     with pytest.raises(Refusal, match=f'drop-ins of a and b are one file.* to {place}/90-oomkit.conf.*Nothing was'):
@@ -362,7 +362,7 @@ def test_services_of_which_one_file_is_the_drop_in_get_the_same_and_nothing_else
     assert without_copies(pair) == before[0] and not pair.run(**ALL_BACK)['changed']
 
 
-def test_a_drop_in_that_is_another_services_too_stays_with_exclusive_and_goes_once(pair):
+def test_shared_drop_in_stays_with_exclusive_and_goes_once(pair):
     share_folder(pair, '/etc/cm')
     before = everything(pair)
     assert pair.run(services=SET_BOTH[1:], exclusive=True, conflicts='comment_out')['changed']
@@ -372,7 +372,7 @@ def test_a_drop_in_that_is_another_services_too_stays_with_exclusive_and_goes_on
     assert without_copies(pair) == before[0]
 
 
-def test_what_a_template_needs_of_an_instance_that_stopped_stays_taken_over_where_another_has_the_file_too(machine):
+def test_shared_file_of_stopped_instance_stays_commented_out(machine):
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=5\n')
@@ -442,7 +442,7 @@ def test_in_an_image_only_files_are_written(tmp_path):
         image.run(name='a', score_adj=-5)
 
 
-def test_a_process_that_was_set_stands_in_the_record_beside_services(machine):
+def test_record_has_processes_beside_services(machine):
     record = saved_scores.EMPTY._replace(originals={'sysv': 3}, processes={(10, 100): saved_scores.Original(7, (0,))})
     machine.put(saved_scores.FILE, saved_scores.dump(record).decode())
     assert machine.run(name='a', score_adj=-5)['changed'] and machine.adj(10) == -5
@@ -537,7 +537,7 @@ def scores(machine):
 
 
 @pytest.mark.parametrize('missing', ['warn', 'ignore'])
-def test_a_policy_is_skipped_without_systemd_where_it_may_be_missing(redis, missing):
+def test_policy_without_systemd_is_skipped_if_allowed(redis, missing):
     """As the profiles of the role ask for it; a service that is not there needs no warning."""
     items = [{'name': 'redis', 'score_adj': 7, 'oom_policy': 'continue', 'missing': missing},
              {'name': 'postgresql@', 'score_adj': -9, 'oom_policy': 'continue', 'missing': 'ignore'}]
@@ -547,7 +547,7 @@ def test_a_policy_is_skipped_without_systemd_where_it_may_be_missing(redis, miss
     assert scores(redis) == [0, 0, 0, 7, 7]
 
 
-def test_a_policy_is_refused_without_systemd_with_advice_that_can_be_followed(redis):
+def test_policy_without_systemd_is_refused_with_advice(redis):
     with pytest.raises(Refusal, match='Nothing was changed. Leave it out, or use missing: warn to go without it'):
         redis.run(services=[{'name': 'redis', 'score_adj': 7, 'oom_policy': 'kill'}])
     assert scores(redis) == [0] * 5
@@ -564,7 +564,7 @@ def test_why_a_process_could_not_be_set(number, value, said, unsaid):
     assert said in text and unsaid not in text
 
 
-def test_a_pid_file_of_the_service_names_a_process_of_the_service(redis):
+def test_pid_file_must_name_a_process_of_the_service(redis):
     assert redis.run(name='redis', score_adj=-5)['warnings'][0].startswith('redis: only its running processes')
     assert scores(redis) == [0, 0, 0, -5, -5]
     redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=9)
@@ -588,7 +588,7 @@ def test_a_pid_file_where_anybody_writes_is_nobodys(redis, tmp_path, mode):
     assert scores(redis) == [0] * 5
 
 
-def test_a_link_to_the_pid_file_of_another_service_is_not_followed(redis, tmp_path):
+def test_link_to_another_services_pid_file_is_not_followed(redis, tmp_path):
     redis.put('/run/mysqld/mysqld.pid', '50\n')
     redis.process(50, name='mysqld', uid=998)
     for path in ('run/mysqld', 'run/mysqld/mysqld.pid'):
@@ -650,7 +650,7 @@ def test_a_pid_file_that_leads_nowhere_is_none(redis, tmp_path):
 @pytest.mark.parametrize('door', ['read_named_file', 'walk'])
 @pytest.mark.parametrize('number', [
     errno.EACCES, errno.EIO, errno.ENOTCONN, errno.EAGAIN, errno.ESTALE, errno.EOVERFLOW])
-def test_a_pid_file_that_cannot_be_read_is_passed_over_with_the_reason(redis, monkeypatch, door, number):
+def test_unreadable_pid_file_is_skipped_with_a_reason(redis, monkeypatch, door, number):
     """As a file system or a lease of the owner's can have it."""
     real = getattr(redis, door)
 
@@ -670,7 +670,7 @@ def test_a_relative_pid_file_is_refused(redis):
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir, a_device, a_link('/proc/60/comm')])
-def test_a_note_of_openrc_that_cannot_be_read_is_passed_over_with_the_reason(redis, tmp_path, make):
+def test_unreadable_openrc_note_is_skipped_with_a_reason(redis, tmp_path, make):
     redis.put('/run/openrc/daemons/redis/001', 'exec=/bin/redis\n')
     make(tmp_path / 'run/openrc/daemons/redis/002')
     (tmp_path / 'run/redis/redis.pid').unlink()
@@ -716,7 +716,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize('init', ['systemd', 'other'])
 @pytest.mark.parametrize('desired', [{'name': 'crond', 'score_adj': -4}, {'state': 'absent', 'exclusive': True}])
 @pytest.mark.parametrize('writes', [0, 1, 2])
-def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, monkeypatch, init, desired, writes):
+def test_next_run_completes_one_killed_between_processes(tmp_path, monkeypatch, init, desired, writes):
     machine = ServiceMachine(tmp_path, init=init)
     machine.unit('crond.service')
     for pid in (50, 51, 52):
@@ -744,7 +744,7 @@ def test_a_run_killed_between_two_processes_is_completed_by_the_next(tmp_path, m
 @pytest.mark.parametrize('name', ['user@', 'user@1000', 'sshd-vsock@', 'sshd-unix-local@', 'openssh-server', 'gdm',
                                   'lightdm', 'display-manager', 'greetd', 'xrdp-sesman', 'cron', 'crond', 'atd',
                                   'agetty.tty1', 'teleport', 'xrdp', 'amazon-ssm-agent'])  # fmt: skip
-def test_what_runs_the_programs_of_users_is_not_exempt_without_force(tmp_path, name):
+def test_service_that_runs_user_programs_needs_force(tmp_path, name):
     machine = ServiceMachine(tmp_path)
     machine.unit(name.partition('@')[0] + ('@' if '@' in name else '') + '.service')
     with pytest.raises(Refusal, match='Every new login session inherits'):

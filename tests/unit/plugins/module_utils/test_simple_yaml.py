@@ -85,6 +85,6 @@ def test_json(text, value):
     assert read(text)[KEY] == value
 
 
-def test_the_first_keys_of_a_document_that_is_not_understood_to_its_end():
+def test_keys_before_the_first_unknown_line_are_read():
     document = simple_yaml.read('a: 1\nb: 2\nc: "\n')
     assert [entry.key for entry in document.entries] == ['a', 'b'] and not document.is_understood

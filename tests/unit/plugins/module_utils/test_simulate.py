@@ -37,7 +37,7 @@ def test_the_most_memory_first_and_no_more_than_there_are():
     assert not found.unlooked and not found.short
 
 
-def test_oom_score_adj_counts_in_thousandths_of_all_memory_divided_first():
+def test_score_adj_counts_in_thousandths_of_memory():
     world = snapshot(process(10, 1000), process(11, 0, 4), total_pages=250_999)
     assert forecast(world, 1).kills[0].victims[0].badness_pages == 1000
     assert order(forecast(world, 1)) == [[11, 10]]  # 4 * (250999 // 1000) = 1000: equal
@@ -59,7 +59,7 @@ def test_equals_are_a_set_the_youngest_likeliest():
     assert [kill.margin_pages for kill in found.kills] == [0, 0, 1, None]
 
 
-def test_before_the_scale_of_5_9_the_oldest_of_equals_is_likeliest():
+def test_oldest_of_equals_is_likeliest_before_5_9():
     found = forecast(snapshot(process(10, 100), process(11, 100), scale=badness.SCALE_OLD), 1)
     assert order(found) == [[10, 11]]
 
@@ -88,7 +88,7 @@ def test_many_equals_do_not_explode():
     assert all(len(kill.victims) == 200 for kill in found.kills[:2])
 
 
-def test_a_negative_badness_is_ordered_on_new_kernels_and_not_told_apart_on_old_ones():
+def test_negative_badness_is_ordered_only_on_new_kernels():
     processes = process(10, 100, -500), process(11, 200, -600), process(12, 100, -500 + 1)
     assert order(forecast(snapshot(*processes))) == [[12], [10], [11]]
     old = forecast(snapshot(*processes, scale=badness.SCALE_OLD), 1)
@@ -249,7 +249,7 @@ PROCESSES = st.lists(st.builds(
 
 @given(PROCESSES, st.integers(1, 6))
 @settings(max_examples=200, deadline=None)
-def test_a_snapshot_survives_json_and_every_kill_is_of_somebody_else(processes, kills):
+def test_snapshot_survives_json_and_each_kill_is_new(processes, kills):
     world = snapshot(*processes)
     again = forecast_snapshot.from_json(json.loads(json.dumps(forecast_snapshot.to_json(world))))
     assert again == world
@@ -264,7 +264,7 @@ def test_a_snapshot_survives_json_and_every_kill_is_of_somebody_else(processes, 
 
 @given(PROCESSES, st.integers(1, 4), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_whatever_the_kernel_counts_within_the_error_its_victim_is_in_the_set(processes, kills, random):
+def test_victim_within_the_error_is_in_the_set(processes, kills, random):
     world = snapshot(*processes)
     found = forecast(world, kills)
     counted = {one.pid: one.memory_pages + random.randint(-one.error_pages, one.error_pages) + one.oom_score_adj * UNIT

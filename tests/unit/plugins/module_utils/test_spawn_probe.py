@@ -278,7 +278,7 @@ SHOW = [('/bin/sh', 'sh', '-c', 'test "$(id -u)" = 0')]
 
 
 @needs_root
-def test_a_python_without_ctypes_changes_to_a_user_that_nobody_is(monkeypatch):
+def test_without_ctypes_the_probe_uses_an_unused_uid(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ctypes', None)
     assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: STARTED}
     assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: Outcome(EXIT, 1)}
@@ -383,7 +383,7 @@ def test_a_host_that_could_not_start_programs_may_be_mended(machine, monkeypatch
     assert machine.state['vm.overcommit_ratio'] == 90
 
 
-def test_a_failure_that_has_passed_when_looked_at_again_excuses_nothing(machine, monkeypatch):
+def test_failure_that_has_passed_excuses_nothing(machine, monkeypatch):
     left = outcomes(monkeypatch, NO_MEMORY, STARTED, NO_MEMORY)
     with pytest.raises(ApplyError, match='cannot start a program any more.*Everything was put back'):
         run(machine, 'overcommit', mode='never', ratio=90)

@@ -72,7 +72,7 @@ def test_the_twin_becomes_a_comment_or_goes_if_it_is_ours():
     assert edit(text, {RATIO: 80, KBYTES: None}, {KBYTES: [text]}) == 'vm.overcommit_ratio = 80\n'
 
 
-def test_our_line_that_somebody_changed_is_set_again_in_a_file_that_we_made_only():
+def test_changed_line_is_set_again_only_in_our_own_file():
     ours = {MEMORY: ['vm.overcommit_memory = 2\n']}
     assert edit('vm.overcommit_memory = 1 # y\n', {MEMORY: 0}, ours, True) == 'vm.overcommit_memory = 0 # y\n'
     assert edit('vm.overcommit_memory = 1 # y\n', {MEMORY: 0}, ours, False) == (
@@ -94,7 +94,7 @@ def test_a_glob_that_was_taken_comes_back_too():
 
 
 @given(st.text(alphabet='vm./=-#; 12\t\r\0é', max_size=30), st.booleans())
-def test_nothing_of_a_line_that_was_taken_counts_any_more_and_all_of_it_comes_back(line, ends):
+def test_commented_out_line_does_not_count_and_comes_back(line, ends):
     text = 'a\n%s\rvm.overcommit_memory=2\r%s%s' % (line, line, '\n' if ends else '')
     out = file_edit.comment_out(text, 2)
     assert list(parser.settings_of('x', out.partition('\n')[2])) == []

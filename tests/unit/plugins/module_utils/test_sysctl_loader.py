@@ -284,7 +284,7 @@ def test_lines_keep_their_numbers_where_others_are_continued():
     assert found == [('a/b', '1', 1), ('vm/x', '2', 3), ('vm/z', '4', 6)]
 
 
-def test_a_value_that_the_kernel_refuses_ends_the_file_for_busybox(alpine):
+def test_refused_value_ends_the_file_for_busybox(alpine):
     alpine.put('/etc/sysctl.d/10-x.conf', 'vm.panic_on_oom=1\nvm.overcommit_memory=7\nvm.overcommit_ratio=70\n')
     alpine.put('/etc/sysctl.d/20-y.conf', 'kernel.panic=9\n')
     outcome = boot(alpine)
@@ -595,7 +595,7 @@ def test_a_persistent_request_with_an_unknown_loader(tmp_path):
         run(machine, 'overcommit', mode='never', sysctl_file='/run/sysctl.d/x.conf')
 
 
-def test_the_guards_take_the_file_for_applied_where_the_loader_is_unknown(tmp_path):
+def test_unknown_loader_is_assumed_to_apply_the_file(tmp_path):
     machine = unknown_init(Machine(tmp_path, defaults=True, init='other'))
     with pytest.raises(Refusal, match='programs could no longer start'):
         run(machine, 'overcommit', runtime=False, mode='never', ratio=1)

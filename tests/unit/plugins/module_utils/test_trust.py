@@ -30,7 +30,7 @@ def refused(host, *words, path=OURS):
     assert not [word for word in (*words, 'Nothing was changed') if word not in str(told.value)], told.value
 
 
-def test_an_ordinary_place_is_fine_whether_the_file_is_there_or_not(host, tmp_path):
+def test_ordinary_path_is_trusted_with_or_without_file(host, tmp_path):
     file_trust.check(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
     (tmp_path / OURS[1:]).write_text('')
     (tmp_path / OURS[1:]).chmod(0o644)
@@ -106,7 +106,7 @@ def test_root_in_an_access_control_list_is_no_danger(host, tmp_path):
     file_trust.check(host, [OURS])
 
 
-def test_a_link_that_a_user_made_in_a_sticky_folder_is_not_followed(host, tmp_path):
+def test_users_link_in_a_sticky_folder_is_not_followed(host, tmp_path):
     if os.geteuid():
         pytest.skip('only root can give a link to somebody, and this is user %d' % os.geteuid())
     (tmp_path / 'etc/shadow').write_text('root:*\n')
@@ -153,7 +153,7 @@ def give_away(path, make):
 
 @pytest.mark.parametrize('make', LINKED.values(), ids=LINKED)
 @pytest.mark.parametrize('link', ['file', 'folder', 'twice', 'by dots'])
-def test_in_a_sticky_folder_only_a_folder_of_roots_lies_on_the_way(host, tmp_path, sticky, make, link):
+def test_only_roots_folders_are_trusted_in_a_sticky_folder(host, tmp_path, sticky, make, link):
     """Whatever else is there somebody else can have put there, and what is not there yet he can make."""
     make(sticky)
     path = OURS
@@ -191,7 +191,7 @@ def test_a_sticky_folder_of_a_user_is_his(host, tmp_path, sticky):
     refused(host, '/tmp (on', 'owner 1234')
 
 
-def test_a_file_of_roots_that_a_user_has_a_hard_link_to_stays_as_it_is_for_him(host, tmp_path):
+def test_hard_link_of_a_user_keeps_the_old_content(host, tmp_path):
     """It is replaced, never written into: his name keeps the old content, and nothing has to be refused."""
     (tmp_path / OURS[1:]).write_text('old')
     (tmp_path / 'home').mkdir()
@@ -202,7 +202,7 @@ def test_a_file_of_roots_that_a_user_has_a_hard_link_to_stays_as_it_is_for_him(h
 
 
 @pytest.mark.parametrize('make', [lambda host: host.replace_file(OURS, b'x'), lambda host: host.make_folder(OURS)])
-def test_a_default_access_control_list_lets_nobody_write_to_what_we_make(host, tmp_path, make):
+def test_default_acl_lets_nobody_write_to_new_files(host, tmp_path, make):
     folder = tmp_path / 'etc/sysctl.d'
     set_acl(folder, USER, 65534, kind='default')
     make(host)
@@ -223,7 +223,7 @@ def test_what_is_no_file_is_refused(host, tmp_path, make):
 # ------------------------------------------------------------------------ files on their way
 
 @pytest.mark.parametrize('name', ['a.conf', 'ä' * 100 + '.conf', 'x' * 255])
-def test_a_run_that_was_killed_leaves_at_most_what_the_next_one_removes(host, tmp_path, name, monkeypatch):
+def test_killed_run_leaves_only_what_the_next_removes(host, tmp_path, name, monkeypatch):
     folder, path = tmp_path / 'etc/sysctl.d', '/etc/sysctl.d/' + name
     monkeypatch.setattr(os, 'rename', lambda *_names: os._exit(9))
     pid = os.fork()
@@ -244,7 +244,7 @@ def test_a_link_at_the_temporary_name_is_not_written_through(host, tmp_path):
     assert os.listdir(tmp_path / 'etc/sysctl.d') == ['99-oomkit.conf']
 
 
-def test_lines_that_others_put_into_our_drop_in_stay_byte_for_byte():
+def test_lines_of_others_in_our_drop_in_stay_exactly():
     odd = b'# form\x0cfeed \xe2\x80\xa8 and \x85\x1c\n[Service]\nNice=3\r\n'
     edited = drop_in.edit(drop_in.HEADER.encode() + b'\n' + odd, {'OOMScoreAdjust': 5})
     assert drop_in.without_ours(edited) == (odd, [])

@@ -87,7 +87,7 @@ def cause(box, key):
 
 # ------------------------------------------------------------- sysctl.d once more
 
-def test_a_profile_of_foreign_keys_applies_the_files_below_etc_over_those_below_usr(box):
+def test_reapply_prefers_files_below_etc_to_usr(box):
     box.put(LIB, 'vm.overcommit_memory=2\n')
     box.put(ETC, '\nvm.overcommit_memory=1\n')
     assert boot(box, MEMORY) == 1 and cause(box, MEMORY) == ((ETC, 2), True)
@@ -156,7 +156,7 @@ def test_reapply_sysctl_can_be_off(box, word):
 @pytest.mark.parametrize('text', [
     '[vm]\nx=1\n', '[sysctl]\nenabled=0\nvm.swappiness=1\n', '[main]\ninclude=gone\n[sysctl]\n', '',
 ])
-def test_without_a_sysctl_section_in_force_nothing_is_applied_again(box, text):
+def test_without_a_sysctl_section_nothing_is_reapplied(box, text):
     profile(box, text)
     box.put(LIB, 'vm.overcommit_memory=2\n')
     box.put(ETC, 'vm.overcommit_memory=1\n')
@@ -231,7 +231,7 @@ def test_what_the_profile_sets_wins_over_files_below_usr(box, text, value):
     assert boot(box, MEMORY) == 0
 
 
-def test_the_profile_wins_over_all_files_without_reapply_sysctl_or_where_excluded(box):
+def test_profile_wins_without_reapply_or_where_excluded(box):
     box.put(ETC, 'vm.overcommit_memory=2\nvm.panic_on_oom=2\n')
     text = '[sysctl]\nvm.overcommit_memory=1\nvm.panic_on_oom=1\n'
     profile(box, text, main='reapply_sysctl=0\n')
@@ -521,14 +521,14 @@ def test_a_running_tuned_has_noted_what_it_recommends(choosing):
     assert [one.value_text for one in competing_writers.find_writers(choosing)] == ['1', '10']
 
 
-def test_what_depends_on_the_recommendation_is_unknown_because_of_the_line_that_would_win(choosing):
+def test_recommendation_leaves_the_winning_line_unknown(choosing):
     choosing.put(MODE, 'auto\n')
     choosing.put(RECOMMEND, '[plain]\nvirt=\n[ours]\n')
     assert cause(choosing, MEMORY) == ((ETC, 1), True)
     assert cause(choosing, PANIC) == ((ETC, 2), False)
 
 
-def test_many_recommended_profiles_that_include_many_are_each_read_once(choosing, monkeypatch):
+def test_each_recommended_profile_is_read_once(choosing, monkeypatch):
     choosing.put(MODE, 'auto\n')
     choosing.put(RECOMMEND, ''.join('[p%d]\nvirt=x\n' % number for number in range(100)))
     include = ','.join('p%d' % number for number in range(30))
@@ -635,7 +635,7 @@ def test_a_file_below_usr_does_not_persist_against_tuned(box):
     assert boot(box, PANIC_ON_OOM) == 0
 
 
-def test_a_file_below_usr_persists_against_a_tuned_that_excludes_its_keys(box):
+def test_file_below_usr_persists_if_tuned_excludes_its_keys(box):
     install(box, '2.27')
     box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
     ours = '/usr/lib/sysctl.d/zz-oomkit.conf'
@@ -646,7 +646,7 @@ def test_a_file_below_usr_persists_against_a_tuned_that_excludes_its_keys(box):
     assert apply(box, sysctl_file=ours)['changed'] is False and boot(box, PANIC_ON_OOM) == 0
 
 
-def test_take_over_comments_out_what_only_tuned_reads_and_absent_brings_it_back(box):
+def test_tuned_lines_are_commented_out_and_restored(box):
     box.put('/etc/sysctl.conf', 'vm.panic_on_oom=1\nkernel.panic=10\n')
     with pytest.raises(Refusal, match='sysctl.conf line 1, which TuneD applies'):
         apply(box)
@@ -663,7 +663,7 @@ def test_take_over_changes_no_profile(box):
     assert box.get(PROFILE) == '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n'
 
 
-def test_what_tuned_applies_again_undoes_a_change_of_run_time_only(box):
+def test_tuned_reapply_undoes_a_runtime_only_change(box):
     run_tuned(box)
     box.put(ETC, 'vm.panic_on_oom=1\nkernel.panic=10\n')
     warning, = apply(box, persistent=False)['warnings']
@@ -681,7 +681,7 @@ def test_a_tuned_that_runs_without_being_enabled_is_warned_of(box):
     assert 'in /etc/sysctl.d that sorts last' in warning
 
 
-def test_an_expression_that_takes_for_ever_does_not_keep_anybody_waiting(box, monkeypatch):
+def test_endless_regex_keeps_nobody_waiting(box, monkeypatch):
     uname(box)
     profile(box, '[sysctl]\nuname_regex=^(([^!])+)+!$\nvm.panic_on_oom=1\n')
     monkeypatch.setattr(helper, 'DEADLINE_S', 1)

@@ -67,7 +67,7 @@ def put(machine, path, value, folder=ETC):
     machine.put(f'{folder}/{path}', f'[Service]\nOOMScoreAdjust={value}\n')
 
 
-def test_etc_wins_over_lib_and_drop_ins_are_read_in_the_order_of_their_names(machine):
+def test_etc_wins_over_lib_and_drop_ins_sort_by_name(machine):
     put(machine, 'a.service', 1, LIB)
     put(machine, 'a.service.d/50-x.conf', 3, LIB)
     assert settings(machine, 'a.service')[SCORE_ADJ].value == 3
@@ -155,7 +155,7 @@ def test_drop_ins_of_the_prefixes_of_an_alias_count_too(machine, alias, folder, 
 @pytest.mark.parametrize('folder, counts', [
     ('old@.service.d', True), ('old@1.service.d', True), ('old@2.service.d', False), ('old.service.d', False),
     ('new@.service.d', True)])  # fmt: skip
-def test_drop_ins_of_an_alias_of_the_template_count_for_its_instances(machine, folder, counts):
+def test_template_alias_drop_ins_count_for_instances(machine, folder, counts):
     put(machine, 'new@.service', 1, LIB)
     (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
     put(machine, f'{folder}/50-x.conf', 2)
@@ -163,7 +163,7 @@ def test_drop_ins_of_an_alias_of_the_template_count_for_its_instances(machine, f
     assert settings(machine, 'old@1.service')[SCORE_ADJ].value == (2 if counts else 1)
 
 
-def test_an_instance_of_an_alias_that_leads_elsewhere_is_none_of_the_template(machine):
+def test_instance_alias_to_another_unit_is_no_instance(machine):
     for name in ('new@.service', 'other.service', 'else@.service'):
         put(machine, name, 1, LIB)
     (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
@@ -245,7 +245,7 @@ def test_hidden_files_are_no_drop_ins(machine):
 @pytest.mark.parametrize('make', [
     lambda path: path.mkdir(), lambda path: path.symlink_to(path.name), lambda path: path.write_bytes(b'X=\xff\n')],
     ids=['folder', 'circle', 'no text'])
-def test_a_file_of_the_manager_that_cannot_be_read_ends_the_reading(machine, make):
+def test_unreadable_manager_file_ends_the_reading(machine, make):
     """As systemd 252 has it; of a unit's drop-ins it reads the others."""
     for folder, key in (('/etc/systemd/system.conf.d', '[Manager]\nDefaultOOMScoreAdjust'),
                         (ETC + '/a.service.d', '[Service]\nOOMScoreAdjust')):
@@ -257,7 +257,7 @@ def test_a_file_of_the_manager_that_cannot_be_read_ends_the_reading(machine, mak
     assert settings(machine, 'a.service')[SCORE_ADJ].value == 6
 
 
-def test_a_folder_or_a_circle_takes_a_name_of_a_drop_in_away_but_not_a_units(machine):
+def test_folder_or_loop_masks_a_drop_in_but_not_a_unit(machine):
     put(machine, 'a.service', 1, LIB)
     put(machine, 'a.service.d/50-x.conf', 3, LIB)
     for path in ('a.service', 'a.service.d/50-x.conf'):
@@ -369,7 +369,7 @@ def test_an_include_tells_the_file_and_is_none_in_a_drop_in(machine):
     assert [score(machine, version) for version in (219, 235, 237, 245, 246)] == [5] * 5
 
 
-def test_an_include_of_a_linked_unit_is_looked_up_beside_the_file_itself(machine):
+def test_include_of_a_linked_unit_is_relative_to_its_target(machine):
     machine.put('/opt/units/a-b.service', '.include x\n')
     machine.put('/opt/units/x', '[Service]\nOOMScoreAdjust=7\n')
     machine.put(f'{ETC}/other', '')
@@ -431,7 +431,7 @@ def test_a_setting_that_this_version_does_not_know_is_warned_of(machine):
     assert result['warnings'] == [] and result['services'][0]['next_start']['oom_policy'] == 'kill'
 
 
-def test_a_drop_in_that_this_version_does_not_read_is_no_conflict(machine):
+def test_drop_in_unknown_to_this_version_is_no_conflict(machine):
     machine.unit('a-b.service')
     put(machine, 'service.d/99-x.conf', 9)
     put(machine, 'a-.service.d/99-y.conf', 8)

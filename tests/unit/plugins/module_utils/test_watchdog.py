@@ -48,7 +48,7 @@ def test_what_somebody_else_has_set_is_left():
     assert outcome == ([RATIO], [MEMORY], []) and writes == [(RATIO, 50)]
 
 
-def test_strict_mode_is_not_entered_with_a_limit_of_somebody_else():
+def test_strict_mode_is_not_restored_with_a_foreign_limit():
     outcome, writes = after(LOOSENED, dict(LOOSE, **{RATIO: 5}))
     assert outcome == ([], [KBYTES, MEMORY], []) and writes == []
 
@@ -118,14 +118,14 @@ BOUND = '50 22 %s %s /mnt rw - %s cgroup rw\n'
 
 @pytest.mark.parametrize('mounts, device, kind', [(V2, '0:26', 'cgroup2'), (HYBRID, '0:28', 'cgroup')])
 @pytest.mark.parametrize('root', ['/user.slice/x', '/x', '/'])
-def test_of_a_hierarchy_that_is_mounted_twice_the_whole_one_counts(mounts, device, kind, root):
+def test_whole_mount_of_a_hierarchy_counts(mounts, device, kind, root):
     bound = BOUND % (device, root, kind)
     assert cgroup_mounts(mounts + bound) == cgroup_mounts(mounts)
     if root != '/':
         assert sorted(cgroup_mounts(bound + mounts)) == sorted(cgroup_mounts(mounts))
 
 
-def test_above_a_namespace_counts_more_than_a_part_of_it_and_its_root_most():
+def test_widest_mount_of_the_cgroup_tree_counts():
     above, part = V2.replace(' / ', ' /../.. '), BOUND % ('0:26', '/x', 'cgroup2')
     assert cgroup_mounts(part + above) == cgroup_mounts(V2)
     assert cgroup_mounts(above + BOUND % ('0:26', '/', 'cgroup2')) == [('cgroup2', '/mnt')]

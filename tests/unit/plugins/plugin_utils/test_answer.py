@@ -16,7 +16,7 @@ WORDS = 'The host answered with facts that this module does not return'
     ({'oom': {}, 'demo_report': '/x'}, 'oom'), ({'oom': {}}, None), ({'inventory_hostname': 'other'}, 'oom'),
     (['oom'], 'oom'), ('oom', 'oom'), ({'OOM': 1}, 'oom'), ({'discovered': 1}, None),
 ])  # fmt: skip
-def test_facts_that_the_module_does_not_return_are_a_failure_and_no_facts(facts, allowed):
+def test_unexpected_facts_are_a_failure(facts, allowed):
     told = checked({'changed': True, 'ansible_facts': facts}, allowed)
     assert told['failed'] is True and told['msg'].startswith(WORDS) and 'ansible_facts' not in told
 

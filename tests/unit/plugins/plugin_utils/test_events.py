@@ -111,7 +111,7 @@ def test_a_burst_comes_in_order_and_each_once():
     assert asyncio.run(scene()) == list(range(1, 301))
 
 
-def test_records_that_were_overwritten_are_told_with_the_next_kill():
+def test_overwritten_records_are_reported_with_next_kill():
     broken = iter([False, True, True, False])
 
     def read(fd, size):
@@ -140,7 +140,7 @@ def test_what_a_program_writes_to_kmsg_is_no_kill():
     assert asyncio.run(scene()) == 2
 
 
-def test_the_end_of_the_log_is_an_error_and_the_descriptor_is_closed():
+def test_end_of_the_log_is_an_error_and_closes_it():
     async def scene():
         kernel = Kernel()
         kernel.ours.close()
@@ -314,7 +314,7 @@ def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
     assert open_files(tmp_path) == []
 
 
-def test_a_renamed_file_that_is_let_go_is_closed_also_where_nobody_reads_on(tmp_path):
+def test_renamed_file_is_closed_even_without_a_reader(tmp_path):
     """The rulebook may be ended while it has the last line of it."""
     path, clock = tmp_path / 'kern.log', Clock()
     append(path, b'')
@@ -333,7 +333,7 @@ def test_a_renamed_file_that_is_let_go_is_closed_also_where_nobody_reads_on(tmp_
 
 
 @pytest.mark.parametrize('meanwhile', ['the old one is back', 'there is none'])
-def test_what_was_refused_once_is_waited_for_anew_after_something_else_was_there(tmp_path, monkeypatch, meanwhile):
+def test_refused_file_is_awaited_again_after_another_one(tmp_path, monkeypatch, meanwhile):
     path, aside, hosts, clock = tmp_path / 'kern.log', tmp_path / 'aside', Hosts(), Clock()
     append(path, b'')
     log = LogFile(str(path), False, clock)
@@ -433,7 +433,7 @@ def test_a_new_file_may_be_somebody_elses_for_a_while(tmp_path, monkeypatch, ref
     log.close()
 
 
-def test_after_a_cut_the_first_kill_of_each_host_says_that_others_may_be_missing(tmp_path):
+def test_first_kill_after_a_gap_says_others_may_miss(tmp_path):
     path = tmp_path / 'kern.log'
 
     async def scene():

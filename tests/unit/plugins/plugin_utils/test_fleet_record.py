@@ -52,7 +52,7 @@ DRIFT = {'key': 'vm.overcommit_ratio', 'runtime': 50, 'boot': 80, 'file': '/etc/
 @pytest.mark.parametrize('drift, listed', [
     ([], False), (None, False), ([DRIFT], True), ([dict(DRIFT, key='kernel.panic')], False),
 ])
-def test_a_line_that_tuned_reapplies_is_listed_only_where_the_sysctl_has_drifted(drift, listed):
+def test_tuned_reapplied_line_is_listed_only_with_drift(drift, listed):
     others = [dict(REAPPLIED, how=how) for how in ('sets', 'yields', 'requires', None)]
     record = recorded({'drift': drift, 'competing_writers': [REAPPLIED, *others]})
     shown = 'tuned reapplies vm.overcommit_ratio = 80'
