@@ -11,7 +11,7 @@ from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.sanitize_result import shown
 from .._core.text import to_bytes
-from .._daemon import oom_daemons
+from .._daemon.thresholds import read_thresholds
 from .._forecast import protection, report
 from .._forecast.before_after import MOST_KILLS, assumed_policy, checked_protect
 from .._forecast.observe import Observer, Unreadable
@@ -139,7 +139,7 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
         raise Refusal(f'No forecast is possible: {exc}.') from exc
     snapshot, forecasts = report.observed(observer, request.kills, [what_if])
     running = processes.named(scan.KILLERS)
-    killers = oom_daemons.thresholds(host, processes, running.found)
+    killers = read_thresholds(host, processes, running.found)
     snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())
     data = dict(to_json(snapshot), oom_daemons=killers)

@@ -14,7 +14,7 @@ collection.lay()
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize  # noqa: E402
-from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import nohang, systemd_oomd  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._host import (  # noqa: E402
     conf_files,
@@ -194,13 +194,13 @@ PARSERS = {
     'TuneD, a list of blanks': (lambda n: ' ,' + ' \n' * n, tuned.split_drop, 50000),
     'TuneD, its own list of folders': (lambda n: 'SYSCTL_CONFIG_DIRS = [' * n, tuned_start._FOLDER_LIST.search, 5000),
     # ------------------------------------------------------------ daemons that kill
-    'systemd, a fraction': (lambda n: '1' * n, oom_daemons.parse_fraction, 100000),
-    'systemd, a fraction and blanks': (lambda n: '1' + ' ' * n, oom_daemons.parse_fraction, 100000),
-    'systemd, a span': (lambda n: '1s ' * n, oom_daemons.parse_span_s, 20000),
-    'systemd, a span of digits': (lambda n: '1' * n, oom_daemons.parse_span_s, 20000),
-    'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', oom_daemons.parse_span_s, 20000),
-    'systemd, a span of letters': (lambda n: '1' + 'a' * n, oom_daemons.parse_span_s, 100000),
-    'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), oom_daemons.nohang_settings, 100000),
+    'systemd, a fraction': (lambda n: '1' * n, systemd_oomd.parse_fraction, 100000),
+    'systemd, a fraction and blanks': (lambda n: '1' + ' ' * n, systemd_oomd.parse_fraction, 100000),
+    'systemd, a span': (lambda n: '1s ' * n, systemd_oomd.parse_span_s, 20000),
+    'systemd, a span of digits': (lambda n: '1' * n, systemd_oomd.parse_span_s, 20000),
+    'systemd, a span and blanks': (lambda n: '1' + ' ' * n + '!', systemd_oomd.parse_span_s, 20000),
+    'systemd, a span of letters': (lambda n: '1' + 'a' * n, systemd_oomd.parse_span_s, 100000),
+    'nohang, settings': (lambda n: 'a%s = 1\n' % (' ' * n), nohang.parse_config, 100000),
     'a script, blanks': (lambda n: b' ' * n + b'export' + b' ' * n, session_units.script_evidence, 100000),
     'a script, programs': (lambda n: b'exec env' + b' env;' * n, session_units.script_evidence, 20000),
     'a script, assignments': (lambda n: b'command=' + b'a' * n, session_units.script_evidence, 100000),

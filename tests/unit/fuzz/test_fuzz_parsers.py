@@ -12,7 +12,7 @@ from inputs import changed, fuzz, hostile_bytes, hostile_text, values
 from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert
 from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._core.text import to_bytes, to_text
-from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import earlyoom, model, nohang, systemd_oomd
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa, snapshot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log, meminfo, sysctls
@@ -96,9 +96,9 @@ OF_TEXT = {
     'command line': (boot.cmdline_writes, b'quiet panic=10 sysctl.vm.panic_on_oom=1 sysctl/x -- y'),
     'score': (unit_files.parse_score_adj, b'-0x10'),
     'policy': (unit_files.parse_policy, b'continue'),
-    'fraction': (oom_daemons.parse_fraction, b'90.5%'),
-    'span': (oom_daemons.parse_span_s, b'1min 30s'),
-    'nohang': (oom_daemons.nohang_settings, NOHANG),
+    'fraction': (systemd_oomd.parse_fraction, b'90.5%'),
+    'span': (systemd_oomd.parse_span_s, b'1min 30s'),
+    'nohang': (nohang.parse_config, NOHANG),
     'keys': (file_edit.keys_in, SYSCTL),
 }
 
@@ -147,16 +147,16 @@ def test_the_log_of_the_kernel(records):
 
 @fuzz(st.lists(hostile_text, max_size=6))
 def test_arguments_of_daemons(arguments):
-    with contextlib.suppress(oom_daemons.Unknown):
-        options = oom_daemons.earlyoom_options(arguments)
-        oom_daemons.earlyoom_thresholds(options, oom_daemons.Totals(4000000, 1000))
-    oom_daemons.nohang_config_path(arguments)
+    with contextlib.suppress(model.UnknownThresholds):
+        options = earlyoom.parse_options(arguments)
+        earlyoom.build_thresholds(options, model.Totals(4000000, 1000))
+    nohang.find_config_path(arguments)
 
 
 @fuzz(changed(NOHANG).map(to_text))
 def test_thresholds_of_nohang(text):
-    with contextlib.suppress(oom_daemons.Unknown):
-        oom_daemons.nohang_thresholds(oom_daemons.nohang_settings(text), '/etc/nohang/nohang.conf')
+    with contextlib.suppress(model.UnknownThresholds):
+        nohang.build_thresholds(nohang.parse_config(text), '/etc/nohang/nohang.conf')
 
 
 @fuzz(hostile_text, hostile_text, hostile_text)

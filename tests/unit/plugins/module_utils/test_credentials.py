@@ -12,7 +12,7 @@ import textwrap
 import machine
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import thresholds
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import processes as facts_processes
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._process import credentials, pid_file, procfs
@@ -136,7 +136,7 @@ def test_facts_and_forecast_believe_the_same(box, uids, users):
     process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
     with Processes(box) as processes:
         facts, warnings = facts_processes.oom_daemons(processes, [(40, 'earlyoom')])
-        (forecast,) = oom_daemons.thresholds(box, processes, [(40, 'earlyoom')])
+        (forecast,) = thresholds.read_thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
     assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]
 
@@ -169,7 +169,7 @@ def test_nohangs_configuration_must_be_a_regular_file(box):
     process(box, name='nohang', arguments=['--config', '/proc/kmsg'])
     box.put('/proc/kmsg', 'zram_checking_enabled = False\n')
     with Processes(box) as processes:
-        (fact,) = oom_daemons.thresholds(box, processes, [(40, 'nohang')])
+        (fact,) = thresholds.read_thresholds(box, processes, [(40, 'nohang')])
     assert 'Not a stored file' in fact['reason']
 
 

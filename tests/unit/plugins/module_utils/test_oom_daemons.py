@@ -15,11 +15,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._daemon import oom_daemons as killers
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import earlyoom, model, systemd_oomd, thresholds
+from ansible_collections.oomkit.linux.plugins.module_utils._daemon import nohang as nohang_file
 from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
 
 PID = 40
-TOTALS = killers.Totals(24_684_092, 1_000_000)
+TOTALS = model.Totals(24_684_092, 1_000_000)
 NOHANG_CONF = '/etc/nohang/nohang.conf'
 # The settings of Debian's nohang 0.2.0 that count here, and a few that do not.
 NOHANG = """
@@ -67,7 +68,7 @@ def runs(box, name, *arguments, uid=0, capabilities=None, pid=PID, program=None)
 def look(box, name, pid=PID):
     """What is found of the one daemon; always fit for JSON and for a terminal, with the same keys."""
     with Processes(box) as processes:
-        (fact,) = killers.thresholds(box, processes, [(pid, name)])
+        (fact,) = thresholds.read_thresholds(box, processes, [(pid, name)])
     assert set(fact) == {'name', 'pid', 'unit', 'dry_run', 'thresholds', 'notes', 'reason'}
     json.dumps(fact, ensure_ascii=False).encode('utf-8')
     for text in [one['text'] for one in fact['thresholds']] + fact['notes'] + [fact['reason'] or '']:
@@ -82,13 +83,13 @@ def texts(fact):
 
 def limits(options, totals=TOTALS):
     """(memory, swap) of SIGTERM and SIGKILL as (percent, kB)."""
-    found = killers.earlyoom_thresholds(killers.earlyoom_options(options), totals)
+    found = earlyoom.build_thresholds(earlyoom.parse_options(options), totals)
     return [[(one.below_percent, one.below_kb) for one in threshold.when] for threshold in found]
 
 
 def test_none_runs(box):
     with Processes(box) as processes:
-        assert killers.thresholds(box, processes, []) == []
+        assert thresholds.read_thresholds(box, processes, []) == []
 
 
 # ------------------------------------------------------------------- whose it is
@@ -114,16 +115,16 @@ def test_a_process_without_a_command_line(box):
 def seconds(work):
     """How long the processor works on it, and not on what else the machine does."""
     start = time.process_time()
-    with pytest.raises(killers.Unknown):
+    with pytest.raises(model.UnknownThresholds):
         work()
     return time.process_time() - start
 
 
 def test_endless_words_keep_nobody_waiting(box):
     digits = '1' * 20_000 + 'x'
-    settings = dict(killers.nohang_settings(NOHANG), hard_threshold_min_mem=digits + ' %')
+    settings = dict(nohang_file.parse_config(NOHANG), hard_threshold_min_mem=digits + ' %')
     assert seconds(lambda: limits(['-m', digits])) < 1
-    assert seconds(lambda: killers.nohang_thresholds(settings, NOHANG_CONF)) < 1
+    assert seconds(lambda: nohang_file.build_thresholds(settings, NOHANG_CONF)) < 1
     runs(box, 'earlyoom', *['-g'] * 20_000)
     assert look(box, 'earlyoom')['reason'] == 'its command line cannot be read, or is too long'
 
@@ -184,7 +185,7 @@ def test_a_size_of_swap():
     assert [found[1] for found in limits(['-S', '250000,50000', '-s', '15'])] == [(15, None), (5, 50000)]
 
 
-@pytest.mark.parametrize('totals', [killers.Totals(None, None), killers.Totals(1000, 0)])
+@pytest.mark.parametrize('totals', [model.Totals(None, None), model.Totals(1000, 0)])
 def test_a_size_of_swap_where_there_is_none_is_told_as_it_is(totals):
     assert [found[1] for found in limits(['-S', '2000'], totals)] == [(None, 2000), (None, 1000)]
     assert [found[1] for found in limits(['-S', '2000', '-s', '4'], totals)] == [(4, 2000), (2, 1000)]
@@ -266,7 +267,7 @@ WORDS = st.one_of(
 def test_any_arguments_give_numbers_or_a_reason(options):
     try:
         found = limits(options)
-    except killers.Unknown as exc:
+    except model.UnknownThresholds as exc:
         assert str(exc).startswith('its arguments are not understood: ')
         return
     for memory, swap in found:
@@ -330,7 +331,7 @@ def test_systemd_oomd_that_only_talks(box, word, dry_run):
 
 
 def conf(box):
-    return {key: one.value for key, one in killers.oomd_conf(box).items()}
+    return {key: one.value for key, one in systemd_oomd.read_conf(box).items()}
 
 
 def test_only_the_first_oomd_conf_counts_and_drop_ins_win(box):
@@ -339,7 +340,7 @@ def test_only_the_first_oomd_conf_counts_and_drop_ins_win(box):
     assert conf(box) == {'SwapUsedLimit': 70}
     box.put('/usr/lib/systemd/oomd.conf.d/20-a.conf', '[OOM]\nSwapUsedLimit=20%\n')
     box.put('/run/systemd/oomd.conf.d/10-b.conf', '[OOM]\nSwapUsedLimit=30%\nDefaultMemoryPressureLimit=31%\n')
-    assert killers.oomd_conf(box) == {
+    assert systemd_oomd.read_conf(box) == {
         'SwapUsedLimit': (20, '/usr/lib/systemd/oomd.conf.d/20-a.conf'),
         'DefaultMemoryPressureLimit': (31, '/run/systemd/oomd.conf.d/10-b.conf')}
     (box.base / 'etc/systemd/oomd.conf.d').mkdir()
@@ -375,7 +376,7 @@ def test_no_duration_is_the_default(box, text):
     ('9' * 400 + '%', None),
 ])
 def test_fractions(text, percent):
-    assert killers.parse_fraction(text) == percent
+    assert systemd_oomd.parse_fraction(text) == percent
 
 
 @pytest.mark.parametrize('text, span_s', [
@@ -384,18 +385,18 @@ def test_fractions(text, percent):
     ('5x', None), ('infinity', None), ('-5s', None), ('9' * 400, None),
 ])
 def test_spans(text, span_s):
-    assert killers.parse_span_s(text) == span_s
+    assert systemd_oomd.parse_span_s(text) == span_s
 
 
 @given(st.text(alphabet='0123456789.%\u2030\u2031 smhdMyu', max_size=14))
 def test_any_text_is_a_number_or_none(text):
-    for value in (killers.parse_fraction(text), killers.parse_span_s(text)):
+    for value in (systemd_oomd.parse_fraction(text), systemd_oomd.parse_span_s(text)):
         assert value is None or value >= 0
 
 
 def marks(box):
     return [(name, {key: one.value for key, one in settings.items()})
-            for name, settings in killers.marked_units(box)]
+            for name, settings in systemd_oomd.find_marked_units(box)]
 
 
 def test_marks_in_unit_files_and_drop_ins(box):
@@ -539,10 +540,10 @@ def test_a_configuration_that_nohang_refuses(box, old, new, words):
 
 @given(st.text(alphabet='\n =%M#@5.-aTrue', max_size=40))
 def test_any_configuration_is_thresholds_or_a_reason(text):
-    settings = dict(killers.nohang_settings(NOHANG), **killers.nohang_settings(text))
+    settings = dict(nohang_file.parse_config(NOHANG), **nohang_file.parse_config(text))
     settings['soft_threshold_min_mem'] = text
     try:
-        found = killers.nohang_thresholds(settings, NOHANG_CONF)
-    except killers.Unknown:
+        found = nohang_file.build_thresholds(settings, NOHANG_CONF)
+    except model.UnknownThresholds:
         return
     assert [one.action for one in found] == ['SIGTERM', 'SIGKILL']

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, oomkit contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When OOM daemons kill before the kernel's OOM killer does: the thresholds of earlyoom, systemd-oomd and nohang.
+
+All daemons read their settings when they start. A file that was edited since then is reported as it is now. Files are
+those of this machine, also for a daemon in a container.
+"""
+
+from typing import Any, Dict, List, Tuple
+
+from .._core.sanitize import sanitize
+from .._core.text import to_text
+from .._host.host import Host
+from .._process import credentials
+from .._process.memory import Processes
+from .model import DaemonSettings, UnknownThresholds, build_fact
+
+_MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; the time of getopt grows with the square
+
+
+def read_thresholds(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
+    """For each daemon its name, pid, unit and thresholds, and C(reason) where these are not known. Never raises.
+
+    ``running`` are the processes of L(_process.scan.KILLERS) as L(Proc.named) finds them.
+    """
+    return [_build_daemon_fact(host, processes, pid, name) for pid, name in running]
+
+
+def _build_daemon_fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, Any]:
+    unit = processes.cgroup_and_unit(pid)[1]
+    settings, reason = DaemonSettings([], False, []), None
+    try:
+        doubt = credentials.doubt_oom_daemon(processes, pid)
+        if doubt is not None:
+            raise UnknownThresholds(doubt)
+        settings = _read_settings(name, host, _read_arguments(processes, pid))
+    except UnknownThresholds as exc:
+        reason = sanitize(str(exc))
+    except OSError as exc:
+        # Without the path, which may be a word of its command line.
+        reason = f'its settings cannot be read: {exc.strerror or type(exc).__name__}'
+    return {'name': name, 'pid': pid, 'unit': None if unit is None else sanitize(unit), 'dry_run': settings.dry_run,
+            'thresholds': [build_fact(one) for one in settings.thresholds],
+            'notes': [sanitize(note) for note in settings.notes], 'reason': reason}
+
+
+def _read_arguments(processes: Processes, pid: int) -> List[str]:
+    """The command line, the program first."""
+    data = processes.read(f'{pid}/cmdline', _MAX_ARGUMENT_BYTES + 1)
+    if not data or len(data) > _MAX_ARGUMENT_BYTES:
+        raise UnknownThresholds('its command line cannot be read, or is too long')
+    return to_text(data[:-1] if data.endswith(b'\0') else data).split('\0')
+
+
+def _read_settings(name: str, host: Host, arguments: List[str]) -> DaemonSettings:
+    # Imported late: most hosts run none of them, the others one.
+    if name == 'earlyoom':
+        from .earlyoom import read_settings
+    elif name == 'nohang':
+        from .nohang import read_settings
+    else:
+        from .systemd_oomd import read_settings
+    return read_settings(host, arguments)
