@@ -22,8 +22,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize_result import sanitize_lines
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize, sanitize_lines
 
 _FACTS = {'oomkit.linux.oom_facts': 'oom'}
 # Ansible adds the path of Python itself.

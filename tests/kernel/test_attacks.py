@@ -28,7 +28,7 @@ def in_time(machine, module, prefix='', **params):
     done = machine.run(command, data=request(module, params) + '\n', check=False, timeout=LIMIT_S + 60)
     assert done.stdout, f'{module} did not end within {LIMIT_S} s'
     answer = result(module, done.stdout)
-    assert answer['_seconds'] < LIMIT_S and 'mistake' not in json.dumps(answer), answer
+    assert answer['_seconds'] < LIMIT_S and 'internal error' not in json.dumps(answer), answer
     return answer
 
 

@@ -2,10 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that anybody may choose, of processes, cgroups or users, as text that is safe to print and to send."""
+"""Make text safe to print and to send: names that any user may choose, whole results, and exceptions.
+
+ansible-core takes no result with bytes that are not UTF-8: it would report a change that was made as a failure.
+"""
 
 import os
-from typing import Union
+import re
+from typing import Any, Union
 
 from .text import to_bytes, to_text
 
@@ -38,6 +42,23 @@ def _escaped(code: int) -> str:
     return f'\\u{code:04x}' if code <= 0xffff else f'\\U{code:08x}'
 
 
+def sanitize_lines(text: str) -> str:
+    """The text without other control characters than its line ends and tabs."""
+    return ''.join(piece if piece in ('\r\n', '\n', '\t') else sanitize(piece)
+                   for piece in re.split('(\r?\n|\t)', text))
+
+
+def sanitize_result(value: Any, has_lines: bool = False) -> Any:
+    """A result with each text in it sanitized. ``has_lines``: a text keeps its line ends and tabs, as in a diff."""
+    if isinstance(value, str):
+        return sanitize_lines(value) if has_lines else sanitize(value)
+    if isinstance(value, dict):
+        return {sanitize_result(key): sanitize_result(item, key in ('before', 'after')) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sanitize_result(item) for item in value]
+    return value
+
+
 def explain(exc: BaseException) -> str:
     """What the system answered, and to what, without a full stop."""
     if isinstance(exc, MemoryError):
@@ -53,13 +74,13 @@ def explain(exc: BaseException) -> str:
 
 
 class InternalError(Exception):
-    """An exception that nobody foresaw, in another process of ours; the text is what L(mistake) says there."""
+    """An unexpected exception in the helper process; the text is that of L(internal_error) there."""
 
 
 def internal_error(exc: BaseException) -> str:
-    """What to say of an exception that nobody foresaw, without a full stop.
+    """Describe an unexpected exception, without a full stop.
 
-    Not its text, which can quote what was read from a file or a command line.
+    Not by its text, which can quote what was read from a file or a command line.
     """
     if isinstance(exc, InternalError):
         return str(exc)
@@ -67,5 +88,5 @@ def internal_error(exc: BaseException) -> str:
     place = exc.__traceback__
     while place is not None:
         file, line, place = place.tb_frame.f_code.co_filename, place.tb_lineno, place.tb_next
-    return (f'this is a mistake in the collection, please report it: {type(exc).__name__} in {os.path.basename(file)} '
-            f'line {line}')
+    return (f'this is an internal error of the collection, please report it: {type(exc).__name__} in '
+            f'{os.path.basename(file)} line {line}')

@@ -11,9 +11,9 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from .._core.sanitize import sanitize
-from .._host import total_memory
 from .._host.file_access import USER_DATABASE, Reading
 from .._host.host import Host
+from .._host.meminfo import get_page_kb
 from .._kernel import badness
 from .._process import credentials
 from .._process.memory import Processes
@@ -64,7 +64,7 @@ class Candidates(ProcessScan):
                 'unit': None if unit is None else sanitize(unit)}
 
     def _numbers(self, victim: badness.Victim) -> Dict[str, Any]:
-        page_kb = total_memory.page_kb()
+        page_kb = get_page_kb()
         started = None
         if self._boot_time_s is not None:
             started = iso_time(self._boot_time_s + victim.start_ticks / float(self._ticks_per_s))

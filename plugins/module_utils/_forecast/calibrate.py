@@ -18,7 +18,7 @@ from typing import Optional, Tuple
 from .._core.text import to_text
 from .._host import signals
 from .._host.host import Host, sysctl_path
-from .._host.meminfo import read_memory
+from .._host.meminfo import get_page_kb, read_memory
 from .._kernel.badness import highest_badness, scale_from, score_of
 from .._process.memory import Processes
 from .memcg import Tree
@@ -134,7 +134,7 @@ def _both(processes: Processes) -> Optional[Tuple[int, int]]:
     holding = processes.holding('self')
     if holding is None or processes.adj('self') != 0:
         return None
-    page_kb = mmap.PAGESIZE // 1024
+    page_kb = get_page_kb()
     rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb
     return holding.stat_pages + rest, holding.rss_kb // page_kb + rest
 

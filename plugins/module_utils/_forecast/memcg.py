@@ -15,13 +15,13 @@ from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.text import to_number
 from .._host.host import Host
-from .._host.total_memory import page_kb
+from .._host.meminfo import get_page_kb
+from .._host.mounts import Mount, parse_mountinfo
 from .._process.groups import pids_below
 from .snapshot import Domain
 
 # cgroup v1 writes "no limit" as the highest number of whole pages in a long; nobody means a limit of 2^60 bytes.
 _NO_LIMIT_BYTES = 1 << 60
-_ESCAPED = re.compile(r'\\([0-7]{3})')  # blanks in mountinfo, proc_pid_mountinfo(5)
 
 
 class Limit(NamedTuple):
@@ -40,19 +40,15 @@ class Tree:
         self._root = ''
         self._wholes: Dict[str, bool] = {}  # of cgroups around many processes, which may lie deep
         self.version = 2
-        for line in (host.read_text('/proc/self/mountinfo') or '').split('\n'):  # only \n is escaped in names
-            fields, _dash, about = line.partition(' - ')
-            kind, _source, options = (about.split(' ') + ['', '', ''])[:3]
-            if kind == 'cgroup' and 'memory' in options.split(','):
-                self._mounted(fields, 1)
+        for mount in parse_mountinfo(host.read_text('/proc/self/mountinfo') or ''):
+            if mount.fs_type == 'cgroup' and 'memory' in mount.options.split(','):
+                self._use(mount, 1)
                 return
-            if kind == 'cgroup2' and self.folder is None:
-                self._mounted(fields, 2)
+            if mount.fs_type == 'cgroup2' and self.folder is None:
+                self._use(mount, 2)
 
-    def _mounted(self, fields: str, version: int) -> None:
-        parts = [_ESCAPED.sub(lambda match: chr(int(match.group(1), 8)), part) for part in fields.split(' ')]
-        if len(parts) > 4:
-            self.folder, self.version, self._root = parts[4], version, parts[3].rstrip('/')
+    def _use(self, mount: Mount, version: int) -> None:
+        self.folder, self.version, self._root = mount.path, version, mount.root.rstrip('/')
 
     def folder_of(self, cgroup: str) -> Optional[str]:
         """The folder of a cgroup as /proc/PID/cgroup names it; None where there is none."""
@@ -84,7 +80,7 @@ class Tree:
             limit_pages = self.limit(outer).memory_pages
             if limit_pages is not None:
                 used_bytes = to_number(self._host.read_text(f'{self.folder_of(outer)}/{usage}')) or 0
-                free.append(limit_pages * page_kb() - used_bytes // 1024)
+                free.append(limit_pages * get_page_kb() - used_bytes // 1024)
         return min(free) if free else None
 
     def _values(self, cgroup: str) -> Dict[str, str]:
@@ -124,7 +120,7 @@ def _or_default(swappiness: Optional[int]) -> int:
 def _pages(text: Optional[str]) -> Optional[int]:
     """A limit in pages, None for none."""
     number = to_number(text)  # none for max
-    return None if number is None or not 0 <= number < _NO_LIMIT_BYTES else number // (page_kb() * 1024)
+    return None if number is None or not 0 <= number < _NO_LIMIT_BYTES else number // (get_page_kb() * 1024)
 
 
 def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:

@@ -16,6 +16,7 @@ from .._core.sanitize import explain, sanitize
 from .._core.text import to_number, to_text
 from .._host import container, environment, total_memory
 from .._host.host import Host, sysctl_path
+from .._host.meminfo import get_page_kb
 from .._kernel import badness
 from .._process import scan, shared_mm
 from .._process.groups import UnitGroup
@@ -144,7 +145,7 @@ class Observer:
 
     def _settings(self) -> Settings:
         asker = self._sysctl('vm.oom_kill_allocating_task')
-        return Settings(total_memory.page_kb(), self._total_pages, self._process_scan.kernel.scale,
+        return Settings(get_page_kb(), self._total_pages, self._process_scan.kernel.scale,
                         self._sysctl('vm.panic_on_oom'), None if asker is None else bool(asker))
 
     def _sysctl(self, key: str) -> Optional[int]:
@@ -200,7 +201,7 @@ class Observer:
         if cgroup is not None:
             self._cgroups[pid] = to_text(cgroup)
         pages, error = self._pages(pid, holding, adj, score)
-        page_kb = total_memory.page_kb()
+        page_kb = get_page_kb()
         return Process(
             pid=pid, start_ticks=start_ticks, name=sanitize(name), cgroup=None if cgroup is None else sanitize(cgroup),
             unit=None if unit is None else sanitize(unit), oom_score=score, oom_score_adj=adj, memory_pages=pages,
@@ -218,7 +219,7 @@ class Observer:
         """
         if holding is None:
             return 0, 0
-        page_kb = total_memory.page_kb()
+        page_kb = get_page_kb()
         readings = {calibrate.BY_STAT: holding.stat_pages, calibrate.BY_STATUS: holding.rss_kb // page_kb}
         low, high = sorted(readings.values())
         rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb

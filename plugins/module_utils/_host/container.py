@@ -13,6 +13,7 @@ import re
 from typing import Optional
 
 from .host import Host
+from .mounts import parse_mountinfo
 
 # PROC_PID_INIT_INO and PROC_CGROUP_INIT_INO: the same on every kernel since 3.8 and 4.6.
 _INIT_PID_NAMESPACE = 'pid:[4026531836]'
@@ -141,16 +142,13 @@ def _cgroup_hint(host: Host, process: str) -> Optional[str]:
 
 def _storage(host: Host) -> Optional[str]:
     """The engine whose overlay is the root directory."""
-    for line in (read_or_none(host, '/proc/self/mountinfo') or '').split('\n'):
-        mount, _dash, source = line.partition(' - ')
-        if mount.split(' ')[4:5] == ['/'] and 'overlay' in source.partition(' ')[0]:
-            return find_engine(source)
-    return None
+    mounts = parse_mountinfo(read_or_none(host, '/proc/self/mountinfo') or '')
+    return next((find_engine(one.options) for one in mounts if one.path == '/' and 'overlay' in one.fs_type), None)
 
 
-def find_engine(source: str) -> Optional[str]:
-    """The container engine in whose folder a layer of an overlay lies."""
-    for folder in _FOLDER.findall(source):
+def find_engine(options: str) -> Optional[str]:
+    """The container engine that the folders in these options of an overlay belong to."""
+    for folder in _FOLDER.findall(options):
         found = _ENGINE.search(folder)
         if found:
             return _OTHER_NAMES.get(found.group(1), found.group(1))

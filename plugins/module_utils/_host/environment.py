@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 
 from .container import container, has_other_root, pid_namespace, read_or_none
 from .host import Host, sysctl_path
+from .mounts import parse_mountinfo
 
 
 def environment(host: Host) -> Dict[str, Any]:
@@ -33,14 +34,10 @@ def writable(host: Host) -> bool:
 
 def cgroup_version(host: Host) -> Optional[str]:
     """C(v1), C(v2) or C(hybrid) (v1 controllers with a v2 tree beside them); None without cgroups."""
-    kinds = set()
-    for line in (read_or_none(host, '/proc/self/mountinfo') or '').split('\n'):
-        fields = line.partition(' - ')[2].split(' ')
-        if fields[0] in ('cgroup', 'cgroup2'):
-            kinds.add(fields[0])
-    if len(kinds) == 2:
+    kinds = {mount.fs_type for mount in parse_mountinfo(read_or_none(host, '/proc/self/mountinfo') or '')}
+    if kinds.issuperset(('cgroup', 'cgroup2')):
         return 'hybrid'
-    return {'cgroup': 'v1', 'cgroup2': 'v2'}[kinds.pop()] if kinds else None
+    return 'v1' if 'cgroup' in kinds else 'v2' if 'cgroup2' in kinds else None
 
 
 def init(host: Host) -> str:

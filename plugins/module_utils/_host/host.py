@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from .._core.text import to_bytes, to_text
 from . import file_access
+from .mounts import parse_mountinfo
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
@@ -344,13 +345,11 @@ def _file_system(fd: int) -> Optional[str]:
     """
     try:
         mount = re.search(br'^mnt_id:\s+([0-9]+)$', _kernel_content(f'/proc/self/fdinfo/{fd}'), re.MULTILINE)
-        mounts = _kernel_content('/proc/self/mountinfo').split(b'\n') if mount else []
+        mounts = to_text(_kernel_content('/proc/self/mountinfo'))
     except OSError:
         return None
-    for line in mounts:
-        if mount is not None and line.startswith(mount.group(1) + b' '):
-            return to_text(line.partition(b' - ')[2].partition(b' ')[0])
-    return None
+    number = to_text(mount.group(1)) if mount else ''
+    return next((one.fs_type for one in parse_mountinfo(mounts) if one.number == number), None)
 
 
 def _is_stored(kind: Optional[str], info: os.stat_result) -> bool:

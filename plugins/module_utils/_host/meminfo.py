@@ -2,12 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read /proc/meminfo."""
+"""Read /proc/meminfo and the size of a page."""
 
+import os
 from typing import Optional
 
 from .._kernel.meminfo import Memory, parse_meminfo
 from .host import Host
+
+
+def get_page_kb() -> int:
+    """The size of a page in kB."""
+    return os.sysconf('SC_PAGE_SIZE') // 1024
 
 
 def read_memory(host: Host) -> Optional[Memory]:

@@ -26,12 +26,12 @@ ROOT = 'root'
 OTHERS = 'a user without CAP_SYS_ADMIN'
 
 
-class Outcome(NamedTuple):
+class SpawnOutcome(NamedTuple):
     kind: str
     number: int
 
 
-STARTED = Outcome('started', 0)
+STARTED = SpawnOutcome('started', 0)
 ERRNO = 'errno'              # fork(2) or execve(2) failed with this errno
 EXIT = 'exit'                # the program ended with this status: 127 where the dynamic loader could map no library
 SIGNAL = 'signal'            # this signal ended it
@@ -71,14 +71,14 @@ class _Way(NamedTuple):
 class _Child(NamedTuple):
     program: Sequence[str]  # its path, and its arguments from argv[0] on
     drop: Step
-    report: int  # a pipe for one Outcome; execve(2) closes it
+    report: int  # a pipe for one SpawnOutcome; execve(2) closes it
     null: Optional[int]
     inherited: List[int]  # descriptors to close
 
 
-def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, Outcome]:
+def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, SpawnOutcome]:
     """Start a program as root and without rights, and return both outcomes. Raises OSError."""
-    others = Outcome(PRIVILEGED, errno.ENOSYS)
+    others = SpawnOutcome(PRIVILEGED, errno.ENOSYS)
     for way in _ways():
         others = _start(programs, way, wait_s)
         # A seccomp filter answers with an error, or with SIGSYS.
@@ -87,7 +87,7 @@ def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) 
     return {ROOT: _start(programs, _AS_WE_ARE, wait_s), OTHERS: others}
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: SpawnOutcome) -> str:
     """The outcome for a message."""
     texts = {EXIT: 'it ended with status %d', SIGNAL: 'signal %d ended it', NO_ANSWER: 'no answer within %d s'}
     return texts[outcome.kind] % outcome.number if outcome.kind in texts else os.strerror(outcome.number)
@@ -95,9 +95,9 @@ def describe(outcome: Outcome) -> str:
 
 # ------------------------------------------------------------------- the parent
 
-def _start(programs: Sequence[Sequence[str]], way: _Way, wait_s: float) -> Outcome:
+def _start(programs: Sequence[Sequence[str]], way: _Way, wait_s: float) -> SpawnOutcome:
     """The outcome with the first of the programs that is there."""
-    outcome = Outcome(ERRNO, errno.ENOENT)
+    outcome = SpawnOutcome(ERRNO, errno.ENOENT)
     for program in programs:
         outcome = _start_again(program, way, wait_s)
         if outcome.kind != ERRNO or outcome.number not in _NO_PROGRAM:
@@ -105,7 +105,7 @@ def _start(programs: Sequence[Sequence[str]], way: _Way, wait_s: float) -> Outco
     return outcome
 
 
-def _start_again(program: Sequence[str], way: _Way, wait_s: float) -> Outcome:
+def _start_again(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutcome:
     """The outcome, after up to two more attempts where it may be another one then.
 
     The kernel ends a process with a signal where execve(2) fails too late to return, for lack of memory, too.
@@ -119,19 +119,19 @@ def _start_again(program: Sequence[str], way: _Way, wait_s: float) -> Outcome:
     return outcome
 
 
-def _start_once(program: Sequence[str], way: _Way, wait_s: float) -> Outcome:
+def _start_once(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutcome:
     with _pipe() as (reader, writer), _dev_null() as null:
         child = _Child(program, way.drop, writer, null, [int(name) for name in os.listdir('/proc/self/fd')])
         try:
             way.lower()
         except OSError as exc:
-            return Outcome(PRIVILEGED, exc.errno or errno.EPERM)
+            return SpawnOutcome(PRIVILEGED, exc.errno or errno.EPERM)
         try:
             pid = os.fork()
             if pid == 0:
                 _run_child(child)
         except OSError as exc:
-            return Outcome(ERRNO, exc.errno or errno.ENOMEM)
+            return SpawnOutcome(ERRNO, exc.errno or errno.ENOMEM)
         finally:
             way.restore()
         return _answer(pid, reader, wait_s)
@@ -165,22 +165,22 @@ def _dev_null() -> Iterator[Optional[int]]:
         os.close(fd)
 
 
-def _answer(pid: int, reader: int, wait_s: float) -> Outcome:
+def _answer(pid: int, reader: int, wait_s: float) -> SpawnOutcome:
     """The outcome of the child, which is ended where it gives none in time."""
     in_time = _has_ended(pid, wait_s)
     if not in_time:
         os.kill(pid, signal.SIGKILL)  # until it is reaped nobody else can get its number
         if _has_ended(pid, _AFTER_KILL_S):
             os.waitpid(pid, os.WNOHANG)
-        return Outcome(NO_ANSWER, int(wait_s))
+        return SpawnOutcome(NO_ANSWER, int(wait_s))
     _pid, status = os.waitpid(pid, os.WNOHANG)
     with contextlib.suppress(BlockingIOError):
         report = os.read(reader, 2)
         if len(report) == 2:
-            return Outcome(_KINDS[report[:1]], report[1])
+            return SpawnOutcome(_KINDS[report[:1]], report[1])
     if os.WIFSIGNALED(status):
-        return Outcome(SIGNAL, os.WTERMSIG(status))
-    return Outcome(EXIT, os.WEXITSTATUS(status)) if os.WEXITSTATUS(status) else STARTED
+        return SpawnOutcome(SIGNAL, os.WTERMSIG(status))
+    return SpawnOutcome(EXIT, os.WEXITSTATUS(status)) if os.WEXITSTATUS(status) else STARTED
 
 
 def _has_ended(pid: int, wait_s: float) -> bool:

@@ -9,21 +9,15 @@ machine's memory. The system call has no such cover. ansible.module_utils.basic 
 costs nothing here.
 """
 
-import os
 from typing import Optional, Tuple
 
 from .host import Host
-from .meminfo import read_memory
+from .meminfo import get_page_kb, read_memory
 
 try:
     import ctypes
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
-
-
-def page_kb() -> int:
-    """The size of a page."""
-    return os.sysconf('SC_PAGE_SIZE') // 1024
 
 
 def total_pages(host: Host) -> Optional[int]:
@@ -48,7 +42,7 @@ def _from_meminfo(host: Host) -> Optional[Tuple[int, int]]:
         return None
     if memory is None:
         return None
-    return memory.total_kb // page_kb(), memory.swap_total_kb // page_kb()
+    return memory.total_kb // get_page_kb(), memory.swap_total_kb // get_page_kb()
 
 
 def _from_system_call() -> Optional[Tuple[int, int]]:
@@ -72,5 +66,5 @@ def _from_system_call() -> Optional[Tuple[int, int]]:
     if failed:
         return None
     unit_bytes = info.mem_unit or 1
-    page_bytes = page_kb() * 1024
+    page_bytes = get_page_kb() * 1024
     return info.totalram * unit_bytes // page_bytes, info.totalswap * unit_bytes // page_bytes

@@ -8,8 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from .._core.convert import ConvertError, brief, to_amount, to_integer, to_score_adj
 from .._core.errors import Refusal
-from .._core.sanitize import sanitize
-from .._core.sanitize_result import shown
+from .._core.sanitize import sanitize, sanitize_result
 from .._core.text import to_bytes
 from .._daemon.thresholds import read_thresholds
 from .._forecast import protection, report
@@ -17,9 +16,10 @@ from .._forecast.before_after import MOST_KILLS, assumed_policy, checked_protect
 from .._forecast.observe import Observer, Unreadable
 from .._forecast.simulate import NOTHING, WhatIf, assumed
 from .._forecast.snapshot import Snapshot, from_json, to_json
-from .._host import file_access, total_memory
+from .._host import file_access
 from .._host.environment import init
 from .._host.host import Host
+from .._host.meminfo import get_page_kb
 from .._process import scan, selector
 from .._process.memory import Processes
 from .._systemd import unit_names
@@ -120,7 +120,7 @@ def _pages(size: Any) -> int:
     amount = to_amount('growing.size', size)
     if amount.size_kb is None:
         raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage')
-    return amount.size_kb // total_memory.page_kb()
+    return amount.size_kb // get_page_kb()
 
 
 # ---------------------------------------------------------------------- answers
@@ -169,7 +169,7 @@ def _killers(data: Dict[str, Any]) -> Any:
     # Not left to a RecursionError: how deep Python itself goes differs by version, and what prints it goes less deep.
     if level:
         raise ConvertError('snapshot: oom_daemons is nested too deeply')
-    return shown(told)
+    return sanitize_result(told)
 
 
 def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:

@@ -11,8 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.convert import ConvertError
 from .._core.errors import Refusal
-from .._core.sanitize import explain, internal_error, sanitize
-from .._core.sanitize_result import shown
+from .._core.sanitize import explain, internal_error, sanitize, sanitize_result
 from .._host import lock, signals
 from .._host.helper import Helper
 from .._host.transaction import ApplyError
@@ -48,7 +47,7 @@ def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
     result['warnings'] += host.unread()
     if not module._diff:
         result.pop('diff', None)
-    result = shown(result)
+    result = sanitize_result(result)
     for warning in result.pop('warnings'):
         module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)

@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from .._core.errors import Refusal
 from .._host import file_trust, leftovers
 from .._host.host import sysctl_path
-from .._host.spawn_probe import ERRNO, NO_ANSWER, PRIVILEGED, SIGNAL, STARTED, Outcome, describe, probe
+from .._host.spawn_probe import ERRNO, NO_ANSWER, PRIVILEGED, SIGNAL, STARTED, SpawnOutcome, describe, probe
 from .._host.transaction import ApplyError, Rollback, backup, put, undone_on_failure
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
@@ -120,13 +120,13 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
     rollback.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
 
 
-def _probe_before() -> Dict[str, Outcome]:
+def _probe_before() -> Dict[str, SpawnOutcome]:
     """Who can start programs before the change. A failure excuses the new limit, so it is looked at twice."""
     before = probe()
     return probe() if any(map(_may_excuse, before.values())) else before
 
 
-def _may_excuse(outcome: Outcome) -> bool:
+def _may_excuse(outcome: SpawnOutcome) -> bool:
     """Whether this outcome, found before the change, is no reason to undo it. Without an answer nothing is known."""
     return outcome != STARTED and outcome.kind not in (SIGNAL, NO_ANSWER)
 
@@ -171,7 +171,7 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
                              'does not keep it')
 
 
-def _check_spawns(before: Dict[str, Outcome]) -> List[str]:
+def _check_spawns(before: Dict[str, SpawnOutcome]) -> List[str]:
     """Programs must still start: raises ApplyError, or returns warnings.
 
     Only the very same failure before the change excuses one after it.

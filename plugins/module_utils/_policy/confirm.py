@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 
 
 # What a run does: the plan, and what the module returns.
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     plan: Plan
     result: Dict[str, Any]
 
@@ -93,7 +93,7 @@ def tightens(plan: Plan) -> bool:
     return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
 
 
-def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> Outcome:
+def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> RunOutcome:
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
         # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
@@ -150,7 +150,7 @@ def _put_back(host: WritableHost, pending: Pending) -> None:
         raise _busy(pending)
 
 
-def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
+def _forget(host: WritableHost, stale: List[Pending], outcome: RunOutcome) -> None:
     """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
 
     It is not where a change waits again, because after that one is put back they are what there is to know.
@@ -165,7 +165,8 @@ def _forget(host: WritableHost, stale: List[Pending], outcome: Outcome) -> None:
 
 # ------------------------------------------------------------------- nothing waits
 
-def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked, left: List[Pending]) -> Outcome:
+def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked,
+                    left: List[Pending]) -> RunOutcome:
     """``left`` are changes that nobody will confirm any more."""
     unconfirmed: Unconfirmed = {}
     for pending in left:
@@ -191,7 +192,7 @@ def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
     return None
 
 
-def _start(plan: Plan, asked: Asked) -> Outcome:
+def _start(plan: Plan, asked: Asked) -> RunOutcome:
     """Write run time only, with a watchdog that puts it back."""
     if plan.request.check_mode:
         return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
@@ -275,7 +276,7 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 
 # ----------------------------------------------------------------- something waits
 
-def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     if parse_desired_state(request, policy) != pending.desired:
         if request.absent and request.runtime:
             return _take_back(host, request, policy, pending)
@@ -291,7 +292,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
     return _confirm(host, request, policy, pending)
 
 
-def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     """Write what is left, the files; the last step decides between this call and the watchdog."""
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     if plan.writes:
@@ -316,7 +317,7 @@ def _text(state: sysctls.State, plan: Plan) -> str:
     return ', '.join(f'{key} = {state[key]}' for key in keys)
 
 
-def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> Outcome:
+def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
@@ -362,10 +363,10 @@ def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:
 
 
 def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,
-             reason: Optional[str] = None) -> Outcome:
+             reason: Optional[str] = None) -> RunOutcome:
     """Made before anything is done: nothing that fails in it may come after. Only warnings are added, and backups."""
     result = result_of(plan, [])
     result['changed'] = result['changed'] or state == CONFIRMED
     result['confirmation'] = {'state': state, 'within_s': within_s, 'reason': reason,
                               'until': None if pending is None else pending_change.until(pending)}
-    return Outcome(plan, result)
+    return RunOutcome(plan, result)

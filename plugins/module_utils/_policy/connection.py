@@ -14,10 +14,11 @@ from typing import List, NamedTuple, Optional, Tuple
 from .._core.errors import Refusal
 from .._core.text import to_number
 from .._host.host import Host
+from .._process.procfs import Stat, parse_stat
 
 # They serve one connection with one process, which all commands sent over that connection descend from. OpenSSH has
 # called it sshd-session since 9.8; the listening sshd is never the nearest ancestor.
-_SERVERS = ('sshd', 'sshd-session', 'dropbear', 'tinysshd')
+_SERVERS = (b'sshd', b'sshd-session', b'dropbear', b'tinysshd')
 _UNSET_SESSION = 2 ** 32 - 1
 # What Ansible runs a task with C(async) by, in the command line of that process.
 _ASYNC = re.compile(br'(?:^|[/\0])(?:AnsiballZ_)?async_wrapper(?:\.py)?(?:\0|$)')
@@ -29,32 +30,13 @@ class Connection(NamedTuple):
     session: Optional[int]  # the audit session, which a daemon that left its parents still has
 
 
-class Process(NamedTuple):
-    name: str
-    parent: int
-    started: int  # clock ticks from boot
-    state: str
-
-
-def parse_stat(text: str) -> Optional[Process]:
-    """/proc/PID/stat; the name may hold blanks and brackets. None for what is no such line."""
-    match = re.match(r'[0-9]+ \((.*)\) ([^ ]) (.*)', text, re.DOTALL)
-    fields = match.group(3).split() if match else []
-    if match is None or len(fields) < 19:
-        return None
-    parent, started = to_number(fields[0]), to_number(fields[18])
-    if parent is None or started is None:
-        return None
-    return Process(name=match.group(1), parent=parent, started=started, state=match.group(2))
-
-
-def process(host: Host, pid: str) -> Optional[Process]:
+def process(host: Host, pid: str) -> Optional[Stat]:
     """The process, None for one that is gone or dead (a zombie).
 
     Raises OSError: what could not be looked at may well live.
     """
-    found = parse_stat(host.read_text(f'/proc/{pid}/stat') or '')
-    return None if found is None or found.state in ('Z', 'X') else found
+    found = parse_stat(host.read_bytes(f'/proc/{pid}/stat') or b'')
+    return None if found is None or found.has_ended() else found
 
 
 def connection(host: Host) -> Connection:
@@ -73,9 +55,9 @@ _CUT_OFF = ('confirm_within: a task with async leaves the connection that it cam
             'is a new one. Nothing was changed. Run the task without async.')
 
 
-def _ancestors(host: Host) -> List[Tuple[int, Process]]:
+def _ancestors(host: Host) -> List[Tuple[int, Stat]]:
     """From the parent upwards, with their PIDs."""
-    ancestors: List[Tuple[int, Process]] = []
+    ancestors: List[Tuple[int, Stat]] = []
     found = process(host, 'self')
     # A PID namespace ends at parent 0. Parents that die while we look lead to init, never in circles.
     while found is not None and found.parent > 0 and len(ancestors) < _MOST_ANCESTORS:
@@ -86,15 +68,15 @@ def _ancestors(host: Host) -> List[Tuple[int, Process]]:
     return ancestors
 
 
-def _server(ancestors: List[Tuple[int, Process]]) -> Optional[List[int]]:
+def _server(ancestors: List[Tuple[int, Stat]]) -> Optional[List[int]]:
     """The nearest ancestor that serves remote logins: sudo and su in between do not matter."""
     for pid, found in ancestors:
         if found.name in _SERVERS:
-            return [pid, found.started]
+            return [pid, found.start_ticks]
     return None
 
 
-def _is_async(host: Host, ancestors: List[Tuple[int, Process]]) -> bool:
+def _is_async(host: Host, ancestors: List[Tuple[int, Stat]]) -> bool:
     """Whether the parent is what Ansible runs tasks in the background by. Raises OSError.
 
     One further up has started something of its own, such as ansible-pull, whose tasks are no such tasks.

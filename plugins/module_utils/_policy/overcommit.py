@@ -7,11 +7,11 @@
 Sources: Documentation/mm/overcommit-accounting.rst, ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c.
 """
 
-import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .._core.convert import MODES, Amount, ConvertError, to_amount, to_choice, to_integer
 from .._core.errors import Refusal
+from .._host.meminfo import get_page_kb
 from .._kernel import commit_limit, sysctls
 from .._kernel.meminfo import Memory
 from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
@@ -46,8 +46,6 @@ VALUES = ('mode', 'ratio', 'kbytes', 'commit_limit', 'admin_reserve_kbytes', 'us
 
 def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
     """The module's options, converted. Raises ConvertError."""
-    page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
-
     def number(name: str, minimum: int, maximum: int = _MOST_KB) -> Optional[int]:
         return None if params[name] is None else to_integer(name, params[name], minimum, maximum)
 
@@ -55,7 +53,7 @@ def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
     return OvercommitPolicy(DesiredState(
         mode=None if mode is None else to_choice('mode', mode, MODES),
         ratio=number('ratio', 0, 2 ** 31 - 1),
-        kbytes=number('kbytes', page_kb),
+        kbytes=number('kbytes', get_page_kb()),
         commit_limit=None if limit is None else to_amount('commit_limit', limit),
         admin_reserve_kb=number('admin_reserve_kbytes', 0),
         user_reserve_kb=number('user_reserve_kbytes', 0),

@@ -161,7 +161,7 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
     if host.look(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
         return False
     found = host.call(process, host, str(pending.pid))
-    return found is not None and found.started == pending.started
+    return found is not None and found.start_ticks == pending.started
 
 
 def claim(host: WritableHost, name: str) -> bool:

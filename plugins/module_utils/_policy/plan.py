@@ -17,11 +17,11 @@ from .._host import conf_files, file_trust, leftovers
 from .._host.container import container
 from .._host.environment import is_chroot
 from .._host.host import Host, sysctl_path
-from .._host.meminfo import read_memory
+from .._host.meminfo import get_page_kb, read_memory
 from .._host.sysctl_access import check_place, check_writable
 from .._kernel import sysctls
 from .._sysctl import boot_facts, competing_writers, file_edit, loader, saved_values
-from .._sysctl.boot import Outcome, simulate
+from .._sysctl.boot import BootOutcome, simulate
 from .._sysctl.boot_plan import BootPlan, plan_boot
 from . import revert
 
@@ -51,7 +51,7 @@ class HostState:
         They are reverted as if they had been recorded.
         """
         self.host = host
-        self.page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
+        self.page_kb = get_page_kb()
         self.loader = loader.find_loader(host)
         self.memory = read_memory(host)
         # An unreadable sysctl raises, unlike one that the kernel lacks: its value to revert to would be unknown.
@@ -71,7 +71,7 @@ class HostState:
         """Whether this is an image build: another host boots the files, and nothing is set at runtime here."""
         return self.foreign_kernel and not request.runtime
 
-    def boot(self, request: Request, overlay: Optional[conf_files.Overlay] = None) -> Outcome:
+    def boot(self, request: Request, overlay: Optional[conf_files.Overlay] = None) -> BootOutcome:
         """Simulate the next boot of the host that the request is for, with the files of the overlay.
 
         Another host's kernel command line and original values are unknown.

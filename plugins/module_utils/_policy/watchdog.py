@@ -17,7 +17,6 @@ import fcntl
 import gc
 import json
 import os
-import re
 import select
 import signal
 import socket
@@ -33,6 +32,7 @@ from .._core.sanitize import explain
 from .._core.text import to_text
 from .._host import file_trust, signals
 from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE, naming, sysctl_path
+from .._host.mounts import parse_mountinfo
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .connection import process
@@ -60,7 +60,7 @@ class Step(NamedTuple):
 
 
 # What became of them, by key.
-class Outcome(NamedTuple):
+class RollbackOutcome(NamedTuple):
     back: List[str]
     left: List[str]
     failed: List[str]
@@ -82,14 +82,15 @@ def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: s
 
 # ---------------------------------------------------------------------- putting back
 
-def roll_back(steps: List[Step], read: Callable[[str], Optional[int]], write: Callable[[Step], None]) -> Outcome:
+def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
+              write: Callable[[Step], None]) -> RollbackOutcome:
     """Undo what is still as the change left it; what somebody else has set meanwhile is his.
 
     Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
     """
     found = {step.key: tuple(read(key) for key in step.keys) for step in steps}
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
-    outcome = Outcome([], [], [])
+    outcome = RollbackOutcome([], [], [])
     for step in steps:
         locks = step.key == sysctls.MEMORY and step.value == MODES['never'] and foreign
         if found[step.key] == step.was:
@@ -120,7 +121,7 @@ def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
     return otherwise
 
 
-def log_line(outcome: Outcome, steps: List[Step], why: str) -> bytes:
+def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
     """What happened, as one line of the system's log."""
     values = {step.key: step.value for step in steps}
     text = 'oomkit.linux.overcommit: %s; put back at run time: %s' % (
@@ -256,7 +257,7 @@ class _Watchdog:
         self.warnings = leave_cgroups(host)
         self.host, self.steps = host, steps
         me = process(host, 'self')
-        self.pending = pending._replace(pid=os.getpid(), started=me.started if me else 0)
+        self.pending = pending._replace(pid=os.getpid(), started=me.start_ticks if me else 0)
         self._files = {key: host.open_proc(sysctl_path(key)) for step in steps for key in step.keys}
         self._data = {step.key: b'%d\n' % step.value for step in steps}
         self._log = _open_log(host)
@@ -297,7 +298,7 @@ class _Watchdog:
         if not _insist(self._claim, True):
             return
         outcome = _insist(lambda: roll_back(self.steps, self._read, self._write),
-                          Outcome([], [], [step.key for step in self.steps]))
+                          RollbackOutcome([], [], [step.key for step in self.steps]))
         if not outcome.failed:  # else the file still tells the next run what was there before
             _insist(self._forget, False)
         with contextlib.suppress(OSError, MemoryError):
@@ -423,15 +424,10 @@ def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
     lead right back into that.
     """
     best: Dict[str, Tuple[Tuple[int, int], str, str]] = {}
-    for line in mountinfo.split('\n'):
-        left, _dash, right = line.partition(' - ')
-        fields, kind = left.split(' '), right.partition(' ')[0]
-        if kind not in ('cgroup', 'cgroup2') or len(fields) <= 4:
-            continue
-        device, root, path = fields[2:5]
-        if device not in best or _depth(root) < best[device][0]:
-            best[device] = (_depth(root), kind, re.sub(
-                r'\\([0-7]{3})', lambda match: chr(int(match.group(1), 8)), path))
+    for mount in parse_mountinfo(mountinfo):
+        depth = _depth(mount.root)
+        if mount.fs_type in ('cgroup', 'cgroup2') and (mount.device not in best or depth < best[mount.device][0]):
+            best[mount.device] = (depth, mount.fs_type, mount.path)
     return [(kind, path) for _depth_of_it, kind, path in best.values()]
 
 

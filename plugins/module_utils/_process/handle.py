@@ -19,13 +19,11 @@ from typing import Any, List, NamedTuple, Optional, Set
 from .._core.text import to_number
 from .._host import file_access
 from .._host.host import Host
-from .memory import parse_start_ticks
+from .procfs import parse_stat
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536
 _INIT = 1
-_ENDED = (b'Z', b'X')
-_THREADS = 17  # num_threads in /proc/PID/stat, counted from the state
 _CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
 
 
@@ -85,11 +83,12 @@ class ProcessHandle:
 
         None where the first thread runs, and where none does. Raises OSError.
         """
-        if not _has_lost_first_thread((self.read('stat') or b'').rpartition(b')')[2].split()):
+        stat = parse_stat(self.read('stat') or b'')
+        if stat is None or not stat.has_lost_first_thread():
             return None
         for thread in self._threads():
-            stat = self.read(f'task/{thread}/stat')
-            if stat and stat.rpartition(b')')[2].split()[0] not in _ENDED:
+            stat = parse_stat(self.read(f'task/{thread}/stat') or b'')
+            if stat is not None and not stat.has_ended():
                 return self.read(f'task/{thread}/{name}')
         return None
 
@@ -115,17 +114,10 @@ class ProcessHandle:
         return seen
 
     def _look(self) -> Optional[ProcessIdentity]:
-        stat, text = self.read('stat'), self.read('oom_score_adj')
-        if not stat or not text:
+        stat, adj = parse_stat(self.read('stat') or b''), to_number(self.read('oom_score_adj'))
+        if stat is None or adj is None or (stat.has_ended() and not stat.has_lost_first_thread()):
             return None
-        head, _bracket, tail = stat.rpartition(b')')
-        fields, start_ticks = tail.split(), parse_start_ticks(stat)
-        if start_ticks is None or (fields[0] in _ENDED and not _has_lost_first_thread(fields)):
-            return None
-        parent, adj = to_number(fields[1]), to_number(text)
-        if parent is None or adj is None:
-            return None
-        return ProcessIdentity(self.pid, parent, start_ticks, head.partition(b'(')[2], adj)
+        return ProcessIdentity(self.pid, stat.parent, stat.start_ticks, stat.name, adj)
 
     def write_score_adj(self, value: int) -> bool:
         """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.
@@ -159,14 +151,6 @@ def read_init_cgroup(host: Host) -> bytes:
             return init.read('cgroup') or b''
     except OSError:
         return b''
-
-
-def _has_lost_first_thread(fields: List[bytes]) -> bool:
-    """Whether only the first thread has ended: it stays as a zombie, and the process runs on.
-
-    ``fields`` are those of /proc/PID/stat from the state on. The value belongs to all threads (struct signal_struct).
-    """
-    return len(fields) > _THREADS and fields[0] == b'Z' and (to_number(fields[_THREADS]) or 0) > 1
 
 
 def ancestors(host: Host, pid: int) -> List[int]:

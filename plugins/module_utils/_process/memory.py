@@ -15,9 +15,10 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 from .._core.text import to_number
 from .._host import file_access
 from .._host.host import Host
+from .._host.meminfo import get_page_kb
 from .._kernel.badness import Memory, Source, Terms
 from .cgroup_unit import NAMED, V2, find_unit
-from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths
+from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths, parse_stat
 
 _MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
                      br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
@@ -53,21 +54,12 @@ class Holding(NamedTuple):
 def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
     """What a process holds, from its status and stat; None for what has no memory."""
     memory_kb = parse_memory_kb(status)
-    fields = stat.rpartition(b')')[2].split()
-    if memory_kb is None or len(fields) <= 21:
+    found = parse_stat(stat)
+    if memory_kb is None or found is None or found.rss_pages is None:
         return None
     rss_kb, swap_kb, tables_kb = memory_kb
-    own = re.search(br'\nRssAnon:\s+([0-9]+) kB\n', status)
-    stat_pages, own_kb = to_number(fields[21]), to_number(own.group(1)) if own else rss_kb
-    if stat_pages is None or own_kb is None:
-        return None
-    return Holding(rss_kb, swap_kb, tables_kb, own_kb, stat_pages)
-
-
-def parse_start_ticks(stat: bytes) -> Optional[int]:
-    """Field 22 of /proc/PID/stat: clock ticks from boot to the start. The name may hold blanks and brackets."""
-    fields = stat.rpartition(b')')[2].split()
-    return to_number(fields[19]) if len(fields) > 19 else None
+    own = re.search(br'\nRssAnon:\s+([0-9]{1,18}) kB\n', status)
+    return Holding(rss_kb, swap_kb, tables_kb, int(own.group(1)) if own else rss_kb, found.rss_pages)
 
 
 def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optional[bytes]]:
@@ -86,7 +78,7 @@ class Processes(Proc):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self._page_kb = os.sysconf('SC_PAGE_SIZE') // 1024
+        self._page_kb = get_page_kb()
 
     def source(self) -> Source:
         """The looks that a selection takes."""
@@ -209,8 +201,8 @@ class Processes(Proc):
 
     def start_ticks(self, pid: int) -> Optional[int]:
         """When the process started, in clock ticks since boot."""
-        stat = self.read(f'{pid}/stat')
-        return parse_start_ticks(stat) if stat else None
+        stat = parse_stat(self.read(f'{pid}/stat') or b'')
+        return None if stat is None else stat.start_ticks
 
     def name(self, pid: int) -> Optional[bytes]:
         """comm: at most 15 bytes, which any program may set for itself."""

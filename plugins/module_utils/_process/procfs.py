@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """/proc: programs found by their names, and the files of a process.
 
-Source: proc_pid_status(5).
+Sources: proc_pid_stat(5), proc_pid_status(5).
 A process may end at any moment: every read answers None then.
 """
 
@@ -13,11 +13,42 @@ import errno
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from .._core.text import to_number
 from .._host import file_access
 from .._host.host import Host
 
 CHUNK_BYTES = 4096
 DENIED = (errno.EPERM, errno.EACCES)
+
+
+class Stat(NamedTuple):
+    name: bytes
+    state: bytes
+    parent: int
+    terminal: int
+    threads: int
+    start_ticks: int  # clock ticks from boot
+    rss_pages: Optional[int]
+
+    def has_ended(self) -> bool:
+        """Whether it is a zombie or dead. Other threads of a zombie may run."""
+        return self.state in (b'Z', b'X')
+
+    def has_lost_first_thread(self) -> bool:
+        """Whether only the first thread has ended: it stays as a zombie, and the process runs on."""
+        return self.state == b'Z' and self.threads > 1
+
+
+def parse_stat(text: bytes) -> Optional[Stat]:
+    """The fields of /proc/PID/stat; None for anything else. The name may hold blanks and brackets."""
+    head, _bracket, tail = text.rpartition(b')')
+    fields = tail.split()
+    numbers = [to_number(fields[index]) for index in (1, 4, 17, 19)] if len(fields) > 19 else []
+    if not numbers or None in numbers:
+        return None
+    parent, terminal, threads, start_ticks = (number or 0 for number in numbers)
+    return Stat(head.partition(b'(')[2], fields[0], parent, terminal, threads, start_ticks,
+                to_number(fields[21]) if len(fields) > 21 else None)
 
 
 class Named(NamedTuple):

@@ -15,6 +15,7 @@ from .._core.text import to_number
 from .._host.file_access import parse_uids
 from .._host.host import Host
 from .._process.handle import ProcessHandle, pids
+from .._process.procfs import parse_stat
 from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, known_process, strongest
 
 _NO_LOGIN = 4294967295
@@ -72,10 +73,9 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     children: Dict[int, List[int]] = {}
     for pid in pids(host):
         with ProcessHandle(host, pid) as held:
-            fields = (held.read('stat') or b'').rpartition(b')')[2].split()
-        parent = to_number(fields[1]) if len(fields) > 1 else None
-        if parent is not None:
-            children.setdefault(parent, []).append(pid)
+            stat = parse_stat(held.read('stat') or b'')
+        if stat is not None:
+            children.setdefault(stat.parent, []).append(pid)
     looks: Dict[int, _Look] = {}
     todo, known = list(asked), set(asked)
     while todo:
@@ -91,15 +91,13 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
 
 
 def _look(held: ProcessHandle) -> Optional[_Look]:
-    head, _bracket, tail = (held.read('stat') or b'').rpartition(b')')
-    fields = tail.split()
-    if len(fields) < 5:
+    stat = parse_stat(held.read('stat') or b'')
+    if stat is None:
         return None
     login = to_number(held.read('loginuid'))
     uids = parse_uids(held.read('status') or b'') or ()
-    return _Look(to_number(fields[1]) or 0, head.partition(b'(')[2], to_number(fields[4]) or 0,
-                 None if login == _NO_LOGIN else login, frozenset(filter(is_of_login_user, uids)),
-                 frozenset(cgroups_of(held)))
+    return _Look(stat.parent, stat.name, stat.terminal, None if login == _NO_LOGIN else login,
+                 frozenset(filter(is_of_login_user, uids)), frozenset(cgroups_of(held)))
 
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:

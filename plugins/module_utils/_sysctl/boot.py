@@ -28,7 +28,7 @@ class Cause(NamedTuple):
     line: int
 
 
-class Outcome(NamedTuple):
+class BootOutcome(NamedTuple):
     values: sysctls.State  # None: the kernel computes it at boot
     causes: Dict[str, Optional[Cause]]  # None: the kernel's default
     by_tuned: Set[str]  # the keys that TuneD sets when it starts, after the loader
@@ -55,13 +55,13 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
 
 
 def simulate(host: Host, loader: conf_files.Loader, originals: Optional[Dict[str, int]] = None,
-             overlay: Optional[conf_files.Overlay] = None, here: bool = True) -> Outcome:
+             overlay: Optional[conf_files.Overlay] = None, here: bool = True) -> BootOutcome:
     """Replay the boot with the files as they are, or as the overlay would make them.
 
     ``here`` is False where another host boots these files: its kernel command line is unknown. All values are None
     where the loader is not known.
     """
-    outcome = Outcome(initial_values(originals), dict.fromkeys(sysctls.ALL_KEYS), set())
+    outcome = BootOutcome(initial_values(originals), dict.fromkeys(sysctls.ALL_KEYS), set())
     if not loader.is_known:
         return outcome._replace(values=dict.fromkeys(sysctls.ALL_KEYS))
     writes = [] if loader.reason else [
@@ -81,7 +81,7 @@ def simulate(host: Host, loader: conf_files.Loader, originals: Optional[Dict[str
     return outcome
 
 
-def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool) -> List[_Write]:
+def _without_ended(outcome: BootOutcome, writes: List[_Write], skips_negative: bool) -> List[_Write]:
     """Drop the writes after a refused one in the same file, where busybox exits (xwrite() of libbb/xfuncs_printf.c)."""
     values, ended, kept = dict(outcome.values), set(), []
     for write in writes:
@@ -94,7 +94,7 @@ def _without_ended(outcome: Outcome, writes: List[_Write], skips_negative: bool)
     return kept
 
 
-def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[conf_files.Overlay], here: bool,
+def _replay_tuned(host: Host, outcome: BootOutcome, overlay: Optional[conf_files.Overlay], here: bool,
                   skips_negative: bool, has_ppd: bool) -> None:
     """Replay the writes of TuneD's start. Raises PermissionError for a file of TuneD that may not be read.
 
@@ -119,10 +119,10 @@ def _replay_tuned(host: Host, outcome: Outcome, overlay: Optional[conf_files.Ove
     outcome.by_tuned.update(name for name in before if outcome.causes[name] != before[name])
 
 
-def _after_start(outcome: Outcome, start: Any, skips_negative: bool,
-                 parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> Outcome:
+def _after_start(outcome: BootOutcome, start: Any, skips_negative: bool,
+                 parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> BootOutcome:
     """A copy of the outcome after the writes of one start of TuneD."""
-    after = Outcome(dict(outcome.values), dict(outcome.causes), set())
+    after = BootOutcome(dict(outcome.values), dict(outcome.causes), set())
     for write in start.writes:
         key, cause = _PATHS[write.key], Cause(write.file, write.line)
         text = write.value if write.is_reapplied else parse_assignment(write.value, after.values[key])
@@ -140,7 +140,7 @@ def _kernel_version(host: Host) -> Tuple[int, ...]:
     return tuple(int(number) for number in match.groups()) if match else (99,)
 
 
-def replay(outcome: Outcome, writes: Sequence[_Write], skips_equal: bool = False,
+def replay(outcome: BootOutcome, writes: Sequence[_Write], skips_equal: bool = False,
            skips_negative: bool = False) -> None:
     """Apply the writes to the outcome and note the cause of each value. The text None is a write that is left out."""
     values, causes, _by_tuned = outcome

@@ -10,7 +10,7 @@ from .._host import conf_files
 from .._host.host import Host, sysctl_path
 from .._kernel import sysctls
 from . import saved_values
-from .boot import Outcome, simulate
+from .boot import BootOutcome, simulate
 from .loader import find_loader
 
 UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
@@ -47,7 +47,7 @@ def boot_facts(host: Host,
     return boot, drift, loader
 
 
-def _boot_fact(outcome: Outcome, key: str) -> Dict[str, Any]:
+def _boot_fact(outcome: BootOutcome, key: str) -> Dict[str, Any]:
     cause = outcome.causes[key]
     return {
         'value': outcome.values[key],

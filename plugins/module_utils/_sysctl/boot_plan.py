@@ -19,7 +19,7 @@ from . import boot, boot_facts, file_edit, parser, saved_values
 
 
 class BootPlan(NamedTuple):
-    outcome: boot.Outcome
+    outcome: boot.BootOutcome
     files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
     commented_out: List[str]  # real paths of the files of others that the plan changes
     conflicts: List[Dict[str, Any]]
@@ -57,7 +57,7 @@ class _Draft:
         """Draft a new text; None removes the file."""
         self.overlay[self.host.real(path)] = None if text is None else to_bytes(text)
 
-    def outcome(self) -> boot.Outcome:
+    def outcome(self) -> boot.BootOutcome:
         """The boot with the drafted files."""
         outcome = self.host_state.boot(self.request, self.overlay)
         self.by_tuned = outcome.by_tuned

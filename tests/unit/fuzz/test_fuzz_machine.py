@@ -12,7 +12,7 @@ from inputs import fuzz, hostile_bytes, hostile_text, is_plain, texts, values
 from machine import OURS, run
 from services_machine import ETC, LIB, ServiceMachine
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize_result
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
@@ -92,7 +92,7 @@ def check_run(machine, work):
     try:
         result = work(False)
     except MESSAGES as exc:
-        assert 'a mistake in the collection' not in str(exc)
+        assert 'an internal error of the collection' not in str(exc)
         if 'NOT put back' not in str(exc):
             assert configured(machine) == before
         return
@@ -106,7 +106,7 @@ def check_run(machine, work):
 
 def check_shown(result):
     """What the module hands to Ansible can be printed and sent, and what could be before stays as it is."""
-    shown = sanitize_result.shown(result)
+    shown = sanitize.sanitize_result(result)
     json.dumps(shown)
     for before, after in zip(texts(result), texts(shown), strict=True):
         lines = after.replace('\r\n', '\n').replace('\t', ' ')
@@ -119,7 +119,7 @@ def test_facts(files, cmdline):
         facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, cmdline))
     assert is_plain(facts), [one for one in texts(facts) if not is_plain(one)]
     json.dumps(facts, allow_nan=False)
-    assert not [text for text in facts['warnings'] if 'a mistake in the collection' in text]
+    assert not [text for text in facts['warnings'] if 'an internal error of the collection' in text]
     if not cmdline:
         assert 'secret' not in json.dumps(facts)
 

@@ -16,8 +16,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._daemon import earlyo
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa, snapshot
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log, meminfo, sysctls
-from ansible_collections.oomkit.linux.plugins.module_utils._policy import connection, pending_change
-from ansible_collections.oomkit.linux.plugins.module_utils._process import cgroup_unit, memory
+from ansible_collections.oomkit.linux.plugins.module_utils._policy import pending_change
+from ansible_collections.oomkit.linux.plugins.module_utils._process import cgroup_unit, memory, procfs
 from ansible_collections.oomkit.linux.plugins.module_utils._service import openrc, saved_scores, session_units
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import (
     boot,
@@ -62,7 +62,7 @@ CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'
 # Each with a sample of what it expects.
 OF_BYTES = {
     'memory': (memory.parse_memory_kb, STATUS),
-    'start': (memory.parse_start_ticks, STAT),
+    'stat': (procfs.parse_stat, STAT),
     'cgroup': (memory.parse_cgroup, CGROUP),
     'unit of a cgroup': (cgroup_unit.parse_unit, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
     'user': (file_access.parse_uids, STATUS),
@@ -85,7 +85,6 @@ OF_TEXT = {
     'zoneinfo': (numa.present, ZONEINFO),
     'YAML': (simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
     'JSON': (simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
-    'stat': (connection.parse_stat, STAT),
     'vmstat': (kill_log.total, b'nr_free_pages 1\noom_kill 3\n'),
     'sysctl.d line': (parser.parse_line, b'-vm/overcommit_ratio = 80'),
     'sysctl.d key': (parser.normalize_key, b'net/ipv4/conf/eth0.1/x'),

@@ -26,14 +26,14 @@ LONG = '9' * 5000
     ('score', '0O'), ('score', '0x'), ('score', LONG), ('score', '-' + LONG), ('value', LONG),
     ('vmstat', 'oom_kill ' + LONG),
     ('meminfo', 'MemTotal: %s kB\n' % LONG), ('zoneinfo', 'Node 9, zone x\n present %s\n' % LONG),
-    ('stat', STAT.decode().replace('12345', LONG)), ('stat', STAT.decode().replace('S 1 ', 'S x ')),
 ])
 def test_text(name, text):
     assert not OF_TEXT[name][0](text)
 
 
 @pytest.mark.parametrize('name, data', [
-    ('record of the log', b'%s,1,2,-;x' % LONG.encode()), ('start', STAT.replace(b'12345', b'x')),
+    ('record of the log', b'%s,1,2,-;x' % LONG.encode()), ('stat', STAT.replace(b'12345', b'x')),
+    ('stat', STAT.replace(b'12345', LONG.encode())), ('stat', STAT.replace(b'S 1 ', b'S x ')),
     ('memory', STATUS.replace(b'1234', LONG.encode())), ('nodes', b'Mems_allowed_list:\t0-%s\n' % LONG.encode()),
     ('nodes', b'Mems_allowed_list:\t,-\n'), ('originals', b'[' * 100000), ('record of values', b'[' * 100000),
     ('originals', b'{"vm.overcommit_memory": 3, "vm.overcommit_ratio": 9999999999}'), ('pending change', b'[' * 100000),
@@ -92,7 +92,7 @@ def machine(tmp_path):
 def test_a_process_that_shows_nonsense(machine, name, data):
     machine.put('/proc/10/' + name, data)
     facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, False))
-    assert not [text for text in facts['warnings'] if 'a mistake in the collection' in text]
+    assert not [text for text in facts['warnings'] if 'an internal error of the collection' in text]
     params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
                             'snapshot'), None)
     forecast_info.run(dict(params, kills=5), machine, machine)

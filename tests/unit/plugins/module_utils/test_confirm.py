@@ -64,15 +64,15 @@ class Live(Machine):
             if self.state[key] is not None:
                 self.state[key] = sysctls.parse_value(self.get(sysctl_path(key)))
 
-    def read_text(self, path):
+    def read_bytes(self, path):
         match = re.fullmatch(r'/proc/(self|[0-9]+)/stat', path)
         if match is None or match.group(1).startswith('400'):
-            return super().read_text(path)
+            return super().read_bytes(path)
         try:
-            text = Path(path).read_text()
+            data = Path(path).read_bytes()
         except FileNotFoundError:
             return None
-        return re.sub(r'\) (.) [0-9]+', r') \1 %d' % self.login, text) if match.group(1) == 'self' else text
+        return re.sub(rb'\) (.) [0-9]+', rb') \1 %d' % self.login, data) if match.group(1) == 'self' else data
 
     def connect(self):
         """Log in anew."""
@@ -768,7 +768,7 @@ def test_for_root_what_cannot_be_looked_at_is_not_nothing(machine, monkeypatch):
 
 def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
     _result, pending = wait(machine)
-    fails(monkeypatch, 'read_text', lambda path: path == '/proc/%d/stat' % pending.pid, errno.ENOMEM, owner=machine)
+    fails(monkeypatch, 'read_bytes', lambda path: path == '/proc/%d/stat' % pending.pid, errno.ENOMEM, owner=machine)
     with pytest.raises(OSError, match='memory'):
         go(machine, **WISH)
     assert machine.get(OURS) is None and pending_change.is_watched(machine, pending)

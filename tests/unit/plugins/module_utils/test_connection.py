@@ -13,9 +13,9 @@ from ansible_collections.oomkit.linux.plugins.module_utils._policy.connection im
     Connection,
     connection,
     is_same,
-    parse_stat,
     process,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._process.procfs import parse_stat
 
 FIRST, SECOND, NONE = Connection([70, 100], 5), Connection([71, 200], 6), Connection(None, None)
 
@@ -37,13 +37,13 @@ def tree(root, chain, session=None):
 
 
 def test_a_name_may_look_like_the_rest_of_the_line():
-    found = parse_stat(stat(7, 'a) S 1 (b', 42, 999))
-    assert (found.name, found.parent, found.started, found.state) == ('a) S 1 (b', 42, 999, 'S')
+    found = parse_stat(stat(7, 'a) S 1 (b', 42, 999).encode())
+    assert (found.name, found.parent, found.start_ticks, found.state) == (b'a) S 1 (b', 42, 999, b'S')
 
 
 @pytest.mark.parametrize('text', ['', 'x', '1 (a) S 2 3', '1 (a S 2'])
 def test_what_is_no_such_line(text):
-    assert parse_stat(text) is None
+    assert parse_stat(text.encode()) is None
 
 
 def test_the_dead_are_not_there(tmp_path):

@@ -11,7 +11,7 @@ import signal
 import pytest
 from machine import Machine, run
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize_result
+from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain
@@ -115,7 +115,8 @@ def test_a_diff_is_returned_in_diff_mode_only():
 def test_the_content_of_files_keeps_its_lines():
     text = '# a\tb\r\n\nvm.x = 1 # caf\u00e9\n'
     diff = {'before': text, 'after': 'a\x1b\udcff\rb\n\tc\x00', 'before_header': '/a\nb'}
-    assert sanitize_result.shown({'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}) == {
+    result = {'diff': [diff], 'changed': True, 'none': None, 'pair': (1, 'a\nb'), 'a\x1b': 1}
+    assert sanitize.sanitize_result(result) == {
         'diff': [{'before': text, 'after': 'a\\x1b\\xff\\x0db\n\tc\\x00', 'before_header': '/a\\x0ab'}],
         'changed': True, 'none': None, 'pair': [1, 'a\\x0ab'], 'a\\x1b': 1}
 
@@ -137,7 +138,7 @@ def break_down(*_arguments):
 
 @pytest.mark.parametrize('work, message', [
     (no_memory, 'Python found no memory'),
-    (break_down, 'this is a mistake in the collection, please report it: ValueError in test_ending.py line'),
+    (break_down, 'this is an internal error of the collection, please report it: ValueError in test_ending.py line'),
 ])  # fmt: skip
 @pytest.mark.parametrize('name, function', [('oom_facts', 'oom_facts'), ('oom_forecast_info', 'run')])
 def test_what_only_looks_ends_with_a_message_too(monkeypatch, name, function, work, message):

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather as facts_gather
-from ansible_collections.oomkit.linux.plugins.module_utils._host import total_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._host import meminfo
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\nVmPTE:\t%8d kB\nVmSwap:\t%8d kB\n'
@@ -116,7 +116,7 @@ def test_candidates(box):
     facts = gather(box, 'candidates', 'unkillable', 'oom_daemons', 'warnings')
     assert [(one['rank'], one['pid'], one['oom_score']) for one in facts['candidates']] == [
         (1, 40, 700), (2, 41, 690), (3, 43, 666)]
-    page_kb = total_memory.page_kb()
+    page_kb = meminfo.get_page_kb()
     assert facts['candidates'][0] == {
         'rank': 1, 'pid': 40, 'name': 'web', 'unit': 'web.service', 'cgroup': '/system.slice/web.service',
         'user': 'root', 'uid': 0, 'badness_pages': 200000 // page_kb + 64 // page_kb, 'oom_score': 700,

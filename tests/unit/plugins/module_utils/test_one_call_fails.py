@@ -427,7 +427,7 @@ def message_faults(exc):
         return ['no message: %r' % exc]
     if isinstance(exc, OSError) and not exc.filename:
         return ['names nothing: %r' % exc]
-    return [text] if 'mistake' in text or 'NOT put back' in text or 'None:' in text else []
+    return [text] if 'internal error' in text or 'NOT put back' in text or 'None:' in text else []
 
 
 def chosen(calls):

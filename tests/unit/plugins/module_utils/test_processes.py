@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access, total_memory
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access, meminfo, total_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.badness import Terms
-from ansible_collections.oomkit.linux.plugins.module_utils._process import memory
+from ansible_collections.oomkit.linux.plugins.module_utils._process import memory, procfs
 
 # Debian 13, kernel 6.12, shortened where nothing is read.
 STATUS = (
@@ -42,8 +42,8 @@ def test_user():
 @pytest.mark.parametrize('name', [b'bash', b') R 1 2 3', b'a b', b'\n\x1b[31m', b'\xff('])
 def test_start(name):
     stat = b'77 (%s) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 9000 200' % name
-    assert memory.parse_start_ticks(stat) == 123456
-    assert memory.parse_start_ticks(b'77 (') is None
+    assert procfs.parse_stat(stat).start_ticks == 123456
+    assert procfs.parse_stat(b'77 (') is None
 
 
 @pytest.mark.parametrize('text, cgroup, unit', [
@@ -81,7 +81,7 @@ def tree(tmp_path):
 
 
 def test_scan_of_a_tree(tree):
-    page_kb = total_memory.page_kb()
+    page_kb = meminfo.get_page_kb()
     pages = (4828 // page_kb, 12 // page_kb, 56 // page_kb)
     with memory.Processes(Host(str(tree))) as processes:
         scores = processes.scores()

@@ -460,7 +460,7 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
         raise TypeError('a mistake')
 
     monkeypatch.setattr(service_apply, 'set_live', broken)
-    with pytest.raises(ApplyError, match=r'mistake in the collection.*TypeError in .*put back'):
+    with pytest.raises(ApplyError, match=r'internal error of the collection.*TypeError in .*put back'):
         machine.run(name='a', score_adj=-5)
     assert everything(machine) == before
 

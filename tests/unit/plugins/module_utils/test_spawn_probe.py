@@ -22,14 +22,14 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host.spawn_probe imp
     ROOT,
     SIGNAL,
     STARTED,
-    Outcome,
+    SpawnOutcome,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='an ordinary user has no rights to give up')
-NO_MEMORY = Outcome(ERRNO, errno.ENOMEM)
-NOT_THERE = Outcome(ERRNO, errno.ENOENT)
+NO_MEMORY = SpawnOutcome(ERRNO, errno.ENOMEM)
+NOT_THERE = SpawnOutcome(ERRNO, errno.ENOENT)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_the_child_has_a_session_of_its_own_and_default_signals(program, tmp_pat
 def test_a_child_that_does_not_end_is_no_answer_and_is_ended(program, tmp_path, script):
     """Stopped, or just slow."""
     programs, began = program(f'echo $$ >> {tmp_path}/pids; {script}'), time.monotonic()
-    assert spawn_probe.probe(programs, wait_s=0.3) == dict.fromkeys([ROOT, OTHERS], Outcome(NO_ANSWER, 0))
+    assert spawn_probe.probe(programs, wait_s=0.3) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(NO_ANSWER, 0))
     assert time.monotonic() - began < 5
     assert not [pid for pid in (tmp_path / 'pids').read_text().split() if os.path.exists(f'/proc/{pid}')]
 
@@ -168,7 +168,7 @@ while [ ! -s {tmp_path}/tried ]; do sleep 0.02; done'''
 def test_death_by_a_signal_is_not_a_lack_of_memory(program, tmp_path, number):
     """Only root and the kernel can send one."""
     programs = program(f'echo x >> {tmp_path}/count; kill -{int(number)} $$; exec sleep 60')
-    assert spawn_probe.probe(programs) == dict.fromkeys([ROOT, OTHERS], Outcome(SIGNAL, number))
+    assert spawn_probe.probe(programs) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(SIGNAL, number))
     assert (tmp_path / 'count').read_text().count('x') == 6
 
 
@@ -180,7 +180,7 @@ def test_after_a_signal_the_program_is_started_again(program, tmp_path):
 # ------------------------------------------------------------- what a start answers
 
 def test_an_exit_status_is_one_and_127_is_no_lack_of_memory(program):
-    assert set(spawn_probe.probe(program('exit 127')).values()) == {Outcome(EXIT, 127)}
+    assert set(spawn_probe.probe(program('exit 127')).values()) == {SpawnOutcome(EXIT, 127)}
 
 
 def test_without_any_program_the_answer_is_that_there_is_none(tmp_path):
@@ -192,7 +192,7 @@ def test_the_first_program_that_is_there_is_taken(program, tmp_path):
     not_allowed = tmp_path / 'text'
     not_allowed.write_text('')
     programs = [(str(tmp_path / 'true'), 'true'), (str(not_allowed), 'true')] + program('exit 3')
-    assert set(spawn_probe.probe(programs).values()) == {Outcome(EXIT, 3)}
+    assert set(spawn_probe.probe(programs).values()) == {SpawnOutcome(EXIT, 3)}
 
 
 @pytest.mark.parametrize('one', spawn_probe.PROGRAMS[3:])
@@ -232,8 +232,8 @@ def test_an_address_space_too_small_for_a_program_is_no_success():
 
 
 @pytest.mark.parametrize('error, times, answer', [
-    (errno.EAGAIN, 2, STARTED), (errno.EINTR, 2, STARTED), (errno.EAGAIN, 3, Outcome(ERRNO, errno.EAGAIN)),
-    (errno.EIO, 1, Outcome(ERRNO, errno.EIO)), (errno.ENOMEM, 1, NO_MEMORY)])
+    (errno.EAGAIN, 2, STARTED), (errno.EINTR, 2, STARTED), (errno.EAGAIN, 3, SpawnOutcome(ERRNO, errno.EAGAIN)),
+    (errno.EIO, 1, SpawnOutcome(ERRNO, errno.EIO)), (errno.ENOMEM, 1, NO_MEMORY)])
 def test_what_may_pass_is_tried_again(monkeypatch, error, times, answer):
     real, left, parent = os.fork, [error] * times, os.getpid()
 
@@ -281,7 +281,7 @@ SHOW = [('/bin/sh', 'sh', '-c', 'test "$(id -u)" = 0')]
 def test_without_ctypes_the_probe_uses_an_unused_uid(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ctypes', None)
     assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: STARTED}
-    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: Outcome(EXIT, 1)}
+    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
     assert os.getresuid() == (0, 0, 0)
 
 
@@ -334,14 +334,14 @@ def nothing():
 @pytest.mark.parametrize('lower, drop', [(refuse, nothing), (nothing, refuse), (nothing, die)])
 def test_a_filter_that_forbids_capset_leads_to_the_other_way(monkeypatch, lower, drop):
     monkeypatch.setattr(spawn_probe, '_without_capabilities', lambda: spawn_probe._Way(lower, nothing, drop))
-    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: Outcome(EXIT, 1)}
+    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
 
 
 @needs_root
 def test_who_may_give_up_nothing_says_so(monkeypatch):
     monkeypatch.setattr(spawn_probe, '_AS_OTHER_USER', spawn_probe._Way(refuse, nothing, nothing))
     monkeypatch.setitem(sys.modules, 'ctypes', None)
-    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: Outcome(PRIVILEGED, errno.EPERM)}
+    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: SpawnOutcome(PRIVILEGED, errno.EPERM)}
 
 
 # ------------------------------------------------------------- what it means for a run
@@ -353,8 +353,8 @@ def outcomes(monkeypatch, *answers):
     return left
 
 
-FAILURES = [NO_MEMORY, NOT_THERE, Outcome(EXIT, 127), Outcome(SIGNAL, signal.SIGKILL), Outcome(NO_ANSWER, 20),
-            Outcome(PRIVILEGED, errno.EPERM)]
+FAILURES = [NO_MEMORY, NOT_THERE, SpawnOutcome(EXIT, 127), SpawnOutcome(SIGNAL, signal.SIGKILL),
+            SpawnOutcome(NO_ANSWER, 20), SpawnOutcome(PRIVILEGED, errno.EPERM)]
 
 
 @pytest.mark.parametrize('after', FAILURES)
@@ -392,10 +392,10 @@ def test_failure_that_has_passed_excuses_nothing(machine, monkeypatch):
 
 @pytest.mark.parametrize('outcome, said', [
     (NO_MEMORY, 'Committed_AS is too near to CommitLimit'),
-    (Outcome(ERRNO, errno.EAGAIN), 'Resource temporarily unavailable.*not for lack of memory'),
-    (Outcome(EXIT, 127), 'it ended with status 127'),
-    (Outcome(SIGNAL, 9), 'signal 9 ended it'),
-    (Outcome(NO_ANSWER, 20), 'no answer within 20 s')])
+    (SpawnOutcome(ERRNO, errno.EAGAIN), 'Resource temporarily unavailable.*not for lack of memory'),
+    (SpawnOutcome(EXIT, 127), 'it ended with status 127'),
+    (SpawnOutcome(SIGNAL, 9), 'signal 9 ended it'),
+    (SpawnOutcome(NO_ANSWER, 20), 'no answer within 20 s')])
 def test_the_message_tells_what_has_happened(machine, monkeypatch, outcome, said):
     outcomes(monkeypatch, STARTED, outcome)
     with pytest.raises(ApplyError, match=said):
