@@ -5,19 +5,16 @@
 """Plan the drop-ins: edit ours, see which line of which file would win at the next start, and settle conflicts."""
 
 import itertools
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
-from .._host.host import Host
-from .._host.transaction import LINE_LEFT, MARKER, Files
+from .._host.file_draft import Draft, is_below_etc, settle
+from .._host.transaction import LINE_LEFT, MARKER
 from .._systemd import drop_in, unit_files, unit_names
-from .._systemd.unit_files import LOADED, UNSET, Overlay, Unit, UnitFiles
+from .._systemd.unit_files import LOADED, UNSET, Unit, UnitFiles
 from .model import Service
-
-# Each round takes a line out of a file, and no sensible file has so many.
-_MAX_ROUNDS = 1000
 
 
 class Conflict(NamedTuple):
@@ -29,33 +26,10 @@ class Conflict(NamedTuple):
     line: Optional[int]
 
 
-class _Draft:
-    """Files as they will be. One that links give several names is one: what is planned for it counts for all of them.
-    """
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._names: Dict[str, str] = {}
-        self.overlay: Overlay = {}
-
-    def put(self, path: str, data: Optional[bytes]) -> None:
-        """Plan this content for the file."""
-        real = self._host.real(path)
-        self.overlay[real] = data
-        if path == real or real not in self._names:
-            self._names[real] = path
-
-    def changes(self) -> Files:
-        """What differs from what is there, each file by the first of its names, or by that which is no link."""
-        found = ((self._names[real], data) for real, data in self.overlay.items())
-        pairs = [(path, (self._host.read_bytes(path), data)) for path, data in found]
-        return {path: pair for path, pair in pairs if pair[0] != pair[1]}
-
-
 def plan_files(plan: Any) -> UnitFiles:
     """Fill the plan's files, conflicts and what is taken over; the unit files as they will be. Raises Refusal."""
     host = plan.host_state.host
-    draft = _Draft(host)
+    draft = Draft(host)
     _join(plan)
     keeping = _keeping(plan)
     for service in plan.services:
@@ -65,9 +39,9 @@ def plan_files(plan: Any) -> UnitFiles:
             _draft_removal(plan, service, draft, keeping)
         else:
             _draft_settings(plan, service, draft)
-    taken = _settle(plan, draft)
+    _settle(plan, draft)
     plan.files = draft.changes()
-    plan.commented_out = [path for path in plan.files if host.real(path) in taken]
+    plan.commented_out = [path for path in plan.files if host.real(path) in draft.commented_out]
     return plan.host_state.files.with_overlay(draft.overlay)
 
 
@@ -88,7 +62,7 @@ def _join(plan: Any) -> None:
                      or real(drop_in.path_of(one.name)) not in listed]
 
 
-def _draft_settings(plan: Any, service: Service, draft: _Draft) -> None:
+def _draft_settings(plan: Any, service: Service, draft: Draft) -> None:
     path = drop_in.path_of(service.name)
     data = plan.host_state.host.read_bytes(path)
     if data is not None and not drop_in.is_ours(data):
@@ -110,7 +84,7 @@ def _is_recorded(data: bytes, wanted: Dict[str, Any]) -> bool:
     return all(ours.get(key) == value for key, value in wanted.items())
 
 
-def _draft_removal(plan: Any, service: Service, draft: _Draft, keeping: List[str]) -> None:
+def _draft_removal(plan: Any, service: Service, draft: Draft, keeping: List[str]) -> None:
     """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service, keeping):
         draft.put(path, _restored(plan.host_state.files.read(path)))
@@ -124,28 +98,28 @@ def _draft_removal(plan: Any, service: Service, draft: _Draft, keeping: List[str
 
 # -------------------------------------------------------------------- conflicts
 
-def _settle(plan: Any, draft: _Draft) -> Set[str]:
-    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal.
+def _settle(plan: Any, draft: Draft) -> None:
+    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal."""
+    plan_files = plan.host_state.files
 
-    Where the files lie of which lines were taken over.
-    """
-    taken: Set[str] = set()
-    for _round in range(_MAX_ROUNDS):
-        files = plan.host_state.files.with_overlay(draft.overlay)
-        found = [conflict for service in plan.services for conflict in _conflicts(plan, service, files)]
-        if not found or plan.request.conflicts != 'comment_out':
-            break
-        taken.add(_take_over(plan, found[0], files, draft))
-    else:
-        raise Refusal(f'Nothing was changed. conflicts: comment_out would comment out more than {_MAX_ROUNDS} lines: '
-                      f'{_text(found[0])}. Remove these lines, or use conflicts: warn.')
+    def find() -> List[Conflict]:
+        files = plan_files.with_overlay(draft.overlay)
+        return [conflict for service in plan.services for conflict in _conflicts(plan, service, files)]
+
+    def comment_out(conflict: Conflict) -> None:
+        path = conflict.file or ''
+        if not is_below_etc(draft.host, conflict.file):
+            raise Refusal(f'Nothing was changed. {_text(conflict)}. Only files below /etc are changed by conflicts: '
+                          f'comment_out: put a file of the same name below {unit_files.ETC}, or use conflicts: warn.')
+        draft.put_commented(path, _commented_out(draft.read(path) or b'', conflict, plan_files.version))
+
+    found = settle(plan.request.conflicts, find, comment_out, _text, _WOULD_WIN)
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
-    if found and plan.request.conflicts == 'fail':
-        raise Refusal("Nothing was changed, because other drop-ins would win at the next start. "
-                      f"{'. '.join(_text(conflict) for conflict in found)}. Remove or rename them, or use "
-                      "conflicts: comment_out (comments the lines out) or warn.")
-    plan.warnings += [_text(conflict) for conflict in found]
-    return taken
+    plan.warnings += map(_text, found)
+
+
+_WOULD_WIN = ('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename them, or '
+              'use conflicts: comment_out (comments the lines out) or warn.')
 
 
 def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
@@ -188,23 +162,13 @@ def _text(conflict: Conflict) -> str:
             f"to {value}, and {conflict.wanted} was asked for")
 
 
-def _take_over(plan: Any, conflict: Conflict, files: UnitFiles, draft: _Draft) -> str:
-    """Turn the winning line into a comment; where its file lies."""
-    path = plan.host_state.host.real(conflict.file or '/')
-    if not path.startswith('/etc/'):
-        raise Refusal(f'Nothing was changed. {_text(conflict)}. Only files below /etc are changed by conflicts: '
-                      f'comment_out: put a file of the same name below {unit_files.ETC}, or use conflicts: warn.')
-    draft.put(conflict.file or '', _commented_out(files.read(path), conflict, files.version))
-    return path
-
-
 def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
     """Drop-ins of the unit in which a line of ours stands commented out, but for those that one of others needs so."""
     files, found = plan.host_state.files, []  # type: Tuple[UnitFiles, List[str]]
     for unit in _units_of(plan, service):
         for path in files.drop_ins(unit) if unit_names.template_of(unit.name) not in keeping else ():
             data = files.read(path)
-            if path not in found and _restored(data) != data and plan.host_state.host.real(path).startswith('/etc/'):
+            if path not in found and _restored(data) != data and is_below_etc(plan.host_state.host, path):
                 found.append(path)
     return [path for path in found if not any(_needs(plan, name, path) for name in keeping)]
 

@@ -12,6 +12,7 @@ from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host import conf_files
+from .._host.file_draft import Draft, is_below_etc, settle
 from .._host.host import Host
 from .._host.transaction import LINE_LEFT, MARKER
 from .._kernel import sysctls
@@ -28,45 +29,36 @@ class BootPlan(NamedTuple):
     record_meanwhile: Dict[str, saved_values.File]  # during the run, with the lines that it removes
 
 
-_MOST_LINES = 1000  # that comment_out comments out
 # TuneD reads these below /etc, also where the loader does not.
 _TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl.d',), '/etc/sysctl.conf')
 
 
-class _Draft:
-    """The files of the plan, as an overlay over those on the disk."""
+class _Draft(Draft):
+    """The files of the plan."""
 
     def __init__(self, host_state: Any, request: Any, keys: Sequence[str]) -> None:
+        super().__init__(host_state.host)
         self.host_state = host_state
-        self.host = host_state.host
         self.loader = host_state.loader
         self.request = request
         self.keys = keys
         self.ours = self.host.real(request.sysctl_file)
-        self.overlay: conf_files.Overlay = {}
-        self.commented_out: List[str] = []
         self.by_tuned: Set[str] = set()
 
     def text(self, path: str) -> Optional[str]:
-        """The drafted text of a file, None when there is none."""
-        real = self.host.real(path)
-        data = self.overlay[real] if real in self.overlay else self.host.read_bytes(real)
+        """The drafted text of a file; None for no file."""
+        data = self.read(path)
         return None if data is None else to_text(data)
 
-    def put(self, path: str, text: Optional[str]) -> None:
+    def put_text(self, path: str, text: Optional[str]) -> None:
         """Draft a new text; None removes the file."""
-        self.overlay[self.host.real(path)] = None if text is None else to_bytes(text)
+        self.put(self.host.real(path), None if text is None else to_bytes(text))
 
     def outcome(self) -> boot.BootOutcome:
         """The boot with the drafted files."""
         outcome = self.host_state.boot(self.request, self.overlay)
         self.by_tuned = outcome.by_tuned
         return outcome
-
-    def files(self) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
-        """The files whose bytes the draft changes."""
-        pairs = [(path, (self.host.read_bytes(path), data)) for path, data in self.overlay.items()]
-        return {path: pair for path, pair in pairs if pair[0] != pair[1]}
 
 
 def plan_boot(host_state: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
@@ -77,17 +69,17 @@ def plan_boot(host_state: Any, request: Any, keys: Sequence[str], target: Dict[s
     draft = _Draft(host_state, request, keys)
     if request.absent:
         record, warnings = _draft_absent(draft)
-        return BootPlan(draft.outcome(), draft.files(), draft.commented_out, [], warnings, record,
+        return BootPlan(draft.outcome(), draft.changes(), draft.commented_out, [], warnings, record,
                         host_state.record.files)
     record, meanwhile = _draft_present(draft, target)
     _check_is_read(draft)
     if not draft.loader.is_known:
         warnings = [_UNKNOWN % (boot_facts.UNKNOWN_LOADER % sanitize(draft.loader.reason), request.sysctl_file)]
-        return BootPlan(draft.outcome(), draft.files(), [], [], warnings, record, meanwhile)
+        return BootPlan(draft.outcome(), draft.changes(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
     warnings += _losing_twins(draft, target, conflicts)
-    return BootPlan(draft.outcome(), draft.files(), draft.commented_out, conflicts, warnings, record, meanwhile)
+    return BootPlan(draft.outcome(), draft.changes(), draft.commented_out, conflicts, warnings, record, meanwhile)
 
 
 _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
@@ -130,11 +122,7 @@ def _list_candidates(host_state: Any) -> List[str]:
     """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
     paths = conf_files.list_files(host_state.host, host_state.loader)
     paths += [path for path in conf_files.list_files(host_state.host, _TUNED_READS) if path not in paths]
-    return [path for path in paths if _is_below_etc(host_state.host, path)]
-
-
-def _is_below_etc(host: Host, path: str) -> bool:
-    return host.real(path).startswith('/etc/')
+    return [path for path in paths if is_below_etc(host_state.host, path)]
 
 
 def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, saved_values.File],
@@ -145,7 +133,7 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
     known = files_of_ours(draft.host_state, draft.request.sysctl_file).get(draft.ours, saved_values.File(False, {}))
     made = before is None or known.made and file_edit.HEADER in before
     after, lines = file_edit.edit(before, _lines(target), known.lines, made)
-    draft.put(draft.request.sysctl_file, after)
+    draft.put_text(draft.request.sysctl_file, after)
     # In an image the header marks the file as ours, so that the image needs no record.
     told_by_header = draft.host_state.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
     if told_by_header:
@@ -172,7 +160,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str
         entry = known.get(path, saved_values.File(False, {}))
         if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
             reverted = file_edit.revert(text, draft.keys, entry.lines, entry.made, stays)
-            draft.put(path, reverted.text)
+            draft.put_text(path, reverted.text)
             warnings += [LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
         lines = dict(item for item in entry.lines.items() if item[0] in stays)
         _note(record, path, entry, {} if text is None else lines)
@@ -213,18 +201,13 @@ def _check_is_read(draft: _Draft) -> None:
 
 def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
     """The conflicts that remain with ``conflicts: warn``; none after comment_out. Raises Refusal."""
-    for _line in range(_MOST_LINES + 1):
-        conflicts = _conflicts(draft, target)
-        if not conflicts or draft.request.conflicts == 'warn':
-            return conflicts
-        if draft.request.conflicts == 'fail':
-            raise Refusal("Another file would win at boot: "
-                          f"{'; '.join(_conflict_text(draft, conflict) for conflict in conflicts)}. Remove that "
-                          "line, choose a sysctl_file that is read later, or use conflicts: comment_out (comments the "
-                          "line out, below /etc only) or conflicts: warn.")
-        _take_over(draft, conflicts[0])
-    raise Refusal(f'conflicts: comment_out would comment out more than {_MOST_LINES} lines: '
-                  f'{_conflict_text(draft, conflicts[0])}. Remove these lines, or use conflicts: warn.')
+    return settle(draft.request.conflicts, lambda: _conflicts(draft, target),
+                  lambda conflict: _comment_out(draft, conflict),
+                  lambda conflict: _conflict_text(draft, conflict), _WOULD_WIN)
+
+
+_WOULD_WIN = ('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, or use '
+              'conflicts: comment_out (comments the line out, below /etc only) or conflicts: warn.')
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
@@ -248,19 +231,20 @@ def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
             f"of {conflict['wanted']}, because of {where}")
 
 
-def _take_over(draft: _Draft, conflict: Dict[str, Any]) -> None:
+def _comment_out(draft: _Draft, conflict: Dict[str, Any]) -> None:
     """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
     path = conflict['file']
-    if path is None or not _is_below_etc(draft.host, path):
+    if not is_below_etc(draft.host, path):
         raise Refusal(f'conflicts: comment_out changes files below /etc only, but {_conflict_text(draft, conflict)}. '
                       f'Choose a sysctl_file that is read later than it, such as {_late_file(draft.loader)}.')
     if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
         raise Refusal(f'conflicts: comment_out changes files of sysctl.d only, but {_conflict_text(draft, conflict)}. '
                       'Change the profile, or use conflicts: warn.')
-    draft.put(path, file_edit.comment_out(draft.text(path) or '', conflict['line']))
-    real = draft.host.real(path)
-    if real != draft.ours and real not in draft.commented_out:
-        draft.commented_out.append(real)
+    text = file_edit.comment_out(draft.text(path) or '', conflict['line'])
+    if draft.host.real(path) == draft.ours:
+        draft.put_text(path, text)
+    else:
+        draft.put_commented(draft.host.real(path), to_bytes(text))
 
 
 def _late_file(loader: conf_files.Loader) -> str:

@@ -12,6 +12,7 @@ from machine import OURS, Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_draft
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
     KBYTES,
@@ -20,7 +21,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
     USER_RESERVE,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.apply import ApplyError
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot_plan, file_edit, saved_values
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, saved_values
 
 ENTRIES = {
     'ratio': st.integers(0, 300),
@@ -304,7 +305,7 @@ def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
 
 
 def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
-    monkeypatch.setattr(boot_plan, '_MOST_LINES', 2)
+    monkeypatch.setattr(file_draft, 'MOST_LINES', 2)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=0\nvm.overcommit_memory=1\n')
     run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out', check=True)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\nvm.overcommit_memory=0\nvm.overcommit_memory=1\n')

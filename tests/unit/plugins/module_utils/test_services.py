@@ -12,12 +12,12 @@ from special_files import a_device, a_socket
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._host import transaction
+from ansible_collections.oomkit.linux.plugins.module_utils._host import file_draft, transaction
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.service_apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._process import handle, score_adj
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity
-from ansible_collections.oomkit.linux.plugins.module_utils._service import files, guard, saved_scores
+from ansible_collections.oomkit.linux.plugins.module_utils._service import guard, saved_scores
 
 MARKER = transaction.MARKER.encode()
 DROP_IN = ETC + '/a.service.d/90-oomkit.conf'
@@ -199,8 +199,8 @@ def test_continued_lines_are_commented_out_and_restored(machine, body):
 def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     path = machine.put(THEIRS, '[Service]\n' + 'OOMScoreAdjust=5\n' * 11)
     before = everything(machine)
-    with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 11 lines: .*95-x.conf line 2 sets'):
-        patched.setattr(files, '_MAX_ROUNDS', 11)
+    with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 10 lines: .*95-x.conf line 2 sets'):
+        patched.setattr(file_draft, 'MOST_LINES', 10)
         machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert everything(machine) == before
     machine.run(name='a', score_adj=-5, conflicts='comment_out')
