@@ -181,7 +181,7 @@ def test_which_file_systems_store_files(kind, stored):
 
 MOUNTED = textwrap.dedent('''
     import os, subprocess, sys
-    from ansible_collections.oomkit.linux.plugins.module_utils._host import Host
+    from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
     folder = sys.argv[1]
     os.mkdir(folder + '/p')
     subprocess.run(['mount', '-t', 'proc', '-o', 'hidepid=1', 'x', folder + '/p'], check=True)
