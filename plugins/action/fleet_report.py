@@ -14,7 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import cache_loader
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import quote
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import NO_FACTS
@@ -79,7 +79,7 @@ def _check(hosts: list[str]) -> None:
     """Caches make names of files of them. Raises ReportError."""
     for host in hosts:
         if '\0' in host or any(0xd800 <= ord(char) <= 0xdfff for char in host):
-            raise ReportError(f'hosts: {brief(host)} cannot be the name of a host.')
+            raise ReportError(f'hosts: {quote(host)} cannot be the name of a host.')
 
 
 def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:

@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, quote
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness, commit_limit
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.meminfo import Memory
@@ -38,7 +38,7 @@ def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbyt
     percent, amount_kb = _limit(ratio, kbytes)
     whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
                    hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
-    return commit_limit.limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
+    return commit_limit.compute_limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
 
 
 def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any = None, page_tables: t.Any = None,
@@ -54,7 +54,7 @@ def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any
     memory = tuple(_size_kb(name, value if value is not None else found.get(name, 0)) // page
                    for name, value in (('rss', found['rss']), ('swap', swap), ('page_tables', page_tables)))
     adj = convert.to_score_adj('score_adj', found.get('score_adj', 0) if score_adj is None else score_adj)
-    return badness.badness_pages(badness.Terms(t.cast(badness.Memory, memory), adj), _total_kb(total) // page)
+    return badness.compute_badness_pages(badness.Terms(t.cast(badness.Memory, memory), adj), _total_kb(total) // page)
 
 
 def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
@@ -69,7 +69,7 @@ def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
 
 
 def _shown_keys(value: Mapping) -> str:
-    shown = ', '.join(sorted(sanitize(key) if isinstance(key, str) else brief(key) for key in value))
+    shown = ', '.join(sorted(sanitize(key) if isinstance(key, str) else quote(key) for key in value))
     return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 
@@ -80,7 +80,7 @@ def _size_kb(name: str, value: t.Any) -> int:
         size_kb = convert.to_amount(name, value).size_kb if has_unit else value
         return convert.to_integer(name, size_kb, 0, _MOST_KB)
     except ConvertError:
-        raise ConvertError(f'{name}: {brief(value)} is neither a number of kB, 0 or more, nor a size with a unit such '
+        raise ConvertError(f'{name}: {quote(value)} is neither a number of kB, 0 or more, nor a size with a unit such '
                            'as 64G') from None
 
 

@@ -21,7 +21,7 @@ from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import quote
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize, sanitize_lines
 
 _FACTS = {'oomkit.linux.oom_facts': 'oom'}
@@ -79,7 +79,7 @@ def _foreign(facts: t.Any, allowed: str | None) -> list[str]:
         return []
     if not isinstance(facts, Mapping):
         return [type(facts).__name__]
-    found = sorted(brief(str(name)) for name in facts
+    found = sorted(quote(str(name)) for name in facts
                    if name != allowed and not (isinstance(name, str) and name.startswith(_OF_ANSIBLE)))
     return found[:_MOST_NAMED] + ['...'] * (len(found) > _MOST_NAMED)
 

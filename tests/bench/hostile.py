@@ -126,7 +126,8 @@ def snapshot_of(count: int, pages: Callable[[int], int], error_pages: int) -> sn
 
 def choose(count: int) -> list[badness.Victim]:
     """Ten victims of processes that all have one score, and so all have to be looked at."""
-    source = badness.Source(lambda pids: [((pid % 977, 0, 1), pid) for pid in pids], lambda _pid: 0, lambda pid: pid)
+    source = badness.ProcessReader(lambda pids: [((pid % 977, 0, 1), pid) for pid in pids], lambda _pid: 0,
+                                   lambda pid: pid)
     return badness.select(((667, pid) for pid in range(count)), 10, source,
                            badness.Kernel(10000000, badness.SCALE_NEW, 100))
 
@@ -191,10 +192,10 @@ def cgroups() -> dict:
         tops = [tree(Path(name), count) for count in CGROUPS]
         deep = '/a.slice' + '/d' * DEPTH
         found['all processes below'] = [
-            round(cpu_s(lambda top=top: groups.pids_below(Host(), str(top)), 1), 3) for top in tops]
+            round(cpu_s(lambda top=top: groups.list_pids_below(Host(), str(top)), 1), 3) for top in tops]
         found['cgroups around deep ones'] = [
             round(cpu_s(lambda times=times: around(tops[0].parent, deep, times), 1), 3) for times in (100, 400)]
-        pids = groups.pids_below(Host(), str(tops[1]))
+        pids = groups.list_pids_below(Host(), str(tops[1]))
     if len(pids) != CGROUPS[1] - DEPTH + 1:
         sys.exit('%d processes were found' % len(pids))
     met = all(after <= MOST_RATIO * max(before, LEAST_S) for before, after in found.values())

@@ -49,7 +49,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import (  # noq
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._process import scan as process_scan  # noqa: E402
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes  # noqa: E402
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager  # noqa: E402
 
 MOST_OF_FLOOR = 2.0
@@ -108,7 +108,7 @@ def floor_ms(folder: Path) -> float:
 
 def beyond_the_crowd() -> int:
     """How many processes have a higher score than the one that most share."""
-    with Processes(Host()) as processes:
+    with ProcessTable(Host()) as processes:
         scores = collections.Counter(score for score, _pid in processes.scores().found)
     crowded = scores.most_common(1)[0][0]
     return sum(count for score, count in scores.items() if score > crowded)
@@ -127,9 +127,9 @@ def helped(**shared: object) -> Iterator[Host]:
 
 def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
-    with Processes(host) as processes:
-        process_scan = facts_processes.Candidates(host, processes, total_memory.total_pages(host),
-                                        container.pid_namespace(host) == 'init')
+    with ProcessTable(host) as processes:
+        process_scan = facts_processes.Candidates(host, processes, total_memory.read_total_pages(host),
+                                        container.find_pid_namespace(host) == 'init')
         process_scan.unkillable()
         return process_scan.candidates(top, False)
 
@@ -155,8 +155,8 @@ def killers_ms() -> float:
 
 def killers(host: Host) -> list[dict]:
     """The key oom_daemons, in the helper."""
-    with Processes(host) as processes:
-        return facts_processes.oom_daemons(processes, processes.named(process_scan.KILLERS).found)
+    with ProcessTable(host) as processes:
+        return facts_processes.oom_daemons(processes, processes.named(process_scan.OOM_DAEMONS).found)
 
 
 def facts_ms() -> float:
@@ -247,7 +247,7 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
 
 def run(processes: int, rounds: int, quick: bool) -> dict:
     """All of it."""
-    step_pages = total_memory.total_pages(Host()) // 1000
+    step_pages = total_memory.read_total_pages(Host()) // 1000
     with tempfile.TemporaryDirectory(prefix='oomkit-bench-') as name:
         folder = Path(name)
         build(folder)

@@ -70,7 +70,7 @@ def limit(headroom_kb):
 
 
 def probe(who):
-    return spawn_probe.probe(PROGRAMS)[who] == spawn_probe.STARTED
+    return spawn_probe.probe_spawns(PROGRAMS)[who] == spawn_probe.STARTED
 
 
 def main(reserve_kb, last_kb, step_kb):

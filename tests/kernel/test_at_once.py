@@ -116,7 +116,7 @@ def test_the_loader_of_the_boot_at_the_same_time(fresh):
             result = fresh.module('overcommit', **WISHES[number % 2])
             outcomes[result.get('msg', 'done')] += 1
             if result.get('failed'):
-                assert 'Everything was put back' in result['msg'] or 'Nothing was changed' in result['msg']
+                assert 'Everything was rolled back' in result['msg'] or 'Nothing was changed' in result['msg']
     print(dict(outcomes))
     consistent(fresh)
     settled(fresh, **WISHES[0])
@@ -132,7 +132,7 @@ def test_an_editor_at_the_same_time_loses_nothing_that_we_saw(fresh, edit):
         for number in range(10):
             result = fresh.module('overcommit', ratio=60 + number)
             if result.get('failed'):
-                assert 'changed by something else' in result['msg'] or 'Everything was put back' in result['msg']
+                assert 'changed by something else' in result['msg'] or 'Everything was rolled back' in result['msg']
     assert b'# mine' in fresh.read_file(SYSCTL_FILE)
     settled(fresh, ratio=90)
     assert fresh.run('ls -A /etc/sysctl.d | grep oomkit-', check=False).stdout == ''
@@ -155,7 +155,7 @@ def test_a_service_that_restarts_in_the_middle(fresh):
             for number in range(4):
                 result = fresh.module('oom_score_adj', name='family', score_adj=200 + number)
                 if result.get('failed'):
-                    assert 'put back' in result['msg'] or 'Nothing was changed' in result['msg']
+                    assert 'rolled back' in result['msg'] or 'Nothing was changed' in result['msg']
         fresh.run('systemctl reset-failed family; systemctl restart family; sleep 1')
         good(fresh.module('oom_score_adj', name='family', score_adj=300))
         assert values(fresh) == {'300'}

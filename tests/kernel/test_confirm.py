@@ -162,7 +162,7 @@ def test_absent_takes_back_what_waits(fresh):
 
 def test_a_limit_that_stops_every_fork_at_once_needs_no_watchdog(fresh):
     result = fresh.module('overcommit', mode='never', kbytes=40000, force=True, confirm_within=60)
-    assert result['failed'] and 'Everything was put back' in result['msg']
+    assert result['failed'] and 'Everything was rolled back' in result['msg']
     assert values(fresh) == UNTOUCHED
     nothing_is_left(fresh)
 

@@ -105,7 +105,7 @@ def test_every_text_on_every_key(machine, start):
     wrong = []
     for (key, text), (accepted, state) in zip(todo, found, strict=True):
         expected = dict(start)
-        taken = sysctls.write(expected, key, to_text(text.encode('latin-1')) + '\n', old)
+        taken = sysctls.apply_write(expected, key, to_text(text.encode('latin-1')) + '\n', old)
         if (taken, expected) != (accepted, state):
             wrong.append(
                 f'{key} = {text!r}: kernel {accepted} {[state[k] for k in start if state[k] != start[k]]}, '
@@ -152,6 +152,6 @@ def test_the_commit_limit_is_the_kernels(machine, start):
     for row in found:
         memory = meminfo.Memory(row['MemTotal'], None, row['SwapTotal'], 0, row['Hugetlb'], None, None)
         if row.get('ratio') != -1:  # the modules refuse it
-            said = commit_limit.limit_kb(memory, row.get('ratio', 0), row.get('kbytes', 0))
+            said = commit_limit.compute_limit_kb(memory, row.get('ratio', 0), row.get('kbytes', 0))
             wrong += [(row, said)] if said != row['CommitLimit'] else []
     assert not wrong, wrong

@@ -111,9 +111,9 @@ with open('/run/reuse.pid', 'w') as stream:
     stream.write('%d' % first)
 group = {
     'these': lambda: groups.TheseProcesses([handle.identify(host, first)]),
-    'pid': lambda: selector.group_of(host, {'pid': first}),
-    'pidfile': lambda: selector.group_of(host, {'pidfile': '/run/reuse.pid'}),
-    'user': lambda: selector.group_of(host, {'user': str(UID)}),
+    'pid': lambda: selector.build_group(host, {'pid': first}),
+    'pidfile': lambda: selector.build_group(host, {'pidfile': '/run/reuse.pid'}),
+    'user': lambda: selector.build_group(host, {'user': str(UID)}),
     'tree': lambda: other_init.TreeGroup(host, handle.identify(host, first)),
 }[KIND]()
 target = score_adj.Target('x', group, 98)

@@ -270,7 +270,7 @@ def test_without_the_capability_nothing_is_half_applied(fresh):
     desired = {'services': [{'name': 'plain', 'score_adj': 500}, {'name': 'family', 'score_adj': -500}]}
     prefix = 'setpriv --bounding-set -sys_resource --inh-caps -sys_resource --'
     result = fresh.module_under(prefix, MODULE, **desired)
-    assert result['failed'] and 'CAP_SYS_RESOURCE' in result['msg'] and 'Everything was put back' in result['msg']
+    assert result['failed'] and 'CAP_SYS_RESOURCE' in result['msg'] and 'Everything was rolled back' in result['msg']
     assert tree(fresh) == before
     assert fresh.run('systemctl show -P OOMScoreAdjust plain family').stdout.split() == ['0', '0']
 

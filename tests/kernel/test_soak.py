@@ -121,8 +121,8 @@ def change(machine, module, params):
     if not result.get('failed'):
         holds(machine, params, result)
         return 'changed' if result['changed'] else 'unchanged'
-    assert 'internal error' not in result['msg'] and 'NOT put back' not in result['msg'], result['msg']
-    if 'Everything was put back' in result['msg']:
+    assert 'internal error' not in result['msg'] and 'NOT rolled back' not in result['msg'], result['msg']
+    if 'Everything was rolled back' in result['msg']:
         print(result['msg'], flush=True)
         return 'put back'
     return 'refused'

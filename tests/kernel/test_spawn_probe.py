@@ -65,5 +65,5 @@ def test_nor_does_he_excuse_a_limit_under_which_nothing_starts(flooded):
     limit_kb = 400_000
     message = failed(flooded, 'overcommit', mode='never', kbytes=limit_kb, admin_reserve_kbytes=limit_kb - 20_000,
                      force=True)
-    assert 'a user without CAP_SYS_ADMIN cannot start a program' in message and 'Everything was put back' in message
+    assert 'a user without CAP_SYS_ADMIN cannot start a program' in message and 'Everything was rolled back' in message
     assert flooded.sysctl('vm.overcommit_memory') == 0

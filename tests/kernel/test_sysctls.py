@@ -133,7 +133,7 @@ def test_force_without_room_to_fork_is_rolled_back(fresh, kbytes):
     fresh.write_file(OURS, b'# mine\n')
     untouched = values(fresh, 'overcommit')
     message = failed(fresh, 'overcommit', mode='never', kbytes=kbytes, force=True)
-    assert 'cannot start a program' in message and 'Everything was put back' in message
+    assert 'cannot start a program' in message and 'Everything was rolled back' in message
     assert values(fresh, 'overcommit') == untouched and ours(fresh) == '# mine\n'
     assert fresh.run('ls -a /etc/sysctl.d | grep oomkit-', check=False).stdout == ''
     # A really new login: nothing of the connections that were open before.

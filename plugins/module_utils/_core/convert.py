@@ -34,7 +34,7 @@ class ConvertError(ValueError):
     """A value that cannot be what its option asks for; the message names the option, the value and what is wanted."""
 
 
-def brief(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as a message shows it: in one line, harmless, and cut where it is long."""
     kind = {bool: 'the boolean ', float: 'the float '}.get(type(value), '')
     try:
@@ -62,7 +62,7 @@ def to_integer(name: str, value: Any, minimum: Optional[int] = INT_MIN, maximum:
     """
     number = _as_integer(value)
     if number is None:
-        raise ConvertError(f'{name}: {brief(value)} is not a decimal integer; give a plain number such as 50')
+        raise ConvertError(f'{name}: {quote(value)} is not a decimal integer; give a plain number such as 50')
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ConvertError(f'{name}: {number} is out of range; {_range_text(minimum, maximum)}')
     return number
@@ -91,7 +91,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     number = _as_integer(value)
     if number is None or number not in choices.values():
         allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
-        raise ConvertError(f'{name}: {brief(value)} is not one of {allowed}')
+        raise ConvertError(f'{name}: {quote(value)} is not one of {allowed}')
     return number
 
 
@@ -122,7 +122,7 @@ def to_amount(name: str, value: Any) -> Amount:
         return Amount(percent=float(text.rstrip('% ')))
     size = _split_size(text)
     if size is None:
-        raise ConvertError(f'{name}: {brief(value)} is neither a size with a unit such as 28G nor a percentage such '
+        raise ConvertError(f'{name}: {quote(value)} is neither a size with a unit such as 28G nor a percentage such '
                            'as 80%')
     return Amount(size_kb=size[0] * _UNIT_KB[size[1]])
 

@@ -14,21 +14,21 @@ from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host.host import Host
 from .._process import credentials
-from .._process.memory import Processes
+from .._process.table import ProcessTable
 from .model import DaemonSettings, UnknownThresholds, build_fact
 
 _MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; the time of getopt grows with the square
 
 
-def read_thresholds(host: Host, processes: Processes, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
+def read_thresholds(host: Host, processes: ProcessTable, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """For each daemon its name, pid, unit and thresholds, and C(reason) where these are not known. Never raises.
 
-    ``running`` are the processes of L(_process.scan.KILLERS) as L(Proc.named) finds them.
+    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.named) finds them.
     """
     return [_build_daemon_fact(host, processes, pid, name) for pid, name in running]
 
 
-def _build_daemon_fact(host: Host, processes: Processes, pid: int, name: str) -> Dict[str, Any]:
+def _build_daemon_fact(host: Host, processes: ProcessTable, pid: int, name: str) -> Dict[str, Any]:
     unit = processes.cgroup_and_unit(pid)[1]
     settings, reason = DaemonSettings([], False, []), None
     try:
@@ -46,7 +46,7 @@ def _build_daemon_fact(host: Host, processes: Processes, pid: int, name: str) ->
             'notes': [sanitize(note) for note in settings.notes], 'reason': reason}
 
 
-def _read_arguments(processes: Processes, pid: int) -> List[str]:
+def _read_arguments(processes: ProcessTable, pid: int) -> List[str]:
     """The command line, the program first."""
     data = processes.read(f'{pid}/cmdline', _MAX_ARGUMENT_BYTES + 1)
     if not data or len(data) > _MAX_ARGUMENT_BYTES:

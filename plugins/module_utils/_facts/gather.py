@@ -32,7 +32,7 @@ from .._kernel.sysctls import (
     State,
 )
 from .._process import scan
-from .._process.memory import Processes
+from .._process.table import ProcessTable
 from .._sysctl import boot_facts, competing_writers, saved_values
 from .processes import Candidates, iso_time, oom_daemons
 
@@ -88,7 +88,7 @@ class _Look:
         self.request = request
         self.warnings: List[str] = []
         self._seen: Dict[str, Any] = {}
-        self._processes: Optional[Processes] = None
+        self._processes: Optional[ProcessTable] = None
 
     def fact(self, key: str) -> Any:
         """The value of a key, null with a warning when there is none."""
@@ -142,19 +142,19 @@ class _Look:
 
     def environment(self) -> Dict[str, Any]:
         """The environment."""
-        return self.once('environment', lambda: host_environment.environment(self.host))
+        return self.once('environment', lambda: host_environment.gather_environment(self.host))
 
-    def processes(self) -> Processes:
+    def processes(self) -> ProcessTable:
         """/proc, opened."""
         if self._processes is None:
-            self._processes = Processes(self.host)
+            self._processes = ProcessTable(self.host)
         return self._processes
 
     def named(self, key: str, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
         """(pid, name) of the processes of these names, out of one look at the names of all; says what cannot be seen.
         """
         known: Dict[bytes, str] = {}
-        for some in (scan.KILLERS, competing_writers.NAMES):
+        for some in (scan.OOM_DAEMONS, competing_writers.NAMES):
             known.update(some)
         found, denied = self.once('named', lambda: self.processes().named(known))
         self.warn_unseen(key, denied)
@@ -181,11 +181,11 @@ class _Look:
 
     def warn_unseen(self, key: str, denied: int) -> None:
         """Tell which processes cannot be seen; ``denied`` of those that are listed may not be read."""
-        for reason in scan.gaps(self.host, denied):
+        for reason in scan.list_gaps(self.host, denied):
             self.warn(key, reason)
 
     def _process_scan(self) -> Optional[Candidates]:
-        total_pages = total_memory.total_pages(self.host)
+        total_pages = total_memory.read_total_pages(self.host)
         if total_pages is None:
             return None
         in_init_namespace = self.environment()['pid_namespace'] == 'init'
@@ -214,7 +214,7 @@ def _commit_facts(look: _Look) -> Dict[str, Any]:
         look.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
     else:
         if all(values[key] is not None for key in reserves):
-            headroom_kb = limit_kb - commit_limit.reserves_kb(values) - committed_kb
+            headroom_kb = limit_kb - commit_limit.compute_reserves_kb(values) - committed_kb
         used_percent = round(100.0 * committed_kb / limit_kb, 1) if limit_kb else None
     mode = values[MEMORY]
     return {
@@ -258,7 +258,7 @@ def _unkillable(look: _Look) -> List[Dict[str, Any]]:
 
 
 def _kill_facts(look: _Look) -> Dict[str, Any]:
-    total = kill_log.total(look.host.read_text('/proc/vmstat') or '')
+    total = kill_log.parse_kill_count(look.host.read_text('/proc/vmstat') or '')
     if total is None:
         look.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
     try:
@@ -266,9 +266,9 @@ def _kill_facts(look: _Look) -> Dict[str, Any]:
     except OSError as exc:
         look.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown')
         return {'total': total, 'recent': None}
-    boot_time_s = kmsg.log_start_s(look.host)
+    boot_time_s = kmsg.compute_log_start_s(look.host)
     return {'total': total,
-            'recent': [kill_log.kill_fact(kill, boot_time_s, iso_time, sanitize) for kill in kills]}
+            'recent': [kill_log.build_kill_fact(kill, boot_time_s, iso_time, sanitize) for kill in kills]}
 
 
 def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
@@ -315,7 +315,7 @@ def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _oom_daemons(look: _Look) -> List[Dict[str, Any]]:
-    running = look.named('oom_daemons', scan.KILLERS)
+    running = look.named('oom_daemons', scan.OOM_DAEMONS)
     facts, doubts = oom_daemons(look.processes(), running)
     for doubt in doubts:
         look.warn('oom_daemons', doubt)

@@ -16,8 +16,8 @@ from .._host.host import Host
 from .._host.meminfo import get_page_kb
 from .._kernel import badness
 from .._process import credentials
-from .._process.memory import Processes
 from .._process.scan import ProcessScan
+from .._process.table import ProcessTable
 
 _CMDLINE_BYTES = 4096
 
@@ -36,7 +36,7 @@ def boot_time_s(host: Host) -> Optional[int]:
 class Candidates(ProcessScan):
     """A census from which several facts are made."""
 
-    def __init__(self, host: Host, processes: Processes, total_pages: int, init_namespace: bool) -> None:
+    def __init__(self, host: Host, processes: ProcessTable, total_pages: int, init_namespace: bool) -> None:
         super().__init__(processes, total_pages, init_namespace)
         self._boot_time_s = boot_time_s(host)
         self._ticks_per_s = os.sysconf('SC_CLK_TCK')
@@ -90,10 +90,10 @@ class Candidates(ProcessScan):
         return facts
 
 
-def oom_daemons(processes: Processes, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
+def oom_daemons(processes: ProcessTable, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
     """The facts of key C(oom_daemons), daemons that kill before the kernel has to; why others are none of these.
 
-    ``running`` are the processes of L(_process.scan.KILLERS) as L(Proc.named) finds them.
+    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.named) finds them.
     """
     facts = []
     doubts: Dict[str, List[str]] = {}

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from .._core.convert import POLICIES, ConvertError, to_choice, to_integer
 from .._core.errors import CONTAINER, OTHER, Refusal
-from .._host.container import container
+from .._host.container import detect_container
 from .._host.host import Host
-from .._process.memory import Processes
+from .._process.table import ProcessTable
 from .._systemd import unit_names
 from .._systemd.manager import Manager, ManagerError
 from . import protection, report, simulate
@@ -63,7 +63,7 @@ def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
     except ManagerError as exc:
         raise Refusal(f'{exc}. Nothing was changed.') from exc
     try:
-        with Processes(host) as processes:
+        with ProcessTable(host) as processes:
             observer = Observer(host, processes, None, manager)
             after = simulate.NOTHING._replace(
                 score_adj=score_adj, panic_on_oom=asked.panic_on_oom, kill_allocating_task=asked.kill_allocating_task)
@@ -86,7 +86,7 @@ def _check(host: Host, asked: Asked, after: Dict[str, Any]) -> None:
     names = ', '.join(sorted(asked.protect))
     if after['outcome'] == simulate.UNKNOWN:
         raise Refusal(f"protect: whether {names} would be killed cannot be told: {after['reason']}. Nothing was "
-                      "changed.", CONTAINER if container(host) else OTHER)
+                      "changed.", CONTAINER if detect_container(host) else OTHER)
     if after['violations']:
         raise Refusal('protect: with this, %s would be among the first %d to go down. The forecast is: %s. Give it a '
                       'lower score_adj or others a higher one. Nothing was changed.' % (

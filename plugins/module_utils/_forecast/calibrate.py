@@ -19,8 +19,8 @@ from .._core.text import to_text
 from .._host import signals
 from .._host.host import Host, sysctl_path
 from .._host.meminfo import get_page_kb, read_memory
-from .._kernel.badness import highest_badness, scale_from, score_of
-from .._process.memory import Processes
+from .._kernel.badness import compute_highest_badness, compute_score, detect_scale
+from .._process.table import ProcessTable
 from .memcg import Tree
 
 try:
@@ -38,7 +38,7 @@ _PR_SET_THP_DISABLE = 41
 _LIMIT_S = 10
 
 
-def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[str]:
+def counted_by(host: Host, processes: ProcessTable, total_pages: int) -> Optional[str]:
     """BY_STAT or BY_STATUS; None where the test gives no answer, as on large hosts, or is not started."""
     if _free_kb(host, processes) < _ENOUGH_KB:
         return None  # other processes need that memory
@@ -62,7 +62,7 @@ def counted_by(host: Host, processes: Processes, total_pages: int) -> Optional[s
     return {b'stat': BY_STAT, b'status': BY_STATUS}.get(answer)
 
 
-def _free_kb(host: Host, processes: Processes) -> int:
+def _free_kb(host: Host, processes: ProcessTable) -> int:
     """The memory that a child can use, in kB: of the host, of our cgroups' limits, and of the CommitLimit."""
     memory = read_memory(host)
     if memory is None:
@@ -77,7 +77,7 @@ def _free_kb(host: Host, processes: Processes) -> int:
     return min(free_kb)
 
 
-def _fork(processes: Processes, total_pages: int, reader: int, writer: int) -> int:
+def _fork(processes: ProcessTable, total_pages: int, reader: int, writer: int) -> int:
     """The child's number, 0 where there is no memory for one. The child never comes back from here."""
     try:
         child = os.fork()
@@ -94,15 +94,15 @@ def _fork(processes: Processes, total_pages: int, reader: int, writer: int) -> i
         os._exit(0)  # never run or flush anything of the parent twice
 
 
-def _answer(processes: Processes, total_pages: int) -> Optional[str]:
+def _answer(processes: ProcessTable, total_pages: int) -> Optional[str]:
     """In the child: grow until the two numbers give different scores, and see which one is the kernel's."""
     _make_eligible()
     scale = _scale(processes, total_pages)
     badness = _both(processes)
     if scale is None or badness is None:
         return None
-    score = score_of(max(badness), total_pages, scale)
-    missing = highest_badness(score, total_pages, scale) - min(badness)
+    score = compute_score(max(badness), total_pages, scale)
+    missing = compute_highest_badness(score, total_pages, scale) - min(badness)
     if missing > _MOST_PAGES:
         return None
     page_bytes = mmap.PAGESIZE
@@ -118,18 +118,18 @@ def _answer(processes: Processes, total_pages: int) -> Optional[str]:
     return None
 
 
-def _compare(processes: Processes, total_pages: int, scale: str) -> Optional[str]:
+def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[str]:
     """Which number the score is of; None where it may be both, or something changed meanwhile."""
     before, score, after = _both(processes), processes.score('self'), _both(processes)
     if before is None or before != after or score is None:
         return None
-    by_stat, by_status = (score_of(badness, total_pages, scale) for badness in before)
+    by_stat, by_status = (compute_score(badness, total_pages, scale) for badness in before)
     if by_stat == by_status or score not in (by_stat, by_status):
         return None
     return BY_STAT if score == by_stat else BY_STATUS
 
 
-def _both(processes: Processes) -> Optional[Tuple[int, int]]:
+def _both(processes: ProcessTable) -> Optional[Tuple[int, int]]:
     """Our own badness by both numbers, at oom_score_adj 0."""
     holding = processes.holding('self')
     if holding is None or processes.adj('self') != 0:
@@ -139,9 +139,9 @@ def _both(processes: Processes) -> Optional[Tuple[int, int]]:
     return holding.stat_pages + rest, holding.rss_kb // page_kb + rest
 
 
-def _scale(processes: Processes, total_pages: int) -> Optional[str]:
+def _scale(processes: ProcessTable, total_pages: int) -> Optional[str]:
     score, terms = processes.score('self'), processes.terms('self')
-    return None if score is None or terms is None else scale_from(terms, score, total_pages)
+    return None if score is None or terms is None else detect_scale(terms, score, total_pages)
 
 
 def _make_eligible() -> None:

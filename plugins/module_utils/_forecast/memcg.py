@@ -17,7 +17,7 @@ from .._core.text import to_number
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
 from .._host.mounts import Mount, parse_mountinfo
-from .._process.groups import pids_below
+from .._process.groups import list_pids_below
 from .snapshot import Domain
 
 # cgroup v1 writes "no limit" as the highest number of whole pages in a long; nobody means a limit of 2^60 bytes.
@@ -61,7 +61,7 @@ class Tree:
     def pids(self, cgroup: str) -> List[int]:
         """The processes in it and below."""
         folder = self.folder_of(cgroup)
-        return pids_below(self._host, folder) if folder else []
+        return list_pids_below(self._host, folder) if folder else []
 
     def limit(self, cgroup: str) -> Limit:
         """The cgroup's own limit."""

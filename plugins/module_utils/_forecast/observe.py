@@ -20,7 +20,7 @@ from .._host.meminfo import get_page_kb
 from .._kernel import badness
 from .._process import scan, shared_mm
 from .._process.groups import UnitGroup
-from .._process.memory import Holding, Processes
+from .._process.table import Holding, ProcessTable
 from .._systemd.manager import Manager, ManagerError, State
 from . import calibrate, memcg, numa
 from .simulate import Forecast
@@ -43,15 +43,15 @@ class Unreadable(Exception):
 class Observer:
     """One forecast's looks at the machine."""
 
-    def __init__(self, host: Host, processes: Processes, cgroup: Optional[str] = None,
+    def __init__(self, host: Host, processes: ProcessTable, cgroup: Optional[str] = None,
                  manager: Optional[Manager] = None, nodes: Optional[List[int]] = None) -> None:
         """Raises Unreadable, and Refusal for a cgroup or a NUMA node that is not there or a cgroup without limit."""
-        sizes = total_memory.sizes(host)
+        sizes = total_memory.read_sizes(host)
         if sizes is None:
             raise Unreadable('how much memory the machine has cannot be read (/proc/meminfo)')
         self._host, self._processes, self._manager = host, processes, manager
         self._tree = memcg.Tree(host)
-        self._nested = container.pid_namespace(host) == 'nested'
+        self._nested = container.find_pid_namespace(host) == 'nested'
         self._process_scan = scan.ProcessScan(processes, sum(sizes), not self._nested)
         self._total_pages = sum(sizes)
         self._cgroup = cgroup
@@ -77,7 +77,7 @@ class Observer:
         self._left_out_pages: Optional[int] = None
         self._wanted = 0
         self._units: Dict[str, State] = {}
-        self._no_cgroups = environment.cgroup_version(host) is None
+        self._no_cgroups = environment.find_cgroup_version(host) is None
         # Units and cgroups of which is not known what goes down with a victim, by the reason.
         self._untold: Dict[str, Set[str]] = {}
 
@@ -163,11 +163,11 @@ class Observer:
             # Its list of processes is anybody's to read, so that what is still in it and could not be looked at is
             # there. What is hidden elsewhere does not matter.
             hidden = sum(pid in self._seen and self._seen[pid] is None for pid in pids)
-            return self._hidden or (scan.unseen(self._host, hidden) if hidden else None)
+            return self._hidden or (scan.explain_unseen(self._host, hidden) if hidden else None)
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
                     'candidates as well; ask on the host, or for one cgroup')
-        return scan.unseen(self._host, self._process_scan.denied)
+        return scan.explain_unseen(self._host, self._process_scan.denied)
 
     def _pids_in(self, cgroup: str) -> List[int]:
         """The processes of the cgroup that runs out; none where that cannot be seen."""
@@ -237,7 +237,7 @@ class Observer:
         if pid == 1 and not self._nested:
             return INIT
         terms = badness.Terms((pages, 0, 0), adj)
-        if adj != badness.ADJ_MIN and badness.never_chosen(score, terms, self._process_scan.kernel):
+        if adj != badness.ADJ_MIN and badness.is_never_chosen(score, terms, self._process_scan.kernel):
             return SCORE_ZERO
         return None
 
@@ -340,7 +340,7 @@ def fitted(pages: int, error_pages: int, adj: int, score: int, kernel: badness.K
     """
     if kernel.scale is None or adj == badness.ADJ_MIN or score == 0:
         return pages, error_pages
-    least, most = badness.range_of(score, kernel.total_pages, kernel.scale)
+    least, most = badness.find_badness_range(score, kernel.total_pages, kernel.scale)
     by_adj = adj * (kernel.total_pages // 1000)
     low = max(0, (0 if least is None else least) - by_adj) if least is not None else 0
     high = most - by_adj

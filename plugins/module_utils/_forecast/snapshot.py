@@ -9,7 +9,7 @@ Names in it are harmless text. Sizes are in pages of ``page_kb``.
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
-from .._core.convert import ConvertError, brief
+from .._core.convert import ConvertError, quote
 from .._core.sanitize import sanitize
 
 FORMAT = 1
@@ -96,7 +96,7 @@ def from_json(data: Any) -> Snapshot:
     """The inverse of L(to_json). Raises ConvertError for what is none, naming the place."""
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
-        raise ConvertError(f"snapshot: format {brief(data.get('format'))} is not known; this version reads format "
+        raise ConvertError(f"snapshot: format {quote(data.get('format'))} is not known; this version reads format "
                            f"{FORMAT}")
     processes = [_process(one, f'processes[{number}]')
                  for number, one in enumerate(_check(data.get('processes'), list, 'processes'))]
@@ -116,7 +116,7 @@ def _process(data: Any, where: str) -> Process:
     process = _record(Process, data, where)
     for name in _COUNTS:
         if getattr(process, name) < 0:
-            raise ConvertError(f'snapshot: {where}.{name} must be 0 or more, and is {brief(getattr(process, name))}')
+            raise ConvertError(f'snapshot: {where}.{name} must be 0 or more, and is {quote(getattr(process, name))}')
     return process
 
 
@@ -147,7 +147,7 @@ def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
 
 def _check(value: Any, kind: Type[Any], place: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {brief(value)}')
+        raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {quote(value)}')
     if kind is int and abs(value) >= _LARGEST:
-        raise ConvertError(f'snapshot: {place} must be smaller, and is {brief(value)}')
+        raise ConvertError(f'snapshot: {place} must be smaller, and is {quote(value)}')
     return sanitize(value) if isinstance(value, str) else value

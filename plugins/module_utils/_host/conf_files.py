@@ -137,7 +137,7 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
     return host.read_text(path) or ''
 
 
-def told(host: Host, path: str, denied: List[str]) -> str:
+def read_program_file(host: Host, path: str, denied: List[str]) -> str:
     """The text of another program's file, whose path may come from its configuration or arguments.
 
     Empty where there is no file or it cannot be read. A path that permissions protect is added to ``denied``.

@@ -34,11 +34,11 @@ _UNKNOWN = 'unknown'
 _WSL = 'wsl'
 
 
-def container(host: Host) -> Optional[str]:
+def detect_container(host: Host) -> Optional[str]:
     """The container manager's name, ``unknown`` for a container that has none; None on a host and in a mere chroot."""
     if host.exists('/proc/vz') and not host.exists('/proc/bc'):  # only the host has both
         return 'openvz'
-    namespace = pid_namespace(host)
+    namespace = find_pid_namespace(host)
     if namespace == 'nested':
         return _inside_wsl(host) if is_wsl(host) else _name(host, '1') or _UNKNOWN
     if namespace is None:
@@ -46,7 +46,7 @@ def container(host: Host) -> Optional[str]:
     return _beside_init(host)
 
 
-def pid_namespace(host: Host) -> Optional[str]:
+def find_pid_namespace(host: Host) -> Optional[str]:
     """C(init) or C(nested): a nested one hides the processes outside. None where it is unknown."""
     ids = _PIDS.search(read_or_none(host, '/proc/self/status') or '')
     if ids and len(ids.group(1).split()) > 1:

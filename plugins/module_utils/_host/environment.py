@@ -6,19 +6,19 @@
 
 from typing import Any, Dict, Optional
 
-from .container import container, has_other_root, pid_namespace, read_or_none
+from .container import detect_container, find_pid_namespace, has_other_root, read_or_none
 from .host import Host, sysctl_path
 from .mounts import parse_mountinfo
 
 
-def environment(host: Host) -> Dict[str, Any]:
+def gather_environment(host: Host) -> Dict[str, Any]:
     """The facts of key C(environment)."""
     return {
-        'container': container(host),
-        'writable': writable(host),
-        'pid_namespace': pid_namespace(host),
-        'cgroup': cgroup_version(host),
-        'init': init(host),
+        'container': detect_container(host),
+        'writable': is_writable(host),
+        'pid_namespace': find_pid_namespace(host),
+        'cgroup': find_cgroup_version(host),
+        'init': find_init(host),
     }
 
 
@@ -27,12 +27,12 @@ def is_chroot(host: Host) -> bool:
     return bool(has_other_root(host))
 
 
-def writable(host: Host) -> bool:
+def is_writable(host: Host) -> bool:
     """Whether vm.* can be set from here: the file is opened for writing, nothing is written."""
     return host.write_refusal(sysctl_path('vm.overcommit_memory')) is None
 
 
-def cgroup_version(host: Host) -> Optional[str]:
+def find_cgroup_version(host: Host) -> Optional[str]:
     """C(v1), C(v2) or C(hybrid) (v1 controllers with a v2 tree beside them); None without cgroups."""
     kinds = {mount.fs_type for mount in parse_mountinfo(read_or_none(host, '/proc/self/mountinfo') or '')}
     if kinds.issuperset(('cgroup', 'cgroup2')):
@@ -40,7 +40,7 @@ def cgroup_version(host: Host) -> Optional[str]:
     return 'v1' if 'cgroup' in kinds else 'v2' if 'cgroup2' in kinds else None
 
 
-def init(host: Host) -> str:
+def find_init(host: Host) -> str:
     """C(systemd), C(openrc) or C(other)."""
     if host.exists('/run/systemd/system'):
         return 'systemd'

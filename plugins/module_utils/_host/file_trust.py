@@ -24,25 +24,25 @@ Danger = Tuple[str, os.stat_result]
 _ACL_USER, _ACL_GROUP = 0x02, 0x08
 
 
-def check(host: Host, paths: Iterable[str]) -> None:
+def check_files(host: Host, paths: Iterable[str]) -> None:
     """Raises Refusal for the first path that somebody else could lead elsewhere or write to, or that is no file."""
     for path in sorted(paths):
         real = host.real(path)
-        danger = unsafe(host, path)
+        danger = find_danger(host, path)
         info = host.stat(real)
         if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
             raise Refusal(f'{sanitize(path)} leads to {sanitize(real)}, which is no file. Nothing was changed. Remove '
                           'it, or the link to it.')
         if danger is not None:
-            refuse(path, *danger)
+            raise_refusal(path, *danger)
 
 
-def unsafe(host: Host, path: str) -> Optional[Danger]:
+def find_danger(host: Host, path: str) -> Optional[Danger]:
     """The first name on the way to the file, or the file, that others than root can change."""
     return next(_dangers(host, path), None)
 
 
-def owner_of(host: Host, path: str) -> Optional[int]:
+def find_owner(host: Host, path: str) -> Optional[int]:
     """The user who can write the file: 0 for root alone, None for several users."""
     owners = set()
     for _found, info in _dangers(host, path):
@@ -75,7 +75,7 @@ def check_record_again(host: Host, path: str) -> None:
 
 def doubt_record(host: Host, path: str) -> Optional[str]:
     """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
-    danger = unsafe(host, path)
+    danger = find_danger(host, path)
     if danger is not None:
         return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])}'
     info = host.stat(path)
@@ -142,8 +142,8 @@ def _why(info: os.stat_result) -> str:
             f'{stat.S_IMODE(info.st_mode):04o})')
 
 
-def refuse(path: str, found: str, info: os.stat_result) -> None:
-    """Raises Refusal for what L(unsafe) has found on the way to the path."""
+def raise_refusal(path: str, found: str, info: os.stat_result) -> None:
+    """Raises Refusal for what L(find_danger) has found on the way to the path."""
     where = '' if found == path else f' (on the way to {sanitize(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
         raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can make there what is not there yet. Nothing was '

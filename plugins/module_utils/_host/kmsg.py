@@ -48,7 +48,7 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
         os.close(fd)
 
 
-def log_start_s(host: Host) -> float:
+def compute_log_start_s(host: Host) -> float:
     """When the log's clock began, in seconds since 1970: it stands still while the machine sleeps.
 
     So does CLOCK_MONOTONIC, which in a time namespace is set by an offset (time_namespaces(7)), other than the log's.

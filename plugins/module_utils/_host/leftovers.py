@@ -5,7 +5,7 @@
 """What a run leaves that is killed: files not yet renamed, folders made for nothing. The next run clears them away.
 
 An empty folder of drop-ins may be somebody's own. So an empty file beside it, a mark, says that a run is at work in it;
-its name is the one under which a file in the folder's place would be written first (WritableHost.temporary_of).
+its name is the one under which a file in the folder's place would be written first (WritableHost.build_temporary_path).
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from .transaction import Rollback
 from .writable import WritableHost
 
 
-def in_folder(host: WritableHost, folder: str) -> List[str]:
+def list_files(host: WritableHost, folder: str) -> List[str]:
     """Files that were to be renamed to ones of this folder, and marks of folders in it."""
     with contextlib.suppress(OSError):  # not for this user to see, so not to clear away
         paths = [f'{folder}/{name}' for name in host.names(folder) if host.is_temporary(name)]
@@ -26,23 +26,23 @@ def in_folder(host: WritableHost, folder: str) -> List[str]:
     return []
 
 
-def of_folder(host: WritableHost, folder: str) -> List[str]:
+def list_with_folder(host: WritableHost, folder: str) -> List[str]:
     """The same, and the folder, which is ours alone, where nothing else is in it."""
-    files = in_folder(host, folder)
+    files = list_files(host, folder)
     with contextlib.suppress(OSError):
         if _is_folder(host, folder) and len(host.names(folder)) == len(files):
             return files + [folder]
     return files
 
 
-def of_drop_ins(host: WritableHost, parent: str) -> List[str]:
+def list_drop_ins(host: WritableHost, parent: str) -> List[str]:
     """The folders in ``parent`` that a killed run was at work in; first what it left in them, their marks last."""
-    marks = in_folder(host, parent)
+    marks = list_files(host, parent)
     found = []
     for name in host.names(parent) if marks else ():
         folder = f'{parent}/{name}'
-        if name.endswith('.d') and mark_of(host, folder) in marks:
-            found += [path for place in _places(host, folder) for path in in_folder(host, place)] + [folder]
+        if name.endswith('.d') and build_mark_path(host, folder) in marks:
+            found += [path for place in _places(host, folder) for path in list_files(host, place)] + [folder]
     return found + marks
 
 
@@ -56,14 +56,14 @@ def _places(host: WritableHost, folder: str) -> List[str]:
     return sorted(found)
 
 
-def mark_of(host: WritableHost, folder: str) -> str:
+def build_mark_path(host: WritableHost, folder: str) -> str:
     """The name of the folder's mark."""
-    return f'{os.path.dirname(folder)}/{os.path.basename(host.temporary_of(folder))}'
+    return f'{os.path.dirname(folder)}/{os.path.basename(host.build_temporary_path(folder))}'
 
 
-def mark(host: WritableHost, folder: str, rollback: Rollback) -> str:
+def mark_folder(host: WritableHost, folder: str, rollback: Rollback) -> str:
     """Say that a run is at work in the folder, until the mark is cleared away or the run undone."""
-    path = mark_of(host, folder)
+    path = build_mark_path(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
         rollback.add(made, lambda made=made: host.remove_folder(made))
     if host.look(path) is None:  # else it tells of a run that was killed, and stays until this one has done its work
@@ -72,7 +72,7 @@ def mark(host: WritableHost, folder: str, rollback: Rollback) -> str:
     return path
 
 
-def clear(host: WritableHost, paths: List[str]) -> None:
+def remove(host: WritableHost, paths: List[str]) -> None:
     """Remove these files, and these folders as far as nothing is in them. A link is somebody's own, and stays."""
     for path in paths:
         info = host.look(path)
@@ -82,10 +82,10 @@ def clear(host: WritableHost, paths: List[str]) -> None:
             host.remove_name(path)
 
 
-def clear_after_others(host: WritableHost, paths: List[str]) -> List[str]:
+def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
     """The same for what an earlier run left, which is no reason to fail where it cannot be removed: the warnings."""
     try:
-        clear(host, paths)
+        remove(host, paths)
     except OSError as exc:
         return [f'What an earlier run left, because it was killed, could not be removed ({explain(exc)}). The next '
                 'run tries again.']

@@ -31,7 +31,7 @@ _IN_THE_WAY = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EINVAL, errno.ENOTD
 
 
 @contextlib.contextmanager
-def held(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
+def hold_lock(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
     """Alone from here on. Raises Refusal when somebody else is, or something is in the way, for too long; OSError."""
     try:
         made, fd = _taken(host, wait_s)
@@ -81,9 +81,9 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
 
 def _check_folder(host: WritableHost) -> None:
     """Raises Refusal where another user could hold the lock, or put something in its place."""
-    danger = file_trust.unsafe(host, FILE)
+    danger = file_trust.find_danger(host, FILE)
     if danger is not None:
-        file_trust.refuse(FILE, *danger)
+        file_trust.raise_refusal(FILE, *danger)
 
 
 def _give_up(host: WritableHost, made: List[str], fd: int) -> None:

@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 16
 _NOT_STARTED = 127
 
 
-def run(arguments: Sequence[str]) -> Tuple[int, bytes, bytes]:
+def run_program(arguments: Sequence[str]) -> Tuple[int, bytes, bytes]:
     """Run a program of PATH in the locale C to its end: exit code, output, errors. Raises OSError."""
     program, environment = _find(arguments[0]), dict(os.environ, LC_ALL='C')
     pipes = os.pipe() + os.pipe()

@@ -76,7 +76,7 @@ class _Child(NamedTuple):
     inherited: List[int]  # descriptors to close
 
 
-def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, SpawnOutcome]:
+def probe_spawns(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, SpawnOutcome]:
     """Start a program as root and without rights, and return both outcomes. Raises OSError."""
     others = SpawnOutcome(PRIVILEGED, errno.ENOSYS)
     for way in _ways():
@@ -87,7 +87,7 @@ def probe(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) 
     return {ROOT: _start(programs, _AS_WE_ARE, wait_s), OTHERS: others}
 
 
-def describe(outcome: SpawnOutcome) -> str:
+def describe_outcome(outcome: SpawnOutcome) -> str:
     """The outcome for a message."""
     texts = {EXIT: 'it ended with status %d', SIGNAL: 'signal %d ended it', NO_ANSWER: 'no answer within %d s'}
     return texts[outcome.kind] % outcome.number if outcome.kind in texts else os.strerror(outcome.number)

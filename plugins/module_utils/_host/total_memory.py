@@ -20,13 +20,13 @@ except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
 
-def total_pages(host: Host) -> Optional[int]:
-    """RAM and swap, see L(sizes)."""
-    found = sizes(host)
+def read_total_pages(host: Host) -> Optional[int]:
+    """RAM and swap, see L(read_sizes)."""
+    found = read_sizes(host)
     return None if found is None else sum(found)
 
 
-def sizes(host: Host) -> Optional[Tuple[int, int]]:
+def read_sizes(host: Host) -> Optional[Tuple[int, int]]:
     """(RAM, swap) in pages.
 
     From sysinfo(2), or from /proc/meminfo where that cannot be called and for a tree on disk.

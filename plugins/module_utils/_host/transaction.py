@@ -55,12 +55,12 @@ class Rollback:
     def outcome(self) -> str:
         """How the way back went, for the end of an error message."""
         if not self.failed:
-            return 'Everything was put back.'
-        return f"NOT put back: {'; '.join(self.failed)}. Look at these by hand."
+            return 'Everything was rolled back.'
+        return f"NOT rolled back: {'; '.join(self.failed)}. Look at these by hand."
 
 
 @contextlib.contextmanager
-def undone_on_failure(*errors: type) -> Iterator[Rollback]:
+def rollback_on_failure(*errors: type) -> Iterator[Rollback]:
     """Signals wait until the end; an error undoes everything and becomes an ApplyError that says so.
 
     ``errors`` are what may be raised besides OSError, MemoryError and ApplyError. Anything else is a mistake of ours:
@@ -82,7 +82,7 @@ def undone_on_failure(*errors: type) -> Iterator[Rollback]:
             raise
 
 
-def put(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], rollback: Rollback,
+def write_file(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], rollback: Rollback,
         mode: int = 0o644, folder_mode: int = 0o755) -> None:
     """Write or remove a file, with the way back remembered before. Folders are made as they are needed.
 
@@ -117,7 +117,7 @@ def _write(host: WritableHost, path: str, data: Optional[bytes], mode: int, attr
         host.remove_file(path)
 
 
-def backup(host: WritableHost, path: str, rollback: Rollback) -> str:
+def back_up_file(host: WritableHost, path: str, rollback: Rollback) -> str:
     """A copy of a file of others beside it, under a name that nothing reads; one of the very same content is enough."""
     folder, base = os.path.split(path)
     data = host.read_bytes(path)

@@ -72,12 +72,12 @@ class WritableHost(Host):
                      named_after: Optional[str] = None) -> None:
         """Give the file this content in one step: readers see the old or the new, after a crash too.
 
-        A symbolic link stays one and its target is replaced. ``attributes``, or those of the existing file, are kept;
-        ``mode`` is for a new one. Until it is whole it has the name L(temporary_of) ``named_after``, or of the path.
+        Replaces the target of a symbolic link. Keeps ``attributes``, or those of the existing file; ``mode`` is for a
+        new one. Until it is complete its name is L(build_temporary_path) of ``named_after``, or of the path.
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
-        temporary = os.path.join(folder, os.path.basename(self._join(self.temporary_of(named_after or path))))
+        temporary = os.path.join(folder, os.path.basename(self._join(self.build_temporary_path(named_after or path))))
         fd = _new_file(temporary)
         try:
             with naming(path), os.fdopen(fd, 'wb') as stream:
@@ -91,7 +91,7 @@ class WritableHost(Host):
             raise
         _sync_folder(folder)
 
-    def temporary_of(self, path: str) -> str:
+    def build_temporary_path(self, path: str) -> str:
         """The name under which L(replace_file) first writes the file: nothing reads it, and it is the same each time.
 
         The next run clears away what a run leaves that is killed in there.
@@ -101,7 +101,7 @@ class WritableHost(Host):
 
     @staticmethod
     def is_temporary(name: str) -> bool:
-        """Whether a file of this name may have come from L(temporary_of)."""
+        """Whether a file of this name may have come from L(build_temporary_path)."""
         before, after = _TEMPORARY.split('%s')
         return name.startswith(before) and name.endswith(after)
 

@@ -47,7 +47,7 @@ class Kernel(NamedTuple):
     margin_pages: int  # by how much /proc may show more memory than the kernel counted for the score
 
 
-def badness_pages(terms: Terms, total_pages: int) -> int:
+def compute_badness_pages(terms: Terms, total_pages: int) -> int:
     """Badness of a process that can be chosen. The division comes first, as in the kernel."""
     return sum(terms.memory) + terms.adj * (total_pages // 1000)
 
@@ -57,14 +57,14 @@ def _toward_zero(number: int, divisor: int) -> int:
     return number // divisor if number >= 0 else -(-number // divisor)
 
 
-def score_of(badness: int, total_pages: int, scale: str) -> int:
+def compute_score(badness: int, total_pages: int, scale: str) -> int:
     """What /proc/PID/oom_score reads for a process of this badness that can be chosen."""
     if scale == SCALE_OLD:
         return max(badness, 0) * 1000 // total_pages
     return max(0, 1000 + _toward_zero(badness * 1000, total_pages)) * 2 // 3
 
 
-def highest_badness(score: int, total_pages: int, scale: str) -> int:
+def compute_highest_badness(score: int, total_pages: int, scale: str) -> int:
     """The highest badness, in pages, that reads as this score."""
     if scale == SCALE_OLD:
         return ((score + 1) * total_pages - 1) // 1000
@@ -74,23 +74,23 @@ def highest_badness(score: int, total_pages: int, scale: str) -> int:
     return ((per_mille + 1) * total_pages - 1) // 1000
 
 
-def range_of(score: int, total_pages: int, scale: str) -> Tuple[Optional[int], int]:
+def find_badness_range(score: int, total_pages: int, scale: str) -> Tuple[Optional[int], int]:
     """The lowest and the highest badness, in pages, that read as this score; None: there is no lowest."""
-    lowest = highest_badness(score - 1, total_pages, scale) + 1 if score else None
-    return lowest, highest_badness(score, total_pages, scale)
+    lowest = compute_highest_badness(score - 1, total_pages, scale) + 1 if score else None
+    return lowest, compute_highest_badness(score, total_pages, scale)
 
 
-def scale_from(terms: Terms, score: int, total_pages: int) -> Optional[str]:
+def detect_scale(terms: Terms, score: int, total_pages: int) -> Optional[str]:
     """Which scale the score of a process with these terms is on; None where it fits both or neither."""
     if terms.adj == ADJ_MIN or total_pages < 1000:
         return None
-    badness = badness_pages(terms, total_pages)
-    far = {scale: abs(score - score_of(badness, total_pages, scale)) for scale in (SCALE_OLD, SCALE_NEW)}
+    badness = compute_badness_pages(terms, total_pages)
+    far = {scale: abs(score - compute_score(badness, total_pages, scale)) for scale in (SCALE_OLD, SCALE_NEW)}
     nearest, other = sorted(far, key=lambda scale: far[scale])
     return nearest if far[nearest] <= _NEAR < far[other] else None
 
 
-def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
+def is_never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
     """Whether the kernel passes over this process, whatever happens.
 
     Besides -1000: it says 0 although the numbers say more for those already reaped, and for children of vfork that
@@ -100,10 +100,10 @@ def never_chosen(score: int, terms: Terms, kernel: Kernel) -> bool:
         return True
     if score or kernel.scale is None:
         return False
-    return score_of(badness_pages(terms, kernel.total_pages), kernel.total_pages, kernel.scale) >= 2
+    return compute_score(compute_badness_pages(terms, kernel.total_pages), kernel.total_pages, kernel.scale) >= 2
 
 
-def upper_bound_of(score: int, kernel: Kernel) -> Callable[[Memory], Optional[int]]:
+def build_upper_bound(score: int, kernel: Kernel) -> Callable[[Memory], Optional[int]]:
     """From memory to the highest badness that a process with this score can have; None where nothing can be said.
 
     Its oom_score_adj is not known, but memory and oom_score_adj together stay below the next score. The kernel counts
@@ -112,7 +112,7 @@ def upper_bound_of(score: int, kernel: Kernel) -> Callable[[Memory], Optional[in
     unit = kernel.total_pages // 1000
     if kernel.scale is None or unit < 1:
         return lambda memory: None
-    highest = highest_badness(score, kernel.total_pages, kernel.scale)
+    highest = compute_highest_badness(score, kernel.total_pages, kernel.scale)
     margin_pages = kernel.margin_pages
 
     def bound(memory: Memory) -> Optional[int]:
@@ -135,13 +135,13 @@ def rank(victims: Iterable[Victim], scale: Optional[str]) -> List[Victim]:
 
 
 # Where L(select) learns about processes, by PID. One that is gone, or has no memory of its own, is left out or None.
-class Source(NamedTuple):
+class ProcessReader(NamedTuple):
     memories: Callable[[List[int]], List[Tuple[Memory, int]]]  # (memory, pid)
     adj: Callable[[int], Optional[int]]  # oom_score_adj
     start_ticks: Callable[[int], Optional[int]]  # when it started, in clock ticks since boot
 
 
-def bands_of(scores: Iterable[Tuple[int, int]]) -> List[Tuple[int, List[int]]]:
+def group_by_score(scores: Iterable[Tuple[int, int]]) -> List[Tuple[int, List[int]]]:
     """Processes of (score, pid) by score, highest first."""
     bands: Dict[int, List[int]] = {}
     for score, pid in scores:
@@ -149,13 +149,13 @@ def bands_of(scores: Iterable[Tuple[int, int]]) -> List[Tuple[int, List[int]]]:
     return sorted(bands.items(), reverse=True)
 
 
-def select(scores: Iterable[Tuple[int, int]], top: int, source: Source, kernel: Kernel) -> List[Victim]:
+def select(scores: Iterable[Tuple[int, int]], top: int, source: ProcessReader, kernel: Kernel) -> List[Victim]:
     """The ``top`` most likely victims in order, all of them for 0, out of (score, pid).
 
     Scores never fall as badness rises, so only the highest bands of equal score are looked at until there are enough.
     """
     chosen: List[Victim] = []
-    for score, pids in bands_of(scores):
+    for score, pids in group_by_score(scores):
         missing = top - len(chosen) if top else len(pids)
         if missing <= 0:
             break
@@ -163,21 +163,21 @@ def select(scores: Iterable[Tuple[int, int]], top: int, source: Source, kernel: 
     return rank(chosen, kernel.scale)[:top or None]
 
 
-def _top_of_band(score: int, pids: List[int], missing: int, source: Source, kernel: Kernel) -> List[Victim]:
+def _top_of_band(score: int, pids: List[int], missing: int, source: ProcessReader, kernel: Kernel) -> List[Victim]:
     """The ``missing`` worst of processes that share a score, and any equal to the last of them.
 
     Those with the most memory come first, so that oom_score_adj of most others need not be read.
     """
     worst = _Worst(missing)
-    upper_bound = upper_bound_of(score, kernel)
+    upper_bound = build_upper_bound(score, kernel)
     for memory, pid in sorted(source.memories(pids), key=_pages, reverse=True):
         if worst.is_below(upper_bound(memory)):
             continue
         adj = source.adj(pid)
-        if adj is None or never_chosen(score, Terms(memory, adj), kernel):
+        if adj is None or is_never_chosen(score, Terms(memory, adj), kernel):
             continue
         terms = Terms(memory, adj)
-        worst.add(badness_pages(terms, kernel.total_pages), pid, terms)
+        worst.add(compute_badness_pages(terms, kernel.total_pages), pid, terms)
     victims = []
     for badness, pid, terms in worst.with_ties():
         start_ticks = source.start_ticks(pid)

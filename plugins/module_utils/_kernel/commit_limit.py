@@ -13,7 +13,7 @@ from . import sysctls
 from .meminfo import Memory
 
 
-def limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:
+def compute_limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:
     """CommitLimit as the kernel computes it: in whole pages, swap included, huge pages only out of a ratio's part."""
     if kbytes:
         allowed_pages = kbytes // page_kb
@@ -22,22 +22,22 @@ def limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_k
     return (allowed_pages + memory.swap_total_kb // page_kb) * page_kb
 
 
-def state_limit_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
+def compute_state_limit_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
     """CommitLimit under these sysctls."""
-    return limit_kb(memory, state.get(sysctls.RATIO), state.get(sysctls.KBYTES), page_kb)
+    return compute_limit_kb(memory, state.get(sysctls.RATIO), state.get(sysctls.KBYTES), page_kb)
 
 
-def reserves_kb(state: sysctls.State) -> int:
+def compute_reserves_kb(state: sysctls.State) -> int:
     """What mode 2 keeps back from ordinary users: both reserves."""
     return (state.get(sysctls.ADMIN_RESERVE) or 0) + (state.get(sysctls.USER_RESERVE) or 0)
 
 
-def headroom_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
+def compute_headroom_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
     """How much more could be promised to an ordinary user under these sysctls; negative: already too much."""
-    return state_limit_kb(memory, state, page_kb) - reserves_kb(state) - (memory.committed_kb or 0)
+    return compute_state_limit_kb(memory, state, page_kb) - compute_reserves_kb(state) - (memory.committed_kb or 0)
 
 
-def ratio_for_limit(memory: Memory, wanted_kb: int) -> int:
+def compute_ratio(memory: Memory, wanted_kb: int) -> int:
     """The smallest overcommit_ratio whose CommitLimit is at least ``wanted_kb``."""
     ram_kb = max(memory.total_kb - memory.hugetlb_kb, 1)
     return max(0, -(-(wanted_kb - memory.swap_total_kb) * 100 // ram_kb))

@@ -43,7 +43,7 @@ _GROUP = re.compile(br'Tasks in (.*) are going to be killed due to memory\.oom\.
 STARTS = (_SUMMARY, b'Out of memory', b'Memory cgroup out of memory', b'Killed process ', b'Task in ', b'Tasks in ')
 
 
-class Kill(NamedTuple):
+class LoggedKill(NamedTuple):
     since_boot_us: int
     pid: int
     name: bytes
@@ -82,7 +82,7 @@ class KillParser:
     """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
 
     def __init__(self, keep: int = RECENT) -> None:
-        self.kills: Deque[Kill] = deque(maxlen=keep)
+        self.kills: Deque[LoggedKill] = deque(maxlen=keep)
         self._reasons: Deque[Reason] = deque(maxlen=min(keep, _MOST_REASONS))
         self._summaries: Deque[bytes] = deque(maxlen=_MOST_REASONS)  # read when something follows them
         self._constraint = 'memcg'
@@ -146,7 +146,7 @@ class KillParser:
         elif self._group is not None:
             # The members of a group that is killed as a whole have no summary of their own.
             constraint, cgroup = self._group
-        self.kills.append(Kill(since_boot_us, reason.pid if reason else int(pid), name, cgroup, constraint,
+        self.kills.append(LoggedKill(since_boot_us, reason.pid if reason else int(pid), name, cgroup, constraint,
                                None if adj is None else int(adj), int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
 
     def _take_reason(self, pid: int, name: bytes) -> Optional[Reason]:
@@ -173,7 +173,7 @@ def _without_task(cgroup_and_task: bytes, name: bytes) -> bytes:
     return cgroup_and_task.rpartition(b',task=')[0]
 
 
-def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[Kill]:
+def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[LoggedKill]:
     """The last ``keep`` kills that these records of /dev/kmsg tell of, oldest first."""
     parser = KillParser(keep)
     for record in records:
@@ -185,13 +185,13 @@ def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[Kill]:
     return list(parser.kills)
 
 
-def total(vmstat: str) -> Optional[int]:
+def parse_kill_count(vmstat: str) -> Optional[int]:
     """oom_kill of /proc/vmstat: kills since boot; None on kernels before 4.13."""
     match = re.search(r'^oom_kill ([0-9]{1,20})$', vmstat, re.MULTILINE)
     return int(match.group(1)) if match else None
 
 
-def kill_fact(kill: Kill, boot_time_s: float, when: Any, text: Any) -> Dict[str, Any]:
+def build_kill_fact(kill: LoggedKill, boot_time_s: float, when: Any, text: Any) -> Dict[str, Any]:
     """A kill as a fact. ``when`` turns seconds since 1970 into text, ``text`` makes names harmless."""
     return {
         'when': when(boot_time_s + kill.since_boot_us / 1e6),

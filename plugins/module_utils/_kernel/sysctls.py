@@ -94,7 +94,7 @@ def _number(text: str) -> Optional[Tuple[bool, int]]:
     return bool(minus), number
 
 
-def write(state: State, key: str, text: str, skips_negative: bool = False) -> bool:
+def apply_write(state: State, key: str, text: str, skips_negative: bool = False) -> bool:
     """Do to ``state`` what the kernel does when ``text`` is written to the key; False where it refuses.
 
     Kernels before 6.0 take a negative number for an unsigned key without an error and without setting it, and do the

@@ -6,7 +6,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .._core.convert import ConvertError, brief, to_amount, to_integer, to_score_adj
+from .._core.convert import ConvertError, quote, to_amount, to_integer, to_score_adj
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize, sanitize_result
 from .._core.text import to_bytes
@@ -17,11 +17,11 @@ from .._forecast.observe import Observer, Unreadable
 from .._forecast.simulate import NOTHING, WhatIf, assumed
 from .._forecast.snapshot import Snapshot, from_json, to_json
 from .._host import file_access
-from .._host.environment import init
+from .._host.environment import find_init
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
 from .._process import scan, selector
-from .._process.memory import Processes
+from .._process.table import ProcessTable
 from .._systemd import unit_names
 from .._systemd.manager import Manager
 from .what_if import Assumption, Growth, Subject, in_snapshot, on_machine
@@ -48,7 +48,7 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
     host = host or Host()
-    return host.call(_live, request, host, manager if init(host) == 'systemd' else None)
+    return host.call(_live, request, host, manager if find_init(host) == 'systemd' else None)
 
 
 # ---------------------------------------------------------------------- options
@@ -107,11 +107,11 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     try:
         length = len(to_bytes(value))
     except UnicodeError:
-        raise ConvertError(f'{place}.comm: {brief(value)} cannot be the name of a process') from None
+        raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process') from None
     if not length:
-        raise ConvertError(f'{place}.comm: {brief(value)} cannot be the name of a process')
+        raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process')
     if length > selector.COMM_BYTES:
-        raise ConvertError(f'{place}.comm: {brief(value)} has more than {selector.COMM_BYTES} bytes, and the kernel '
+        raise ConvertError(f'{place}.comm: {quote(value)} has more than {selector.COMM_BYTES} bytes, and the kernel '
                            f'cuts names there; give the first {selector.COMM_BYTES}')
     return Subject(kind, value)
 
@@ -126,11 +126,11 @@ def _pages(size: Any) -> int:
 # ---------------------------------------------------------------------- answers
 
 def _live(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
-    with Processes(host) as processes:
+    with ProcessTable(host) as processes:
         return _forecast_now(request, host, processes, manager)
 
 
-def _forecast_now(request: Request, host: Host, processes: Processes, manager: Optional[Manager]) -> Dict[str, Any]:
+def _forecast_now(request: Request, host: Host, processes: ProcessTable, manager: Optional[Manager]) -> Dict[str, Any]:
     protect = protection.resolve(host, manager, request.protect)
     what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
@@ -138,9 +138,9 @@ def _forecast_now(request: Request, host: Host, processes: Processes, manager: O
     except Unreadable as exc:
         raise Refusal(f'No forecast is possible: {exc}.') from exc
     snapshot, forecasts = report.observed(observer, request.kills, [what_if])
-    running = processes.named(scan.KILLERS)
+    running = processes.named(scan.OOM_DAEMONS)
     killers = read_thresholds(host, processes, running.found)
-    snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.gaps(host, running.denied))
+    snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.list_gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())
     data = dict(to_json(snapshot), oom_daemons=killers)
     return _result(request, snapshot, forecasts[0], data, protect)

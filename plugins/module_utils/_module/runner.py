@@ -56,5 +56,5 @@ def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
 def _done(host: WritableHost, check_mode: bool, work: Callable[[WritableHost], Dict[str, Any]]) -> Dict[str, Any]:
     if check_mode:
         return work(host)
-    with lock.held(host):
+    with lock.hold_lock(host):
         return work(host)

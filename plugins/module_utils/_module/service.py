@@ -11,7 +11,7 @@ from .._core.errors import NO_POLICY, NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, Nee
 from .._core.sanitize import sanitize
 from .._forecast.before_after import Asked, asked_of, before_and_after
 from .._host import leftovers
-from .._host.environment import init
+from .._host.environment import find_init
 from .._host.file_diff import describe_files
 from .._host.host import RUN_FOLDER
 from .._host.transaction import Rollback
@@ -44,7 +44,7 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     request = request_of(params, check_mode)
     asked = asked_of(params)
     if params['process'] is not None:
-        return _run_processes(host, manager if init(host) == 'systemd' else None, params, request, asked)
+        return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, desired_states)
     forecasts = host.call(before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
     diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
@@ -131,7 +131,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
         raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
-    label = selector.describe(params['process'])
+    label = selector.describe_selection(params['process'])
     values = process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
     group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
@@ -177,7 +177,7 @@ def _changed_meanwhile(record: saved_scores.Record, found: List[ProcessIdentity]
 def _find(host: WritableHost, process: Dict[str, Any],
           asked: process_guard.Asked) -> Tuple[Group, List[ProcessIdentity]]:
     """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
-    everything = selector.group_of(host, process)
+    everything = selector.build_group(host, process)
     return process_guard.guarded(everything, asked, host), everything.look(host)
 
 
@@ -193,7 +193,7 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
             record = saved_scores.parse(data)
             if any(key in record.processes for key in forgotten):
                 put_record(host, data, saved_scores.without_processes(record, forgotten), rollback)
-            leftovers.clear(host, leftovers.in_folder(host, RUN_FOLDER))
+            leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER))
 
 
 def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: int, rollback: Rollback) -> None:

@@ -15,8 +15,8 @@ from .._forecast.simulate import NOTHING, WhatIf
 from .._forecast.snapshot import Snapshot
 from .._host.host import Host
 from .._process import selector
-from .._process.memory import Processes
 from .._process.score_adj import INHERITED
+from .._process.table import ProcessTable
 from .._service.live import LivePlan, make_live_plan
 from .._service.model import DesiredState, HostState, Request
 from .._systemd.manager import Manager
@@ -44,7 +44,7 @@ class Growth(NamedTuple):
 
 # ------------------------------------------------------------------ this machine
 
-def on_machine(host: Host, processes: Processes, manager: Optional[Manager], assumptions: Iterable[Assumption],
+def on_machine(host: Host, processes: ProcessTable, manager: Optional[Manager], assumptions: Iterable[Assumption],
                growth: Optional[Growth]) -> WhatIf:
     """By PID. Raises Refusal for what is not there."""
     assumed = list(assumptions)
@@ -79,19 +79,19 @@ _ADVICE = {
 }
 
 
-def _pids(host: Host, processes: Processes, subject: Subject) -> List[int]:
+def _pids(host: Host, processes: ProcessTable, subject: Subject) -> List[int]:
     """The processes that are meant. Raises Refusal for none."""
     if subject.kind == 'pid':
         found = [subject.value] if processes.adj(subject.value) is not None else []
     else:
-        found = [one.pid for one in selector.group_of(host, {'comm': subject.value}).look(host)]
+        found = [one.pid for one in selector.build_group(host, {'comm': subject.value}).look(host)]
     if not found:
         raise Refusal(f'There is no process with {subject.kind} {sanitize(str(subject.value))} on this machine, so '
                       'nothing can be assumed of it. Correct it, or leave it out.')
     return found
 
 
-def _largest(host: Host, processes: Processes, manager: Optional[Manager], subject: Subject) -> int:
+def _largest(host: Host, processes: ProcessTable, manager: Optional[Manager], subject: Subject) -> int:
     """The process that grows: of a service the one that holds most. Raises Refusal."""
     if subject.kind == 'pid':
         return _pids(host, processes, subject)[0]

@@ -15,8 +15,17 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from .._core.errors import Refusal
 from .._host import file_trust, leftovers
 from .._host.host import sysctl_path
-from .._host.spawn_probe import ERRNO, NO_ANSWER, PRIVILEGED, SIGNAL, STARTED, SpawnOutcome, describe, probe
-from .._host.transaction import ApplyError, Rollback, backup, put, undone_on_failure
+from .._host.spawn_probe import (
+    ERRNO,
+    NO_ANSWER,
+    PRIVILEGED,
+    SIGNAL,
+    STARTED,
+    SpawnOutcome,
+    describe_outcome,
+    probe_spawns,
+)
+from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_failure, write_file
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
@@ -31,7 +40,7 @@ def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) ->
     ``last`` is called when all is done, with the way back; what it raises puts everything back too. It decides: a
     record that then cannot be forgotten stays until the next run.
     """
-    with undone_on_failure(Refusal) as rollback:
+    with rollback_on_failure(Refusal) as rollback:
         backups = apply_within(plan, rollback)
         if last is None:
             _settle_record(plan, rollback)
@@ -44,7 +53,7 @@ def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) ->
 
 def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
     """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
-    with undone_on_failure() as rollback:
+    with rollback_on_failure() as rollback:
         _write_runtime(plan, rollback)
         last()
 
@@ -55,11 +64,11 @@ def apply_within(plan: Plan, rollback: Rollback) -> List[str]:
     _put_record(plan, rollback)
     if plan.writes:
         _write_runtime(plan, rollback)
-    backups = [backup(host, path, rollback) for path in plan.commented_out]
+    backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items()):
-        put(host, path, before, after, rollback)
+        write_file(host, path, before, after, rollback)
     _check_boot(plan)
-    plan.warnings += leftovers.clear_after_others(host, plan.leftovers)
+    plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
     return backups
 
 
@@ -81,7 +90,7 @@ def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_valu
     if after != before:
         data = saved_values.dump(after)
         file_trust.check_record_again(host, saved_values.FILE)
-        put(host, saved_values.FILE, before_data, data, rollback)
+        write_file(host, saved_values.FILE, before_data, data, rollback)
         if data is None:
             kept = host.attributes(saved_values.FOLDER)
             if kept is not None:
@@ -122,8 +131,8 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
 
 def _probe_before() -> Dict[str, SpawnOutcome]:
     """Who can start programs before the change. A failure excuses the new limit, so it is looked at twice."""
-    before = probe()
-    return probe() if any(map(_may_excuse, before.values())) else before
+    before = probe_spawns()
+    return probe_spawns() if any(map(_may_excuse, before.values())) else before
 
 
 def _may_excuse(outcome: SpawnOutcome) -> bool:
@@ -177,14 +186,14 @@ def _check_spawns(before: Dict[str, SpawnOutcome]) -> List[str]:
     Only the very same failure before the change excuses one after it.
     """
     warnings: List[str] = []
-    for who, outcome in probe().items():
+    for who, outcome in probe_spawns().items():
         if outcome == STARTED:
             continue
         if not _may_excuse(outcome) or outcome != before.get(who):
             text = _UNCLEAR if outcome.kind != ERRNO else _LIMIT if outcome.number == errno.ENOMEM else _OTHER_CAUSE
-            raise ApplyError(text % (who, describe(outcome)))
+            raise ApplyError(text % (who, describe_outcome(outcome)))
         if outcome.kind == PRIVILEGED:
-            warnings.append(_NOT_TRIED % (who, describe(outcome)))
+            warnings.append(_NOT_TRIED % (who, describe_outcome(outcome)))
     return warnings
 
 

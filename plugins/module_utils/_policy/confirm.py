@@ -88,7 +88,7 @@ def tightens(plan: Plan) -> bool:
         return True
 
     def left_kb(state: sysctls.State) -> Tuple[int, int]:
-        others_kb = commit_limit.headroom_kb(memory, state, plan.host_state.page_kb)
+        others_kb = commit_limit.compute_headroom_kb(memory, state, plan.host_state.page_kb)
         return others_kb, others_kb + (state.get(sysctls.ADMIN_RESERVE) or 0)
     return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
 
@@ -97,7 +97,7 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
         # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
-        leftovers.clear(host, leftovers.in_folder(host, RUN_FOLDER) + pending_change.left_over(host))
+        leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
     waiting = _settled(host)
     stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
     warnings = [_GONE % pending_change.describe(pending) for pending in stale]
@@ -340,7 +340,7 @@ def _as_put_back(plan: Plan, pending: Pending) -> sysctls.State:
     from .watchdog import roll_back, steps_of
     state = dict(plan.runtime_before)
     roll_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
-             lambda step: sysctls.write(state, step.key, str(step.value)))
+             lambda step: sysctls.apply_write(state, step.key, str(step.value)))
     return state
 
 

@@ -128,8 +128,8 @@ def _tightens(key: str, before: sysctls.State, after: sysctls.State, host_state:
     if key in (ADMIN_RESERVE, USER_RESERVE):
         return (after[key] or 0) > (before[key] or 0)
     memory = host_state.memory
-    return memory is not None and (commit_limit.state_limit_kb(memory, after, host_state.page_kb)
-                                   < commit_limit.state_limit_kb(memory, before, host_state.page_kb))
+    return memory is not None and (commit_limit.compute_state_limit_kb(memory, after, host_state.page_kb)
+                                   < commit_limit.compute_state_limit_kb(memory, before, host_state.page_kb))
 
 
 # ------------------------------------------------------------------ commit_limit
@@ -186,7 +186,7 @@ def _pair_of(state: sysctls.State) -> Pair:
 def _is_near(host_state: HostState, pair: Pair, limit_kb: int) -> bool:
     if host_state.memory is None:
         return False
-    found_kb = commit_limit.limit_kb(host_state.memory, pair[0], pair[1], host_state.page_kb)
+    found_kb = commit_limit.compute_limit_kb(host_state.memory, pair[0], pair[1], host_state.page_kb)
     return abs(found_kb - limit_kb) <= limit_kb * _TOLERANCE
 
 
@@ -210,10 +210,11 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.Sta
         plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
                              f'{reason}')
         return
-    headroom_kb = commit_limit.headroom_kb(memory, after, host_state.page_kb)
-    limit_kb = commit_limit.state_limit_kb(memory, after, host_state.page_kb)
+    headroom_kb = commit_limit.compute_headroom_kb(memory, after, host_state.page_kb)
+    limit_kb = commit_limit.compute_state_limit_kb(memory, after, host_state.page_kb)
     least_kb = min_headroom.of_kb(limit_kb)
-    lowers = before.get(MEMORY) != NEVER or headroom_kb < commit_limit.headroom_kb(memory, before, host_state.page_kb)
+    headroom_before_kb = commit_limit.compute_headroom_kb(memory, before, host_state.page_kb)
+    lowers = before.get(MEMORY) != NEVER or headroom_kb < headroom_before_kb
     if headroom_kb >= least_kb or not lowers or plan.request.force:
         return
     raise Refusal(
@@ -230,7 +231,7 @@ def _limit_text(state: sysctls.State) -> str:
 
 def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int:
     """The smallest CommitLimit that passes the guard with these reserves."""
-    spent_kb = (memory.committed_kb or 0) + commit_limit.reserves_kb(state)
+    spent_kb = (memory.committed_kb or 0) + commit_limit.compute_reserves_kb(state)
     if min_headroom.size_kb is not None:
         return spent_kb + min_headroom.size_kb
     part = 1 - (min_headroom.percent or 0) / 100
@@ -244,5 +245,5 @@ def _enough_text(host_state: HostState, state: sysctls.State, min_headroom: Amou
         return 'No limit is enough for that min_headroom'
     # One page more of each: ratio and kbytes are cut off to whole pages.
     wanted_kb = needed_kb(memory, state, min_headroom) + 2 * host_state.page_kb
-    return (f'Enough would be ratio: {commit_limit.ratio_for_limit(memory, wanted_kb)}, or kbytes: '
+    return (f'Enough would be ratio: {commit_limit.compute_ratio(memory, wanted_kb)}, or kbytes: '
             f'{max(wanted_kb - memory.swap_total_kb, host_state.page_kb)}, or commit_limit: {wanted_kb}K')

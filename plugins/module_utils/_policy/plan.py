@@ -14,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from .._core.errors import Refusal
 from .._core.text import to_text
 from .._host import conf_files, file_trust, leftovers
-from .._host.container import container
+from .._host.container import detect_container
 from .._host.environment import is_chroot
 from .._host.host import Host, sysctl_path
 from .._host.meminfo import get_page_kb, read_memory
@@ -63,7 +63,7 @@ class HostState:
             ((key, before) for key, (before, _after) in self.unconfirmed.items()
              if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and before is not None),
             **saved_values.boot_defaults(self.record))
-        self.container = container(host)
+        self.container = detect_container(host)
         # In an image build, the kernel and the memory seen here are not those of the host that boots it.
         self.foreign_kernel = bool(self.container) or is_chroot(host)
 
@@ -180,7 +180,7 @@ def make_plan(host_state: HostState, request: Request, policy: Policy) -> Plan:
     asked = _plan_absent(plan) if request.absent else _plan_present(plan)
     check_writable(host_state.host, plan.written_keys(), request.check_mode)
     plan.leftovers = _plan_litter(host_state, request)
-    file_trust.check(host_state.host, plan.files)
+    file_trust.check_files(host_state.host, plan.files)
     policy.guard(plan)
     if asked:
         overlay = {path: after for path, (_before, after) in plan.files.items()}
@@ -255,8 +255,8 @@ def _plan_litter(host_state: HostState, request: Request) -> List[str]:
     folders = {os.path.dirname(host.real(path)) for path in paths}
     etc = [folder for folder in sorted(folders) if folder == '/etc' or folder.startswith('/etc/')]
     own = os.path.dirname(host.real(request.sysctl_file))
-    found = [path for folder in sorted(set(etc + [own])) for path in leftovers.in_folder(host, folder)]
-    return found + leftovers.of_folder(host, saved_values.FOLDER)
+    found = [path for folder in sorted(set(etc + [own])) for path in leftovers.list_files(host, folder)]
+    return found + leftovers.list_with_folder(host, saved_values.FOLDER)
 
 
 def _said(asked: Dict[str, int]) -> Dict[str, int]:

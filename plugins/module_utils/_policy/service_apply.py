@@ -11,7 +11,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
 
 from .._host import file_trust, leftovers
 from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE
-from .._host.transaction import ApplyError, Rollback, backup, put, undone_on_failure
+from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_failure, write_file
 from .._host.writable import WritableHost
 from .._process.handle import ProcessIdentity
 from .._process.score_adj import Given, LiveError, Target
@@ -25,7 +25,7 @@ _GONE = (errno.ENOENT, errno.ENODEV)
 
 def undone() -> ContextManager[Rollback]:
     """The context of all changes: a failure rolls them back and becomes an ApplyError."""
-    return undone_on_failure(ManagerError, LiveError)
+    return rollback_on_failure(ManagerError, LiveError)
 
 
 def apply_plan(plan: Any, result_of: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
@@ -43,7 +43,7 @@ def _apply(plan: Any, rollback: Rollback) -> List[str]:
     host, manager = host_state.host, host_state.manager
     put_record(host, host_state.record_data, _meanwhile(plan), rollback)
     # Before anything is written there, the copies of files of others too.
-    marks = [leftovers.mark(host, folder, rollback) for folder in _drop_in_folders(plan.files)]
+    marks = [leftovers.mark_folder(host, folder, rollback) for folder in _drop_in_folders(plan.files)]
     for target in plan.targets:
         # Once more after systemd has the old files again: what starts until then starts with the new value.
         _remember(host, target, rollback)
@@ -51,9 +51,9 @@ def _apply(plan: Any, rollback: Rollback) -> List[str]:
         rollback.add('daemon-reload', manager.reload)
     # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
     _write_groups(plan, [service for service in plan.services if service.hides_policy], rollback)
-    backups = [backup(host, path, rollback) for path in plan.commented_out]
+    backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items(), key=_place):
-        put(host, path, before, after, rollback)
+        write_file(host, path, before, after, rollback)
     if plan.reload:
         manager.reload()
     _set_running(plan, rollback)
@@ -62,7 +62,7 @@ def _apply(plan: Any, rollback: Rollback) -> List[str]:
     put_record(host, saved_scores.read(host), plan.record_after, rollback)
     emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
     _clear(host, emptied, rollback)
-    plan.warnings += leftovers.clear_after_others(host, plan.leftovers)
+    plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
     # By the mark of an earlier run the next one finds what could not be cleared away now.
     _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
     return backups
@@ -137,7 +137,7 @@ def put_record(host: WritableHost, before: Any, record: saved_scores.Record, rol
     if data == before:
         return
     file_trust.check_record_again(host, saved_scores.FILE)
-    put(host, saved_scores.FILE, before, data, rollback, saved_scores.FILE_MODE, RUN_FOLDER_MODE)
+    write_file(host, saved_scores.FILE, before, data, rollback, saved_scores.FILE_MODE, RUN_FOLDER_MODE)
     if data is None:
         rollback.add(RUN_FOLDER, lambda: host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE))
         host.remove_folder(RUN_FOLDER)
@@ -163,7 +163,7 @@ def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
         kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
         if kept is not None:
             rollback.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
-        leftovers.clear(host, [path])
+        leftovers.remove(host, [path])
 
 
 def _write_groups(plan: Any, services: Iterable[Any], rollback: Rollback) -> None:

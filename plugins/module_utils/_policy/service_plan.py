@@ -54,9 +54,9 @@ class Plan(LivePlan):
 def make_plan(host_state: HostState, request: Request, desired_states: List[DesiredState]) -> Plan:
     """Decide everything. Raises ConvertError and Refusal, before anything is changed."""
     plan = Plan(host_state, request)
-    marked = leftovers.of_drop_ins(host_state.host, ETC)
-    plan.leftovers = (marked + leftovers.in_folder(host_state.host, '/etc/conf.d')
-                   + leftovers.in_folder(host_state.host, RUN_FOLDER))
+    marked = leftovers.list_drop_ins(host_state.host, ETC)
+    plan.leftovers = (marked + leftovers.list_files(host_state.host, '/etc/conf.d')
+                   + leftovers.list_files(host_state.host, RUN_FOLDER))
     find(plan, desired_states)
     everything = request.absent and request.exclusive and request.runtime and not desired_states
     if everything:
@@ -68,7 +68,7 @@ def make_plan(host_state: HostState, request: Request, desired_states: List[Desi
     else:
         _plan_units(plan, bool(marked))
     _forget_processes(plan, everything)
-    file_trust.check(host_state.host, plan.files)
+    file_trust.check_files(host_state.host, plan.files)
     guard.guard(plan)
     return plan
 

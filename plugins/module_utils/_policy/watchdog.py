@@ -129,7 +129,7 @@ def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
     if outcome.left:
         text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
     if outcome.failed:
-        text += '; NOT put back, the kernel refused it: ' + ', '.join(outcome.failed)
+        text += '; NOT rolled back, the kernel refused it: ' + ', '.join(outcome.failed)
     return _PRIORITY + text.encode('ascii', 'replace') + b'\n'
 
 
@@ -279,7 +279,7 @@ class _Watchdog:
         """The state file, complete from the first moment that it is seen."""
         path = RUN_FOLDER + '/' + self.pending.name
         # Killed before it has its name, the file is cleared away by the next run as any temporary one.
-        made = self.host.locate(self.host.temporary_of(path))
+        made = self.host.locate(self.host.build_temporary_path(path))
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             # Held until this process ends, whatever ends it: by that the next run sees whether it lives.

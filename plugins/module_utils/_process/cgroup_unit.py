@@ -32,7 +32,7 @@ def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
     trees (``cg_attach``). If the trees differ, another program has moved the process out of its unit, such as a
     container runtime that uses one tree only.
     """
-    units = {parse_unit(path) for path in manager_paths(text, init)}
+    units = {parse_unit(path) for path in list_manager_paths(text, init)}
     return units.pop() if len(units) == 1 else None
 
 
@@ -51,7 +51,7 @@ def parse_unit(path: bytes) -> Optional[bytes]:
     return None
 
 
-def manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
+def list_manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     """The paths of /proc/PID/cgroup in the trees of systemd's units, below its root, v2 first.
 
     ``..`` is the path of a process outside of that root.
@@ -60,13 +60,13 @@ def manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     return [_shifted(paths[tree], roots.get(tree, b'/')) for tree in _trees(paths, roots)]
 
 
-def raw_manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
+def list_raw_manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     """The same paths as the kernel shows them."""
     paths = parse_cgroup_paths(text)
     return [paths[tree] for tree in _trees(paths, parse_cgroup_paths(init))]
 
 
-def all_paths(text: bytes, init: bytes = b'') -> List[bytes]:
+def list_all_paths(text: bytes, init: bytes = b'') -> List[bytes]:
     """The paths of /proc/PID/cgroup in all hierarchies, below the system manager's root."""
     roots = parse_cgroup_paths(init)
     return [_shifted(path, roots.get(tree, b'/')) for tree, path in parse_cgroup_paths(text).items()]

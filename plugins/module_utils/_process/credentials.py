@@ -16,7 +16,7 @@ from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host import file_access
 from .._host.file_access import parse_uids
-from .cgroup_unit import manager_paths
+from .cgroup_unit import list_manager_paths
 from .procfs import Proc
 
 _CAP_KILL = 1 << 5  # may signal processes of all users
@@ -81,7 +81,7 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
         return (f'it runs as user {uid}, not root, and without CAP_KILL in our user namespace: it can kill processes '
                 'of that user only')
-    paths = manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
+    paths = list_manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
     path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
     if path or not paths:
         return (f"it runs as user {uid} in the cgroup {sanitize(to_text(path)) or 'unknown'}, which is not that of a "

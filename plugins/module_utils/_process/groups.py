@@ -15,8 +15,8 @@ from typing import Any, List, Optional, Tuple
 
 from .._core.text import to_bytes, to_number
 from .._host.host import Host
-from .cgroup_unit import raw_manager_paths
-from .handle import ProcessHandle, ProcessIdentity, ancestors, is_same, pids, read_init_cgroup
+from .cgroup_unit import list_raw_manager_paths
+from .handle import ProcessHandle, ProcessIdentity, is_same, list_ancestors, list_pids, read_init_cgroup
 
 # Mount points of the tree with systemd's units: cgroup v2, v1, v1 with a v2 tree beside it.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
@@ -32,7 +32,7 @@ class Group:
         """The PIDs that are in it now."""
         raise NotImplementedError
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """Whether the process belongs to it, read through its descriptor, so that a reused PID does not count."""
         raise NotImplementedError
 
@@ -40,14 +40,14 @@ class Group:
         """All of them, each looked at through a descriptor of its own. Raises OSError."""
         found = []
         for pid in self.pids():
-            with ProcessHandle(host, pid) as held:
-                seen = held.look() if self.holds(held) else None
+            with ProcessHandle(host, pid) as handle:
+                seen = handle.look() if self.holds(handle) else None
             if seen is not None:
                 found.append(seen)
         return found
 
 
-def look(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
+def look_at_group(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
     """Look at a group, for L(Host.call): the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
@@ -62,25 +62,25 @@ class TheseProcesses(Group):
         """See Group."""
         return list(self._processes)
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
-        seen = held.look()
+        seen = handle.look()
         return seen is not None and is_same(self._processes.get(seen.pid), seen)
 
 
 class UnitGroup(Group):
-    """The processes below the cgroup of a unit. ``unseen``: see L(pids_below)."""
+    """The processes below the cgroup of a unit. ``unseen``: see L(list_pids_below)."""
 
     def __init__(self, host: Host, cgroup: str, unseen: Optional[List[str]] = None) -> None:
         self.host, self._unseen = host, unseen
         self.cgroup = cgroup
-        self.folder = cgroup_folder(host, cgroup)
+        self.folder = find_cgroup_folder(host, cgroup)
         self._init_cgroup: Optional[bytes] = None
         self._patience_s = _SETUP_S  # for all looks together: any process can choose such a name
 
     def pids(self) -> List[int]:
         """See Group."""
-        return pids_below(self.host, self.folder, self._unseen) if self.folder else []
+        return list_pids_below(self.host, self.folder, self._unseen) if self.folder else []
 
     def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group. Waits up to _SETUP_S for processes that systemd has forked and not set up yet.
@@ -103,11 +103,11 @@ class UnitGroup(Group):
             return not os.path.basename(self.cgroup).startswith('user@')
         return one.name == b'systemd-executo' or (one.name[:1] == b'(' and not one.name.startswith(b'(sd-'))
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
         try:
             # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
-            return any(self._is_in(read('cgroup') or b'') for read in (held.read, held.read_thread))
+            return any(self._is_in(read('cgroup') or b'') for read in (handle.read, handle.read_thread))
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
                 raise
@@ -116,7 +116,7 @@ class UnitGroup(Group):
     def _is_in(self, cgroups: bytes) -> bool:
         if self._init_cgroup is None:
             self._init_cgroup = read_init_cgroup(self.host)
-        prefix, paths = to_bytes(self.cgroup), raw_manager_paths(cgroups, self._init_cgroup)
+        prefix, paths = to_bytes(self.cgroup), list_raw_manager_paths(cgroups, self._init_cgroup)
         return bool(paths) and all((path + b'/').startswith(prefix + b'/') for path in paths)
 
 
@@ -134,15 +134,15 @@ class MatchGroup(Group):
 
     def pids(self) -> List[int]:
         """See Group."""
-        never = set(ancestors(self._host, os.getpid()))
-        return sorted(set(pids(self._host)) - never)
+        never = set(list_ancestors(self._host, os.getpid()))
+        return sorted(set(list_pids(self._host)) - never)
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
-        return bool(self._rule.matches(held))
+        return bool(self._rule.matches(handle))
 
 
-def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
+def list_pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
     """The processes of a cgroup and of all below it. 0 stands for processes outside of this PID namespace.
 
     A user with a delegated cgroup can nest cgroups deeper than a path may be long. Such folders are added to
@@ -165,7 +165,7 @@ def pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> L
     return sorted(set(found))
 
 
-def cgroup_folder(host: Host, cgroup: str) -> Optional[str]:
+def find_cgroup_folder(host: Host, cgroup: str) -> Optional[str]:
     """The folder of a cgroup as systemd names it, None when there is none."""
     if not cgroup.startswith('/') or cgroup == '/':
         return None

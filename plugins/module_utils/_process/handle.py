@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One process held by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
+"""One process handle by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
 
 A PID may be used again between a scan and a write. The descriptor names the process and not the number: once the
 process is gone every use of it answers ESRCH (fs/proc/base.c). From one descriptor to the next a process is known by
@@ -153,7 +153,7 @@ def read_init_cgroup(host: Host) -> bytes:
         return b''
 
 
-def ancestors(host: Host, pid: int) -> List[int]:
+def list_ancestors(host: Host, pid: int) -> List[int]:
     """The process itself and all it descends from, up to PID 1 or to where it cannot be seen."""
     line: List[int] = []
     known: Set[int] = set()
@@ -165,15 +165,15 @@ def ancestors(host: Host, pid: int) -> List[int]:
     return line
 
 
-def pids(host: Host) -> List[int]:
+def list_pids(host: Host) -> List[int]:
     """The numbers of all processes. Raises OSError."""
     return [int(name) for name in host.names('/proc') if name.isdigit()]
 
 
 def identify(host: Host, pid: int) -> Optional[ProcessIdentity]:
     """The process that has this number now; None for none. Raises OSError."""
-    with ProcessHandle(host, pid) as held:
-        return held.look()
+    with ProcessHandle(host, pid) as handle:
+        return handle.look()
 
 
 def is_same(one: Optional[ProcessIdentity], other: Optional[ProcessIdentity]) -> bool:

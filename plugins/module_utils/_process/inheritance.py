@@ -28,7 +28,7 @@ class Split(NamedTuple):
     skipped: List[Skipped]
 
 
-def split(processes: Iterable[ProcessIdentity], given: Callable[[ProcessIdentity], bool]) -> Split:
+def split_processes(processes: Iterable[ProcessIdentity], given: Callable[[ProcessIdentity], bool]) -> Split:
     """Tell those apart whose value is the unit's; ``given`` says whether a process has a value that the unit gave."""
     by_pid = {one.pid: one for one in processes}
     own = {pid for pid, one in by_pid.items() if not given(one)}

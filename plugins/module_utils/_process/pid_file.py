@@ -24,7 +24,7 @@ class PidFileError(Exception):
     """A file is not a PID file, or cannot be read."""
 
 
-def read(host: Host, path: str) -> Optional[int]:
+def read_pid_file(host: Host, path: str) -> Optional[int]:
     """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
 
     The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises
@@ -50,18 +50,18 @@ def read(host: Host, path: str) -> Optional[int]:
 def is_fault(host: Host, path: str, exc: OSError) -> bool:
     """Whether the system itself caused the error: the file system of a user can return any error."""
     try:
-        return exc.errno in _FAULTS and file_trust.owner_of(host, path) == 0
+        return exc.errno in _FAULTS and file_trust.find_owner(host, path) == 0
     except OSError:
         return False
 
 
-def user_of(host: Host, pid: int) -> Optional[int]:
+def find_user(host: Host, pid: int) -> Optional[int]:
     """The one user whose rights the process has; None where it is gone, has those of several or may have, or is stuck.
 
     A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
     """
-    with ProcessHandle(host, pid) as held:
-        uids = parse_uids(held.read('status') or b'')
+    with ProcessHandle(host, pid) as handle:
+        uids = parse_uids(handle.read('status') or b'')
     if uids is None or len(set(uids)) > 1:
         return None
     try:
@@ -73,15 +73,15 @@ def user_of(host: Host, pid: int) -> Optional[int]:
     return None if program is not None and program.st_mode & stat.S_ISUID else uids[0]
 
 
-def doubt(host: Host, path: str, pid: int) -> Optional[str]:
+def explain_doubt(host: Host, path: str, pid: int) -> Optional[str]:
     """Why the file may not name this process; None where it may.
 
     A file that only root can write may name any process, a file of one user only processes of that user. systemd has
     the same rule for PIDFile= (systemd.service(5)).
     """
     try:
-        owner = file_trust.owner_of(host, path)
-        if owner == 0 or (owner is not None and owner == user_of(host, pid)):
+        owner = file_trust.find_owner(host, path)
+        if owner == 0 or (owner is not None and owner == find_user(host, pid)):
             return None
     except OSError as exc:
         return f'the PID file cannot be read: {explain(exc)}'

@@ -10,17 +10,17 @@ from typing import List, Optional
 from .._host import container, file_access
 from .._host.host import Host
 from .._kernel import badness
-from .memory import Processes
+from .table import ProcessTable
 
 _MOST_ASKED = 20
 # Daemons that kill from user space, by comm as L(Proc.named) takes them.
-KILLERS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
+OOM_DAEMONS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
 class ProcessScan:
     """One look at all processes."""
 
-    def __init__(self, processes: Processes, total_pages: int, init_namespace: bool) -> None:
+    def __init__(self, processes: ProcessTable, total_pages: int, init_namespace: bool) -> None:
         self._processes = processes
         scores = processes.scores()
         self.denied = scores.denied
@@ -42,7 +42,7 @@ class ProcessScan:
         others = [pid for score, pid in self._scores if score][:_MOST_ASKED]
         for pid in ['self'] + others:  # type: ignore[operator, list-item]
             score, terms = self._processes.score(pid), self._processes.terms(pid)
-            scale = None if score is None or terms is None else badness.scale_from(terms, score, total_pages)
+            scale = None if score is None or terms is None else badness.detect_scale(terms, score, total_pages)
             if scale is not None:
                 return scale
         return None
@@ -65,7 +65,7 @@ class ProcessScan:
         return badness.select(self._scores, top, self._processes.source(), self.kernel)
 
 
-def unseen(host: Host, denied: int) -> Optional[str]:
+def explain_unseen(host: Host, denied: int) -> Optional[str]:
     """Why some processes of this PID namespace cannot be seen, None when all are."""
     unread = file_access.current.unread_processes()
     if unread:
@@ -77,9 +77,9 @@ def unseen(host: Host, denied: int) -> Optional[str]:
     return None
 
 
-def gaps(host: Host, denied: int) -> List[str]:
+def list_gaps(host: Host, denied: int) -> List[str]:
     """Why some processes of this machine cannot be seen, a reason each; none when all are."""
-    reasons = [unseen(host, denied)]
-    if container.pid_namespace(host) == 'nested':
+    reasons = [explain_unseen(host, denied)]
+    if container.find_pid_namespace(host) == 'nested':
         reasons.append('only the processes of this PID namespace are seen, not those of the rest of the machine')
     return [reason for reason in reasons if reason]

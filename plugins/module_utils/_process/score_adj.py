@@ -15,9 +15,9 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tu
 from .._core.sanitize import sanitize
 from .._host import file_access
 from .._host.host import Host
-from .groups import Group, look
+from .groups import Group, look_at_group
 from .handle import ProcessHandle, ProcessIdentity, is_same
-from .inheritance import Skipped, Split, split
+from .inheritance import Skipped, Split, split_processes
 
 # The scopes of the module.
 INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
@@ -63,7 +63,7 @@ class Target:
     def sort(self, processes: List[ProcessIdentity]) -> Split:
         """Who follows this wish, and who is left alone."""
         if self.scope == INHERITED:
-            return split(processes, self._is_given)
+            return split_processes(processes, self._is_given)
         if self.scope == MAIN:
             processes = [one for one in processes if one.pid == self.main_pid]
         return Split(processes, [])
@@ -95,7 +95,7 @@ class Target:
                 self._set(host, one, self.wanted)
 
     def _look(self, host: Host) -> List[ProcessIdentity]:
-        self.group, processes = host.call(look, self.group, host)
+        self.group, processes = host.call(look_at_group, self.group, host)
         return processes
 
     def _check_time(self, end: float, value: int, left: List[ProcessIdentity]) -> None:
@@ -166,12 +166,12 @@ def write_score_adj(host: Host, one: ProcessIdentity, value: int, group: Optiona
 
     Raises OSError.
     """
-    with ProcessHandle(host, one.pid) as held:
-        now = held.look() if group is None or group.holds(held) else None
+    with ProcessHandle(host, one.pid) as handle:
+        now = handle.look() if group is None or group.holds(handle) else None
         if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
             return False
         # It may have the value by now, from a helper process that was killed before it could answer.
-        return now.score_adj == value or held.write_score_adj(value)
+        return now.score_adj == value or handle.write_score_adj(value)
 
 
 def restore_score_adj(host: Host, one: ProcessIdentity, value: int) -> None:

@@ -20,7 +20,7 @@ from .._host.file_access import USER_DATABASE, Reading, parse_uids
 from .._host.host import Host
 from . import pid_file
 from .groups import Group, MatchGroup, TheseProcesses
-from .handle import ProcessHandle, ancestors, identify, is_same
+from .handle import ProcessHandle, identify, is_same, list_ancestors
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 _WITH_USER = ('comm', 'cmdline_regex')
@@ -36,43 +36,43 @@ _MOST_PATTERN_BYTES = 1024
 class HasMemory(NamedTuple('HasMemory', [])):
     """Kernel threads have no memory and no value that counts."""
 
-    def matches(self, held: ProcessHandle) -> bool:
+    def matches(self, handle: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        return any(b'\nVmRSS:' in (read('status') or b'') for read in (held.read, held.read_thread))
+        return any(b'\nVmRSS:' in (read('status') or b'') for read in (handle.read, handle.read_thread))
 
 
 class HasName(NamedTuple('HasName', [('name', bytes)])):
     """Processes of this name, which may end with a line end of its own."""
 
-    def matches(self, held: ProcessHandle) -> bool:
+    def matches(self, handle: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        return (held.read('comm') or b'')[:-1] == self.name
+        return (handle.read('comm') or b'')[:-1] == self.name
 
 
 class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
     """Processes in the beginning of whose command line the expression is found."""
 
-    def matches(self, held: ProcessHandle) -> bool:
+    def matches(self, handle: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        cmdline = (held.read('cmdline') or held.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
-        with Reading(f'/proc/{held.pid}/cmdline'):  # which has a deadline
+        cmdline = (handle.read('cmdline') or handle.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
+        with Reading(f'/proc/{handle.pid}/cmdline'):  # which has a deadline
             return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 
 
 class OfUser(NamedTuple('OfUser', [('uid', int)])):
     """Processes that this user started and that act as this user: not those of others that are run set-user-ID."""
 
-    def matches(self, held: ProcessHandle) -> bool:
+    def matches(self, handle: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        return set(parse_uids(held.read('status') or b'') or ()) == {self.uid}
+        return set(parse_uids(handle.read('status') or b'') or ()) == {self.uid}
 
 
 class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
     """Processes that each of the rules matches, asked in turn."""
 
-    def matches(self, held: ProcessHandle) -> bool:
+    def matches(self, handle: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        return all(rule.matches(held) for rule in self.rules)
+        return all(rule.matches(handle) for rule in self.rules)
 
 
 class Restricted(Group):
@@ -85,14 +85,14 @@ class Restricted(Group):
         """See Group."""
         return self._group.pids()
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
-        return self._group.holds(held) and self._rule.matches(held)
+        return self._group.holds(handle) and self._rule.matches(handle)
 
 
 # ------------------------------------------------------------------------------------------------ groups
 
-def group_of(host: Host, process: Dict[str, Any]) -> Group:
+def build_group(host: Host, process: Dict[str, Any]) -> Group:
     """The processes that the option ``process`` names, without this module and what it descends from.
 
     Raises ConvertError, and Refusal.
@@ -107,10 +107,10 @@ def group_of(host: Host, process: Dict[str, Any]) -> Group:
 def _the_one(host: Host, name: str, value: Any) -> Group:
     """The process that has the number now, whoever gets it later; none where it has none."""
     pid = to_integer('process.pid', value, 1, pid_file.PID_MAX) if name == 'pid' else _written(host, value)
-    seen = identify(host, pid) if pid and pid not in ancestors(host, os.getpid()) else None
+    seen = identify(host, pid) if pid and pid not in list_ancestors(host, os.getpid()) else None
     if seen is None:
         return TheseProcesses([])
-    doubt = pid_file.doubt(host, value, pid) if name == 'pidfile' else None
+    doubt = pid_file.explain_doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
         raise Refusal(f'process.pidfile: {doubt}. Nothing was changed.')
     # What was asked meanwhile was asked of this one only if it is still there.
@@ -120,7 +120,7 @@ def _the_one(host: Host, name: str, value: Any) -> Group:
 def _written(host: Host, path: str) -> int:
     """The number that a PID file begins with; 0 where there is no file."""
     try:
-        return pid_file.read(host, path) or 0
+        return pid_file.read_pid_file(host, path) or 0
     except pid_file.PidFileError as exc:
         raise ConvertError(f'process.pidfile: {exc}') from exc
 
@@ -181,7 +181,7 @@ def _user_rule(value: str) -> OfUser:
 _RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
 
 
-def describe(process: Dict[str, Any]) -> str:
+def describe_selection(process: Dict[str, Any]) -> str:
     """The selection as text, for messages."""
     given = [name for name in SELECTORS if process.get(name) is not None]
     return 'process ' + ' '.join(f'{name} {process[name]}' for name in given) if given else 'process'

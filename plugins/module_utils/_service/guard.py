@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.text import to_number
-from .._process.handle import ProcessHandle, pids
-from .._process.memory import parse_memory_kb
+from .._process.handle import ProcessHandle, list_pids
+from .._process.table import parse_memory_kb
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import UNSET
 from .login_guard import Evidence, strongest
@@ -149,7 +149,7 @@ def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
 def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
     """By PID, the memory in kB that killing it would set free, and its oom_score_adj."""
     found = {}
-    for pid in pids(host):
+    for pid in list_pids(host):
         if pid == 1:
             continue
         with ProcessHandle(host, pid) as held:

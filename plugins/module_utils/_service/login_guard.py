@@ -15,7 +15,7 @@ from typing import Iterable, List, NamedTuple, Optional
 
 from .._core.text import to_text
 from .._host.host import Host
-from .._process.cgroup_unit import all_paths, find_unit
+from .._process.cgroup_unit import find_unit, list_all_paths
 from .._process.handle import ProcessHandle, read_init_cgroup
 from .._process.pid_file import MOST_SYSTEM_UID
 
@@ -128,7 +128,7 @@ def is_of_login_user(uid: int) -> bool:
 
 def cgroups_of(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
-    return all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
+    return list_all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
                      read_init_cgroup(held.host) if init is None else init)
 
 

@@ -6,7 +6,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .._host.environment import init
+from .._host.environment import find_init
 from .._host.host import Host
 from .._process.groups import Group
 from .._process.handle import ProcessIdentity
@@ -131,7 +131,7 @@ class HostState:
 
     def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:
         self.host = host
-        self.init = init(host)
+        self.init = find_init(host)
         self.manager = manager if self.init == 'systemd' else None
         self.files = unit_files.UnitFiles(host)
         self.default = self.files.default_score_adj()

@@ -19,7 +19,7 @@ from .._core.text import to_number, to_text
 from .._host.host import Host
 from .._process import pid_file
 from .._process.groups import Group
-from .._process.handle import ProcessHandle, ProcessIdentity, identify, is_same, pids
+from .._process.handle import ProcessHandle, ProcessIdentity, identify, is_same, list_pids
 from .._process.score_adj import Given, Target
 from .._systemd import unit_files, unit_names
 from . import openrc, saved_scores
@@ -69,7 +69,7 @@ class TreeGroup(Group):
 
 
 def _all(host: Host) -> Iterator[ProcessIdentity]:
-    for pid in pids(host):
+    for pid in list_pids(host):
         seen = identify(host, pid)
         if seen is not None:
             yield seen
@@ -300,14 +300,14 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessId
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
         try:
-            pid = pid_file.read(host, path) or 0
+            pid = pid_file.read_pid_file(host, path) or 0
         except pid_file.PidFileError as exc:
             doubts.append(f'{name}: {exc}')
             continue
         seen = identify(host, pid) if pid > _INIT else None
         if seen is None:
             continue
-        doubt = pid_file.doubt(host, path, pid)
+        doubt = pid_file.explain_doubt(host, path, pid)
         if doubt is not None:
             doubts.append(f'{name}: {doubt}')
         elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
@@ -337,7 +337,7 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdenti
     for seen in _all(host):
         if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
             continue
-        uid = pid_file.user_of(host, seen.pid)
+        uid = pid_file.find_user(host, seen.pid)
         if not is_same(seen, identify(host, seen.pid)):
             continue
         if uid is not None and uid <= pid_file.MOST_SYSTEM_UID:

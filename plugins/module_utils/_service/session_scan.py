@@ -14,7 +14,7 @@ from .._core.sanitize import sanitize
 from .._core.text import to_number
 from .._host.file_access import parse_uids
 from .._host.host import Host
-from .._process.handle import ProcessHandle, pids
+from .._process.handle import ProcessHandle, list_pids
 from .._process.procfs import parse_stat
 from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, known_process, strongest
 
@@ -71,7 +71,7 @@ class SessionScan:
 def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     """The processes and all that descends from them."""
     children: Dict[int, List[int]] = {}
-    for pid in pids(host):
+    for pid in list_pids(host):
         with ProcessHandle(host, pid) as held:
             stat = parse_stat(held.read('stat') or b'')
         if stat is not None:

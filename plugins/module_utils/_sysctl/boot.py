@@ -89,7 +89,7 @@ def _without_ended(outcome: BootOutcome, writes: List[_Write], skips_negative: b
         if cause.path in ended:
             continue
         kept.append(write)
-        if text is not None and not sysctls.write(values, key, text, skips_negative):
+        if text is not None and not sysctls.apply_write(values, key, text, skips_negative):
             ended.add(cause.path)
     return kept
 
@@ -155,7 +155,7 @@ def replay(outcome: BootOutcome, writes: Sequence[_Write], skips_equal: bool = F
             continue
         counterpart = sysctls.SYSCTLS[key].counterpart
         twin_before = values.get(counterpart)
-        if sysctls.write(values, key, text, skips_negative):
+        if sysctls.apply_write(values, key, text, skips_negative):
             causes[key] = cause
             if counterpart and twin_before != 0:
                 causes[counterpart] = cause

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from .._core.sanitize import sanitize
 from .._core.text import to_text
 from .._host import conf_files
-from .._host.conf_files import told
+from .._host.conf_files import read_program_file
 from .._host.host import Host
 from .._kernel import sysctls
 from .._process import credentials
@@ -160,8 +160,8 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     if not _is_crash_kernel_loaded(host, denied):
         return []
     variables = {name: ''.join(values) for name, *values in _SHELL_ASSIGNMENT.findall(
-        told(host, _KDUMP_DEFAULTS, denied))}
-    if not any(re.search(r'\bKDUMP_SYSCTL\b', told(host, program, denied)) for program in _KDUMP_PROGRAMS):
+        read_program_file(host, _KDUMP_DEFAULTS, denied))}
+    if not any(re.search(r'\bKDUMP_SYSCTL\b', read_program_file(host, program, denied)) for program in _KDUMP_PROGRAMS):
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs

@@ -20,7 +20,7 @@ import stat
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.text import to_text
-from .._host.conf_files import told
+from .._host.conf_files import read_program_file
 from .._host.host import Host
 from .._process.procfs import Proc
 from . import simple_yaml
@@ -93,7 +93,7 @@ class Files:
         if not path.startswith('/'):
             return None  # below an unknown folder
         unread: List[str] = []
-        text = told(self.host, path, unread)
+        text = read_program_file(self.host, path, unread)
         self.denied += [self._told_name(path)] if unread else []
         return None if unread else text
 

@@ -13,7 +13,7 @@ from typing import Callable, List, Optional, Tuple
 
 from .._host import conf_files
 from .._host.conf_files import Loader, Source, build_loader
-from .._host.container import container, has_other_root, is_wsl, read_or_none
+from .._host.container import detect_container, has_other_root, is_wsl, read_or_none
 from .._host.host import Host
 from .._systemd.version import NEWEST, find_version
 
@@ -76,7 +76,7 @@ def _find_init(host: Host) -> str:
 
 def _running_init(host: Host) -> str:
     """The name of PID 1. Empty in a container or a chroot, where PID 1 is not the init that boots it."""
-    if container(host) is not None or has_other_root(host):
+    if detect_container(host) is not None or has_other_root(host):
         return ''
     return (read_or_none(host, '/proc/1/comm') or '').strip()
 

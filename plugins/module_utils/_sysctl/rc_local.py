@@ -13,7 +13,7 @@ import re
 from typing import Iterator, List, Tuple
 
 from .._host import conf_files
-from .._host.conf_files import told
+from .._host.conf_files import read_program_file
 from .._host.host import Host
 from . import parser
 
@@ -56,7 +56,7 @@ def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str,
 
     Notes in ``denied`` a file that may not be read.
     """
-    text = _END.sub('', _COMMENT.sub('', told(host, path, denied).replace('\\\n', ' ')))
+    text = _END.sub('', _COMMENT.sub('', read_program_file(host, path, denied).replace('\\\n', ' ')))
     count = 0
     for command in _COMMAND.findall(text):
         echo = _ECHO.match(command)
@@ -68,7 +68,7 @@ def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str,
             files = _loaded(command)[:_MOST_LOADED - count]
             count += len(files)
             for file in files:
-                for one in parser.settings_of(file, told(host, file, denied), conf_files.PROCPS):
+                for one in parser.settings_of(file, read_program_file(host, file, denied), conf_files.PROCPS):
                     if one.value is not None:
                         yield one.key.replace('/', '.'), one.value, file
 

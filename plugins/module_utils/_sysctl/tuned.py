@@ -14,7 +14,7 @@ import stat
 from collections import OrderedDict
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .._host.conf_files import told
+from .._host.conf_files import read_program_file
 from .._host.host import Host
 from . import tuned_config
 from .tuned_config import RefusedStart
@@ -318,7 +318,7 @@ def read_program(host: Host, denied: List[str], name: str) -> str:
     folders = ['/usr/lib/python3/dist-packages']
     folders += [f'/usr/lib/{folder}/site-packages' for folder in host.names('/usr/lib')
                 if folder.startswith('python')]
-    texts = (told(host, f'{folder}/tuned/{name}', denied) for folder in folders)
+    texts = (read_program_file(host, f'{folder}/tuned/{name}', denied) for folder in folders)
     return next((text for text in texts if text), '')
 
 

@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from typing import Dict, List, Optional, Tuple
 
-from .._host.conf_files import split_lines, told
+from .._host.conf_files import read_program_file, split_lines
 from .._host.host import Host
 
 MAIN_CONF = '/etc/tuned/tuned-main.conf'
@@ -33,7 +33,7 @@ class RefusedStart(Exception):
 
 def read(host: Host, path: str, denied: List[str]) -> str:
     """The text of a file with Python's line ends. Raises RefusedStart for invalid UTF-8."""
-    text = told(host, path, denied)
+    text = read_program_file(host, path, denied)
     try:
         text.encode('utf-8')
     except UnicodeEncodeError:

@@ -28,7 +28,7 @@ class ManagerError(Exception):
 class Manager:
     """The system manager, through systemctl."""
 
-    def __init__(self, run: Run = programs.run) -> None:
+    def __init__(self, run: Run = programs.run_program) -> None:
         """``run`` is for tests."""
         self._run = run
 

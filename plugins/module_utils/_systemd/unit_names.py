@@ -10,7 +10,7 @@ Source: ``unit_name_is_valid`` in systemd's src/basic/unit-name.c, systemd.unit(
 import re
 from typing import Any, List, Optional
 
-from .._core.convert import ConvertError, brief
+from .._core.convert import ConvertError, quote
 
 SERVICE = '.service'
 _VALID = re.compile(r'[A-Za-z0-9:_.\\@-]+\Z')
@@ -37,21 +37,21 @@ def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
     Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
     """
     if not isinstance(value, str) or not value:
-        raise ConvertError(f'{option}: {brief(value)} is not the name of a service; write it as systemctl does, such '
+        raise ConvertError(f'{option}: {quote(value)} is not the name of a service; write it as systemctl does, such '
                            'as redis-server')
     if not _VALID.match(value):
-        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a unit: only letters, digits and :-_.\\@ '
+        raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: only letters, digits and :-_.\\@ '
                            'may be in it')
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
-        raise ConvertError(f"{option}: {brief(value)} is no service: "
+        raise ConvertError(f"{option}: {quote(value)} is no service: "
                            f"{_NOT_A_SERVICE[suffix]}{scope_advice if suffix == '.scope' else ''}")
     unit = value if suffix == SERVICE else value + SERVICE
     if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
-        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
+        raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
                            f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE}')
     if unit in _FOLDERS:
-        raise ConvertError(f'{option}: {brief(value)} cannot be the name of a service: as that of a file it means a '
+        raise ConvertError(f'{option}: {quote(value)} cannot be the name of a service: as that of a file it means a '
                            'folder')
     return unit
 

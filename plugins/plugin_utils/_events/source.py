@@ -23,15 +23,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import brief
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import quote
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._host.kmsg import KMSG_NUMBER, RECORD_BYTES
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log import (
     LONGEST_MESSAGE_BYTES,
     STARTS,
-    Kill,
     KillParser,
-    kill_fact,
+    LoggedKill,
+    build_kill_fact,
     parse_record,
     unescape,
 )
@@ -74,17 +74,17 @@ class SourceRequest:
 
 def parse_request(args: t.Mapping[str, t.Any]) -> SourceRequest:
     """The options of the source as they were given. Raises EventsError."""
-    unknown = sorted(brief(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
+    unknown = sorted(quote(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
     if unknown:
         raise EventsError(f"{', '.join(unknown)}: there is no such option; path, replay and poll_interval_s are")
     path, replay = args.get('path', KMSG), args.get('replay', False)
     if not _is_absolute(path):
-        raise EventsError(f'path: {brief(path)} is no absolute path; give {KMSG} or a log file')
+        raise EventsError(f'path: {quote(path)} is no absolute path; give {KMSG} or a log file')
     if not isinstance(replay, bool):
-        raise EventsError(f'replay: {brief(replay)} is neither true nor false')
+        raise EventsError(f'replay: {quote(replay)} is neither true nor false')
     interval_s = args.get('poll_interval_s', SourceRequest.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
-        raise EventsError(f'poll_interval_s: {brief(interval_s)} is no number of seconds from 0.05 to 60')
+        raise EventsError(f'poll_interval_s: {quote(interval_s)} is no number of seconds from 0.05 to 60')
     return SourceRequest(path, replay, float(interval_s))
 
 
@@ -160,16 +160,16 @@ class Told:
         """Some messages are missing here."""
         self._lost = True
 
-    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
+    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[LoggedKill], str]) -> list[dict[str, t.Any]]:
         """One message; the events that it completes."""
         self._parser.feed(since_boot_us, message)
         return self._events(when) if self._parser.kills else []
 
-    def _events(self, when: t.Callable[[Kill], str]) -> list[dict[str, t.Any]]:
+    def _events(self, when: t.Callable[[LoggedKill], str]) -> list[dict[str, t.Any]]:
         events = []
         while self._parser.kills:
             kill = self._parser.kills.popleft()
-            fact = kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _plain)
+            fact = build_kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _plain)
             events.append(dict(fact, host=self._host, lost_records=self._lost))
             self._lost = False
         return events
@@ -233,7 +233,7 @@ def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tupl
     return [], False
 
 
-def _since_boot(kill: Kill) -> str:
+def _since_boot(kill: LoggedKill) -> str:
     """When it was, by this machine's clock; as the facts tell it."""
     return _utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
 

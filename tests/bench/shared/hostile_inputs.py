@@ -233,8 +233,9 @@ PARSERS = {
     'status, lines of PID namespaces': (lambda n: 'NSpid:\n' * n, container._PIDS.search, 20000),
     'systemd, its version': (lambda n: b'libsystemd-shared-' * n, version._NAMED.search, 20000),
     'systemd, words of its version': (lambda n: b'systemd 1' * n, version._NAMED.search, 20000),
-    'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, kill_log.total, 50000),
-    'a chain of processes': (_chain, lambda seen: inheritance.split(seen, lambda one: one.score_adj != 5), 500),
+    'vmstat': (lambda n: 'oom_kill ' * n + '\n' * n, kill_log.parse_kill_count, 50000),
+    'a chain of processes': (_chain, lambda seen: inheritance.split_processes(seen, lambda one: one.score_adj != 5),
+                             500),
     # ---------------------------------------------------------------------- options
     'an amount': (lambda n: '1' * n, _amount, 100000),
     'an amount and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),

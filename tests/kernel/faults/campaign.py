@@ -355,7 +355,7 @@ def message_faults(done, call, error):
         told.append('the message names nothing: %r' % message)
     elif 'None:' in message:
         told.append('the message names None: %r' % message)
-    elif 'NOT put back' in message:
+    elif 'NOT rolled back' in message:
         told.append('not put back: %r' % message)
     return told
 

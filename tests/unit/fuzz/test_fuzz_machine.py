@@ -93,7 +93,7 @@ def check_run(machine, work):
         result = work(False)
     except MESSAGES as exc:
         assert 'an internal error of the collection' not in str(exc)
-        if 'NOT put back' not in str(exc):
+        if 'NOT rolled back' not in str(exc):
             assert configured(machine) == before
         return
     check_shown(result)

@@ -17,7 +17,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._forecast import numa
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import kill_log, meminfo, sysctls
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import pending_change
-from ansible_collections.oomkit.linux.plugins.module_utils._process import cgroup_unit, memory, procfs
+from ansible_collections.oomkit.linux.plugins.module_utils._process import cgroup_unit, procfs, table
 from ansible_collections.oomkit.linux.plugins.module_utils._service import openrc, saved_scores, session_units
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import (
     boot,
@@ -61,9 +61,9 @@ CONF_D = b'A=1\nexport SSD_OOM_SCORE_ADJ=-5  # oomkit.linux\n'
 
 # Each with a sample of what it expects.
 OF_BYTES = {
-    'memory': (memory.parse_memory_kb, STATUS),
+    'memory': (table.parse_memory_kb, STATUS),
     'stat': (procfs.parse_stat, STAT),
-    'cgroup': (memory.parse_cgroup, CGROUP),
+    'cgroup': (table.parse_cgroup, CGROUP),
     'unit of a cgroup': (cgroup_unit.parse_unit, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
     'user': (file_access.parse_uids, STATUS),
     'nodes': (numa.allowed, STATUS),
@@ -85,7 +85,7 @@ OF_TEXT = {
     'zoneinfo': (numa.present, ZONEINFO),
     'YAML': (simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
     'JSON': (simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
-    'vmstat': (kill_log.total, b'nr_free_pages 1\noom_kill 3\n'),
+    'vmstat': (kill_log.parse_kill_count, b'nr_free_pages 1\noom_kill 3\n'),
     'sysctl.d line': (parser.parse_line, b'-vm/overcommit_ratio = 80'),
     'sysctl.d key': (parser.normalize_key, b'net/ipv4/conf/eth0.1/x'),
     'sysctl.d': (lambda text: list(parser.settings_of('/x', text)), SYSCTL),
@@ -128,13 +128,13 @@ def test_text(name):
 def test_a_text_that_is_written_to_a_sysctl(key, text, skips_negative):
     state = boot.initial_values({})
     before = dict(state)
-    if not sysctls.write(state, key, text, skips_negative):
+    if not sysctls.apply_write(state, key, text, skips_negative):
         assert state == before
 
 
 @fuzz(changed(STATUS), changed(STAT))
 def test_what_a_process_holds(status, stat):
-    memory.parse_holding(status, stat)
+    table.parse_holding(status, stat)
 
 
 @fuzz(st.lists(st.one_of([changed(record) for record in KMSG]), max_size=6))

@@ -11,15 +11,15 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.badness impor
     SCALE_NEW,
     SCALE_OLD,
     Kernel,
-    Source,
+    ProcessReader,
     Terms,
-    badness_pages,
-    highest_badness,
-    never_chosen,
-    scale_from,
-    score_of,
+    build_upper_bound,
+    compute_badness_pages,
+    compute_highest_badness,
+    compute_score,
+    detect_scale,
+    is_never_chosen,
     select,
-    upper_bound_of,
 )
 
 SCALES = st.sampled_from([SCALE_OLD, SCALE_NEW])
@@ -34,7 +34,7 @@ TOTALS = st.integers(1000, 2 ** 28)
     ((5, 0, 0), 1000, 999, 5),                          # a machine of less than 1000 pages gives adj no weight
 ])
 def test_badness(memory, adj, total_pages, expected):
-    assert badness_pages(Terms(memory, adj), total_pages) == expected
+    assert compute_badness_pages(Terms(memory, adj), total_pages) == expected
 
 
 @pytest.mark.parametrize('badness, scale, score', [
@@ -49,19 +49,19 @@ def test_badness(memory, adj, total_pages, expected):
     (-262144, SCALE_OLD, 0),
 ])
 def test_score(badness, scale, score):
-    assert score_of(badness, 262144, scale) == score
+    assert compute_score(badness, 262144, scale) == score
 
 
 @given(SCALES, TOTALS, st.integers(0, 2000))
 def test_highest_badness_is_the_last_before_the_next_score(scale, total_pages, score):
-    highest = highest_badness(score, total_pages, scale)
-    assert score_of(highest, total_pages, scale) <= score
-    assert score_of(highest + 1, total_pages, scale) > score
+    highest = compute_highest_badness(score, total_pages, scale)
+    assert compute_score(highest, total_pages, scale) <= score
+    assert compute_score(highest + 1, total_pages, scale) > score
 
 
 @given(SCALES, TOTALS, st.integers(-2 ** 28, 2 ** 28), st.integers(0, 2 ** 20))
 def test_scores_never_fall_as_badness_rises(scale, total_pages, badness, more):
-    assert score_of(badness, total_pages, scale) <= score_of(badness + more, total_pages, scale)
+    assert compute_score(badness, total_pages, scale) <= compute_score(badness + more, total_pages, scale)
 
 
 @pytest.mark.parametrize('score, adj, expected', [
@@ -69,17 +69,17 @@ def test_scores_never_fall_as_badness_rises(scale, total_pages, badness, more):
     (733, 100, SCALE_NEW), (0, ADJ_MIN, None), (0, -999, None), (2000, 0, None),
 ])
 def test_our_own_score_tells_the_scale(score, adj, expected):
-    assert scale_from(Terms((3000, 0, 20), adj), score, 6_000_000) == expected
+    assert detect_scale(Terms((3000, 0, 20), adj), score, 6_000_000) == expected
 
 
 def test_zero_score_against_the_numbers_is_unkillable():
     """Reaped already, or a child of vfork with its parent's memory."""
     kernel = Kernel(262144, SCALE_NEW, 0)
-    assert never_chosen(0, Terms((100, 0, 5), 0), kernel)
-    assert not never_chosen(666, Terms((100, 0, 5), 0), kernel)
-    assert not never_chosen(0, Terms((100, 0, 5), -999), kernel)
-    assert never_chosen(0, Terms((100, 0, 5), ADJ_MIN), kernel)
-    assert not never_chosen(0, Terms((100, 0, 5), 0), kernel._replace(scale=SCALE_OLD))
+    assert is_never_chosen(0, Terms((100, 0, 5), 0), kernel)
+    assert not is_never_chosen(666, Terms((100, 0, 5), 0), kernel)
+    assert not is_never_chosen(0, Terms((100, 0, 5), -999), kernel)
+    assert is_never_chosen(0, Terms((100, 0, 5), ADJ_MIN), kernel)
+    assert not is_never_chosen(0, Terms((100, 0, 5), 0), kernel._replace(scale=SCALE_OLD))
 
 
 class Crowd:
@@ -96,11 +96,11 @@ class Crowd:
         memory, adj, _start = self.processes[pid]
         if adj == ADJ_MIN:
             return 0
-        return score_of(badness_pages(Terms(memory, adj), self.kernel.total_pages), self.kernel.total_pages,
-                        self.kernel.scale or SCALE_NEW)
+        badness = compute_badness_pages(Terms(memory, adj), self.kernel.total_pages)
+        return compute_score(badness, self.kernel.total_pages, self.kernel.scale or SCALE_NEW)
 
     def source(self):
-        return Source(self._memories, self._adj, self._start_ticks)
+        return ProcessReader(self._memories, self._adj, self._start_ticks)
 
     def _memories(self, pids):
         self.looks['memory'] += len(pids)
@@ -151,9 +151,9 @@ def test_the_highest_bands_give_the_same_as_the_full_ranking(crowd, top):
 def test_bound_holds_if_the_kernel_counts_less(memory, adj, total_pages, scale, margin, hidden):
     """The score comes from what the kernel counted, the bound from what /proc shows: up to the margin more."""
     shown = memory[0] + min(hidden, margin), memory[1], memory[2]
-    score = score_of(badness_pages(Terms(memory, adj), total_pages), total_pages, scale)
-    bound = upper_bound_of(score, Kernel(total_pages, scale, margin))(shown)
-    assert bound >= badness_pages(Terms(shown, adj), total_pages)
+    score = compute_score(compute_badness_pages(Terms(memory, adj), total_pages), total_pages, scale)
+    bound = build_upper_bound(score, Kernel(total_pages, scale, margin))(shown)
+    assert bound >= compute_badness_pages(Terms(shown, adj), total_pages)
 
 
 def test_only_what_can_decide_is_looked_at():

@@ -13,7 +13,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._module import foreca
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups
 from ansible_collections.oomkit.linux.plugins.module_utils._process.cgroup_unit import find_unit, parse_unit
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 from ansible_collections.oomkit.linux.plugins.module_utils._service import login_guard
 from ansible_collections.oomkit.linux.plugins.module_utils._service.process_guard import login_uid
 
@@ -188,7 +188,7 @@ def test_under_v1_a_tree_of_v2_that_others_use_does_not_count(host):
     group = groups.UnitGroup(host, '/system.slice/redis.service')
     with ProcessHandle(host, pid) as held:
         assert group.holds(held)
-    with Processes(host) as processes:
+    with ProcessTable(host) as processes:
         assert processes.cgroup_and_unit(pid)[1] == b'redis.service'
 
 
@@ -200,7 +200,7 @@ def test_a_process_in_two_units_is_in_neither(host):
     with ProcessHandle(host, pid) as held:
         assert [groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
                 for name in ('ssh', 'redis')] == [False, False]
-    with Processes(host) as processes:
+    with ProcessTable(host) as processes:
         assert processes.cgroup_and_unit(pid) == (b'/system.slice/redis.service', None)
 
 
@@ -215,7 +215,7 @@ def test_under_v1_the_first_thread_may_have_ended(host):
     host.put(f'/proc/{pid}/task/{pid + 1}/cgroup', f'4:memory:{SSH}\n1:name=systemd:{SSH}\n')
     host.put(f'/proc/{pid}/status', 'Name:\tbig\nState:\tZ (zombie)\nUid:\t0\t0\t0\t0\n')
     host.put(f'/proc/{pid}/stat', re.sub(r'\) \S((?: \S+){16}) \S+', r') Z\1 2', host.get(f'/proc/{pid}/stat')))
-    with Processes(host) as processes:
+    with ProcessTable(host) as processes:
         assert processes.cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
     with ProcessHandle(host, pid) as held:
         assert login_guard.starts_logins(held)

@@ -35,7 +35,7 @@ def test_no_meminfo():
 
 def test_the_limit_is_the_kernels_own():
     memory = meminfo.parse_meminfo(MEMINFO)
-    assert commit_limit.limit_kb(memory, 50, 0) == memory.commit_limit_kb
+    assert commit_limit.compute_limit_kb(memory, 50, 0) == memory.commit_limit_kb
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_the_limit_is_the_kernels_own():
 )
 def test_the_classic_example(ratio, kbytes, limit_kb):
     memory = meminfo.Memory(4029312, None, 0, 0, 0, None, 0)
-    assert commit_limit.limit_kb(memory, ratio, kbytes) == limit_kb
+    assert commit_limit.compute_limit_kb(memory, ratio, kbytes) == limit_kb
 
 
 def test_the_smallest_ratio_that_gives_a_limit():
     memory = meminfo.parse_meminfo(MEMINFO)
     for wanted_kb in (262140, 262141, 500000, 753812, 2000000):
-        ratio = commit_limit.ratio_for_limit(memory, wanted_kb)
-        assert commit_limit.limit_kb(memory, ratio, 0, page_kb=1) >= wanted_kb
-        assert ratio == 0 or commit_limit.limit_kb(memory, ratio - 1, 0, page_kb=1) < wanted_kb
+        ratio = commit_limit.compute_ratio(memory, wanted_kb)
+        assert commit_limit.compute_limit_kb(memory, ratio, 0, page_kb=1) >= wanted_kb
+        assert ratio == 0 or commit_limit.compute_limit_kb(memory, ratio - 1, 0, page_kb=1) < wanted_kb

@@ -339,7 +339,7 @@ def test_too_late_takes_the_files_back(machine):
             machine.ended(pending)
 
     machine.replace_file = slow
-    with pytest.raises(ApplyError, match='came too late.*Everything was put back'):
+    with pytest.raises(ApplyError, match='came too late.*Everything was rolled back'):
         go(machine, **WISH)
     assert machine.get(OURS) is None and machine.state[MEMORY] == 1
     nothing_is_left(machine)
@@ -481,7 +481,7 @@ def test_without_a_boot_id_nothing_is_removed(machine):
 def test_a_refused_value_ends_the_watchdog_too(machine):
     machine.refuses[MEMORY] = errno.EINVAL
     before = machine.tree()
-    with pytest.raises(ApplyError, match='Everything was put back'):
+    with pytest.raises(ApplyError, match='Everything was rolled back'):
         go(machine, **WISH)
     machine.reload()
     assert machine.state[RATIO] == 70 and machine.get(LOG) == ''
@@ -576,7 +576,7 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
         waited_for = {int(signal.SIGTERM), int(signal.SIGALRM)}
         assert blocked(pending.pid) | waited_for == set(map(int, watchdog._IGNORED))
     assert blocked('self') == set(map(int, started_so))
-    _code, out, _errors = programs.run(['grep', '-E', '^Sig(Blk|Ign):', '/proc/self/status'])
+    _code, out, _errors = programs.run_program(['grep', '-E', '^Sig(Blk|Ign):', '/proc/self/status'])
     assert [int(line.split()[1], 16) & 0x7fffffff for line in out.decode().splitlines()] == [0, 0]
     if not error:
         os.kill(pending.pid, signal.SIGTERM)
@@ -719,7 +719,7 @@ def test_record_of_killed_watchdog_survives_failed_run(machine, monkeypatch):
     _result, pending = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'rename', lambda _path, new: new.endswith(OURS), errno.ENOSPC)
-    with pytest.raises(ApplyError, match='No space.*Everything was put back'):
+    with pytest.raises(ApplyError, match='No space.*Everything was rolled back'):
         go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
     result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
     assert 'its watchdog is gone' in result['warnings'][0]
@@ -777,7 +777,7 @@ def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
 def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
     _result, pending = wait(machine)
     fails(monkeypatch, 'unlink', lambda path: '/overcommit-' in path)
-    with pytest.raises(ApplyError, match='Everything was put back'):
+    with pytest.raises(ApplyError, match='Everything was rolled back'):
         go(machine, state='absent')
     assert machine.state[MEMORY] == 2 and pending_change.is_watched(machine, pending)
     assert machine.waiting() == [pending]
@@ -831,7 +831,7 @@ def test_rollback_by_a_faster_watchdog_stays_whole(machine, monkeypatch, error):
             return won
 
         patch.setattr(confirm, '_end', then_fail)
-        with pytest.raises(ApplyError, match='(Input|Refused).*Everything was put back'):
+        with pytest.raises(ApplyError, match='(Input|Refused).*Everything was rolled back'):
             go(machine, state='absent')
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 9000)
     assert (machine.get(OURS), machine.get(saved_values.FILE)) == files and machine.waiting() == []
@@ -965,7 +965,7 @@ def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
     fails(monkeypatch, 'kernel_write', lambda *_args: os.getpid() != me, errno.EINVAL, times=1000, owner=machine)
     _result, pending = wait(machine, admin_reserve_kbytes=9000, confirm_within=3)
     machine.ended(pending)
-    assert 'NOT put back' in machine.get(LOG) and machine.state[ADMIN_RESERVE] == 9000
+    assert 'NOT rolled back' in machine.get(LOG) and machine.state[ADMIN_RESERVE] == 9000
     assert 'its watchdog is gone' in go(machine, state='absent')['warnings'][0]
     assert machine.state[ADMIN_RESERVE] == 6000 and machine.waiting() == []
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import environment, is_chroot
+from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import gather_environment, is_chroot
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 ID = '3f4d5c2e9a1b7d6058f2c1e4a9b3d7f60512ce48a7b9d0e3f1624c5a8d7b9e01'
@@ -127,7 +127,7 @@ CONTAINERS = {
 @pytest.mark.parametrize('case', CONTAINERS)
 def test_containers_are_known_by_what_the_kernel_shows(tmp_path, case):
     files, links, name = CONTAINERS[case]
-    assert environment(machine(tmp_path, files, links))['container'] == name
+    assert gather_environment(machine(tmp_path, files, links))['container'] == name
 
 
 STALE = {'/.dockerenv': '', '/run/.containerenv': '', '/run/systemd/container': 'docker\n',
@@ -166,10 +166,10 @@ def test_a_file_of_a_container_manager_makes_no_host_a_container(tmp_path, case,
     if case.startswith('wsl 2') and files is STALE:
         files = MARKED  # below /run nothing outlives a start
     host = machine(tmp_path, dict(HOSTS[case][0], **files), HOSTS[case][1])
-    assert environment(host)['container'] is None
+    assert gather_environment(host)['container'] is None
     assert is_chroot(host) is case.startswith('asked in a chroot')
 
 
 def test_without_proc_a_mark_tells_where_an_image_is_made(tmp_path):
     (tmp_path / '.dockerenv').write_text('')
-    assert environment(Host(str(tmp_path)))['container'] == 'docker'
+    assert gather_environment(Host(str(tmp_path)))['container'] == 'docker'

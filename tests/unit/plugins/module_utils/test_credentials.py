@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._daemon import thresh
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import processes as facts_processes
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._process import credentials, pid_file, procfs
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
 
 ALL_MAPPED = '         0          0 4294967295\n'
@@ -42,7 +42,7 @@ def process(box, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVIC
 
 def doubts(host, pid=40):
     """(as root's own program, as an OOM daemon)."""
-    with Processes(host) as processes:
+    with ProcessTable(host) as processes:
         return credentials.doubt_root(processes, pid), credentials.doubt_oom_daemon(processes, pid)
 
 
@@ -134,7 +134,7 @@ def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
     ((1000, 0, 0), ALL_MAPPED), ((1000,) * 3, ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
 def test_facts_and_forecast_believe_the_same(box, uids, users):
     process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
-    with Processes(box) as processes:
+    with ProcessTable(box) as processes:
         facts, warnings = facts_processes.oom_daemons(processes, [(40, 'earlyoom')])
         (forecast,) = thresholds.read_thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
@@ -168,7 +168,7 @@ def test_believed_kubelet_has_only_regular_files_read(box, words):
 def test_nohangs_configuration_must_be_a_regular_file(box):
     process(box, name='nohang', arguments=['--config', '/proc/kmsg'])
     box.put('/proc/kmsg', 'zram_checking_enabled = False\n')
-    with Processes(box) as processes:
+    with ProcessTable(box) as processes:
         (fact,) = thresholds.read_thresholds(box, processes, [(40, 'nohang')])
     assert 'Not a stored file' in fact['reason']
 
@@ -185,9 +185,9 @@ def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
 @pytest.mark.parametrize('uids, user', [((999,) * 3, 999), ((999, 0, 0), None), ((999, 999, 0), None), ((0,) * 3, 0)])
 def test_whose_a_process_is(box, uids, user):
     process(box, uids)
-    assert pid_file.user_of(box, 40) == user
+    assert pid_file.find_user(box, 40) == user
     box.put('/proc/40/exe', '').chmod(0o4755)
-    assert pid_file.user_of(box, 40) == (user or None)
+    assert pid_file.find_user(box, 40) == (user or None)
 
 
 # ------------------------------------------------------------------------- of this kernel

@@ -53,7 +53,7 @@ def test_programs_that_are_started_can_be_asked_how_they_ended():
     """Whoever started the module may have ignored SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
     module, old = Module(), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        runner.run_and_exit(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe()})
+        runner.run_and_exit(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe_spawns()})
     finally:
         signal.signal(signal.SIGCHLD, old)
     assert module.result['answers'] == {who: ['started', 0] for who in (spawn_probe.ROOT, spawn_probe.OTHERS)}

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import environment
+from ansible_collections.oomkit.linux.plugins.module_utils._host.environment import gather_environment
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
 V1 = '30 24 0:26 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n'
@@ -35,7 +35,7 @@ def machine(root, changes, namespace='pid:[4026531836]'):
 
 
 def test_host(tmp_path):
-    assert environment(machine(tmp_path, {})) == {
+    assert gather_environment(machine(tmp_path, {})) == {
         'container': None, 'writable': True, 'pid_namespace': 'init', 'cgroup': 'v2', 'init': 'systemd'}
 
 
@@ -46,14 +46,14 @@ def test_host(tmp_path):
     ('Name:\told kernel\n', None, None),
 ])
 def test_pid_namespace(tmp_path, status, namespace, expected):
-    assert environment(machine(tmp_path, {'/proc/self/status': status}, namespace))['pid_namespace'] == expected
+    assert gather_environment(machine(tmp_path, {'/proc/self/status': status}, namespace))['pid_namespace'] == expected
 
 
 @pytest.mark.parametrize('mounts, expected', [
     (V1, 'v1'), (V2, 'v2'), (V1 + V2.replace('/sys/fs/cgroup', '/sys/fs/cgroup/unified'), 'hybrid'), ('', None),
 ])
 def test_cgroup(tmp_path, mounts, expected):
-    assert environment(machine(tmp_path, {'/proc/self/mountinfo': mounts}))['cgroup'] == expected
+    assert gather_environment(machine(tmp_path, {'/proc/self/mountinfo': mounts}))['cgroup'] == expected
 
 
 @pytest.mark.parametrize('changes, expected', [
@@ -61,14 +61,14 @@ def test_cgroup(tmp_path, mounts, expected):
     ({'/run/systemd/system/x': None}, 'other'),
 ])
 def test_init(tmp_path, changes, expected):
-    assert environment(machine(tmp_path, changes))['init'] == expected
+    assert gather_environment(machine(tmp_path, changes))['init'] == expected
 
 
 def test_nothing_can_be_set_where_the_file_is_missing(tmp_path):
-    assert environment(machine(tmp_path, {'/proc/sys/vm/overcommit_memory': None}))['writable'] is False
+    assert gather_environment(machine(tmp_path, {'/proc/sys/vm/overcommit_memory': None}))['writable'] is False
 
 
 def test_asking_whether_it_is_writable_writes_nothing(tmp_path):
     host = machine(tmp_path, {})
-    environment(host)
+    gather_environment(host)
     assert host.read_text('/proc/sys/vm/overcommit_memory') == '0\n'

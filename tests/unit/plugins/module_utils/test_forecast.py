@@ -16,7 +16,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._forecast import obse
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness
 from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
 from ansible_collections.oomkit.linux.plugins.module_utils._process import shared_mm
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import parse_holding
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import parse_holding
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
 
 NOBODY = 2 ** 22 - 100  # PIDs of the machine on disk are hardly ever in use on this one, which kcmp asks about
@@ -469,7 +469,7 @@ def test_both_readings_of_the_rss():
 ])
 def test_the_kernels_own_score_counts_where_it_contradicts(pages, adj, seen, expected):
     kernel = badness.Kernel(total_pages=250_000, scale=badness.SCALE_OLD, margin_pages=256)
-    score = badness.score_of(seen + adj * 250, 250_000, kernel.scale)
+    score = badness.compute_score(seen + adj * 250, 250_000, kernel.scale)
     found, error = observe.fitted(pages, 7, adj, score, kernel)
     assert abs(found - expected[0]) <= expected[1] and error <= expected[1]
     assert observe.fitted(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)

@@ -14,7 +14,11 @@ from services_machine import ServiceMachine
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module import service
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, score_adj, selector
-from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle, ancestors, identify
+from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import (
+    ProcessHandle,
+    identify,
+    list_ancestors,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._service import guard, other_init
 
 
@@ -69,9 +73,9 @@ def test_of_another_unit_with_the_same_start_it_is_left_alone(machine):
 def test_its_ancestors(machine):
     machine.process(5, parent=1)
     machine.process(7, parent=5)
-    assert ancestors(machine, 7) == [7, 5, 1]
+    assert list_ancestors(machine, 7) == [7, 5, 1]
     machine.process(5, parent=7)
-    assert ancestors(machine, 7) == [7, 5]
+    assert list_ancestors(machine, 7) == [7, 5]
 
 
 def test_a_real_process():
@@ -207,7 +211,7 @@ def test_a_process_whose_first_thread_has_ended_is_set(headless):
         assert held.look().score_adj == seen.score_adj + 1
     rules = [{'pid': headless.pid}, {'cmdline_regex': 'oomkit-headless$'}]
     for rule in rules:
-        found = selector.group_of(host, rule).look(host)
+        found = selector.build_group(host, rule).look(host)
         assert [one.pid for one in found] == [headless.pid], rule
     assert headless.pid in guard._memory_by_pid(host)
 

@@ -96,7 +96,7 @@ def stuck_in_its_program(box):
 def test_what_cannot_be_told_from_sudo_is_not_believed(box, stuck_in_its_program):
     with Proc(box) as processes:
         assert 'does not answer' in credentials.doubt_root(processes, stuck_in_its_program)
-    assert pid_file.user_of(box, stuck_in_its_program) is None
+    assert pid_file.find_user(box, stuck_in_its_program) is None
 
 
 def test_a_watchdog_that_has_ended_is_known_by_its_file(box):

@@ -3,7 +3,7 @@
 import time
 
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity
-from ansible_collections.oomkit.linux.plugins.module_utils._process.inheritance import OWN_PARENT, split
+from ansible_collections.oomkit.linux.plugins.module_utils._process.inheritance import OWN_PARENT, split_processes
 
 
 def processes(*rows):
@@ -12,7 +12,7 @@ def processes(*rows):
 
 
 def followers(rows, *given):
-    result = split(processes(*rows), lambda one: one.score_adj in given)
+    result = split_processes(processes(*rows), lambda one: one.score_adj in given)
     return [one.pid for one in result.inherited], {left.process.pid: left.reason for left in result.skipped}
 
 
@@ -42,6 +42,6 @@ def test_a_long_chain_takes_linear_time():
     """Whoever owns a service may nest its processes."""
     chain = [ProcessIdentity(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, 4002)]
     began_s = time.process_time()
-    found = split(chain, lambda one: one.score_adj != 5)
+    found = split_processes(chain, lambda one: one.score_adj != 5)
     assert time.process_time() - began_s < 1
     assert found.inherited == [] and {left.reason for left in found.skipped[1:]} == {OWN_PARENT % 2}

@@ -38,11 +38,12 @@ def only(records):
 
 
 def test_a_kill_of_the_whole_machine():
-    assert only(GLOBAL) == kill_log.Kill(5000003, 412, b'stress', b'/system.slice/batch.service', 'none', 300, 960132)
+    assert only(GLOBAL) == kill_log.LoggedKill(
+        5000003, 412, b'stress', b'/system.slice/batch.service', 'none', 300, 960132)
 
 
 def test_a_kill_in_a_cgroup():
-    assert only(MEMCG) == kill_log.Kill(7000003, 77, b'worker', b'/a,b/c', 'memcg', -5, 8000)
+    assert only(MEMCG) == kill_log.LoggedKill(7000003, 77, b'worker', b'/a,b/c', 'memcg', -5, 8000)
 
 
 def test_a_process_whose_first_thread_has_ended():
@@ -101,7 +102,7 @@ def test_a_name_with_control_characters_and_brackets():
     records = [GLOBAL[3].replace(b'(stress)', b'(' + name + b')')]
     kill = only(records)
     assert kill.name == b'x) (\n\x1b[31m'
-    fact = kill_log.kill_fact(kill, 1000.0, str, sanitize)
+    fact = kill_log.build_kill_fact(kill, 1000.0, str, sanitize)
     assert (fact['name'], fact['when']) == ('x) (\\x0a\\x1b[31m', '1005.000003')
 
 
@@ -152,7 +153,7 @@ def test_a_time_namespace_does_not_move_the_kills(tmp_path, offsets, ahead_s):
         (tmp_path / 'proc/self').mkdir(parents=True)
         (tmp_path / 'proc/self/timens_offsets').write_text(offsets)
     expected = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + ahead_s
-    assert abs(kmsg.log_start_s(Host(str(tmp_path))) - expected) < 5
+    assert abs(kmsg.compute_log_start_s(Host(str(tmp_path))) - expected) < 5
 
 
 @pytest.mark.parametrize('place', ['/dev/null', '/dev/zero', 'a pipe', 'a file'])
@@ -170,7 +171,7 @@ def test_what_stands_in_the_place_of_the_log_is_no_log(tmp_path, place):
 
 @pytest.mark.parametrize('text, total', [('pgfault 1\noom_kill 7\nx 1\n', 7), ('drop_oom_kill 3\n', None), ('', None)])
 def test_total(text, total):
-    assert kill_log.total(text) == total
+    assert kill_log.parse_kill_count(text) == total
 
 
 @pytest.mark.parametrize('number', [

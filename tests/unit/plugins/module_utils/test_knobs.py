@@ -54,15 +54,15 @@ def test_what_the_kernel_refuses(key, text):
 
 def test_ratio_and_kbytes_erase_each_other_even_with_zero():
     state = {RATIO: 50, KBYTES: 0}
-    assert sysctls.write(state, KBYTES, '900000')
+    assert sysctls.apply_write(state, KBYTES, '900000')
     assert state == {RATIO: 0, KBYTES: 900000}
-    assert sysctls.write(state, RATIO, '0')
+    assert sysctls.apply_write(state, RATIO, '0')
     assert state == {RATIO: 0, KBYTES: 0}
 
 
 def test_a_refused_write_changes_nothing():
     state = {RATIO: 50, KBYTES: 0}
-    assert not sysctls.write(state, KBYTES, 'lots')
+    assert not sysctls.apply_write(state, KBYTES, 'lots')
     assert state == {RATIO: 50, KBYTES: 0}
 
 

@@ -53,7 +53,7 @@ def everything(machine):
 
 
 def locked(machine, act, **params):
-    with lock.held(machine):
+    with lock.hold_lock(machine):
         return act(**params)
 
 
@@ -122,7 +122,7 @@ def test_a_mark_takes_no_folder_in_which_there_is_something(tmp_path):
     machine, act = services(tmp_path, 'systemd')
     theirs = '/etc/systemd/system/a.service.d/theirs.conf'
     machine.put(theirs, '[Service]\n')
-    mark = leftovers.mark_of(machine, os.path.dirname(theirs))
+    mark = leftovers.build_mark_path(machine, os.path.dirname(theirs))
     machine.put(mark, '')
     locked(machine, act, state='absent', exclusive=True)
     assert machine.get(theirs) is not None and machine.get(mark) is None
@@ -130,16 +130,16 @@ def test_a_mark_takes_no_folder_in_which_there_is_something(tmp_path):
 
 def test_check_mode_clears_nothing_away(tmp_path):
     machine, act = services(tmp_path, 'systemd')
-    mark = leftovers.mark_of(machine, os.path.dirname(drop_in.path_of('a.service')))
+    mark = leftovers.build_mark_path(machine, os.path.dirname(drop_in.path_of('a.service')))
     machine.put(mark, '')
     assert not act(check=True, state='absent', exclusive=True)['changed']
     assert machine.get(mark) is not None
     other = Machine(tmp_path / 'other')
-    other.put(other.temporary_of(OURS), 'half')
+    other.put(other.build_temporary_path(OURS), 'half')
     assert not run(other, 'overcommit', check=True, state='absent')['changed']
-    assert other.get(other.temporary_of(OURS)) == 'half'
+    assert other.get(other.build_temporary_path(OURS)) == 'half'
     run(other, 'overcommit', state='absent')
-    assert other.get(other.temporary_of(OURS)) is None
+    assert other.get(other.build_temporary_path(OURS)) is None
 
 
 def test_a_link_is_somebody_s_own_and_stays(tmp_path):
@@ -149,7 +149,7 @@ def test_a_link_is_somebody_s_own_and_stays(tmp_path):
     machine.without_admin('a.service')
     folder.symlink_to('/srv/dropins')
     locked(machine, act, name='a', score_adj=-5)
-    machine.put(leftovers.mark_of(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
+    machine.put(leftovers.build_mark_path(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
     locked(machine, act, name='a', score_adj=-6)
     assert machine.get('/srv/dropins/90-oomkit.conf') and not locked(machine, act, name='a', score_adj=-6)['changed']
     locked(machine, act, name='a', state='absent')
@@ -177,7 +177,7 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
     machine.put('/etc/cm/.oomkit-zz.conf~', 'half')
     (tmp_path / 'etc/systemd/system/a.service.d/zz.conf').symlink_to('/etc/cm/zz.conf')
     (tmp_path / 'etc/systemd/system/a.service.d/loop.conf').symlink_to('loop.conf')
-    machine.put(leftovers.mark_of(machine, '/etc/systemd/system/a.service.d'), '')
+    machine.put(leftovers.build_mark_path(machine, '/etc/systemd/system/a.service.d'), '')
     locked(machine, act, state='absent', exclusive=True)
     assert machine.get('/etc/cm/.oomkit-zz.conf~') is None and machine.get('/etc/cm/zz.conf') == '[Service]\n'
 

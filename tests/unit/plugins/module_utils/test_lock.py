@@ -30,7 +30,7 @@ def left(host):
 
 
 def hold(host, ready):
-    with lock.held(host):
+    with lock.hold_lock(host):
         ready.set()
         time.sleep(60)
 
@@ -50,27 +50,27 @@ def holder(host):
 def test_nothing_is_left_and_it_can_be_had_again(host):
     before = left(host)
     for _time in range(2):
-        with lock.held(host):
+        with lock.hold_lock(host):
             assert host.read_bytes(lock.FILE) == b'%d\n' % os.getpid()
             assert host.stat(lock.FILE).st_mode & 0o777 == 0o600
         assert left(host) == before
 
 
 def test_what_else_is_in_the_folder_stays(host):
-    with lock.held(host):
+    with lock.hold_lock(host):
         host.replace_file(RUN_FOLDER + '/other', b'')
     assert left(host) == ['/run', '/run/oomkit', '/run/oomkit/other']
 
 
 def test_an_error_within_gives_it_back(host):
-    with pytest.raises(ZeroDivisionError), lock.held(host):
+    with pytest.raises(ZeroDivisionError), lock.hold_lock(host):
         raise ZeroDivisionError
     assert left(host) == ['/run']
 
 
 def test_whoever_comes_second_is_told_who_has_it(host, holder):
     with pytest.raises(Refusal, match=r'PID %d\).*within 0 s\. Nothing was changed' % holder.pid), \
-            lock.held(host, 0.2):
+            lock.hold_lock(host, 0.2):
         raise AssertionError('both have it')
     assert holder.is_alive()
 
@@ -79,14 +79,14 @@ def test_it_ends_with_its_process(host, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
     assert host.exists(lock.FILE)
-    with lock.held(host, 1):
+    with lock.hold_lock(host, 1):
         pass
     assert left(host) == ['/run']
 
 
 def count(host, path, times):
     for _time in range(times):
-        with lock.held(host):
+        with lock.hold_lock(host):
             value = int(host.read_bytes(path))
             time.sleep(0.0005)
             host.replace_file(path, b'%d' % (value + 1))
@@ -109,7 +109,7 @@ def test_where_nothing_may_be_written_there_is_nothing_to_guard(host, monkeypatc
         raise error
     monkeypatch.setattr(host, 'open_private', refused)
     monkeypatch.setattr(os, 'geteuid', lambda: uid)
-    with lock.held(host):
+    with lock.hold_lock(host):
         pass
 
 
@@ -118,7 +118,7 @@ def test_root_goes_nowhere_without_the_lock(host, monkeypatch):
         raise PermissionError(1, 'Operation not permitted', lock.FILE)
     monkeypatch.setattr(host, 'open_private', refused)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
-    with pytest.raises(PermissionError), lock.held(host):
+    with pytest.raises(PermissionError), lock.hold_lock(host):
         raise AssertionError('two would be at work')
 
 
@@ -129,7 +129,7 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
     real = WritableHost.locate
     try:
         WritableHost.locate = lambda self, path: self.root + path  # as on a real machine, where the kernel resolves
-        with pytest.raises(Refusal, match='symbolic.*Remove'), lock.held(host):
+        with pytest.raises(Refusal, match='symbolic.*Remove'), lock.hold_lock(host):
             pass
     finally:
         WritableHost.locate = real
@@ -140,7 +140,7 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
 def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, make):
     (tmp_path / 'run/oomkit').mkdir()
     make(tmp_path / 'run/oomkit/lock')
-    with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), lock.held(host):
+    with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), lock.hold_lock(host):
         raise AssertionError('it was not taken')
 
 
@@ -155,7 +155,7 @@ def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypat
         assert len(tries) < 100
         raise error
     monkeypatch.setattr(host, 'open_private', deleted)
-    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed.*umount'), lock.held(host, 0.3):
+    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed.*umount'), lock.hold_lock(host, 0.3):
         raise AssertionError('it was not taken')
     assert len(tries) > 1 and left(host) == ['/run']
 
@@ -171,7 +171,7 @@ def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
             raise failing.pop()
         return real(*args)
     monkeypatch.setattr(library, call, once)
-    with pytest.raises(OSError, match='No space') as caught, lock.held(host):
+    with pytest.raises(OSError, match='No space') as caught, lock.hold_lock(host):
         raise AssertionError('it was not taken')
     assert caught.value.filename == lock.FILE
     assert left(host) == ['/run']
@@ -186,6 +186,6 @@ def test_a_failure_does_not_take_it_from_who_has_it(host, holder, monkeypatch):
             raise failing.pop()
         return real(*args)
     monkeypatch.setattr(lock.fcntl, 'flock', once)
-    with pytest.raises(OSError, match='Input'), lock.held(host):
+    with pytest.raises(OSError, match='Input'), lock.hold_lock(host):
         raise AssertionError('both have it')
     assert host.read_bytes(lock.FILE) == b'%d\n' % holder.pid

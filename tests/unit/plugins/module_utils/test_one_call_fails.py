@@ -108,7 +108,7 @@ def release_locks(machine):
 
 
 def locked(act, machine, params):
-    with lock.held(machine, wait_s=1):
+    with lock.hold_lock(machine, wait_s=1):
         return act(machine, **params)
 
 
@@ -427,7 +427,7 @@ def message_faults(exc):
         return ['no message: %r' % exc]
     if isinstance(exc, OSError) and not exc.filename:
         return ['names nothing: %r' % exc]
-    return [text] if 'internal error' in text or 'NOT put back' in text or 'None:' in text else []
+    return [text] if 'internal error' in text or 'NOT rolled back' in text or 'None:' in text else []
 
 
 def chosen(calls):

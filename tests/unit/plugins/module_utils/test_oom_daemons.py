@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.oomkit.linux.plugins.module_utils._daemon import earlyoom, model, systemd_oomd, thresholds
 from ansible_collections.oomkit.linux.plugins.module_utils._daemon import nohang as nohang_file
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 
 PID = 40
 TOTALS = model.Totals(24_684_092, 1_000_000)
@@ -67,7 +67,7 @@ def runs(box, name, *arguments, uid=0, capabilities=None, pid=PID, program=None)
 
 def look(box, name, pid=PID):
     """What is found of the one daemon; always fit for JSON and for a terminal, with the same keys."""
-    with Processes(box) as processes:
+    with ProcessTable(box) as processes:
         (fact,) = thresholds.read_thresholds(box, processes, [(pid, name)])
     assert set(fact) == {'name', 'pid', 'unit', 'dry_run', 'thresholds', 'notes', 'reason'}
     json.dumps(fact, ensure_ascii=False).encode('utf-8')
@@ -88,7 +88,7 @@ def limits(options, totals=TOTALS):
 
 
 def test_none_runs(box):
-    with Processes(box) as processes:
+    with ProcessTable(box) as processes:
         assert thresholds.read_thresholds(box, processes, []) == []
 
 

@@ -407,7 +407,7 @@ def test_a_refused_value_is_not_written_to_the_file(machine):
     machine.put(OURS, 'vm.overcommit_memory=0\n')
     machine.refuses[RATIO] = errno.EINVAL
     before = machine.tree()
-    with pytest.raises(ApplyError, match='the kernel refused the value 80.*Everything was put back'):
+    with pytest.raises(ApplyError, match='the kernel refused the value 80.*Everything was rolled back'):
         run(machine, 'overcommit', mode='never', ratio=80, user_reserve_kbytes=1000)
     assert machine.tree() == before
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (1, 70, 20000)
@@ -423,7 +423,7 @@ def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
 
     monkeypatch.setattr(Machine, 'replace_file', refuse)
     before, state = machine.tree(), dict(machine.state)
-    with pytest.raises(ApplyError, match='No space left.*Everything was put back'):
+    with pytest.raises(ApplyError, match='No space left.*Everything was rolled back'):
         run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=5000)
     assert machine.state == state and machine.tree() == before
 
@@ -491,7 +491,7 @@ def test_what_cannot_be_put_back_is_said(machine, monkeypatch):
     machine.state[MEMORY] = 2
     machine.state[RATIO] = 90
     machine.show()
-    with pytest.raises(ApplyError, match='NOT put back: the sysctls at run time'):
+    with pytest.raises(ApplyError, match='NOT rolled back: the sysctls at run time'):
         run(machine, 'overcommit', mode='always', ratio=10, persistent=False)
 
 

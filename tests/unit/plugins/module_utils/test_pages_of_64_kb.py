@@ -49,12 +49,13 @@ def machine(tmp_path, monkeypatch):
 @pytest.mark.parametrize('ratio', [0, 1, 33, 50, 99, 250])
 def test_the_limit_of_a_ratio_is_the_kernels(machine, ratio):
     run(machine, 'overcommit', mode='never', ratio=ratio, min_headroom='0', force=True)
-    assert commit_limit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB) == machine.commit_limit_kb()
+    limit_kb = commit_limit.compute_state_limit_kb(read_memory(machine), machine.state, PAGE_KB)
+    assert limit_kb == machine.commit_limit_kb()
 
 
 def test_the_limit_of_kbytes_is_cut_to_whole_pages(machine):
     run(machine, 'overcommit', mode='never', kbytes=9_000_001)
-    limit_kb = commit_limit.state_limit_kb(read_memory(machine), machine.state, PAGE_KB)
+    limit_kb = commit_limit.compute_state_limit_kb(read_memory(machine), machine.state, PAGE_KB)
     assert limit_kb == machine.commit_limit_kb() == (140_625 + 32_767) * 64
 
 

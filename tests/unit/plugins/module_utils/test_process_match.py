@@ -14,14 +14,14 @@ HOSTILE = ['a{99999999999999999999}', '(' * 3000 + ')' * 3000, '(?a)(?L)x', 'a{%
 @pytest.mark.parametrize('pattern', HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_no_regular_expression_is_said_in_a_line(tmp_path, pattern):
     with pytest.raises(ConvertError, match='process.cmdline_regex: ') as told:
-        selector.group_of(ServiceMachine(tmp_path), {'cmdline_regex': pattern})
+        selector.build_group(ServiceMachine(tmp_path), {'cmdline_regex': pattern})
     assert len(str(told.value)) < 300
 
 
 @pytest.mark.parametrize('user', ['1_0', '\u0663', ' 0 ', '-5', '+7', '0\n'])
 def test_a_user_is_a_name_or_a_plain_number(tmp_path, user):
     with pytest.raises(ConvertError, match='there is no user'):
-        selector.group_of(ServiceMachine(tmp_path), {'user': user})
+        selector.build_group(ServiceMachine(tmp_path), {'user': user})
 
 
 @pytest.mark.parametrize('text', ['1_0', '+10', '-1', '10x'])
@@ -29,4 +29,4 @@ def test_a_pid_file_holds_a_plain_number(tmp_path, text):
     machine = ServiceMachine(tmp_path)
     machine.put('/run/x.pid', text)
     with pytest.raises(ConvertError, match='does not begin with a process number'):
-        selector.group_of(machine, {'pidfile': '/run/x.pid'})
+        selector.build_group(machine, {'pidfile': '/run/x.pid'})

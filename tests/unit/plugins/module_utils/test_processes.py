@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access, meminfo, total_memory
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.badness import Terms
-from ansible_collections.oomkit.linux.plugins.module_utils._process import memory, procfs
+from ansible_collections.oomkit.linux.plugins.module_utils._process import procfs, table
 
 # Debian 13, kernel 6.12, shortened where nothing is read.
 STATUS = (
@@ -31,7 +31,7 @@ KERNEL_THREAD = b'Name:\tkthreadd\nState:\tS (sleeping)\nUid:\t0\t0\t0\t0\nThrea
     (b'', None),
 ])
 def test_memory(status, memory_kb):
-    assert memory.parse_memory_kb(status) == memory_kb
+    assert table.parse_memory_kb(status) == memory_kb
 
 
 def test_user():
@@ -56,7 +56,7 @@ def test_start(name):
     (b'', None, None),
 ])
 def test_cgroup(text, cgroup, unit):
-    assert memory.parse_cgroup(text) == (cgroup, unit)
+    assert table.parse_cgroup(text) == (cgroup, unit)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def tree(tmp_path):
 def test_scan_of_a_tree(tree):
     page_kb = meminfo.get_page_kb()
     pages = (4828 // page_kb, 12 // page_kb, 56 // page_kb)
-    with memory.Processes(Host(str(tree))) as processes:
+    with table.ProcessTable(Host(str(tree))) as processes:
         scores = processes.scores()
         assert sorted(scores.found) == [(0, 1), (0, 2), (666, 78), (700, 77)]
         assert scores.denied == 0
@@ -93,20 +93,20 @@ def test_scan_of_a_tree(tree):
         assert processes.name(77) == b'name77'
         assert processes.name(100) is None
         assert processes.named({b'name77\n': 'seventy-seven'}) == ([(77, 'seventy-seven')], 0)
-    assert total_memory.total_pages(Host(str(tree))) == 5000000 // page_kb
+    assert total_memory.read_total_pages(Host(str(tree))) == 5000000 // page_kb
 
 
 def test_a_status_longer_than_one_read(tree):
     """Membership in thousands of groups comes before the memory."""
     groups = b'Groups:\t' + b' '.join(b'%d' % gid for gid in range(100000, 103000)) + b' \n'
     (tree / 'proc/77/status').write_bytes(STATUS.replace(b'VmPeak', groups + b'VmPeak'))
-    with memory.Processes(Host(str(tree))) as processes:
+    with table.ProcessTable(Host(str(tree))) as processes:
         assert [pid for _memory, pid in processes.memories([77])] == [77]
         assert processes.terms(77).adj == 50
 
 
 def test_ourselves_on_this_machine():
-    with memory.Processes(Host()) as processes:
+    with table.ProcessTable(Host()) as processes:
         scores = {pid: score for score, pid in processes.scores().found}
         assert os.getpid() in scores
         resident_pages = int(open('/proc/self/statm').read().split()[1])
@@ -127,13 +127,13 @@ def test_a_process_whose_first_thread_has_ended_is_still_seen():
     child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
     try:
         pid = int(child.stdout.readline())
-        with memory.Processes(Host()) as processes:
+        with table.ProcessTable(Host()) as processes:
             ended = threading.Event()
             for _attempt in range(100):
                 if b'\nState:\tZ' in processes.read('%d/status' % pid):
                     break
                 ended.wait(0.05)
-            assert memory.parse_memory_kb(processes.read('%d/status' % pid)) is None
+            assert table.parse_memory_kb(processes.read('%d/status' % pid)) is None
             assert processes.terms(pid).memory[0] > 500
             assert processes.score(pid) > 0
     finally:

@@ -154,7 +154,7 @@ def test_folder_with_a_new_owner_is_not_written_to(machine, monkeypatch):
         os.chown(machine.base / saved_values.FOLDER[1:], USER, USER)
         return real(plan, rollback)
     monkeypatch.setattr(apply, '_put_record', give_away)
-    with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
+    with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was rolled back'):
         machines.run(machine, 'overcommit', admin_reserve_kbytes=9000)
     assert machine.log == [] and os.listdir(machine.base / saved_values.FOLDER[1:]) == []
 
@@ -196,7 +196,7 @@ def test_folder_with_a_new_owner_gets_no_record(services, monkeypatch):
         os.chown(services.base / 'run/oomkit', USER, USER)
         return real(plan, rollback)
     monkeypatch.setattr(service_apply, '_apply', give_away)
-    with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was put back'):
+    with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was rolled back'):
         services.run(name='a', score_adj=-5)
     assert services.adj(10) == 15 and os.listdir(services.base / 'run/oomkit') == []
 
@@ -206,7 +206,7 @@ def test_the_lock_is_roots(tmp_path, make):
     host = machines.Machine(tmp_path / 'root')
     path = host.put(lock.FILE, '')
     make(path)
-    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed'), lock.held(host, 0.2):
+    with pytest.raises(Refusal, match='/run/oomkit.*Nothing was changed'), lock.hold_lock(host, 0.2):
         raise AssertionError('it was taken')
 
 

@@ -90,7 +90,7 @@ def everything(machine):
 
 
 def act(machine, **desired):
-    with lock.held(machine):
+    with lock.hold_lock(machine):
         return machine.run(**desired)
 
 
@@ -133,7 +133,7 @@ def test_a_folder_keeps_its_mode_where_the_reload_fails(machine):
         raise ManagerError('no')
 
     machine.after_reload = refuse
-    with pytest.raises(ApplyError, match=r'no. Everything was put back\.'):
+    with pytest.raises(ApplyError, match=r'no. Everything was rolled back\.'):
         machine.run(name='a', state='absent')
     assert everything(machine) == before
 
@@ -142,7 +142,7 @@ def test_a_folder_keeps_its_mode_where_the_reload_fails(machine):
 def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeypatch, call):
     before = of_somebody(machine)
     with failing(monkeypatch, os, call, lambda path, *_args: path.endswith(('a.service.d', 'a.service.d~'))), \
-            pytest.raises(ApplyError, match=r'Everything was put back\.'):
+            pytest.raises(ApplyError, match=r'Everything was rolled back\.'):
         machine.run(name='a', state='absent')
     assert everything(machine) == before
 
@@ -150,7 +150,7 @@ def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeyp
 def test_a_value_that_was_written_although_it_failed_is_put_back(machine, monkeypatch):
     before = everything(machine)
     with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', after=True), \
-            pytest.raises(ApplyError, match='put back'):
+            pytest.raises(ApplyError, match='rolled back'):
         machine.run(process={'pid': 10}, score_adj=77)
     assert everything(machine) == before
 
@@ -185,13 +185,13 @@ def test_nor_is_there_one_to_be_put_back(machine, monkeypatch):
         raise OSError(errno.EIO, 'no')
 
     monkeypatch.setattr(service_apply, '_check_boot', check)
-    with pytest.raises(ApplyError, match=r'Everything was put back\.'):
+    with pytest.raises(ApplyError, match=r'Everything was rolled back\.'):
         machine.run(name='a', oom_policy='kill')
     assert machine.get(DROP_IN) is None
 
 
 def test_only_what_is_gone_is_passed_over(machine, monkeypatch):
-    with failing(monkeypatch, machine, 'open_proc'), pytest.raises(ApplyError, match='put back'):
+    with failing(monkeypatch, machine, 'open_proc'), pytest.raises(ApplyError, match='rolled back'):
         machine.run(name='a', oom_policy='kill')
 
 
@@ -229,7 +229,7 @@ def test_restart_between_reload_and_failure_is_reverted(machine, monkeypatch):
     machine.after_reload = restart
     desired = [{'name': 'a', 'score_adj': 321}, {'name': 'b', 'score_adj': 5}]
     with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', lambda held, _value: held.pid == 20), \
-            pytest.raises(ApplyError, match=r'process 20.*Everything was put back\.'):
+            pytest.raises(ApplyError, match=r'process 20.*Everything was rolled back\.'):
         machine.run(services=desired)
     assert (machine.adj(11), machine.adj(20), machine.get(DROP_IN)) == (15, 15, None)
 
@@ -241,7 +241,7 @@ def test_restart_before_the_reverting_reload_is_reverted(machine, monkeypatch):
             machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='rolled back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 15
 
@@ -254,7 +254,7 @@ def test_value_set_by_the_service_survives_rollback(machine, monkeypatch):
         machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='put back'):
+    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='rolled back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 321
 
@@ -337,7 +337,7 @@ def test_late_matching_processes_are_recorded(machine, monkeypatch):
 
 def test_process_that_reused_a_recorded_pid_is_skipped(machine):
     machine.process(40, start=77)
-    (seen,) = selector.group_of(machine, {'pid': 40}).look(machine)
+    (seen,) = selector.build_group(machine, {'pid': 40}).look(machine)
     group = groups.TheseProcesses([seen])
     assert group.look(machine) == [seen]
     machine.end(40)
@@ -582,11 +582,11 @@ def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, 
     for count in range(1, 200):
         machine.go_back()
         before = everything(machine)
-        with lock.held(machine), at(count, monkeypatch, False) as met:
+        with lock.hold_lock(machine), at(count, monkeypatch, False) as met:
             try:
                 machine.run(**desired)
             except ApplyError as exc:
-                assert met and 'Everything was put back' in str(exc), (count, met)
+                assert met and 'Everything was rolled back' in str(exc), (count, met)
                 failed = True
             else:
                 failed = False

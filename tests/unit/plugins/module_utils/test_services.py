@@ -103,7 +103,7 @@ def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
 
     monkeypatch.setattr(handle.ProcessHandle, 'write_score_adj', refuse)
     desired = [{'name': 'a', 'score_adj': 6}, {'name': 'b', 'score_adj': -7}]
-    with pytest.raises(ApplyError, match='b.service: .*process 20.*-7.*CAP_SYS_RESOURCE.*Everything was put back'):
+    with pytest.raises(ApplyError, match='b.service: .*process 20.*-7.*CAP_SYS_RESOURCE.*Everything was rolled back'):
         machine.run(services=desired)
     assert everything(machine) == before and machine.reloads == 2
 
@@ -119,7 +119,7 @@ def test_children_that_were_born_meanwhile_are_put_back_too(machine):
 
 def test_a_unit_file_that_changes_meanwhile_is_noticed(machine):
     machine.after_reload = lambda: machine.put(ETC + '/a.service.d/99-x.conf', '[Service]\nOOMScoreAdjust=3\n')
-    with pytest.raises(ApplyError, match='changed meanwhile. Everything was put back'):
+    with pytest.raises(ApplyError, match='changed meanwhile. Everything was rolled back'):
         machine.run(name='a', score_adj=-5)
     assert [machine.adj(pid) for pid in (10, 11)] == [15, 15] and machine.get(DROP_IN) is None
 
@@ -460,7 +460,7 @@ def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
         raise TypeError('a mistake')
 
     monkeypatch.setattr(service_apply, 'set_live', broken)
-    with pytest.raises(ApplyError, match=r'internal error of the collection.*TypeError in .*put back'):
+    with pytest.raises(ApplyError, match=r'internal error of the collection.*TypeError in .*rolled back'):
         machine.run(name='a', score_adj=-5)
     assert everything(machine) == before
 

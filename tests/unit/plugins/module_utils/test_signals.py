@@ -14,7 +14,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import programs
 from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module import runner
-from ansible_collections.oomkit.linux.plugins.module_utils._process.memory import Processes
+from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def masks(status):
 def test_the_mask_is_what_it_was(started_so, error):
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        with transaction.undone_on_failure():
+        with transaction.rollback_on_failure():
             assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
             if error:
                 raise error
@@ -71,18 +71,18 @@ def test_programs_inherit_neither_mask_nor_ignored_signals(started_so, monkeypat
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if way == '_fork':
         monkeypatch.delattr(os, 'posix_spawn')
-    with transaction.undone_on_failure():
-        code, out, errors = programs.run(['cat', '/proc/self/status'])
+    with transaction.rollback_on_failure():
+        code, out, errors = programs.run_program(['cat', '/proc/self/status'])
     assert (code, masks(out.decode()), errors) == (0, [0, 0], b'')
-    assert programs.run(['sh', '-c', 'echo $LC_ALL; echo no >&2; exit 3']) == (3, b'C\n', b'no\n')
-    assert programs.run(['sh', '-c', 'kill -9 $$']) == (-9, b'', b'')
+    assert programs.run_program(['sh', '-c', 'echo $LC_ALL; echo no >&2; exit 3']) == (3, b'C\n', b'no\n')
+    assert programs.run_program(['sh', '-c', 'kill -9 $$']) == (-9, b'', b'')
     with pytest.raises(FileNotFoundError):
-        programs.run(['no-such-program-of-oomkit'])
+        programs.run_program(['no-such-program-of-oomkit'])
 
 
 def test_the_helper_inherits_neither_mask_nor_ignored_signals(started_so):
     host = Host()
-    with transaction.undone_on_failure():
+    with transaction.rollback_on_failure():
         helper = Helper({'host': host})
         assert masks(helper.call(own_status)) == [0, 0]
         helper.close()
@@ -107,7 +107,7 @@ def forks(monkeypatch):
 def test_no_child_takes_memory_where_there_is_little(tmp_path, forks, available_kb, tried):
     machine = ServiceMachine(tmp_path)
     machine.put('/proc/meminfo', f'MemTotal: 4000000 kB\nMemAvailable: {available_kb} kB\n')
-    with Processes(machine) as processes:
+    with ProcessTable(machine) as processes:
         assert calibrate.counted_by(machine, processes, 1_000_000) is None
     assert forks == tried
 
@@ -136,7 +136,7 @@ def test_no_child_grows_where_a_limit_of_our_cgroups_is_near(
         machine.put(f'{tree}/{folder}/cgroup.procs', '')
     machine.put(f'{tree}/{place}/{limit}', f'{limit_bytes}\n')
     machine.put(f'{tree}/{place}/{used}', f'{used_bytes}\n')
-    with Processes(machine) as processes:
+    with ProcessTable(machine) as processes:
         assert calibrate.counted_by(machine, processes, 1_000_000) is None
     assert forks == (['fork'] if tries else [])
 
@@ -147,11 +147,11 @@ def test_no_child_grows_where_the_commit_limit_is_near(tmp_path, forks, mode, tr
     machine.put('/proc/meminfo', 'MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\nCommitLimit: 2000000 kB\n'
                                  'Committed_AS: 1900000 kB\n')
     machine.put('/proc/sys/vm/overcommit_memory', f'{mode}\n')
-    with Processes(machine) as processes:
+    with ProcessTable(machine) as processes:
         assert calibrate.counted_by(machine, processes, 1_000_000) is None
     assert forks == tried
 
 
 @pytest.mark.skipif(not hasattr(os, 'posix_spawn'), reason='Python 3.6 and 3.7 can only fork')
 def test_systemctl_is_started_without_a_copy_of_this_process(forks):
-    assert programs.run(['true']) == (0, b'', b'') and forks == []
+    assert programs.run_program(['true']) == (0, b'', b'') and forks == []

@@ -51,12 +51,12 @@ def program(tmp_path):
 # ------------------------------------------------------------------- the child
 
 def test_programs_start_here():
-    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: STARTED}
+    assert spawn_probe.probe_spawns() == {ROOT: STARTED, OTHERS: STARTED}
 
 
 @needs_root
 def test_the_child_keeps_uid_0_and_no_capability(program, tmp_path):
-    assert set(spawn_probe.probe(program(f'cat /proc/self/status > {tmp_path}/$$')).values()) == {STARTED}
+    assert set(spawn_probe.probe_spawns(program(f'cat /proc/self/status > {tmp_path}/$$')).values()) == {STARTED}
     seen = [dict(line.split(':\t', 1) for line in path.read_text().splitlines())
             for path in tmp_path.iterdir() if path.name.isdigit()]
     assert len(seen) == 2 and all(status['Uid'].split() == ['0'] * 4 for status in seen)
@@ -68,7 +68,7 @@ def test_the_child_keeps_uid_0_and_no_capability(program, tmp_path):
 def test_without_cap_setpcap_execve_gives_no_capability_back(program, tmp_path):
     """The bounding set stays then."""
     code = ('import sys; from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe as p;'
-            'print(p.probe([(sys.argv[1], "x")])[p.OTHERS])')
+            'print(p.probe_spawns([(sys.argv[1], "x")])[p.OTHERS])')
     command = program(f'grep -E "^Cap(Eff|Prm|Bnd)" /proc/self/status >> {tmp_path}/seen')[0][0]
     drop = ['setpriv', '--bounding-set=-setpcap', '--inh-caps=-setpcap']
     done = subprocess.run([*drop, sys.executable, '-c', code, command], capture_output=True, text=True, check=False,
@@ -83,7 +83,7 @@ def test_the_child_has_an_empty_environment_and_no_file_of_ours(program, tmp_pat
     with open(tmp_path / 'lock', 'w') as lock:
         os.set_inheritable(lock.fileno(), True)
         script = f'cat /proc/$$/environ > {tmp_path}/environment; ls -l /proc/$$/fd > {tmp_path}/files'
-        assert set(spawn_probe.probe(program(script)).values()) == {STARTED}
+        assert set(spawn_probe.probe_spawns(program(script)).values()) == {STARTED}
         assert os.fstat(lock.fileno())
     assert (tmp_path / 'environment').read_bytes() == b''
     files = (tmp_path / 'files').read_text()
@@ -95,7 +95,7 @@ def test_stdin_stdout_and_stderr_may_be_closed(tmp_path):
     """The pipe of the probe then gets their numbers."""
     code = ('import os, sys; [os.close(fd) for fd in (0, 1, 2)];'
             'from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe as p;'
-            'text = repr(set(p.probe().values())); open(sys.argv[1], "w").write(text)')
+            'text = repr(set(p.probe_spawns().values())); open(sys.argv[1], "w").write(text)')
     subprocess.run([sys.executable, '-c', code, str(tmp_path / 'said')], check=True,
                    env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert (tmp_path / 'said').read_text() == repr({STARTED})
@@ -109,7 +109,7 @@ def test_the_child_has_a_session_of_its_own_and_default_signals(program, tmp_pat
         # Without a child, for which the shell blocks signals.
         script = (f'for file in status stat; do while read -r line; do echo "$line" >> {tmp_path}/seen; '
                   'done < /proc/$$/$file; done')
-        assert set(spawn_probe.probe(program(script)).values()) == {STARTED}
+        assert set(spawn_probe.probe_spawns(program(script)).values()) == {STARTED}
     finally:
         signal.signal(signal.SIGHUP, old)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -127,7 +127,7 @@ def test_the_child_has_a_session_of_its_own_and_default_signals(program, tmp_pat
 def test_a_child_that_does_not_end_is_no_answer_and_is_ended(program, tmp_path, script):
     """Stopped, or just slow."""
     programs, began = program(f'echo $$ >> {tmp_path}/pids; {script}'), time.monotonic()
-    assert spawn_probe.probe(programs, wait_s=0.3) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(NO_ANSWER, 0))
+    assert spawn_probe.probe_spawns(programs, wait_s=0.3) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(NO_ANSWER, 0))
     assert time.monotonic() - began < 5
     assert not [pid for pid in (tmp_path / 'pids').read_text().split() if os.path.exists(f'/proc/{pid}')]
 
@@ -160,7 +160,7 @@ def test_an_ordinary_user_cannot_stop_or_end_the_child(program, tmp_path):
     script = f'''echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pids
 while [ ! -s {tmp_path}/tried ]; do sleep 0.02; done'''
     with subprocess.Popen([sys.executable, '-c', ATTACK, str(tmp_path)]):
-        assert spawn_probe.probe(program(script), wait_s=15) == {ROOT: STARTED, OTHERS: STARTED}
+        assert spawn_probe.probe_spawns(program(script), wait_s=15) == {ROOT: STARTED, OTHERS: STARTED}
     assert (tmp_path / 'answers').read_text().split() == [str(errno.EPERM)] * 2
 
 
@@ -168,23 +168,23 @@ while [ ! -s {tmp_path}/tried ]; do sleep 0.02; done'''
 def test_death_by_a_signal_is_not_a_lack_of_memory(program, tmp_path, number):
     """Only root and the kernel can send one."""
     programs = program(f'echo x >> {tmp_path}/count; kill -{int(number)} $$; exec sleep 60')
-    assert spawn_probe.probe(programs) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(SIGNAL, number))
+    assert spawn_probe.probe_spawns(programs) == dict.fromkeys([ROOT, OTHERS], SpawnOutcome(SIGNAL, number))
     assert (tmp_path / 'count').read_text().count('x') == 6
 
 
 def test_after_a_signal_the_program_is_started_again(program, tmp_path):
     programs = program(f'mkdir {tmp_path}/first 2>/dev/null && kill -KILL $$; exit 0')
-    assert spawn_probe.probe(programs) == {ROOT: STARTED, OTHERS: STARTED}
+    assert spawn_probe.probe_spawns(programs) == {ROOT: STARTED, OTHERS: STARTED}
 
 
 # ------------------------------------------------------------- what a start answers
 
 def test_an_exit_status_is_one_and_127_is_no_lack_of_memory(program):
-    assert set(spawn_probe.probe(program('exit 127')).values()) == {SpawnOutcome(EXIT, 127)}
+    assert set(spawn_probe.probe_spawns(program('exit 127')).values()) == {SpawnOutcome(EXIT, 127)}
 
 
 def test_without_any_program_the_answer_is_that_there_is_none(tmp_path):
-    assert set(spawn_probe.probe([(str(tmp_path / 'true'), 'true')]).values()) == {NOT_THERE}
+    assert set(spawn_probe.probe_spawns([(str(tmp_path / 'true'), 'true')]).values()) == {NOT_THERE}
 
 
 def test_the_first_program_that_is_there_is_taken(program, tmp_path):
@@ -192,21 +192,21 @@ def test_the_first_program_that_is_there_is_taken(program, tmp_path):
     not_allowed = tmp_path / 'text'
     not_allowed.write_text('')
     programs = [(str(tmp_path / 'true'), 'true'), (str(not_allowed), 'true')] + program('exit 3')
-    assert set(spawn_probe.probe(programs).values()) == {SpawnOutcome(EXIT, 3)}
+    assert set(spawn_probe.probe_spawns(programs).values()) == {SpawnOutcome(EXIT, 3)}
 
 
 @pytest.mark.parametrize('one', spawn_probe.PROGRAMS[3:])
 def test_programs_that_every_host_with_python_has(one):
-    assert spawn_probe.probe([one]) == {ROOT: STARTED, OTHERS: STARTED}
+    assert spawn_probe.probe_spawns([one]) == {ROOT: STARTED, OTHERS: STARTED}
 
 
 LIMITED = '''
 import resource, sys
 from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe as p
-p.probe()
+p.probe_spawns()
 kind, number = getattr(resource, sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(kind, (number, resource.getrlimit(kind)[1]))
-print(sorted(set(p.probe(wait_s=5).values())))
+print(sorted(set(p.probe_spawns(wait_s=5).values())))
 '''
 
 
@@ -220,7 +220,7 @@ def limited(kind, number):
 
 def test_too_many_files_is_an_error_before_any_fork():
     code = ('import resource; from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe as p;'
-            'resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); p.probe()')
+            'resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); p.probe_spawns()')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False,
                           env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert 'Too many open files' in done.stderr
@@ -243,7 +243,7 @@ def test_what_may_pass_is_tried_again(monkeypatch, error, times, answer):
         return real()
 
     monkeypatch.setattr(os, 'fork', fork)
-    assert spawn_probe.probe()[OTHERS] == answer and not left
+    assert spawn_probe.probe_spawns()[OTHERS] == answer and not left
 
 
 def test_arguments_that_find_no_memory_are_a_lack_of_it(monkeypatch):
@@ -251,7 +251,7 @@ def test_arguments_that_find_no_memory_are_a_lack_of_it(monkeypatch):
         raise OSError(errno.E2BIG, 'Argument list too long')
 
     monkeypatch.setattr(os, 'execve', execve)
-    assert set(spawn_probe.probe().values()) == {NO_MEMORY}
+    assert set(spawn_probe.probe_spawns().values()) == {NO_MEMORY}
 
 
 def test_a_child_without_memory_for_python_says_so(monkeypatch):
@@ -259,7 +259,7 @@ def test_a_child_without_memory_for_python_says_so(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(os, 'execve', execve)
-    assert set(spawn_probe.probe().values()) == {NO_MEMORY}
+    assert set(spawn_probe.probe_spawns().values()) == {NO_MEMORY}
 
 
 @pytest.mark.parametrize('error', [RecursionError, KeyboardInterrupt, SystemExit])
@@ -269,7 +269,7 @@ def test_whatever_fails_in_the_child_ends_it(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(os, 'execve', execve)
-    assert STARTED not in spawn_probe.probe().values()
+    assert STARTED not in spawn_probe.probe_spawns().values()
 
 
 # ---------------------------------------------------------------- giving up rights
@@ -280,8 +280,8 @@ SHOW = [('/bin/sh', 'sh', '-c', 'test "$(id -u)" = 0')]
 @needs_root
 def test_without_ctypes_the_probe_uses_an_unused_uid(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ctypes', None)
-    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: STARTED}
-    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
+    assert spawn_probe.probe_spawns() == {ROOT: STARTED, OTHERS: STARTED}
+    assert spawn_probe.probe_spawns(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
     assert os.getresuid() == (0, 0, 0)
 
 
@@ -299,7 +299,7 @@ def test_the_fork_is_tried_without_cap_sys_admin_too(monkeypatch, without_ctypes
 
     monkeypatch.setattr(os, 'fork', fork)
     before = effective()
-    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: STARTED}
+    assert spawn_probe.probe_spawns() == {ROOT: STARTED, OTHERS: STARTED}
     assert seen == [0, before >> 21 & 1] and effective() == before
 
 
@@ -315,7 +315,7 @@ def test_rights_come_back_where_the_fork_fails(monkeypatch):
 
     monkeypatch.setattr(os, 'fork', fork)
     before = effective()
-    assert spawn_probe.probe() == {ROOT: NO_MEMORY, OTHERS: NO_MEMORY} and effective() == before
+    assert spawn_probe.probe_spawns() == {ROOT: NO_MEMORY, OTHERS: NO_MEMORY} and effective() == before
 
 
 def refuse():
@@ -334,14 +334,14 @@ def nothing():
 @pytest.mark.parametrize('lower, drop', [(refuse, nothing), (nothing, refuse), (nothing, die)])
 def test_a_filter_that_forbids_capset_leads_to_the_other_way(monkeypatch, lower, drop):
     monkeypatch.setattr(spawn_probe, '_without_capabilities', lambda: spawn_probe._Way(lower, nothing, drop))
-    assert spawn_probe.probe(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
+    assert spawn_probe.probe_spawns(SHOW) == {ROOT: STARTED, OTHERS: SpawnOutcome(EXIT, 1)}
 
 
 @needs_root
 def test_who_may_give_up_nothing_says_so(monkeypatch):
     monkeypatch.setattr(spawn_probe, '_AS_OTHER_USER', spawn_probe._Way(refuse, nothing, nothing))
     monkeypatch.setitem(sys.modules, 'ctypes', None)
-    assert spawn_probe.probe() == {ROOT: STARTED, OTHERS: SpawnOutcome(PRIVILEGED, errno.EPERM)}
+    assert spawn_probe.probe_spawns() == {ROOT: STARTED, OTHERS: SpawnOutcome(PRIVILEGED, errno.EPERM)}
 
 
 # ------------------------------------------------------------- what it means for a run
@@ -349,7 +349,7 @@ def test_who_may_give_up_nothing_says_so(monkeypatch):
 def outcomes(monkeypatch, *answers):
     """Let the probe answer this for others than root, one after the other."""
     left = list(answers)
-    monkeypatch.setattr(apply, 'probe', lambda: {ROOT: STARTED, OTHERS: left.pop(0)})
+    monkeypatch.setattr(apply, 'probe_spawns', lambda: {ROOT: STARTED, OTHERS: left.pop(0)})
     return left
 
 
@@ -370,7 +370,7 @@ def test_only_the_very_same_failure_before_excuses_one_after(machine, monkeypatc
         assert machine.state['vm.overcommit_ratio'] == 90
         assert any('is unknown, because' in text for text in warnings) is (before.kind == PRIVILEGED)
     else:
-        with pytest.raises(ApplyError, match='a user without CAP_SYS_ADMIN.*Everything was put back'):
+        with pytest.raises(ApplyError, match='a user without CAP_SYS_ADMIN.*Everything was rolled back'):
             run(machine, 'overcommit', mode='never', ratio=90)
         assert machine.tree() == tree and machine.state == state
     assert not left
@@ -385,7 +385,7 @@ def test_a_host_that_could_not_start_programs_may_be_mended(machine, monkeypatch
 
 def test_failure_that_has_passed_excuses_nothing(machine, monkeypatch):
     left = outcomes(monkeypatch, NO_MEMORY, STARTED, NO_MEMORY)
-    with pytest.raises(ApplyError, match='cannot start a program any more.*Everything was put back'):
+    with pytest.raises(ApplyError, match='cannot start a program any more.*Everything was rolled back'):
         run(machine, 'overcommit', mode='never', ratio=90)
     assert not left
 

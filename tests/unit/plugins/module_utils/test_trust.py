@@ -26,15 +26,15 @@ def host(tmp_path):
 
 def refused(host, *words, path=OURS):
     with pytest.raises(Refusal) as told:
-        file_trust.check(host, [path])
+        file_trust.check_files(host, [path])
     assert not [word for word in (*words, 'Nothing was changed') if word not in str(told.value)], told.value
 
 
 def test_ordinary_path_is_trusted_with_or_without_file(host, tmp_path):
-    file_trust.check(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
+    file_trust.check_files(host, [OURS, '/etc/systemd/system/a.service.d/90-oomkit.conf'])
     (tmp_path / OURS[1:]).write_text('')
     (tmp_path / OURS[1:]).chmod(0o644)
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
 
 
 @pytest.mark.parametrize('mode', [0o777, 0o757, 0o1777])
@@ -42,7 +42,7 @@ def test_ordinary_path_is_trusted_with_or_without_file(host, tmp_path):
 def test_a_folder_that_others_can_write_is_refused(host, tmp_path, folder, mode):
     (tmp_path / folder).chmod(mode)
     if folder == 'etc' and mode == 0o1777:
-        file_trust.check(host, [OURS])  # nobody else can replace what lies in it
+        file_trust.check_files(host, [OURS])  # nobody else can replace what lies in it
     else:
         refused(host, '/' + folder, '%04o' % mode)
 
@@ -60,7 +60,7 @@ def test_a_group_is_somebody_else_too(host, tmp_path, gid, fine):
     os.chown(tmp_path / 'etc/sysctl.d', 0, gid)
     (tmp_path / 'etc/sysctl.d').chmod(0o775)
     if fine:
-        file_trust.check(host, [OURS])
+        file_trust.check_files(host, [OURS])
     else:
         refused(host, 'group 4242')
 
@@ -76,7 +76,7 @@ def test_what_belongs_to_somebody_else_is_refused(host, tmp_path):
 def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
     (tmp_path / 'srv').mkdir(mode=0o755)
     (tmp_path / OURS[1:]).symlink_to('/srv/kept.conf')
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
     (tmp_path / 'srv').chmod(0o777)
     refused(host, '/srv', 'on the way to ' + OURS)
     (tmp_path / 'srv').chmod(0o755)
@@ -94,16 +94,16 @@ def test_a_link_is_followed_only_through_safe_folders(host, tmp_path):
 def test_who_is_in_an_access_control_list_is_somebody_else(host, tmp_path, place, tag, who):
     (tmp_path / OURS[1:]).write_text('')
     set_acl(tmp_path / place, tag, who, rights=5)
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
     set_acl(tmp_path / place, tag, who)
     refused(host, '/' + place, 'getfacl')
     (tmp_path / place).chmod(0o755)  # the cure: without the mask's right nobody named has it
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
 
 
 def test_root_in_an_access_control_list_is_no_danger(host, tmp_path):
     set_acl(tmp_path / 'etc/sysctl.d', USER, 0)
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
 
 
 def test_users_link_in_a_sticky_folder_is_not_followed(host, tmp_path):
@@ -176,9 +176,9 @@ def test_through_a_folder_of_roots_in_a_sticky_one_it_is_fine(host, tmp_path, st
     (sticky / 'd').mkdir(mode=0o755)
     (sticky / 'd/e').mkdir(mode=0o755)
     (tmp_path / OURS[1:]).symlink_to(path)
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
     (sticky / 'd').chmod(0o2755)  # what is made there gets the group of the folder, and it may write to nothing
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
     os.chown(sticky / 'd', 1234, 0)
     refused(host, '/tmp/d', 'owner 1234')
 
@@ -196,7 +196,7 @@ def test_hard_link_of_a_user_keeps_the_old_content(host, tmp_path):
     (tmp_path / OURS[1:]).write_text('old')
     (tmp_path / 'home').mkdir()
     os.link(tmp_path / OURS[1:], tmp_path / 'home/his')
-    file_trust.check(host, [OURS])
+    file_trust.check_files(host, [OURS])
     host.replace_file(OURS, b'new')
     assert (tmp_path / 'home/his').read_text() == 'old' and (tmp_path / OURS[1:]).read_text() == 'new'
 
@@ -206,7 +206,7 @@ def test_default_acl_lets_nobody_write_to_new_files(host, tmp_path, make):
     folder = tmp_path / 'etc/sysctl.d'
     set_acl(folder, USER, 65534, kind='default')
     make(host)
-    file_trust.check(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
+    file_trust.check_files(host, [OURS if (tmp_path / OURS[1:]).is_file() else OURS + '/x'])
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])

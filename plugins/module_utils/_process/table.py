@@ -16,7 +16,7 @@ from .._core.text import to_number
 from .._host import file_access
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
-from .._kernel.badness import Memory, Source, Terms
+from .._kernel.badness import Memory, ProcessReader, Terms
 from .cgroup_unit import NAMED, V2, find_unit
 from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths, parse_stat
 
@@ -73,16 +73,16 @@ def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optio
     return cgroup, find_unit(text, init)
 
 
-class Processes(Proc):
+class ProcessTable(Proc):
     """The processes that /proc shows, who they are and what they hold."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self._page_kb = get_page_kb()
 
-    def source(self) -> Source:
+    def source(self) -> ProcessReader:
         """The looks that a selection takes."""
-        return Source(self.memories, self.adj, self.start_ticks)
+        return ProcessReader(self.memories, self.adj, self.start_ticks)
 
     def scores(self) -> Scores:
         """oom_score of all processes. Written for speed: three system calls and little else for each."""
