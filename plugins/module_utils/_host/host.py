@@ -21,6 +21,7 @@ from .mounts import parse_mountinfo
 
 # What "is not there" looks like: a process that exits between two reads answers ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+_NO_LINK = ABSENT + (errno.EINVAL,)
 # Ours until the next boot, and for root alone.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
@@ -130,8 +131,12 @@ class Host:
         return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
-        with _unless_absent(path, ABSENT + (errno.EINVAL,)), _reading(path):
-            return os.readlink(self._join(path))
+        try:  # no _unless_absent: each part of each path comes here, and a generator costs more than the call
+            with _reading(path):
+                return os.readlink(self._join(path))
+        except OSError as exc:
+            if exc.errno not in _NO_LINK:
+                raise
         return None
 
     def locate(self, path: str) -> str:
