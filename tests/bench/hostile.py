@@ -207,7 +207,7 @@ def around(folder: Path, cgroup: str, times: int) -> None:
     found = memcg.Tree(Host())
     found.folder, found.version, found._root = str(folder), 2, ''
     for _time in range(times):
-        memcg.group_of(found, cgroup, None)
+        memcg.find_oom_group(found, cgroup, None)
 
 
 # -------------------------------------------------------------------------------- parsers

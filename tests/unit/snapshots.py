@@ -17,23 +17,22 @@ def process(pid, pages, adj=0, **other):
     return forecast_snapshot.Process(**dict(values, **other))
 
 
-def ties(**other):
-    """Nobody goes down together with it."""
-    values = dict(sharers=[], sharers_known=True, children=[], group=None, group_members=[], unit_ends=False,
-                  unit_members=[])
-    return forecast_snapshot.Ties(**dict(values, **other))
+def relations(**other):
+    """No process is killed with it."""
+    values = dict(sharers=[], sharers_known=True, children=[], group=None, group_members=[], unit_members=[])
+    return forecast_snapshot.Relations(**dict(values, **other))
 
 
-def snapshot(*processes, company=None, cgroup=None, limit_pages=None, **other):
-    """The processes, and what is known of their company by PID."""
+def snapshot(*processes, related=None, cgroup=None, limit_pages=None, **other):
+    """The processes, and their relations by PID."""
     settings = dict(page_kb=4, total_pages=TOTAL_PAGES, scale=badness.SCALE_NEW, panic_on_oom=0,
                     kill_allocating_task=False)
     settings.update((name, other.pop(name)) for name in list(other) if name in settings)
     kill_disabled, nodes = other.pop('kill_disabled', False), other.pop('nodes', None)
-    known = {one.pid: ties() for one in processes}
-    known.update(company or {})
+    known = {one.pid: relations() for one in processes}
+    known.update(related or {})
     return forecast_snapshot.Snapshot(
         settings=forecast_snapshot.Settings(**settings),
         domain=forecast_snapshot.Domain(cgroup, limit_pages or settings['total_pages'], kill_disabled, nodes),
-        processes={one.pid: one for one in processes}, ties=known,
+        processes={one.pid: one for one in processes}, relations=known,
         **dict(dict(left_out=0, left_out_pages=None, unknown=None, notes=[]), **other))

@@ -9,7 +9,7 @@ ansible-core takes no result with bytes that are not UTF-8: it would report a ch
 
 import os
 import re
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from .text import to_bytes, to_text
 
@@ -32,6 +32,11 @@ def sanitize(name: Union[bytes, str]) -> str:
     except UnicodeError:
         pass
     return ''.join(char if char.isprintable() else _escaped(ord(char)) for char in text)
+
+
+def sanitize_optional(name: Union[bytes, str, None]) -> Optional[str]:
+    """See L(sanitize). None stays None."""
+    return None if name is None else sanitize(name)
 
 
 def _escaped(code: int) -> str:

@@ -6,7 +6,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .._core.sanitize import sanitize
+from .._core.sanitize import sanitize, sanitize_optional
 from .._host.host import Host
 from .._host.meminfo import read_memory
 
@@ -77,7 +77,7 @@ def build_fact(threshold: Threshold) -> Dict[str, Any]:
     units, path = threshold.units, threshold.file
     return {'action': threshold.action, 'when': [dict(one._asdict()) for one in threshold.when],
             'for_s': threshold.for_s, 'units': None if units is None else [sanitize(unit) for unit in units],
-            'file': None if path is None else sanitize(path), 'text': sanitize(describe(threshold))}
+            'file': sanitize_optional(path), 'text': sanitize(describe(threshold))}
 
 
 def describe(threshold: Threshold) -> str:

@@ -10,7 +10,7 @@ those of this machine, also for a daemon in a container.
 
 from typing import Any, Dict, List, Tuple
 
-from .._core.sanitize import sanitize
+from .._core.sanitize import sanitize, sanitize_optional
 from .._core.text import to_text
 from .._host.host import Host
 from .._process import credentials
@@ -41,7 +41,7 @@ def _build_daemon_fact(host: Host, processes: ProcessTable, pid: int, name: str)
     except OSError as exc:
         # Without the path, which may be a word of its command line.
         reason = f'its settings cannot be read: {exc.strerror or type(exc).__name__}'
-    return {'name': name, 'pid': pid, 'unit': None if unit is None else sanitize(unit), 'dry_run': settings.dry_run,
+    return {'name': name, 'pid': pid, 'unit': sanitize_optional(unit), 'dry_run': settings.dry_run,
             'thresholds': [build_fact(one) for one in settings.thresholds],
             'notes': [sanitize(note) for note in settings.notes], 'reason': reason}
 

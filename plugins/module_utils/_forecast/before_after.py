@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forecast before a change and after it, both from one look at the machine before anything is touched."""
+"""The forecasts before and after a change, both from one snapshot that is taken before the change."""
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -19,76 +19,76 @@ from .observe import Observer, Unreadable
 MOST_KILLS = 100
 
 
-# What a module is asked about forecasts.
-class Asked(NamedTuple):
-    kills: int  # 0: none
+class ForecastRequest(NamedTuple):
+    """The options of a module on forecasts."""
+
+    kills: int  # 0: no forecast
     protect: List[str]
     panic_on_oom: Optional[int]
     kill_allocating_task: Optional[bool]
 
 
-def asked_of(params: Dict[str, Any]) -> Asked:
+def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
     """The options, checked. Raises ConvertError."""
     kills = to_integer('forecast', params['forecast'], 0, MOST_KILLS)
-    protect = checked_protect(params['protect'])
+    protect = check_protect(params['protect'])
     if protect and not kills:
         raise ConvertError('protect: this needs a forecast, and forecast: 0 switches it off')
-    return Asked(kills, protect, *assumed_policy('forecast_assuming.', params['forecast_assuming'] or {}))
+    return ForecastRequest(kills, protect, *parse_policy('forecast_assuming.', params['forecast_assuming'] or {}))
 
 
-def checked_protect(names: Optional[List[str]]) -> List[str]:
-    """The services to be protected, as they were written. Raises ConvertError for what can be none."""
+def check_protect(names: Optional[List[str]]) -> List[str]:
+    """The services to protect, as the user wrote them. Raises ConvertError for a name that no unit can have."""
     for number, name in enumerate(names or []):
         unit_names.to_unit(f'protect[{number}]', name)
     return list(names or [])
 
 
-def assumed_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
-    """(panic_on_oom, kill_allocating_task) to assume, None for what is to be taken as it is. Raises ConvertError."""
+def parse_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
+    """(panic_on_oom, kill_allocating_task) to assume, None for the current value. Raises ConvertError."""
     policy = values.get('policy')
     return [None if policy is None else to_choice(prefix + 'policy', policy, POLICIES),
             values.get('kill_allocating_task')]
 
 
-def before_and_after(host: Host, manager: Optional[Manager], asked: Asked,
+def forecast_before_and_after(host: Host, manager: Optional[Manager], request: ForecastRequest,
                      score_adj: Dict[int, int]) -> Dict[str, Any]:
-    """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is what is planned, by PID.
+    """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is the planned value by PID.
 
-    Raises Refusal where a service that is to be protected would be among the victims afterwards.
+    Raises Refusal where the kernel would kill a service to protect.
     """
-    if not asked.kills:
+    if not request.kills:
         return {}
     try:
-        protect = protection.resolve(host, manager, asked.protect)
+        protect = protection.resolve(host, manager, request.protect)
     except ManagerError as exc:
         raise Refusal(f'{exc}. Nothing was changed.') from exc
     try:
         with ProcessTable(host) as processes:
             observer = Observer(host, processes, None, manager)
-            after = simulate.NOTHING._replace(
-                score_adj=score_adj, panic_on_oom=asked.panic_on_oom, kill_allocating_task=asked.kill_allocating_task)
-            what_ifs = [simulate.NOTHING, after]
-            snapshot, forecasts = report.observed(observer, asked.kills, what_ifs)
+            what_ifs = [simulate.NOTHING, simulate.WhatIf(score_adj, {}, request.panic_on_oom,
+                                                          request.kill_allocating_task)]
+            snapshot, forecasts = report.forecast_host(observer, request.kills, what_ifs)
     except (Unreadable, OSError) as exc:
-        if asked.protect:
-            raise Refusal(f"protect: no forecast is possible ({exc}), so whether {', '.join(asked.protect)} would be "
-                          "killed cannot be told. Nothing was changed.") from exc
+        if request.protect:
+            raise Refusal(f"protect: no forecast is possible ({exc}), so it is unknown whether the kernel would kill "
+                          f"{', '.join(request.protect)}. Nothing was changed.") from exc
         return {'forecast_before': None, 'forecast_after': None}
-    told = [report.describe(simulate.assumed(snapshot, what_if), forecast, protect)
+    described = [report.describe(simulate.assume_settings(snapshot, what_if), forecast, protect)
             for what_if, forecast in zip(what_ifs, forecasts)]
-    _check(host, asked, told[1])
-    return {'forecast_before': told[0], 'forecast_after': told[1]}
+    _check(host, request, described[1])
+    return {'forecast_before': described[0], 'forecast_after': described[1]}
 
 
-def _check(host: Host, asked: Asked, after: Dict[str, Any]) -> None:
-    if not asked.protect:
+def _check(host: Host, request: ForecastRequest, after: Dict[str, Any]) -> None:
+    if not request.protect:
         return
-    names = ', '.join(sorted(asked.protect))
+    names = ', '.join(sorted(request.protect))
     if after['outcome'] == simulate.UNKNOWN:
-        raise Refusal(f"protect: whether {names} would be killed cannot be told: {after['reason']}. Nothing was "
+        raise Refusal(f"protect: it is unknown whether the kernel would kill {names}: {after['reason']}. Nothing was "
                       "changed.", CONTAINER if detect_container(host) else OTHER)
     if after['violations']:
-        raise Refusal('protect: with this, %s would be among the first %d to go down. The forecast is: %s. Give it a '
-                      'lower score_adj or others a higher one. Nothing was changed.' % (
-                          ' and '.join('%s (%s of kill %d)' % (one['service'], one['how'], one['rank'])
-                                       for one in after['violations']), asked.kills, '; '.join(after['summary'])))
+        services = ' and '.join(f"{one['service']} ({one['how']} of kill {one['rank']})" for one in after['violations'])
+        raise Refusal(f"protect: with this change, the first {request.kills} kills would end {services}. The forecast "
+                      f"is: {'; '.join(after['summary'])}. Give it a lower score_adj or others a higher one. Nothing "
+                      "was changed.")

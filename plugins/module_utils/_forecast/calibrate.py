@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find by a test which of its two counts of resident pages the kernel chooses a victim by.
+"""Find by a test which of two counts of resident pages the kernel uses to choose a victim.
 
 From 6.2 on each processor keeps a part of the counters. Some readers see the exact sum, others the part that was added
-up so far. Which one sees what changes between releases, stable ones too. So a child of ours grows page by page until
-the two counts give different values of oom_score, and reads that.
+up so far, and this changes between releases. So a child grows page by page until the two counts give different values
+of oom_score, and reads its own.
 """
 
 import contextlib
@@ -30,24 +30,24 @@ except ImportError:  # a Python built without libffi
 
 BY_STAT, BY_STATUS = 'stat', 'status'
 
-_MOST_PAGES = 10000   # 40 MB: enough to reach the next border on machines of up to 26 GB
-_NEAR_PAGES = 150     # before the border, where the steps are single pages
+_MOST_PAGES = 10000   # 40 MB: enough to reach the next score on machines of up to 26 GB
+_NEAR_PAGES = 150     # before the next score, where the steps are single pages
 _STEPS = 500
 _ENOUGH_KB = 256 * 1024  # the child takes up to 40 MB
 _PR_SET_THP_DISABLE = 41
 _LIMIT_S = 10
 
 
-def counted_by(host: Host, processes: ProcessTable, total_pages: int) -> Optional[str]:
-    """BY_STAT or BY_STATUS; None where the test gives no answer, as on large hosts, or is not started."""
-    if _free_kb(host, processes) < _ENOUGH_KB:
+def find_used_count(host: Host, processes: ProcessTable, total_pages: int) -> Optional[str]:
+    """BY_STAT or BY_STATUS; None where the test does not start or gives no answer, as on large hosts."""
+    if _read_free_kb(host, processes) < _ENOUGH_KB:
         return None  # other processes need that memory
     try:
         reader, writer = os.pipe()
     except OSError:
         return None
     try:
-        child = _fork(processes, total_pages, reader, writer)
+        child = _fork_child(processes, total_pages, reader, writer)
         os.close(writer)
         writer = -1
         answer = os.read(reader, 16) if child else b''
@@ -62,8 +62,8 @@ def counted_by(host: Host, processes: ProcessTable, total_pages: int) -> Optiona
     return {b'stat': BY_STAT, b'status': BY_STATUS}.get(answer)
 
 
-def _free_kb(host: Host, processes: ProcessTable) -> int:
-    """The memory that a child can use, in kB: of the host, of our cgroups' limits, and of the CommitLimit."""
+def _read_free_kb(host: Host, processes: ProcessTable) -> int:
+    """The memory that a child can use, in kB: on the host, in our cgroups, and below the CommitLimit."""
     memory = read_memory(host)
     if memory is None:
         return 0
@@ -77,8 +77,8 @@ def _free_kb(host: Host, processes: ProcessTable) -> int:
     return min(free_kb)
 
 
-def _fork(processes: ProcessTable, total_pages: int, reader: int, writer: int) -> int:
-    """The child's number, 0 where there is no memory for one. The child never comes back from here."""
+def _fork_child(processes: ProcessTable, total_pages: int, reader: int, writer: int) -> int:
+    """The child's PID, 0 where there is no memory for one. The child never returns."""
     try:
         child = os.fork()
     except OSError:
@@ -89,16 +89,16 @@ def _fork(processes: ProcessTable, total_pages: int, reader: int, writer: int) -
         os.close(reader)
         signals.reset()
         signal.alarm(_LIMIT_S)
-        os.write(writer, (_answer(processes, total_pages) or '').encode('ascii'))
+        os.write(writer, (_grow_and_compare(processes, total_pages) or '').encode('ascii'))
     finally:
         os._exit(0)  # never run or flush anything of the parent twice
 
 
-def _answer(processes: ProcessTable, total_pages: int) -> Optional[str]:
-    """In the child: grow until the two numbers give different scores, and see which one is the kernel's."""
+def _grow_and_compare(processes: ProcessTable, total_pages: int) -> Optional[str]:
+    """In the child: grow until the two counts give different scores, and see which one is the kernel's."""
     _make_eligible()
-    scale = _scale(processes, total_pages)
-    badness = _both(processes)
+    scale = _find_scale(processes, total_pages)
+    badness = _read_badness(processes)
     if scale is None or badness is None:
         return None
     score = compute_score(max(badness), total_pages, scale)
@@ -119,8 +119,8 @@ def _answer(processes: ProcessTable, total_pages: int) -> Optional[str]:
 
 
 def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[str]:
-    """Which number the score is of; None where it may be both, or something changed meanwhile."""
-    before, score, after = _both(processes), processes.score('self'), _both(processes)
+    """The count that gives the score; None where both do, or where a number changed meanwhile."""
+    before, score, after = _read_badness(processes), processes.score('self'), _read_badness(processes)
     if before is None or before != after or score is None:
         return None
     by_stat, by_status = (compute_score(badness, total_pages, scale) for badness in before)
@@ -129,8 +129,8 @@ def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[
     return BY_STAT if score == by_stat else BY_STATUS
 
 
-def _both(processes: ProcessTable) -> Optional[Tuple[int, int]]:
-    """Our own badness by both numbers, at oom_score_adj 0."""
+def _read_badness(processes: ProcessTable) -> Optional[Tuple[int, int]]:
+    """(badness by stat, badness by status) of this process at oom_score_adj 0."""
     holding = processes.holding('self')
     if holding is None or processes.adj('self') != 0:
         return None
@@ -139,13 +139,13 @@ def _both(processes: ProcessTable) -> Optional[Tuple[int, int]]:
     return holding.stat_pages + rest, holding.rss_kb // page_kb + rest
 
 
-def _scale(processes: ProcessTable, total_pages: int) -> Optional[str]:
+def _find_scale(processes: ProcessTable, total_pages: int) -> Optional[str]:
     score, terms = processes.score('self'), processes.terms('self')
     return None if score is None or terms is None else detect_scale(terms, score, total_pages)
 
 
 def _make_eligible() -> None:
-    """At -1000 there is no score; and huge pages would be steps of 512."""
+    """Leave -1000, where there is no score, and disable huge pages, which are steps of 512."""
     with open('/proc/self/oom_score_adj', 'r+b', buffering=0) as stream:
         if int(stream.read(16)) != 0:
             stream.write(b'0\n')

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cgroups that limit memory: their limits as an OOM kill counts them, and which are killed as a whole.
+"""Cgroups that limit memory: their limits as an OOM kill counts them, and memory.oom.group.
 
 Sources: mem_cgroup_get_max() and mem_cgroup_get_oom_group() in mm/memcontrol.c; Documentation/admin-guide/cgroup-v2.rst
 and cgroup-v1/memory.rst.
@@ -20,12 +20,12 @@ from .._host.mounts import Mount, parse_mountinfo
 from .._process.groups import list_pids_below
 from .snapshot import Domain
 
-# cgroup v1 writes "no limit" as the highest number of whole pages in a long; nobody means a limit of 2^60 bytes.
+# cgroup v1 writes "no limit" as the highest number of whole pages in a long.
 _NO_LIMIT_BYTES = 1 << 60
 
 
 class Limit(NamedTuple):
-    memory_pages: Optional[int]  # None for none
+    memory_pages: Optional[int]  # None for no limit
     swap_pages: Optional[int]  # None for as much as there is
     swappiness: int
     kill_disabled: bool
@@ -38,7 +38,7 @@ class Tree:
         self._host = host
         self.folder: Optional[str] = None
         self._root = ''
-        self._wholes: Dict[str, bool] = {}  # of cgroups around many processes, which may lie deep
+        self._oom_groups: Dict[str, bool] = {}  # the cgroup tree may be deep
         self.version = 2
         for mount in parse_mountinfo(host.read_text('/proc/self/mountinfo') or ''):
             if mount.fs_type == 'cgroup' and 'memory' in mount.options.split(','):
@@ -50,8 +50,8 @@ class Tree:
     def _use(self, mount: Mount, version: int) -> None:
         self.folder, self.version, self._root = mount.path, version, mount.root.rstrip('/')
 
-    def folder_of(self, cgroup: str) -> Optional[str]:
-        """The folder of a cgroup as /proc/PID/cgroup names it; None where there is none."""
+    def find_folder(self, cgroup: str) -> Optional[str]:
+        """The folder of a cgroup that /proc/PID/cgroup names; None where it does not exist."""
         inner = cgroup[len(self._root):] if (cgroup + '/').startswith(self._root + '/') else cgroup
         if self.folder is None or '..' in cgroup.split('/'):
             return None
@@ -60,31 +60,30 @@ class Tree:
 
     def pids(self, cgroup: str) -> List[int]:
         """The processes in it and below."""
-        folder = self.folder_of(cgroup)
+        folder = self.find_folder(cgroup)
         return list_pids_below(self._host, folder) if folder else []
 
-    def limit(self, cgroup: str) -> Limit:
+    def read_limit(self, cgroup: str) -> Limit:
         """The cgroup's own limit."""
-        read = self._values(cgroup)
+        read = self._read_files(cgroup)
         if self.version == 1:
-            return _limit_v1(read)
-        swappiness = to_number(self._host.read_text('/proc/sys/vm/swappiness'))
-        return Limit(_pages(read.get('memory.max')), _pages(read.get('memory.swap.max')), _or_default(swappiness),
-                     False)
+            return _parse_limit_v1(read)
+        return Limit(_parse_pages(read.get('memory.max')), _parse_pages(read.get('memory.swap.max')),
+                     _parse_swappiness(self._host.read_text('/proc/sys/vm/swappiness')), False)
 
     def free_kb(self, cgroup: str) -> Optional[int]:
-        """What the limits of the cgroup and of those around it leave; None for no limit. Its page cache is not free."""
+        """The memory below the limits of the cgroup and its ancestors; None for no limit. Page cache is not free."""
         usage = 'memory.current' if self.version == 2 else 'memory.usage_in_bytes'
         free = []
-        for outer in outwards(cgroup):
-            limit_pages = self.limit(outer).memory_pages
+        for outer in list_ancestors(cgroup):
+            limit_pages = self.read_limit(outer).memory_pages
             if limit_pages is not None:
-                used_bytes = to_number(self._host.read_text(f'{self.folder_of(outer)}/{usage}')) or 0
+                used_bytes = to_number(self._host.read_text(f'{self.find_folder(outer)}/{usage}')) or 0
                 free.append(limit_pages * get_page_kb() - used_bytes // 1024)
         return min(free) if free else None
 
-    def _values(self, cgroup: str) -> Dict[str, str]:
-        folder = self.folder_of(cgroup)
+    def _read_files(self, cgroup: str) -> Dict[str, str]:
+        folder = self.find_folder(cgroup)
         if folder is None:
             return {}
         names = (('memory.max', 'memory.swap.max') if self.version == 2 else
@@ -92,45 +91,46 @@ class Tree:
         texts = [(name, self._host.read_text(f'{folder}/{name}')) for name in names]
         return {name: text for name, text in texts if text is not None}
 
-    def kills_as_a_whole(self, cgroup: str) -> bool:
-        """Whether its own memory.oom.group is set; cgroup v1 has none."""
-        if cgroup not in self._wholes:
-            folder = self.folder_of(cgroup) if self.version == 2 else None
+    def is_oom_group(self, cgroup: str) -> bool:
+        """Whether memory.oom.group is set, which cgroup v1 does not have."""
+        if cgroup not in self._oom_groups:
+            folder = self.find_folder(cgroup) if self.version == 2 else None
             text = self._host.read_text(f'{folder}/memory.oom.group') if folder else None
-            self._wholes[cgroup] = (text or '').strip() == '1'
-        return self._wholes[cgroup]
+            self._oom_groups[cgroup] = (text or '').strip() == '1'
+        return self._oom_groups[cgroup]
 
-    def tells_of_kills(self, cgroup: str) -> bool:
-        """Whether systemd can see there that the kernel killed: it watches memory.events, which v1 has not."""
-        folder = self.folder_of(cgroup) if self.version == 2 else None
+    def reports_kills(self, cgroup: str) -> bool:
+        """Whether systemd can see kills there: it watches memory.events, which cgroup v1 does not have."""
+        folder = self.find_folder(cgroup) if self.version == 2 else None
         return bool(folder) and self._host.exists(f'{folder}/memory.events')
 
 
-def _limit_v1(read: Dict[str, str]) -> Limit:
-    memory, both = _pages(read.get('memory.limit_in_bytes')), _pages(read.get('memory.memsw.limit_in_bytes'))
+def _parse_limit_v1(read: Dict[str, str]) -> Limit:
+    memory, both = [_parse_pages(read.get(name)) for name in ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes')]
     disabled = re.search(r'^oom_kill_disable 1$', read.get('memory.oom_control', ''), re.MULTILINE)
     return Limit(memory, None if memory is None or both is None else both - memory,
-                 _or_default(to_number(read.get('memory.swappiness'))), bool(disabled))
+                 _parse_swappiness(read.get('memory.swappiness')), bool(disabled))
 
 
-def _or_default(swappiness: Optional[int]) -> int:
-    return 60 if swappiness is None else swappiness
+def _parse_swappiness(text: Optional[str]) -> int:
+    number = to_number(text)
+    return 60 if number is None else number
 
 
-def _pages(text: Optional[str]) -> Optional[int]:
-    """A limit in pages, None for none."""
+def _parse_pages(text: Optional[str]) -> Optional[int]:
+    """A limit in pages; None for no limit."""
     number = to_number(text)  # none for max
     return None if number is None or not 0 <= number < _NO_LIMIT_BYTES else number // (get_page_kb() * 1024)
 
 
-def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
-    """What an OOM kill in this cgroup is measured against. Raises Refusal where it can never reach a limit."""
-    if tree.folder_of(cgroup) is None:
+def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
+    """The cgroup as the place where memory runs out. Raises Refusal where it has no limit."""
+    if tree.find_folder(cgroup) is None:
         raise Refusal(f'cgroup: there is no {sanitize(cgroup)} with the memory controller here; give its path as '
                       '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')
-    limit = tree.limit(cgroup)
+    limit = tree.read_limit(cgroup)
     if limit.memory_pages is None:
-        outer = _limited_ancestor(tree, cgroup)
+        outer = _find_limited_ancestor(tree, cgroup)
         raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
             sanitize(cgroup), 'the next one around it that has is %s' % sanitize(outer) if outer else
             'none around it has either, so that only the whole machine can run out: leave cgroup out'))
@@ -141,20 +141,20 @@ def domain_of(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     return Domain(cgroup, limit.memory_pages + swap_pages or 1, limit.kill_disabled, None)
 
 
-def _limited_ancestor(tree: Tree, cgroup: str) -> Optional[str]:
-    for outer in outwards(cgroup)[1:]:
-        if tree.limit(outer).memory_pages is not None:
+def _find_limited_ancestor(tree: Tree, cgroup: str) -> Optional[str]:
+    for outer in list_ancestors(cgroup)[1:]:
+        if tree.read_limit(outer).memory_pages is not None:
             return outer
     return None
 
 
-def outwards(cgroup: str, last: Optional[str] = None) -> List[str]:
-    """The cgroup and those around it, without the root; ``last`` is the last one."""
+def list_ancestors(cgroup: str, last: Optional[str] = None) -> List[str]:
+    """The cgroup and its ancestors without the root, up to ``last``."""
     parts = cgroup.strip('/').split('/')
     line = ['/' + '/'.join(parts[:count]) for count in range(len(parts), 0, -1) if parts[0]]
     return line[:line.index(last) + 1] if last in line else line
 
 
-def group_of(tree: Tree, cgroup: str, domain: Optional[str]) -> Optional[str]:
-    """The highest cgroup, up to the one that runs out of memory, that is killed as a whole; None for none."""
-    return next((outer for outer in reversed(outwards(cgroup, domain)) if tree.kills_as_a_whole(outer)), None)
+def find_oom_group(tree: Tree, cgroup: str, domain: Optional[str]) -> Optional[str]:
+    """The highest cgroup with memory.oom.group, up to the one that runs out of memory; None for none."""
+    return next((outer for outer in reversed(list_ancestors(cgroup, domain)) if tree.is_oom_group(outer)), None)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""NUMA nodes that run out of memory by themselves, for processes that may use no others (cpuset, memory policy).
+"""NUMA nodes that run out of memory, for processes that may use no others (cpuset, memory policy).
 
 Source: constrained_alloc() in mm/oom_kill.c.
 """
@@ -19,9 +19,9 @@ _ALLOWED = re.compile(br'^Mems_allowed_list:\s+([0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0
 _ZONE = re.compile(r'^Node ([0-9]{1,4}), zone +\S+\n(?:(?!Node ).*\n)*? +present +([0-9]{1,18})$', re.MULTILINE)
 
 
-def domain_of(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
-    """What an OOM kill is measured against when these nodes have run out. Raises Refusal for one that is not there."""
-    present_pages = present(host.read_text('/proc/zoneinfo') or '')
+def find_domain(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
+    """The nodes as the place where memory runs out. Raises Refusal for a node that does not exist."""
+    present_pages = parse_present_pages(host.read_text('/proc/zoneinfo') or '')
     missing = sorted(set(nodes) - set(present_pages))
     if missing:
         raise Refusal(f"nodes: there is no NUMA node {', '.join(map(str, missing))} here; there are "
@@ -30,7 +30,7 @@ def domain_of(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
     return Domain(None, total_pages or 1, False, sorted(set(nodes)))
 
 
-def present(zoneinfo: str) -> Dict[int, int]:
+def parse_present_pages(zoneinfo: str) -> Dict[int, int]:
     """The pages of each node (node_present_pages())."""
     pages: Dict[int, int] = {}
     for node, count in _ZONE.findall(zoneinfo):
@@ -38,8 +38,8 @@ def present(zoneinfo: str) -> Dict[int, int]:
     return pages
 
 
-def allowed(status: bytes) -> Optional[List[int]]:
-    """The nodes that a process may use, of /proc/PID/status; None where that is not told."""
+def parse_allowed(status: bytes) -> Optional[List[int]]:
+    """The nodes that a process may use, from /proc/PID/status; None where it does not say."""
     match = _ALLOWED.search(status)
     if match is None:
         return None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option protect: find the units and processes of the names, as the option services does."""
+"""The option protect: find units and processes by name, as the option services does."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
@@ -26,10 +26,7 @@ def from_names(names: List[str]) -> List[Protected]:
 
 
 def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Protected]:
-    """The services of this host.
-
-    Raises Refusal for an unknown one, and ManagerError.
-    """
+    """The services of this host. Raises Refusal for an unknown one, and ManagerError."""
     if not names:
         return []
     host_state = HostState(host, manager)
@@ -65,7 +62,7 @@ def _find_unit(host_state: HostState, one: Protected) -> Optional[Protected]:
 
 
 def _find_other(host_state: HostState, one: Protected) -> Optional[Protected]:
-    # Not at the top: few hosts need it, and an import takes time on every host.
+    # Imported late: few hosts need it.
     from .._service import other_init
     name = one.unit[:-len(unit_names.SERVICE)]
     main = other_init.main_process(host_state.host, name, [])

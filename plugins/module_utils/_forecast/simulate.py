@@ -2,30 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who dies next: a function from a snapshot to a list of kills. Pure.
+"""Which processes the kernel kills next: a pure function from a snapshot to a list of kills.
 
 Sources: out_of_memory(), oom_evaluate_task(), oom_badness(), oom_kill_process() in mm/oom_kill.c, and
 mem_cgroup_get_oom_group() in mm/memcontrol.c.
 
-The kernel chooses by numbers that /proc shows with an error, so what is known of each process is a range. Where the
-ranges of several overlap at the top any of them may die, and what comes next depends on which one did: all those
-courses are followed, and the victims of a rank are those of all courses.
+/proc shows the kernel's numbers with an error, so the badness of a process is a range. Where ranges overlap at the top,
+any of these processes may be killed, and the next kill depends on which one was. The simulation follows all these
+branches. The victims of a rank are those of all branches.
 """
 
-from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .._kernel.badness import ADJ_MIN, SCALE_OLD
-from .snapshot import Domain, Process, Settings, Snapshot
+from .snapshot import Domain, Missing, Process, Relations, Settings, Snapshot
 
 KILL, PANIC, DEADLOCK, NO_KILL, UNKNOWN = 'kill', 'panic', 'deadlock', 'no_kill', 'unknown'
-# Why a process goes down with another one.
+# Why a process is killed with another one.
 SHARES_MEMORY, OOM_GROUP, SERVICE_ENDS = 'shares_memory', 'oom_group', 'service_ends'
 
-# So many courses are followed. More arise only from many equals, whose courses are all alike.
-_MOST_COURSES, _FEWEST_COURSES = 40, 4
+# More branches arise only from many equal processes, whose branches are alike.
+_MOST_BRANCHES, _FEWEST_BRANCHES = 40, 4
 _MOST_STEPS = 40000
-# Of so many equals it is looked up what goes down with them.
-_MOST_LOOKED = 20
+_MOST_LOOKED_UP = 20  # equal victims whose relations are looked up
 _PAGES_PER_TABLE = 512
 
 
@@ -39,18 +38,12 @@ class WhatIf(NamedTuple):
 NOTHING = WhatIf({}, {}, None, None)
 
 
-# A process as the kernel weighs it.
-class Weighed(NamedTuple):
-    process: Process
-    badness_pages: int
-
-
 class Victim(NamedTuple):
     process: Process
     badness_pages: int
 
 
-class Fellow(NamedTuple):
+class Collateral(NamedTuple):
     process: Process
     why: str
 
@@ -59,8 +52,8 @@ class Kill(NamedTuple):
     victims: List[Victim]  # any of them; the likeliest first
     margin_pages: Optional[int]
     error_pages: int
-    collateral: List[Fellow]  # of the likeliest
-    doomed: FrozenSet[int]  # whoever may go down in this kill, in any course
+    collateral: List[Collateral]  # of the likeliest
+    may_die: FrozenSet[int]  # the processes that this kill may end, in any branch
     freed_pages: int
 
 
@@ -68,20 +61,27 @@ class Forecast(NamedTuple):
     outcome: str
     reason: Optional[str]
     kills: List[Kill]
-    unlooked: Set[int]  # possible victims of which it is not known who goes down with them
-    short: bool  # whether processes that were left out may be among the victims
+    missing: Missing
+
+
+class _Choice(NamedTuple):
+    """Among which processes the kernel chooses, in one branch."""
+
+    victims: List[Victim]
+    margin_pages: Optional[int]
+    error_pages: int
 
 
 def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forecast:
-    """The next ``kills`` kills, fewer where the machine panics or nobody is left."""
-    snapshot = assumed(snapshot, what_if)
-    outcome, reason = _without_choice(snapshot, what_if)
+    """The next ``kills`` kills, fewer where the machine panics or no process is left."""
+    snapshot = assume_settings(snapshot, what_if)
+    outcome, reason = _decide_without_choice(snapshot, what_if)
     if outcome is not None:
-        return Forecast(outcome, reason, [], set(), False)
+        return Forecast(outcome, reason, [], Missing(set(), False, False))
     return _Simulation(snapshot, what_if).run(kills)
 
 
-def assumed(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
+def assume_settings(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
     """The snapshot with the settings that are assumed."""
     settings = snapshot.settings
     if what_if.panic_on_oom is not None:
@@ -91,230 +91,210 @@ def assumed(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
     return snapshot._replace(settings=settings)
 
 
-def _without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:
-    """What happens without any look at the processes: (outcome, reason), (None, None) where they are looked at."""
+def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:
+    """(outcome, reason) where the kernel does not look at the processes, else (None, None)."""
     settings, domain = snapshot.settings, snapshot.domain
-    in_cgroup = domain.cgroup is not None
-    everywhere = not in_cgroup and domain.nodes is None
+    is_whole_machine = domain.cgroup is None and domain.nodes is None
     if domain.kill_disabled:
-        return NO_KILL, f'memory.oom_control of {domain.cgroup} says oom_kill_disable 1: who asks for memory waits'
-    if settings.panic_on_oom == 2 or (settings.panic_on_oom == 1 and everywhere):
+        return NO_KILL, f'memory.oom_control of {domain.cgroup} says oom_kill_disable 1: tasks that need memory wait'
+    if settings.panic_on_oom == 2 or (settings.panic_on_oom == 1 and is_whole_machine):
         return PANIC, f'vm.panic_on_oom is {settings.panic_on_oom}'
     if snapshot.unknown is not None:
         return UNKNOWN, snapshot.unknown
-    if settings.kill_allocating_task and not in_cgroup and not what_if.growth_pages:
-        return UNKNOWN, ('vm.oom_kill_allocating_task is 1, so that whoever asks for the memory that is not there is '
-                         'killed, however little it has; growing tells who that would be for one process')
+    if settings.kill_allocating_task and domain.cgroup is None and not what_if.growth_pages:
+        return UNKNOWN, ('vm.oom_kill_allocating_task is 1, so the kernel kills the task that triggers the OOM, '
+                         'however little memory it has; name that process with growing')
     return None, None
 
 
 class _Simulation:
-    """One snapshot with what is assumed of it, and what was found to be missing in it."""
+    """One snapshot with its assumptions, and what was found to be missing in it."""
 
     def __init__(self, snapshot: Snapshot, what_if: WhatIf) -> None:
-        self.snapshot, self.what_if = snapshot, what_if
-        self.unlooked: Set[int] = set()
-        self.short = False
-        self.weighed = _in_order(snapshot, what_if)
+        self._snapshot, self._what_if = snapshot, what_if
+        self._missing_relations: Set[int] = set()
+        self._needs_more = False
+        self._ranked = _rank_processes(snapshot, what_if)
         self._deaths: Dict[int, Dict[int, str]] = {}
-        self._most_courses = max(_FEWEST_COURSES, min(_MOST_COURSES, _MOST_STEPS // max(1, len(self.weighed))))
+        self._most_branches = max(_FEWEST_BRANCHES, min(_MOST_BRANCHES, _MOST_STEPS // max(1, len(self._ranked))))
 
     def run(self, kills: int) -> Forecast:
-        """Follow the courses, rank by rank."""
+        """Follow the branches, rank by rank. The first branch is the likeliest one in each rank."""
         found: List[Kill] = []
         branches: List[FrozenSet[int]] = [frozenset()]
-        for _rank in range(kills):
-            kill, branches = self._next(branches, first=not found)
-            if kill is None:
+        while len(found) < kills:
+            choices = [self._choose(branch, is_first=not found) for branch in branches]
+            if choices[0] is None:
                 break
-            found.append(kill)
+            found.append(self._build_kill(choices[0], [one for one in choices if one is not None], branches[0]))
+            branches = self._follow(branches, choices)
+        # A kill with several victims may be certain with exact counts.
+        needs_counts = any(len(kill.victims) > 1 and any(one.process.error_pages for one in kill.victims)
+                           for kill in found)
+        missing = Missing(self._missing_relations, self._needs_more, needs_counts)
         if found:
-            return Forecast(KILL, None, found, self.unlooked, self.short)
-        return Forecast(DEADLOCK, _deadlock_reason(self.snapshot), [], set(), self.short)
+            return Forecast(KILL, None, found, missing)
+        return Forecast(DEADLOCK, _explain_deadlock(self._snapshot), [], missing)
 
-    def _next(self, branches: List[FrozenSet[int]], first: bool) -> Tuple[Optional[Kill], List[FrozenSet[int]]]:
-        """The kill of one rank and the courses after it. The first course is the likeliest all along."""
-        choices = [(course, self._choose(course, first)) for course in branches]
-        likeliest = choices[0][1]
-        if likeliest is None:
-            return None, []
-        victims: Dict[int, Weighed] = {}
-        after: Dict[FrozenSet[int], None] = {}
-        doomed: Set[int] = set()
-        for course, choice in choices:
-            for number, one in enumerate(choice.victims if choice else ()):
-                victims.setdefault(one.process.pid, one)
-                if number >= _MOST_LOOKED:
-                    continue
-                deaths = frozenset(self.deaths(one.process.pid))
-                doomed.update(deaths)
-                if len(after) < self._most_courses:
-                    after[course | deaths] = None
-        best = likeliest.victims[0]
-        fellows = self.deaths(best.process.pid)
-        kill = Kill(
-            victims=[Victim(*one) for one in victims.values()],
+    def _build_kill(self, likeliest: _Choice, choices: List[_Choice], dead: FrozenSet[int]) -> Kill:
+        """The kill of one rank; ``dead`` are gone in the likeliest branch."""
+        processes, victim = self._snapshot.processes, likeliest.victims[0].process.pid
+        deaths = self._find_deaths(victim)
+        return Kill(
+            victims=list({one.process.pid: one for choice in choices for one in choice.victims}.values()),
             margin_pages=likeliest.margin_pages, error_pages=likeliest.error_pages,
-            collateral=[Fellow(self.snapshot.processes[pid], why) for pid, why in sorted(fellows.items())
-                        if pid != best.process.pid and pid not in branches[0] and pid in self.snapshot.processes],
-            doomed=frozenset(doomed),
-            freed_pages=self._freed_pages(set(fellows) - branches[0], best.process.pid))
-        return kill, list(after)
+            collateral=[Collateral(processes[pid], why) for pid, why in sorted(deaths.items())
+                        if pid != victim and pid not in dead and pid in processes],
+            may_die=frozenset(pid for choice in choices for one in choice.victims[:_MOST_LOOKED_UP]
+                              for pid in self._find_deaths(one.process.pid)),
+            freed_pages=self._count_freed_pages(set(deaths) - dead, victim))
 
-    def _choose(self, dead: FrozenSet[int], first: bool) -> Optional['_Choice']:
-        """Those among whom the kernel chooses when ``dead`` are gone."""
-        if first and self.snapshot.settings.kill_allocating_task and self.snapshot.domain.cgroup is None:
-            asker = self._asker()
-            if asker is not None:
-                return _Choice([asker], None, asker.process.error_pages)
-        alive = [one for one in self.weighed if one.process.pid not in dead]
+    def _follow(self, branches: List[FrozenSet[int]], choices: List[Optional[_Choice]]) -> List[FrozenSet[int]]:
+        """The branches after one rank: one for each victim of each branch, as far as they are followed."""
+        after: Dict[FrozenSet[int], None] = {}
+        for branch, choice in zip(branches, choices):
+            for victim in choice.victims[:_MOST_LOOKED_UP] if choice else ():
+                if len(after) < self._most_branches:
+                    after[branch.union(self._find_deaths(victim.process.pid))] = None
+        return list(after)
+
+    def _choose(self, dead: FrozenSet[int], is_first: bool) -> Optional[_Choice]:
+        """The processes among which the kernel chooses when ``dead`` are gone."""
+        task = self._find_allocating_task() if is_first else None
+        if task is not None:
+            return _Choice([task], None, task.process.error_pages)
+        alive = [one for one in self._ranked if one.process.pid not in dead]
+        bound = self._snapshot.left_out_pages
+        if bound is not None and (not alive or bound >= _least_badness(alive[0])):
+            self._needs_more = True
         if not alive:
-            self._mark_short(None)
             return None
-        victims = _overlapping(alive)
-        self._mark_short(_lowest(victims[0]))
-        second = alive[1] if len(alive) > 1 else None
-        margin = None if second is None else victims[0].badness_pages - second.badness_pages
-        error = victims[0].process.error_pages + (second.process.error_pages if second else 0)
-        return _Choice(self._with_sacrifice(victims, dead), margin, error)
+        victims = self._add_children(_select_overlapping(alive), alive)
+        return _Choice(victims, _find_margin(alive), sum(one.process.error_pages for one in alive[:2]))
 
-    def _mark_short(self, lowest: Optional[int]) -> None:
-        """Note that a process that was left out may be the one."""
-        bound = self.snapshot.left_out_pages
-        if bound is not None and (lowest is None or bound >= lowest):
-            self.short = True
+    def _find_allocating_task(self) -> Optional[Victim]:
+        """The process that grows: with vm.oom_kill_allocating_task the kernel kills it if it can."""
+        if not self._snapshot.settings.kill_allocating_task or self._snapshot.domain.cgroup is not None:
+            return None
+        return next((one for one in self._ranked if one.process.pid in self._what_if.growth_pages), None)
 
-    def _asker(self) -> Optional[Weighed]:
-        """The process that grows: with vm.oom_kill_allocating_task it is killed if it can be at all."""
-        return next((one for one in self.weighed if one.process.pid in self.what_if.growth_pages), None)
+    def _add_children(self, victims: List[Victim], alive: List[Victim]) -> List[Victim]:
+        """The victims and, for kernels up to 5.0, their worst children with memory of their own.
 
-    def _with_sacrifice(self, victims: List[Weighed], dead: FrozenSet[int]) -> List[Weighed]:
-        """Kernels up to 5.0 kill the worst child with memory of its own instead.
-
-        No number in /proc tells them from 5.2 to 5.8, which share the scale of oom_score: either may be the one.
+        These kernels kill such a child instead. Kernels from 5.2 to 5.8 do not, and no number in /proc tells the two
+        apart, as they share the scale of oom_score: either process may be the victim.
         """
-        if self.snapshot.settings.scale != SCALE_OLD:
+        if self._snapshot.settings.scale != SCALE_OLD:
             return victims
-        known = {one.process.pid: one for one in self.weighed if one.process.pid not in dead}
-        found = list(victims)
-        pids = {one.process.pid for one in found}
+        known = {one.process.pid: one for one in alive}
+        found = {one.process.pid: one for one in victims}
         for one in victims:
-            ties = self.snapshot.ties.get(one.process.pid)
-            children = [known[pid] for pid in (ties.children if ties else ()) if pid in known]
-            children = [child for child in children if child.process.pid not in (ties.sharers if ties else ())]
-            if children:
-                best = _overlapping(sorted(children, key=_rank_key(self.snapshot.settings)))
-                found += [child for child in best if child.process.pid not in pids]
-                pids.update(child.process.pid for child in best)
-        return found
-
-    def deaths(self, pid: int) -> Dict[int, str]:
-        """Who goes down when this one is chosen, itself included, and why."""
-        if pid not in self._deaths:
-            self._deaths[pid] = self._find_deaths(pid)
-        return self._deaths[pid]
+            relations = self._snapshot.relations.get(one.process.pid)
+            if relations is not None:
+                children = [known[pid] for pid in relations.children if pid in known and pid not in relations.sharers]
+                ranked = sorted(children, key=_rank_key(self._snapshot.settings))
+                found.update((child.process.pid, child) for child in _select_overlapping(ranked))
+        return list(found.values())
 
     def _find_deaths(self, pid: int) -> Dict[int, str]:
+        """The processes that end when this one is chosen, itself included, and why."""
+        if pid not in self._deaths:
+            self._deaths[pid] = self._look_up_deaths(pid)
+        return self._deaths[pid]
+
+    def _look_up_deaths(self, pid: int) -> Dict[int, str]:
         deaths = {pid: ''}
-        ties = self._ties(pid)
-        if ties is None:
+        relations = self._look_up_relations(pid)
+        if relations is None:
             return deaths
-        for other in ties.sharers:
+        for other in relations.sharers:
             deaths.setdefault(other, SHARES_MEMORY)
-        for other in ties.group_members:
-            if self._adj(other) != ADJ_MIN:
+        for other in relations.group_members:
+            if self._score_adj(other) != ADJ_MIN:
                 deaths.setdefault(other, OOM_GROUP)
         # systemd sees each of these deaths, whatever the kernel's reason was.
         for dead in list(deaths):
-            ties = self.snapshot.ties.get(dead)
-            for other in ties.unit_members if ties is not None and ties.unit_ends else ():
+            relations = self._snapshot.relations.get(dead)
+            for other in relations.unit_members if relations is not None else ():
                 deaths.setdefault(other, SERVICE_ENDS)
         return deaths
 
-    def _ties(self, pid: int) -> Any:
-        """What is known of its company. Whoever may die with it is to be looked at as well."""
-        ties = self.snapshot.ties.get(pid)
-        if ties is None:
-            self.unlooked.add(pid)
-            return None
-        self.unlooked.update(other for other in ties.sharers + ties.group_members if other not in self.snapshot.ties)
-        return ties
+    def _look_up_relations(self, pid: int) -> Optional[Relations]:
+        """The relations of a process. Notes where they are missing, also those of processes that may die with it."""
+        relations = self._snapshot.relations.get(pid)
+        related = [pid] if relations is None else relations.sharers + relations.group_members
+        self._missing_relations.update(other for other in related if other not in self._snapshot.relations)
+        return relations
 
-    def _adj(self, pid: int) -> Optional[int]:
-        process = self.snapshot.processes.get(pid)
-        return self.what_if.score_adj.get(pid, None if process is None else process.oom_score_adj)
+    def _score_adj(self, pid: int) -> Optional[int]:
+        process = self._snapshot.processes.get(pid)
+        return self._what_if.score_adj.get(pid, None if process is None else process.oom_score_adj)
 
-    def _freed_pages(self, pids: Iterable[int], victim: int) -> int:
-        """What is free afterwards; memory that several share is counted once."""
-        ties = self.snapshot.ties.get(victim)
-        shared = set(ties.sharers) if ties is not None else set()
-        return sum(self.snapshot.processes[pid].freed_pages + self.what_if.growth_pages.get(pid, 0)
-                   for pid in pids if pid in self.snapshot.processes and pid not in shared)
-
-
-class _Choice:
-    """Among whom the kernel chooses, in one course."""
-
-    def __init__(self, victims: List[Weighed], margin_pages: Optional[int], error_pages: int) -> None:
-        self.victims, self.margin_pages, self.error_pages = victims, margin_pages, error_pages
+    def _count_freed_pages(self, pids: Iterable[int], victim: int) -> int:
+        """The memory that is free after a kill; memory that several share is counted once."""
+        relations = self._snapshot.relations.get(victim)
+        shared = set(relations.sharers) if relations is not None else set()
+        return sum(self._snapshot.processes[pid].freed_pages + self._what_if.growth_pages.get(pid, 0)
+                   for pid in pids if pid in self._snapshot.processes and pid not in shared)
 
 
 # ---------------------------------------------------------------------- badness
 
-def _in_order(snapshot: Snapshot, what_if: WhatIf) -> List[Weighed]:
-    """Those that can be chosen, the likeliest first."""
-    weighed = []
+def _rank_processes(snapshot: Snapshot, what_if: WhatIf) -> List[Victim]:
+    """The processes that the kernel can choose, the likeliest first."""
+    found = []
     for process in snapshot.processes.values():
         adj = what_if.score_adj.get(process.pid, process.oom_score_adj)
-        if not can_be_chosen(process, adj) or not is_within(process, snapshot.domain):
+        if not _can_be_chosen(process, adj) or not _is_within(process, snapshot.domain):
             continue
-        memory = process.memory_pages + growth_with_tables(what_if.growth_pages.get(process.pid, 0))
-        badness = memory + adj * (snapshot.domain.total_pages // 1000)
+        memory_pages = process.memory_pages + _add_tables(what_if.growth_pages.get(process.pid, 0))
+        badness_pages = memory_pages + adj * (snapshot.domain.total_pages // 1000)
         if snapshot.settings.scale == SCALE_OLD:
-            badness = max(badness, 1)  # kernels before 5.9 know no negative badness
-        weighed.append(Weighed(process._replace(oom_score_adj=adj), badness))
-    return sorted(weighed, key=_rank_key(snapshot.settings))
+            badness_pages = max(badness_pages, 1)  # kernels before 5.9 know no negative badness
+        found.append(Victim(process._replace(oom_score_adj=adj), badness_pages))
+    return sorted(found, key=_rank_key(snapshot.settings))
 
 
-def can_be_chosen(process: Process, adj: int) -> bool:
+def _can_be_chosen(process: Process, adj: int) -> bool:
     """Whether the kernel may choose it with this oom_score_adj."""
     return process.never is None and adj != ADJ_MIN
 
 
-def is_within(process: Process, domain: Domain) -> bool:
-    """Whether a process is in the cgroup that runs out of memory, or below it, or may use one of the nodes that do."""
+def _is_within(process: Process, domain: Domain) -> bool:
+    """Whether a process is in or below the cgroup that runs out of memory, or may use a NUMA node that does."""
     cgroup, nodes = domain.cgroup, domain.nodes
     if nodes is not None and process.nodes is not None and not set(nodes) & set(process.nodes):
         return False
-    if cgroup is None:
-        return True
-    return process.cgroup is not None and (process.cgroup == cgroup or process.cgroup.startswith(cgroup + '/'))
+    return cgroup is None or ((process.cgroup or '') + '/').startswith(cgroup + '/')
 
 
-def growth_with_tables(pages: int) -> int:
+def _add_tables(pages: int) -> int:
     """Pages with the page tables that map them."""
     return pages + -(-pages // _PAGES_PER_TABLE)
 
 
-def _rank_key(settings: Settings) -> Any:
-    """Of equals the last in fork order comes first on newer kernels, see _badness.rank."""
+def _rank_key(settings: Settings) -> Callable[[Victim], Tuple[int, int, int]]:
+    """Newer kernels choose the last of equal processes in fork order, see L(_kernel.badness.rank)."""
     sign = 1 if settings.scale == SCALE_OLD else -1
     return lambda one: (-one.badness_pages, sign * one.process.start_ticks, sign * one.process.pid)
 
 
-def _lowest(one: Weighed) -> int:
+def _least_badness(one: Victim) -> int:
     return one.badness_pages - one.process.error_pages
 
 
-def _overlapping(ranked: List[Weighed]) -> List[Weighed]:
-    """Those that may be the worst: whose badness may reach what every other one has at the least."""
-    floor = max(_lowest(one) for one in ranked)
+def _find_margin(ranked: List[Victim]) -> Optional[int]:
+    """By how many pages the first one leads."""
+    return ranked[0].badness_pages - ranked[1].badness_pages if len(ranked) > 1 else None
+
+
+def _select_overlapping(ranked: List[Victim]) -> List[Victim]:
+    """The processes that may be the worst: their highest badness reaches the lowest one of every other."""
+    floor = max(map(_least_badness, ranked), default=0)
     return [one for one in ranked if one.badness_pages + one.process.error_pages >= floor]
 
 
-# ---------------------------------------------------------------------- reasons
-
-def _deadlock_reason(snapshot: Snapshot) -> str:
+def _explain_deadlock(snapshot: Snapshot) -> str:
     if snapshot.domain.cgroup is not None:
-        return (f'no process in {snapshot.domain.cgroup} can be killed: who asks for memory there fails or waits')
+        return f'no process in {snapshot.domain.cgroup} can be killed: tasks that need memory there fail or wait'
     return 'no process can be killed, so that the kernel panics ("System is deadlocked on memory")'

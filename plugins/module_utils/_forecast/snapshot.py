@@ -2,31 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a forecast is made from, as plain data that JSON holds: a user's bug report can be run again anywhere.
+"""The data that a forecast is made from, as JSON can hold it: anybody can replay the snapshot of a bug report.
 
-Names in it are harmless text. Sizes are in pages of ``page_kb``.
+Names are sanitized. Sizes are in pages of ``page_kb``.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple, Type, TypeVar
 
 from .._core.convert import ConvertError, quote
 from .._core.sanitize import sanitize
 
 FORMAT = 1
 _COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
-_LARGEST = 2 ** 63  # no kernel counts so far; Python shows only some thousand digits, and a product has more
+_LARGEST = 2 ** 63  # more than a kernel counts; Python refuses to print thousands of digits
 
 
-# Where memory runs out.
 class Domain(NamedTuple):
+    """Where memory runs out."""
+
     cgroup: Optional[str]  # below the root of the tree of cgroups; None for the whole machine
     total_pages: int  # what oom_score_adj is measured against
     kill_disabled: bool  # memory.oom_control of cgroup v1
     nodes: Optional[List[int]]  # the NUMA nodes that run out, None for all
 
 
-# The kernel and its settings, as far as its choice depends on them.
 class Settings(NamedTuple):
+    """The kernel and its settings, as far as its choice depends on them."""
+
     page_kb: int
     total_pages: int  # RAM and swap: what oom_score is measured against, in a cgroup too
     scale: Optional[str]
@@ -51,30 +53,46 @@ class Process(NamedTuple):
     memory_pages: int  # resident, swapped and page tables
     error_pages: int  # by how much the kernel's own number may be more, or less
     freed_pages: int  # what no other process has: anonymous, swapped and page tables
-    never: Optional[str]
+    never: Optional[str]  # why it is never chosen: one of those above
     nodes: Optional[List[int]]  # the NUMA nodes that it may use; None where that is not asked
 
 
-# What goes down together with a process. Looked up for those that may be chosen only.
-class Ties(NamedTuple):
+class Relations(NamedTuple):
+    """Which processes are killed with a process. Looked up only for those that may be chosen."""
+
     sharers: List[int]  # processes that use the same memory
-    sharers_known: bool  # whether that could be told
+    sharers_known: bool  # whether this could be read
     children: List[int]  # of which kernels up to 5.0 sacrifice one
-    group: Optional[str]  # the highest cgroup with memory.oom.group up to where memory runs out
+    group: Optional[str]  # the highest cgroup with memory.oom.group, up to where memory runs out
     group_members: List[int]
-    unit_ends: bool  # whether systemd ends the whole unit then
-    unit_members: List[int]
+    unit_members: List[int]  # the processes that systemd ends then
 
 
 class Snapshot(NamedTuple):
     settings: Settings
     domain: Domain
     processes: Dict[int, Process]
-    ties: Dict[int, Ties]
+    relations: Dict[int, Relations]
     left_out: int  # processes that were not looked at closely
     left_out_pages: Optional[int]  # the highest badness that one of those can have; None without any
     unknown: Optional[str]  # why the processes cannot all be seen
     notes: List[str]  # what else could not be seen
+
+
+class Missing(NamedTuple):
+    """What a forecast needs and a snapshot lacks."""
+
+    relations: Set[int]  # possible victims whose relations are unknown
+    more_processes: bool  # whether a process that was left out may be a victim
+    exact_counts: bool  # whether the error of the counts leaves several victims possible
+
+
+_Item = TypeVar('_Item')
+# By annotation: the type, the type of a list's items, and whether it may be None.
+_TYPES: Dict[Any, Tuple[Type[Any], Optional[Type[Any]], bool]] = {
+    int: (int, None, False), Optional[int]: (int, None, True), bool: (bool, None, False),
+    Optional[bool]: (bool, None, True), str: (str, None, False), Optional[str]: (str, None, True),
+    List[int]: (list, int, False), Optional[List[int]]: (list, int, True), List[str]: (list, str, False)}
 
 
 def to_json(snapshot: Snapshot) -> Dict[str, Any]:
@@ -84,7 +102,7 @@ def to_json(snapshot: Snapshot) -> Dict[str, Any]:
         'settings': dict(snapshot.settings._asdict()),
         'domain': dict(snapshot.domain._asdict()),
         'processes': [dict(snapshot.processes[pid]._asdict()) for pid in sorted(snapshot.processes)],
-        'ties': [dict(snapshot.ties[pid]._asdict(), pid=pid) for pid in sorted(snapshot.ties)],
+        'relations': [dict(snapshot.relations[pid]._asdict(), pid=pid) for pid in sorted(snapshot.relations)],
         'left_out': snapshot.left_out,
         'left_out_pages': snapshot.left_out_pages,
         'unknown': snapshot.unknown,
@@ -93,56 +111,54 @@ def to_json(snapshot: Snapshot) -> Dict[str, Any]:
 
 
 def from_json(data: Any) -> Snapshot:
-    """The inverse of L(to_json). Raises ConvertError for what is none, naming the place."""
+    """The inverse of L(to_json). Raises ConvertError, which names the place, for anything but a snapshot."""
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
         raise ConvertError(f"snapshot: format {quote(data.get('format'))} is not known; this version reads format "
                            f"{FORMAT}")
-    processes = [_process(one, f'processes[{number}]')
-                 for number, one in enumerate(_check(data.get('processes'), list, 'processes'))]
-    ties = [_pid_and_ties(one, f'ties[{number}]')
-            for number, one in enumerate(_check(data.get('ties'), list, 'ties'))]
-    settings = _record(Settings, data.get('settings'), 'settings')
-    domain = _record(Domain, data.get('domain'), 'domain')
+    processes = _read_list(data, 'processes', _read_process)
+    relations = _read_list(data, 'relations', _read_relations)
+    settings: Settings = _read_record(Settings, data.get('settings'), 'settings')
+    domain: Domain = _read_record(Domain, data.get('domain'), 'domain')
     if domain.total_pages < 1 or settings.total_pages < 1 or settings.page_kb < 1:
         raise ConvertError('snapshot: total_pages and page_kb must be positive')
     return Snapshot(
-        settings, domain, {one.pid: one for one in processes}, dict(ties), _field(data, 'left_out', int, ''),
-        _field(data, 'left_out_pages', Optional[int], ''), _field(data, 'unknown', Optional[str], ''),
-        _field(data, 'notes', List[str], ''))
+        settings, domain, {one.pid: one for one in processes}, dict(relations),
+        *[_read_field(data, name, Snapshot.__annotations__[name], '')
+          for name in ('left_out', 'left_out_pages', 'unknown', 'notes')])
 
 
-def _process(data: Any, where: str) -> Process:
-    process = _record(Process, data, where)
+def _read_process(data: Any, place: str) -> Process:
+    process: Process = _read_record(Process, data, place)
     for name in _COUNTS:
         if getattr(process, name) < 0:
-            raise ConvertError(f'snapshot: {where}.{name} must be 0 or more, and is {quote(getattr(process, name))}')
+            raise ConvertError(f'snapshot: {place}.{name} must be 0 or more, and is {quote(getattr(process, name))}')
     return process
 
 
-def _pid_and_ties(data: Any, where: str) -> Tuple[int, Ties]:
-    return _field(_check(data, dict, where), 'pid', int, where), _record(Ties, data, where)
+def _read_relations(data: Any, place: str) -> Tuple[int, Relations]:
+    return _read_field(_check(data, dict, place), 'pid', int, place + '.'), _read_record(Relations, data, place)
 
 
-def _record(kind: Type[Any], data: Any, where: str) -> Any:
-    _check(data, dict, where)
-    types = kind.__annotations__
-    return kind(**{name: _field(data, name, types[name], where) for name in kind._fields})
+def _read_list(data: Dict[str, Any], name: str, read: Callable[[Any, str], _Item]) -> List[_Item]:
+    return [read(one, f'{name}[{number}]') for number, one in enumerate(_check(data.get(name), list, name))]
 
 
-def _field(data: Dict[str, Any], name: str, wanted: Any, where: str) -> Any:
+def _read_record(kind: Type[Any], data: Any, place: str) -> Any:
+    _check(data, dict, place)
+    return kind(**{name: _read_field(data, name, kind.__annotations__[name], place + '.') for name in kind._fields})
+
+
+def _read_field(data: Dict[str, Any], name: str, annotation: Any, prefix: str) -> Any:
     """A field with the type that it is declared with."""
-    place = '.'.join(part for part in (where, name) if part)
+    place = prefix + name
     if name not in data:
         raise ConvertError(f'snapshot: {place} is missing')
-    value = data[name]
-    if wanted == Optional[List[int]] and value is None:
+    value, (kind, item_kind, is_optional) = data[name], _TYPES[annotation]
+    if value is None and is_optional:
         return None
-    if wanted in (List[int], Optional[List[int]], List[str]):
-        return [_check(item, str if wanted == List[str] else int, place) for item in _check(value, list, place)]
-    kinds = {Optional[int]: (int, True), Optional[str]: (str, True), Optional[bool]: (bool, True)}
-    kind, optional = kinds.get(wanted, (wanted, False))
-    return None if value is None and optional else _check(value, kind, place)
+    value = _check(value, kind, place)
+    return value if item_kind is None else [_check(item, item_kind, place) for item in value]
 
 
 def _check(value: Any, kind: Type[Any], place: str) -> Any:

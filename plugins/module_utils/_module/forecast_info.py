@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Module oom_forecast_info: its options checked, the forecast made, the result."""
+"""Module oom_forecast_info: check the options, forecast, build the result."""
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -12,9 +12,9 @@ from .._core.sanitize import sanitize, sanitize_result
 from .._core.text import to_bytes
 from .._daemon.thresholds import read_thresholds
 from .._forecast import protection, report
-from .._forecast.before_after import MOST_KILLS, assumed_policy, checked_protect
+from .._forecast.before_after import MOST_KILLS, check_protect, parse_policy
 from .._forecast.observe import Observer, Unreadable
-from .._forecast.simulate import NOTHING, WhatIf, assumed
+from .._forecast.simulate import NOTHING, Forecast, WhatIf, assume_settings
 from .._forecast.snapshot import Snapshot, from_json, to_json
 from .._host import file_access
 from .._host.environment import find_init
@@ -24,7 +24,7 @@ from .._process import scan, selector
 from .._process.table import ProcessTable
 from .._systemd import unit_names
 from .._systemd.manager import Manager
-from .what_if import Assumption, Growth, Subject, in_snapshot, on_machine
+from .what_if import Assumption, Growth, Subject, resolve_in_snapshot, resolve_on_machine
 
 
 class Request(NamedTuple):
@@ -38,50 +38,51 @@ class Request(NamedTuple):
     kill_allocating_task: Optional[bool]
 
 
-# Levels of lists and dictionaries; what tells of a daemon has four.
-_DEEPEST = 20
+_DEEPEST = 20  # levels of lists and dictionaries; the fact about a daemon has four
 
 
 def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
-    request = request_of(params)
+    request = parse_request(params)
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
     host = host or Host()
-    return host.call(_live, request, host, manager if find_init(host) == 'systemd' else None)
+    result: Dict[str, Any] = host.call(_forecast_host, request, host, manager if find_init(host) == 'systemd' else None)
+    return result
 
 
 # ---------------------------------------------------------------------- options
 
-def request_of(params: Dict[str, Any]) -> Request:
-    """What is asked, checked. Raises ConvertError."""
-    assumptions = [_assumption(f'score_adj[{number}]', item) for number, item in enumerate(params['score_adj'] or [])]
-    growth = None
-    if params['growing'] is not None:
-        growth = Growth(_subject('growing', params['growing'], ('service', 'pid')), _pages(params['growing']['size']))
+def parse_request(params: Dict[str, Any]) -> Request:
+    """The options, checked. Raises ConvertError."""
+    assumptions = [_parse_assumption(f'score_adj[{number}]', item)
+                   for number, item in enumerate(params['score_adj'] or [])]
+    growth, growing = None, params['growing']
+    if growing is not None:
+        growth = Growth(_parse_subject('growing', growing, ('service', 'pid')), _parse_pages(growing['size']))
     return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth,
-                   checked_protect(params['protect']), cgroup_of(params['cgroup']), nodes_of(params),
-                   *assumed_policy('', params))
+                   check_protect(params['protect']), _parse_cgroup(params['cgroup']), _parse_nodes(params),
+                   *parse_policy('', params))
 
 
-def cgroup_of(path: Optional[str]) -> Optional[str]:
+def _parse_cgroup(path: Optional[str]) -> Optional[str]:
     """The cgroup as /proc/PID/cgroup names it. Raises ConvertError."""
     if path is None:
         return None
     parts = path.split('/')
-    if not path.startswith('/') or '..' in parts or '\n' in path or '\0' in path:
+    if not path.startswith('/') or '..' in parts or set('\n\0') & set(path):
         raise ConvertError(f'cgroup: {sanitize(repr(path))} is not the path of a cgroup; give it as /proc/PID/cgroup '
                            'shows it, such as /system.slice/redis-server.service')
-    clean = '/' + '/'.join(part for part in parts if part not in ('', '.'))
-    for tree in ('/sys/fs/cgroup/memory', '/sys/fs/cgroup'):
-        if (clean + '/').startswith(tree + '/'):
-            clean = clean[len(tree):]
-    if clean in ('', '/'):
+    names = [part for part in parts if part not in ('', '.')]
+    for tree in (['sys', 'fs', 'cgroup', 'memory'], ['sys', 'fs', 'cgroup']):
+        if names[:len(tree)] == tree:
+            names = names[len(tree):]
+    if not names:
         raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine')
-    return clean
+    return '/' + '/'.join(names)
 
 
-def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
+def _parse_nodes(params: Dict[str, Any]) -> Optional[List[int]]:
     """The NUMA nodes, None for all. Raises ConvertError."""
     if params['nodes'] is None:
         return None
@@ -90,12 +91,13 @@ def nodes_of(params: Dict[str, Any]) -> Optional[List[int]]:
     return [to_integer(f'nodes[{number}]', node, 0) for number, node in enumerate(params['nodes'])]
 
 
-def _assumption(place: str, item: Dict[str, Any]) -> Assumption:
-    return Assumption(_subject(place, item, ('service', 'pid', 'comm')), to_score_adj(place + '.value', item['value']))
+def _parse_assumption(place: str, item: Dict[str, Any]) -> Assumption:
+    subject = _parse_subject(place, item, ('service', 'pid', 'comm'))
+    return Assumption(subject, to_score_adj(place + '.value', item['value']))
 
 
-def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
-    """Of whom something is assumed: exactly one of these ways of naming it."""
+def _parse_subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
+    """The process or service of an assumption, named in exactly one of these ways."""
     given = [kind for kind in kinds if item.get(kind) is not None]
     if len(given) != 1:
         raise ConvertError(f"{place}: give exactly one of {', '.join(kinds)} (found {', '.join(given) or 'none'})")
@@ -107,7 +109,7 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     try:
         length = len(to_bytes(value))
     except UnicodeError:
-        raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process') from None
+        length = 0
     if not length:
         raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process')
     if length > selector.COMM_BYTES:
@@ -116,67 +118,65 @@ def _subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     return Subject(kind, value)
 
 
-def _pages(size: Any) -> int:
+def _parse_pages(size: Any) -> int:
     amount = to_amount('growing.size', size)
     if amount.size_kb is None:
         raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage')
     return amount.size_kb // get_page_kb()
 
 
-# ---------------------------------------------------------------------- answers
+# ---------------------------------------------------------------------- forecasts
 
-def _live(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
+def _forecast_host(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
     with ProcessTable(host) as processes:
-        return _forecast_now(request, host, processes, manager)
+        return _forecast(request, host, processes, manager)
 
 
-def _forecast_now(request: Request, host: Host, processes: ProcessTable, manager: Optional[Manager]) -> Dict[str, Any]:
+def _forecast(request: Request, host: Host, processes: ProcessTable, manager: Optional[Manager]) -> Dict[str, Any]:
     protect = protection.resolve(host, manager, request.protect)
-    what_if = _with_policy(request, on_machine(host, processes, manager, request.assumptions, request.growth))
+    what_if = _with_policy(request, resolve_on_machine(host, processes, manager, request.assumptions, request.growth))
     try:
         observer = Observer(host, processes, request.cgroup, manager, request.nodes)
     except Unreadable as exc:
         raise Refusal(f'No forecast is possible: {exc}.') from exc
-    snapshot, forecasts = report.observed(observer, request.kills, [what_if])
+    snapshot, forecasts = report.forecast_host(observer, request.kills, [what_if])
     running = processes.named(scan.OOM_DAEMONS)
-    killers = read_thresholds(host, processes, running.found)
     snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.list_gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())
-    data = dict(to_json(snapshot), oom_daemons=killers)
-    return _result(request, snapshot, forecasts[0], data, protect)
+    return _build_result(request, snapshot, forecasts[0], protect, read_thresholds(host, processes, running.found))
 
 
 def _replay(request: Request, data: Any) -> Dict[str, Any]:
     snapshot = from_json(data)
     if request.cgroup is not None and sanitize(request.cgroup) != snapshot.domain.cgroup:
-        raise ConvertError('cgroup: the snapshot was taken for %s and tells nothing of another one'
-                           % (snapshot.domain.cgroup or 'the whole machine'))
+        raise ConvertError(f"cgroup: the snapshot was taken for {snapshot.domain.cgroup or 'the whole machine'} and "
+                           'holds no other one')
     if request.nodes is not None and request.nodes != snapshot.domain.nodes:
         raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
-    what_if = _with_policy(request, in_snapshot(snapshot, request.assumptions, request.growth))
-    again = dict(to_json(snapshot), oom_daemons=_killers(data))
-    return _result(request, snapshot, report.replayed(snapshot, request.kills, what_if), again,
-                   protection.from_names(request.protect))
+    what_if = _with_policy(request, resolve_in_snapshot(snapshot, request.assumptions, request.growth))
+    return _build_result(request, snapshot, report.forecast_snapshot(snapshot, request.kills, what_if),
+                         protection.from_names(request.protect), _read_oom_daemons(data))
 
 
-def _killers(data: Dict[str, Any]) -> Any:
-    """What the snapshot tells of them, which is only shown. Raises ConvertError."""
-    told = data.get('oom_daemons', [])
-    level = [told]
+def _read_oom_daemons(data: Dict[str, Any]) -> Any:
+    """The daemons of the snapshot, which the result only repeats. Raises ConvertError."""
+    daemons = data.get('oom_daemons', [])
+    level = [daemons]
     for _depth in range(_DEEPEST):
         level = [inner for one in level if isinstance(one, (dict, list)) for inner in (
             one.values() if isinstance(one, dict) else one)]
-    # Not left to a RecursionError: how deep Python itself goes differs by version, and what prints it goes less deep.
+    # A RecursionError would depend on the version of Python, and on what prints the result.
     if level:
         raise ConvertError('snapshot: oom_daemons is nested too deeply')
-    return sanitize_result(told)
+    return sanitize_result(daemons)
 
 
 def _with_policy(request: Request, what_if: WhatIf) -> WhatIf:
     return what_if._replace(panic_on_oom=request.panic_on_oom, kill_allocating_task=request.kill_allocating_task)
 
 
-def _result(request: Request, snapshot: Snapshot, forecast: Any, data: Dict[str, Any],
-            protect: List[protection.Protected]) -> Dict[str, Any]:
-    result = report.describe(assumed(snapshot, _with_policy(request, NOTHING)), forecast, protect)
-    return dict(result, changed=False, oom_daemons=data['oom_daemons'], snapshot=data)
+def _build_result(request: Request, snapshot: Snapshot, forecast: Forecast, protect: List[protection.Protected],
+                  oom_daemons: Any) -> Dict[str, Any]:
+    result = report.describe(assume_settings(snapshot, _with_policy(request, NOTHING)), forecast, protect)
+    return dict(result, changed=False, oom_daemons=oom_daemons,
+                snapshot=dict(to_json(snapshot), oom_daemons=oom_daemons))

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from .._core.convert import ConvertError, to_score_adj
 from .._core.errors import NO_POLICY, NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
 from .._core.sanitize import sanitize
-from .._forecast.before_after import Asked, asked_of, before_and_after
+from .._forecast.before_after import ForecastRequest, forecast_before_and_after, parse_forecast_options
 from .._host import leftovers
 from .._host.environment import find_init
 from .._host.file_diff import describe_files
@@ -42,11 +42,11 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     host = host or WritableHost()
     desired_states = parse_desired_states(params)
     request = request_of(params, check_mode)
-    asked = asked_of(params)
+    asked = parse_forecast_options(params)
     if params['process'] is not None:
         return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, desired_states)
-    forecasts = host.call(before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
+    forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
     diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
     result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
               else result_of(plan, []))
@@ -126,7 +126,7 @@ def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
 # -------------------------------------------------------------------- processes
 
 def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[str, Any], request: Request,
-                   asked: Asked) -> Dict[str, Any]:
+                   asked: ForecastRequest) -> Dict[str, Any]:
     """Set processes that are not services."""
     wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
     if request.absent and params['score_adj'] is not None:
@@ -141,7 +141,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(process_guard.guard, host, found, changes, values)
     planned = {one.pid: goals[saved_scores.key_of(one)] for one in changes}
-    forecasts = host.call(before_and_after, host, manager, asked, planned)
+    forecasts = host.call(forecast_before_and_after, host, manager, asked, planned)
     recorded = saved_scores.may_write(host)
     if not recorded and (changes or wanted is None):
         warnings.append((_NOT_REVERTED if wanted is None else _NOT_RECORDED) % saved_scores.FILE)

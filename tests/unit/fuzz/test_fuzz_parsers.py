@@ -66,7 +66,7 @@ OF_BYTES = {
     'cgroup': (table.parse_cgroup, CGROUP),
     'unit of a cgroup': (cgroup_unit.parse_unit, b'/user.slice/user-0.slice/user@0.service/app.slice/x.service'),
     'user': (file_access.parse_uids, STATUS),
-    'nodes': (numa.allowed, STATUS),
+    'nodes': (numa.parse_allowed, STATUS),
     'record of the log': (kill_log.parse_record, KMSG[0]),
     'originals': (saved_values.parse, b'{"files": {"/etc/x": {"lines": {"vm.overcommit_memory": ["a"]}, "made": true}},'
                   b' "values": {"vm.overcommit_memory": {"from_boot": true, "original": 1, "ours": null}}}'),
@@ -82,7 +82,7 @@ OF_BYTES = {
 }
 OF_TEXT = {
     'meminfo': (meminfo.parse_meminfo, MEMINFO),
-    'zoneinfo': (numa.present, ZONEINFO),
+    'zoneinfo': (numa.parse_present_pages, ZONEINFO),
     'YAML': (simple_yaml.read, b'a: [b, "c"] # d\n"e": {f: 1}\ng:\n- h\n- |\n  i\nj: &k \'l\'\n'),
     'JSON': (simple_yaml.read, b'{"a": [true, null, "b"], "c": {"d": 1.5}}'),
     'vmstat': (kill_log.parse_kill_count, b'nr_free_pages 1\noom_kill 3\n'),

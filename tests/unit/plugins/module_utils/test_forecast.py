@@ -71,7 +71,7 @@ def test_the_same_again_from_its_snapshot_and_other_questions(machine, tmp_path)
     assert run(None, snapshot=snapshot, policy='panic')['outcome'] == 'panic'
     with pytest.raises(Refusal, match='holds no process'):
         run(None, snapshot=snapshot, score_adj=[{'service': 'no', 'value': 500}])
-    with pytest.raises(ConvertError, match='nothing of another'):
+    with pytest.raises(ConvertError, match='holds no other one'):
         run(None, snapshot=snapshot, cgroup='/a')
 
 
@@ -328,7 +328,7 @@ def test_silent_systemd_is_reported_in_the_forecast(machine):
         return 1, b'', b'Failed to connect to bus\n'
 
     def notes(result):
-        return [note for note in result['notes'] if note.startswith('what')]
+        return [note for note in result['notes'] if note.startswith('which')]
 
     result = run(machine, kills=2)
     assert victims(result) == [[12], [10]] and result['kill_order'][1]['collateral'] and notes(result) == []
@@ -336,8 +336,8 @@ def test_silent_systemd_is_reported_in_the_forecast(machine):
                                'kill_allocating_task')), 'kills': 2}
     result = forecast_info.run(params, machine, Manager(fail))
     assert victims(result) == [[12], [10]] and not result['kill_order'][1]['collateral']
-    assert notes(result) == ['what else of a.service, b.service goes down with a victim is not known: systemctl show '
-                             'failed: Failed to connect to bus']
+    assert notes(result) == ['which processes of a.service, b.service are killed with a victim is unknown: systemctl '
+                             'show failed: Failed to connect to bus']
     assert run(None, snapshot=result['snapshot'], kills=2)['notes'] == result['notes']
 
 
@@ -346,8 +346,8 @@ def test_where_no_cgroups_are_mounted_that_is_told(machine):
     shutil.rmtree(machine.base / 'sys/fs/cgroup')
     result = run(machine, kills=1)
     assert victims(result) == [[12]]
-    assert ('what else of /system.slice/b.service goes down with a victim is not known: no cgroups are mounted here'
-            in result['notes'])
+    assert ('which processes of /system.slice/b.service are killed with a victim is unknown: no cgroups are mounted '
+            'here' in result['notes'])
 
 
 def test_unreadable_policy_is_a_stated_assumption(machine):
@@ -407,7 +407,7 @@ def test_one_process_cannot_hide_what_becomes_of_the_others(machine, monkeypatch
         monkeypatch.setattr(machine, call, answering(code, '/user.slice/evil')(getattr(machine, call)))
     result = run(machine, kills=2)
     assert victims(result) == [[12], [10]]
-    assert 'what goes down together with process %d is not known' % (NOBODY + 12) in result['notes']
+    assert 'which processes are killed with process %d is unknown' % (NOBODY + 12) in result['notes']
     assert victims(run(None, snapshot=result['snapshot'], kills=2)) == [[12], [10]]
 
 
@@ -470,9 +470,9 @@ def test_both_readings_of_the_rss():
 def test_the_kernels_own_score_counts_where_it_contradicts(pages, adj, seen, expected):
     kernel = badness.Kernel(total_pages=250_000, scale=badness.SCALE_OLD, margin_pages=256)
     score = badness.compute_score(seen + adj * 250, 250_000, kernel.scale)
-    found, error = observe.fitted(pages, 7, adj, score, kernel)
+    found, error = observe.fit_to_score(pages, 7, adj, score, kernel)
     assert abs(found - expected[0]) <= expected[1] and error <= expected[1]
-    assert observe.fitted(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
+    assert observe.fit_to_score(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
 
 
 def test_kcmp_tells_what_shares_memory():
@@ -500,12 +500,12 @@ def test_a_change_is_foretold_in_check_mode_as_in_the_run(machine):
 @pytest.mark.parametrize('check', [True, False])
 def test_forecast_kill_of_protected_is_refused_before_change(machine, check):
     before = machine.tree()
-    with pytest.raises(Refusal, match=r'protect: with this, a \(victim of kill 1\)'):
+    with pytest.raises(Refusal, match=r'protect: with this change, .* would end a \(victim of kill 1\)'):
         machine.run(check=check, name='a', score_adj=300, protect=['a'], forecast=1)
     assert machine.tree() == before and machine.adj(NOBODY + 10) == 15
     assert machine.run(check=check, name='b', score_adj=300, protect=['a'], forecast=1)['changed']
     machine.put('/proc/sys/vm/oom_kill_allocating_task', '1\n')
-    with pytest.raises(Refusal, match='cannot be told'):
+    with pytest.raises(Refusal, match='it is unknown whether'):
         machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast=1)
     assuming = {'policy': 'panic', 'kill_allocating_task': None}
     machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast_assuming=assuming)

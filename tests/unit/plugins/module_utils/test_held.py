@@ -109,13 +109,13 @@ def reuse(machine, pid, **other):
 
 def after_the_plan(monkeypatch, change):
     """Between the plan of the module and its first write."""
-    before_and_after = service.before_and_after
+    before_and_after = service.forecast_before_and_after
 
     def changed(*args):
         change()
         return before_and_after(*args)
 
-    monkeypatch.setattr(service, 'before_and_after', changed)
+    monkeypatch.setattr(service, 'forecast_before_and_after', changed)
 
 
 @pytest.mark.parametrize('process', [{'pid': 40}, {'pidfile': '/run/x.pid'}])

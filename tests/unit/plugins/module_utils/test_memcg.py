@@ -39,7 +39,7 @@ def test_what_a_cgroup_of_v2_measures_by(tmp_path, values, swappiness, total_pag
     machine, tree = make(tmp_path)
     machine.put('/proc/sys/vm/swappiness', swappiness + '\n')
     cgroup(machine, '/a/b', **values)
-    assert memcg.domain_of(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False, None)
+    assert memcg.find_domain(tree, '/a/b', SWAP_PAGES) == ('/a/b', total_pages, False, None)
 
 
 @pytest.mark.parametrize('both, swappiness, disabled, total_pages', [
@@ -53,9 +53,9 @@ def test_what_a_cgroup_of_v1_measures_by(tmp_path, both, swappiness, disabled, t
     if both:
         values['memsw__limit_in_bytes'] = str(both)
     cgroup(machine, '/memory/a', '5\n', **values)
-    assert memcg.domain_of(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled), None)
+    assert memcg.find_domain(tree, '/a', SWAP_PAGES) == ('/a', total_pages, bool(disabled), None)
     assert tree.pids('/a') == [5]
-    assert not tree.kills_as_a_whole('/a') and not tree.tells_of_kills('/a')
+    assert not tree.is_oom_group('/a') and not tree.reports_kills('/a')
 
 
 @pytest.mark.parametrize('path, text', [
@@ -69,17 +69,17 @@ def test_a_cgroup_that_cannot_run_out(tmp_path, path, text):
     cgroup(machine, '/a/b', max='max')
     cgroup(machine, '/c', max='max')
     with pytest.raises(Refusal, match=text):
-        memcg.domain_of(tree, path, 0)
+        memcg.find_domain(tree, path, 0)
 
 
 def test_the_highest_group_up_to_the_one_that_runs_out(tmp_path):
     machine, tree = make(tmp_path)
     for path, group in (('/a', '1'), ('/a/b', '0'), ('/a/b/c', '1'), ('/a/b/c/d', '0'), ('/e', '0')):
         cgroup(machine, path, '%d\n' % len(path), oom__group=group)
-    assert memcg.group_of(tree, '/a/b/c/d', None) == '/a'
-    assert memcg.group_of(tree, '/a/b/c/d', '/a/b') == '/a/b/c'
-    assert memcg.group_of(tree, '/e', None) is None
-    assert memcg.group_of(tree, '/', None) is None
+    assert memcg.find_oom_group(tree, '/a/b/c/d', None) == '/a'
+    assert memcg.find_oom_group(tree, '/a/b/c/d', '/a/b') == '/a/b/c'
+    assert memcg.find_oom_group(tree, '/e', None) is None
+    assert memcg.find_oom_group(tree, '/', None) is None
     assert tree.pids('/a/b') == [4, 6, 8]
 
 
@@ -91,4 +91,4 @@ def test_the_tree_of_a_container_begins_further_down(tmp_path):
 
 def test_without_cgroups_there_is_nothing(tmp_path):
     _machine, tree = make(tmp_path, '1 1 0:1 / / rw - ext4 x rw\n')
-    assert tree.pids('/a') == [] and memcg.group_of(tree, '/a', None) is None
+    assert tree.pids('/a') == [] and memcg.find_oom_group(tree, '/a', None) is None

@@ -148,13 +148,13 @@ def test_exempting_all_that_hold_memory_is_warned_of(machine):
 @pytest.mark.parametrize('value', [-1000, -5])
 def test_who_joins_later_is_held_to_the_same_rules(machine, monkeypatch, value):
     """Between the plan and the last write another process may take the name."""
-    plan = service.before_and_after
+    plan = service.forecast_before_and_after
 
     def then(*arguments):
         of_alice(machine)
         return plan(*arguments)
 
-    monkeypatch.setattr(service, 'before_and_after', then)
+    monkeypatch.setattr(service, 'forecast_before_and_after', then)
     machine.run(process={'comm': 'redis-server'}, score_adj=value)
     assert adjs(machine) == {60: value}
 

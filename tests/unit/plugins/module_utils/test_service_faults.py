@@ -321,14 +321,14 @@ def test_exclusive_keeps_instances_of_a_listed_template(machine, monkeypatch):
 
 def test_late_matching_processes_are_recorded(machine, monkeypatch):
     machine.process(40, name='worker')
-    forecast = service.before_and_after
+    forecast = service.forecast_before_and_after
 
     def born(*args):
         machine.process(41, name='worker', adj=3)
         return forecast(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(service, 'before_and_after', born)
+        patched.setattr(service, 'forecast_before_and_after', born)
         machine.run(process={'comm': 'worker'}, score_adj=9)
     assert (machine.adj(40), machine.adj(41)) == (9, 9)
     ends(machine, process={'comm': 'worker'}, state='absent')

@@ -108,7 +108,7 @@ def test_no_child_takes_memory_where_there_is_little(tmp_path, forks, available_
     machine = ServiceMachine(tmp_path)
     machine.put('/proc/meminfo', f'MemTotal: 4000000 kB\nMemAvailable: {available_kb} kB\n')
     with ProcessTable(machine) as processes:
-        assert calibrate.counted_by(machine, processes, 1_000_000) is None
+        assert calibrate.find_used_count(machine, processes, 1_000_000) is None
     assert forks == tried
 
 
@@ -137,7 +137,7 @@ def test_no_child_grows_where_a_limit_of_our_cgroups_is_near(
     machine.put(f'{tree}/{place}/{limit}', f'{limit_bytes}\n')
     machine.put(f'{tree}/{place}/{used}', f'{used_bytes}\n')
     with ProcessTable(machine) as processes:
-        assert calibrate.counted_by(machine, processes, 1_000_000) is None
+        assert calibrate.find_used_count(machine, processes, 1_000_000) is None
     assert forks == (['fork'] if tries else [])
 
 
@@ -148,7 +148,7 @@ def test_no_child_grows_where_the_commit_limit_is_near(tmp_path, forks, mode, tr
                                  'Committed_AS: 1900000 kB\n')
     machine.put('/proc/sys/vm/overcommit_memory', f'{mode}\n')
     with ProcessTable(machine) as processes:
-        assert calibrate.counted_by(machine, processes, 1_000_000) is None
+        assert calibrate.find_used_count(machine, processes, 1_000_000) is None
     assert forks == tried
 
 

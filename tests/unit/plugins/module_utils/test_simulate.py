@@ -7,7 +7,8 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshots import TOTAL_PAGES, process, snapshot, ties
+from snapshots import TOTAL_PAGES, process, snapshot
+from snapshots import relations as related_to
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import snapshot as forecast_snapshot
@@ -34,7 +35,7 @@ def test_the_most_memory_first_and_no_more_than_there_are():
     assert (found.outcome, order(found)) == ('kill', [[11], [12], [10]])
     assert [kill.margin_pages for kill in found.kills] == [100, 100, None]
     assert [kill.freed_pages for kill in found.kills] == [300, 200, 100]
-    assert not found.unlooked and not found.short
+    assert not found.missing.relations and not found.missing.more_processes
 
 
 def test_score_adj_counts_in_thousandths_of_memory():
@@ -74,9 +75,9 @@ def test_what_is_closer_than_the_kernel_counts_is_a_set():
 
 
 def test_later_ranks_follow_every_course():
-    """Who is second depends on who was first; the group goes down only in one of the courses."""
+    """Who is second depends on who was first; the group is killed only in one of the branches."""
     world = snapshot(process(10, 1000, error_pages=10), process(11, 1005), process(12, 500), process(13, 400),
-                     company={11: ties(group='/g', group_members=[11, 12])})
+                     related={11: related_to(group='/g', group_members=[11, 12])})
     found = forecast(world, 3)
     assert order(found) == [[11, 10], [10, 11], [13]]
     assert found.kills[0].collateral[0].process.pid == 12
@@ -150,7 +151,7 @@ def test_what_cannot_be_seen_is_unknown():
 
 def test_with_kill_allocating_task_it_is_whoever_asks():
     world = snapshot(process(10, 100), process(11, 5), process(12, 50, -1000), kill_allocating_task=True)
-    assert forecast(world).outcome == 'unknown' and 'whoever asks' in forecast(world).reason
+    assert forecast(world).outcome == 'unknown' and 'the task that triggers the OOM' in forecast(world).reason
     assert order(forecast(world, 2, growth_pages={11: 1})) == [[11], [10]]
     assert order(forecast(world, 1, growth_pages={12: 1})) == [[10]]  # it may not be killed: the scan decides
     in_cgroup = snapshot(process(10, 100, cgroup='/c'), kill_allocating_task=True, cgroup='/c')
@@ -183,12 +184,12 @@ def test_nodes_that_run_out_by_themselves(panic_on_oom, outcome):
     assert order(found) == ([[11], [12]] if outcome == 'kill' else [])
 
 
-# ------------------------------------------------------------------- company
+# ------------------------------------------------------------------- related
 
 
 def test_who_shares_the_memory_dies_too():
     world = snapshot(process(10, 900), process(11, 900), process(12, 100, -1000), process(13, 300),
-                     company={10: ties(sharers=[11, 12]), 11: ties(sharers=[10, 12])})
+                     related={10: related_to(sharers=[11, 12]), 11: related_to(sharers=[10, 12])})
     found = forecast(world, 2)
     assert order(found) == [[11, 10], [13]]
     assert [(one.process.pid, one.why) for one in found.kills[0].collateral] == [
@@ -197,8 +198,8 @@ def test_who_shares_the_memory_dies_too():
 
 
 def test_the_group_dies_and_spares_those_at_minus_1000():
-    company = {10: ties(group='/g', group_members=[10, 11, 12])}
-    world = snapshot(process(10, 900), process(11, 5), process(12, 5, -1000), process(13, 300), company=company)
+    related = {10: related_to(group='/g', group_members=[10, 11, 12])}
+    world = snapshot(process(10, 900), process(11, 5), process(12, 5, -1000), process(13, 300), related=related)
     found = forecast(world, 3)
     assert order(found) == [[10], [13]]
     assert [(one.process.pid, one.why) for one in found.kills[0].collateral] == [(11, 'oom_group')]
@@ -208,36 +209,37 @@ def test_the_group_dies_and_spares_those_at_minus_1000():
 
 
 def test_systemd_ends_the_service_of_every_one_that_dies():
-    company = {10: ties(group='/g', group_members=[10, 11]), 11: ties(unit_ends=True, unit_members=[12])}
-    world = snapshot(process(10, 900), process(11, 5), process(12, 500, -1000), process(13, 300), company=company)
+    related = {10: related_to(group='/g', group_members=[10, 11]), 11: related_to(unit_members=[12])}
+    world = snapshot(process(10, 900), process(11, 5), process(12, 500, -1000), process(13, 300), related=related)
     found = forecast(world, 2)
     assert [(one.process.pid, one.why) for one in found.kills[0].collateral] == [
         (11, 'oom_group'), (12, 'service_ends')]
 
 
 def test_kernels_up_to_5_1_may_kill_a_child_instead():
-    company = {10: ties(children=[11, 12, 13], sharers=[13])}
+    related = {10: related_to(children=[11, 12, 13], sharers=[13])}
     processes = process(10, 900), process(11, 5), process(12, 50), process(13, 800), process(14, 850)
-    old = forecast(snapshot(*processes, company=company, scale=badness.SCALE_OLD), 1)
+    old = forecast(snapshot(*processes, related=related, scale=badness.SCALE_OLD), 1)
     assert order(old) == [[10, 12]]
-    assert order(forecast(snapshot(*processes, company=company), 1)) == [[10]]
+    assert order(forecast(snapshot(*processes, related=related), 1)) == [[10]]
 
 
 # ------------------------------------------------------------- what is missing
 
 
-def test_it_says_whose_company_it_needs():
-    world = snapshot(process(10, 900), process(11, 800))._replace(ties={})
-    assert forecast(world, 1).unlooked == {10}
-    members = snapshot(process(10, 900), process(11, 800))._replace(ties={10: ties(group='/g', group_members=[10, 11])})
-    assert forecast(members, 1).unlooked == {11}
+def test_missing_relations_are_named():
+    world = snapshot(process(10, 900), process(11, 800))._replace(relations={})
+    assert forecast(world, 1).missing.relations == {10}
+    known = {10: related_to(group='/g', group_members=[10, 11])}
+    members = snapshot(process(10, 900), process(11, 800))._replace(relations=known)
+    assert forecast(members, 1).missing.relations == {11}
 
 
 @pytest.mark.parametrize('left_out_pages, kills, short', [(None, 3, False), (799, 2, False), (799, 3, True),
                                                           (800, 2, True), (800, 1, False), (900, 1, True)])
 def test_it_says_when_one_that_was_left_out_may_be_the_victim(left_out_pages, kills, short):
     world = snapshot(process(10, 900), process(11, 800), left_out=7, left_out_pages=left_out_pages)
-    assert forecast(world, kills).short is short
+    assert forecast(world, kills).missing.more_processes is short
 
 
 # ---------------------------------------------------------------------- JSON
@@ -278,8 +280,9 @@ def test_victim_within_the_error_is_in_the_set(processes, kills, random):
 
 @pytest.mark.parametrize('change, text', [
     ({'format': 2}, 'format'), ({'settings': None}, 'settings'), ({'processes': {}}, 'processes'),
-    ({'left_out_pages': 'x'}, 'left_out_pages'), ({'ties': [{}]}, 'ties[0].pid'),
-    ({'ties': [-1]}, 'ties[0] must be of type dict'), ({'ties': [[]]}, 'ties[0] must be of type dict'),
+    ({'left_out_pages': 'x'}, 'left_out_pages'), ({'relations': [{}]}, 'relations[0].pid'),
+    ({'relations': [-1]}, 'relations[0] must be of type dict'),
+    ({'relations': [[]]}, 'relations[0] must be of type dict'),
     ({'format': '\x1b\ud800'}, r"format '\\x1b\\ud800' is not known"), ({'unknown': ['\x1b' * 2000]}, r'\.\.\.$'),
     ({'processes': [{'pid': True}]}, 'pid'),
     ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False, 'nodes': None}}, 'positive'),
