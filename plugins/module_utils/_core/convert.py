@@ -2,28 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user wrote, as the number that was meant: one converter for every mode, policy and number.
+"""Convert the values of options: modes, policies, integers and sizes.
 
 Options are declared C(type: raw), so that the value arrives as YAML gave it: with C(choices) of numeric strings
-YAML's C(yes) turns into ``'1'``, and C(type: int) takes C(true) as 1. Here a boolean, a float or a text that is no
-plain decimal number is refused, whichever way it came.
+YAML's C(yes) turns into ``'1'``, and C(type: int) takes C(true) as 1. These functions refuse booleans, floats and text
+that is not a plain decimal number.
 """
 
 import re
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional
 
 _DECIMAL = re.compile(r'-?(0|[1-9][0-9]{0,29})\Z')
-_SIZE = re.compile(r'(0|[1-9][0-9]{0,29})[ ]?([KMGTP]?)(i?B)?\Z', re.IGNORECASE)
+_SIZE = re.compile(r'(0|[1-9][0-9]{0,29})[ ]?([KMGTP])(i?B)?\Z', re.IGNORECASE)
 _PERCENT = re.compile(r'(0|[1-9][0-9]{0,29})(\.[0-9]+)?[ ]?%\Z')
-# No option means a longer number, and Python itself reads and shows only some thousand digits.
-_TOO_GREAT = 10 ** 30
-_MOST_SHOWN = 100
+# No option takes a longer number, and Python itself converts only some thousand digits.
+_TOO_LARGE = 10 ** 30
+_MOST_CHARACTERS = 100
 _UNIT_KB = {'K': 1, 'M': 1024, 'G': 1024 ** 2, 'T': 1024 ** 3, 'P': 1024 ** 4}
 
-# What the kernel can hold: int, and unsigned long of the smallest word that runs it.
-INT_MIN, INT_MAX = -2 ** 31, 2 ** 31 - 1
+INT_MIN, INT_MAX = -2 ** 31, 2 ** 31 - 1  # int of the kernel
 SCORE_ADJ_MIN, SCORE_ADJ_MAX = -1000, 1000  # OOM_SCORE_ADJ_MIN and _MAX, include/uapi/linux/oom.h
-
 
 # The words for the values of vm.overcommit_memory and vm.panic_on_oom.
 MODES = {'heuristic': 0, 'always': 1, 'never': 2}
@@ -31,25 +29,25 @@ POLICIES = {'kill': 0, 'panic': 1, 'panic_always': 2}
 
 
 class ConvertError(ValueError):
-    """A value that cannot be what its option asks for; the message names the option, the value and what is wanted."""
+    """A value that its option does not accept. The message names the option, the value and what is accepted."""
 
 
 def quote(value: Any) -> str:
-    """A value as a message shows it: in one line, harmless, and cut where it is long."""
+    """The value for a message: on one line, sanitized and shortened."""
     kind = {bool: 'the boolean ', float: 'the float '}.get(type(value), '')
     try:
         text = repr(str(value) if isinstance(value, str) else value)
-    except ValueError:  # Python shows no number of thousands of digits
+    except ValueError:  # Python converts no number of thousands of digits
         text = 'a number of thousands of digits'
-    return kind + (text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + '...')
+    return kind + (text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + '...')
 
 
 def _as_integer(value: Any) -> Optional[int]:
-    """The integer that the value plainly is, else None."""
+    """The value as an integer; None for other types and text."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return int(value) if abs(value) < _TOO_GREAT else None
+        return int(value) if abs(value) < _TOO_LARGE else None
     if isinstance(value, str) and _DECIMAL.match(value.strip()):
         return int(value.strip())
     return None
@@ -95,15 +93,14 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     return number
 
 
-class Amount:
-    """A size in kB or a part of something in percent; exactly one of both is not None."""
+class Amount(NamedTuple):
+    """A size in kB or a percentage; exactly one of both is not None."""
 
-    def __init__(self, size_kb: Optional[int] = None, percent: Optional[float] = None) -> None:
-        self.size_kb = size_kb
-        self.percent = percent
+    size_kb: Optional[int] = None
+    percent: Optional[float] = None
 
-    def of_kb(self, whole_kb: int) -> int:
-        """The amount in kB when the whole is ``whole_kb``; fractions are cut off."""
+    def to_kb(self, whole_kb: int) -> int:
+        """The size in kB, or the percentage of ``whole_kb`` rounded down."""
         if self.size_kb is not None:
             return self.size_kb
         return int(whole_kb * (self.percent or 0) / 100)
@@ -112,23 +109,15 @@ class Amount:
 def to_amount(name: str, value: Any) -> Amount:
     """A size with its unit (``28G``, ``512 MiB``, ``1048576K``) or a percentage (``80%``).
 
-    A bare number other than 0 is refused, because nobody could say whether it means bytes, kB or percent.
-    Raises ConvertError.
+    Raises ConvertError, also for a number without a unit other than 0: it could mean bytes, kB or percent.
     """
     text = value.strip() if isinstance(value, str) else ''
     if _as_integer(value) == 0:
         return Amount(size_kb=0)
     if _PERCENT.match(text):
         return Amount(percent=float(text.rstrip('% ')))
-    size = _split_size(text)
+    size = _SIZE.match(text)
     if size is None:
         raise ConvertError(f'{name}: {quote(value)} is neither a size with a unit such as 28G nor a percentage such '
                            'as 80%')
-    return Amount(size_kb=size[0] * _UNIT_KB[size[1]])
-
-
-def _split_size(text: str) -> Optional[Tuple[int, str]]:
-    match = _SIZE.match(text)
-    if match is None or not match.group(2):
-        return None
-    return int(match.group(1)), match.group(2).upper()
+    return Amount(size_kb=int(size.group(1)) * _UNIT_KB[size.group(2).upper()])

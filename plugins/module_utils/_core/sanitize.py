@@ -13,21 +13,21 @@ from typing import Any, Optional, Union
 
 from .text import to_bytes, to_text
 
-_FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is no UTF-8, as a lone surrogate
+_FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is not UTF-8, as a surrogate
 
 
 def sanitize(name: Union[bytes, str]) -> str:
-    """The name as printable text that is valid in JSON and cannot steer a terminal.
+    """The name as printable text that is valid in JSON and cannot control a terminal.
 
-    Control characters and bytes that are no UTF-8 come out as ``\\x1b``; other characters that cannot be seen or that
-    turn the text around them (C1, format and bidirectional marks, line separators) as ``\\u202e``. A backslash stays as
-    it is, because names of systemd units hold them (``\\x2d``): the result is for reading, not for turning back.
+    Control characters and bytes that are not UTF-8 become ``\\x1b``; other characters that are invisible or change the
+    direction of text become ``\\u202e``. A backslash stays, because names of systemd units contain them (``\\x2d``), so
+    that the result cannot be converted back.
     """
     text = to_text(name) if isinstance(name, bytes) else name
     if text.isprintable():
         return text
     try:
-        # Where the locale is C, Python has names of files as bytes that it could not read.
+        # In the locale C Python decodes names of files with surrogates.
         text = to_text(to_bytes(text))
     except UnicodeError:
         pass
@@ -65,11 +65,10 @@ def sanitize_result(value: Any, has_lines: bool = False) -> Any:
 
 
 def explain(exc: BaseException) -> str:
-    """What the system answered, and to what, without a full stop."""
+    """Describe an expected exception: the file, and what the system answered. Without a full stop."""
     if isinstance(exc, MemoryError):
         return 'Python found no memory'
     reason = (exc.strerror if isinstance(exc, OSError) else str(exc).rstrip('.')) or type(exc).__name__
-    # The number of a descriptor says nothing to anybody.
     file = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, (str, bytes)) else ''
     if file:
         reason = f'{sanitize(file)}: {reason}'

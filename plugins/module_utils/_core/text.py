@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes of the machine as text, and the numbers in them."""
+"""Convert between bytes, text and numbers."""
 
 from typing import Optional, Union
 
-_MOST_DIGITS = 30  # of 64 bits 20, with blanks around them
+_MOST_DIGITS = 30  # 64 bits have 20, and blanks may surround them
 
 
 def to_text(data: bytes) -> str:
-    """Bytes as text that turns back into the same bytes, whatever they are."""
+    """Decode bytes so that L(to_bytes) restores them, also those that are not UTF-8."""
     return data.decode('utf-8', 'surrogateescape')
 
 
@@ -20,7 +20,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_number(text: Union[bytes, str, None]) -> Optional[int]:
-    """The decimal number that a file of the kernel holds; None for anything else, such as another file system shows."""
+    """The decimal number that a file of the kernel contains; None for anything else."""
     try:
         return int(text) if text and len(text) <= _MOST_DIGITS else None
     except ValueError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CommitLimit and headroom: what the kernel promises, and what a change would leave.
+"""CommitLimit, and the headroom that it leaves.
 
 Sources: ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c. All in kB.
 """
@@ -14,7 +14,7 @@ from .meminfo import Memory
 
 
 def compute_limit_kb(memory: Memory, ratio: Optional[int], kbytes: Optional[int], page_kb: int = 4) -> int:
-    """CommitLimit as the kernel computes it: in whole pages, swap included, huge pages only out of a ratio's part."""
+    """CommitLimit as the kernel computes it: whole pages, plus swap; a ratio does not count huge pages."""
     if kbytes:
         allowed_pages = kbytes // page_kb
     else:
@@ -28,12 +28,12 @@ def compute_state_limit_kb(memory: Memory, state: sysctls.State, page_kb: int = 
 
 
 def compute_reserves_kb(state: sysctls.State) -> int:
-    """What mode 2 keeps back from ordinary users: both reserves."""
+    """What mode 2 reserves from ordinary users."""
     return (state.get(sysctls.ADMIN_RESERVE) or 0) + (state.get(sysctls.USER_RESERVE) or 0)
 
 
 def compute_headroom_kb(memory: Memory, state: sysctls.State, page_kb: int = 4) -> int:
-    """How much more could be promised to an ordinary user under these sysctls; negative: already too much."""
+    """How much more memory an ordinary user can commit under these sysctls; negative if too much is committed."""
     return compute_state_limit_kb(memory, state, page_kb) - compute_reserves_kb(state) - (memory.committed_kb or 0)
 
 

@@ -2,32 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OOM kills, as the kernel log tells them.
+"""Parse the OOM kills in the kernel log.
 
-Sources: ``dump_oom_summary`` and ``__oom_kill_process`` in mm/oom_kill.c, and the format of records in
-Documentation/ABI/testing/dev-kmsg. Names come from programs: only records that the kernel itself wrote count, lines are
-matched from their start, and the name in brackets is taken up to the last thing that can follow it.
+Sources: ``dump_oom_summary`` and ``__oom_kill_process`` in mm/oom_kill.c, Documentation/ABI/testing/dev-kmsg. Programs
+choose their names: so only records of the kernel itself count, patterns match from the start, and a name in brackets
+extends to the last bracket that the rest can follow.
 """
 
 import re
 from collections import deque
-from typing import Any, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Pattern, Tuple
 
 _MOST_PID_DIGITS = 10
 RECENT = 20
 
 _WORD = b'ill'  # in each message of a kill: Kill, Killed, killed, oom-kill
-# A message has at most 1024 bytes (PRINTKRB_RECORD_MAX and, before 5.10, LOG_LINE_MAX in kernel/printk), each of which
-# may be written as an escape of four.
+# PRINTKRB_RECORD_MAX and, before 5.10, LOG_LINE_MAX in kernel/printk. An escape has four bytes.
 _MESSAGE_BYTES = 1024
 LONGEST_MESSAGE_BYTES = 4 * _MESSAGE_BYTES
-# Reasons whose kill is still to come: the kernel tells one, and then its kill.
+# The kernel reports a reason before its kill.
 _MOST_REASONS = 20
 _RECORD = re.compile(br'([0-9]{1,20}),[^,;]*,([0-9]{1,20}),[^;]*;([^\n]*)')
 _HEX = re.compile(br'\\x([0-9a-f]{2})')  # lower case: print_dev_kmsg(), kernel/printk/printk.c
 _HEX_BYTES = {b'%02x' % code: bytes([code]) for code in range(256)}
-# The time of each of these expressions is linear: no two parts of one can take the same bytes. A name, which may hold
-# anything, has at most 15 bytes (TASK_COMM_LEN), perhaps as escapes, and ends where the rest follows for the last time.
+# Each expression takes linear time: no two of its parts match the same bytes. A name contains any bytes, at most 15
+# (TASK_COMM_LEN), maybe as escapes.
 _SUMMARY = b'oom-kill:constraint=CONSTRAINT_'
 _CONSTRAINT = re.compile(br'[A-Z_]{1,40}(?=,)')
 _KILLED = re.compile(
@@ -54,9 +53,9 @@ class LoggedKill(NamedTuple):
 
 
 def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
-    """(microseconds since boot, message) of a record of /dev/kmsg; None for one that the kernel did not write itself.
+    """(microseconds since boot, message) of a record of /dev/kmsg; None for a record of a program.
 
-    The kernel never lets a program write with its own facility, 0.
+    The kernel lets no program write with the kernel's own facility, 0.
     """
     match = _RECORD.match(record)
     if match is None or int(match.group(1)) >> 3:
@@ -65,52 +64,54 @@ def parse_record(record: bytes) -> Optional[Tuple[int, bytes]]:
 
 
 def unescape(text: bytes, escape: Pattern[bytes] = _HEX, meant: Optional[Mapping[bytes, bytes]] = None) -> bytes:
-    """The text with the bytes that its escapes stand for. Written for speed: no call of Python for each of them."""
+    """Replace escapes by their bytes. For speed it calls no Python function for each of them."""
     parts = escape.split(text)
     parts[1::2] = map((_HEX_BYTES if meant is None else meant).__getitem__, parts[1::2])
     return b''.join(parts)
 
 
-# Why a process was chosen, told before it is killed.
 class Reason(NamedTuple):
+    """Why a process was chosen, reported before it is killed."""
+
     pid: int
     constraint: str
     cgroup_and_task: bytes  # CGROUP,task=NAME
 
 
 class KillParser:
-    """Messages of the kernel in, kills out: a kill is told in several lines, with others in between."""
+    """Collects kills from messages of the kernel: it reports a kill in several messages, with others in between."""
 
     def __init__(self, keep: int = RECENT) -> None:
         self.kills: Deque[LoggedKill] = deque(maxlen=keep)
         self._reasons: Deque[Reason] = deque(maxlen=min(keep, _MOST_REASONS))
-        self._summaries: Deque[bytes] = deque(maxlen=_MOST_REASONS)  # read when something follows them
+        self._summaries: Deque[bytes] = deque(maxlen=_MOST_REASONS)  # parsed when another message follows
         self._constraint = 'memcg'
         self._task_cgroup = b''
         self._group: Optional[Tuple[str, bytes]] = None
 
     def feed(self, since_boot_us: int, message: bytes) -> None:
-        """One message. The time is linear in its length, and one that is too long for the kernel's is none."""
+        """Parse a message in linear time. Skips those that are longer than the kernel's."""
         if not message.startswith(STARTS) or len(message) > _MESSAGE_BYTES:
             return
         if message.startswith(_SUMMARY):
             self._summaries.append(message)
             return
         while self._summaries:
-            self._summary(self._summaries.popleft())
+            self._parse_summary(self._summaries.popleft())
         if b'total-vm:' in message:
             match = _KILLED.match(message)
             if match is not None:
-                self._killed(since_boot_us, *match.groups())
+                self._add_kill(since_boot_us, *match.groups())
             return
-        for pattern, take in ((_CHOSEN_OLD, self._chosen_old), (_TASK_OLD, self._task_old), (_GROUP, self._is_group)):
+        for pattern, take in ((_CHOSEN_OLD, self._add_old_reason), (_TASK_OLD, self._set_cgroup),
+                              (_GROUP, self._set_group)):
             match = pattern.match(message)
             if match is not None:
                 take(*match.groups())
                 return
 
-    def _summary(self, message: bytes) -> None:
-        """``oom-kill:constraint=CONSTRAINT_MEMCG,...,task_memcg=CGROUP,task=NAME,pid=PID,uid=UID``."""
+    def _parse_summary(self, message: bytes) -> None:
+        """Parse ``oom-kill:constraint=CONSTRAINT_MEMCG,...,task_memcg=CGROUP,task=NAME,pid=PID,uid=UID``."""
         constraint = _CONSTRAINT.match(message, len(_SUMMARY))
         before, _mark, uid = message.rpartition(b',uid=')
         about, _mark, pid = before.rpartition(b',pid=')
@@ -123,19 +124,19 @@ class KillParser:
         self._constraint = constraint.group().decode('ascii').lower()
         self._reasons.append(Reason(int(pid), self._constraint, cgroup_and_task))
 
-    def _chosen_old(self, kind: bytes, pid: bytes, name: bytes) -> None:
-        """Before 5.0 there is no summary, and a cgroup is named in a line of its own."""
+    def _add_old_reason(self, kind: bytes, pid: bytes, name: bytes) -> None:
+        """Kernels before 5.0 write no summary, and a separate message for the cgroup."""
         memcg = kind.startswith(b'Memory cgroup')
         cgroup = self._task_cgroup if memcg else b''
         self._reasons.append(Reason(int(pid), 'memcg' if memcg else 'none', cgroup + b',task=' + name))
 
-    def _task_old(self, cgroup: bytes) -> None:
+    def _set_cgroup(self, cgroup: bytes) -> None:
         self._task_cgroup = cgroup
 
-    def _is_group(self, cgroup: bytes) -> None:
+    def _set_group(self, cgroup: bytes) -> None:
         self._group = (self._constraint, cgroup)
 
-    def _killed(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes,
+    def _add_kill(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes,
                 file_kb: bytes, shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
         reason = self._take_reason(int(pid), name)
         constraint: Optional[str] = 'memcg' if kind == b'Memory cgroup out of memory' else None
@@ -144,29 +145,28 @@ class KillParser:
             constraint = reason.constraint
             cgroup = _without_task(reason.cgroup_and_task, name) or None
         elif self._group is not None:
-            # The members of a group that is killed as a whole have no summary of their own.
+            # The kernel writes no summary for each process of a group that it kills as a whole.
             constraint, cgroup = self._group
         self.kills.append(LoggedKill(since_boot_us, reason.pid if reason else int(pid), name, cgroup, constraint,
                                None if adj is None else int(adj), int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
 
     def _take_reason(self, pid: int, name: bytes) -> Optional[Reason]:
-        """The last reason for this process.
+        """Remove and return the last reason for this process.
 
-        Where its first thread has ended, the kill is told with the number of another thread, and only the name agrees.
+        If its first thread has ended, the kill reports the number of another thread, so that only the name is the same.
         """
-        if not self._reasons:
+        reasons = list(reversed(self._reasons))
+        found = [one for one in reasons if one.pid == pid]
+        if self._group is None:
+            found += [one for one in reasons if one.cgroup_and_task.endswith(b',task=' + name)]
+        if not found:
             return None
-        for same in (lambda reason: reason.pid == pid,
-                     lambda reason: reason.cgroup_and_task.endswith(b',task=' + name) and self._group is None):
-            for reason in reversed(self._reasons):
-                if same(reason):
-                    self._reasons.remove(reason)
-                    return reason
-        return None
+        self._reasons.remove(found[0])
+        return found[0]
 
 
 def _without_task(cgroup_and_task: bytes, name: bytes) -> bytes:
-    """The cgroup alone. It may hold commas, and so may the name."""
+    """The cgroup alone. It and the name can contain commas."""
     tail = b',task=' + name
     if cgroup_and_task.endswith(tail):
         return cgroup_and_task[:-len(tail)]
@@ -174,25 +174,24 @@ def _without_task(cgroup_and_task: bytes, name: bytes) -> bytes:
 
 
 def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[LoggedKill]:
-    """The last ``keep`` kills that these records of /dev/kmsg tell of, oldest first."""
+    """The last ``keep`` kills in these records of /dev/kmsg, oldest first."""
     parser = KillParser(keep)
     for record in records:
-        if _WORD not in record:
-            continue
-        parsed = parse_record(record)
+        parsed = parse_record(record) if _WORD in record else None
         if parsed is not None:
             parser.feed(*parsed)
     return list(parser.kills)
 
 
 def parse_kill_count(vmstat: str) -> Optional[int]:
-    """oom_kill of /proc/vmstat: kills since boot; None on kernels before 4.13."""
+    """The kills since boot, oom_kill of /proc/vmstat; None on kernels before 4.13."""
     match = re.search(r'^oom_kill ([0-9]{1,20})$', vmstat, re.MULTILINE)
     return int(match.group(1)) if match else None
 
 
-def build_kill_fact(kill: LoggedKill, boot_time_s: float, when: Any, text: Any) -> Dict[str, Any]:
-    """A kill as a fact. ``when`` turns seconds since 1970 into text, ``text`` makes names harmless."""
+def build_kill_fact(kill: LoggedKill, boot_time_s: float, when: Callable[[float], Any],
+                    text: Callable[[bytes], str]) -> Dict[str, Any]:
+    """Build the fact of a kill. ``when`` converts seconds since 1970, ``text`` sanitizes a name."""
     return {
         'when': when(boot_time_s + kill.since_boot_us / 1e6),
         'pid': kill.pid,

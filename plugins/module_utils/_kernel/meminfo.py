@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/proc/meminfo as numbers, in kB.
+"""Parse /proc/meminfo; all values are in kB.
 
 Source: proc_meminfo(5).
 """
@@ -25,7 +25,7 @@ _FIELD = re.compile(r'^([A-Za-z0-9_()]+):\s+(-?[0-9]{1,18})(?![0-9])', re.MULTIL
 
 
 def parse_meminfo(text: str) -> Optional[Memory]:
-    """/proc/meminfo as numbers; None when it does not say how much memory there is."""
+    """The fields of /proc/meminfo; None without MemTotal."""
     fields = {name: int(number) for name, number in _FIELD.findall(text)}
     if 'MemTotal' not in fields:
         return None
@@ -41,7 +41,7 @@ def parse_meminfo(text: str) -> Optional[Memory]:
 
 
 def _hugetlb_kb(fields: Dict[str, int]) -> int:
-    """Memory in huge pages of all sizes; kernels before 4.19 only tell those of the default size."""
+    """Memory in huge pages of all sizes; before 4.19 the kernel reports those of the default size only."""
     if 'Hugetlb' in fields:
         return fields['Hugetlb']
     return fields.get('HugePages_Total', 0) * fields.get('Hugepagesize', 0)

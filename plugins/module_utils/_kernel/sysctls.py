@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sysctls of this collection as data, and what the kernel does with a text written to one of them.
+"""The sysctls of this collection, and how the kernel parses a text that is written to one of them.
 
 Sources: kernel/sysctl.c and mm/util.c (``proc_dointvec_minmax``, ``overcommit_ratio_handler``,
 ``overcommit_kbytes_handler``), Documentation/admin-guide/sysctl/vm.rst and kernel.rst.
@@ -28,9 +28,9 @@ ALL_KEYS = OVERCOMMIT_KEYS + PANIC_KEYS
 KEY_OF_PATH = {key.replace('.', '/'): key for key in ALL_KEYS}
 
 _INT_MIN, _INT_MAX = -2 ** 31, 2 ** 31 - 1
-# unsigned long on 64-bit; a 32-bit kernel refuses more than 2**32-1, which a read-back after writing tells.
+# unsigned long on 64 bits. A 32-bit kernel refuses more than 2**32-1; the module reads back what it writes.
 _ULONG_MAX = 2 ** 64 - 1
-# TMPBUFLEN - 1 (kernel/sysctl.c): a number as long as this is refused unread.
+# TMPBUFLEN - 1 (kernel/sysctl.c): the kernel refuses a number of this length.
 _LONGEST = 21
 
 State = Dict[str, Optional[int]]
@@ -40,39 +40,34 @@ class Sysctl(NamedTuple):
     key: str
     minimum: int  # what the kernel accepts
     maximum: int
-    default: int  # the kernel's, as documented
-    constant: bool  # False: the kernel computes the default at boot or takes it from its configuration
-    counterpart: str  # writing this key sets that one to 0 (empty: none)
-
-
-def _knob(key: str, minimum: int, maximum: int, default: int, constant: bool = True, counterpart: str = '') -> Sysctl:
-    return Sysctl(key, minimum, maximum, default, constant, counterpart)
+    default: int  # as documented
+    constant: bool = True  # False: the kernel computes the default at boot or takes it from its configuration
+    counterpart: str = ''  # the kernel sets this one to 0 when the key is written
 
 
 SYSCTLS = {sysctl.key: sysctl for sysctl in (
-    _knob(MEMORY, 0, 2, 0),
-    _knob(RATIO, _INT_MIN, _INT_MAX, 50, counterpart=KBYTES),
-    _knob(KBYTES, 0, _ULONG_MAX, 0, counterpart=RATIO),
-    _knob(ADMIN_RESERVE, 0, _ULONG_MAX, 8192, constant=False),
-    _knob(USER_RESERVE, 0, _ULONG_MAX, 131072, constant=False),
-    _knob(PANIC_ON_OOM, 0, 2, 0),
-    _knob(PANIC, _INT_MIN, _INT_MAX, 0, constant=False),
-    _knob(KILL_ALLOCATING_TASK, _INT_MIN, _INT_MAX, 0),
-    _knob(DUMP_TASKS, _INT_MIN, _INT_MAX, 1),
+    Sysctl(MEMORY, 0, 2, 0),
+    Sysctl(RATIO, _INT_MIN, _INT_MAX, 50, counterpart=KBYTES),
+    Sysctl(KBYTES, 0, _ULONG_MAX, 0, counterpart=RATIO),
+    Sysctl(ADMIN_RESERVE, 0, _ULONG_MAX, 8192, constant=False),
+    Sysctl(USER_RESERVE, 0, _ULONG_MAX, 131072, constant=False),
+    Sysctl(PANIC_ON_OOM, 0, 2, 0),
+    Sysctl(PANIC, _INT_MIN, _INT_MAX, 0, constant=False),
+    Sysctl(KILL_ALLOCATING_TASK, _INT_MIN, _INT_MAX, 0),
+    Sysctl(DUMP_TASKS, _INT_MIN, _INT_MAX, 1),
 )}
 
 _SIGNED = frozenset(key for key, sysctl in SYSCTLS.items()
                     if sysctl.maximum == _INT_MAX or key in (MEMORY, PANIC_ON_OOM))
-# What the kernel's isspace() skips: the byte 0xa0 too, which reads as \udca0 here.
+# The kernel's isspace() includes the byte 0xa0, which Python decodes to \udca0.
 _BLANKS = '[ \\t\\n\\v\\f\\r\udca0]*'
 _NUMBER = re.compile(_BLANKS + r'(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(.?)', re.DOTALL)
 
 
 def parse_written(key: str, text: str) -> Optional[int]:
-    """The number that the kernel makes of ``text`` written to the key, None where it answers EINVAL.
+    """The number that the kernel reads from ``text`` written to the key, None where it returns EINVAL.
 
-    The kernel reads base 0 (``010`` is 8, ``080`` is refused), stops at the first blank, and so takes
-    ``2 # strict`` for 2.
+    It parses base 0 (``010`` is 8, ``080`` an error) and stops at the first blank: ``2 # strict`` is 2.
     """
     number = _number(text)
     if number is None or (number[0] and key not in _SIGNED):
@@ -83,7 +78,7 @@ def parse_written(key: str, text: str) -> Optional[int]:
 
 
 def _number(text: str) -> Optional[Tuple[bool, int]]:
-    """(has a minus, number) as proc_get_long() (kernel/sysctl.c) reads it, None where it answers EINVAL."""
+    """(has a minus, number) as proc_get_long() (kernel/sysctl.c) parses it, None where it returns EINVAL."""
     match = _NUMBER.match(text)
     if match is None or match.group(3) not in ('', ' ', '\t', '\n'):
         return None
@@ -95,10 +90,10 @@ def _number(text: str) -> Optional[Tuple[bool, int]]:
 
 
 def apply_write(state: State, key: str, text: str, skips_negative: bool = False) -> bool:
-    """Do to ``state`` what the kernel does when ``text`` is written to the key; False where it refuses.
+    """Change ``state`` as the kernel does when ``text`` is written to the key; False where it refuses.
 
-    Kernels before 6.0 take a negative number for an unsigned key without an error and without setting it, and do the
-    rest (``skips_negative``): ``-5`` written to kbytes still sets the ratio to 0.
+    ``skips_negative``: kernels before 6.0 accept a negative number for an unsigned key and do not set the key, but set
+    its counterpart to 0.
     """
     number = parse_written(key, text)
     if number is not None:
@@ -106,7 +101,7 @@ def apply_write(state: State, key: str, text: str, skips_negative: bool = False)
     elif not (skips_negative and _is_negative_for_unsigned(key, text)):
         return False
     if SYSCTLS[key].counterpart:
-        # Even when 0 is written: both 0 leave a CommitLimit of swap alone (mm/util.c).
+        # Also when 0 is written: with both 0 the CommitLimit is swap alone (mm/util.c).
         state[SYSCTLS[key].counterpart] = 0
     return True
 
@@ -117,7 +112,7 @@ def _is_negative_for_unsigned(key: str, text: str) -> bool:
 
 
 def parse_value(text: Optional[str]) -> Optional[int]:
-    """The number that a file of /proc/sys shows, None for none."""
+    """The number in a file of /proc/sys, None for other text."""
     try:
         return int((text or '').strip())
     except ValueError:
@@ -125,5 +120,5 @@ def parse_value(text: Optional[str]) -> Optional[int]:
 
 
 def render(state: State, keys: List[str]) -> str:
-    """Lines ``key = value`` for people and diffs."""
+    """Lines ``key = value`` for diffs."""
     return ''.join(f'{key} = {state[key]}\n' for key in keys if state.get(key) is not None)

@@ -59,7 +59,7 @@ def _plan(host: WritableHost, manager: Optional[Manager], request: Request, desi
     except ManagerError as exc:
         raise Refusal(f'{exc}. Nothing was changed.') from exc
     except NeedsAdvice as exc:
-        raise exc.advised(_ADVICE) from exc
+        raise exc.add_advice(_ADVICE) from exc
 
 
 _ADVICE = {

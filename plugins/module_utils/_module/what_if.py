@@ -65,7 +65,7 @@ def _make_live_plan(host: Host, manager: Optional[Manager], desired_states: List
     try:
         return make_live_plan(HostState(host, manager), REQUEST, desired_states)
     except NeedsAdvice as exc:
-        raise exc.advised(_ADVICE) from exc
+        raise exc.add_advice(_ADVICE) from exc
 
 
 _ADVICE = {

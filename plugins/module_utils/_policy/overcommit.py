@@ -142,7 +142,7 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
     memory = host_state.memory
     if memory is None:
         raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
-    limit_kb = wanted.of_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
+    limit_kb = wanted.to_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
     if host_state.is_for_another(request):
         _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
     if limit_kb > _MOST_KB:
@@ -212,7 +212,7 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.Sta
         return
     headroom_kb = commit_limit.compute_headroom_kb(memory, after, host_state.page_kb)
     limit_kb = commit_limit.compute_state_limit_kb(memory, after, host_state.page_kb)
-    least_kb = min_headroom.of_kb(limit_kb)
+    least_kb = min_headroom.to_kb(limit_kb)
     headroom_before_kb = commit_limit.compute_headroom_kb(memory, before, host_state.page_kb)
     lowers = before.get(MEMORY) != NEVER or headroom_kb < headroom_before_kb
     if headroom_kb >= least_kb or not lowers or plan.request.force:

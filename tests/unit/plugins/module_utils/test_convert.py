@@ -95,12 +95,12 @@ def test_a_boolean_is_called_one():
     ],
 )
 def test_sizes(text, size_kb):
-    assert to_amount('commit_limit', yaml.safe_load(text)).of_kb(123) == size_kb
+    assert to_amount('commit_limit', yaml.safe_load(text)).to_kb(123) == size_kb
 
 
 @pytest.mark.parametrize('text, of_1000_kb', [('5%', 50), ('12.5%', 125), ('100 %', 1000), ('0%', 0), ('120%', 1200)])
 def test_percentages(text, of_1000_kb):
-    assert to_amount('min_headroom', yaml.safe_load(text)).of_kb(1000) == of_1000_kb
+    assert to_amount('min_headroom', yaml.safe_load(text)).to_kb(1000) == of_1000_kb
 
 
 @pytest.mark.parametrize('text', ['yes', '28', '"28"', '28.5', '1.5G', '-1G', '-5%', 'G', '"%"', '""', '28X', '[28G]'])
