@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from .._core.errors import Refusal
 from .._host.host import Host
-from .._service.live import user_unit, with_near_matches
+from .._service.live import add_near_matches, refuse_user_unit
 from .._service.model import HostState
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager
@@ -35,7 +35,7 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
     if missing:
         known = host_state.files.all_services()
         raise Refusal("protect: there is no such service on this machine: "
-                      f"{', '.join(with_near_matches(name, known) for name in missing)}. Nothing was changed. "
+                      f"{', '.join(add_near_matches(name, known) for name in missing)}. Nothing was changed. "
                       "Correct the name, or leave it out.")
     return [one for _name, one in sorted(found.items()) if one is not None]
 
@@ -51,11 +51,11 @@ def _find_unit(host_state: HostState, one: Protected) -> Optional[Protected]:
     unit = files.find(one.unit)
     if unit.state in (unit_files.LOADED, unit_files.MASKED):
         return one._replace(unit=unit.name)
-    umbrella = unit_names.umbrella_of(unit.name)
+    umbrella = unit_names.build_template(unit.name)
     if umbrella is not None and files.find(umbrella).state == unit_files.LOADED:
         return one._replace(unit=files.find(umbrella).name)
     if unit.state == unit_files.USER:
-        raise user_unit('protect: ' + one.asked)
+        raise refuse_user_unit('protect: ' + one.asked)
     states: List[Dict[str, Any]] = host_state.manager.show([one.unit]) if host_state.manager is not None else []
     loaded = [state['Id'] for state in states if state.get('LoadState') == 'loaded']
     return one._replace(unit=loaded[0]) if loaded else None

@@ -41,15 +41,15 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
     host = host or WritableHost()
     desired_states = parse_desired_states(params)
-    request = request_of(params, check_mode)
+    request = parse_request(params, check_mode)
     asked = parse_forecast_options(params)
     if params['process'] is not None:
         return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, desired_states)
     forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
-    diff = diff_of(plan)  # before anything is done: files can lose their mode, or be removed
-    result = (apply_plan(plan, lambda backups: result_of(plan, backups)) if plan.to_do and not check_mode
-              else result_of(plan, []))
+    diff = build_diff(plan)  # before anything is done: files can lose their mode, or be removed
+    result = (apply_plan(plan, lambda backups: build_result(plan, backups)) if plan.to_do and not check_mode
+              else build_result(plan, []))
     return dict(result, diff=diff, **forecasts)
 
 
@@ -112,7 +112,7 @@ def _wish(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
     return DesiredState(item['name'], unit, score_adj, item.get('oom_policy'), item.get('missing'))
 
 
-def request_of(params: Dict[str, Any], check_mode: bool) -> Request:
+def parse_request(params: Dict[str, Any], check_mode: bool) -> Request:
     """The other options, checked against each other. Raises ConvertError."""
     if not params['runtime'] and not params['persistent']:
         raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
@@ -136,11 +136,11 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     group, found = host.call(_find, host, params['process'], values)
     warnings = _nothing_found(label, request) if not found else []
     record = saved_scores.parse(saved_scores.read(host))
-    goals = {saved_scores.key_of(one): _original(record, one) if wanted is None else wanted for one in found}
-    changes = [one for one in found if goals[saved_scores.key_of(one)] != one.score_adj]
+    goals = {one.key: _original(record, one) if wanted is None else wanted for one in found}
+    changes = [one for one in found if goals[one.key] != one.score_adj]
     warnings += _changed_meanwhile(record, found) if wanted is None else []
     warnings += host.call(process_guard.guard, host, found, changes, values)
-    planned = {one.pid: goals[saved_scores.key_of(one)] for one in changes}
+    planned = {one.pid: goals[one.key] for one in changes}
     forecasts = host.call(forecast_before_and_after, host, manager, asked, planned)
     recorded = saved_scores.may_write(host)
     if not recorded and (changes or wanted is None):
@@ -162,13 +162,13 @@ def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
 
 def _original(record: saved_scores.Record, one: ProcessIdentity) -> int:
     """The value that state absent gives a process."""
-    original = record.processes.get(saved_scores.key_of(one))
+    original = record.processes.get(one.key)
     return one.score_adj if original is None or one.score_adj not in original.ours else original.value
 
 
 def _changed_meanwhile(record: saved_scores.Record, found: List[ProcessIdentity]) -> List[str]:
     """Warn of processes that something else has set since."""
-    pairs = [(one, record.processes.get(saved_scores.key_of(one))) for one in found]
+    pairs = [(one, record.processes.get(one.key)) for one in found]
     return [f'process {one.pid} ({sanitize(one.name)}) keeps its oom_score_adj {one.score_adj}: something else has '
             'changed it since this module set it' for one, original in pairs
             if original is not None and one.score_adj not in original.ours + (original.value,)]
@@ -199,7 +199,7 @@ def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, 
 def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: int, rollback: Rollback) -> None:
     """Record processes just before they are set: the rule may match more than when the plan was made."""
     data = saved_scores.read(host)
-    record = host.call(saved_scores.living, host, saved_scores.parse(data))
+    record = host.call(saved_scores.without_ended, host, saved_scores.parse(data))
     put_record(host, data, saved_scores.with_processes(record, changes, [], wanted), rollback)
 
 
@@ -207,7 +207,7 @@ def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optiona
                      record: saved_scores.Record) -> List[Target]:
     if wanted is not None:
         return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, TheseProcesses([one]), record.processes[saved_scores.key_of(one)].value, ALL)
+    return [Target(label, TheseProcesses([one]), record.processes[one.key].value, ALL)
             for one in changes]
 
 
@@ -226,7 +226,7 @@ def _process_result(label: str, found: List[ProcessIdentity], goals: Dict[Any, i
     return {
         'changed': bool(changes),
         'processes': [{'pid': one.pid, 'name': sanitize(one.name), 'before': one.score_adj,
-                       'after': goals[saved_scores.key_of(one)]} for one in found],
+                       'after': goals[one.key]} for one in found],
         'warnings': warnings,
         'diff': diff,
     }
@@ -234,7 +234,7 @@ def _process_result(label: str, found: List[ProcessIdentity], goals: Dict[Any, i
 
 # ----------------------------------------------------------------------- result
 
-def diff_of(plan: Plan) -> List[Dict[str, str]]:
+def build_diff(plan: Plan) -> List[Dict[str, str]]:
     """The changes, without process numbers, so that check mode and the real run agree."""
     diff = [_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
                        sorted(set(one.goals.values()))) for one in plan.running() if one.to_change]
@@ -243,7 +243,7 @@ def diff_of(plan: Plan) -> List[Dict[str, str]]:
     return diff + describe_files(plan.host_state.host, plan.files)
 
 
-def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
+def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     """What the module returns besides the diff, and its warnings."""
     result = {
         'changed': plan.changed,
@@ -254,10 +254,10 @@ def result_of(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     }
     if plan.request.absent:
         result.update(_whether_managed(plan.managed))
-    if plan.loose:
+    if plan.other_processes:
         result['processes'] = [{'pid': process.pid, 'name': sanitize(process.name), 'before': process.score_adj,
                                 'after': one.goals.get(process.pid, process.score_adj)}
-                               for one in plan.loose for process in one.processes]
+                               for one in plan.other_processes for process in one.processes]
     if backups:
         result['backup_files'] = backups
     return result

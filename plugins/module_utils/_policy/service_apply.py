@@ -28,13 +28,13 @@ def undone() -> ContextManager[Rollback]:
     return rollback_on_failure(ManagerError, LiveError)
 
 
-def apply_plan(plan: Any, result_of: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
+def apply_plan(plan: Any, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
     """Apply the plan, and build the result from the backups of files of others.
 
     Raises ApplyError after a rollback, also where the result cannot be built.
     """
     with undone() as rollback:
-        return result_of(_apply(plan, rollback))
+        return build_result(_apply(plan, rollback))
 
 
 def _apply(plan: Any, rollback: Rollback) -> List[str]:
@@ -47,14 +47,14 @@ def _apply(plan: Any, rollback: Rollback) -> List[str]:
     for target in plan.targets:
         # Once more after systemd has the old files again: what starts until then starts with the new value.
         _remember(host, target, rollback)
-    if plan.reload:
+    if plan.needs_reload:
         rollback.add('daemon-reload', manager.reload)
     # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
     _write_groups(plan, [service for service in plan.services if service.hides_policy], rollback)
     backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items(), key=_place):
         write_file(host, path, before, after, rollback)
-    if plan.reload:
+    if plan.needs_reload:
         manager.reload()
     _set_running(plan, rollback)
     _write_groups(plan, plan.services, rollback)
@@ -77,7 +77,7 @@ def _set_running(plan: Any, rollback: Rollback) -> None:
                     target.before_round = lambda left, one=one: _record_round(plan, one, left, rollback)
                 set_live(plan.host_state.host, target, rollback)
                 target.before_round = None  # the plan goes to the helper process again
-    for one in plan.loose:
+    for one in plan.other_processes:
         for target in one.targets:
             set_live(plan.host_state.host, target, rollback)
 
@@ -85,8 +85,9 @@ def _set_running(plan: Any, rollback: Rollback) -> None:
 def _record_round(plan: Any, one: Any, left: List[ProcessIdentity], rollback: Rollback) -> None:
     host, wanted = plan.host_state.host, one.targets[0].wanted
     data = saved_scores.read(host)
-    put_record(host, data, saved_scores.with_processes(saved_scores.parse(data), left, one.explained, wanted), rollback)
-    plan.record_after = saved_scores.with_processes(plan.record_after, left, one.explained, wanted)
+    record = saved_scores.with_processes(saved_scores.parse(data), left, one.known_values, wanted)
+    put_record(host, data, record, rollback)
+    plan.record_after = saved_scores.with_processes(plan.record_after, left, one.known_values, wanted)
 
 
 def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
@@ -108,11 +109,11 @@ def _meanwhile(plan: Any) -> saved_scores.Record:
     The old value is in a unit file that is about to be replaced. After a killed run the next one would otherwise take
     the values of running processes for their own.
     """
-    record = saved_scores.both(plan.host_state.record, plan.record_after)
+    record = saved_scores.merge(plan.host_state.record, plan.record_after)
     is_other_init = plan.host_state.is_other_init(plan.request)
     for service in plan.services:
         for one in service.running:
-            record = saved_scores.both(record, _of_unit(one, service.remove, is_other_init))
+            record = saved_scores.merge(record, _of_unit(one, service.remove, is_other_init))
     return record
 
 
@@ -214,4 +215,4 @@ def _settings(plan: Any, service: Any, files: unit_files.UnitFiles) -> Causes:
         return files.settings(service.unit)
     from .._service import openrc, other_init
     name = other_init.name_of(service)
-    return {unit_files.SCORE_ADJ: openrc.cause_of(name, plan.host_state.host.read_bytes(openrc.path_of(name)))}
+    return {unit_files.SCORE_ADJ: openrc.find_cause(name, plan.host_state.host.read_bytes(openrc.build_path(name)))}

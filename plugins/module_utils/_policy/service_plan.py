@@ -14,7 +14,7 @@ from .._service import guard, saved_scores
 from .._service.files import plan_files
 from .._service.live import LivePlan, find, is_asked_beside, plan_live, unlisted
 from .._service.model import DesiredState, HostState, Request, Running, Service
-from .._service.revert import find_loose
+from .._service.revert import plan_other_processes
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import ETC, LOADED, MASKED, MISSING, OOM_POLICY, SCORE_ADJ, SINCE, UnitFiles
 
@@ -32,18 +32,18 @@ class Plan(LivePlan):
         self.conflicts: List[Dict[str, Any]] = []
         self.orphans: List[str] = []
         self.leftovers: List[str] = []
-        self.reload = False
-        self.stale = False
+        self.needs_reload = False
+        self.is_stale = False
 
     @property
     def changed(self) -> bool:
         """Whether the real run would touch anything that the user sees."""
-        return bool(self.files or self.stale or any(one.to_change or one.oom_group for one in self.running()))
+        return bool(self.files or self.is_stale or any(one.to_change or one.oom_group for one in self.running()))
 
     @property
     def managed(self) -> bool:
         """Whether this collection has set anything that the plan is about, as far as recorded."""
-        return self.changed or bool(self.loose) or any(one.owned for one in self.services)
+        return self.changed or bool(self.other_processes) or any(one.is_owned for one in self.services)
 
     @property
     def to_do(self) -> bool:
@@ -60,7 +60,7 @@ def make_plan(host_state: HostState, request: Request, desired_states: List[Desi
     find(plan, desired_states)
     everything = request.absent and request.exclusive and request.runtime and not desired_states
     if everything:
-        plan.loose = find_loose(host_state.host, host_state.record, plan.services)
+        plan.other_processes = plan_other_processes(host_state.host, host_state.record, plan.services)
     if host_state.is_other_init(request):
         # Not at the top: few hosts need it, and an import takes time on every host.
         from .._service import other_init
@@ -76,7 +76,7 @@ def make_plan(host_state: HostState, request: Request, desired_states: List[Desi
 def _plan_units(plan: Plan, is_marked: bool) -> None:
     """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
     host_state, request = plan.host_state, plan.request
-    plan.orphans = [drop_in.path_of(name) for name in sorted(host_state.ours)
+    plan.orphans = [drop_in.build_path(name) for name in sorted(host_state.ours)
                     if host_state.files.find(name).state == MISSING]
     if request.persistent:
         guard.guard_instances(plan)
@@ -87,9 +87,9 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
         plan_live(plan, service, files_after)
         _see_originals(plan, service)
         _note(plan, service)
-    plan.stale = host_state.manager is not None and _is_stale(plan)
+    plan.is_stale = host_state.manager is not None and _is_stale(plan)
     # A killed run may have changed files of any unit, and systemd may not have read them since.
-    plan.reload = host_state.manager is not None and bool(plan.files or plan.stale or is_marked)
+    plan.needs_reload = host_state.manager is not None and bool(plan.files or plan.is_stale or is_marked)
     _plan_record(plan)
     if host_state.has_unit_files():
         _warn_of_version(plan)
@@ -126,7 +126,7 @@ def _score_at_start(service: Service, files: UnitFiles) -> Any:
 def _is_stale(plan: Plan) -> bool:
     # A unit that is neither set nor reverted is not ours to reload.
     return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services
-               if service.owned or not service.remove for state in service.states)
+               if service.is_owned or not service.remove for state in service.states)
 
 
 def _see_originals(plan: Plan, service: Service) -> None:
@@ -145,7 +145,7 @@ def _group_without_us(plan: Plan, one: Running) -> int:
     """memory.oom.group of the unit after a start without any drop-in of ours."""
     without = Plan(plan.host_state, plan.request)
     without.services = [unlisted(plan.host_state, name)
-                        for name in (one.unit, unit_names.template_of(one.unit)) if name is not None]
+                        for name in (one.unit, unit_names.parse_template(one.unit)) if name is not None]
     files = plan_files(without)
     return int(files.policy_at_start(without.services[0].unit) == 'kill')
 
@@ -157,7 +157,7 @@ def _note(plan: Plan, service: Service) -> None:
     name = service.desired.asked
     if service.unit.state == MASKED:
         service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
-    if service.transient and not service.remove:
+    if service.is_transient and not service.remove:
         service.notes.append(f'{name} is a transient unit: only its running processes are set, and no drop-in is '
                              'written, because the unit ends with its processes')
     if plan.host_state.manager is None or service.remove:
@@ -178,7 +178,7 @@ def _differs(service: Service, one: Running) -> bool:
 
 def _note_stopped(plan: Plan, service: Service) -> None:
     files, name = plan.host_state.files, service.desired.asked
-    template = unit_names.umbrella_of(service.name)
+    template = unit_names.build_template(service.name)
     stem = (template or '').partition('@')[0]
     related = sorted(set(service.related) | set(files.enabled_instances(stem) if template else ()))
     if related and service.unit.state == LOADED:
@@ -194,7 +194,7 @@ def _plan_record(plan: Plan) -> None:
     """Record what unit files do not hold: values set at runtime only, and values from before a file was changed."""
     record = plan.host_state.record
     for service in plan.services:
-        for unit in _units_of(plan, service):
+        for unit in _list_units(plan, service):
             if is_asked_beside(plan, service, unit, 'score_adj'):
                 continue
             record = saved_scores.with_unit(record, unit, _values_to_keep(plan, service, unit))
@@ -206,34 +206,34 @@ def _plan_record(plan: Plan) -> None:
 
 def _forget_processes(plan: Plan, everything: bool) -> None:
     """Remove processes outside of services once they are reverted, and those that have ended."""
-    record = saved_scores.without_processes(plan.record_after, [saved_scores.key_of(process) for one in plan.loose
+    record = saved_scores.without_processes(plan.record_after, [process.key for one in plan.other_processes
                                                                for process in one.processes])
     if everything or record != plan.host_state.record:
-        record = saved_scores.living(plan.host_state.host, record)
+        record = saved_scores.without_ended(plan.host_state.host, record)
     plan.record_after = record
 
 
 def _with_originals(plan: Plan, service: Service, record: saved_scores.Record) -> saved_scores.Record:
     """Add originals of processes that are set or already have the value; remove those of reverted ones."""
     for one in service.running:
-        if one.reverted:
-            record = saved_scores.without_processes(record, map(saved_scores.key_of, one.processes))
+        if one.is_reverted:
+            record = saved_scores.without_processes(record, (process.key for process in one.processes))
         elif not service.remove and service.desired.score_adj is not None:
             wanted = service.desired.score_adj
-            record = saved_scores.with_processes(record, one.to_record(wanted), one.explained, wanted)
+            record = saved_scores.with_processes(record, one.to_record(wanted), one.known_values, wanted)
     return record
 
 
 def _has_own(one: Running, value: Optional[int]) -> bool:
     """Whether a process had the value before us."""
-    return any(not is_given(process, one.explained)
+    return any(not is_given(process, one.known_values)
                for process in one.processes if process.score_adj == value)
 
 
 def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     """Our values that running processes of the unit have, or get now."""
     running = [one for one in service.running if one.unit == unit]
-    if not running or running[0].reverted:
+    if not running or running[0].is_reverted:
         return []
     one, recorded, wanted = running[0], plan.host_state.record.ours.get(unit, ()), service.desired.score_adj
     is_set = plan.request.runtime and not service.remove and wanted is not None
@@ -242,18 +242,18 @@ def _ours_to_keep(plan: Plan, service: Service, unit: str) -> List[int]:
     return one.ours_left(wanted) + ([wanted] if is_set and wanted is not None else [])
 
 
-def _units_of(plan: Plan, service: Service) -> Set[str]:
+def _list_units(plan: Plan, service: Service) -> Set[str]:
     """The service's units that may be in the record: running ones, and recorded instances."""
-    recorded = saved_scores.names_of(plan.host_state.record)
+    recorded = saved_scores.list_units(plan.host_state.record)
     units = set([one.unit for one in service.running] + [service.name]
-                + [unit for unit in recorded if unit_names.template_of(unit) == service.name])
-    return units - service.apart
+                + [unit for unit in recorded if unit_names.parse_template(unit) == service.name])
+    return units - service.listed_separately
 
 
 def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dict[str, int]:
     """Original memory.oom.group of units that still run with another value and whose files do not set it."""
     running = {one.unit: one for one in service.running}
-    kept = dict(item for item in groups.items() if item[0] not in _units_of(plan, service) or item[0] in running)
+    kept = dict(item for item in groups.items() if item[0] not in _list_units(plan, service) or item[0] in running)
     for unit, one in running.items():
         if is_asked_beside(plan, service, unit, 'oom_policy'):
             continue
@@ -271,7 +271,7 @@ def _groups_to_keep(plan: Plan, service: Service, groups: Dict[str, int]) -> Dic
 def _values_to_keep(plan: Plan, service: Service, unit: str) -> List[Given]:
     running = [one for one in service.running if one.unit == unit]
     known = list(plan.host_state.record.units.get(unit, ()))
-    if not running or running[0].reverted:
+    if not running or running[0].is_reverted:
         return []
     target = running[0].targets[0] if running[0].targets else None
     before, after = running[0].next_start_before[SCORE_ADJ], running[0].next_start[SCORE_ADJ]

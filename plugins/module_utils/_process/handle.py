@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import time
-from typing import Any, List, NamedTuple, Optional, Set
+from typing import Any, List, NamedTuple, Optional, Set, Tuple
 
 from .._core.text import to_number
 from .._host import file_access
@@ -33,6 +33,11 @@ class ProcessIdentity(NamedTuple):
     start_ticks: int
     name: bytes
     score_adj: int
+
+    @property
+    def key(self) -> Tuple[int, int]:
+        """PID and start time, which name the process also when its PID is used again."""
+        return self.pid, self.start_ticks
 
 
 class ProcessHandle:
@@ -178,4 +183,4 @@ def identify(host: Host, pid: int) -> Optional[ProcessIdentity]:
 
 def is_same(one: Optional[ProcessIdentity], other: Optional[ProcessIdentity]) -> bool:
     """Whether both are one process, which still ran at the second look."""
-    return one is not None and other is not None and (one.pid, one.start_ticks) == (other.pid, other.start_ticks)
+    return one is not None and other is not None and one.key == other.key

@@ -55,7 +55,7 @@ class Target:
         self._had_it = None if found is None else self._with_it(found)
 
     def _with_it(self, processes: Iterable[ProcessIdentity]) -> Set[Tuple[int, int]]:
-        return {(one.pid, one.start_ticks) for one in processes if one.score_adj == self.wanted}
+        return {one.key for one in processes if one.score_adj == self.wanted}
 
     def _is_given(self, one: ProcessIdentity) -> bool:
         return one.score_adj == self.wanted or is_given(one, self.given)
@@ -158,7 +158,7 @@ class Target:
         if self.scope == INHERITED:
             processes = self.sort(processes).inherited
         return [one for one in processes
-                if one.score_adj == self.wanted and (one.pid, one.start_ticks) not in (self._had_it or ())]
+                if one.score_adj == self.wanted and one.key not in (self._had_it or ())]
 
 
 def write_score_adj(host: Host, one: ProcessIdentity, value: int, group: Optional[Group] = None) -> bool:

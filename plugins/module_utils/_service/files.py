@@ -33,7 +33,7 @@ def plan_files(plan: Any) -> UnitFiles:
     _join(plan)
     keeping = _keeping(plan)
     for service in plan.services:
-        if service.transient and not service.remove:
+        if service.is_transient and not service.remove:
             continue
         if service.remove:
             _draft_removal(plan, service, draft, keeping)
@@ -49,9 +49,9 @@ def _join(plan: Any) -> None:
     """Services of which links make our drop-ins one file get the same: what is asked for counts for all of them."""
     real, listed = plan.host_state.host.real, {}  # type: Any, Dict[str, Service]
     for service in plan.services:
-        if service.remove or service.transient:
+        if service.remove or service.is_transient:
             continue
-        path = real(drop_in.path_of(service.name))
+        path = real(drop_in.build_path(service.name))
         other = listed.setdefault(path, service)
         if other.wanted() != service.wanted():
             raise Refusal(f'The drop-ins of {other.desired.asked} and {service.desired.asked} are one file, as links '
@@ -59,11 +59,11 @@ def _join(plan: Any) -> None:
                           f'from both to {sanitize(path)}, and different settings are asked for. Nothing was changed. '
                           'Ask for the same ones for both, or replace the link of one of them by a folder of its own.')
     plan.services = [one for one in plan.services if not one.remove or one.name not in plan.host_state.ours
-                     or real(drop_in.path_of(one.name)) not in listed]
+                     or real(drop_in.build_path(one.name)) not in listed]
 
 
 def _draft_settings(plan: Any, service: Service, draft: Draft) -> None:
-    path = drop_in.path_of(service.name)
+    path = drop_in.build_path(service.name)
     data = plan.host_state.host.read_bytes(path)
     if data is not None and not drop_in.is_ours(data):
         raise Refusal(f'{path} is there and was not made by this collection (its first line does not say so). Nothing '
@@ -74,7 +74,7 @@ def _draft_settings(plan: Any, service: Service, draft: Draft) -> None:
 
 def _says(data: bytes, wanted: Dict[str, Any]) -> bool:
     """Whether the drop-in gives these settings already, however they are spelled."""
-    causes = unit_files.settings_of(data)
+    causes = unit_files.parse_settings(data)
     return all(causes[key].value == value for key, value in wanted.items())
 
 
@@ -90,7 +90,7 @@ def _draft_removal(plan: Any, service: Service, draft: Draft, keeping: List[str]
         draft.put(path, _restored(plan.host_state.files.read(path)))
     data = plan.host_state.ours.get(service.name)
     if data is not None:
-        path = drop_in.path_of(service.name)
+        path = drop_in.build_path(service.name)
         rest, changed = drop_in.without_ours(data)
         draft.put(path, rest)
         plan.warnings += [LINE_LEFT % (path, sanitize(line)) for line in changed]
@@ -124,9 +124,9 @@ _WOULD_WIN = ('Nothing was changed, because other drop-ins would win at the next
 
 def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
     found: Dict[Tuple[Any, Any], Conflict] = {}
-    if service.transient or service.unit.state != LOADED:
+    if service.is_transient or service.unit.state != LOADED:
         return []
-    for unit in _units_of(plan, service):
+    for unit in _list_units(plan, service):
         causes = files.settings(unit)
         for key, value in sorted(service.wanted().items()):
             if not files.knows(key):
@@ -139,7 +139,7 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
     return list(found.values())
 
 
-def _units_of(plan: Any, service: Service) -> List[Unit]:
+def _list_units(plan: Any, service: Service) -> List[Unit]:
     """The unit, and of a template the instances that run or are enabled; where it is taken back, those that did, too.
     """
     if not unit_names.is_template(service.name):
@@ -153,7 +153,7 @@ def _units_of(plan: Any, service: Service) -> List[Unit]:
 
 def _is_own(path: Optional[str], unit: Unit) -> bool:
     """Whether it is a drop-in of this collection, for this one instance of a template."""
-    return path == drop_in.path_of(unit.name)
+    return path == drop_in.build_path(unit.name)
 
 
 def _text(conflict: Conflict) -> str:
@@ -165,8 +165,8 @@ def _text(conflict: Conflict) -> str:
 def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
     """Drop-ins of the unit in which a line of ours stands commented out, but for those that one of others needs so."""
     files, found = plan.host_state.files, []  # type: Tuple[UnitFiles, List[str]]
-    for unit in _units_of(plan, service):
-        for path in files.drop_ins(unit) if unit_names.template_of(unit.name) not in keeping else ():
+    for unit in _list_units(plan, service):
+        for path in files.drop_ins(unit) if unit_names.parse_template(unit.name) not in keeping else ():
             data = files.read(path)
             if path not in found and _restored(data) != data and is_below_etc(plan.host_state.host, path):
                 found.append(path)
@@ -176,15 +176,15 @@ def _taken_files(plan: Any, service: Service, keeping: List[str]) -> List[str]:
 def _keeping(plan: Any) -> List[str]:
     """The units whose drop-ins of ours stay. One that links make the same as a drop-in that goes is gone with it."""
     real, ours = plan.host_state.host.real, plan.host_state.ours
-    gone = {real(drop_in.path_of(one.name)) for one in plan.services if one.remove and one.name in ours}
-    return [name for name in ours if real(drop_in.path_of(name)) not in gone]
+    gone = {real(drop_in.build_path(one.name)) for one in plan.services if one.remove and one.name in ours}
+    return [name for name in ours if real(drop_in.build_path(name)) not in gone]
 
 
 def _needs(plan: Any, name: str, path: str) -> bool:
     """Whether our drop-in of the unit would lose a setting to the lines that were taken out of the file."""
     files = plan.host_state.files
     then = files.with_overlay({plan.host_state.host.real(path): _restored(files.read(path))})
-    own = unit_files.settings_of(plan.host_state.ours[name])
+    own = unit_files.parse_settings(plan.host_state.ours[name])
     return any(own[key].value is not None and files.settings(unit)[key].value != then.settings(unit)[key].value
                for unit in map(files.find, [name] + files.instances_with_drop_ins(name))
                for key in unit_files.SETTINGS)
@@ -193,7 +193,7 @@ def _needs(plan: Any, name: str, path: str) -> bool:
 def _commented_out(data: bytes, conflict: Conflict, version: int) -> bytes:
     """The winning line, and those that continue it, as comments. What an editor shows as one may be several."""
     taken = (conflict.line, conflict.setting)
-    return to_bytes(''.join((MARKER if (line.number, unit_files.key_of(line)) == taken else '') + raw
+    return to_bytes(''.join((MARKER if (line.number, unit_files.parse_key(line)) == taken else '') + raw
                             for line in unit_files.logical_lines(data, version) for raw in line.raws))
 
 
@@ -203,7 +203,7 @@ def _restored(data: bytes) -> bytes:
     lines = unit_files.physical_lines(data) if to_bytes(MARKER) in data else [to_text(data)]
     for marked, group in itertools.groupby(lines, key=lambda raw: raw.startswith(MARKER)):
         for line in unit_files.join_lines([raw[len(MARKER):] for raw in group]) if marked else ():
-            taken = unit_files.key_of(line) in unit_files.SETTINGS
+            taken = unit_files.parse_key(line) in unit_files.SETTINGS
             result += [raw if taken else MARKER + raw for raw in line.raws]
         if not marked:
             result += group

@@ -17,10 +17,10 @@ from .._process.handle import ProcessHandle, list_pids
 from .._process.table import parse_memory_kb
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import UNSET
-from .login_guard import Evidence, strongest
+from .login_guard import Evidence, pick_strongest
 from .model import Service
 from .session_scan import SessionScan
-from .session_units import script_evidence, unit_evidence
+from .session_units import find_script_evidence, find_unit_evidence
 
 NEVER_KILLED = -1000
 # Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
@@ -44,8 +44,8 @@ def guard(plan: Any) -> None:
 def guard_instances(plan: Any) -> None:
     """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
     kept = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
-    hidden = [text for service in plan.services if service.wanted() and not service.transient
-              for name in sorted(kept - service.apart) if unit_names.template_of(name) == service.name
+    hidden = [text for service in plan.services if service.wanted() and not service.is_transient
+              for name in sorted(kept - service.listed_separately) if unit_names.parse_template(name) == service.name
               for text in _hidden(plan, service, name)]
     if hidden and plan.request.conflicts != 'warn':
         raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
@@ -61,7 +61,7 @@ def _hidden(plan: Any, service: Service, name: str) -> List[str]:
     if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
         return []
     causes = files.settings(service.unit._replace(name=name))
-    return [f'{sanitize(drop_in.path_of(name))} does not set {key} and hides the drop-in of {service.name}'
+    return [f'{sanitize(drop_in.build_path(name))} does not set {key} and hides the drop-in of {service.name}'
             for key in sorted(service.wanted()) if causes[key] == UNSET]
 
 
@@ -87,15 +87,15 @@ def _scan(plan: Any) -> SessionScan:
 
 def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
     """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
-    found = [unit_evidence(plan.host_state.files, service.unit)]
+    found = [find_unit_evidence(plan.host_state.files, service.unit)]
     if plan.host_state.init != 'systemd':
         # Here and not at the top: few machines take it, and every import takes time on every host.
         from . import other_init
         name = service.name[:-len(unit_names.SERVICE)]
-        found += [script_evidence(data) for data in other_init.read_scripts(plan.host_state.host, name)]
+        found += [find_script_evidence(data) for data in other_init.read_scripts(plan.host_state.host, name)]
     found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
               for one in service.running if one.processes]
-    return strongest(found)
+    return pick_strongest(found)
 
 
 def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -> None:

@@ -20,7 +20,7 @@ from .._systemd import drop_in, unit_names
 from .._systemd.manager import ManagerError, State
 from .._systemd.unit_files import MISSING, OOM_POLICY, SCORE_ADJ, TRANSIENT, USER, UnitFiles, parse_score_adj
 from . import saved_scores
-from .model import DesiredState, HostState, OomGroup, Request, Running, Service, patterns_of
+from .model import DesiredState, HostState, OomGroup, Request, Running, Service, build_patterns
 
 _MOST_NAMED = 10
 
@@ -32,13 +32,13 @@ class LivePlan:
         self.host_state = host_state
         self.request = request
         self.services: List[Service] = []
-        self.loose: List[Running] = []  # processes that are no service
+        self.other_processes: List[Running] = []  # processes that are no service
         self.warnings: List[str] = []
         self.record_after = host_state.record
 
     def running(self) -> Iterable[Running]:
         """All running units of the plan."""
-        return [one for service in self.services for one in service.running] + self.loose
+        return [one for service in self.services for one in service.running] + self.other_processes
 
     @property
     def targets(self) -> List[Target]:
@@ -106,7 +106,7 @@ def _resolve(plan: LivePlan, desired_states: List[DesiredState]) -> None:
                                'values are asked for; name it once')
         by_name[unit.name] = service
         if unit.state == USER:
-            raise user_unit(desired.asked)
+            raise refuse_user_unit(desired.asked)
         if unit.state == MISSING and unit.name not in host_state.ours:
             missing.append(desired)
         else:
@@ -116,7 +116,7 @@ def _resolve(plan: LivePlan, desired_states: List[DesiredState]) -> None:
     _add_unlisted(plan, by_name)
 
 
-def user_unit(asked: str) -> Refusal:
+def refuse_user_unit(asked: str) -> Refusal:
     """The refusal of a unit of user managers."""
     return Refusal(f'{asked} is a unit of users (found in the folders of user units only): its processes belong to '
                    'each user\'s own manager, which is not managed here. Nothing was changed.')
@@ -129,7 +129,7 @@ def _settle_missing(plan: LivePlan, missing: List[DesiredState]) -> None:
     known = plan.host_state.files.all_services()
     texts: Dict[str, List[str]] = {}
     for desired in missing:
-        texts.setdefault(desired.missing or plan.request.missing, []).append(with_near_matches(desired.asked, known))
+        texts.setdefault(desired.missing or plan.request.missing, []).append(add_near_matches(desired.asked, known))
     text = 'There is no such service on this machine: %s'
     if 'fail' in texts:
         raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
@@ -137,7 +137,7 @@ def _settle_missing(plan: LivePlan, missing: List[DesiredState]) -> None:
         plan.warnings.append(text % ', '.join(texts['warn']))
 
 
-def with_near_matches(name: str, services: List[str]) -> str:
+def add_near_matches(name: str, services: List[str]) -> str:
     """The name of an unknown service, with similar names of known ones."""
     known = sorted(one[:-len(unit_names.SERVICE)] for one in services)
     near = difflib.get_close_matches(name, known, 3, 0.7)
@@ -147,9 +147,9 @@ def with_near_matches(name: str, services: List[str]) -> str:
 def _set_apart(asked: Dict[str, Service]) -> None:
     """An instance listed beside its template is handled separately, and inherits values that it does not set."""
     for name, service in asked.items():
-        template = asked.get(unit_names.template_of(name) or '')
+        template = asked.get(unit_names.parse_template(name) or '')
         if template is not None:
-            template.apart.add(name)
+            template.listed_separately.add(name)
             service.desired = service.desired._replace(**{
                 key: getattr(template.desired, key) for key in ('score_adj', 'oom_policy')
                 if getattr(service.desired, key) is None})
@@ -162,8 +162,8 @@ def _add_unlisted(plan: LivePlan, listed: Dict[str, Service]) -> None:
         return
     known = set(host_state.ours).union(listed)
     # A recorded instance is part of its template, unless it has a drop-in of its own.
-    recorded = {unit for unit in saved_scores.names_of(host_state.record)
-                   if unit_names.template_of(unit) not in known}
+    recorded = {unit for unit in saved_scores.list_units(host_state.record)
+                   if unit_names.parse_template(unit) not in known}
     for name in sorted(recorded.union(host_state.ours)):
         if name not in listed:
             plan.services.append(unlisted(host_state, name))
@@ -181,11 +181,11 @@ def _observe(plan: LivePlan) -> None:
     """Ask the manager once about all units, and look at their processes."""
     host_state = plan.host_state
     for service in plan.services:
-        service.owned = service.name in host_state.ours or _is_recorded(host_state, service.name)
-        service.transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
+        service.is_owned = service.name in host_state.ours or _is_recorded(host_state, service.name)
+        service.is_transient = (service.unit.fragment or '').startswith(TRANSIENT + '/')
     if host_state.manager is None:
         return
-    patterns = {service.name: patterns_of(service, host_state.files) for service in plan.services}
+    patterns = {service.name: build_patterns(service, host_state.files) for service in plan.services}
     states = host_state.manager.show(sorted({one for names in patterns.values() for one in names}))
     by_id = {state['Id']: state for state in states}
     known = {name for state in states for name in state.get('Names', state['Id']).split(' ')}
@@ -193,7 +193,7 @@ def _observe(plan: LivePlan) -> None:
         if not unit_names.is_template(service.name) and service.name not in known:
             raise ManagerError(f'systemctl show failed: it did not report {service.name}')
         service.states = _states(service, by_id)
-        service.transient = service.transient or any(state.get('Transient') == 'yes' for state in service.states)
+        service.is_transient = service.is_transient or any(state.get('Transient') == 'yes' for state in service.states)
         unseen: List[str] = []
         looked = [_running(host_state, state, unseen) for state in service.states]
         _note_unread(service, looked)
@@ -206,15 +206,15 @@ def _observe(plan: LivePlan) -> None:
 def _states(service: Service, by_id: Dict[str, State]) -> List[State]:
     """The states of the service, or of the instances of a template; units that do its work become ``related``."""
     if unit_names.is_template(service.name):
-        names = [name for name in _instances(service.name, by_id) if name not in service.apart]
+        names = [name for name in _instances(service.name, by_id) if name not in service.listed_separately]
     else:
         names = [service.name] if service.name in by_id else []
-        service.related = _instances(unit_names.umbrella_of(service.name) or '', by_id)
+        service.related = _instances(unit_names.build_template(service.name) or '', by_id)
     return [by_id[name] for name in names if by_id[name].get('LoadState') in ('loaded', 'masked')]
 
 
 def _instances(template: str, names: Iterable[str]) -> List[str]:
-    return [name for name in sorted(names) if unit_names.template_of(name) == template]
+    return [name for name in sorted(names) if unit_names.parse_template(name) == template]
 
 
 def _note_unread(service: Service, looked: List[Running]) -> None:
@@ -231,7 +231,7 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
 
 def _is_recorded(host_state: HostState, name: str) -> bool:
     """Whether the unit or an instance of it is recorded: instances have entries of their own."""
-    return any(name in (unit, unit_names.template_of(unit)) for unit in saved_scores.names_of(host_state.record))
+    return any(name in (unit, unit_names.parse_template(unit)) for unit in saved_scores.list_units(host_state.record))
 
 
 def _running(host_state: HostState, state: State, unseen: List[str]) -> Running:
@@ -252,10 +252,10 @@ def plan_live(plan: LivePlan, service: Service, files_after: UnitFiles) -> None:
         before = one.next_start_before = host_state.files.settings(unit)
         after = one.next_start = files_after.settings(unit)
         one.ours = ours_of_unit(host_state, one.unit, service.name)
-        one.explained = _explained(host_state, service, one)
-        if not plan.request.runtime or (service.remove and not service.owned):
+        one.known_values = _explained(host_state, service, one)
+        if not plan.request.runtime or (service.remove and not service.is_owned):
             continue
-        own = drop_in.path_of(one.unit)
+        own = drop_in.build_path(one.unit)
         one.is_own = one.unit != service.name and drop_in.is_ours(files_after.read(own))
         if one.is_own and after[SCORE_ADJ].file == own:
             service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
@@ -331,14 +331,14 @@ def _oom_group(plan: LivePlan, service: Service, one: Running) -> Optional[OomGr
 def is_asked_beside(plan: LivePlan, service: Service, unit: str, key: str) -> bool:
     """Whether the same call sets what this service reverts, for the instance itself or by its template."""
     follows = unit == service.name and not _keeps_own(plan, unit, key)
-    names = (unit, unit_names.template_of(unit) if follows else unit)
+    names = (unit, unit_names.parse_template(unit) if follows else unit)
     return service.remove and any(other.name in names and not other.remove and getattr(other.desired, key) is not None
                                   for other in plan.services)
 
 
 def _keeps_own(plan: LivePlan, unit: str, key: str) -> bool:
     """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
-    own, files = drop_in.path_of(unit), plan.host_state.files
+    own, files = drop_in.build_path(unit), plan.host_state.files
     return not plan.request.persistent and drop_in.is_ours(files.read(own)) and (
         key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 

@@ -83,14 +83,14 @@ class Evidence(NamedTuple):
     reason: str
 
 
-def known_unit(unit: str) -> Optional[Evidence]:
+def match_unit(unit: str) -> Optional[Evidence]:
     """Find evidence in the name of a unit."""
     if _LOGIN.match(unit) or _OF_USERS.match(unit):
         return Evidence(True, _BY_NAME)
     return Evidence(False, _BY_NAME) if _FOR_OTHERS.match(unit) else None
 
 
-def known_program(name: bytes) -> Optional[Evidence]:
+def match_program(name: bytes) -> Optional[Evidence]:
     """Find evidence in the name of a program. The kernel keeps its first 15 bytes."""
     if _is_login_name(name):
         return Evidence(True, _BY_PROGRAM % to_text(name))
@@ -101,17 +101,17 @@ def _is_login_name(name: bytes) -> bool:
     return name in _LOGIN_NAMES or re.match(br'[a-z]?getty\Z', name) is not None
 
 
-def strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
+def pick_strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
     """The first evidence of logins, else the first one."""
     real = [one for one in found if one is not None]
     return next((one for one in real if one.is_login), real[0] if real else None)
 
 
-def known_process(host: Host, pid: int) -> Optional[Evidence]:
+def match_process(host: Host, pid: int) -> Optional[Evidence]:
     """Find evidence in the name and the unit of a process."""
     with ProcessHandle(host, pid) as held:
         name = (held.read('comm') or b'')[:-1]
-        return known_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
+        return match_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
 
 
 def is_session(cgroup: bytes) -> bool:
@@ -126,13 +126,13 @@ def is_of_login_user(uid: int) -> bool:
     return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
-def cgroups_of(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
+def read_cgroups(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
     return list_all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
                      read_init_cgroup(held.host) if init is None else init)
 
 
-def unit_of(held: ProcessHandle) -> Optional[bytes]:
+def read_unit(held: ProcessHandle) -> Optional[bytes]:
     """The unit of a process, see L(find_unit)."""
     return find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
 
@@ -141,5 +141,5 @@ def starts_logins(held: ProcessHandle) -> bool:
     """Whether the name or the unit of the process is known to start login sessions."""
     if held.pid == _INIT or _is_login_name((held.read('comm') or b'')[:-1]):
         return True
-    unit = unit_of(held)
+    unit = read_unit(held)
     return unit is not None and bool(_LOGIN.match(to_text(unit)))

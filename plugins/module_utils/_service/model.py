@@ -49,8 +49,8 @@ class Running:
         self.to_change: List[ProcessIdentity] = []
         self.goals: Dict[int, int] = {}  # by PID, what those get
         self.ours: Tuple[int, ...] = ()  # the values that we have set here
-        self.reverted = False  # whether all of ours that its processes have is taken back
-        self.explained: List[Given] = []  # the values of which no original is recorded
+        self.is_reverted = False  # whether all of ours that its processes have is taken back
+        self.known_values: List[Given] = []  # the values of which no original is recorded
         self.skipped: List[Skipped] = []
         self.oom_group: Optional[OomGroup] = None
         self.next_start_before: Causes = {}
@@ -93,9 +93,9 @@ class Service:
 
     def __init__(self, desired: DesiredState, unit: Unit, remove: bool, listed: bool = True) -> None:
         self.desired, self.unit, self.remove, self.listed = desired, unit, remove, listed
-        self.transient = False
-        self.apart: Set[str] = set()  # instances of it that are asked for by themselves
-        self.owned = False  # whether anything of ours is there that can be taken back
+        self.is_transient = False
+        self.listed_separately: Set[str] = set()  # instances of it that are asked for by themselves
+        self.is_owned = False  # whether anything of ours is there that can be taken back
         self.running: List[Running] = []
         self.related: List[str] = []
         self.unread: List[int] = []  # processes that could not be looked at
@@ -148,12 +148,12 @@ class HostState:
         return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))
 
 
-def patterns_of(service: Service, files: unit_files.UnitFiles) -> List[str]:
+def build_patterns(service: Service, files: unit_files.UnitFiles) -> List[str]:
     """What to ask the manager for: the unit, the instances of a template, and those a unit is the umbrella of."""
     name = service.name
     if unit_names.is_template(name):
-        return [unit_names.with_template(name, '*')]
-    template = unit_names.umbrella_of(name)
+        return [unit_names.build_instance(name, '*')]
+    template = unit_names.build_template(name)
     if template and files.find(template).state == unit_files.LOADED:
-        return [name, unit_names.with_template(template, '*')]
+        return [name, unit_names.build_instance(template, '*')]
     return [name]

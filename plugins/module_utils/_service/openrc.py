@@ -34,18 +34,18 @@ class Other(NamedTuple):
     line: int
 
 
-def path_of(name: str) -> str:
+def build_path(name: str) -> str:
     """The file of the service's settings."""
     return f'{FOLDER}/{name}'
 
 
-def cause_of(name: str, data: Optional[bytes]) -> Cause:
+def find_cause(name: str, data: Optional[bytes]) -> Cause:
     """The value that a file with this content gives the service at its next start."""
     found = UNSET
     for number, line in _lines(data):
         match = _ASSIGNED.search(line)
         if match and not line.lstrip().startswith('#'):
-            found = Cause(to_number(match.group(2)), path_of(name), number)
+            found = Cause(to_number(match.group(2)), build_path(name), number)
     return found
 
 
@@ -86,14 +86,14 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def all_ours(host: Host) -> List[str]:
     """The services whose file has a line of ours."""
-    return [name for name in host.names(FOLDER) if is_ours(host.read_bytes(path_of(name)))]
+    return [name for name in host.names(FOLDER) if is_ours(host.read_bytes(build_path(name)))]
 
 
-def why_not(host: Host, name: str) -> Optional[str]:
+def explain_no_effect(host: Host, name: str) -> Optional[str]:
     """Why the file would have no effect; None where it has one. Looks at the programs, not at their version."""
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
-        return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {path_of(name)}'
+        return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {build_path(name)}'
     texts = [to_text(data) for _path, data in _read_at_start(host, name)]
     program = 'supervise-daemon' if any('supervise-daemon' in text for text in texts) else 'start-stop-daemon'
     path = next((path for path in (f'{folder}/{program}' for folder in _PROGRAMS) if host.exists(path)), None)
@@ -103,16 +103,16 @@ def why_not(host: Host, name: str) -> Optional[str]:
     return None
 
 
-def others(host: Host, name: str) -> List[Other]:
+def find_winning_lines(host: Host, name: str) -> List[Other]:
     """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
     found = []
     for path, data in _read_at_start(host, name):
         for number, line in _lines(data):
             if line.lstrip().startswith('#'):
                 continue
-            if _OPTION.search(line) or (path != path_of(name) and _ASSIGNED.search(line) and not _is_early(path)):
+            if _OPTION.search(line) or (path != build_path(name) and _ASSIGNED.search(line) and not _is_early(path)):
                 found.append(Other(path, number))
-    instead = [path for path, _data in _of_runlevels(host, name)]
+    instead = [path for path, _data in _read_of_runlevels(host, name)]
     return found + [Other(path, 1) for path in instead]
 
 
@@ -124,16 +124,16 @@ def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
     """What openrc-run reads for the service, in order."""
     folder = '/etc/rc.conf.d'
     early = [f'{folder}/{one}' for one in host.names(folder) if one.endswith('.conf')]
-    for path in ['/etc/rc.conf'] + early + [path_of(name), _SCRIPTS + name]:
+    for path in ['/etc/rc.conf'] + early + [build_path(name), _SCRIPTS + name]:
         data = host.read_bytes(path)
         if data is not None:
             yield path, data
 
 
-def _of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
+def _read_of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
     """Files that are read instead of the service's own, each in one runlevel only."""
     for level in host.folders('/etc/runlevels'):
-        path = f'{path_of(name)}.{level}'
+        path = f'{build_path(name)}.{level}'
         data = host.read_bytes(path)
         if data is not None:
             yield path, data

@@ -132,14 +132,14 @@ def _all_ours(host_state: Any) -> Set[str]:
 
 def _is_configured(host_state: Any, name: str) -> bool:
     """Whether it was started with a value of ours, so that its value is no original."""
-    return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.path_of(name)))
+    return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
 def _service(plan: Any, desired: DesiredState, name: str, main: Optional[ProcessIdentity],
              listed: bool = True) -> Service:
     unit = unit_files.Unit(desired.unit, unit_files.LOADED, None)
     service = Service(desired, unit, plan.request.absent or not listed, listed)
-    service.owned = name in _all_ours(plan.host_state)
+    service.is_owned = name in _all_ours(plan.host_state)
     if main is None:
         return service
     group = TreeGroup(plan.host_state.host, main)
@@ -158,7 +158,7 @@ def _service(plan: Any, desired: DesiredState, name: str, main: Optional[Process
     else:
         given = (Given(one.leader().score_adj, None),) + record.units.get(desired.unit, ())
         start = record.originals.get(name, one.leader().score_adj)
-        one.explained = [Given(value, None) for value in (start,) + one.ours]
+        one.known_values = [Given(value, None) for value in (start,) + one.ours]
         one.aim(Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes))
     return service
 
@@ -167,7 +167,7 @@ def _ours(host_state: Any, name: str, one: Running) -> Tuple[int, ...]:
     """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
     values = host_state.record.ours.get(one.unit, ())
     if _is_configured(host_state, name):
-        configured = openrc.cause_of(name, host_state.host.read_bytes(openrc.path_of(name))).value
+        configured = openrc.find_cause(name, host_state.host.read_bytes(openrc.build_path(name))).value
         values += () if configured is None or configured in values else (configured,)
     return tuple(values)
 
@@ -180,8 +180,8 @@ def _before_us(host_state: Any, name: str) -> Optional[int]:
     original = host_state.record.originals.get(name)
     if original is not None or name not in _all_ours(host_state):
         return original
-    rest = openrc.edit(host_state.host.read_bytes(openrc.path_of(name)), None)
-    configured = openrc.cause_of(name, rest).value
+    rest = openrc.edit(host_state.host.read_bytes(openrc.build_path(name)), None)
+    configured = openrc.find_cause(name, rest).value
     return to_number(host_state.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
 
 
@@ -206,11 +206,11 @@ def _with_processes(record: saved_scores.Record, service: Service) -> saved_scor
     """Update the entries of its processes, and of our values that they have."""
     wanted = service.desired.score_adj
     for one in service.running:
-        keys = [saved_scores.key_of(process) for process in one.processes]
+        keys = [process.key for process in one.processes]
         if service.remove or wanted is None:
             record = saved_scores.with_ours(saved_scores.without_processes(record, keys), one.unit, ())
         elif one.to_change or one.unit in record.ours:
-            record = saved_scores.with_processes(record, one.to_record(wanted), one.explained, wanted)
+            record = saved_scores.with_processes(record, one.to_record(wanted), one.known_values, wanted)
             record = saved_scores.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
     return record
 
@@ -235,17 +235,17 @@ def plan_boot(plan: Any) -> None:
 def _plan_conf(plan: Any, service: Service) -> str:
     """Plan the service's file below /etc/conf.d; returns why it has no effect, empty where it has one."""
     host, name = plan.host_state.host, name_of(service)
-    path = openrc.path_of(name)
+    path = openrc.build_path(name)
     data = after = host.read_bytes(path)
-    lost = '' if service.remove else openrc.why_not(host, name) or ''
+    lost = '' if service.remove else openrc.explain_no_effect(host, name) or ''
     if plan.request.persistent and not lost:
         if service.remove:
             after = openrc.edit(data, None) if openrc.is_ours(data) else data
         else:
             _settle(plan, service, name)
             after = openrc.edit(data, service.desired.score_adj)
-    service.next_start_before = {unit_files.SCORE_ADJ: openrc.cause_of(name, data)}
-    service.next_start = {unit_files.SCORE_ADJ: openrc.cause_of(name, after)}
+    service.next_start_before = {unit_files.SCORE_ADJ: openrc.find_cause(name, data)}
+    service.next_start = {unit_files.SCORE_ADJ: openrc.find_cause(name, after)}
     if after != data:
         plan.files[path] = (data, after)
     return lost
@@ -253,13 +253,13 @@ def _plan_conf(plan: Any, service: Service) -> str:
 
 def _settle(plan: Any, service: Service, name: str) -> None:
     """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
-    found = openrc.others(plan.host_state.host, name)
+    found = openrc.find_winning_lines(plan.host_state.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
                         'next_start': None, 'file': one.file, 'line': one.line} for one in found]
     if not found:
         return
     text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
-        ', '.join('%s line %d' % (sanitize(one.file), one.line) for one in found), name, openrc.path_of(name))
+        ', '.join('%s line %d' % (sanitize(one.file), one.line) for one in found), name, openrc.build_path(name))
     if plan.request.conflicts != 'warn':
         raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn.')
     plan.warnings.append(text)

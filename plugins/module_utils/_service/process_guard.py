@@ -20,7 +20,7 @@ from .._process.groups import Group
 from .._process.handle import ProcessHandle, ProcessIdentity
 from .._process.selector import AllOf, Restricted
 from .guard import NEVER_KILLED, warn_of_consumers
-from .login_guard import OF_USER, Evidence, cgroups_of, is_of_login_user, starts_logins, strongest, unit_of
+from .login_guard import OF_USER, Evidence, is_of_login_user, pick_strongest, read_cgroups, read_unit, starts_logins
 from .session_scan import SessionScan
 from .session_units import LoginUnits
 
@@ -50,7 +50,7 @@ class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
 
 
 def _unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
-    unit = unit_of(held)
+    unit = read_unit(held)
     return None if unit is None else units.evidence(unit)
 
 
@@ -60,7 +60,7 @@ def login_uid(held: ProcessHandle) -> Optional[int]:
     All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
-    uids += [int(match.group(1)) for match in map(OF_USER.match, cgroups_of(held)) if match]
+    uids += [int(match.group(1)) for match in map(OF_USER.match, read_cgroups(held)) if match]
     return next((uid for uid in uids if is_of_login_user(uid)), None)
 
 
@@ -103,7 +103,7 @@ def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[Proce
     pairs: List[Tuple[ProcessIdentity, Evidence]] = []
     for one in found:
         with ProcessHandle(host, one.pid) as held:
-            evidence = strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
+            evidence = pick_strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
         if evidence is not None:
             pairs.append((one, evidence))
     return pairs

@@ -37,7 +37,7 @@ class Unrecorded(Group):
     def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group."""
         return [one for one in self._group.look(host)
-                if one.score_adj in self._values and saved_scores.key_of(one) not in self._recorded]
+                if one.score_adj in self._values and one.key not in self._recorded]
 
     def holds(self, held: ProcessHandle) -> bool:
         """See Group."""
@@ -47,7 +47,7 @@ class Unrecorded(Group):
 def ours_of_unit(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:
     """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
     found: List[int] = []
-    for name in (unit, service, unit_names.template_of(unit)):
+    for name in (unit, service, unit_names.parse_template(unit)):
         values = list(host_state.record.ours.get(name or '', ()))
         data = host_state.ours.get(name or '')
         if data is not None:
@@ -58,10 +58,10 @@ def ours_of_unit(host_state: HostState, unit: str, service: str) -> Tuple[int, .
 
 def plan_revert(record: saved_scores.Record, one: Running, label: str, start: int) -> None:
     """Decide which processes of a running unit go back to what; ``start`` is what a start gives now."""
-    one.reverted, goals = True, {}  # type: bool, Dict[int, int]
+    one.is_reverted, goals = True, {}  # type: bool, Dict[int, int]
     recorded = set(record.processes)
     for process in one.processes:
-        original = record.processes.get(saved_scores.key_of(process))
+        original = record.processes.get(process.key)
         ours = one.ours + (() if original is None else original.ours)
         goal = start if original is None else original.value
         if process.score_adj in ours:
@@ -83,18 +83,18 @@ def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key])
     """One target for each original value."""
     by_value: Dict[int, List[ProcessIdentity]] = {}
     for process in one.to_change:
-        if saved_scores.key_of(process) in recorded:
+        if process.key in recorded:
             by_value.setdefault(one.goals[process.pid], []).append(process)
     return [Target(label, TheseProcesses(found), value, ALL, found=found) for value, found in sorted(by_value.items())]
 
 
-def find_loose(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
+def plan_other_processes(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
     """Plan the revert of recorded processes that are in none of these services."""
-    known = {saved_scores.key_of(process) for service in services for one in service.running
+    known = {process.key for service in services for one in service.running
                 for process in one.processes}
     found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
-             if seen is not None and saved_scores.key_of(seen) in record.processes
-             and saved_scores.key_of(seen) not in known]
+             if seen is not None and seen.key in record.processes
+             and seen.key not in known]
     if not found:
         return []
     one = Running(NO_UNIT, TheseProcesses(found), found, 0, {})

@@ -105,11 +105,6 @@ def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
     return seen is not None and seen.start_ticks == start_ticks
 
 
-def key_of(one: ProcessIdentity) -> Key:
-    """The key of a process in the record."""
-    return one.pid, one.start_ticks
-
-
 def with_processes(record: Record, changes: Iterable[ProcessIdentity], explained: Iterable[Given],
                    wanted: int) -> Record:
     """Add these processes before they get the value ``wanted``; an original that is already recorded stays.
@@ -118,11 +113,11 @@ def with_processes(record: Record, changes: Iterable[ProcessIdentity], explained
     """
     processes, values = dict(record.processes), list(explained)
     for one in changes:
-        old = processes.get(key_of(one))
+        old = processes.get(one.key)
         if old is not None:
-            processes[key_of(one)] = old._replace(ours=_added(old.ours, wanted))
+            processes[one.key] = old._replace(ours=_added(old.ours, wanted))
         elif not is_given(one, values):
-            processes[key_of(one)] = Original(one.score_adj, (wanted,))
+            processes[one.key] = Original(one.score_adj, (wanted,))
     return record._replace(processes=processes)
 
 
@@ -132,7 +127,7 @@ def without_processes(record: Record, keys: Iterable[Key]) -> Record:
     return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in gone))
 
 
-def living(host: Host, record: Record) -> Record:
+def without_ended(host: Host, record: Record) -> Record:
     """The record without processes that have ended, so that it cannot grow without limit."""
     return without_processes(record, [key for key in record.processes if not is_alive(host, *key)])
 
@@ -155,7 +150,7 @@ def _with(entries: Dict[str, Tuple[Any, ...]], unit: str, values: Iterable[Any])
     return found
 
 
-def both(one: Record, other: Record) -> Record:
+def merge(one: Record, other: Record) -> Record:
     """Merge two records; the originals of ``one`` win."""
     units, ours = dict(one.units), dict(one.ours)
     for unit, values in other.units.items():
@@ -172,7 +167,7 @@ def both(one: Record, other: Record) -> Record:
     return Record(units, _over(other.originals, one.originals), processes, _over(other.groups, one.groups), ours)
 
 
-def names_of(record: Record) -> Set[str]:
+def list_units(record: Record) -> Set[str]:
     """The systemd units with an entry."""
     return set(record.units) | set(record.groups) | set(record.ours)
 

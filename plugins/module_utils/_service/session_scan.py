@@ -16,7 +16,7 @@ from .._host.file_access import parse_uids
 from .._host.host import Host
 from .._process.handle import ProcessHandle, list_pids
 from .._process.procfs import parse_stat
-from .login_guard import Evidence, cgroups_of, is_of_login_user, is_session, known_process, strongest
+from .login_guard import Evidence, is_of_login_user, is_session, match_process, pick_strongest, read_cgroups
 
 _NO_LOGIN = 4294967295
 _CONTROL = b'/.control'  # where systemd runs ExecStartPost= and ExecReload= of a service
@@ -59,13 +59,13 @@ class SessionScan:
         A process without a parent among them is compared with the leader.
         """
         found: List[Optional[Evidence]] = [self._found.get(pid) for pid in members]
-        found += [known_process(self._host, pid) for pid in members]
+        found += [match_process(self._host, pid) for pid in members]
         first, inside = self._looks.get(leader), set(members)
         for pid in members:
             one = self._looks.get(pid)
             if first is not None and one is not None and pid != leader and one.parent not in inside:
                 found.append(_difference(first, one, pid))
-        return strongest(found)
+        return pick_strongest(found)
 
 
 def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
@@ -97,7 +97,7 @@ def _look(held: ProcessHandle) -> Optional[_Look]:
     login = to_number(held.read('loginuid'))
     uids = parse_uids(held.read('status') or b'') or ()
     return _Look(stat.parent, stat.name, stat.terminal, None if login == _NO_LOGIN else login,
-                 frozenset(filter(is_of_login_user, uids)), frozenset(cgroups_of(held)))
+                 frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(held)))
 
 
 def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:

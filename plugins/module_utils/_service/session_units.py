@@ -16,7 +16,7 @@ from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host.host import Host
 from .._systemd.unit_files import FALSE, LOADED, Assignment, Unit, UnitFiles
-from .login_guard import Evidence, known_program, known_unit, strongest
+from .login_guard import Evidence, match_program, match_unit, pick_strongest
 
 _DISPLAY_MANAGER = 'display-manager.service'
 _TRUE = ('1', 'yes', 'y', 'true', 't', 'on')
@@ -50,18 +50,18 @@ class LoginUnits:
         self._found: Dict[bytes, Optional[Evidence]] = {}
 
     def evidence(self, unit: bytes) -> Optional[Evidence]:
-        """Find evidence for a unit, see L(unit_evidence); None for units that are not services."""
+        """Find evidence for a unit, see L(find_unit_evidence); None for units that are not services."""
         if unit not in self._found:
             self._files = self._files or UnitFiles(self._host)
             name = to_text(unit)
-            self._found[unit] = (unit_evidence(self._files, self._files.find(name)) if name.endswith('.service')
+            self._found[unit] = (find_unit_evidence(self._files, self._files.find(name)) if name.endswith('.service')
                                  else None)
         return self._found[unit]
 
 
-def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
+def find_unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
     """Find evidence in the name and the files of a unit."""
-    named = known_unit(unit.name)
+    named = match_unit(unit.name)
     if named is not None and named.is_login:
         return named
     if unit.state != LOADED or unit.fragment is None:
@@ -71,10 +71,10 @@ def unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
     return _from_settings(files, unit, named)
 
 
-def script_evidence(data: bytes) -> Optional[Evidence]:
+def find_script_evidence(data: bytes) -> Optional[Evidence]:
     """Find evidence in the script of a service, for inits other than systemd."""
     lines = (_SCRIPT_LINE.match(line) for line in to_text(data).split('\n'))
-    return strongest(_of_command(match.group(1)) for match in lines if match)
+    return pick_strongest(_find_in_command(match.group(1)) for match in lines if match)
 
 
 def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
@@ -87,14 +87,14 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
         elif one.section != 'Service':
             continue
         elif one.key == 'ExecStart':
-            _note(found, one, True, _of_command(one.value))
+            _note(found, one, True, _find_in_command(one.value))
         elif one.key == 'KillMode':
             # Whoever asks for this has children that must outlive him: sessions, jobs, containers.
             _note(found, one, False, _by_setting(False, one, path) if one.value == 'process' else None)
         elif one.key == 'Delegate':
             delegated = delegates_memory(one.value, delegated)
             _note(found, one, False, _by_setting(False, one, path) if delegated else None)
-    return strongest([named] + [one for several in found.values() for one in several])
+    return pick_strongest([named] + [one for several in found.values() for one in several])
 
 
 def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
@@ -108,8 +108,8 @@ def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evid
         found.setdefault(one.key, []).append(evidence)
 
 
-def _of_command(text: str) -> Optional[Evidence]:
-    return strongest(known_program(to_bytes(name)[:15]) for name in programs_of(text))
+def _find_in_command(text: str) -> Optional[Evidence]:
+    return pick_strongest(match_program(to_bytes(name)[:15]) for name in programs_of(text))
 
 
 def programs_of(command: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ _MARK = HEADER.partition(';')[0]
 _RECORD = '# Settings as it wrote them: '
 
 
-def path_of(unit: str) -> str:
+def build_path(unit: str) -> str:
     """Where our drop-in of the unit lies."""
     return f'{unit_files.ETC}/{unit}.d/{NAME}'
 
@@ -33,7 +33,7 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
-    keep = [line for line in _lines(data) if unit_files.key_of(line) not in wanted and not _is_record(line)]
+    keep = [line for line in _lines(data) if unit_files.parse_key(line) not in wanted and not _is_record(line)]
     read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
         rest = [line for line in keep if not _is_header(line)]
@@ -52,7 +52,7 @@ def recorded(data: Optional[bytes]) -> Dict[str, Any]:
     """The settings as we wrote them; those that the file has where it has lost its record."""
     lines = [line.raws[0] for line in _lines(data) if _is_record(line)]
     words = lines[0][len(_RECORD):].split() if lines else []
-    found = unit_files.settings_of(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
+    found = unit_files.parse_settings(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
     return {key: cause.value for key, cause in found.items() if cause.value is not None}
 
 
@@ -61,7 +61,7 @@ def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
     lines = _lines(data)
     ours = recorded(data) if any(map(_is_record, lines)) else None
     rest = [line for line in lines if not (_is_header(line) or _is_record(line) or _is_ours(line, ours))]
-    changed = [line.text for line in rest if unit_files.key_of(line) in unit_files.SETTINGS]
+    changed = [line.text for line in rest if unit_files.parse_key(line) in unit_files.SETTINGS]
     if not any(line.text and line.text != '[Service]' for line in rest):
         return None, changed
     return _joined(rest), changed
@@ -69,10 +69,10 @@ def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
 
 def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
     """Whether we wrote the line; any of our settings counts where the file has lost its record."""
-    key = unit_files.key_of(line)
+    key = unit_files.parse_key(line)
     if ours is None:
         return key in unit_files.SETTINGS
-    return key in ours and unit_files.settings_of(to_bytes('[Service]\n' + line.text))[key].value == ours[key]
+    return key in ours and unit_files.parse_settings(to_bytes('[Service]\n' + line.text))[key].value == ours[key]
 
 
 def _lines(data: Optional[bytes]) -> List[Logical]:
@@ -114,7 +114,7 @@ def all_ours(host: Host) -> Dict[str, bytes]:
     for folder in host.names(unit_files.ETC):
         if folder.endswith('.service.d'):
             unit = folder[:-len('.d')]
-            data = host.read_bytes(path_of(unit)) if host.opens(path_of(unit)) else None
+            data = host.read_bytes(build_path(unit)) if host.opens(build_path(unit)) else None
             if data is not None and is_ours(data):
                 found[unit] = data
     return found

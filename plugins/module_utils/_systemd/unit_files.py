@@ -191,7 +191,7 @@ def _is_text(text: str) -> bool:
         0xd800 <= code <= 0xdfff or 0xfdd0 <= code <= 0xfdef or code & 0xfffe == 0xfffe for code in map(ord, text))
 
 
-def key_of(line: Logical) -> str:
+def parse_key(line: Logical) -> str:
     """The setting that the line assigns, empty for none."""
     return line.text.partition('=')[0].strip(_BLANK) if '=' in line.text else ''
 
@@ -215,7 +215,7 @@ def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
             section = line.text[1:-1]
         elif '=' in line.text:
             value = line.text.partition('=')[2].strip(_BLANK)
-            found.append(Assignment(section, key_of(line), value, line.number))
+            found.append(Assignment(section, parse_key(line), value, line.number))
     return found
 
 
@@ -234,7 +234,7 @@ def _is_continued(line: str) -> bool:
     return (len(line) - len(line.rstrip('\\'))) % 2 == 1
 
 
-def settings_of(data: bytes) -> Dict[str, Cause]:
+def parse_settings(data: bytes) -> Dict[str, Cause]:
     """The value of each of SETTINGS in this file alone."""
     causes = dict.fromkeys(SETTINGS, UNSET)
     for one in parse(data):
@@ -329,7 +329,7 @@ class UnitFiles:
 
     def _fragment(self, unit: str) -> Optional[str]:
         """The file of the unit, or of its template."""
-        template = unit_names.template_of(unit)
+        template = unit_names.parse_template(unit)
         for name in [unit] + ([template] if template else []):
             for folder in self._search:
                 if name in self._names(folder) and self.host.opens(folder + '/' + name):
@@ -349,7 +349,7 @@ class UnitFiles:
         if not name.endswith(unit_names.SERVICE) or folder not in [self.host.real(one) for one in self._search]:
             return None
         if unit_names.is_template(name) and not unit_names.is_template(unit):
-            name = unit_names.with_template(name, unit_names.instance_of(unit))
+            name = unit_names.build_instance(name, unit_names.parse_instance(unit))
         return name if name != unit else None
 
     def all_services(self) -> List[str]:
@@ -361,7 +361,7 @@ class UnitFiles:
         """Instances of the template that have drop-ins of their own or of an alias, running or not."""
         names = self._with_drop_ins() if unit_names.is_template(template) else ()
         return sorted({name for name in (self.find(one).name for one in names)
-                          if unit_names.template_of(name) == template})
+                          if unit_names.parse_template(name) == template})
 
     def enabled_instances(self, prefix: str) -> List[str]:
         """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
@@ -370,7 +370,7 @@ class UnitFiles:
             for name in self._names(folder):
                 if name.endswith(('.wants', '.requires')):
                     found.update(unit for unit in self._names(folder + '/' + name)
-                                 if unit.startswith(prefix + '@') and unit_names.template_of(unit))
+                                 if unit.startswith(prefix + '@') and unit_names.parse_template(unit))
         return sorted(found)
 
     # --------------------------------------------------------------- settings
@@ -406,7 +406,7 @@ class UnitFiles:
     def _drop_in_names(self, unit: str) -> List[str]:
         names = unit_names.drop_in_names(unit)
         return names if self.version >= _PREFIX_FOLDERS else [
-            one for one in names if one in (unit, unit_names.template_of(unit))]
+            one for one in names if one in (unit, unit_names.parse_template(unit))]
 
     def _other_names(self, unit: str) -> List[str]:
         """The aliases of the unit whose drop-ins count for it as well.
@@ -414,12 +414,12 @@ class UnitFiles:
         An alias of a template is an alias of each instance, unless the instance has another alias
         (unit_file_find_fragment() in src/basic/unit-file.c).
         """
-        template, found = unit_names.template_of(unit), set()
+        template, found = unit_names.parse_template(unit), set()
         for name, real in self._aliases().items():
             if real == unit:
                 found.add(name)
             elif real == template and unit_names.is_template(name):
-                alias = unit_names.with_template(name, unit_names.instance_of(unit))
+                alias = unit_names.build_instance(name, unit_names.parse_instance(unit))
                 if self.find(alias).name in (alias, unit):
                     found.add(alias)
         return sorted(found - {unit})
@@ -428,7 +428,7 @@ class UnitFiles:
         """The real unit by alias, for aliases that may have drop-ins."""
         if self._reals_by_alias is None:
             folders, self._reals_by_alias = self._with_drop_ins(), {}
-            of_instances = any(map(unit_names.template_of, folders))
+            of_instances = any(map(unit_names.parse_template, folders))
             for name in sorted(folders.union(self.all_services())):
                 if folders.intersection(self._drop_in_names(name)) or (of_instances and unit_names.is_template(name)):
                     real = self.find(name).name

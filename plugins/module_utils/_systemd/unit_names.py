@@ -56,7 +56,7 @@ def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
     return unit
 
 
-def template_of(unit: str) -> Optional[str]:
+def parse_template(unit: str) -> Optional[str]:
     """The template of an instance (``a@b.service`` → ``a@.service``); None for what is no instance."""
     prefix, at, rest = unit[:-len(SERVICE)].partition('@')
     return prefix + '@' + SERVICE if at and rest else None
@@ -67,25 +67,25 @@ def is_template(unit: str) -> bool:
     return unit.endswith('@' + SERVICE) and unit.count('@') == 1
 
 
-def instance_of(unit: str) -> str:
+def parse_instance(unit: str) -> str:
     """What stands between ``@`` and the suffix; empty for a template and for what is no instance."""
     return unit[:-len(SERVICE)].partition('@')[2]
 
 
-def with_template(template: str, instance: str) -> str:
+def build_instance(template: str, instance: str) -> str:
     """The instance of a template."""
     return template[:-len(SERVICE)] + instance + SERVICE
 
 
-def umbrella_of(unit: str) -> Optional[str]:
+def build_template(unit: str) -> Optional[str]:
     """The template whose instances a plain unit may stand for (postgresql.service → postgresql@.service)."""
     return None if '@' in unit else unit[:-len(SERVICE)] + '@' + SERVICE
 
 
 def serves(unit: str, service: str) -> bool:
     """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
-    template = template_of(unit) if unit.endswith(SERVICE) else None
-    return unit == service or (template is not None and template in (service, umbrella_of(service)))
+    template = parse_template(unit) if unit.endswith(SERVICE) else None
+    return unit == service or (template is not None and template in (service, build_template(service)))
 
 
 def drop_in_names(unit: str) -> List[str]:
@@ -96,14 +96,14 @@ def drop_in_names(unit: str) -> List[str]:
     src/shared/dropin.c).
     """
     prefix, _at, instance = unit[:-len(SERVICE)].partition('@')
-    prefixes = _prefixes_of(prefix)
+    prefixes = _find_prefixes(prefix)
     names = [unit] + ([prefix + '@'] if instance else []) + prefixes
     if instance:
         names += [one + end for one in prefixes for end in ('@' + instance, '@')]
     return [unit] + [one + SERVICE for one in names[1:]]
 
 
-def _prefixes_of(prefix: str) -> List[str]:
+def _find_prefixes(prefix: str) -> List[str]:
     """Its proper prefixes that end in a dash, the longest first. A leading dash does not count."""
     found: List[str] = []
     while True:

@@ -74,8 +74,8 @@ OF_BYTES = {
     'pending change': (lambda data: pending_change.parse('confirm-1-2.json', data),
                        b'{"id": "x", "before": {"vm.overcommit_memory": 0}, "after": {}, "connection": null}'),
     'unit': (unit_files.parse, UNIT),
-    'settings of a unit': (unit_files.settings_of, UNIT),
-    'script of a service': (session_units.script_evidence, b'#!/bin/sh\nexec 2>&1\nexec env A=1 "/sshd" -D\n'),
+    'settings of a unit': (unit_files.parse_settings, UNIT),
+    'script of a service': (session_units.find_script_evidence, b'#!/bin/sh\nexec 2>&1\nexec env A=1 "/sshd" -D\n'),
     'drop-in': (drop_in.is_ours, OURS),
     'drop-in without ours': (drop_in.without_ours, OURS),
     'name': (sanitize.sanitize, b'a\x1b[31m'),
@@ -183,7 +183,7 @@ def test_edit_of_a_sysctl_file(text, desired_states):
 @fuzz(st.one_of(st.none(), changed(OURS)), st.integers(-1000, 1000))
 def test_edit_of_a_drop_in(data, value):
     edited = drop_in.edit(data, {unit_files.SCORE_ADJ: value})
-    assert unit_files.settings_of(edited)[unit_files.SCORE_ADJ].value == value
+    assert unit_files.parse_settings(edited)[unit_files.SCORE_ADJ].value == value
     assert drop_in.edit(edited, {unit_files.SCORE_ADJ: value}) == edited
 
 
@@ -193,7 +193,7 @@ def test_edit_of_a_file_of_openrc(data, value):
     assert openrc.is_ours(edited) == (value is not None)
     assert openrc.edit(edited, value) == edited
     if value is not None:
-        assert openrc.cause_of('x', edited).value == value
+        assert openrc.find_cause('x', edited).value == value
     rest = [line for line in to_text(data or b'').split('\n') if line.strip() and not openrc.is_ours(to_bytes(line))]
     assert [line for line in to_text(openrc.edit(edited, None) or b'').split('\n') if line.strip()] == rest
 
@@ -219,7 +219,7 @@ def test_names_of_units(value):
         return
     assert '/' not in unit and '\x00' not in unit and unit.isprintable() and ' ' not in unit
     assert len(unit.encode()) <= 255
-    path = drop_in.path_of(unit)
+    path = drop_in.build_path(unit)
     assert path.startswith('/etc/systemd/system/') and '..' not in path.split('/') and path.count('/') == 5
 
 

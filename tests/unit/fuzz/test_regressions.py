@@ -53,7 +53,7 @@ def test_a_record_with_an_endless_number():
     b'[Service]\nFoo=a\\\n# no\nb\n', b'[Service]\nFoo=a\\'])
 def test_lines_of_others_that_go_on(data):
     edited = drop_in.edit(data, {'OOMScoreAdjust': 3})
-    assert unit_files.settings_of(edited)['OOMScoreAdjust'].value == 3
+    assert unit_files.parse_settings(edited)['OOMScoreAdjust'].value == 3
     assert drop_in.edit(edited, {'OOMScoreAdjust': 3}) == edited
     others = [one for one in unit_files.parse(data) if one.key == 'Foo']
     kept = [one for one in unit_files.parse(edited) if one.key == 'Foo']
@@ -174,5 +174,5 @@ def test_a_name_that_is_no_text(machine, process):
 def test_odd_ends_of_lines_in_a_drop_in(data):
     """What follows our line does not become part of its end, and an end is not added again and again."""
     edited = drop_in.edit(data, {unit_files.SCORE_ADJ: 7})
-    assert unit_files.settings_of(edited)[unit_files.SCORE_ADJ].value == 7
+    assert unit_files.parse_settings(edited)[unit_files.SCORE_ADJ].value == 7
     assert drop_in.edit(edited, {unit_files.SCORE_ADJ: 7}) == edited

@@ -66,6 +66,6 @@ def test_ours_is_read_whatever_somebody_adds(bad, place):
     lines = NEW.splitlines(True)
     mine = b''.join(lines[:place] + [bad] + lines[place:])
     edited = drop_in.edit(mine, {'OOMScoreAdjust': 7})
-    assert unit_files.settings_of(edited)['OOMScoreAdjust'].value == 7
+    assert unit_files.parse_settings(edited)['OOMScoreAdjust'].value == 7
     assert bad in edited and drop_in.is_ours(edited) and drop_in.edit(edited, {'OOMScoreAdjust': 7}) == edited
     assert bad in drop_in.without_ours(edited)[0]

@@ -130,7 +130,7 @@ def test_a_mark_takes_no_folder_in_which_there_is_something(tmp_path):
 
 def test_check_mode_clears_nothing_away(tmp_path):
     machine, act = services(tmp_path, 'systemd')
-    mark = leftovers.build_mark_path(machine, os.path.dirname(drop_in.path_of('a.service')))
+    mark = leftovers.build_mark_path(machine, os.path.dirname(drop_in.build_path('a.service')))
     machine.put(mark, '')
     assert not act(check=True, state='absent', exclusive=True)['changed']
     assert machine.get(mark) is not None

@@ -34,7 +34,7 @@ def test_edit_is_the_last_line_and_leaves_the_rest(before):
     line, last = (LINE % -5)[:-1], edited.decode('utf-8', 'surrogateescape').split('\n')[-3:]
     assert last[-1] == '' and last[-2].startswith(line) and (len(last) == 2 or not last[-3].endswith('\\'))
     assert openrc.edit(edited, -5) == edited and openrc.is_ours(edited)
-    assert openrc.cause_of('x', edited).value == -5
+    assert openrc.find_cause('x', edited).value == -5
     back = openrc.edit(edited, None)
     assert back == data.replace((LINE % 3).encode(), b'') and not openrc.is_ours(back)
     for value in (7, -9):  # the line is changed as often as wanted
@@ -54,10 +54,10 @@ def test_what_somebody_adds_after_our_line_stays_a_line(before):
 
 
 def test_what_a_file_says():
-    assert openrc.cause_of('x', None).value is None
-    assert openrc.cause_of('x', b'# SSD_OOM_SCORE_ADJ=4\n').value is None
-    assert openrc.cause_of('x', b'export SSD_OOM_SCORE_ADJ="-7"\nSSD_OOM_SCORE_ADJ=8\n')[::2] == (8, 2)
-    assert openrc.cause_of('x', b'SSD_OOM_SCORE_ADJ=$OTHER\n')[::2] == (None, 1)
+    assert openrc.find_cause('x', None).value is None
+    assert openrc.find_cause('x', b'# SSD_OOM_SCORE_ADJ=4\n').value is None
+    assert openrc.find_cause('x', b'export SSD_OOM_SCORE_ADJ="-7"\nSSD_OOM_SCORE_ADJ=8\n')[::2] == (8, 2)
+    assert openrc.find_cause('x', b'SSD_OOM_SCORE_ADJ=$OTHER\n')[::2] == (None, 1)
 
 
 def test_live_and_for_the_next_start(machine):

@@ -260,7 +260,7 @@ def test_value_set_by_the_service_survives_rollback(machine, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'desired'), [
-    ('result_of', {'name': 'a', 'score_adj': 5}), ('_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
+    ('build_result', {'name': 'a', 'score_adj': 5}), ('_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
 def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatch, name, desired):
     before = everything(machine)
 
@@ -312,7 +312,7 @@ def test_exclusive_keeps_instances_of_a_listed_template(machine, monkeypatch):
     desired = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
     with at(7, monkeypatch, True) as met:
         machine.run(**desired)
-    assert met and 'b@1.service' in saved_scores.names_of(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
+    assert met and 'b@1.service' in saved_scores.list_units(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
     ends(machine, **desired)
     assert machine.adj(30) == 5
 

@@ -214,7 +214,7 @@ def test_what_is_no_file_is_refused(host, tmp_path, make):
     """A drop-in that is a link to /dev/null would otherwise cost the machine its /dev/null."""
     (tmp_path / 'dev').mkdir(mode=0o755)
     make(tmp_path / 'dev/null')
-    path = drop_in.path_of('a.service')
+    path = drop_in.build_path('a.service')
     (tmp_path / path[1:]).parent.mkdir(parents=True)
     (tmp_path / path[1:]).symlink_to('/dev/null')
     refused(host, path, '/dev/null', 'no file', path=path)

@@ -28,7 +28,7 @@ def test_numbers_as_systemd_reads_them(text, value):
 
 
 def values(text):
-    return {key: cause.value for key, cause in unit_files.settings_of(text.encode()).items()}
+    return {key: cause.value for key, cause in unit_files.parse_settings(text.encode()).items()}
 
 
 @pytest.mark.parametrize('text, adj, policy', [
@@ -49,7 +49,7 @@ def test_the_settings_of_a_file(text, adj, policy):
 
 @given(st.binary(max_size=300))
 def test_no_file_breaks_it(data):
-    unit_files.settings_of(b'[Service]\n' + data)
+    unit_files.parse_settings(b'[Service]\n' + data)
 
 
 def test_the_line_is_told(machine):
@@ -204,7 +204,7 @@ ENDS = [
 
 @pytest.mark.parametrize(('text', 'value'), ENDS)
 def test_lines_end_and_blanks_are_as_systemd_has_them(text, value):
-    assert unit_files.settings_of(b'[Service]\nExecStart=/bin/true\n' + text)['OOMScoreAdjust'].value == value
+    assert unit_files.parse_settings(b'[Service]\nExecStart=/bin/true\n' + text)['OOMScoreAdjust'].value == value
 
 
 def test_a_line_has_the_number_that_an_editor_shows():
@@ -231,7 +231,7 @@ CUT = [
 
 @pytest.mark.parametrize(('text', 'value'), CUT, ids=range(len(CUT)))
 def test_systemd_does_not_read_a_file_to_its_end(text, value):
-    assert unit_files.settings_of(b'[Service]\n' + text)[SCORE_ADJ].value == value
+    assert unit_files.parse_settings(b'[Service]\n' + text)[SCORE_ADJ].value == value
 
 
 def test_hidden_files_are_no_drop_ins(machine):

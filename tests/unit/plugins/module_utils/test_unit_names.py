@@ -33,10 +33,10 @@ def test_what_is_told_is_short(name):
 
 
 def test_templates_and_instances():
-    assert unit_names.template_of('a@b@c.service') == 'a@.service'
-    assert unit_names.template_of('a@.service') is None and unit_names.template_of('a.service') is None
+    assert unit_names.parse_template('a@b@c.service') == 'a@.service'
+    assert unit_names.parse_template('a@.service') is None and unit_names.parse_template('a.service') is None
     assert unit_names.is_template('a@.service') and not unit_names.is_template('a@b.service')
-    assert unit_names.with_template('a@.service', 'x-y') == 'a@x-y.service'
+    assert unit_names.build_instance('a@.service', 'x-y') == 'a@x-y.service'
 
 
 # As unit_file_find_dirs() of systemd's src/shared/dropin.c visits them, each the first time.
