@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host that was taken over can answer: every variable the collection knows as a fact, with values that attack.
+"""What a compromised host can answer: every variable the collection knows as a fact, with values that attack.
 
 The variables are derived from the code, so that a new one is covered: files of the role, playbooks, templates, and
 the options of the callback.
@@ -30,7 +30,7 @@ FUNCTIONS = {'lookup', 'query', 'q', 'undef', 'dict', 'range', 'namespace', 'omi
 # Keywords that hold an expression without braces.
 _EXPRESSIONS = ('when', 'that', 'failed_when', 'changed_when', 'until')
 MODULES = ('oom_facts', 'oom_forecast_info', 'oom_score_adj', 'overcommit', 'panic_on_oom')
-STEERING = '\x1b]0;taken over\x07\x9b31m\x7f\u202e\r\n\tx'
+STEERING = '\x1b]0;commented out\x07\x9b31m\x7f\u202e\r\n\tx'
 PRODUCT = '3000009'  # what TEMPLATE becomes where it is rendered
 _TEMPLATE = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}{{ 1000003 * 3 }}"
 
@@ -159,7 +159,7 @@ def answers(checkout: Path) -> dict[str, dict[str, Any]]:
         returned = yaml.safe_load(re.search(r"^RETURN = r?'''(.*?)'''", source, re.MULTILINE | re.DOTALL)[1]) or {}
         found[name] = {key: value['sample'] for key, value in returned.items() if 'sample' in value}
         found[name].update(changed=False, warnings=['look out'], diff=[
-            {'before_header': 'run time', 'after_header': 'run time', 'before': 'a = 1\n', 'after': 'a = 2\n'}])
+            {'before_header': 'runtime', 'after_header': 'runtime', 'before': 'a = 1\n', 'after': 'a = 2\n'}])
     found['oom_facts']['ansible_facts'] = {'oom': fleet_facts.facts('h', 'db')}
     return found
 

@@ -33,7 +33,7 @@ NOT_MESSAGES = {
     '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.': 'in files',
     '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.': 'in files',
     '# Settings as it wrote them:': 'in files',
-    'run time': 'heading of a diff',
+    'runtime': 'heading of a diff',
     '… (others may not read it: settings of this collection only)': 'heading of a diff',
     '[… unchanged lines]': 'in a diff',
     'When memory runs out': 'heading of the page',
@@ -49,7 +49,7 @@ NOT_MESSAGES = {
     'panic, hangs for ever': 'a cell of the fleet report',
     'panic, then reboot': 'a cell of the fleet report',
     'the whole machine (panic)': 'a cell of the fleet report',
-    'whoever asks for memory': 'a cell of the fleet report',
+    'the allocating task': 'a cell of the fleet report',
 }
 
 ANY = '…'

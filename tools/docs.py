@@ -34,7 +34,7 @@ def inventory(pages: dict[str, str]) -> bytes:
 
 
 def build() -> int:
-    """Make the site anew; the exit code of what failed, or 0."""
+    """Make the site again; the exit code of what failed, or 0."""
     source = BUILD / 'source'
     shutil.rmtree(BUILD, ignore_errors=True)
     shutil.copytree(commands.CHECKOUT / 'docs', source)

@@ -44,7 +44,7 @@ def interpreter() -> str:
 
 
 def fingerprint(level: str) -> str:
-    """Changes whenever the environment has to be made anew: its requirements, its Python or its place differ."""
+    """Changes whenever the environment has to be made again: its requirements, its Python or its place differ."""
     wanted = LEVELS[:LEVELS.index(level) + 1]
     parts = [(REQUIREMENTS / name).read_bytes() for name in ('constraints.txt', *(one + '.txt' for one in wanted))]
     parts.append(interpreter().encode())

@@ -19,7 +19,7 @@ import commands
 SECONDS = float(os.environ.get('OOMKIT_FUZZ_S', '3600'))
 # So many for each fuzzer make a round of some minutes.
 EXAMPLES = os.environ.get('OOMKIT_FUZZ_EXAMPLES', '2000')
-# Of each wish, calls that fail on machines on disk.
+# Of each request, calls that fail on machines on disk.
 FAULTS = '100'
 SEQUENCES = '400'
 FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/test_one_call_fails.py',

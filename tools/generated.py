@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in docs/ is made from the code, so that it is right: ``.venv/bin/python tools/generated.py`` makes it anew.
+"""What in docs/ is made from the code, so that it is right: ``.venv/bin/python tools/generated.py`` makes it again.
 
 ``facts.md`` comes from the RETURN documentation of oom_facts, and the picture of the CommitLimit from the filter
 commit_limit. tests/package/test_docs.py fails where they are not up to date.

@@ -18,7 +18,7 @@ class Tally:
     seconds: float = 0.0
 
     def add(self, other: 'Tally') -> None:
-        """Take over another's outcome, its seconds too."""
+        """Add another's outcome, its seconds too."""
         self.passed += other.passed
         self.failures += other.failures
         self.skips += other.skips

@@ -47,7 +47,7 @@ FULL_LINT = {
 }
 
 
-# Whoever asks for one kernel by name has the time for long tests, for many forecasts, and for machines with two
+# A run for one kernel by name has the time for long tests, for many forecasts, and for machines with two
 # processors; on two of them for many injected faults, and on one for many changes where memory is out all the time.
 LONG_RUN = {'OOMKIT_LONG': '1', 'OOMKIT_POPULATIONS': '200', 'OOMKIT_LAB_CPUS': '2'}
 LONGER_RUN = {

@@ -17,7 +17,7 @@ description:
     in ad-hoc runs. At the end it shows a table of the hosts, the worst first, and writes an HTML page, and JSON lines
     and CSV where that is asked for.
   - Hosts that failed or could not be reached are listed as such. The counts are those of Ansible's own statistics.
-  - A run in which no module of this collection takes part is left alone.
+  - A run in which no module of this collection takes part is skipped.
   - It keeps a small record for each host and nothing else, so that thousands of hosts are no burden.
   - For C(ansible) itself, ad hoc, C(bin_ansible_callbacks = true) in the section C([defaults]) of C(ansible.cfg), or
     C(ANSIBLE_LOAD_CALLBACK_PLUGINS=1), is needed too.
@@ -186,7 +186,7 @@ class CallbackModule(CallbackBase):
         fleet = self._collected()
         fleet.settle(stats.failures, stats.dark)
         try:
-            request = self._wish()
+            request = self._request()
         except ReportError as exc:
             self._display.warning(f'No fleet report: {exc}')
             return
@@ -210,7 +210,7 @@ class CallbackModule(CallbackBase):
             self._given = {}
             self._collected().candidates = self._most_candidates()
 
-    def _wish(self) -> ReportRequest:
+    def _request(self) -> ReportRequest:
         """The options. Raises ReportError."""
         return ReportRequest(**{option: self.get_option(option) for option in _OPTIONS})
 

@@ -61,7 +61,7 @@ options:
   force:
     description:
       - Carry out what is refused because it could lock people out or hang the machine. Whether programs can
-        still be started is tested all the same, and everything is put back if not.
+        still be started is tested anyway, and everything is rolled back if not.
     type: bool
     default: false
 '''

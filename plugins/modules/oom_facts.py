@@ -10,7 +10,7 @@ module: oom_facts
 short_description: Tell what happens when memory runs out, and who would be killed
 version_added: 0.1.0
 description:
-  - Gathers the overcommit and panic settings, CommitLimit and what of it is promised, the processes that the kernel
+  - Gathers the overcommit and panic settings, CommitLimit and what is committed, the processes that the kernel
     would kill first, the kills that have happened, and what the next boot will set.
   - Works without root, in containers and on old kernels. What cannot be read there is C(null) or absent, and
     C(oom.warnings) says why.
@@ -139,7 +139,7 @@ ansible_facts:
         commit:
           description:
             - C(limit_kb) and C(committed_kb) are CommitLimit and Committed_AS of C(/proc/meminfo).
-            - C(headroom_kb) is what an ordinary user could still be promised, the limit less what is promised and less
+            - C(headroom_kb) is what an ordinary user could still be promised, the limit less what is committed and less
               both reserves. It can be negative.
             - C(used_percent) is the promised part of the limit, and C(enforced) is true in mode 2 (V(never)).
           type: dict

@@ -7,17 +7,17 @@
 
 DOCUMENTATION = r'''
 module: oom_forecast_info
-short_description: Foretell which process the kernel kills next when memory runs out, and what goes down with it
+short_description: Forecast which process the kernel kills next when memory runs out, and what is killed with it
 version_added: 0.1.0
 description:
   - Answers, before it happens, which processes the kernel would kill one after the other if memory ran out now, by
     the kernel's own rules and numbers.
-  - Tells what else goes down with each victim, and whether the machine would panic instead.
+  - Tells what else is killed with each victim, and whether the machine would panic instead.
   - Tells what a change would alter, such as another C(oom_score_adj) of a service or one that grows.
   - Changes nothing, and needs no privileges, though root sees more.
 options:
   kills:
-    description: How many kills in a row to foretell, 1 to 100.
+    description: How many kills in a row to forecast, 1 to 100.
     type: raw
     default: 5
   score_adj:
@@ -52,12 +52,12 @@ options:
     elements: str
   cgroup:
     description:
-      - Foretell what happens when this cgroup reaches its own memory limit, instead of the whole machine.
+      - Forecast what happens when this cgroup reaches its own memory limit, instead of the whole machine.
       - The path as C(/proc/PID/cgroup) shows it, with or without C(/sys/fs/cgroup) before it.
     type: str
   nodes:
     description:
-      - Foretell what happens when these NUMA nodes have no memory left and somebody needs some who may use no others,
+      - Forecast what happens when these NUMA nodes have no memory left and somebody needs some who may use no others,
         because of a cpuset or a memory policy. Mutually exclusive with O(cgroup).
     type: list
     elements: int
@@ -164,7 +164,7 @@ outcome:
     - V(kill) if processes are killed, as RV(kill_order) says.
     - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
     - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a
-      cgroup, whoever asks for memory gets ENOMEM from a system call, and retries a page fault without end.
+      cgroup, the allocating task gets ENOMEM from a system call, and retries a page fault without end.
     - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
     - V(unknown) if it cannot be told, with the RV(reason).
   returned: success
@@ -222,7 +222,7 @@ kill_order:
       type: int
     collateral:
       description:
-        - Who else goes down with the likeliest victim. C(why) is V(shares_memory) for processes that use the very
+        - Who else is killed with the likeliest victim. C(why) is V(shares_memory) for processes that use the very
           same memory, V(oom_group) where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends)
           where systemd ends the service then, because of C(OOMPolicy=) or because its main process is gone.
       type: list

@@ -10,12 +10,12 @@ module: overcommit
 short_description: Set how much memory the kernel promises
 version_added: 0.1.0
 description:
-  - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at run time and for the next
+  - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at runtime and for the next
     boot, in one call.
-  - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at run time and in files,
+  - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at runtime and in files,
     and which file wins at boot.
   - Refuses a strict limit that the machine has already promised away (see O(min_headroom)). After writing it
-    reads back and starts a program, as root and as an ordinary user; if that fails, everything is put back.
+    reads back and starts a program, as root and as an ordinary user; if that fails, everything is rolled back.
 options:
   mode:
     description:
@@ -58,14 +58,14 @@ options:
     description:
       - What must be left of the CommitLimit in mode V(never), after Committed_AS and both reserves, as a size
         or in percent of the CommitLimit.
-      - A plan that ends below it is refused if it enters mode V(never) or lowers the headroom, at run time or
+      - A plan that ends below it is refused if it enters mode V(never) or lowers the headroom, at runtime or
         at the next boot. O(force=true) overrides this.
     type: raw
     default: 5%
   confirm_within:
     description:
-      - The seconds, up to 3600, in which a change at run time has to be confirmed. V(0) does everything at once.
-      - At first nothing but run time is written, no file. A watchdog is started before that. It puts run time back
+      - The seconds, up to 3600, in which a change at runtime has to be confirmed. V(0) does everything at once.
+      - At first nothing but runtime is written, no file. A watchdog is started before that. It puts runtime back
         at the end of the time, and says so in the kernel log, unless the change was confirmed.
       - To confirm is to make the same call again over a new connection (C(reset_connection) of
         M(ansible.builtin.meta)). Only that writes O(sysctl_file), so a machine that is reset before comes up as it
@@ -76,18 +76,18 @@ options:
         C(become_method=machinectl)), every call counts as a new connection.
       - A task with C(async) is cut off from its connection. Where a change would have to be confirmed, or be the
         confirmation, it is refused.
-      - While a change waits, a call with another wish is refused. O(state=absent) is carried out at once, and takes
-        back what waits.
-      - What somebody else has set at run time meanwhile is left as it is, and said in the log. Then the change can not
+      - While a change waits, a call with another request is refused. O(state=absent) is carried out at once, and
+        reverts what waits.
+      - What somebody else has set at runtime meanwhile is left as it is, and said in the log. Then the change can not
         be confirmed.
       - The watchdog is proof against hangup, the end of the login, logind's C(KillUserProcesses), the OOM killer, and
-        a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it put back at
+        a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it rolled back at
         once.
     type: raw
     default: 0
   confirm_changes:
     description:
-      - Which changes at run time O(confirm_within) is for.
+      - Which changes at runtime O(confirm_within) is for.
       - V(all) is every one.
       - V(tightening) is one that may keep programs from starting. It enters mode V(never), or leaves less of the
         CommitLimit in it after the reserves. Every other change is made at once.
@@ -144,7 +144,7 @@ EXAMPLES = r'''
     mode: heuristic
     conflicts: comment_out
 
-- name: A limit that has to prove itself - run time is put back in a minute unless the tasks below get through
+- name: A limit that has to prove itself - runtime is rolled back in a minute unless the tasks below get through
   oomkit.linux.overcommit:
     mode: never
     ratio: 80
@@ -191,14 +191,14 @@ before:
       type: dict
       sample: {"vm.overcommit_memory": 0, "vm.overcommit_ratio": 50, "vm.overcommit_kbytes": 0}
     boot:
-      description: By full key, what the next boot gives.
+      description: By full key, the value after reboot.
       type: dict
       sample: {"vm.overcommit_memory": 0, "vm.overcommit_ratio": 50, "vm.overcommit_kbytes": 0}
 after:
   description:
     - The same after the run, in check mode as planned.
     - While RV(confirmation.state=pending) it is what will be after the confirmation, and so are RV(changed_keys) and
-      the diff. Run time is written, the boot is not.
+      the diff. Runtime is written, the boot is not.
   returned: success
   type: dict
   contains: *state
@@ -209,7 +209,7 @@ managed:
   type: bool
   sample: true
 changed_keys:
-  description: The sysctls whose value or line changed, at run time or for the boot.
+  description: The sysctls whose value or line changed, at runtime or for the boot.
   returned: success
   type: list
   elements: str
@@ -228,7 +228,7 @@ conflicts:
       description: What was asked for.
       type: int
     boot:
-      description: What the next boot gives instead.
+      description: The value after reboot instead.
       type: int
     file:
       description: The file that causes it.
@@ -250,7 +250,7 @@ confirmation:
     state:
       description:
         - V(not_needed) when the call did everything at once.
-        - V(pending) when run time is written and the change waits for its confirmation. In check mode, when the
+        - V(pending) when runtime is written and the change waits for its confirmation. In check mode, when the
           run would not be V(not_needed).
         - V(confirmed) when this call confirmed the change. It counts as changed.
       type: str
@@ -260,13 +260,13 @@ confirmation:
       type: int
       sample: 60
     until:
-      description: When run time is put back unless it is confirmed before, by the machine's clock in UTC. Else C(null).
+      description: When runtime is rolled back unless it is confirmed, by the machine's clock in UTC. Else C(null).
       type: str
       sample: "2026-11-23T10:16:00Z"
     reason:
       description: Why nothing has to be confirmed, or what the change waits for. C(null) once it is confirmed.
       type: str
-      sample: nothing changes at run time
+      sample: nothing changes at runtime
 refusal:
   description:
     - Why it was refused, for the callers of the module.

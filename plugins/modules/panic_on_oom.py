@@ -10,8 +10,8 @@ module: panic_on_oom
 short_description: Decide whether the kernel kills or panics when memory runs out
 version_added: 0.1.0
 description:
-  - Sets whether an out-of-memory situation kills a process or panics the machine, how long after a panic it
-    reboots, and two details of the kill, at run time and for the next boot, in one call.
+  - Sets whether an out-of-memory state kills a process or panics the machine, how long after a panic it
+    reboots, and two details of the kill, at runtime and for the next boot, in one call.
   - Refuses a panic that would never reboot.
 options:
   policy:
@@ -92,7 +92,7 @@ before:
       type: dict
       sample: {"vm.panic_on_oom": 0, "kernel.panic": 0, "vm.oom_kill_allocating_task": 0, "vm.oom_dump_tasks": 1}
     boot:
-      description: By full key, what the next boot gives.
+      description: By full key, the value after reboot.
       type: dict
       sample: {"vm.panic_on_oom": 0, "kernel.panic": 0, "vm.oom_kill_allocating_task": 0, "vm.oom_dump_tasks": 1}
 after:
@@ -107,7 +107,7 @@ managed:
   type: bool
   sample: true
 changed_keys:
-  description: The sysctls whose value or line changed, at run time or for the boot.
+  description: The sysctls whose value or line changed, at runtime or for the boot.
   returned: success
   type: list
   elements: str
@@ -126,7 +126,7 @@ conflicts:
       description: What was asked for.
       type: int
     boot:
-      description: What the next boot gives instead.
+      description: The value after reboot instead.
       type: int
     file:
       description: The file that causes it.

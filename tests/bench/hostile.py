@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long the collection takes over what a user has made to keep it busy.
+"""How long the collection comments out what a user has made to keep it busy.
 
 Four kinds, each with its target:
 

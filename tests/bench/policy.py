@@ -185,7 +185,7 @@ def run(options: argparse.Namespace) -> dict:
             try:
                 results[strategy] = both_ways(bench, strategy, options)
             except SystemExit as exc:
-                # A way that did not do its work fails the run, but what was measured before is shown all the same.
+                # A way that did not do its work fails the run, but what was measured before is shown anyway.
                 if not results or not isinstance(exc.code, str):
                     raise
                 failed[strategy] = exc.code

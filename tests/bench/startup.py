@@ -3,7 +3,7 @@
 """What a module costs before it does anything: the bytes that Ansible sends to the host, and the time to start.
 
 Ansible sends a module as a program that holds a zip of all that the module imports, directly or not, and the host
-compiles it anew in every run. So every import costs time on every host, even one within a function.
+compiles it again in every run. So every import costs time on every host, even one within a function.
 
 Each module is compared with an empty one: no options, no work. Ansible itself builds all the programs, in one play on
 this machine that keeps them (ANSIBLE_KEEP_REMOTE_FILES), which works the same way in all its versions. Every task gets

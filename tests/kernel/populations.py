@@ -462,7 +462,7 @@ def judged(population, expected, kernel, texts, alone=False):
 
 
 def population_differs(population, expected, count, exactly):
-    """Whether somebody lives whose death was foretold for certain; and ``exactly``: whether anybody else is dead."""
+    """Whether somebody lives whose death was forecast for certain; and ``exactly``: whether anybody else is dead."""
     doomed = set()
     for item in expected['kill_order'][:count]:
         doomed |= {item['victims'][0]['pid']} | {one['pid'] for one in item['collateral']}

@@ -101,7 +101,7 @@ def told_by(names, expected, killed, dead):
 
 
 def tried(specs, how=by_sysrq, kills=1, **params):
-    """Start them, foretell, have the kernel kill."""
+    """Start them, forecast, have the kernel kill."""
     population = populations.Population(specs)
     try:
         names = named(population)

@@ -16,7 +16,7 @@ SYSCTL_FILE = '/etc/sysctl.d/99-oomkit.conf'
 UNIT = '/etc/systemd/system/family.service'
 FAMILY = 'import os, time; [os.fork() for _ in range(2)]; time.sleep(1e6)'
 # Both are above what the machine has committed by far.
-WISHES = [{'mode': 'never', 'ratio': 300}, {'mode': 'never', 'kbytes': 4000000}]
+REQUESTS = [{'mode': 'never', 'ratio': 300}, {'mode': 'never', 'kbytes': 4000000}]
 STORM = """\
 import os
 while True:
@@ -61,7 +61,7 @@ def settled(machine, **desired):
 
 
 def consistent(machine):
-    """Run time is one wish whole, and the file is the same one."""
+    """Runtime is one request whole, and the file is the same one."""
     found = {key: machine.sysctl(f'vm.overcommit_{key}') for key in ('ratio', 'kbytes')}
     assert found in ({'ratio': 300, 'kbytes': 0}, {'ratio': 0, 'kbytes': 4000000})
     text = machine.read_file(SYSCTL_FILE).decode()
@@ -70,13 +70,13 @@ def consistent(machine):
     assert {key: value for key, value in said.items() if value} == {key: value for key, value in found.items() if value}
 
 
-def test_two_runs_with_different_wishes_take_turns(fresh):
-    runners = [Runner(fresh._ssh('root')) for _wish in WISHES]
+def test_two_runs_with_different_requests_take_turns(fresh):
+    runners = [Runner(fresh._ssh('root')) for _request in REQUESTS]
     results = [[], []]
 
     def repeat(number):
         for _time in range(8):
-            results[number].append(runners[number].module('overcommit', WISHES[number], False, False, 'root'))
+            results[number].append(runners[number].module('overcommit', REQUESTS[number], False, False, 'root'))
     threads = [threading.Thread(target=repeat, args=(number,)) for number in range(2)]
     try:
         for thread in threads:
@@ -91,7 +91,7 @@ def test_two_runs_with_different_wishes_take_turns(fresh):
     assert len(results[0]) == len(results[1]) == 8
     consistent(fresh)
     assert fresh.run('ls /run/oomkit', check=False).returncode
-    settled(fresh, **WISHES[0])
+    settled(fresh, **REQUESTS[0])
 
 
 def test_whoever_holds_the_lock_is_waited_for(fresh):
@@ -109,17 +109,17 @@ def test_whoever_holds_the_lock_is_waited_for(fresh):
 
 
 def test_the_loader_of_the_boot_at_the_same_time(fresh):
-    """Either the wish, whole, or a message and everything as it was."""
+    """Either the request, whole, or a message and everything as it was."""
     outcomes = Counter()
     with meanwhile(fresh, 'sysctl --system'):
         for number in range(10):
-            result = fresh.module('overcommit', **WISHES[number % 2])
+            result = fresh.module('overcommit', **REQUESTS[number % 2])
             outcomes[result.get('msg', 'done')] += 1
             if result.get('failed'):
                 assert 'Everything was rolled back' in result['msg'] or 'Nothing was changed' in result['msg']
     print(dict(outcomes))
     consistent(fresh)
-    settled(fresh, **WISHES[0])
+    settled(fresh, **REQUESTS[0])
 
 
 @pytest.mark.parametrize('edit', [

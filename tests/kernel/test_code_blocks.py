@@ -57,7 +57,7 @@ def book(folder, *blocks):
     for block in blocks:
         texts = FILE.split(block.text)
         for name, text in zip(texts[1::2], texts[2::2], strict=True):
-            # They are run in their place too; more than two would take back what the rest of the block sets.
+            # They are run in their place too; more than two would revert what the rest of the block sets.
             (folder / name).write_text(yaml.safe_dump(yaml.safe_load(text)[:2], sort_keys=False))
         plays += code_blocks.plays(block)
     (folder / 'play.yml').write_text(yaml.safe_dump(plays, sort_keys=False))

@@ -18,8 +18,8 @@ from oomlab.machine import Machine
 from oomlab.recipe import DEFAULT
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
-WISH = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'confirm_within': 60}
-SHORT = dict(WISH, confirm_within=10)
+REQUEST = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'confirm_within': 60}
+SHORT = dict(REQUEST, confirm_within=10)
 UNTOUCHED = {'vm.overcommit_memory': 0, 'vm.overcommit_ratio': 50}
 # Takes what strict mode has left, to the last page, and whatever is given back later; ends with strict mode, because
 # without a limit it would soon have filled the whole machine.
@@ -107,7 +107,7 @@ def undone(machine, within_s):
     assert values(machine) == UNTOUCHED and machine.sysctl('vm.admin_reserve_kbytes') == 8192
     assert ours(machine) is None and machine.run('ls /var/lib/oomkit', check=False).returncode != 0
     assert log(machine).endswith(
-        'put back at run time: vm.overcommit_memory = 0, vm.admin_reserve_kbytes = 8192, vm.overcommit_ratio = 50\n'
+        'rolled back at runtime: vm.overcommit_memory = 0, vm.admin_reserve_kbytes = 8192, vm.overcommit_ratio = 50\n'
     )
     nothing_is_left(machine)
 
@@ -116,9 +116,9 @@ def undone(machine, within_s):
 
 
 def test_file_is_written_only_after_confirmation(fresh):
-    planned = waits(fresh.module('overcommit', check=True, **WISH))
+    planned = waits(fresh.module('overcommit', check=True, **REQUEST))
     assert watchdog(fresh) is None and values(fresh) == UNTOUCHED
-    done = waits(fresh.module('overcommit', **WISH))
+    done = waits(fresh.module('overcommit', **REQUEST))
     for name in ('changed_keys', 'before', 'after', 'diff'):
         assert planned[name] == done[name]
     assert values(fresh) == {'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90} and ours(fresh) is None
@@ -127,9 +127,9 @@ def test_file_is_written_only_after_confirmation(fresh):
 
     # The same connection, through become and ControlPersist too, proves nothing.
     for same in (
-        fresh.module('overcommit', **WISH),
-        fresh.module_under('', 'overcommit', **WISH),
-        fresh.module_under('runuser -u root --', 'overcommit', **WISH),
+        fresh.module('overcommit', **REQUEST),
+        fresh.module_under('', 'overcommit', **REQUEST),
+        fresh.module_under('runuser -u root --', 'overcommit', **REQUEST),
     ):
         assert not same['changed'] and same['confirmation']['state'] == 'pending', same
         assert 'connection' in same['confirmation']['reason']
@@ -138,12 +138,12 @@ def test_file_is_written_only_after_confirmation(fresh):
     assert ours(fresh) is None and watchdog(fresh)
 
     fresh._drop_connections()
-    now = fresh.module('overcommit', **WISH)
+    now = fresh.module('overcommit', **REQUEST)
     assert now['changed'] and now['confirmation']['state'] == 'confirmed', now
     assert 'vm.overcommit_memory = 2\n' in ours(fresh)
     nothing_is_left(fresh)
     assert log(fresh) == ''
-    again = fresh.module('overcommit', **WISH)
+    again = fresh.module('overcommit', **REQUEST)
     assert not again['changed'] and again['confirmation']['state'] == 'not_needed'
 
     fresh.reboot()
@@ -152,8 +152,8 @@ def test_file_is_written_only_after_confirmation(fresh):
     assert values(fresh) == UNTOUCHED and fresh.sysctl('vm.admin_reserve_kbytes') == 8192
 
 
-def test_absent_takes_back_what_waits(fresh):
-    waits(fresh.module('overcommit', **WISH))
+def test_absent_reverts_what_waits(fresh):
+    waits(fresh.module('overcommit', **REQUEST))
     assert fresh.module('overcommit', state='absent')['changed']
     undone_now = values(fresh), fresh.sysctl('vm.admin_reserve_kbytes'), ours(fresh), log(fresh)
     assert undone_now == (UNTOUCHED, 8192, None, '')
@@ -167,7 +167,7 @@ def test_a_limit_that_stops_every_fork_at_once_needs_no_watchdog(fresh):
     nothing_is_left(fresh)
 
 
-# ------------------------------------------------------------------------- put back
+# ------------------------------------------------------------------------- rolled back
 
 
 def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
@@ -176,7 +176,7 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     fresh.write_file('/root/hog.py', HOG.encode())
     fresh.run('setsid python3 /root/hog.py </dev/null >/dev/null 2>&1 & sleep 1')
     committed_kb = int(fresh.run('grep Committed_AS /proc/meminfo').stdout.split()[1])
-    desired = dict(WISH, kbytes=committed_kb + 150_000, force=True, confirm_within=within_s)
+    desired = dict(REQUEST, kbytes=committed_kb + 150_000, force=True, confirm_within=within_s)
     del desired['ratio']
     begin = time.monotonic()
     waits(fresh.module('overcommit', **desired))
@@ -191,7 +191,7 @@ def test_a_change_that_makes_new_logins_fail_is_undone(fresh):
     print(f'locked out after {locked_out_s:.0f} s, in again after {time.monotonic() - begin:.0f} s of {within_s} s')
     undone(fresh, 0)
     late_s = float(fresh.run('dmesg | grep oomkit.linux').stdout.strip('[ ').split(']')[0]) - deadline_s
-    print(f'put back {late_s:.1f} s after the end of its time')
+    print(f'rolled back {late_s:.1f} s after the end of its time')
     assert -1 < late_s < 10
     assert f'not confirmed within {within_s} s' in log(fresh)
 
@@ -246,7 +246,7 @@ def test_the_end_of_its_logind_session_does_not_end_the_watchdog():
 
 
 def test_a_reset_before_the_confirmation_comes_up_as_it_was(fresh):
-    waits(fresh.module('overcommit', **dict(WISH, confirm_within=3600)))
+    waits(fresh.module('overcommit', **dict(REQUEST, confirm_within=3600)))
     fresh.reboot('sync; echo b > /proc/sysrq-trigger')
     assert values(fresh) == UNTOUCHED and ours(fresh) is None and log(fresh) == ''
     assert fresh.run('ls /var/lib/oomkit', check=False).returncode != 0
@@ -255,7 +255,7 @@ def test_a_reset_before_the_confirmation_comes_up_as_it_was(fresh):
 
 @pytest.mark.long
 def test_an_orderly_reboot_does_not_wait_for_it(fresh):
-    waits(fresh.module('overcommit', **dict(WISH, confirm_within=3600)))
+    waits(fresh.module('overcommit', **dict(REQUEST, confirm_within=3600)))
     seconds = fresh.reboot()
     print(f'back after {seconds:.0f} s')
     assert values(fresh) == UNTOUCHED and ours(fresh) is None

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whatever call fails, wherever the run is killed: the state before or the state wanted, and the next run converges.
 
-OOMKIT_FAULTS is the number of injections for each wish (0: every call with every error); by default a few for some of
-the wishes. tests/unit/plugins/module_utils/test_one_call_fails.py has them all, on a tree of files.
+OOMKIT_FAULTS is the number of injections for each request (0: every call with every error); a few by default, for some
+of the requests. tests/unit/plugins/module_utils/test_one_call_fails.py has them all, on a tree of files.
 """
 
 import json
@@ -17,7 +17,7 @@ from oomlab.guest import HOME
 PROGRAM = Path(__file__).with_name('faults') / 'campaign.py'
 INJECTIONS = int(os.environ.get('OOMKIT_FAULTS', '6'))
 SHORT = 'OOMKIT_FAULTS' not in os.environ
-WISHES = [case for case in CASES if case.get('short') or not SHORT]
+REQUESTS = [case for case in CASES if case.get('short') or not SHORT]
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
 
 
@@ -36,7 +36,7 @@ def campaign(machine, cases, injections, timeout_s=28800):
     return [line for line in lines if 'violation' in line], [line for line in lines if 'case' in line]
 
 
-@pytest.mark.parametrize('case', WISHES, ids=[case['name'] for case in WISHES])
+@pytest.mark.parametrize('case', REQUESTS, ids=[case['name'] for case in REQUESTS])
 def test_nothing_is_half_done_whatever_fails(fresh, case):
     # A daemon-reload takes longer than all the rest.
     wanted = INJECTIONS // 2 if case.get('units') else INJECTIONS

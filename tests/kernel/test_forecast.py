@@ -10,7 +10,7 @@ from service_units import install
 from test_facts import let_the_kernel_choose, start_hog, wait_until_gone
 
 HERE = Path(__file__).parent
-# By rule: (victims of each rank, what goes down with them, whom the kernel killed, who of the letters was dead then).
+# By rule: (victims of each rank, what is killed with them, whom the kernel killed, who of the letters was dead then).
 # ``a.child`` is a child of a. A question mark is a process of the machine.
 EXPECTED = {
     'dead_leader': ([['a'], ['b']], [[], []], ['a', 'b'], ['a', 'b']),
@@ -81,7 +81,7 @@ def test_with_kill_allocating_task_whoever_asks_is_killed(rules):
 # ------------------------------------------------------------------------ services
 
 
-def test_a_service_goes_down_with_the_process_that_is_killed(fresh):
+def test_a_service_is_killed_with_the_process_that_is_killed(fresh):
     """OOMPolicy=stop, and a main process that is killed."""
     install(fresh, 'family', 'plain')
     result = fresh.module('oom_forecast_info', kills=1, score_adj=[{'service': 'family', 'value': 1000}])

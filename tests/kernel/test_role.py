@@ -82,7 +82,7 @@ def fleet(fresh, tmp_path):
 
 @pytest.mark.long
 def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
-    """One more when a tightening is confirmed. Planned, done, done again, taken back."""
+    """One more when a tightening is confirmed. Planned, done, done again, reverted."""
     before = fleet.state()
 
     planned, _facts = task_log.last_message(fleet.play(vars=POLICY, check_mode=True))
@@ -136,7 +136,7 @@ def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     assert 'vm.overcommit_memory = 2' in fleet.machine.run('cat /etc/sysctl.d/99-oomkit.conf').stdout
 
 
-# From the change on nobody gets in, until it is put back. Who is in stays.
+# From the change on nobody gets in, until it is rolled back. Who is in stays.
 LOCK_OUT = """
 until grep -q 2 /proc/sys/vm/overcommit_memory; do sleep 0.1; done
 systemctl stop ssh
@@ -146,7 +146,7 @@ systemctl start ssh
 
 
 @pytest.mark.long
-def test_a_policy_that_locks_out_is_taken_back_by_the_host(fleet):
+def test_a_policy_that_locks_out_is_reverted_by_the_host(fleet):
     """What the role does after the change needs a new login: it ends there, and nothing of the policy stays."""
     within_s = 40
     before = fleet.state()

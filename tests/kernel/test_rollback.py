@@ -16,7 +16,7 @@ VALUES = {
     'vm.admin_reserve_kbytes': (5000, 8192), 'vm.user_reserve_kbytes': (20000, 30000), 'vm.panic_on_oom': (0, 1),
     'kernel.panic': (10, 30), 'vm.oom_kill_allocating_task': (0, 1), 'vm.oom_dump_tasks': (0, 1),
 }
-WISHES = [
+REQUESTS = [
     ('overcommit', {'mode': 'always', 'ratio': 90}), ('overcommit', {'mode': 'heuristic', 'kbytes': 2000000}),
     ('overcommit', {'mode': 'never', 'ratio': 250}), ('overcommit', {'admin_reserve_kbytes': 9000}),
     ('panic_on_oom', {'policy': 'panic', 'reboot_after': 10}), ('panic_on_oom', {'policy': 'kill'}),
@@ -65,7 +65,7 @@ def test_present_and_absent_lead_back_from_ten_random_starts(fresh):
         dice = random.Random(seed)
         make_foreign(fresh, dice)
         before = state_of(fresh)
-        for module, desired in dice.choices(WISHES, k=3):
+        for module, desired in dice.choices(REQUESTS, k=3):
             good(fresh.module(module, sysctl_file=dice.choice([OURS, ADMIN]), conflicts='warn', force=True, **desired))
         assert state_of(fresh) != before, seed
         for module in MODULES:

@@ -43,7 +43,7 @@ def warnings(result):
     return ' '.join(one if isinstance(one, str) else one['event']['msg'] for one in result.get('warnings', []))
 
 
-WISH = {'services': [{'name': 'family', 'score_adj': -500}, {'name': 'plain', 'score_adj': 500}]}
+REQUEST = {'services': [{'name': 'family', 'score_adj': -500}, {'name': 'plain', 'score_adj': 500}]}
 
 
 @pytest.mark.long
@@ -52,9 +52,9 @@ def test_live_at_restart_and_at_boot_and_back(fresh):
     install(fresh, 'family', 'plain')
     before = tree(fresh)
     pids = {unit: set(scores(fresh, unit)) for unit in ('family', 'plain')}
-    planned = fresh.module(MODULE, check=True, **WISH)
+    planned = fresh.module(MODULE, check=True, **REQUEST)
     assert tree(fresh) == before, 'check mode touched something'
-    done = apply(fresh, **WISH)
+    done = apply(fresh, **REQUEST)
     for key in ('changed', 'services', 'diff', 'conflicts'):
         assert planned[key] == done[key]
     assert done['changed'] and [one['restart_needed'] for one in done['services']] == [False, False]
@@ -64,15 +64,15 @@ def test_live_at_restart_and_at_boot_and_back(fresh):
     ]
     assert {unit: set(scores(fresh, unit)) for unit in pids} == pids
     check_scores(fresh)
-    unchanged(fresh, **WISH)
+    unchanged(fresh, **REQUEST)
     fresh.run('systemctl restart family plain')
     settle(fresh, 'family')
     check_scores(fresh)
-    unchanged(fresh, **WISH)
+    unchanged(fresh, **REQUEST)
     fresh.reboot()
     settle(fresh, 'family')
     check_scores(fresh)
-    unchanged(fresh, **WISH)
+    unchanged(fresh, **REQUEST)
     result = apply(fresh, state='absent', exclusive=True)
     assert result['changed'] and set(scores(fresh, 'family').values()) == {0} == set(scores(fresh, 'plain').values())
     assert tree(fresh)[0] == before[0]
@@ -321,7 +321,7 @@ def test_main_only(fresh):
 @pytest.mark.long
 def test_exclusive_and_what_is_left_of_units_that_are_gone(fresh):
     install(fresh, 'plain', 'family')
-    apply(fresh, **WISH)
+    apply(fresh, **REQUEST)
     fresh.run(f'systemctl disable --now --quiet plain; rm {ETC}/plain.service; systemctl daemon-reload')
     assert apply(fresh, name='family', score_adj=-500)['orphans'] == [drop_in('plain')]
     assert 'not here any more' in warnings(unchanged(fresh, name='family', score_adj=-500))
@@ -333,7 +333,7 @@ def test_exclusive_and_what_is_left_of_units_that_are_gone(fresh):
     assert set(scores(fresh, 'family').values()) == {0} and set(scores(fresh, 'plain').values()) == {4}
 
 
-def test_a_file_of_our_name_that_is_not_ours_is_left_alone(fresh):
+def test_a_file_of_our_name_that_is_not_ours_is_skipped(fresh):
     install(fresh, 'plain')
     fresh.write_file(drop_in('plain'), b'[Service]\nOOMScoreAdjust=9\n')
     assert 'was not made by this collection' in failed(fresh, MODULE, name='plain', score_adj=5)
@@ -354,7 +354,7 @@ def test_one_daemon_reload_and_only_when_it_is_needed(fresh):
     fresh.run('chmod +x /usr/bin/systemctl')
     count = 'wc -l < /run/reloads'
     seen = [int(fresh.run(count).stdout)]
-    for desired in (WISH, WISH, {'name': 'plain', 'score_adj': 500}):
+    for desired in (REQUEST, REQUEST, {'name': 'plain', 'score_adj': 500}):
         fresh.module(MODULE, **desired)
         seen.append(int(fresh.run(count).stdout))
     assert seen == [seen[0]] + [seen[0] + 1] * 3

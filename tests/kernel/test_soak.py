@@ -34,7 +34,7 @@ def small():
 
 
 class Caller(threading.Thread):
-    """Somebody who logs in anew again and again."""
+    """Somebody who logs in again again and again."""
 
     def __init__(self, machine):
         super().__init__(daemon=True)
@@ -124,7 +124,7 @@ def change(machine, module, params):
     assert 'internal error' not in result['msg'] and 'NOT rolled back' not in result['msg'], result['msg']
     if 'Everything was rolled back' in result['msg']:
         print(result['msg'], flush=True)
-        return 'put back'
+        return 'rolled back'
     return 'refused'
 
 
@@ -141,7 +141,7 @@ def holds(machine, params, result):
 
 
 def final(machine):
-    """The last wishes hold, and everything can be taken back."""
+    """The last requests hold, and everything can be reverted."""
     good(machine.module('overcommit', mode='never', ratio=200))
     good(machine.module('oom_score_adj', name='family', score_adj=-77))
     good(machine.module('panic_on_oom', reboot_after=33))

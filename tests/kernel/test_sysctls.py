@@ -26,7 +26,7 @@ VALUES = {
         'vm.oom_dump_tasks': 0,
     },
 }
-WISHES = {'overcommit': OVERCOMMIT, 'panic_on_oom': PANIC}
+REQUESTS = {'overcommit': OVERCOMMIT, 'panic_on_oom': PANIC}
 DRIFT = {'overcommit': ('vm.overcommit_memory', 1), 'panic_on_oom': ('kernel.panic', 33)}
 
 
@@ -62,7 +62,7 @@ def failed(machine, module, /, **params):
 
 @pytest.mark.parametrize('module', ['overcommit', pytest.param('panic_on_oom', marks=pytest.mark.long)])
 def test_set_drift_check_reboot_undo(fresh, module):
-    desired, key = WISHES[module], DRIFT[module][0]
+    desired, key = REQUESTS[module], DRIFT[module][0]
     untouched = values(fresh, module)
     planned = good(fresh.module(module, check=True, **desired))
     assert values(fresh, module) == untouched and ours(fresh) is None
@@ -91,13 +91,13 @@ def test_set_drift_check_reboot_undo(fresh, module):
 
 @pytest.mark.long
 def test_undo_holds_after_a_reboot(fresh):
-    for module, desired in WISHES.items():
+    for module, desired in REQUESTS.items():
         good(fresh.module(module, **desired))
     fresh.reboot()
-    for module in WISHES:
+    for module in REQUESTS:
         good(fresh.module(module, state='absent'))
     fresh.reboot()
-    for module in WISHES:
+    for module in REQUESTS:
         unchanged(fresh, module, state='absent')
     assert fresh.sysctl('vm.overcommit_memory') == fresh.sysctl('vm.panic_on_oom') == 0 and ours(fresh) is None
 
@@ -169,13 +169,13 @@ def test_a_panic_reboots_into_the_same_policy(fresh):
 READ_ONLY = "unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"' -"
 
 
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 @pytest.mark.parametrize('check', [True, False])
 def test_a_read_only_proc_sys_is_told_plainly(fresh, module, check):
-    result = fresh.module_under(READ_ONLY, module, check, **WISHES[module])
+    result = fresh.module_under(READ_ONLY, module, check, **REQUESTS[module])
     assert result['failed'] and result['refusal'] == 'not_writable' and 'EROFS' in result['msg']
     assert ours(fresh) is None
-    result = good(fresh.module_under(READ_ONLY, module, check, runtime=False, **WISHES[module]))
+    result = good(fresh.module_under(READ_ONLY, module, check, runtime=False, **REQUESTS[module]))
     assert result['changed'] and (ours(fresh) is None) == check
 
 
@@ -203,7 +203,7 @@ def assert_is_as_asked(machine, desired, when):
         assert abs(more_kb) <= 4, (when, desired, found, memory)
 
 
-def test_random_wishes_converge_from_random_states(fresh):
+def test_random_requests_converge_from_random_states(fresh):
     """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
     rng = random.Random(7)
     for number in range(20 if os.environ.get('OOMKIT_LONG') else 5):

@@ -69,7 +69,7 @@ def test_nothing_but_the_report_as_stdout_callback(command, inventory, tmp_path)
     assert all(len(line) <= 70 for line in report_of(done.stdout))
 
 
-def test_a_run_without_our_modules_is_left_alone(command, inventory, tmp_path):
+def test_a_run_without_our_modules_is_skipped(command, inventory, tmp_path):
     done = command('ansible', 'all', '-i', inventory(a=LOCAL, dead=DEAD), '-m', 'ansible.builtin.ping', cwd=tmp_path,
                    check=False, **ENABLED)
     assert 'OOM FLEET' not in done.stdout and not (tmp_path / 'oom-fleet-report.html').exists()
@@ -168,7 +168,7 @@ def test_the_role(command, inventory, tmp_path):
 
 
 def test_only_the_role_says_what_the_role_did(command, inventory, tmp_path):
-    """Any module of a host that was taken over can return a fact of that name."""
+    """Any module of a compromised host can return a fact of that name."""
     liar = tmp_path / 'liar'
     liar.write_text("""#!/bin/sh\necho '{"ansible_facts": {"oom_policy_result": {"changed": true}}}'\n""")
     liar.chmod(0o755)

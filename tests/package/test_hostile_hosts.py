@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host that was taken over writes, reads and runs nothing on the controller: every playbook, the role, the callback
+"""A compromised host writes, reads and runs nothing on the controller: every playbook, the role, the callback
 and the action against interpreters that answer hostile JSON and against a fact cache that holds it, on the oldest and
 the newest ansible-core."""
 
@@ -55,7 +55,7 @@ def core(request):
 
 
 class Controller:
-    """A controller with hosts that were taken over, and a folder in which nothing may ever happen."""
+    """A controller with hosts that were commented out, and a folder in which nothing may ever happen."""
 
     def __init__(self, folder, core, names):
         self.core, self.work, self.bait = core, folder / 'work', folder / 'bait'

@@ -135,7 +135,7 @@ def test_an_option_that_a_message_says_to_use_is_found(tmp_path):
         (tmp_path / 'modules' / (name + '.py')).write_text(
             f"DOCUMENTATION = 'options: {{{options}}}'\n"
             "raise ValueError('It is none; use process with pid or user')\n"
-            "raise ValueError('process.pid: this is no number, so use user')\n")
+            "raise ValueError('process.pid: this is not a number, so use user')\n")
     assert [text.partition(', which')[0] for text in wrong_advice(tmp_path)] == [
         'two has no process', 'two has no user']
 

@@ -30,7 +30,7 @@ SEEN = {
     'warnings': ['kills: the kernel log cannot be read'],
 }
 CHANGES = {'changed_keys': ['vm.overcommit_memory'], 'diff': [{
-    'before_header': 'run time', 'after_header': 'run time', 'before': 'vm.overcommit_memory = 0\n',
+    'before_header': 'runtime', 'after_header': 'runtime', 'before': 'vm.overcommit_memory = 0\n',
     'after': 'vm.overcommit_memory = 2\n'}]}
 REFUSED = {'msg': 'Refused, because programs could no longer start. Enough would be ratio: 2.', 'changed': False}
 

@@ -128,7 +128,7 @@ def test_without_variables_it_reports_and_changes_nothing(play):
 
 
 def test_nothing_leaks_from_one_inclusion_to_the_next(play):
-    """The second one asks for nothing, so that nothing may be left of the first one's wish and profile."""
+    """The second one asks for nothing, so that nothing may be left of the first one's request and profile."""
     desired = {'oom_policy_profile': 'java', 'oom_policy_reboot_after': 5}
     last = task_log.last_message(play(desired, {})[0])['result']
     assert last['profile'] is None and last['changed_keys'] == [] and last['reason'] is None and last['applied']
@@ -152,7 +152,7 @@ def test_text_from_the_command_line_is_converted(play):
     desired = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
     panic = {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9}
     tasks, _text = play({'oom_policy_state': 'absent', **desired}, {**panic, **desired})
-    # Without run time nothing depends on whether this is a container; without exclusive no service is looked at.
+    # Without runtime nothing depends on whether this is a container; without exclusive no service is looked at.
     assert task_log.on_the_host(tasks) == ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts',
                                            'panic_on_oom', 'oom_facts']
 
@@ -185,7 +185,7 @@ def test_unknown_protected_service_stops_role_before_change(play):
 
 
 READ_ONLY = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec"
-WISH = {'oom_policy_overcommit_mode': 'always', 'oom_policy_services': [{'name': 'cron', 'score_adj': 5}]}
+REQUEST = {'oom_policy_overcommit_mode': 'always', 'oom_policy_services': [{'name': 'cron', 'score_adj': 5}]}
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def python_under(tmp_path):
     return make
 
 
-@pytest.mark.parametrize('desired', [WISH, {'oom_policy_panic': 'panic'}])
+@pytest.mark.parametrize('desired', [REQUEST, {'oom_policy_panic': 'panic'}])
 def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_under, desired):
     """It is no container: somebody has to allow it."""
     tasks, said = play(desired, expect=2, interpreter=python_under(READ_ONLY))
@@ -214,7 +214,7 @@ def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_unde
 
 
 def test_where_nothing_is_to_be_written_the_role_passes(play, python_under):
-    """Nothing was ever set on this host, so nothing is taken back."""
+    """Nothing was ever set on this host, so nothing is reverted."""
     tasks, _said = play({'oom_policy_state': 'absent'}, interpreter=python_under(READ_ONLY))
     result = task_log.last_message(tasks)['result']
     assert result['applied'] and not result['changed'] and not result['managed']
@@ -223,7 +223,7 @@ def test_where_nothing_is_to_be_written_the_role_passes(play, python_under):
 @pytest.mark.parametrize('script', ['exec', READ_ONLY], ids=['', 'read-only'])
 def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, script):
     python = python_under(script + ' env container=lxc', '--pid', '--fork', '--mount-proc')
-    tasks, _said = play(WISH, interpreter=python)
+    tasks, _said = play(REQUEST, interpreter=python)
     assert task_log.on_the_host(tasks) == ['overcommit', 'oom_facts']
     result = task_log.last_message(tasks)['result']
     assert not result['applied'] and '(container: lxc)' in result['reason'] and not result['changed']
@@ -244,14 +244,14 @@ def test_bad_variables_end_the_play(play, desired, message):
 @pytest.mark.parametrize('wrong, message', [
     ({'oom_policy_panic': 'kil'}, 'oom_policy_panic: kil is not one of'),
     ({'oom_policy_panic': False}, 'oom_policy_panic: False is not one of'),  # YAML's off
-    ({'oom_policy_reboot_after': 2 ** 31}, 'oom_policy_reboot_after: 2147483648 is no whole number'),
-    ({'oom_policy_reboot_after': 5.0}, 'oom_policy_reboot_after: 5.0 is no whole number'),
-    ({'oom_policy_forecast': 101}, 'oom_policy_forecast: 101 is no whole number'),
-    ({'oom_policy_top': -1}, 'oom_policy_top: -1 is no whole number'),
+    ({'oom_policy_reboot_after': 2 ** 31}, 'oom_policy_reboot_after: 2147483648 is not an integer'),
+    ({'oom_policy_reboot_after': 5.0}, 'oom_policy_reboot_after: 5.0 is not an integer'),
+    ({'oom_policy_forecast': 101}, 'oom_policy_forecast: 101 is not an integer'),
+    ({'oom_policy_top': -1}, 'oom_policy_top: -1 is not an integer'),
     ({'oom_policy_services': 'name=foo'}, 'oom_policy_services: a list is wanted'),
     ({'oom_policy_services': ['name=foo']}, 'oom_policy_services: a list is wanted'),
     ({'oom_policy_services': [{'name': 'a', 'score_adj': 5000}, {'name': 'b', 'score_adj': True}, {'name': 'c'}]},
-     'score_adj 5000, True is no whole number'),
+     'score_adj 5000, True is not an integer'),
     ({'oom_policy_services': [{'name': '../x', 'score_adj': 5}, {'name': 'a', 'score_adj': 5}]},
      'oom_policy_services: ../x cannot be the name of a service'),
     ({'oom_policy_services': [{'name': 'a', 'score_adj': None, 'oom_policy': '{{ omit }}'},
@@ -274,7 +274,7 @@ def test_refusal_of_a_later_module_precedes_any_change(play, wrong, message, tag
     {'oom_policy_services': [{'name': 'not-here', 'score_adj': '-1000', 'missing': 'ignore'},
                              {'name': 'nor-this', 'score_adj': None, 'oom_policy': 'stop', 'missing': 'ignore'},
                              {'name': 'or', 'score_adj': '{{ omit }}', 'oom_policy': 'kill', 'missing': 'ignore'}],
-     'oom_policy_persistent': True, 'oom_policy_runtime': False},  # oom_policy at run time needs a systemd
+     'oom_policy_persistent': True, 'oom_policy_runtime': False},  # oom_policy at runtime needs a systemd
     {'oom_policy_services': "{{ [{'name': 'not-here', 'score_adj': 5, 'missing': 'ignore'}] }}"},
     {'oom_policy_state': 'absent', 'oom_policy_panic': 'kil', 'oom_policy_services': 'name=foo'},
 ])  # fmt: skip
@@ -302,7 +302,7 @@ def is_unit(name):
 
 
 @pytest.mark.parametrize('state, promised', [('pending', True), ('not_needed', False)])
-def test_only_what_waits_is_said_to_be_put_back(command, checkout, tmp_path, state, promised):
+def test_only_what_waits_is_said_to_be_roll_back(command, checkout, tmp_path, state, promised):
     """Where the watchdog was killed nothing waits any more."""
     check = load(checkout, 'tasks/confirm.yml')[-1]
     found = {'confirmation': {'state': state, 'reason': 'the reason'}}
@@ -313,7 +313,7 @@ def test_only_what_waits_is_said_to_be_put_back(command, checkout, tmp_path, sta
     said = done.stdout + done.stderr
     assert done.returncode == 2 and 'could not be confirmed: the reason' in said
     assert ('within 60 s, the host puts its old values back' in said) is promised
-    assert ('It holds all the same' in said) is not promised
+    assert ('It holds anyway' in said) is not promised
 
 
 @pytest.mark.parametrize('name', ['audit', 'apply', 'rollback', 'demo'])

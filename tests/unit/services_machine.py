@@ -173,7 +173,7 @@ class ServiceMachine(Machine):
         return results[0]
 
     def _subjects(self, options):
-        """What a run sets, or takes back wholly, as Life wants to know it."""
+        """What a run sets, or reverts wholly, as Life wants to know it."""
         absent = options['state'] == 'absent'
         names = [one['name'] for one in options['services'] or []] + [options['name'] or str(options['process'])]
         if absent and not (options['runtime'] and options['persistent']):

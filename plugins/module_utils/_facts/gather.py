@@ -173,7 +173,7 @@ class _Look:
 
     def process_scan(self, key: str) -> Candidates:
         """All processes; says what of them cannot be seen. Raises Unknown."""
-        process_scan = self.once('census', self._process_scan)
+        process_scan = self.once('processes', self._process_scan)
         if process_scan is None:
             raise Unknown('how much memory the kernel counts with cannot be read')
         self.warn_unseen(key, process_scan.denied)

@@ -34,7 +34,7 @@ def boot_time_s(host: Host) -> Optional[int]:
 
 
 class Candidates(ProcessScan):
-    """A census from which several facts are made."""
+    """A process scan from which several facts are made."""
 
     def __init__(self, host: Host, processes: ProcessTable, total_pages: int, init_namespace: bool) -> None:
         super().__init__(processes, total_pages, init_namespace)

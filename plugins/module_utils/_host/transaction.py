@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back: what a run has done so far, each step with what undoes it; and files written that way."""
+"""The rollback: what a run has done so far, each step with what undoes it; and files written that way."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
 
 
 class ApplyError(Exception):
-    """The plan failed half-way; the message says why and whether everything was put back."""
+    """The plan failed half-way; the message says why and whether everything was rolled back."""
 
 
 class Rollback:
@@ -36,11 +36,11 @@ class Rollback:
         self.failed: List[str] = []
 
     def add(self, what: str, step: Callable[[], object]) -> None:
-        """Remember how to take back what is done next."""
+        """Remember how to revert what is done next."""
         self._steps.append((what, step))
 
     def replace_last(self, what: str, step: Callable[[], object]) -> None:
-        """Another way back for what was done last."""
+        """Another rollback for what was done last."""
         self._steps[-1] = (what, step)
 
     def run(self) -> None:
@@ -53,7 +53,7 @@ class Rollback:
                 self.failed.append(f'{what} ({exc})')
 
     def outcome(self) -> str:
-        """How the way back went, for the end of an error message."""
+        """How the rollback went, for the end of an error message."""
         if not self.failed:
             return 'Everything was rolled back.'
         return f"NOT rolled back: {'; '.join(self.failed)}. Look at these by hand."
@@ -67,11 +67,11 @@ def rollback_on_failure(*errors: type) -> Iterator[Rollback]:
     it undoes everything too, and the error says that it is one.
     """
     rollback = Rollback()
-    taken_back = (OSError, MemoryError, ApplyError) + errors
+    rolled_back = (OSError, MemoryError, ApplyError) + errors
     with signals.held_back():
         try:
             yield rollback
-        except taken_back as exc:
+        except rolled_back as exc:
             rollback.run()
             raise ApplyError(f'{explain(exc)}. {rollback.outcome()}') from exc
         except Exception as exc:
@@ -84,9 +84,9 @@ def rollback_on_failure(*errors: type) -> Iterator[Rollback]:
 
 def write_file(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], rollback: Rollback,
         mode: int = 0o644, folder_mode: int = 0o755) -> None:
-    """Write or remove a file, with the way back remembered before. Folders are made as they are needed.
+    """Write or remove a file, with the rollback remembered before. Folders are made as they are needed.
 
-    What somebody else has written meanwhile is theirs to keep: it is neither written over, nor taken back.
+    What somebody else has written meanwhile is theirs to keep: it is neither written over, nor reverted.
     """
     if host.read_bytes(path) != before:
         raise ApplyError(_CHANGED % path)
@@ -94,14 +94,14 @@ def write_file(host: WritableHost, path: str, before: Optional[bytes], after: Op
         for made in host.make_folder(path.rsplit('/', 1)[0] or '/', folder_mode):
             rollback.add(made, lambda made=made: host.remove_folder(made))
     kept = None if before is None else host.attributes(path)
-    rollback.add(path, lambda: _put_back(host, path, before, after, mode, kept))
+    rollback.add(path, lambda: _roll_back(host, path, before, after, mode, kept))
     _write(host, path, after, mode, kept)
 
 
 _CHANGED = '%s was changed by something else during this run; run the task again when that has ended'
 
 
-def _put_back(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,
+def _roll_back(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,
               kept: Optional[Attributes]) -> None:
     found = host.read_bytes(path)
     if found not in (before, after):

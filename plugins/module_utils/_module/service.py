@@ -78,8 +78,8 @@ def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
     if params['process'] is not None:
         return []
     if params['name'] is not None:
-        return [_wish('', {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}, params['state'])]
-    return [_wish(f'services[{number}].', item, params['state'])
+        return [_request('', {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}, params['state'])]
+    return [_request(f'services[{number}].', item, params['state'])
             for number, item in enumerate(params['services'] or [])]
 
 
@@ -99,7 +99,7 @@ def _check_subject(params: Dict[str, Any]) -> None:
         raise ConvertError('process: exclusive and oom_policy are for services only')
 
 
-def _wish(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
+def _request(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:

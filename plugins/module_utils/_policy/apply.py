@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carry a plan out: record, run time, proof, files, proof again; or put everything back in this same process.
+"""Carry a plan out: record, runtime, proof, files, proof again; or put everything back in this same process.
 
 Under strict overcommit nothing can be started any more once too much is committed, so no later task could repair
 anything: what the undo needs is opened and prepared before the first write.
@@ -31,13 +31,13 @@ from .._kernel import sysctls
 from .._sysctl import saved_values
 from .plan import Plan, Write, values_after_boot
 
-_RUNTIME = 'the sysctls at run time'
+_RUNTIME = 'the sysctls at runtime'
 
 
 def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) -> List[str]:
     """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
 
-    ``last`` is called when all is done, with the way back; what it raises puts everything back too. It decides: a
+    ``last`` is called when all is done, with the rollback; what it raises puts everything back too. It decides: a
     record that then cannot be forgotten stays until the next run.
     """
     with rollback_on_failure(Refusal) as rollback:
@@ -52,7 +52,7 @@ def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) ->
 
 
 def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
-    """Of the plan the run time only: no file and no record is touched. Otherwise as L(apply_plan)."""
+    """Of the plan the runtime only: no file and no record is touched. Otherwise as L(apply_plan)."""
     with rollback_on_failure() as rollback:
         _write_runtime(plan, rollback)
         last()
@@ -98,7 +98,7 @@ def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_valu
             host.remove_folder(saved_values.FOLDER)
 
 
-# --------------------------------------------------------------------- run time
+# --------------------------------------------------------------------- runtime
 
 def _write_runtime(plan: Plan, rollback: Rollback) -> None:
     """Write the sysctls, read them back, and see that the machine can still start programs."""
@@ -120,7 +120,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
         if strict:
             plan.warnings += _check_spawns(before)
     except BaseException:
-        # The way back needs the files that are open here.
+        # The rollback needs the files that are open here.
         rollback.run()
         raise
     finally:
@@ -174,7 +174,7 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
             continue
         found = sysctls.parse_value(host.read_text(sysctl_path(key)))
         if found is None and not wanted and plan.runtime_before[key] is None:
-            continue  # a twin that this kernel lacks is as good as 0
+            continue  # a counterpart that this kernel lacks is as good as 0
         if found != wanted:
             raise ApplyError(f'{key} reads {found} after {wanted} was written; something else sets it, or the kernel '
                              'does not keep it')

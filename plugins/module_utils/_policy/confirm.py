@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commit, confirmed: a change holds at run time only until the same call, made over a new connection, confirms it.
+"""Commit, confirmed: a change holds at runtime only until the same call, made over a new connection, confirms it.
 
-A strict limit can lock out the very tool that set it, seconds later. So at first nothing but run time is written, and
-a watchdog (_watchdog) puts it back unless somebody who got in afterwards says that he did.
+A strict limit can lock out the very tool that set it, seconds later. So at first nothing but runtime is written, and
+a watchdog (_watchdog) rolls it back unless a new connection confirms it.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from .plan import HostState, Plan, Policy, Request, Unconfirmed, look_and_plan, 
 from .revert import settings_of
 from .run import PolicyOf, add_backups, request_of, result_of
 
-# The options of the modules whose changes at run time can be confirmed.
+# The options of the modules whose changes at runtime can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
     confirm_within=dict(type='raw', default=0),
     confirm_changes=dict(type='str', choices=['all', 'tightening'], default='all'),
@@ -38,7 +38,7 @@ CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
 MAX_S = 3600
-_END_S = 30  # how long a watchdog may take to end: it tries that long to put back
+_END_S = 30  # how long a watchdog may take to end: it tries that long to roll back
 _LOOK_S = 0.01
 
 
@@ -69,15 +69,15 @@ def asked_of(params: Dict[str, Any]) -> Asked:
 
 
 def parse_desired_state(request: Request, policy: Policy) -> str:
-    """What a call asks for, the same text for the same wish; check mode and the time to confirm in do not count."""
+    """What a call asks for, the same text for the same request; check mode and the time to confirm in do not count."""
     options = dict(request._replace(check_mode=False)._asdict())
     for name, value in policy.desired._asdict().items():
-        options['wish.' + name] = [value.size_kb, value.percent] if isinstance(value, Amount) else value
+        options['request.' + name] = [value.size_kb, value.percent] if isinstance(value, Amount) else value
     return json.dumps(options, sort_keys=True)
 
 
 def tightens(plan: Plan) -> bool:
-    """Whether the change at run time can keep a program from starting that could be started before.
+    """Whether the change at runtime can keep a program from starting that could be started before.
 
     That is mode never, entered or with less left: for root, who may use up the admin reserve, or for others.
     """
@@ -105,7 +105,7 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
     elif watched and not request.check_mode:
-        _put_back(host, watched[0])
+        _roll_back(host, watched[0])
         return carry_out(host, request, policy, asked)
     else:
         outcome = _from_the_start(host, request, policy, asked, waiting)
@@ -114,17 +114,17 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     return outcome
 
 
-_GONE = ('a change at run time (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '
+_GONE = ('a change at runtime (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '
          'more. This run took what it found as it is')
 
 
 def _settled(host: WritableHost) -> List[Pending]:
-    """All changes, once none of them is just being put back: what a run writes meanwhile would be written over."""
+    """All changes, once none of them is just being rolled back: what a run writes meanwhile would be written over."""
     last = time.monotonic() + _END_S
     while True:
         waiting = pending_change.find_all(host)
         busy = [pending for pending in waiting
-                if pending_change.is_put_back(pending) and pending_change.is_watched(host, pending)]
+                if pending_change.is_rolled_back(pending) and pending_change.is_watched(host, pending)]
         if not busy:
             return waiting
         if time.monotonic() > last:
@@ -133,7 +133,7 @@ def _settled(host: WritableHost) -> List[Pending]:
 
 
 def _busy(pending: Pending) -> Refusal:
-    return Refusal(f'Another change was not confirmed, and its watchdog (PID {pending.pid}) has not put run time back '
+    return Refusal(f'Another change was not confirmed, and its watchdog (PID {pending.pid}) has not put runtime back '
                    f'within {_END_S} s. Nothing was changed. Try again when it has ended.')
 
 
@@ -144,7 +144,7 @@ def _is_half_made(host: WritableHost, pending: Pending) -> bool:
     return bool(apart) and all((found[key] or 0) == (pending.before.get(key) or 0) for key in apart)
 
 
-def _put_back(host: WritableHost, pending: Pending) -> None:
+def _roll_back(host: WritableHost, pending: Pending) -> None:
     """Let the watchdog do it now."""
     if not _stop(host, pending):
         raise _busy(pending)
@@ -153,7 +153,7 @@ def _put_back(host: WritableHost, pending: Pending) -> None:
 def _forget(host: WritableHost, stale: List[Pending], outcome: RunOutcome) -> None:
     """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
 
-    It is not where a change waits again, because after that one is put back they are what there is to know.
+    It is not where a change waits again, because after that one is rolled back they are what there is to know.
     """
     if outcome.result['confirmation']['state'] == PENDING or outcome.plan.request.check_mode:
         return
@@ -186,14 +186,14 @@ def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
     if not asked.within_s:
         return 'confirm_within is 0'
     if not plan.writes:
-        return 'nothing changes at run time'
+        return 'nothing changes at runtime'
     if asked.tightening_only and not tightens(plan):
         return 'the change does not tighten'
     return None
 
 
 def _start(plan: Plan, asked: Asked) -> RunOutcome:
-    """Write run time only, with a watchdog that puts it back."""
+    """Write runtime only, with a watchdog that puts it back."""
     if plan.request.check_mode:
         return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
     # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
@@ -201,7 +201,7 @@ def _start(plan: Plan, asked: Asked) -> RunOutcome:
     host = plan.host_state.host
     pending = _new(plan, asked)
     outcome = _outcome(plan, PENDING, asked.within_s, pending,
-                       'confirm it by the same call over a new connection, or run time is put back')
+                       'confirm it by the same call over a new connection, or runtime is rolled back')
     steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)
     try:
         pending, warnings = start(host, pending, steps)
@@ -241,12 +241,12 @@ def _check_alone(host: WritableHost, pending: Pending) -> None:
 def _check_watched(host: WritableHost, pending: Pending) -> None:
     waits = host.exists(f'{RUN_FOLDER}/{pending.name}')
     if not waits or not pending_change.is_watched(host, pending):
-        raise ApplyError(f'the watchdog ended while run time was being written: within {pending.within_s} s all was '
+        raise ApplyError(f'the watchdog ended while runtime was being written: within {pending.within_s} s all was '
                          'not done')
 
 
 def _end(host: WritableHost, pending: Pending) -> bool:
-    """End a watchdog that is not needed any more; False where it was faster and has put run time back."""
+    """End a watchdog that is not needed any more; False where it was faster and has put runtime back."""
     won = pending_change.claim(host, pending.name)
     # It is decided. What fails from here on must not undo a change that nothing watches any more.
     _stop(host, pending)
@@ -254,7 +254,7 @@ def _end(host: WritableHost, pending: Pending) -> bool:
 
 
 def _give_up(host: WritableHost, pending: Pending) -> None:
-    """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all put back."""
+    """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all rolled back."""
     with contextlib.suppress(OSError, MemoryError):
         pending_change.claim(host, pending.name)
     _stop(host, pending)
@@ -279,15 +279,15 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     if parse_desired_state(request, policy) != pending.desired:
         if request.absent and request.runtime:
-            return _take_back(host, request, policy, pending)
+            return _revert(host, request, policy, pending)
         raise Refusal(
             f'Refused, because another change waits for its confirmation until {pending_change.until(pending)}: '
-            f'{pending_change.describe(pending)} (run time only, so far). Confirm it by the call that made it over a '
-            'new connection, wait until it is put back, or take it and all settings of this module back at once by '
+            f'{pending_change.describe(pending)} (runtime only, so far). Confirm it by the call that made it over a '
+            'new connection, wait until it is rolled back, or take it and all settings of this module back at once by '
             'state: absent.')
     if is_same(pending.connection, connection(host)):
         return _outcome(Plan(HostState(host), request, policy), PENDING, pending.within_s, pending,
-                        'this call came over the connection that made the change, which proves nothing: connect anew '
+                        'this call came over the connection that made the change, which proves nothing: connect again '
                         '(meta: reset_connection) and make it again')
     return _confirm(host, request, policy, pending)
 
@@ -297,17 +297,17 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     if plan.writes:
         raise Refusal(
-            f'Not confirmed, because run time is not what this change made of it: {_text(plan.runtime_before, plan)} '
+            f'Not confirmed, because runtime is not what this change made of it: {_text(plan.runtime_before, plan)} '
             f'now, and {_text(plan.runtime_after, plan)} is wanted. Somebody else has set it meanwhile, or the '
             'machine has more or less memory or swap. Nothing was written; what is still as the change left it is '
-            f'put back at {pending_change.until(pending)}. Make the call again after that.')
+            f'rolled back at {pending_change.until(pending)}. Make the call again after that.')
     if request.check_mode:
         return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
     outcome = _outcome(plan, CONFIRMED, pending.within_s)
 
     def last(_undo: Rollback) -> None:
         if not _end(host, pending):
-            raise ApplyError('the confirmation came too late: the watchdog has just put run time back')
+            raise ApplyError('the confirmation came too late: the watchdog has just put runtime back')
     add_backups(outcome.result, apply_plan(plan, last))
     return outcome
 
@@ -317,17 +317,17 @@ def _text(state: sysctls.State, plan: Plan) -> str:
     return ', '.join(f'{key} = {state[key]}' for key in keys)
 
 
-def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
+def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     """State absent, which includes what waits. The watchdog stands by until that is done."""
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
-    outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it takes back what waited for its confirmation')
+    outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it reverts what waited for its confirmation')
     backups: List[str] = []
 
     def last(rollback: Rollback) -> None:
         if not _end(host, pending):
             # The watchdog was faster, and may have written over what was written here: once more, knowing what was
             # known. What fails now must not bring back a change that nothing watches any more.
-            plan.runtime_back = _as_put_back(plan, pending)
+            plan.runtime_back = _as_rolled_back(plan, pending)
             again = host.call(look_and_plan, host, request, policy, plan.host_state.unconfirmed)
             backups.extend(apply_within(again, rollback))
     if not request.check_mode:
@@ -335,8 +335,8 @@ def _take_back(host: WritableHost, request: Request, policy: Policy, pending: Pe
     return outcome
 
 
-def _as_put_back(plan: Plan, pending: Pending) -> sysctls.State:
-    """What the watchdog makes of the run time that the plan found."""
+def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
+    """What the watchdog makes of the runtime that the plan found."""
     from .watchdog import roll_back, steps_of
     state = dict(plan.runtime_before)
     roll_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,

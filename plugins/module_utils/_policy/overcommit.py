@@ -30,7 +30,7 @@ class DesiredState(NamedTuple):
 
 
 NEVER = MODES['never']
-# CommitLimit within 0.1 % of the wish is left alone: a few pages of swap or RAM more or less are no reason to write.
+# CommitLimit within 0.1 % of the request is skipped: a few pages of swap or RAM more or less are no reason to write.
 _TOLERANCE = 0.001
 
 # What vm.overcommit_kbytes holds, and no machine has.
@@ -85,7 +85,7 @@ class OvercommitPolicy(Policy):
         return target
 
     def _pairs(self, host_state: HostState, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
-        """(ratio, kbytes) wanted at run time and at boot."""
+        """(ratio, kbytes) wanted at runtime and at boot."""
         pair: Optional[Pair] = None
         if self.desired.ratio is not None:
             pair = (self.desired.ratio, 0)
@@ -110,7 +110,7 @@ class OvercommitPolicy(Policy):
         """Refuse a plan that enters strict mode, or lowers the headroom in it, below ``min_headroom``."""
         sides = []
         if plan.request.runtime:
-            sides.append(('at run time', plan.runtime_before, plan.runtime_after))
+            sides.append(('at runtime', plan.runtime_before, plan.runtime_after))
         if plan.request.persistent:
             # A reserve that the kernel computes at boot is taken to be what it computed this time.
             known = plan.runtime_before
@@ -135,7 +135,7 @@ def _tightens(key: str, before: sysctls.State, after: sysctls.State, host_state:
 # ------------------------------------------------------------------ commit_limit
 
 def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) -> Tuple[Pair, Pair]:
-    """The pair for a CommitLimit, at run time and at boot: what is there stays while it is near enough.
+    """The pair for a CommitLimit, at runtime and at boot: what is there stays while it is near enough.
 
     Where one side must change, the other follows, so that both agree.
     """
@@ -160,7 +160,7 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
         keeps.append((_is_near(host_state, boot, limit_kb) and _is_written(host_state, request), boot))
     if all(keep for keep, _pair in keeps):
         return runtime, boot
-    # A ratio shrinks with huge pages, which no wish for a size can mean: only kbytes are worth keeping.
+    # A ratio shrinks with huge pages, which no request for a size can mean: only kbytes are worth keeping.
     kept = [pair for keep, pair in keeps if keep and pair[1]]
     pair = kept[0] if kept else (0, kbytes)
     return pair, pair

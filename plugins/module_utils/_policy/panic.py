@@ -76,7 +76,7 @@ class PanicPolicy(Policy):
     def guard(self, plan: Plan) -> None:
         """Refuse a panic that would never reboot."""
         if plan.request.runtime:
-            self._guard_side(plan, 'at run time', plan.runtime_after)
+            self._guard_side(plan, 'at runtime', plan.runtime_after)
         if plan.request.persistent:
             self._guard_side(plan, 'after the next boot', plan.boot_to_guard())
         self._warn(plan)

@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The change that waits for its confirmation, as a file in /run/oomkit: a reset of the machine forgets it.
 
-The file also decides between confirming and putting back: who confirms unlinks it, who puts back renames it, and
+The file also decides between confirming and rolling back: who confirms unlinks it, who rolls back renames it, and
 unlink(2) and rename(2) let exactly one win. Its name is used once only, so that nobody can take a later change for the
-one he knows. Under the other name it says that run time is being put back, until that is done.
+one he knows. Under the other name it says that runtime is being rolled back, until that is done.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from .._kernel import sysctls
 from .connection import Connection, process
 
 WATCHDOG = 'oomkit-watchdog'  # the process's name: 15 bytes, the most that the kernel keeps
-_PREFIX, _PUTTING_BACK = 'overcommit-', 'restoring-'
+_PREFIX, _ROLLING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _LATEST_S = 1e10  # centuries
 _LOOKS = 100  # far more than names that a file gets
@@ -42,7 +42,7 @@ class Pending(NamedTuple):
     within_s: int
     desired: str
     connection: Connection
-    before: sysctls.State  # run time of all keys of the module
+    before: sysctls.State  # runtime of all keys of the module
     after: sysctls.State
     originals: sysctls.State  # from before earlier changes that nobody confirmed, where they differ from before
 
@@ -98,7 +98,7 @@ def _is_state(state: Any) -> bool:
 
 
 def find_all(host: WritableHost) -> List[Pending]:
-    """The changes of this boot that wait, are being put back, or were until their watchdog was killed.
+    """The changes of this boot that wait, are being rolled back, or were until their watchdog was killed.
 
     Empty for users who may not look. Root may, so that an error is none of those.
     """
@@ -121,7 +121,7 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
     """By name; once more where one has got another name, or none, between the look at the folder and that into it."""
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
-        names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _PUTTING_BACK))]
+        names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _ROLLING_BACK))]
         files = {name: file_trust.read_record(host, RUN_FOLDER + '/' + name) for name in names}
         if None not in files.values():
             break
@@ -174,19 +174,19 @@ def claim(host: WritableHost, name: str) -> bool:
     return True
 
 
-def claim_to_put_back(host: WritableHost, name: str) -> bool:
-    """The same for the watchdog: whoever comes meanwhile must see that run time is not back yet."""
-    return _is_first(lambda: os.rename(_locate(host, name), _locate(host, while_put_back(name))))
+def claim_rollback(host: WritableHost, name: str) -> bool:
+    """The same for the watchdog: whoever comes meanwhile must see that runtime is not back yet."""
+    return _is_first(lambda: os.rename(_locate(host, name), _locate(host, rollback_name(name))))
 
 
-def while_put_back(name: str) -> str:
-    """The file's name from L(claim_to_put_back) on."""
-    return _PUTTING_BACK + name
+def rollback_name(name: str) -> str:
+    """The file's name from L(claim_rollback) on."""
+    return _ROLLING_BACK + name
 
 
-def is_put_back(pending: Pending) -> bool:
+def is_rolled_back(pending: Pending) -> bool:
     """Whether its watchdog has begun to put it back."""
-    return pending.name.startswith(_PUTTING_BACK)
+    return pending.name.startswith(_ROLLING_BACK)
 
 
 def _locate(host: WritableHost, name: str) -> str:
@@ -209,6 +209,6 @@ def until(pending: Pending) -> str:
 
 
 def describe(pending: Pending) -> str:
-    """What it changed at run time."""
+    """What it changed at runtime."""
     changed = [key for key in sorted(pending.after) if pending.after[key] != pending.before.get(key)]
     return ', '.join(f'{key} = {pending.after[key]}' for key in changed)

@@ -179,7 +179,7 @@ def make_plan(host_state: HostState, request: Request, policy: Policy) -> Plan:
         check_place(host_state.host, policy.keys, host_state.container, request.force)
     asked = _plan_absent(plan) if request.absent else _plan_present(plan)
     check_writable(host_state.host, plan.written_keys(), request.check_mode)
-    plan.leftovers = _plan_litter(host_state, request)
+    plan.leftovers = _plan_leftovers(host_state, request)
     file_trust.check_files(host_state.host, plan.files)
     policy.guard(plan)
     if asked:
@@ -248,7 +248,7 @@ def values_after_boot(host_state: HostState, request: Request) -> sysctls.State:
     return host_state.boot(request).values
 
 
-def _plan_litter(host_state: HostState, request: Request) -> List[str]:
+def _plan_leftovers(host_state: HostState, request: Request) -> List[str]:
     """Leftovers of killed runs, next to our file and next to the other files that the boot reads."""
     host = host_state.host
     paths = [request.sysctl_file] + conf_files.list_files(host, host_state.loader)

@@ -59,7 +59,7 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
     diff = describe_files(plan.host_state.host, plan.files)
     if plan.writes:
         diff.insert(0, {
-            'before_header': 'run time', 'after_header': 'run time',
+            'before_header': 'runtime', 'after_header': 'runtime',
             'before': sysctls.render(plan.runtime_before, keys), 'after': sysctls.render(plan.runtime_after, keys)})
     result = {
         'changed': plan.changed,

@@ -157,7 +157,7 @@ def _remember(host: WritableHost, target: Target, rollback: Rollback) -> None:
 def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
     """Remove what is not needed any more, folders as far as nothing is in them.
 
-    This comes last because a folder cannot be taken back as it was: made anew it is another one.
+    This comes last because a folder cannot be reverted as it was: made again it is another one.
     """
     for path in paths:
         info = host.look(path)

@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The watchdog: a process that puts the run time back when nobody has confirmed the change in time.
+"""The watchdog: a process that puts the runtime back when nobody has confirmed the change in time.
 
 It is forked before the first write and has then all that it needs: the sysctls, the system's log and its state file are
 open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or allocated any
 more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and systemd would end
 it along with the login.
 
-SIGTERM makes it decide at once: it puts back, unless its state file is gone, which means that it is not needed.
+SIGTERM makes it decide at once: it rolls back, unless its state file is gone, which means that it is not needed.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from .._host.mounts import parse_mountinfo
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .connection import process
-from .pending_change import WATCHDOG, Pending, boot_time_s, claim, claim_to_put_back, dump, while_put_back
+from .pending_change import WATCHDOG, Pending, boot_time_s, claim, claim_rollback, dump, rollback_name
 
 _START_S = 30             # forking is slow on a machine that swaps
 _SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
@@ -80,7 +80,7 @@ def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: s
     return steps
 
 
-# ---------------------------------------------------------------------- putting back
+# ---------------------------------------------------------------------- rolling back
 
 def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
               write: Callable[[Step], None]) -> RollbackOutcome:
@@ -124,7 +124,7 @@ def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
 def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
     """What happened, as one line of the system's log."""
     values = {step.key: step.value for step in steps}
-    text = 'oomkit.linux.overcommit: %s; put back at run time: %s' % (
+    text = 'oomkit.linux.overcommit: %s; rolled back at runtime: %s' % (
         why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
     if outcome.left:
         text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
@@ -148,7 +148,7 @@ def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pend
             raise WatchdogError(answer['error'])
         return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
     except BaseException as exc:
-        # It may live all the same. The pipe is closed by now: either it sees that and gives up, or it was ready before,
+        # It may live anyway. The pipe is closed by now: either it sees that and gives up, or it was ready before,
         # and then it ends because its file is gone.
         _insist(lambda: claim(host, pending.name), False)
         with contextlib.suppress(OSError):
@@ -292,9 +292,9 @@ class _Watchdog:
             raise
 
     def watch(self) -> None:
-        """Put back, unless it turns out not to be needed. Nothing that fails on the way may end it before."""
+        """Roll back, unless it turns out not to be needed. Nothing that fails on the way may end it before."""
         left_s = _insist(self._wait, 0.0)
-        # What cannot be claimed is put back all the same: a limit that nobody has proven must not stay.
+        # What cannot be claimed is rolled back anyway: a limit that nobody has proven must not stay.
         if not _insist(self._claim, True):
             return
         outcome = _insist(lambda: roll_back(self.steps, self._read, self._write),
@@ -315,10 +315,10 @@ class _Watchdog:
         return left_s
 
     def _claim(self) -> bool:
-        return claim_to_put_back(self.host, self.pending.name)
+        return claim_rollback(self.host, self.pending.name)
 
     def _forget(self) -> bool:
-        return claim(self.host, while_put_back(self.pending.name)) or claim(self.host, self.pending.name)
+        return claim(self.host, rollback_name(self.pending.name)) or claim(self.host, self.pending.name)
 
     def _why(self, left_s: float) -> str:
         return (f'not confirmed within {self.pending.within_s} s' if left_s <= 0
@@ -400,7 +400,7 @@ def leave_cgroups(host: WritableHost) -> List[str]:
         # systemd keeps its services and sessions in v2, or in a v1 hierarchy of its own.
         if error and (kind == 'cgroup2' or path.endswith('/systemd')):
             warnings.append(f'the watchdog that puts the change back stays in the cgroup of this login ({path}: '
-                            f'{error}): where logind ends what a login leaves behind, it puts back when the '
+                            f'{error}): where logind ends what a login leaves behind, it rolls back when the '
                             'connection ends')
     return warnings
 

@@ -61,7 +61,7 @@ class Target:
         return one.score_adj == self.wanted or is_given(one, self.given)
 
     def sort(self, processes: List[ProcessIdentity]) -> Split:
-        """Who follows this wish, and who is left alone."""
+        """Who follows this request, and who is skipped."""
         if self.scope == INHERITED:
             return split_processes(processes, self._is_given)
         if self.scope == MAIN:
@@ -69,11 +69,11 @@ class Target:
         return Split(processes, [])
 
     def to_change(self, processes: List[ProcessIdentity]) -> List[ProcessIdentity]:
-        """Those that follow the wish and do not have the value yet."""
+        """Those that follow the request and do not have the value yet."""
         return [one for one in self.sort(processes).inherited if one.score_adj != self.wanted]
 
     def skipped(self, processes: List[ProcessIdentity]) -> List[Skipped]:
-        """Those that do not follow the wish and have another value."""
+        """Those that do not follow the request and have another value."""
         return [left for left in self.sort(processes).skipped if left.process.score_adj != self.wanted]
 
     # ---------------------------------------------------------------- writing

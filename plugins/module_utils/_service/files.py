@@ -27,7 +27,7 @@ class Conflict(NamedTuple):
 
 
 def plan_files(plan: Any) -> UnitFiles:
-    """Fill the plan's files, conflicts and what is taken over; the unit files as they will be. Raises Refusal."""
+    """Fill the plan's files, conflicts and what is commented out; the unit files as they will be. Raises Refusal."""
     host = plan.host_state.host
     draft = Draft(host)
     _join(plan)
@@ -85,7 +85,7 @@ def _is_recorded(data: bytes, wanted: Dict[str, Any]) -> bool:
 
 
 def _draft_removal(plan: Any, service: Service, draft: Draft, keeping: List[str]) -> None:
-    """Our drop-in goes, and what was taken over comes back, also where a run ended between the two."""
+    """Our drop-in goes, and what was commented out comes back, also where a run ended between the two."""
     for path in _taken_files(plan, service, keeping):
         draft.put(path, _restored(plan.host_state.files.read(path)))
     data = plan.host_state.ours.get(service.name)
@@ -140,7 +140,7 @@ def _conflicts(plan: Any, service: Service, files: UnitFiles) -> List[Conflict]:
 
 
 def _list_units(plan: Any, service: Service) -> List[Unit]:
-    """The unit, and of a template the instances that run or are enabled; where it is taken back, those that did, too.
+    """The unit, and of a template the instances that run or are enabled; where it is reverted, those that did, too.
     """
     if not unit_names.is_template(service.name):
         return [service.unit]

@@ -49,7 +49,7 @@ class Running:
         self.to_change: List[ProcessIdentity] = []
         self.goals: Dict[int, int] = {}  # by PID, what those get
         self.ours: Tuple[int, ...] = ()  # the values that we have set here
-        self.is_reverted = False  # whether all of ours that its processes have is taken back
+        self.is_reverted = False  # whether all of ours that its processes have is reverted
         self.known_values: List[Given] = []  # the values of which no original is recorded
         self.skipped: List[Skipped] = []
         self.oom_group: Optional[OomGroup] = None
@@ -95,7 +95,7 @@ class Service:
         self.desired, self.unit, self.remove, self.listed = desired, unit, remove, listed
         self.is_transient = False
         self.listed_separately: Set[str] = set()  # instances of it that are asked for by themselves
-        self.is_owned = False  # whether anything of ours is there that can be taken back
+        self.is_owned = False  # whether anything of ours is there that can be reverted
         self.running: List[Running] = []
         self.related: List[str] = []
         self.unread: List[int] = []  # processes that could not be looked at

@@ -89,7 +89,7 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
         elif one.key == 'ExecStart':
             _note(found, one, True, _find_in_command(one.value))
         elif one.key == 'KillMode':
-            # Whoever asks for this has children that must outlive him: sessions, jobs, containers.
+            # Units with this setting have children that must outlive the main process: sessions, jobs, containers.
             _note(found, one, False, _by_setting(False, one, path) if one.value == 'process' else None)
         elif one.key == 'Delegate':
             delegated = delegates_memory(one.value, delegated)

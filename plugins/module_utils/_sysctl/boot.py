@@ -154,10 +154,10 @@ def replay(outcome: BootOutcome, writes: Sequence[_Write], skips_equal: bool = F
             causes[key] = cause
             continue
         counterpart = sysctls.SYSCTLS[key].counterpart
-        twin_before = values.get(counterpart)
+        counterpart_before = values.get(counterpart)
         if sysctls.apply_write(values, key, text, skips_negative):
             causes[key] = cause
-            if counterpart and twin_before != 0:
+            if counterpart and counterpart_before != 0:
                 causes[counterpart] = cause
 
 

@@ -78,7 +78,7 @@ def plan_boot(host_state: Any, request: Any, keys: Sequence[str], target: Dict[s
         return BootPlan(draft.outcome(), draft.changes(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
     warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
-    warnings += _losing_twins(draft, target, conflicts)
+    warnings += _losing_counterparts(draft, target, conflicts)
     return BootPlan(draft.outcome(), draft.changes(), draft.commented_out, conflicts, warnings, record, meanwhile)
 
 
@@ -261,7 +261,7 @@ def _is_in_sysctl_d(path: str) -> bool:
     return os.path.basename(os.path.dirname(path)) == 'sysctl.d'
 
 
-def _losing_twins(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
+def _losing_counterparts(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
     """Warnings for lines of others that set the counterpart of a requested key, and lose at boot now."""
     if sysctls.RATIO not in target or conflicts:
         return []

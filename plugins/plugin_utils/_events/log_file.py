@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and make it anew.
+"""The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and make it again.
 
 After a rename the daemon goes on writing to the file it holds until it is told to open the new one (logrotate's
 postrotate), so that both are read for a while. Sources: logrotate(8), ``create`` and ``copytruncate``.
@@ -59,7 +59,7 @@ class _Tail:
     def is_empty(self) -> bool:
         return os.fstat(self._fd).st_size == 0
 
-    def begin_anew_if_cut(self) -> bool:
+    def begin_again_if_cut(self) -> bool:
         """Whether the file has become shorter than what was read of it."""
         if os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
             return False
@@ -129,7 +129,7 @@ class LogFile:
             yield from self._of_old()
             if self._tail is not None:
                 # A file that is renamed is kept open, so that one that is cut is cut in place (copytruncate).
-                self._cut = self._tail.begin_anew_if_cut() or self._cut
+                self._cut = self._tail.begin_again_if_cut() or self._cut
                 yield from self._tail.chunks()
         except OSError as exc:
             raise LogError(f'cannot be read any more ({exc.strerror})') from exc
@@ -160,7 +160,7 @@ class LogFile:
         in_use = self._tail is not None and not self._tail.is_empty()
         kept = []
         for tail, read_s in self._old:
-            self._cut = tail.begin_anew_if_cut() or self._cut
+            self._cut = tail.begin_again_if_cut() or self._cut
             for lines in tail.chunks():
                 read_s = self._clock()
                 yield lines

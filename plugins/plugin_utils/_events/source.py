@@ -84,7 +84,7 @@ def parse_request(args: t.Mapping[str, t.Any]) -> SourceRequest:
         raise EventsError(f'replay: {quote(replay)} is neither true nor false')
     interval_s = args.get('poll_interval_s', SourceRequest.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
-        raise EventsError(f'poll_interval_s: {quote(interval_s)} is no number of seconds from 0.05 to 60')
+        raise EventsError(f'poll_interval_s: {quote(interval_s)} is not a number of seconds from 0.05 to 60')
     return SourceRequest(path, replay, float(interval_s))
 
 

@@ -111,7 +111,7 @@ def victim_group(record: Record) -> str:
 def _by_rule(record: Record) -> str | None:
     if panics(record):
         return 'the whole machine (panic)'
-    return 'whoever asks for memory' if record.kill_allocating_task else None
+    return 'the allocating task' if record.kill_allocating_task else None
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

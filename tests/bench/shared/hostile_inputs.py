@@ -119,7 +119,7 @@ PARSERS = {
                                 lambda data: drop_in.edit(data, {'OOMScoreAdjust': 3}), 20000),
     'drop-in of ours, headers': (lambda n: (drop_in.HEADER + '\n').encode() * n,
                                  lambda data: drop_in.edit(data, {'OOMScoreAdjust': 3}), 10000),
-    'drop-in of ours, taken back': (lambda n: b'[Service]\n\r\0' * n, drop_in.without_ours, 20000),
+    'drop-in of ours, reverted': (lambda n: b'[Service]\n\r\0' * n, drop_in.without_ours, 20000),
     'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', unit_names.drop_in_names, 250),
     'name of a unit': (lambda n: 'a' * n, _unit_name, 200000),
     # ---------------------------------------------------------------------- sysctl.d

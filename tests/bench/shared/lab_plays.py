@@ -156,7 +156,7 @@ class Bench:
         """From the snapshot: a first run in which all these modules change something, then one that changes nothing."""
         self.machine.restore('fresh')
         # The plays' connection is opened by Ansible, as it opens one, not by the lab; and what the emulator has to
-        # translate anew after a restore is done here: otherwise the first items of a loop take longer than the rest,
+        # translate again after a restore is done here: otherwise the first items of a loop take longer than the rest,
         # which multiplying would count for all.
         for _round in range(2):
             self.play([{'ansible.builtin.meta': 'reset_connection'}, {'ansible.builtin.ping': {}}])

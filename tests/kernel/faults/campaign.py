@@ -248,12 +248,12 @@ def differences(found, wanted):
 
 def roll_back(case, wanted):
     """The machine as it was, by hand."""
-    put_back_files(wanted.files)
-    put_back_sysctls(wanted.sysctls)
+    restore_files(wanted.files)
+    restore_sysctls(wanted.sysctls)
     for pid, value in wanted.live.items():
-        put_back_number('/proc/%d/oom_score_adj' % pid, value)
+        restore_number('/proc/%d/oom_score_adj' % pid, value)
     for path, value in wanted.groups.items():
-        put_back_number(path, value)
+        restore_number(path, value)
     if units(case) and state(case).manager != wanted.manager:
         subprocess.run(['systemctl', 'daemon-reload'], check=True)
     left = differences(state(case), wanted)
@@ -261,7 +261,7 @@ def roll_back(case, wanted):
         raise RuntimeError('cannot go back: %s' % left)
 
 
-def put_back_files(wanted):
+def restore_files(wanted):
     now = tree()
     for path in sorted(set(now) - set(wanted), reverse=True):
         if os.path.isdir(path) and not os.path.islink(path):
@@ -281,15 +281,15 @@ def put_back_files(wanted):
         os.chmod(path, mode & 0o7777)
 
 
-def put_back_sysctls(values):
+def restore_sysctls(values):
     order = ['vm/overcommit_memory'] if values['vm/overcommit_memory'] != 2 else []
     order.append('vm/overcommit_kbytes' if values['vm/overcommit_kbytes'] else 'vm/overcommit_ratio')
     order += [key for key in SYSCTLS if not key.startswith('vm/overcommit')] + ['vm/overcommit_memory']
     for key in order:
-        put_back_number('/proc/sys/' + key, values[key])
+        restore_number('/proc/sys/' + key, values[key])
 
 
-def put_back_number(path, value):
+def restore_number(path, value):
     if int(read(path)) != value:
         with open(path, 'w') as stream:
             stream.write(str(value))
@@ -356,7 +356,7 @@ def message_faults(done, call, error):
     elif 'None:' in message:
         told.append('the message names None: %r' % message)
     elif 'NOT rolled back' in message:
-        told.append('not put back: %r' % message)
+        told.append('not rolled back: %r' % message)
     return told
 
 
@@ -396,7 +396,7 @@ def chosen(case, calls):
     # What changes the machine is a small part of all calls, and half of the sample.
     looking = re.compile('read|pread|openat.*O_RDONLY|.*stat|getdents|.*xattr')
     writing = [pair for pair in every if not looking.match(pair[0].text)]
-    # A kill between two things that are set at run time is what is hardest to come back from: always all of them. Then
+    # A kill between two things that are set at runtime is what is hardest to come back from: always all of them. Then
     # one between two names that are made or removed, where there is time for it.
     live = [pair for pair in writing if pair[1] == KILL and (
         LIVE.search(pair[0].text) or (most >= FEW and NAMES.match(pair[0].text)))]

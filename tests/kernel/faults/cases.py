@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wishes of which every system call is made to fail, and the state of the machine before each; those that are
+"""The requests of which every system call is made to fail, and the state of the machine before each; those that are
 ``short`` also where there is little time."""
 
 from __future__ import annotations

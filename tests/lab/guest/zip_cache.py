@@ -3,7 +3,7 @@
 """Spares an emulated guest what Python does again for each module that Ansible sends it: compile what is in the zip.
 
 ``python3 zip_cache.py`` compiles every file beside it once, and has each Python of the guest import this file when it
-starts. Code from a zip is then looked up by the hash of its source; what is not there is compiled as ever. A run of a
+starts. Code from a zip is then looked up by the hash of its source; what is not there is compiled as before. A run of a
 module takes half as long, in a process and with an interpreter that are no others than without it.
 """
 

@@ -195,7 +195,7 @@ class Machine:
         """Have the machine as it was after its first boot; the seconds it took.
 
         One that runs goes back to its snapshot, whoever left it in whatever state. One that is not there, was made
-        from another image or otherwise, or does not come back, is made anew.
+        from another image or otherwise, or does not come back, is made again.
         """
         begin = time.monotonic()
         if not self._back_to_fresh({'image': str(self.image.folder), 'memory_mb': memory_mb, 'cpus': cpus}):
@@ -283,7 +283,7 @@ class Machine:
         self._runner = KeptRunner.start(self._ssh('root'), self.folder / 'runner.sock')
 
     def module_under(self, prefix: str, name: str, /, check: bool = False, **params) -> dict:
-        """The same, started anew by a shell command such as ``unshare -m sh -c 'mount ...; exec "$@"' -``."""
+        """The same, started again by a shell command such as ``unshare -m sh -c 'mount ...; exec "$@"' -``."""
         if self._runner is None:
             push(self._ssh('root'))
         done = self.run(f'{prefix} python3 {HOME}/runner.py', data=request(name, params, check) + '\n')

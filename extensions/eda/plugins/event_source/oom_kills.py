@@ -26,7 +26,7 @@ options:
     description:
       - The log. C(/dev/kmsg) takes root or CAP_SYSLOG, unless C(kernel.dmesg_restrict) is 0.
       - Or a file in the formats of rsyslog and of RFC 3164. It is followed when it is renamed, cut, removed and made
-        anew. Programs can write to such a log under the kernel's name; only C(/dev/kmsg) is proof against that.
+        again. Programs can write to such a log under the kernel's name; only C(/dev/kmsg) is proof against that.
     type: str
     default: /dev/kmsg
   replay:

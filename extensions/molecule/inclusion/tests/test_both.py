@@ -3,7 +3,7 @@
 """What both calls asked for is there, and no more."""
 
 
-def test_the_kernel_has_the_wishes_of_both(machine):
+def test_the_kernel_has_the_requests_of_both(machine):
     before, now = machine.prepared()['sysctl'], machine.now()['sysctl']
     wanted = {'vm.overcommit_memory': 1, 'vm.panic_on_oom': 1, 'kernel.panic': 20}
     assert now == dict(before, **wanted)

@@ -6,7 +6,7 @@
 def test_the_kernel_has_the_old_values(machine):
     now, before = machine.now(), machine.before()
     assert now['boot'] != before['boot']
-    # The kernel computes the reserve anew at each boot, from the memory that is free then.
+    # The kernel computes the reserve again at each boot, from the memory that is free then.
     for state in (now, before):
         state['sysctl'].pop('vm.user_reserve_kbytes')
     # Sysctls that were set at runtime only have the values of the files.

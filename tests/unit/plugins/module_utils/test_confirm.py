@@ -35,7 +35,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_
 
 # What others have set on the machine, which a tightening that is not confirmed goes back to.
 FIRST = {MEMORY: 1, RATIO: 70, KBYTES: 0, ADMIN_RESERVE: 6000}
-WISH = {'mode': 'never', 'ratio': 80, 'confirm_within': 60}
+REQUEST = {'mode': 'never', 'ratio': 80, 'confirm_within': 60}
 LOG = '/dev/kmsg'
 
 
@@ -75,7 +75,7 @@ class Live(Machine):
         return re.sub(rb'\) (.) [0-9]+', rb') \1 %d' % self.login, data) if match.group(1) == 'self' else data
 
     def connect(self):
-        """Log in anew."""
+        """Log in again."""
         self.login += 1
         self.put('/proc/%d/stat' % self.login, '%d (sshd-session) S 1 %s9 0\n' % (self.login, '0 ' * 17))
 
@@ -111,7 +111,7 @@ def go(machine, **params):
 
 def wait(machine, **params):
     """Make a change that waits: (result, pending)."""
-    result = go(machine, **dict(WISH, **params))
+    result = go(machine, **dict(REQUEST, **params))
     assert result['changed'] and result['confirmation']['state'] == 'pending'
     (pending,) = machine.waiting()
     assert pending_change.is_watched(machine, pending)
@@ -141,10 +141,10 @@ def test_bad_times_are_refused(machine, value):
 @pytest.mark.parametrize(
     'params, reason',
     [
-        (dict(WISH, confirm_within=0), 'confirm_within is 0'),
-        (dict(WISH, confirm_within='0'), 'confirm_within is 0'),
-        (dict(WISH, runtime=False), 'nothing changes at run time'),
-        (dict(mode='always', confirm_within=60), 'nothing changes at run time'),
+        (dict(REQUEST, confirm_within=0), 'confirm_within is 0'),
+        (dict(REQUEST, confirm_within='0'), 'confirm_within is 0'),
+        (dict(REQUEST, runtime=False), 'nothing changes at runtime'),
+        (dict(mode='always', confirm_within=60), 'nothing changes at runtime'),
         (dict(mode='heuristic', confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
         (dict(ratio=10, confirm_within=60, confirm_changes='tightening'), 'the change does not tighten'),
     ],
@@ -192,9 +192,9 @@ def test_panic_on_oom_has_no_such_result(machine):
 # ------------------------------------------------------------------ waits, confirmed
 
 
-def test_only_run_time_is_written_until_it_is_confirmed(machine):
+def test_only_runtime_is_written_until_it_is_confirmed(machine):
     before = machine.tree()
-    planned = go(machine, check=True, **WISH)
+    planned = go(machine, check=True, **REQUEST)
     assert machine.tree() == before and machine.log == []
     assert planned['confirmation'] == {
         'state': 'pending', 'within_s': 60, 'until': None, 'reason': 'check mode: nothing was started'}
@@ -206,14 +206,14 @@ def test_only_run_time_is_written_until_it_is_confirmed(machine):
     assert (machine.base / 'run/oomkit').stat().st_mode & 0o777 == 0o700
 
     machine.connect()
-    now = go(machine, **WISH)
+    now = go(machine, **REQUEST)
     assert now['changed'] and now['confirmation'] == {
         'state': 'confirmed', 'within_s': 60, 'until': None, 'reason': None}
     assert now['diff'][-1]['after_header'] == OURS and 'vm.overcommit_memory = 2' in machine.get(OURS)
     machine.ended(pending)
     assert machine.state[MEMORY] == 2 and machine.state[RATIO] == 80 and machine.get(LOG) == ''
     nothing_is_left(machine)
-    again = go(machine, **WISH)
+    again = go(machine, **REQUEST)
     assert not again['changed'] and again['confirmation']['state'] == 'not_needed'
 
 
@@ -221,7 +221,7 @@ def test_the_connection_that_made_the_change_confirms_nothing(machine):
     wait(machine)
     tree = machine.tree()
     for check in (True, False):
-        result = go(machine, check=check, **WISH)
+        result = go(machine, check=check, **REQUEST)
         assert not result['changed'] and result['diff'] == [] and result['changed_keys'] == []
         assert result['confirmation']['state'] == 'pending' and 'connection' in result['confirmation']['reason']
         assert result['after'] == result['before'] and machine.tree() == tree
@@ -234,13 +234,13 @@ def test_async_task_neither_makes_nor_confirms_a_change(machine):
     machine.put('/proc/4009/cmdline', '/usr/bin/python3\0/root/async_wrapper.py\0j1\0')
     machine.login, before = 4009, machine.tree()
     with pytest.raises(Refusal, match='async'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.tree() == before and machine.log == []
     machine.login = login
     _result, pending = wait(machine)
     machine.login = 4009
     with pytest.raises(Refusal, match='async'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.waiting() == [pending] and machine.get(OURS) is None
     assert go(machine, state='absent')['confirmation']['state'] == 'not_needed'
     machine.reload()
@@ -251,14 +251,14 @@ def test_check_mode_confirms_nothing(machine):
     wait(machine)
     machine.connect()
     tree = machine.tree()
-    result = go(machine, check=True, **WISH)
+    result = go(machine, check=True, **REQUEST)
     assert result['changed'] and result['confirmation']['state'] == 'pending' and machine.tree() == tree
 
 
-def test_the_time_is_no_part_of_the_wish(machine):
+def test_the_time_is_no_part_of_the_request(machine):
     wait(machine)
     machine.connect()
-    desired = {**WISH, 'confirm_within': 0}
+    desired = {**REQUEST, 'confirm_within': 0}
     assert go(machine, **desired)['confirmation']['state'] == 'confirmed'
 
 
@@ -267,17 +267,17 @@ def test_what_to_go_back_to_is_what_was_before_the_change(machine, persistent):
     wait(machine, admin_reserve_kbytes=9000, persistent=persistent)
     assert machine.get(saved_values.FILE) is None
     machine.connect()
-    go(machine, **dict(WISH, admin_reserve_kbytes=9000, persistent=persistent))
+    go(machine, **dict(REQUEST, admin_reserve_kbytes=9000, persistent=persistent))
     assert originals(machine) == FIRST
     assert (machine.get(OURS) is not None) is persistent
     go(machine, state='absent')
     assert machine.state[ADMIN_RESERVE] == 6000 and machine.get(saved_values.FILE) is None
 
 
-# ------------------------------------------------------------------------- put back
+# ------------------------------------------------------------------------- rolled back
 
 
-def test_unconfirmed_is_put_back_and_logged(machine):
+def test_unconfirmed_is_rolled_back_and_logged(machine):
     before = machine.tree()
     _result, pending = wait(machine, kbytes=3 * 1024**2, ratio=None, confirm_within=2)
     assert machine.get('/sys/fs/cgroup/cgroup.procs') == '%d\n' % pending.pid
@@ -285,7 +285,7 @@ def test_unconfirmed_is_put_back_and_logged(machine):
     machine.ended(pending)
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (1, 70, 0)
     assert machine.get(LOG) == (
-        '<12>oomkit.linux.overcommit: not confirmed within 2 s; put back at run time: '
+        '<12>oomkit.linux.overcommit: not confirmed within 2 s; rolled back at runtime: '
         'vm.overcommit_memory = 1, vm.overcommit_ratio = 70\n')
     machine.put(LOG, '')
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
@@ -293,7 +293,7 @@ def test_unconfirmed_is_put_back_and_logged(machine):
     nothing_is_left(machine)
 
 
-def test_sigterm_puts_back_at_once(machine):
+def test_sigterm_rolls_back_at_once(machine):
     _result, pending = wait(machine)
     os.kill(pending.pid, signal.SIGHUP)
     os.kill(pending.pid, signal.SIGINT)
@@ -309,7 +309,7 @@ def test_what_somebody_else_sets_meanwhile_stays_his(machine):
     machine.kernel_write(RATIO, '66')
     machine.connect()
     with pytest.raises(Refusal, match='Not confirmed.*vm.overcommit_ratio = 66 now, and vm.overcommit_ratio = 80'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     machine.ended(pending)
     assert (machine.state[MEMORY], machine.state[RATIO]) == (1, 66) and machine.get(OURS) is None
     assert 'left as somebody else has set it: vm.overcommit_ratio' in machine.get(LOG)
@@ -320,7 +320,7 @@ def test_a_confirmation_that_fails_leaves_it_waiting(machine):
     machine.connect()
     machine.put('/etc/sysctl.d/99-zz.conf', 'vm.overcommit_memory = 1\n')
     with pytest.raises(Refusal, match='99-zz.conf'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.get(OURS) is None
     machine.ended(pending)
     assert machine.state[MEMORY] == 1
@@ -340,7 +340,7 @@ def test_too_late_takes_the_files_back(machine):
 
     machine.replace_file = slow
     with pytest.raises(ApplyError, match='came too late.*Everything was rolled back'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.get(OURS) is None and machine.state[MEMORY] == 1
     nothing_is_left(machine)
 
@@ -363,22 +363,23 @@ def test_one_of_many_wins(machine):
 # ------------------------------------------------------------------------ other calls
 
 
-def test_another_wish_is_refused_while_one_waits(machine):
+def test_another_request_is_refused_while_one_waits(machine):
     wait(machine)
     tree = machine.tree()
     machine.connect()
-    others = [dict(mode='heuristic'), dict(WISH, ratio=81), dict(WISH, force=True), dict(state='absent', runtime=False),
-              dict(WISH, min_headroom='1%')]
+    others = [dict(mode='heuristic'), dict(REQUEST, ratio=81), dict(REQUEST, force=True),
+              dict(state='absent', runtime=False),
+              dict(REQUEST, min_headroom='1%')]
     for other in others:
         with pytest.raises(Refusal, match='another change waits.*until 20.*vm.overcommit_memory = 2, vm.overcommit_ra'):
             go(machine, **other)
     assert machine.tree() == tree and machine.state[MEMORY] == 2
 
 
-@pytest.mark.parametrize('anew', [True, False])
-def test_absent_takes_back_what_waits(machine, anew):
+@pytest.mark.parametrize('again', [True, False])
+def test_absent_reverts_what_waits(machine, again):
     _result, pending = wait(machine, admin_reserve_kbytes=9000)
-    if anew:
+    if again:
         machine.connect()
     planned = go(machine, check=True, state='absent')
     assert pending_change.is_watched(machine, pending)
@@ -405,7 +406,7 @@ def test_a_killed_watchdog_is_told_and_the_run_goes_on(machine):
     os.kill(pending.pid, signal.SIGKILL)
     machine.ended(pending)
     for check in (True, False):
-        result = go(machine, check=check, **dict(WISH, admin_reserve_kbytes=9000))
+        result = go(machine, check=check, **dict(REQUEST, admin_reserve_kbytes=9000))
         assert 'its watchdog is gone' in result['warnings'][0]
         assert result['confirmation']['state'] == 'not_needed'
     assert originals(machine) == FIRST
@@ -417,13 +418,13 @@ def test_what_waited_in_another_boot_counts_for_nothing(machine):
     os.kill(pending.pid, signal.SIGKILL)
     machine.ended(pending)
     machine.put('/proc/sys/kernel/random/boot_id', 'b2\n')
-    assert go(machine, check=True, **WISH)['warnings'] == []
+    assert go(machine, check=True, **REQUEST)['warnings'] == []
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{"connection": 5}', '\x00'])
 def test_a_damaged_state_file_counts_for_nothing(machine, text):
     machine.put('/run/oomkit/overcommit-x', text)
-    assert go(machine, check=True, **WISH)['confirmation']['state'] == 'pending'
+    assert go(machine, check=True, **REQUEST)['confirmation']['state'] == 'pending'
 
 
 NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
@@ -431,7 +432,7 @@ NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
 
 @pytest.mark.parametrize('text', ['', '{', '[]', None])
 @pytest.mark.parametrize('name', ['overcommit-x', 'restoring-overcommit-x'])
-@pytest.mark.parametrize('params', [dict(mode='heuristic'), dict(state='absent'), WISH])
+@pytest.mark.parametrize('params', [dict(mode='heuristic'), dict(state='absent'), REQUEST])
 def test_file_of_another_boot_or_damaged_is_removed(machine, text, name, params):
     """Where /run outlives a boot nobody else would ever do it."""
     pending = pending_change.Pending(
@@ -482,7 +483,7 @@ def test_a_refused_value_ends_the_watchdog_too(machine):
     machine.refuses[MEMORY] = errno.EINVAL
     before = machine.tree()
     with pytest.raises(ApplyError, match='Everything was rolled back'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     machine.reload()
     assert machine.state[RATIO] == 70 and machine.get(LOG) == ''
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
@@ -494,7 +495,7 @@ def test_without_a_watchdog_nothing_is_changed(machine):
     machine.put('/run/oomkit', 'in the way')
     before = machine.tree()
     with pytest.raises(Refusal, match='watchdog.*could not be started.*Nothing was changed'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
     assert machine.tree() == before and machine.log == []
 
@@ -569,7 +570,7 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
     if error:
         monkeypatch.setattr(watchdog, '_hear', mock.Mock(side_effect=error))
         with pytest.raises(Refusal, match='watchdog'):
-            go(machine, **WISH)
+            go(machine, **REQUEST)
     else:
         _result, pending = wait(machine)
         # While it waits for one, the kernel shows that as not blocked (sigtimedwait(2)).
@@ -589,11 +590,11 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
     ('rmdir', lambda path: path.endswith('run/oomkit'), errno.EIO),
 ])
 def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when, number):
-    """Its file is gone then, so nothing would take run time back."""
+    """Its file is gone then, so nothing would take runtime back."""
     _result, pending = wait(machine)
     machine.connect()
     done = fails(monkeypatch, name, when, number)
-    assert go(machine, **WISH)['confirmation']['state'] == 'confirmed' and done
+    assert go(machine, **REQUEST)['confirmation']['state'] == 'confirmed' and done
     machine.ended(pending)
     assert machine.state[MEMORY] == 2 and machine.get(OURS) and machine.get(LOG) == ''
 
@@ -606,7 +607,7 @@ def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when
     ('pread', lambda *_args: True),
     ('write', lambda _fd, data: b'oomkit.linux' in data),
 ])
-def test_the_watchdog_puts_back_whatever_fails(machine, monkeypatch, name, when):
+def test_the_watchdog_rolls_back_whatever_fails(machine, monkeypatch, name, when):
     me = os.getpid()
     begun = time.monotonic() + 1.5  # when it is ready and only waits
     fails(monkeypatch, name, lambda *args: os.getpid() != me and time.monotonic() > begun and when(*args),
@@ -636,7 +637,7 @@ def killed_while_writing(machine, written=(), **params):
     if pid == 0:
         try:
             confirm.apply_runtime = some
-            go(machine, **dict(WISH, **params))
+            go(machine, **dict(REQUEST, **params))
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
@@ -647,12 +648,12 @@ def killed_while_writing(machine, written=(), **params):
 
 
 @pytest.mark.parametrize('written', [(), [(RATIO, 80)], [(RATIO, 80), (ADMIN_RESERVE, 9000)]])
-@pytest.mark.parametrize('anew', [True, False])
+@pytest.mark.parametrize('again', [True, False])
 @pytest.mark.parametrize('within_s', [60, 0])
-def test_a_change_that_was_killed_half_way_is_made_anew(machine, written, anew, within_s):
-    desired = dict(WISH, admin_reserve_kbytes=9000)
+def test_a_change_that_was_killed_half_way_is_made_again(machine, written, again, within_s):
+    desired = dict(REQUEST, admin_reserve_kbytes=9000)
     first = killed_while_writing(machine, written, admin_reserve_kbytes=9000)
-    if anew:
+    if again:
         machine.connect()
     tree = machine.tree()
     desired['confirm_within'] = within_s
@@ -675,8 +676,8 @@ def test_wait_for_a_stuck_watchdog_is_limited(machine, monkeypatch):
     pending = killed_while_writing(machine)
     os.kill(pending.pid, signal.SIGSTOP)
     monkeypatch.setattr(confirm, '_END_S', 0.2)
-    with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not put run time back.*Nothing was' % pending.pid):
-        go(machine, **WISH)
+    with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not put runtime back.*Nothing was' % pending.pid):
+        go(machine, **REQUEST)
 
 
 @pytest.mark.parametrize('owner, name, when, told', [
@@ -691,7 +692,7 @@ def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name
     me = os.getpid()
     done = fails(monkeypatch, name, lambda *args: os.getpid() == me and when(*args), owner=owner)
     with pytest.raises(Refusal, match='could not be started .%sInput/output error' % told):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert done and machine.state[MEMORY] == 1
     for _time in range(20):
         nothing_is_left(machine)
@@ -702,7 +703,7 @@ def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name
 def test_one_that_is_ready_too_late_is_none(machine, monkeypatch):
     monkeypatch.setattr(watchdog, '_hear', lambda _reader: time.sleep(1) or {'error': 'it was not ready within 30 s'})
     with pytest.raises(Refusal, match='it was not ready within 30 s'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     nothing_is_left(machine)
 
 
@@ -720,8 +721,8 @@ def test_record_of_killed_watchdog_survives_failed_run(machine, monkeypatch):
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'rename', lambda _path, new: new.endswith(OURS), errno.ENOSPC)
     with pytest.raises(ApplyError, match='No space.*Everything was rolled back'):
-        go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
-    result = go(machine, **{**WISH, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
+        go(machine, **{**REQUEST, 'confirm_within': 0, 'admin_reserve_kbytes': 9000})
+    result = go(machine, **{**REQUEST, 'confirm_within': 0, 'admin_reserve_kbytes': 9500})
     assert 'its watchdog is gone' in result['warnings'][0]
     assert originals(machine) == FIRST
     nothing_is_left(machine)
@@ -731,7 +732,7 @@ def test_record_of_killed_watchdog_survives_failed_run(machine, monkeypatch):
 def test_record_of_killed_watchdog_survives_pending_change(machine, confirmed):
     _result, stale = wait(machine, admin_reserve_kbytes=9000)
     kill_watchdog(machine, stale)
-    desired = {**WISH, 'ratio': 90, 'admin_reserve_kbytes': 10000}
+    desired = {**REQUEST, 'ratio': 90, 'admin_reserve_kbytes': 10000}
     assert go(machine, **desired)['confirmation']['state'] == 'pending'
     machine.connect()
     if not confirmed:
@@ -746,7 +747,7 @@ def test_record_of_killed_watchdog_survives_pending_change(machine, confirmed):
 
 def test_two_killed_watchdogs(machine):
     for value in (9000, 10000):
-        go(machine, **dict(WISH, admin_reserve_kbytes=value))
+        go(machine, **dict(REQUEST, admin_reserve_kbytes=value))
         for pending in machine.waiting():
             with contextlib.suppress(ProcessLookupError):
                 kill_watchdog(machine, pending)
@@ -759,7 +760,7 @@ def test_for_root_what_cannot_be_looked_at_is_not_nothing(machine, monkeypatch):
     machine.connect()
     fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EPERM, owner=host_host)
     with pytest.raises(PermissionError):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.get(OURS) is None
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     fails(monkeypatch, '_content', lambda path: '/overcommit-' in path, errno.EACCES, owner=host_host)
@@ -770,11 +771,11 @@ def test_a_watchdog_that_cannot_be_looked_at_is_not_gone(machine, monkeypatch):
     _result, pending = wait(machine)
     fails(monkeypatch, 'read_bytes', lambda path: path == '/proc/%d/stat' % pending.pid, errno.ENOMEM, owner=machine)
     with pytest.raises(OSError, match='memory'):
-        go(machine, **WISH)
+        go(machine, **REQUEST)
     assert machine.get(OURS) is None and pending_change.is_watched(machine, pending)
 
 
-def test_taken_back_wholly_or_not_at_all(machine, monkeypatch):
+def test_reverted_wholly_or_not_at_all(machine, monkeypatch):
     _result, pending = wait(machine)
     fails(monkeypatch, 'unlink', lambda path: '/overcommit-' in path)
     with pytest.raises(ApplyError, match='Everything was rolled back'):
@@ -803,16 +804,16 @@ def faster_watchdog(machine, patch):
     return files
 
 
-def all_is_taken_back(machine):
+def all_is_reverted(machine):
     assert machine.state[ADMIN_RESERVE] == 6000 and machine.state[MEMORY] == 1
     assert machine.get(saved_values.FILE) is None and machine.get(OURS) is None
     assert not go(machine, state='absent')['changed']
 
 
-def test_taken_back_although_the_watchdog_was_faster(machine, monkeypatch):
+def test_reverted_although_the_watchdog_was_faster(machine, monkeypatch):
     faster_watchdog(machine, monkeypatch)
     go(machine, state='absent')
-    all_is_taken_back(machine)
+    all_is_reverted(machine)
 
 
 @pytest.mark.parametrize('error', [OSError(errno.EIO, 'Input/output error'), Refusal('Refused.')])
@@ -836,7 +837,7 @@ def test_rollback_by_a_faster_watchdog_stays_whole(machine, monkeypatch, error):
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[ADMIN_RESERVE]) == (1, 70, 9000)
     assert (machine.get(OURS), machine.get(saved_values.FILE)) == files and machine.waiting() == []
     assert go(machine, state='absent')['changed']
-    all_is_taken_back(machine)
+    all_is_reverted(machine)
 
 
 def killed_when(machine, act, patched):
@@ -856,10 +857,10 @@ def test_next_run_completes_after_a_faster_watchdog(machine, monkeypatch):
     with monkeypatch.context() as patch:
         faster_watchdog(machine, patch)
         killed_when(machine, lambda: go(machine, state='absent'), lambda: setattr(
-            confirm, '_as_put_back', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
+            confirm, '_as_rolled_back', lambda *_args: os.kill(os.getpid(), signal.SIGKILL)))
     assert machine.state[ADMIN_RESERVE] == 9000
     go(machine, state='absent')
-    all_is_taken_back(machine)
+    all_is_reverted(machine)
 
 
 def test_next_run_completes_a_killed_confirm_of_absent(machine):
@@ -872,7 +873,7 @@ def test_next_run_completes_a_killed_confirm_of_absent(machine):
     machine.ended(pending)
     assert machine.state[ADMIN_RESERVE] == 9000
     go(machine, state='absent')
-    all_is_taken_back(machine)
+    all_is_reverted(machine)
 
 
 def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch):
@@ -882,11 +883,11 @@ def test_a_record_that_stays_undoes_nothing_that_is_decided(machine, monkeypatch
     go(machine, state='absent')
     assert machine.get(saved_values.FILE) is not None
     assert not go(machine, state='absent')['changed']
-    all_is_taken_back(machine)
+    all_is_reverted(machine)
 
 
 @pytest.mark.parametrize('waits, desired', [
-    (False, dict(WISH, confirm_within=0)), (False, WISH), (True, WISH), (True, {'state': 'absent'})])
+    (False, dict(REQUEST, confirm_within=0)), (False, REQUEST), (True, REQUEST), (True, {'state': 'absent'})])
 def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeypatch, waits, desired):
     """Otherwise the run would say that nothing was changed."""
     def none(*_args):
@@ -918,7 +919,7 @@ def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkey
         patch.setattr(os, 'rename', lambda old, new: (
             real(old, new) if os.getpid() == me or not os.path.exists(old) else os.kill(os.getpid(), signal.SIGKILL)))
         with pytest.raises(Refusal, match='it ended before it was ready'):
-            go(machine, **WISH)
+            go(machine, **REQUEST)
     assert len(os.listdir(machine.base / 'run/oomkit')) == 1
     go(machine, check=True, mode='heuristic')
     assert len(os.listdir(machine.base / 'run/oomkit')) == 1
@@ -926,7 +927,7 @@ def test_what_a_watchdog_leaves_that_is_killed_before_it_is_seen(machine, monkey
     assert not (machine.base / 'run/oomkit').exists() or os.listdir(machine.base / 'run/oomkit') == []
 
 
-def begun_to_put_back(machine, monkeypatch):
+def begun_to_roll_back(machine, monkeypatch):
     """A watchdog in the middle of its work, which then takes a second."""
     real, me = watchdog.roll_back, os.getpid()
 
@@ -944,8 +945,8 @@ def begun_to_put_back(machine, monkeypatch):
 
 
 @pytest.mark.parametrize('check', [True, False])
-def test_a_run_waits_while_another_change_is_put_back(machine, monkeypatch, check):
-    pending = begun_to_put_back(machine, monkeypatch)
+def test_a_run_waits_while_another_change_is_rolled_back(machine, monkeypatch, check):
+    pending = begun_to_roll_back(machine, monkeypatch)
     result = go(machine, check=check, mode='heuristic', ratio=80)
     machine.ended(pending)
     assert result['before']['runtime'][RATIO] == 70 and result['warnings'] == []
@@ -953,13 +954,13 @@ def test_a_run_waits_while_another_change_is_put_back(machine, monkeypatch, chec
     nothing_is_left(machine)
 
 
-def test_one_killed_while_it_puts_back_is_told(machine, monkeypatch):
-    kill_watchdog(machine, begun_to_put_back(machine, monkeypatch))
+def test_one_killed_while_it_rolls_back_is_told(machine, monkeypatch):
+    kill_watchdog(machine, begun_to_roll_back(machine, monkeypatch))
     assert 'its watchdog is gone' in go(machine, mode='heuristic', ratio=80)['warnings'][0]
     assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 80) and machine.waiting() == []
 
 
-def test_what_the_watchdog_could_not_put_back_stays_known(machine, monkeypatch):
+def test_what_the_watchdog_could_not_rolled_back_stays_known(machine, monkeypatch):
     me = os.getpid()
     monkeypatch.setattr(watchdog, '_RETRIES', 2)
     fails(monkeypatch, 'kernel_write', lambda *_args: os.getpid() != me, errno.EINVAL, times=1000, owner=machine)
@@ -977,7 +978,7 @@ def test_rollback_that_starts_during_observation_is_seen(machine, monkeypatch):
     def slow(path):
         names = real(path)
         if path == '/run/oomkit':
-            pending_change.claim_to_put_back(machine, pending.name)
+            pending_change.claim_rollback(machine, pending.name)
         return names
 
     monkeypatch.setattr(machine, 'names', slow)

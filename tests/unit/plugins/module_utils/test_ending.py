@@ -76,7 +76,7 @@ def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts)
         return
     assert conflicts != 'fail' and module.result['changed']
     check_can_be_sent([module.result, module.warnings])
-    # They are told all the same.
+    # They are told anyway.
     assert '/etc/sysctl.d/zz' in json.dumps([module.result, module.warnings])
 
 

@@ -208,7 +208,7 @@ def test_unreadable_sysctl_has_unknown_drift_and_a_warning(box, tmp_path, key):
 
 
 def test_enforcers(box):
-    """Found in the same look at all names as the killers in user space."""
+    """Found in the same look at all names as the OOM daemons in user space."""
     add_process(box, 70, 666, name=b'kubelet')
     add_process(box, 71, 666, name=b'tuned')
     shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too

@@ -60,7 +60,7 @@ def test_what_does_not_change_is_not_shown_at_all(machine):
 
 
 def test_a_long_file_takes_no_time(machine):
-    """20,000 lines, changed at both ends, half of them all the same."""
+    """20,000 lines, changed at both ends, half of them anyway."""
     lines = [b'# %d\n' % (number if number % 2 else 0) for number in range(20_000)]
     machine.put(THEIRS, b''.join(lines))
     before, after = describe(machine, THEIRS, b''.join(lines), b''.join([b'y\n', *lines[1:-1], b'y\n']))
@@ -105,7 +105,7 @@ HIDDEN = [hidden_by_mode, hidden_from_the_group, hidden_by_folder, hidden_by_fol
 
 
 @pytest.mark.parametrize('hide', HIDDEN)
-def test_of_a_file_of_others_only_the_setting_that_is_taken_over(machine, hide):
+def test_of_a_file_of_others_only_the_setting_that_is_commented_out(machine, hide):
     machine.put(THEIRS, f'# {SECRET}\nkernel.core_pattern = {SECRET}\nvm.overcommit_ratio = 70 # {SECRET}\n'
                         f'vm.overcommit_memory = 1\n# {SECRET}\n')
     hide(machine, THEIRS)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Module oom_forecast_info on a machine on disk, and what is foretold of a change."""
+"""Module oom_forecast_info on a machine on disk, and what is forecast of a change."""
 
 import errno
 import json
@@ -485,7 +485,7 @@ def test_kcmp_tells_what_shares_memory():
 # --------------------------------------------------------- before and after a change
 
 
-def test_a_change_is_foretold_in_check_mode_as_in_the_run(machine):
+def test_a_change_is_forecast_in_check_mode_as_in_the_run(machine):
     planned = machine.run(check=True, name='a', score_adj=300)
     assert planned['forecast_before']['summary'][0].startswith('1. x (PID %d, b.service)' % (NOBODY + 12))
     assert planned['forecast_after']['summary'][0].startswith('1. java (PID %d, a.service)' % (NOBODY + 10))

@@ -61,7 +61,7 @@ def test_pid_may_be_reused_between_read_and_write(machine):
     assert machine.adj(7) == 0 and target.changed == {}
 
 
-def test_of_another_unit_with_the_same_start_it_is_left_alone(machine):
+def test_of_another_unit_with_the_same_start_it_is_skipped(machine):
     machine.process(7, start=77, unit='a.service')
     target = score_adj.Target('a', groups.UnitGroup(machine, '/system.slice/a.service'), 500)
     seen = target.group.look(machine)

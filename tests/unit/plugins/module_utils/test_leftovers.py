@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run that is killed at any call that makes, renames or removes something leaves nothing once all was taken back."""
+"""A run that is killed at any call that makes, renames or removes something leaves nothing once all was reverted."""
 
 import contextlib
 import errno

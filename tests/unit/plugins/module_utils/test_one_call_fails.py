@@ -3,9 +3,9 @@
 """One call of a run after the other fails, or is its last one: the state before or the state wanted, and nothing else.
 
 What tests/kernel/test_faults.py does with strace on real machines, here on machines on disk, within seconds, and with
-wishes and files that are rarer: links, modes, owners, extended attributes, templates, files of others. Only calls that
-our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each wish (0: all), and OOMKIT_FAULTS_SEED
-chooses others; make fuzz does so all the time.
+requests and files that are rarer: links, modes, owners, extended attributes, templates, files of others. Only calls
+that our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each request (0: all), and
+OOMKIT_FAULTS_SEED chooses others; make fuzz does so all the time.
 """
 
 import contextlib
@@ -153,7 +153,7 @@ def differences(found, wanted, but=()):
             if found.get(path) != wanted.get(path) and not path.startswith(tuple(but))]
 
 
-# ------------------------------------------------------------------------- the wishes
+# ------------------------------------------------------------------------- the requests
 
 
 def own(machine, path):
@@ -284,7 +284,7 @@ SHARED = {'services': BOTH['services'] + [{'name': 'c', 'score_adj': -5, 'oom_po
 INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
 PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
 ABSENT = {'state': 'absent'}
-# machine, module, what is there before, the wish, what takes everything back
+# machine, module, what is there before, the request, what takes everything back
 CASES = {
     'overcommit': (sysctl_machine, overcommit, None, STRICT, ABSENT),
     'overcommit, absent': (sysctl_machine, overcommit, STRICT, ABSENT, ABSENT),
@@ -294,7 +294,7 @@ CASES = {
     'overcommit, with an access control list, absent': (listed_machine, overcommit, STRICT, ABSENT, ABSENT),
     'overcommit, from kbytes to ratio': (sysctl_machine, overcommit, STRICT,
                                          {'ratio': 90, 'conflicts': 'comment_out'}, ABSENT),
-    'overcommit, run time only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
+    'overcommit, runtime only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
     'overcommit, boot only': (sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
     'panic': (sysctl_machine, panic, None,
               {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False, 'conflicts': 'comment_out'}, ABSENT),
@@ -328,7 +328,7 @@ CASES = {
 
 
 class Trial:
-    """A wish, tried again and again from the same state."""
+    """A request, tried again and again from the same state."""
 
     def __init__(self, tmp_path, monkeypatch, case):
         self.make, self.act, earlier, self.desired, self.back = CASES[case]
@@ -380,7 +380,7 @@ class Trial:
         shutil.rmtree(self.left, ignore_errors=True)
         shutil.copytree(self.base, self.left, symlinks=True)
         memory = dict(self.machine.state)
-        told = self.taken_back()
+        told = self.rolled_back()
         shutil.rmtree(self.base)
         shutil.copytree(self.left, self.base, symlinks=True)
         self.machine.state = memory
@@ -399,26 +399,26 @@ class Trial:
         return ('run/oomkit',) if calls[number] in ('unlink', 'rmdir', 'close', 'stat', 'readlink') else ()
 
     def next_ones(self, how):
-        """The next run brings what is wanted, the one after changes nothing, and then all can be taken back."""
+        """The next run brings what is wanted, the one after changes nothing, and then all can be reverted."""
         but = RECORDS if how == 'killed' else ()
         ended, said = outcome(self.act, self.machine, self.desired)
         told = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
         ended, said = outcome(self.act, self.machine, self.desired)
         if ended != 'done' or said['changed']:
             told.append('the run after the next: %r' % said)
-        return told + self.taken_back()
+        return told + self.rolled_back()
 
-    def taken_back(self):
+    def rolled_back(self):
         """Everything is as it was before anything was ever asked for."""
         for _time in range(2):
             ended, said = outcome(self.act, self.machine, self.back)
         if ended != 'done' or said['changed']:
-            return ['taken back twice: %r' % said]
+            return ['reverted twice: %r' % said]
         # A copy of what was theirs stays, and what they did to files of ours since.
         found = {path: value for path, value in state(self.machine).items() if not path.endswith('.oomkit-TIME~')}
         theirs = ETC[1:] + '/a.service.d'
         but = () if theirs in self.untouched else (theirs,)
-        return ['taken back: ' + one for one in differences(found, self.untouched, but)]
+        return ['reverted: ' + one for one in differences(found, self.untouched, but)]
 
 
 def message_faults(exc):

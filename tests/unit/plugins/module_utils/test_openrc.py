@@ -94,7 +94,7 @@ def test_a_service_that_does_not_run(machine):
 
 
 @pytest.mark.parametrize('between', [[], [-4], [-3]])
-def test_taken_back_after_a_boot_when_nothing_is_remembered(machine, between):
+def test_reverted_after_a_boot_when_nothing_is_remembered(machine, between):
     machine.run(name='x', score_adj=-4)
     (machine.base / 'run/oomkit/oom_score_adj.json').unlink()
     for value in between:

@@ -216,7 +216,7 @@ def test_what_loosens_or_changes_nothing_passes(machine):
     machine.show()
     again_is_unchanged(machine, mode='never', ratio=50)
     run(machine, 'overcommit', mode='never', ratio=60)
-    with pytest.raises(Refusal, match='at run time'):
+    with pytest.raises(Refusal, match='at runtime'):
         run(machine, 'overcommit', mode='never', ratio=55)
     run(machine, 'overcommit', mode='heuristic')
 
@@ -224,7 +224,7 @@ def test_what_loosens_or_changes_nothing_passes(machine):
 def test_the_boot_is_guarded_too(machine):
     with pytest.raises(Refusal, match='at the next boot'):
         run(machine, 'overcommit', mode='never', ratio=1, runtime=False)
-    # Run time has a limit that fits, the boot would not have it.
+    # Runtime has a limit that fits, the boot would not have it.
     machine.state.update({RATIO: 90})
     machine.show()
     machine.put('/etc/sysctl.d/40-x.conf', 'vm.overcommit_ratio=1\n')
@@ -275,7 +275,7 @@ def test_warn_goes_on(machine):
     assert not run(machine, 'overcommit', mode='never', ratio=90, conflicts='warn')['changed']
 
 
-def test_take_over_and_back(machine):
+def test_comment_out_and_back(machine):
     theirs = 'a=1\nvm.overcommit_memory=1 # v\n\nvm.overcommit_memory=0\n'
     machine.put('/etc/sysctl.d/99-z.conf', theirs)
     result = run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
@@ -294,7 +294,7 @@ def test_take_over_and_back(machine):
 @pytest.mark.parametrize('line', [
     'vm.overcommit_memory=0\rvm.overcommit_memory=1', '# x\rvm.overcommit_memory=1', '\rvm.overcommit_memory=1',
     'vm.overcommit_memory=0\0vm.overcommit_memory=1', 'vm.overcommit_memory=1\r'])
-def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
+def test_comment_out_of_a_line_that_is_several_to_systemd(machine, line):
     theirs = 'a=1\n%s\n' % line
     machine.put('/etc/sysctl.d/99-z.conf', theirs)
     desired = {'mode': 'never', 'ratio': 90, 'conflicts': 'comment_out'}
@@ -304,7 +304,7 @@ def test_take_over_of_a_line_that_is_several_to_systemd(machine, line):
     assert (machine.base / 'etc/sysctl.d/99-z.conf').read_bytes() == theirs.encode()
 
 
-def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
+def test_comment_out_is_refused_for_too_many_lines(machine, monkeypatch):
     monkeypatch.setattr(file_draft, 'MOST_LINES', 2)
     machine.put('/etc/sysctl.d/99-z.conf', 'vm.overcommit_memory=0\nvm.overcommit_memory=1\n')
     run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out', check=True)
@@ -315,7 +315,7 @@ def test_take_over_is_refused_for_too_many_lines(machine, monkeypatch):
     assert machine.tree() == before
 
 
-def test_take_over_only_below_etc(machine):
+def test_comment_out_only_below_etc(machine):
     machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory=1\n')
     before = machine.tree()
     with pytest.raises(Refusal, match='below /etc only.*/usr/lib/sysctl.d/99-z.conf line 1.*later'):
@@ -389,7 +389,7 @@ def test_only_one_side(machine):
     assert machine.get(OURS) is not None and machine.state[MEMORY] == 0
 
 
-def test_run_time_right_but_file_missing(machine):
+def test_runtime_right_but_file_missing(machine):
     machine.state[MEMORY] = 1
     machine.show()
     assert run(machine, 'overcommit', mode='always')['changed']
@@ -413,7 +413,7 @@ def test_a_refused_value_is_not_written_to_the_file(machine):
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (1, 70, 20000)
 
 
-def test_a_file_that_cannot_be_written_puts_run_time_back(machine, monkeypatch):
+def test_a_file_that_cannot_be_written_puts_runtime_back(machine, monkeypatch):
     replace_file = Machine.replace_file
 
     def refuse(self, path, data, *more):
@@ -479,7 +479,7 @@ def test_leftovers_beside_boot_files_are_removed(tmp_path, place):
     assert machine.get(place) is None
 
 
-def test_what_cannot_be_put_back_is_said(machine, monkeypatch):
+def test_what_cannot_be_rolled_back_is_said(machine, monkeypatch):
     def write(self, data):
         if data == b'2\n' or self.key == RATIO:
             raise OSError(errno.EIO, 'Input/output error')
@@ -491,7 +491,7 @@ def test_what_cannot_be_put_back_is_said(machine, monkeypatch):
     machine.state[MEMORY] = 2
     machine.state[RATIO] = 90
     machine.show()
-    with pytest.raises(ApplyError, match='NOT rolled back: the sysctls at run time'):
+    with pytest.raises(ApplyError, match='NOT rolled back: the sysctls at runtime'):
         run(machine, 'overcommit', mode='always', ratio=10, persistent=False)
 
 
@@ -662,7 +662,7 @@ def test_a_chroot_without_proc(machine):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_every_wish_converges_from_every_state(tmp_path_factory, data):
+def test_every_request_converges_from_every_state(tmp_path_factory, data):
     init = data.draw(st.sampled_from(['systemd', 'other']))
     machine = Machine(
         tmp_path_factory.mktemp('machine'),

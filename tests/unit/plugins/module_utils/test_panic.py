@@ -57,7 +57,7 @@ def test_a_reboot_that_is_not_known_is_none(machine, text):
 
 def test_taking_the_reboot_away_is_refused_too(machine):
     run(machine, 'panic_on_oom', policy='panic', reboot_after=10)
-    with pytest.raises(Refusal, match='at run time'):
+    with pytest.raises(Refusal, match='at runtime'):
         run(machine, 'panic_on_oom', reboot_after=0)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What processes a wish means, whatever it holds."""
+"""What processes a request means, whatever it holds."""
 
 import pytest
 from services_machine import ServiceMachine

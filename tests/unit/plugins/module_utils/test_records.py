@@ -212,7 +212,7 @@ def test_the_lock_is_roots(tmp_path, make):
 
 @pytest.mark.parametrize('make', HOSTILE)
 @pytest.mark.parametrize('params', [{'mode': 'never', 'ratio': 90}, {'state': 'absent'}])
-def test_a_change_that_a_user_says_to_wait_is_not_put_back(machine, make, params):
+def test_a_change_that_a_user_says_to_wait_is_not_roll_back(machine, make, params):
     """It would name values, and the process that gets a signal."""
     pending = pending_change.Pending(
         'overcommit-x', 'b1', os.getpid(), 9, 3.0, 9, 'x', pending_change.Connection(None, None), ORIGINALS, ORIGINALS,

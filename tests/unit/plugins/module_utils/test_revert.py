@@ -134,7 +134,7 @@ def test_our_line_changed_by_others_stays_and_is_reported(machine, path):
     result = run(machine, 'overcommit', state='absent', sysctl_file=path)
     assert machine.get(path) == 'vm.overcommit_ratio = 91\n'
     assert '"vm.overcommit_ratio = 91" stays' in result['warnings'][0]
-    # What the next boot gives is not what was there: it was not from the boot.
+    # The value after reboot is not what was there: it was not from the boot.
     assert machine.state[RATIO] == 70
     is_unmanaged_after(machine)
 
@@ -213,7 +213,7 @@ LINES = st.lists(
     max_size=6,
 )
 PATHS = ['/etc/sysctl.d/10-vendor.conf', ADMIN, OURS]
-WISHES = [
+REQUESTS = [
     ('overcommit', {'mode': 'never'}),
     ('overcommit', {'mode': 'always', 'ratio': 90}),
     ('overcommit', {'kbytes': 3_500_000}),
@@ -261,7 +261,7 @@ ANYWHERE = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 def test_present_and_absent_lead_back_from_every_start(tmp_path_factory, foreign, init, data):
     machine = start(tmp_path_factory.mktemp('machine'), init, *foreign)
     before = state_of(machine)
-    for module, desired in data.draw(st.lists(st.sampled_from(WISHES), min_size=1, max_size=4)):
+    for module, desired in data.draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=4)):
         sides = data.draw(st.sampled_from([{}, {}, {'runtime': False}, {'persistent': False}]))
         path = data.draw(st.sampled_from(PATHS))
         params = dict(desired, **sides, sysctl_file=path, conflicts='warn', force=True)

@@ -206,7 +206,7 @@ def test_what_somebody_puts_in_the_place_of_our_file_is_theirs(machine, replace)
 PATHS = ['/etc/sysctl.d/10-vendor.conf', ADMIN, OURS, LATE]
 # The values of others differ from all that a run sets and from the kernel's, so that whose one is can be told.
 OTHERS = {MEMORY: [1], RATIO: [61, 62], KBYTES: [2_000_000], USER_RESERVE: [7001], PANIC: [11, 12], PANIC_ON_OOM: [1]}
-WISHES = [
+REQUESTS = [
     ('overcommit', {'mode': 'never'}),
     ('overcommit', {'mode': 'never', 'ratio': 90}),
     ('overcommit', {'kbytes': 3_500_000}),
@@ -228,7 +228,7 @@ an_edit = st.tuples(
 )
 a_run = st.tuples(
     st.just('run'),
-    st.sampled_from(WISHES),
+    st.sampled_from(REQUESTS),
     st.sampled_from(PATHS),
     st.sampled_from([{}, {}, {'persistent': False}, {'runtime': False}]),
     st.sampled_from(['warn', 'comment_out']),

@@ -147,7 +147,7 @@ def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeyp
     assert everything(machine) == before
 
 
-def test_a_value_that_was_written_although_it_failed_is_put_back(machine, monkeypatch):
+def test_a_value_that_was_written_although_it_failed_is_rolled_back(machine, monkeypatch):
     before = everything(machine)
     with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', after=True), \
             pytest.raises(ApplyError, match='rolled back'):
@@ -179,7 +179,7 @@ def test_a_unit_that_stops_meanwhile_needs_no_memory_oom_group(machine):
 
 
 @pytest.mark.usefixtures('real_files')
-def test_nor_is_there_one_to_be_put_back(machine, monkeypatch):
+def test_nor_is_there_one_to_be_roll_back(machine, monkeypatch):
     def check(_plan):
         stops(machine)
         raise OSError(errno.EIO, 'no')
@@ -236,7 +236,7 @@ def test_restart_between_reload_and_failure_is_reverted(machine, monkeypatch):
 
 def test_restart_before_the_reverting_reload_is_reverted(machine, monkeypatch):
     def restart():
-        if machine.reloads == 2:  # this one is of the way back
+        if machine.reloads == 2:  # this one is of the rollback
             stops(machine)
             machine.process(11, adj=321, start=200, unit='a.service')
 
@@ -275,7 +275,7 @@ def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatc
 
 # --------------------------------------------------------------------- policies
 
-def test_a_policy_until_the_restart_is_taken_back(machine):
+def test_a_policy_until_the_restart_is_reverted(machine):
     for desired in ({'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}):
         machine.run(name='a', oom_policy='kill', persistent=False)
         machine.run(name='a', score_adj=5)
@@ -284,7 +284,7 @@ def test_a_policy_until_the_restart_is_taken_back(machine):
         assert machine.get(GROUP) == '0\n' and not machine.exists(RUN)
 
 
-def test_what_the_unit_file_says_is_what_it_is_taken_back_to(machine):
+def test_what_the_unit_file_says_is_what_it_is_reverted_to(machine):
     machine.run(name='a', oom_policy='continue', persistent=False)
     machine.run(name='a', oom_policy='kill', persistent=False)
     machine.unit('a.service', '[Service]\nOOMPolicy=kill\n')
@@ -345,7 +345,7 @@ def test_process_that_reused_a_recorded_pid_is_skipped(machine):
     assert group.look(machine) == []
 
 
-def test_a_process_taken_back_is_forgotten_by_the_next_run(machine, monkeypatch):
+def test_a_process_reverted_is_forgotten_by_the_next_run(machine, monkeypatch):
     """Killed after the value, before the record, which is being written as another process stands in it as well."""
     machine.process(11)
     machine.run(process={'pid': 11}, score_adj=3)
@@ -445,7 +445,7 @@ def with_theirs(root):
     return machine
 
 
-def with_theirs_taken_over(root):
+def with_theirs_commented_out(root):
     machine = with_theirs(root)
     machine.run(name='a', score_adj=-300, oom_policy='kill', conflicts='comment_out')
     for path in (machine.base / FOLDER[1:]).glob('*~'):
@@ -471,7 +471,7 @@ def with_openrc_set(root):
     return machine
 
 
-def with_openrc_booted_anew(root):
+def with_openrc_booted_again(root):
     machine = with_openrc_set(root)
     shutil.rmtree(machine.base / RUN[1:])
     return machine
@@ -485,7 +485,7 @@ def with_processes(root):
 
 
 ABSENT, NOTHING = {'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}
-# The machine before, the wish, and another one after the kill.
+# The machine before, the request, and another one after the kill.
 CASES = [
     (plain, {'services': services('a', 'b')}, None),
     (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, None),
@@ -495,11 +495,11 @@ CASES = [
     (with_a_policy, NOTHING, None),
     (with_a_policy_until_restart, ABSENT, None),
     (with_an_instance, {'name': 'a@', 'state': 'absent'}, None),
-    (with_theirs_taken_over, ABSENT, None),
-    (with_theirs_taken_over, NOTHING, None),
+    (with_theirs_commented_out, ABSENT, None),
+    (with_theirs_commented_out, NOTHING, None),
     (with_openrc, {'name': 'a', 'score_adj': 321}, None),
     (with_openrc_set, ABSENT, None),
-    (with_openrc_booted_anew, ABSENT, None),
+    (with_openrc_booted_again, ABSENT, None),
     (with_processes, {'process': {'pid': 10}, 'state': 'absent'}, None),
     (plain, {'process': {'pid': 10}, 'score_adj': 5}, None),
     (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, ABSENT),
@@ -543,7 +543,7 @@ def at(count, monkeypatch, killed):
 
 
 def again(make, root, desired):
-    """The same machine as often as it is wanted; what it has once the wish is fulfilled, and before if that is none."""
+    """The same machine as often as it is wanted; what it has once the request is fulfilled, and before."""
     machine = make(root / 'machine')
     machine.keep(root / 'kept')
     if desired:

@@ -165,7 +165,7 @@ def test_processes_that_have_ended_leave_no_record(tmp_path, init):
     assert machine.run(state='absent', exclusive=True)['managed'] is False and not machine.exists('/run/oomkit')
 
 
-def test_a_process_that_somebody_else_has_changed_is_left_alone(machine):
+def test_a_process_that_somebody_else_has_changed_is_skipped(machine):
     machine.run(process={'pid': 20}, score_adj=700)
     machine.put('/proc/20/oom_score_adj', '9\n')
     result = machine.run(process={'pid': 20}, state='absent')
@@ -199,7 +199,7 @@ def test_with_another_init_too(tmp_path):
 
 
 @pytest.mark.parametrize(('present', 'by_hand'), [('kill', '0'), ('continue', '1')])
-def test_a_group_that_somebody_else_has_changed_is_left_alone(machine, present, by_hand):
+def test_a_group_that_somebody_else_has_changed_is_skipped(machine, present, by_hand):
     group = '/sys/fs/cgroup/system.slice/ssh.service/memory.oom.group'
     machine.run(name='ssh', oom_policy='stop' if present == 'continue' else 'kill')
     machine.run(name='ssh', oom_policy=present)

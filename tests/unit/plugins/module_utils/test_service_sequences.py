@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wishes about services one after the other, killed runs and restarts among them: in the end all is as it was.
+"""Requests about services one after the other, killed runs and restarts among them: in the end all is as it was.
 
 memory.oom.group stands in no process and is set by systemd at a start only, so that a value which stays behind is
 noticed when a whole service is killed. OOMKIT_SEQUENCES is the number of random sequences, and OOMKIT_FAULTS_SEED
@@ -224,7 +224,7 @@ def test_instance_set_by_others_leaves_no_record(machine):
 # ------------------------------------------------------------------ many of them
 
 
-def any_wish(dice):
+def any_request(dice):
     names = dice.sample(['a', 'b', 'foo@', 'foo@1'], dice.choice([1, 1, 2]))
     desired = {'services': [any_service(dice, name) for name in names], 'conflicts': 'comment_out'}
     if dice.random() < 0.25:
@@ -244,7 +244,7 @@ def any_service(dice, name):
 
 def step(machine, monkeypatch, dice):
     """One of what may happen; as text, for whoever reads of a failure."""
-    kind, desired = dice.random(), any_wish(dice)
+    kind, desired = dice.random(), any_request(dice)
     if kind < 0.15:
         unit = dice.choice(sorted(PIDS))
         restart(machine, unit)
@@ -259,7 +259,7 @@ def step(machine, monkeypatch, dice):
     return 'run: %r' % desired
 
 
-def test_after_any_wishes_all_can_be_taken_back(tmp_path, monkeypatch):
+def test_after_any_requests_all_can_be_reverted(tmp_path, monkeypatch):
     for number in range(SEQUENCES):
         dice = random.Random('%s %d' % (SEED, number))
         machine = made(tmp_path / str(number))

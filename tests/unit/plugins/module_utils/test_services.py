@@ -108,7 +108,7 @@ def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
     assert everything(machine) == before and machine.reloads == 2
 
 
-def test_children_that_were_born_meanwhile_are_put_back_too(machine):
+def test_children_that_were_born_meanwhile_are_rolled_back_too(machine):
     def born():
         machine.process(12, parent=10, unit='a.service', start=5000)
 
@@ -167,7 +167,7 @@ def test_conflicts_name_file_and_line(machine):
     assert machine.get(other) == '[Service]\nOOMScoreAdjust=\n'
 
 
-def test_only_files_below_etc_are_taken_over(machine):
+def test_only_files_below_etc_are_commented_out(machine):
     machine.put('/usr/lib/systemd/system/a.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=4\n')
     with pytest.raises(Refusal, match='Only files below /etc'):
         machine.run(name='a', score_adj=-5, conflicts='comment_out')
@@ -196,7 +196,7 @@ def test_continued_lines_are_commented_out_and_restored(machine, body):
     assert not machine.run(name='a', state='absent')['changed']
 
 
-def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
+def test_a_file_is_not_commented_out_in_part(machine, monkeypatch):
     path = machine.put(THEIRS, '[Service]\n' + 'OOMScoreAdjust=5\n' * 11)
     before = everything(machine)
     with monkeypatch.context() as patched, pytest.raises(Refusal, match='more than 10 lines: .*95-x.conf line 2 sets'):
@@ -207,7 +207,7 @@ def test_a_file_is_not_taken_over_in_part(machine, monkeypatch):
     assert path.read_bytes().count(MARKER) == 11
 
 
-def test_what_another_service_needs_taken_over_stays_so(machine):
+def test_what_another_service_needs_commented_out_stays_so(machine):
     machine.unit('b.service')
     shared = machine.put(ETC + '/service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
     before = machine.tree()
@@ -268,7 +268,7 @@ def test_stopped_instance_gets_its_lines_back(machine, folder, gone):
     assert not machine.run(name='p@', state='absent')['changed']
 
 
-def test_what_an_instance_that_stopped_needs_taken_over_stays_so(machine):
+def test_what_an_instance_that_stopped_needs_commented_out_stays_so(machine):
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
@@ -281,7 +281,7 @@ def test_what_an_instance_that_stopped_needs_taken_over_stays_so(machine):
 
 
 @pytest.mark.parametrize('folder', [ETC, '/usr/lib/systemd/system'])
-def test_a_link_to_a_file_below_etc_is_taken_over_and_comes_back(machine, folder):
+def test_a_link_to_a_file_below_etc_is_commented_out_and_comes_back(machine, folder):
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
     link = machine.put(folder + '/a.service.d/y', '').with_name('95-x.conf')
     link.symlink_to('/etc/a/x.conf')
@@ -405,7 +405,7 @@ def folder_or_circle(path):
 @pytest.mark.parametrize('path', [
     'a.service.d/old.conf', 'a.service.d/loop.conf', '../system.conf.d/old.conf', '../system.conf.d/loop.conf',
     '../system.conf', 'bar.service.d/90-oomkit.conf', 'loop.service.d', 'loop.service', 'bar.service', 'a.service'])
-def test_what_systemd_passes_over_keeps_nobody_from_his_wish(machine, path):
+def test_what_systemd_passes_over_keeps_nobody_from_his_request(machine, path):
     place = machine.base / ETC[1:] / path
     folder_or_circle(place)
     (place.parent / (place.name + '.d')).mkdir(exist_ok=True)
@@ -710,7 +710,7 @@ def test_a_name_alone_is_not_enough_for_the_process_of_a_user(redis):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing is taken back."""
+    """Stands for SIGKILL: nothing is reverted."""
 
 
 @pytest.mark.parametrize('init', ['systemd', 'other'])

@@ -161,10 +161,10 @@ LINES = st.lists(
 )
 
 
-WISHES = st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])})
+REQUESTS = st.fixed_dictionaries({MEMORY: st.sampled_from([None, 0, 1, 2]), RATIO: st.sampled_from([None, 50, 80])})
 
 
-@given(LINES, st.booleans(), st.lists(WISHES, min_size=1, max_size=3))
+@given(LINES, st.booleans(), st.lists(REQUESTS, min_size=1, max_size=3))
 def test_edit_settles_and_is_reverted_to_the_byte(lines, ends, sequence):
     text = after = '\n'.join(lines) + ('\n' if ends else '')
     ours = {}

@@ -656,7 +656,7 @@ def test_tuned_lines_are_commented_out_and_restored(box):
     assert box.get('/etc/sysctl.conf') == 'vm.panic_on_oom=1\nkernel.panic=10\n'
 
 
-def test_take_over_changes_no_profile(box):
+def test_comment_out_changes_no_profile(box):
     profile(box, '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=10\n', main='reapply_sysctl=0\n')
     with pytest.raises(Refusal, match='of sysctl.d only, but .* Change the profile'):
         apply(box, conflicts='comment_out')

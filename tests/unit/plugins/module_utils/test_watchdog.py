@@ -31,7 +31,7 @@ def after(steps, found, refuses=()):
     return roll_back(steps, found.get, write), writes
 
 
-def test_all_is_put_back_in_order():
+def test_all_is_rolled_back_in_order():
     outcome, writes = after(TIGHTENED, STRICT)
     assert outcome == ([MEMORY, RATIO], [], []) and writes == [(MEMORY, 0), (RATIO, 50)]
 
@@ -67,7 +67,7 @@ def test_a_refused_write_is_said_after_many_tries(monkeypatch):
     assert outcome == ([RATIO], [], [MEMORY]) and writes == [(RATIO, 50)]
     line = watchdog.log_line(outcome, TIGHTENED, 'not confirmed within 5 s')
     assert line == (
-        b'<12>oomkit.linux.overcommit: not confirmed within 5 s; put back at run time: vm.overcommit_ratio = 50; '
+        b'<12>oomkit.linux.overcommit: not confirmed within 5 s; rolled back at runtime: vm.overcommit_ratio = 50; '
         b'NOT rolled back, the kernel refused it: vm.overcommit_memory\n'
     )
 

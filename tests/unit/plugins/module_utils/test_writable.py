@@ -10,7 +10,7 @@ from machine import Machine, run
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 
-WISHES = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'panic', 'reboot_after': 5}}
+REQUESTS = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'panic', 'reboot_after': 5}}
 ABSENT = {'overcommit': {'state': 'absent'}, 'panic_on_oom': {'state': 'absent'}}
 
 
@@ -38,30 +38,30 @@ def refuse_all(machine, error):
 
 @pytest.mark.parametrize('mark', [None, '/.dockerenv', '/run/.containerenv', '/run/systemd/container'])
 @pytest.mark.parametrize('error', [errno.EROFS, errno.EPERM, errno.EACCES])
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 def test_a_host_where_root_may_not_write_is_no_container(machine, module, error, mark):
     if mark:
         machine.put(mark, 'docker\n')
     refuse_all(machine, error)
     before = machine.tree()
     for check in (True, False):
-        for desired in (WISHES[module], dict(WISHES[module], force=True), dict(WISHES[module], persistent=False)):
+        for desired in (REQUESTS[module], dict(REQUESTS[module], force=True), dict(REQUESTS[module], persistent=False)):
             with pytest.raises(Refusal, match='this is no container.*runtime: false.*Nothing was changed') as refusal:
                 run(machine, module, check=check, **desired)
             assert refusal.value.code == 'not_writable' and errno.errorcode[error] in str(refusal.value)
     assert machine.tree() == before and machine.log == []
-    assert run(machine, module, runtime=False, **WISHES[module])['changed']
+    assert run(machine, module, runtime=False, **REQUESTS[module])['changed']
 
 
 @pytest.mark.parametrize('error', [errno.EROFS, errno.EPERM, errno.EACCES])
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 def test_what_is_so_already_needs_no_writing(machine, module, error):
     """So the role can look at such a host again and again, once its values are what they should be."""
-    assert run(machine, module, **WISHES[module])['changed']
+    assert run(machine, module, **REQUESTS[module])['changed']
     refuse_all(machine, error)
     before, log = machine.tree(), list(machine.log)
     for check in (True, False):
-        assert not run(machine, module, check=check, **WISHES[module])['changed']
+        assert not run(machine, module, check=check, **REQUESTS[module])['changed']
     assert (machine.tree(), machine.log) == (before, log)
     with pytest.raises(Refusal, match='Nothing was changed') as refusal:
         run(machine, module, **ABSENT[module])
@@ -69,17 +69,17 @@ def test_what_is_so_already_needs_no_writing(machine, module, error):
 
 
 @pytest.mark.parametrize('error', [errno.EROFS, errno.EPERM, errno.EACCES])
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 def test_where_the_values_are_so_the_file_is_written(machine, module, error):
     """Set by somebody else, as on an image whose kernel command line or service sets them."""
     machine.state.update({'vm.overcommit_memory': 1, 'vm.panic_on_oom': 1, 'kernel.panic': 5})
     machine.show()
     refuse_all(machine, error)
-    result = run(machine, module, **WISHES[module])
+    result = run(machine, module, **REQUESTS[module])
     assert result['changed'] and machine.get('/etc/sysctl.d/99-oomkit.conf') and machine.log == []
 
 
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 def test_nothing_to_revert_needs_no_writing(machine, module):
     refuse_all(machine, errno.EROFS)
     result = run(machine, module, **ABSENT[module])
@@ -95,7 +95,7 @@ def test_nothing_to_revert_needs_no_writing(machine, module):
 def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, desired):
     machine.refusals = {path: errno.EROFS}
     with pytest.raises(Refusal, match=path) as refusal:
-        run(machine, module, **dict(WISHES[module], **desired))
+        run(machine, module, **dict(REQUESTS[module], **desired))
     assert refusal.value.code == 'not_writable' and machine.log == []
 
 
@@ -103,7 +103,7 @@ def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, desi
     ('overcommit', '/proc/sys/vm/user_reserve_kbytes'), ('panic_on_oom', '/proc/sys/vm/oom_dump_tasks')])  # fmt: skip
 def test_a_sysctl_that_is_not_written_may_be_read_only(machine, module, path):
     machine.refusals = {path: errno.EROFS}
-    assert run(machine, module, **WISHES[module])['changed'] and machine.log
+    assert run(machine, module, **REQUESTS[module])['changed'] and machine.log
 
 
 @pytest.mark.parametrize('error', [errno.EPERM, errno.EACCES])
@@ -116,10 +116,10 @@ def test_who_is_not_root_is_told_to_become_root(machine, monkeypatch, error):
     assert run(machine, 'overcommit', persistent=False, mode='always', check=True)['changed']
 
 
-@pytest.mark.parametrize('module', WISHES)
+@pytest.mark.parametrize('module', REQUESTS)
 def test_without_proc_nothing_is_set(machine, module):
     refuse_all(machine, errno.ENOENT)
-    for desired in (WISHES[module], ABSENT[module]):
+    for desired in (REQUESTS[module], ABSENT[module]):
         with pytest.raises(Refusal, match='is not there: no /proc in a chroot') as refusal:
             run(machine, module, **desired)
         assert refusal.value.code == 'other'
@@ -134,7 +134,7 @@ def test_one_that_the_kernel_lacks_is_not_asked_to_be_writable(machine):
 def test_in_a_container_they_belong_to_the_host(machine, error):
     make_container(machine)
     refuse_all(machine, error)
-    for desired in (WISHES['overcommit'], dict(WISHES['overcommit'], force=True)):
+    for desired in (REQUESTS['overcommit'], dict(REQUESTS['overcommit'], force=True)):
         with pytest.raises(Refusal, match=r'not writable .*\(container: lxc\).*belong to the host') as refusal:
             run(machine, 'overcommit', **desired)
         assert refusal.value.code == 'container'

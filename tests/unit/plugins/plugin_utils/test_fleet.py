@@ -87,8 +87,8 @@ def candidate(name, unit):
     ({}, '?', '?'),
     ({'candidates': [candidate('a', None)], 'panic_policy': 'panic'}, 'the whole machine (panic)',
      'the whole machine (panic)'),
-    ({'candidates': [candidate('a', None)], 'kill_allocating_task': True}, 'whoever asks for memory',
-     'whoever asks for memory'),
+    ({'candidates': [candidate('a', None)], 'kill_allocating_task': True}, 'the allocating task',
+     'the allocating task'),
 ])
 def test_victim(values, shown, group):
     record = host(**values)

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 oomkit contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words that this project does not use, and the terms of the field that stand in their place.
+
+``.venv/bin/python tools/terms.py [FILE...]`` names each one, and exits with 1 if there is one. Names count too:
+``take_over`` has the word ``take over``.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+# Regular expressions, whole words, where an underscore is a blank.
+TERMS = {
+    'knobs?': 'sysctl',
+    'wish|wishes|wished': 'desired state, request',
+    'situations?': 'host state',
+    'held process': 'process handle',
+    'census|censuses': 'process scan',
+    'litter': 'leftovers',
+    'startable': 'spawn probe',
+    'untold': 'unknown',
+    'way back|put back|puts back|take back|takes back|taken back|took back|putting back|taking back':
+        'roll back, rollback, revert',
+    'foretells?|foretold|foretelling': 'forecast, predict',
+    'promised? memory|memory promised?|what (?:of it )?is promised': 'committed',
+    'run time': 'runtime',
+    'is no (?:whole )?number': 'is not an integer',
+    'courses': 'branches',
+    'asker': 'allocating task',
+    'twins?': 'counterpart',
+    'left alone|leave alone|leaves alone': 'skipped',
+    'take over|takes over|taken over|took over': 'comment out',
+    'the house|how the house is built': 'architecture',
+    'killers': 'OOM daemons, or the kernel\'s OOM killer',
+    'unless somebody who got in afterwards': 'unless a new connection confirms it',
+    'whoever asks|who asks for memory': 'the task that triggered the OOM',
+    'goes? down with': 'is killed with',
+    'what the next boot gives': 'value after reboot',
+    'from the start of the next one on': 'after a restart',
+    'anew': 'again',
+    'as ever': 'as before',
+    'all the same': 'nevertheless, or nothing',
+}
+# They quote the words, or are history.
+EXCEPT = ('tools/terms.py', 'CHANGELOG.md', 'changelogs/', 'LICENSES/')
+_ANY = re.compile(r'(?<![A-Za-z])(?:%s)(?![A-Za-z])' % '|'.join(
+    '(?P<t%d>%s)' % (number, words) for number, words in enumerate(TERMS)), re.IGNORECASE)
+
+
+def files() -> list[Path]:
+    """The texts of the project."""
+    names = subprocess.run(['git', 'ls-files', '-z'], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return [CHECKOUT / name for name in names.stdout.split('\0') if name and not name.startswith(EXCEPT)]
+
+
+def found_in(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line, word, term) of each word that has a better term. A text may break its line between two words."""
+    terms = list(TERMS.values())
+    plain = re.sub(r'[_\n]', ' ', text)
+    for match in _ANY.finditer(plain):
+        number = int((match.lastgroup or 't0')[1:])
+        yield text.count('\n', 0, match.start()) + 1, match.group(), terms[number]
+
+
+def main() -> None:
+    """Name the words."""
+    count = 0
+    for path in [Path(name) for name in sys.argv[1:]] or files():
+        try:
+            text = path.read_text(encoding='utf-8')
+        except (UnicodeDecodeError, IsADirectoryError):
+            continue
+        for line, word, term in found_in(text):
+            print('%s:%d: %s: write "%s"' % (path.resolve().relative_to(CHECKOUT), line, word, term))
+            count += 1
+    sys.exit('%d words that this project does not use' % count if count else 0)
+
+
+if __name__ == '__main__':
+    main()
