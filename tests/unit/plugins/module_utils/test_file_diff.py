@@ -105,7 +105,7 @@ HIDDEN = [hidden_by_mode, hidden_from_the_group, hidden_by_folder, hidden_by_fol
 
 
 @pytest.mark.parametrize('hide', HIDDEN)
-def test_of_a_file_of_others_only_the_setting_that_is_commented_out(machine, hide):
+def test_others_file_changes_only_in_the_line_commented_out(machine, hide):
     machine.put(THEIRS, f'# {SECRET}\nkernel.core_pattern = {SECRET}\nvm.overcommit_ratio = 70 # {SECRET}\n'
                         f'vm.overcommit_memory = 1\n# {SECRET}\n')
     hide(machine, THEIRS)

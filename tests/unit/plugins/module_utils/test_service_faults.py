@@ -147,7 +147,7 @@ def test_a_folder_keeps_its_mode_where_the_very_last_step_fails(machine, monkeyp
     assert everything(machine) == before
 
 
-def test_a_value_that_was_written_although_it_failed_is_rolled_back(machine, monkeypatch):
+def test_value_written_despite_failure_is_rolled_back(machine, monkeypatch):
     before = everything(machine)
     with failing(monkeypatch, handle.ProcessHandle, 'write_score_adj', after=True), \
             pytest.raises(ApplyError, match='rolled back'):

@@ -268,7 +268,7 @@ def test_stopped_instance_gets_its_lines_back(machine, folder, gone):
     assert not machine.run(name='p@', state='absent')['changed']
 
 
-def test_what_an_instance_that_stopped_needs_commented_out_stays_so(machine):
+def test_stopped_instance_keeps_what_is_commented_out(machine):
     machine.unit('p@.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put(ETC + '/p@x.service.d/95-x.conf', '[Service]\nOOMScoreAdjust=5\n')
@@ -281,7 +281,7 @@ def test_what_an_instance_that_stopped_needs_commented_out_stays_so(machine):
 
 
 @pytest.mark.parametrize('folder', [ETC, '/usr/lib/systemd/system'])
-def test_a_link_to_a_file_below_etc_is_commented_out_and_comes_back(machine, folder):
+def test_link_below_etc_is_commented_out_and_reverted(machine, folder):
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
     link = machine.put(folder + '/a.service.d/y', '').with_name('95-x.conf')
     link.symlink_to('/etc/a/x.conf')

@@ -117,7 +117,7 @@ def test_a_link_of_somebody_else_in_our_own_folder(tmp_path, secret):
 
 
 @AS_ROOT
-def test_the_mode_of_a_file_of_somebody_else_is_not_commented_out(tmp_path):
+def test_mode_of_others_file_is_not_changed(tmp_path):
     (tmp_path / 'x').write_text('old')
     (tmp_path / 'x').chmod(0o666)
     os.chown(tmp_path / 'x', NOBODY, NOBODY)
