@@ -284,18 +284,16 @@ diff:
   elements: dict
 '''
 
-
 from ansible_collections.oomkit.linux.plugins.module_utils._module.sysctl import run_module
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.confirm import CONFIRM_OPTIONS, run
-from ansible_collections.oomkit.linux.plugins.module_utils._policy.overcommit import VALUES, policy_of
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.overcommit import OvercommitPolicy
 
 
 def main() -> None:
     """Declare the options and run."""
-    options = {name: dict(type='raw') for name in VALUES}
-    run_module(
-        dict(CONFIRM_OPTIONS, **dict(options, min_headroom=dict(type='raw', default='5%'))),
-        [('ratio', 'kbytes', 'commit_limit')], policy_of, VALUES, run)
+    run_module(OvercommitPolicy, run,
+               dict(CONFIRM_OPTIONS, commit_limit=dict(type='raw'), min_headroom=dict(type='raw', default='5%')),
+               [('ratio', 'kbytes', 'commit_limit')])
 
 
 if __name__ == '__main__':

@@ -158,19 +158,13 @@ diff:
 '''
 
 from ansible_collections.oomkit.linux.plugins.module_utils._module.sysctl import run_module
-from ansible_collections.oomkit.linux.plugins.module_utils._policy.panic import VALUES, policy_of
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.panic import PanicPolicy
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.run import run_at_once
 
 
 def main() -> None:
     """Declare the options and run."""
-    run_module(
-        dict(
-            policy=dict(type='raw'),
-            reboot_after=dict(type='raw'),
-            kill_allocating_task=dict(type='bool'),
-            dump_tasks=dict(type='bool'),
-        ), [], policy_of, VALUES, run_at_once)
+    run_module(PanicPolicy, run_at_once)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Hos
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import loader as sysctl_loader
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS, SYSCTLS
 
 TREES = int(os.environ.get('OOMKIT_TREES', '300'))
 SEED = int(os.environ.get('OOMKIT_SEED', '1'))
@@ -84,8 +85,8 @@ def look(machine):
 
 def compare(machine, tmp_path, procps, command, count):
     """Run all trees in the guest and here; the differences as text."""
-    start = {key: machine.sysctl(key) for key in sysctls.ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
-    originals = {key: start[key] for key in start if not sysctls.SYSCTLS[key].constant}
+    start = {key: machine.sysctl(key) for key in ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
+    originals = {key: start[key] for key in start if not SYSCTLS[key].is_constant}
     seeds = range(SEED, SEED + count)
     trees = [tree(random.Random(seed)) for seed in seeds]
     machine.write_file('/root/trees.py', SCRIPT.encode())

@@ -12,6 +12,7 @@ import records
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.text import to_text
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel import commit_limit, meminfo, sysctls
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS, SYSCTLS
 
 TEXTS = [
     '0',
@@ -88,7 +89,7 @@ print(json.dumps(result))
 @pytest.fixture(scope='module')
 def start(machine):
     machine.restore('fresh')
-    return {key: machine.sysctl(key) for key in sysctls.ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
+    return {key: machine.sysctl(key) for key in ALL_KEYS if key != sysctls.KBYTES} | {sysctls.KBYTES: 0}
 
 
 def kernel_version(machine):
@@ -97,7 +98,7 @@ def kernel_version(machine):
 
 
 def test_every_text_on_every_key(machine, start):
-    todo = [(key, text) for key in sysctls.ALL_KEYS for text in TEXTS]
+    todo = [(key, text) for key in ALL_KEYS for text in TEXTS]
     machine.write_file('/root/numbers.py', SCRIPT.encode())
     found = json.loads(machine.run('python3 /root/numbers.py', data=json.dumps([todo, start])).stdout)
     records.write(machine, 'sysctl_writes', records.writes(start, todo, found))
@@ -105,7 +106,7 @@ def test_every_text_on_every_key(machine, start):
     wrong = []
     for (key, text), (accepted, state) in zip(todo, found, strict=True):
         expected = dict(start)
-        taken = sysctls.apply_write(expected, key, to_text(text.encode('latin-1')) + '\n', old)
+        taken = SYSCTLS[key].apply_write(expected, to_text(text.encode('latin-1')) + '\n', old)
         if (taken, expected) != (accepted, state):
             wrong.append(
                 f'{key} = {text!r}: kernel {accepted} {[state[k] for k in start if state[k] != start[k]]}, '

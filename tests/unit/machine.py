@@ -215,12 +215,14 @@ class Machine(WritableHost):
 
 def run(machine, module, check=False, **params):
     """One run of a module's logic on the machine: the result as the module returns it. Raises what it reports."""
-    from ansible_collections.oomkit.linux.plugins.module_utils._policy import confirm, overcommit, panic
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy import confirm
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy.overcommit import OvercommitPolicy
+    from ansible_collections.oomkit.linux.plugins.module_utils._policy.panic import PanicPolicy
     from ansible_collections.oomkit.linux.plugins.module_utils._policy.run import run_at_once
 
-    logic, way = {
-        'overcommit': (overcommit, confirm.run),
-        'panic_on_oom': (panic, run_at_once),
+    policy, way = {
+        'overcommit': (OvercommitPolicy, confirm.run),
+        'panic_on_oom': (PanicPolicy, run_at_once),
     }[module]
     options = dict(
         state='present',
@@ -229,7 +231,7 @@ def run(machine, module, check=False, **params):
         conflicts='fail',
         force=False,
         sysctl_file=OURS,
-        **dict.fromkeys(logic.VALUES),
+        **dict.fromkeys(policy.list_options()),
     )
     if module == 'overcommit':
         options.update(min_headroom='5%', confirm_within=0, confirm_changes='all')
@@ -237,8 +239,8 @@ def run(machine, module, check=False, **params):
     assert not unknown, unknown
     options.update(params)
     if check:
-        return way(machine, options, logic.policy_of, logic.VALUES, check)
+        return way(machine, options, policy, check)
     sides = [(module, side) for side in ('runtime', 'persistent') if options[side]]
     with machine.life.run(sides, options['state'] == 'absent') as results:
-        results.append(way(machine, options, logic.policy_of, logic.VALUES, check))
+        results.append(way(machine, options, policy, check))
     return results[0]

@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .._core.convert import MODES, POLICIES, ConvertError
+from .._core.convert import MODES, ConvertError
 from .._core.sanitize import internal_error, sanitize
 from .._host import environment as host_environment
 from .._host import file_access, kmsg, total_memory
@@ -16,24 +16,11 @@ from .._host.host import Host
 from .._host.meminfo import read_memory
 from .._kernel import commit_limit, kill_log
 from .._kernel.meminfo import Memory
-from .._kernel.sysctls import (
-    ADMIN_RESERVE,
-    ALL_KEYS,
-    DUMP_TASKS,
-    KBYTES,
-    KILL_ALLOCATING_TASK,
-    MEMORY,
-    OVERCOMMIT_KEYS,
-    PANIC,
-    PANIC_KEYS,
-    PANIC_ON_OOM,
-    RATIO,
-    USER_RESERVE,
-    State,
-)
+from .._kernel.sysctls import ADMIN_RESERVE, MEMORY, USER_RESERVE, State
 from .._process import scan
 from .._process.table import ProcessTable
 from .._sysctl import boot_facts, competing_writers, saved_values
+from .._sysctl.records import ALL_KEYS, list_sysctls
 from .processes import Candidates, iso_time, oom_daemons
 
 
@@ -43,8 +30,6 @@ class Request(NamedTuple):
     cmdline: bool
 
 
-_MODE_NAMES = {number: name for name, number in MODES.items()}
-_POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 _PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9]{1,20}(?:\.[0-9]{1,9})?)')
 
 
@@ -192,16 +177,18 @@ class _Look:
         return Candidates(self.host, self.processes(), total_pages, in_init_namespace)
 
 
-def _overcommit(look: _Look) -> Dict[str, Any]:
-    values = look.sysctls('overcommit', list(OVERCOMMIT_KEYS))
-    return {
-        'mode': values[MEMORY],
-        'mode_name': _MODE_NAMES.get(values[MEMORY]),
-        'ratio': values[RATIO],
-        'kbytes': values[KBYTES],
-        'admin_reserve_kbytes': values[ADMIN_RESERVE],
-        'user_reserve_kbytes': values[USER_RESERVE],
-    }
+def _sysctl_facts(look: _Look, fact: str, module: str) -> Dict[str, Any]:
+    """The facts of a module's sysctls, by their names in L(_sysctl.records)."""
+    facts: Dict[str, Any] = {}
+    sysctls = list_sysctls(module)
+    values = look.sysctls(fact, [sysctl.key for sysctl in sysctls])
+    for sysctl in sysctls:
+        value = values[sysctl.key]
+        facts[sysctl.fact] = bool(value) if sysctl.is_switch and value is not None else value
+        if sysctl.names is not None:
+            words = {number: word for word, number in sysctl.names.items()}
+            facts[sysctl.word_fact] = None if value is None else words.get(value)
+    return facts
 
 
 def _commit_facts(look: _Look) -> Dict[str, Any]:
@@ -232,21 +219,6 @@ def _memory(look: _Look) -> Dict[str, Any]:
         look.warn('memory', 'this kernel does not tell MemAvailable')
     return {name: getattr(memory, name)
                 for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
-
-
-def _panic(look: _Look) -> Dict[str, Any]:
-    values = look.sysctls('panic', list(PANIC_KEYS))
-
-    def switch(key: str) -> Optional[bool]:
-        return None if values[key] is None else bool(values[key])
-
-    return {
-        'panic_on_oom': values[PANIC_ON_OOM],
-        'policy': _POLICY_NAMES.get(values[PANIC_ON_OOM]),
-        'reboot_after_s': values[PANIC],
-        'kill_allocating_task': switch(KILL_ALLOCATING_TASK),
-        'dump_tasks': switch(DUMP_TASKS),
-    }
 
 
 def _candidate_list(look: _Look) -> List[Dict[str, Any]]:
@@ -339,10 +311,10 @@ def _environment_facts(look: _Look) -> Dict[str, Any]:
 
 
 _GATHERERS: Dict[str, Callable[[_Look], Any]] = {
-    'overcommit': _overcommit,
+    'overcommit': lambda look: _sysctl_facts(look, 'overcommit', 'overcommit'),
     'commit': _commit_facts,
     'memory': _memory,
-    'panic': _panic,
+    'panic': lambda look: _sysctl_facts(look, 'panic', 'panic_on_oom'),
     'candidates': _candidate_list,
     'unkillable': _unkillable,
     'kills': _kill_facts,

@@ -11,10 +11,9 @@ Source: acl(5).
 import os
 import re
 import stat
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Pattern, Sequence, Tuple
 
 from .._core.text import to_text
-from .._kernel import sysctls
 from . import file_trust
 from .host import Host
 from .transaction import MARKER, Files
@@ -24,14 +23,6 @@ _UNCHANGED = '[%d unchanged lines]\n'
 _ONLY_OURS = '%s (others may not read it: settings of this collection only)'
 _CUT = ' [...]'
 
-# One of our settings at the beginning of a line. The diff omits what follows it.
-_SETTING = re.compile(r'''(?:%s)*[ \t]*(?:
-    -?(?:%s)[ \t]*=[ \t]*[-+]?[0-9a-fA-Fx]{1,22}(?![^ \t#;])
-    | (?:OOMScoreAdjust|OOMPolicy)[ \t]*=[ \t]*(?:[-+]?[0-9]{1,4}|stop|kill|continue)?(?![^ \t])
-    | export[ ]SSD_OOM_SCORE_ADJ=-?[0-9]{1,4}[ ]{2}\#[ ]oomkit\.linux(?:[ ]\+[0-2])?
-    | \[Service\]
-    | \#[ ]Made[ ]by[ ]the[ ]Ansible[ ]collection[ ]oomkit\.linux[a-z_;, ]*\.
-)''' % (re.escape(MARKER), '|'.join(re.escape(key).replace(r'\.', '[./]') for key in sysctls.ALL_KEYS)), re.VERBOSE)
 # systemd ends a line at each of these.
 _LINE_ENDS = re.compile('[\r\n\0]')
 
@@ -40,17 +31,33 @@ Hunk = Tuple[int, int, int, int]  # lines of the one from, to; of the other one 
 _ACL_USER_OBJ = 0x01
 
 
-def describe_files(host: Host, files: Files) -> List[Dict[str, str]]:
-    """The changes of files. Call it before the files change: it checks who may read them now."""
-    return [_describe(host, path, to_text(before or b''), to_text(after or b''))
+def describe_files(host: Host, files: Files, keys: Sequence[str] = ()) -> List[Dict[str, str]]:
+    """The changes of files. Call it before the files change: it checks who may read them now.
+
+    ``keys`` are the sysctls whose lines count as settings of this collection.
+    """
+    setting = _build_setting_pattern(keys)
+    return [_describe(host, path, to_text(before or b''), to_text(after or b''), setting)
             for path, (before, after) in sorted(files.items())]
 
 
-def _describe(host: Host, path: str, before: str, after: str) -> Dict[str, str]:
+def _build_setting_pattern(keys: Sequence[str]) -> Pattern[str]:
+    """One of our settings at the beginning of a line. The diff omits what follows it."""
+    any_key = '|'.join(re.escape(key).replace(r'\.', '[./]') for key in keys) or '(?!)'
+    return re.compile(r'''(?:%s)*[ \t]*(?:
+        -?(?:%s)[ \t]*=[ \t]*[-+]?[0-9a-fA-Fx]{1,22}(?![^ \t#;])
+        | (?:OOMScoreAdjust|OOMPolicy)[ \t]*=[ \t]*(?:[-+]?[0-9]{1,4}|stop|kill|continue)?(?![^ \t])
+        | export[ ]SSD_OOM_SCORE_ADJ=-?[0-9]{1,4}[ ]{2}\#[ ]oomkit\.linux(?:[ ]\+[0-2])?
+        | \[Service\]
+        | \#[ ]Made[ ]by[ ]the[ ]Ansible[ ]collection[ ]oomkit\.linux[a-z_;, ]*\.
+    )''' % (re.escape(MARKER), any_key), re.VERBOSE)
+
+
+def _describe(host: Host, path: str, before: str, after: str, setting: Pattern[str]) -> Dict[str, str]:
     header = path
     if before and not others_may_read(host, path):
         header = _ONLY_OURS % path
-        before, after = _our_changes(_LINE_ENDS.split(before), _LINE_ENDS.split(after))
+        before, after = _our_changes(_LINE_ENDS.split(before), _LINE_ENDS.split(after), setting)
     else:
         before, after = _changes(before.splitlines(True), after.splitlines(True))
     return {'before_header': header, 'after_header': header, 'before': before, 'after': after}
@@ -73,19 +80,14 @@ def _changes(before: List[str], after: List[str]) -> Tuple[str, str]:
     return ''.join(texts[0]), ''.join(texts[1])
 
 
-def _our_changes(before: List[str], after: List[str]) -> Tuple[str, str]:
+def _our_changes(before: List[str], after: List[str], setting: Pattern[str]) -> Tuple[str, str]:
     """Both texts with our settings among the lines that differ."""
     texts: Tuple[List[str], List[str]] = ([], [])
     for first, last, other_first, other_last in _hunks(before, after, 0):
         for text, lines in zip(texts, (before[first:last], after[other_first:other_last])):
-            text.extend(_our_part(line) for line in lines if _SETTING.match(line))
+            matches = [match for match in map(setting.match, lines) if match is not None]
+            text.extend(f"{match.group()}{_CUT if match.string[match.end():].strip() else ''}\n" for match in matches)
     return ''.join(texts[0]), ''.join(texts[1])
-
-
-def _our_part(line: str) -> str:
-    match = _SETTING.match(line)
-    setting = match.group() if match else ''
-    return f"{setting}{_CUT if line[len(setting):].strip() else ''}\n"
 
 
 def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:

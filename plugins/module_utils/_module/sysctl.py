@@ -4,21 +4,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole of a module that sets sysctls."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Sequence, Tuple, Type
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._policy.run import PolicyOf, Runner
+from .._policy.plan import Policy
+from .._policy.run import Runner
+from .._sysctl.records import list_sysctls
 from .options import GROUP_OPTIONS
 from .runner import run_and_exit
 
 
-def run_module(value_options: Dict[str, Dict[str, Any]], mutually_exclusive: list, policy_of: PolicyOf,
-               values: tuple, run: Runner) -> None:
-    """The whole of a module that sets sysctls.
+def run_module(policy: Type[Policy], run: Runner, more_options: Optional[Dict[str, Dict[str, Any]]] = None,
+               mutually_exclusive: Sequence[Tuple[str, ...]] = ()) -> None:
+    """Run the module of this policy and exit. Does not return.
 
-    ``values`` are the options that say what to set, ``run`` is L(run_at_once) or that of _confirm.
+    ``run`` is L(run_at_once) or that of _policy.confirm.
     """
-    module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **value_options), supports_check_mode=True,
-                           mutually_exclusive=mutually_exclusive)
-    run_and_exit(module, lambda host: run(host, module.params, policy_of, values, module.check_mode))
+    options = {sysctl.option: dict(type='bool' if sysctl.is_switch else 'raw')
+               for sysctl in list_sysctls(policy.module)}
+    module = AnsibleModule(argument_spec=dict(GROUP_OPTIONS, **dict(options, **(more_options or {}))),
+                           mutually_exclusive=mutually_exclusive, supports_check_mode=True)
+    run_and_exit(module, lambda host: run(host, module.params, policy, module.check_mode))

@@ -29,7 +29,8 @@ from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
-from .plan import Plan, Write, values_after_boot
+from .plan import Plan, Write
+from .planning import values_after_boot
 
 _RUNTIME = 'the sysctls at runtime'
 
@@ -105,7 +106,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
     host = plan.host_state.host
     strict = plan.runtime_after.get(sysctls.MEMORY) == 2
     before = _probe_before() if strict else {}
-    back = plan.writes_back()
+    back = plan.list_rollback_writes()
     opened: Dict[str, ProcFile] = {}
     try:
         for key in sorted({key for key, _value in plan.writes + back}):
@@ -126,7 +127,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
     finally:
         for proc_file in opened.values():
             proc_file.close()
-    rollback.replace_last(_RUNTIME, lambda: _write_again(host, plan.writes_back()))
+    rollback.replace_last(_RUNTIME, lambda: _write_again(host, plan.list_rollback_writes()))
 
 
 def _probe_before() -> Dict[str, SpawnOutcome]:

@@ -13,22 +13,25 @@ import json
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
-from .._core.convert import MODES, Amount, to_integer
+from .._core.convert import MODES, to_integer
 from .._core.errors import Refusal
 from .._host import leftovers
 from .._host.host import RUN_FOLDER, sysctl_path
 from .._host.transaction import ApplyError, Rollback
 from .._host.writable import WritableHost
 from .._kernel import commit_limit, sysctls
+from .._sysctl.records import ALL_KEYS, SYSCTLS
+from .._sysctl.state import HostState, Request, Unconfirmed
 from . import pending_change
 from .apply import apply_plan, apply_runtime, apply_within
 from .connection import connection, is_same
 from .pending_change import Pending
-from .plan import HostState, Plan, Policy, Request, Unconfirmed, look_and_plan, writes_between
-from .revert import settings_of
-from .run import PolicyOf, add_backups, request_of, result_of
+from .plan import Plan, Policy, writes_between
+from .planning import look_and_plan
+from .revert import group_settings
+from .run import add_backups, build_result, parse_request
 
 # The options of the modules whose changes at runtime can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
@@ -53,27 +56,25 @@ class RunOutcome(NamedTuple):
     result: Dict[str, Any]
 
 
-def run(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
-        check_mode: bool) -> Dict[str, Any]:
+def run(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Confirming is a change of its own.
 
     Raises ConvertError, Refusal, ApplyError, OSError.
     """
-    return carry_out(host, request_of(params, values, check_mode), policy_of(params), asked_of(params)).result
+    request = parse_request(params, policy, check_mode)
+    return carry_out(host, request, policy.parse(params), parse_asked(params)).result
 
 
-def asked_of(params: Dict[str, Any]) -> Asked:
+def parse_asked(params: Dict[str, Any]) -> Asked:
     """The options about confirming. Raises ConvertError."""
     return Asked(to_integer('confirm_within', params['confirm_within'], 0, MAX_S),
                  params['confirm_changes'] == 'tightening')
 
 
-def parse_desired_state(request: Request, policy: Policy) -> str:
-    """What a call asks for, the same text for the same request; check mode and the time to confirm in do not count."""
-    options = dict(request._replace(check_mode=False)._asdict())
-    for name, value in policy.desired._asdict().items():
-        options['request.' + name] = [value.size_kb, value.percent] if isinstance(value, Amount) else value
-    return json.dumps(options, sort_keys=True)
+def describe_request(request: Request, policy: Policy) -> str:
+    """Describe what a call asks for; equal texts ask for the same. Check mode and the time to confirm do not count."""
+    options = request._replace(check_mode=False)._asdict()
+    return json.dumps([options, policy.describe_desired()], sort_keys=True)
 
 
 def tightens(plan: Plan) -> bool:
@@ -197,12 +198,12 @@ def _start(plan: Plan, asked: Asked) -> RunOutcome:
     if plan.request.check_mode:
         return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
     # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
-    from .watchdog import WatchdogError, start, steps_of
+    from .watchdog import WatchdogError, build_steps, start
     host = plan.host_state.host
     pending = _new(plan, asked)
     outcome = _outcome(plan, PENDING, asked.within_s, pending,
                        'confirm it by the same call over a new connection, or runtime is rolled back')
-    steps = steps_of(plan.writes_back(), plan.runtime_before, plan.runtime_after)
+    steps = build_steps(plan.list_rollback_writes(), plan.runtime_before, plan.runtime_after)
     try:
         pending, warnings = start(host, pending, steps)
         plan.warnings.extend(warnings)
@@ -223,7 +224,7 @@ def _new(plan: Plan, asked: Asked) -> Pending:
     return Pending(
         name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
         deadline_s=pending_change.boot_time_s() + asked.within_s, within_s=asked.within_s,
-        desired=parse_desired_state(plan.request, plan.policy), connection=connection(host),
+        desired=describe_request(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
         originals={key: before for key, (before, _after) in plan.host_state.unconfirmed.items()
                        if key not in plan.host_state.record.values})
@@ -277,7 +278,7 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 # ----------------------------------------------------------------- something waits
 
 def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
-    if parse_desired_state(request, policy) != pending.desired:
+    if describe_request(request, policy) != pending.desired:
         if request.absent and request.runtime:
             return _revert(host, request, policy, pending)
         raise Refusal(
@@ -337,10 +338,10 @@ def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pendi
 
 def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
     """What the watchdog makes of the runtime that the plan found."""
-    from .watchdog import roll_back, steps_of
+    from .watchdog import build_steps, roll_back
     state = dict(plan.runtime_before)
-    roll_back(steps_of(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
-             lambda step: sysctls.apply_write(state, step.key, str(step.value)))
+    roll_back(build_steps(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
+             lambda step: SYSCTLS[step.key].apply_write(state, str(step.value)))
     return state
 
 
@@ -350,7 +351,7 @@ def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
     """What the waiting change set at runtime and is still there, which is recorded only once it is confirmed."""
     before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
     result: Unconfirmed = {}
-    for setting in settings_of(sysctls.OVERCOMMIT_KEYS):
+    for setting in group_settings(ALL_KEYS):
         pairs = [(key, (before.get(key), pending.after.get(key))) for key in setting]
         changed = any((was or 0) != (is_now or 0) for _key, (was, is_now) in pairs)
         if changed and all((found.get(key) or 0) == (is_now or 0) for key, (_was, is_now) in pairs):
@@ -365,7 +366,7 @@ def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:
 def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,
              reason: Optional[str] = None) -> RunOutcome:
     """Made before anything is done: nothing that fails in it may come after. Only warnings are added, and backups."""
-    result = result_of(plan, [])
+    result = build_result(plan)
     result['changed'] = result['changed'] or state == CONFIRMED
     result['confirmation'] = {'state': state, 'within_s': within_s, 'reason': reason,
                               'until': None if pending is None else pending_change.until(pending)}

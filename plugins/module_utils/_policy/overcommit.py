@@ -2,109 +2,83 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Overcommit: what the options of module overcommit ask for, in which order to write it, and when to refuse.
+"""Overcommit: the CommitLimit that the options ask for, in which order to write it, and when to refuse.
 
 Sources: Documentation/mm/overcommit-accounting.rst, ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from .._core.convert import MODES, Amount, ConvertError, to_amount, to_choice, to_integer
+from .._core.convert import MODES, Amount, ConvertError, to_amount
 from .._core.errors import Refusal
-from .._host.meminfo import get_page_kb
-from .._kernel import commit_limit, sysctls
+from .._kernel import commit_limit
 from .._kernel.meminfo import Memory
-from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE
+from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE, State
 from .._sysctl import file_edit
-from .plan import HostState, Plan, Policy, Request, Write
-
-
-class DesiredState(NamedTuple):
-    mode: Optional[int]
-    ratio: Optional[int]
-    kbytes: Optional[int]
-    commit_limit: Optional[Amount]
-    admin_reserve_kb: Optional[int]
-    user_reserve_kb: Optional[int]
-    min_headroom: Amount
-
+from .._sysctl.state import HostState, Request
+from .plan import GREATEST_KB, Plan, Policy, Write, parse_values
 
 NEVER = MODES['never']
 # CommitLimit within 0.1 % of the request is skipped: a few pages of swap or RAM more or less are no reason to write.
 _TOLERANCE = 0.001
 
-# What vm.overcommit_kbytes holds, and no machine has.
-_MOST_KB = 2 ** 63 - 1
-
 # A pair (ratio, kbytes), one of which is 0.
 Pair = Tuple[int, int]
 
 
-# The options that say what to set.
-VALUES = ('mode', 'ratio', 'kbytes', 'commit_limit', 'admin_reserve_kbytes', 'user_reserve_kbytes')
-
-
-def policy_of(params: Dict[str, Any]) -> 'OvercommitPolicy':
-    """The module's options, converted. Raises ConvertError."""
-    def number(name: str, minimum: int, maximum: int = _MOST_KB) -> Optional[int]:
-        return None if params[name] is None else to_integer(name, params[name], minimum, maximum)
-
-    mode, limit = params['mode'], params['commit_limit']
-    return OvercommitPolicy(DesiredState(
-        mode=None if mode is None else to_choice('mode', mode, MODES),
-        ratio=number('ratio', 0, 2 ** 31 - 1),
-        kbytes=number('kbytes', get_page_kb()),
-        commit_limit=None if limit is None else to_amount('commit_limit', limit),
-        admin_reserve_kb=number('admin_reserve_kbytes', 0),
-        user_reserve_kb=number('user_reserve_kbytes', 0),
-        min_headroom=to_amount('min_headroom', params['min_headroom'])))
-
-
 class OvercommitPolicy(Policy):
-    """The keys of module overcommit."""
+    """The sysctls of module overcommit. In mode never, a CommitLimit that is too low keeps programs from starting."""
 
-    keys = sysctls.OVERCOMMIT_KEYS
+    module = 'overcommit'
+    other_options = ('commit_limit',)
 
-    def __init__(self, desired: DesiredState) -> None:
-        self.desired = desired
+    def __init__(self, desired: Dict[str, int], limit: Optional[Amount], min_headroom: Amount) -> None:
+        """See Policy. ``limit`` is the requested CommitLimit."""
+        super().__init__(desired)
+        self.limit = limit
+        self.min_headroom = min_headroom
+
+    @classmethod
+    def parse(cls, params: Dict[str, Any]) -> 'OvercommitPolicy':
+        """See Policy."""
+        limit = params['commit_limit']
+        return cls(parse_values(cls.module, params), None if limit is None else to_amount('commit_limit', limit),
+                   to_amount('min_headroom', params['min_headroom']))
+
+    def describe_desired(self) -> Dict[str, Any]:
+        """See Policy."""
+        amounts = {'commit_limit': self.limit, 'min_headroom': self.min_headroom}
+        return dict(self.desired, **{name: amount and [amount.size_kb, amount.percent]
+                                     for name, amount in amounts.items()})
 
     def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(self._pairs(host_state, request)[0])
+        return self._with_pair(self._find_pairs(host_state, request)[0])
 
     def boot_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
         """See Policy."""
-        return self._target(self._pairs(host_state, request)[1])
+        return self._with_pair(self._find_pairs(host_state, request)[1])
 
-    def _target(self, pair: Optional[Pair]) -> Dict[str, int]:
-        wanted = {MEMORY: self.desired.mode, ADMIN_RESERVE: self.desired.admin_reserve_kb,
-                  USER_RESERVE: self.desired.user_reserve_kb}
-        target = {key: value for key, value in wanted.items() if value is not None}
-        if pair is not None:
-            target[RATIO], target[KBYTES] = pair
-        return target
+    def _with_pair(self, pair: Optional[Pair]) -> Dict[str, int]:
+        return dict(self.desired) if pair is None else dict(self.desired, **{RATIO: pair[0], KBYTES: pair[1]})
 
-    def _pairs(self, host_state: HostState, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
-        """(ratio, kbytes) wanted at runtime and at boot."""
-        pair: Optional[Pair] = None
-        if self.desired.ratio is not None:
-            pair = (self.desired.ratio, 0)
-        elif self.desired.kbytes is not None:
-            pair = (0, self.desired.kbytes)
-        elif self.desired.commit_limit is not None:
-            return _pairs_for_limit(self.desired.commit_limit, host_state, request)
+    def _find_pairs(self, host_state: HostState, request: Request) -> Tuple[Optional[Pair], Optional[Pair]]:
+        """(ratio, kbytes) to set at runtime and at boot; None for unchanged."""
+        if self.limit is not None:
+            return _pairs_for_limit(self.limit, host_state, request)
+        is_given = RATIO in self.desired or KBYTES in self.desired
+        pair = (self.desired.get(RATIO, 0), self.desired.get(KBYTES, 0)) if is_given else None
         return pair, pair
 
-    def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
-              host_state: HostState) -> List[Write]:
-        """Tightening writes the limit before the mode, loosening the mode before the limit."""
-        mode = [write for write in writes if write[0] == MEMORY]
-        rest = [write for write in writes if write[0] != MEMORY]
-        if after[MEMORY] != NEVER:
-            return mode + rest
-        if before[MEMORY] != NEVER:
-            return rest + mode
-        return sorted(rest, key=lambda write: _tightens(write[0], before, after, host_state))
+    def is_strict(self, state: State) -> bool:
+        """Whether the kernel enforces the CommitLimit."""
+        return state[MEMORY] == NEVER
+
+    def order(self, writes: List[Write], before: State, after: State, host_state: HostState) -> List[Write]:
+        """Write the limit before the mode to tighten, and after it to loosen. Within mode never, loosen first."""
+        if self.is_strict(before) and self.is_strict(after):
+            return sorted(writes, key=lambda write: _tightens(write[0], before, after, host_state))
+        return super().order(writes, before, after, host_state)
 
     def guard(self, plan: Plan) -> None:
         """Refuse a plan that enters strict mode, or lowers the headroom in it, below ``min_headroom``."""
@@ -116,14 +90,14 @@ class OvercommitPolicy(Policy):
             known = plan.runtime_before
             sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_to_guard(), known)))
         for when, before, after in sides:
-            _guard_side(plan, self.desired.min_headroom, when, before, after)
+            _guard_side(plan, self.min_headroom, when, before, after)
 
 
-def _filled(state: sysctls.State, known: sysctls.State) -> sysctls.State:
+def _filled(state: State, known: State) -> State:
     return {key: known[key] if value is None else value for key, value in state.items()}
 
 
-def _tightens(key: str, before: sysctls.State, after: sysctls.State, host_state: HostState) -> bool:
+def _tightens(key: str, before: State, after: State, host_state: HostState) -> bool:
     """Whether writing the key makes strict mode stricter."""
     if key in (ADMIN_RESERVE, USER_RESERVE):
         return (after[key] or 0) > (before[key] or 0)
@@ -145,8 +119,8 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
     limit_kb = wanted.to_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
     if host_state.is_for_another(request):
         _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
-    if limit_kb > _MOST_KB:
-        raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {_MOST_KB} kB or less')
+    if limit_kb > GREATEST_KB:
+        raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {GREATEST_KB} kB or less')
     kbytes = limit_kb - memory.swap_total_kb
     if kbytes < host_state.page_kb:
         raise Refusal(f'commit_limit: {limit_kb} kB is not above the swap of this machine (SwapTotal '
@@ -179,7 +153,7 @@ def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
                       'ratio.')
 
 
-def _pair_of(state: sysctls.State) -> Pair:
+def _pair_of(state: State) -> Pair:
     return (state.get(RATIO) or 0, state.get(KBYTES) or 0)
 
 
@@ -198,7 +172,7 @@ def _is_written(host_state: HostState, request: Request) -> bool:
 
 # ------------------------------------------------------------------------ guard
 
-def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.State, after: sysctls.State) -> None:
+def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: State, after: State) -> None:
     host_state = plan.host_state
     if after.get(MEMORY) != NEVER or after == before:
         return
@@ -225,11 +199,11 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: sysctls.Sta
         'force: true overrides this.')
 
 
-def _limit_text(state: sysctls.State) -> str:
+def _limit_text(state: State) -> str:
     return f'kbytes {state[KBYTES]}' if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
 
 
-def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int:
+def needed_kb(memory: Memory, state: State, min_headroom: Amount) -> int:
     """The smallest CommitLimit that passes the guard with these reserves."""
     spent_kb = (memory.committed_kb or 0) + commit_limit.compute_reserves_kb(state)
     if min_headroom.size_kb is not None:
@@ -238,7 +212,7 @@ def needed_kb(memory: Memory, state: sysctls.State, min_headroom: Amount) -> int
     return int(-(-spent_kb // part)) if part > 0 else 2 ** 63
 
 
-def _enough_text(host_state: HostState, state: sysctls.State, min_headroom: Amount) -> str:
+def _enough_text(host_state: HostState, state: State, min_headroom: Amount) -> str:
     """The ratio, kbytes or commit_limit that would be enough."""
     memory = host_state.memory
     if memory is None or (min_headroom.percent or 0) >= 100:

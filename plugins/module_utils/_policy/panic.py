@@ -2,76 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Panic policy: what the options of module panic_on_oom ask for, in which order to write it, and when to refuse.
+"""Panic policy: when module panic_on_oom refuses and warns.
 
 Sources: ``check_panic_on_oom`` in mm/oom_kill.c, ``panic`` in kernel/panic.c, Documentation/admin-guide/sysctl/vm.rst.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional
-
-from .._core.convert import POLICIES, to_choice, to_integer
+from .._core.convert import POLICIES
 from .._core.errors import Refusal
-from .._kernel import sysctls
-from .._kernel.sysctls import DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC, PANIC_ON_OOM
-from .plan import HostState, Plan, Policy, Request, Write
-
-
-class DesiredState(NamedTuple):
-    policy: Optional[int]
-    reboot_after_s: Optional[int]
-    kill_allocating_task: Optional[bool]
-    dump_tasks: Optional[bool]
-
+from .._kernel.sysctls import PANIC, PANIC_ON_OOM, State
+from .plan import Plan, Policy
 
 _NAMES = {number: name for name, number in POLICIES.items()}
 _KDUMP = '/sys/kernel/kexec_crash_loaded'
 
 
-# The options that say what to set.
-VALUES = ('policy', 'reboot_after', 'kill_allocating_task', 'dump_tasks')
-
-
-def policy_of(params: Dict[str, Any]) -> 'PanicPolicy':
-    """The module's options, converted. Raises ConvertError."""
-    policy, seconds = params['policy'], params['reboot_after']
-    return PanicPolicy(DesiredState(
-        policy=None if policy is None else to_choice('policy', policy, POLICIES),
-        reboot_after_s=None if seconds is None else to_integer('reboot_after', seconds),
-        kill_allocating_task=params['kill_allocating_task'],
-        dump_tasks=params['dump_tasks']))
-
-
 class PanicPolicy(Policy):
-    """The keys of module panic_on_oom."""
+    """The sysctls of module panic_on_oom. A panic without a reboot hangs the host."""
 
-    keys = sysctls.PANIC_KEYS
+    module = 'panic_on_oom'
 
-    def __init__(self, desired: DesiredState) -> None:
-        self.desired = desired
-
-    def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
-        """See Policy."""
-        return self._target(host_state.runtime)
-
-    def boot_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
-        """See Policy."""
-        return self._target(host_state.boot(request).values)
-
-    def _target(self, found: sysctls.State) -> Dict[str, int]:
-        wanted = {PANIC_ON_OOM: self.desired.policy, PANIC: self.desired.reboot_after_s}
-        for key, switch in ((KILL_ALLOCATING_TASK, self.desired.kill_allocating_task),
-                            (DUMP_TASKS, self.desired.dump_tasks)):
-            if switch is not None:
-                # To the kernel every number but 0 means on: leave one that already does.
-                wanted[key] = found[key] if switch and found.get(key) else int(switch)
-        return {key: value for key, value in wanted.items() if value is not None}
-
-    def order(self, writes: List[Write], before: sysctls.State, after: sysctls.State,
-              host_state: HostState) -> List[Write]:
-        """kernel.panic before panic_on_oom when a panic gets enabled, after it when disabled."""
-        policy = [write for write in writes if write[0] == PANIC_ON_OOM]
-        rest = [write for write in writes if write[0] != PANIC_ON_OOM]
-        return rest + policy if after[PANIC_ON_OOM] else policy + rest
+    def is_strict(self, state: State) -> bool:
+        """Whether an OOM panics the host."""
+        return bool(state[PANIC_ON_OOM])
 
     def guard(self, plan: Plan) -> None:
         """Refuse a panic that would never reboot."""
@@ -81,9 +33,9 @@ class PanicPolicy(Policy):
             self._guard_side(plan, 'after the next boot', plan.boot_to_guard())
         self._warn(plan)
 
-    def _guard_side(self, plan: Plan, when: str, after: sysctls.State) -> None:
+    def _guard_side(self, plan: Plan, when: str, after: State) -> None:
         # state=absent restores what the administrator had, which is no reason to keep our settings.
-        concerned = self.desired.policy is not None or self.desired.reboot_after_s is not None
+        concerned = PANIC_ON_OOM in self.desired or PANIC in self.desired
         # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return

@@ -21,6 +21,7 @@ from .._host import file_trust
 from .._host.host import RUN_FOLDER
 from .._host.writable import WritableHost
 from .._kernel import sysctls
+from .._sysctl.records import SYSCTLS
 from .connection import Connection, process
 
 WATCHDOG = 'oomkit-watchdog'  # the process's name: 15 bytes, the most that the kernel keeps
@@ -94,7 +95,7 @@ def _is_int(value: Any) -> bool:
 
 def _is_state(state: Any) -> bool:
     return isinstance(state, dict) and all(
-        key in sysctls.SYSCTLS and (value is None or _is_int(value)) for key, value in state.items())
+        key in SYSCTLS and (value is None or _is_int(value)) for key, value in state.items())
 
 
 def find_all(host: WritableHost) -> List[Pending]:

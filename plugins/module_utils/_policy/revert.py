@@ -7,11 +7,13 @@
 A setting is one sysctl, or the pair of ratio and kbytes: the kernel sets one of them to 0 when the other is written.
 """
 
-from typing import Any, Dict, List, NamedTuple, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
 
 from .._kernel import sysctls
 from .._sysctl import file_edit, saved_values
 from .._sysctl.boot_plan import BootPlan, files_of_ours
+from .._sysctl.records import ALL_KEYS, SYSCTLS
+from .plan import Plan
 
 Setting = Tuple[str, ...]
 # The values of a setting; 0 for one that the kernel lacks.
@@ -26,13 +28,13 @@ class Reverted(NamedTuple):
     managed: bool  # whether anything of these sysctls is ours
 
 
-def settings_of(keys: Tuple[str, ...]) -> List[Setting]:
-    """The settings that these keys form."""
+def group_settings(keys: Iterable[str]) -> List[Setting]:
+    """Group keys into settings."""
     both = (sysctls.RATIO, sysctls.KBYTES)
     return [both if key == sysctls.RATIO else (key,) for key in keys if key != sysctls.KBYTES]
 
 
-def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
+def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
     """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
     host_state = plan.host_state
     look = _Look(plan)
@@ -40,7 +42,7 @@ def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
     if host_state.is_for_another(plan.request):
         return values
     changed = plan.changed_keys()
-    for setting in settings_of(plan.policy.keys):
+    for setting in group_settings(plan.policy.keys):
         if setting[0] not in values and not set(setting).intersection(changed) or not look.is_known(setting):
             continue
         found = look.found(setting)
@@ -55,7 +57,7 @@ def values_after_present(plan: Any, target: Dict[str, int]) -> Values:
     return values
 
 
-def _is_first_write(plan: Any, setting: Setting, values: Values) -> bool:
+def _is_first_write(plan: Plan, setting: Setting, values: Values) -> bool:
     """Whether the run changes the setting at runtime, and no earlier run is recorded to have changed it."""
     return (all(values[key].ours is None for key in setting if key in values)
             and any((plan.runtime_before[key] or 0) != (plan.runtime_after[key] or 0) for key in setting))
@@ -67,15 +69,15 @@ def _with_ours(value: saved_values.Value, number: int) -> saved_values.Value:
 
 def without_earlier(values: Values, target: Dict[str, int]) -> Values:
     """The recorded values once ``target`` is set, without the values that this replaced."""
-    done = {key for setting in settings_of(sysctls.ALL_KEYS) if set(setting).intersection(target) for key in setting}
+    done = {key for setting in group_settings(ALL_KEYS) if set(setting).intersection(target) for key in setting}
     return {key: value._replace(earlier=None) if key in done else value for key, value in values.items()}
 
 
-def revert_runtime(plan: Any, boot_plan: BootPlan) -> Reverted:
+def revert_runtime(plan: Plan, boot_plan: BootPlan) -> Reverted:
     """Find what to revert at runtime. ``boot_plan`` is the boot without our lines."""
     look = _Look(plan)
-    reverted = Reverted({}, dict(look.values), [], any(look.is_ours(one) for one in settings_of(plan.policy.keys)))
-    for setting in settings_of(plan.policy.keys):
+    reverted = Reverted({}, dict(look.values), [], any(look.is_ours(one) for one in group_settings(plan.policy.keys)))
+    for setting in group_settings(plan.policy.keys):
         if not look.is_ours(setting):
             continue
         found, ours = look.found(setting), look.ours(setting)
@@ -93,7 +95,7 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
                'is not wanted')
 
 
-def _record(plan: Any, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
+def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
     """Keep in ``values`` what the side that is not reverted needs later. ``is_left``: our value is set at runtime."""
     request = plan.request
     kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
@@ -113,7 +115,7 @@ def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers
         return originals, []
     outcome, key = boot_plan.outcome, setting[0]
     is_decided = look.host_state.loader.is_known and (
-        sysctls.SYSCTLS[key].constant or outcome.causes[key] is not None)
+        SYSCTLS[key].is_constant or outcome.causes[key] is not None)
     if is_decided and outcome.values[key] is not None:
         return tuple(outcome.values[name] or 0 for name in setting), []
     if first is not None and first.original is not None:
@@ -134,12 +136,12 @@ def _text(setting: Setting, numbers: Numbers) -> str:
 class _Look:
     """What is recorded of the sysctls of a plan, with what an unconfirmed change adds."""
 
-    def __init__(self, plan: Any) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan, self.host_state = plan, plan.host_state
         self.files = files_of_ours(plan.host_state, plan.request.sysctl_file)
         self.values = dict(self.host_state.record.values)
         unconfirmed = self.host_state.unconfirmed
-        for setting in settings_of(plan.policy.keys):
+        for setting in group_settings(plan.policy.keys):
             if setting[0] in unconfirmed and setting[0] not in self.values:
                 self.values.update(self.first_seen(setting, tuple(unconfirmed[key][0] or 0 for key in setting)))
 
@@ -188,7 +190,7 @@ class _Look:
 
     def documented_default(self, key: str) -> int:
         """The documented default of a sysctl whose default the kernel computes."""
-        value, memory = sysctls.SYSCTLS[key].default, self.host_state.memory
+        value, memory = SYSCTLS[key].default, self.host_state.memory
         if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and memory is not None:
             value = min(value, memory.total_kb // 32)
         return value

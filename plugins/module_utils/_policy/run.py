@@ -5,34 +5,35 @@
 """One run of a module that sets sysctls: check the options, make and apply the plan, build the result."""
 
 import os
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Type
 
 from .._core.convert import ConvertError
 from .._host.file_diff import describe_files
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
+from .._sysctl.records import ALL_KEYS
+from .._sysctl.state import Request
 from .apply import apply_plan
-from .plan import Plan, Policy, Request, look_and_plan
+from .plan import Plan, Policy
+from .planning import look_and_plan
 
-PolicyOf = Callable[[Dict[str, Any]], Policy]
 # One run, see L(run_at_once).
-Runner = Callable[[WritableHost, Dict[str, Any], PolicyOf, tuple, bool], Dict[str, Any]]
+Runner = Callable[[WritableHost, Dict[str, Any], Type[Policy], bool], Dict[str, Any]]
 
 
-def run_at_once(host: WritableHost, params: Dict[str, Any], policy_of: PolicyOf, values: tuple,
-                check_mode: bool) -> Dict[str, Any]:
+def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
     """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
-    request, policy = request_of(params, values, check_mode), policy_of(params)
-    plan = host.call(look_and_plan, host, request, policy)
-    result = result_of(plan, [])  # before anything is done: nothing that fails in it may come after
+    plan = host.call(look_and_plan, host, parse_request(params, policy, check_mode), policy.parse(params))
+    result = build_result(plan)  # before anything is done: nothing that fails in it may come after
     if plan.to_do and not check_mode:
         add_backups(result, apply_plan(plan))
     return result
 
 
-def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Request:
-    """The shared options, checked. Raises ConvertError."""
+def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Request:
+    """Check the shared options. Raises ConvertError."""
+    values = policy.list_options()
     given = [name for name in values if params[name] is not None]
     absent = params['state'] == 'absent'
     if not params['runtime'] and not params['persistent']:
@@ -49,14 +50,14 @@ def request_of(params: Dict[str, Any], values: tuple, check_mode: bool) -> Reque
                    conflicts=params['conflicts'], force=params['force'], check_mode=check_mode)
 
 
-def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
-    """What the module returns, and its warnings.
+def build_result(plan: Plan) -> Dict[str, Any]:
+    """Build what the module returns, with its warnings.
 
     The diff holds configured values and files only, so that check mode and the real run agree.
     L(_module.runner) returns it in diff mode only.
     """
     keys = [key for key in plan.policy.keys if key in plan.changed_keys()]
-    diff = describe_files(plan.host_state.host, plan.files)
+    diff = describe_files(plan.host_state.host, plan.files, ALL_KEYS)
     if plan.writes:
         diff.insert(0, {
             'before_header': 'runtime', 'after_header': 'runtime',
@@ -74,7 +75,6 @@ def result_of(plan: Plan, backups: list) -> Dict[str, Any]:
         result['managed'] = plan.managed
         if not plan.managed:
             result['msg'] = _NOT_MANAGED % saved_values.FILE
-    add_backups(result, backups)
     return result
 
 
@@ -83,6 +83,6 @@ _NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no 
 
 
 def add_backups(result: Dict[str, Any], backups: List[str]) -> None:
-    """The copies that were made, where any were."""
+    """Add the backups that were made to the result, if there are any."""
     if backups:
         result['backup_files'] = backups

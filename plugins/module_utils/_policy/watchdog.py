@@ -70,7 +70,7 @@ class WatchdogError(Exception):
     """The watchdog could not be started."""
 
 
-def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: sysctls.State) -> List[Step]:
+def build_steps(writes_back: List[Tuple[str, int]], before: sysctls.State, after: sysctls.State) -> List[Step]:
     """The writes that undo a change, in their order, each with what tells whether it is still ours to undo."""
     steps = []
     for key, value in writes_back:
@@ -83,7 +83,7 @@ def steps_of(writes_back: List[Tuple[str, int]], before: sysctls.State, after: s
 # ---------------------------------------------------------------------- rolling back
 
 def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
-              write: Callable[[Step], None]) -> RollbackOutcome:
+              write: Callable[[Step], object]) -> RollbackOutcome:
     """Undo what is still as the change left it; what somebody else has set meanwhile is his.
 
     Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
@@ -104,7 +104,7 @@ def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
     return outcome
 
 
-def _wrote(step: Step, write: Callable[[Step], None]) -> bool:
+def _wrote(step: Step, write: Callable[[Step], object]) -> bool:
     def work() -> bool:
         write(step)
         return True

@@ -18,6 +18,7 @@ from .._host.host import Host
 from .._kernel import sysctls
 from .._systemd import enabled
 from . import parser
+from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 
 CMDLINE = '/proc/cmdline'
 
@@ -36,8 +37,6 @@ class BootOutcome(NamedTuple):
 
 _Write = Tuple[str, Optional[str], Cause]
 
-_PATHS = sysctls.KEY_OF_PATH
-
 
 def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
     """The values that the kernel starts with: its constants, and recorded values for those that it computes.
@@ -46,11 +45,11 @@ def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
     free at boot and stay None unless recorded.
     """
     values: sysctls.State = {}
-    for key, sysctl in sysctls.SYSCTLS.items():
+    for key, sysctl in SYSCTLS.items():
         if key in (originals or {}):
             values[key] = (originals or {})[key]
         else:
-            values[key] = sysctl.default if sysctl.constant or key == sysctls.PANIC else None
+            values[key] = sysctl.default if sysctl.is_constant or key == sysctls.PANIC else None
     return values
 
 
@@ -61,12 +60,12 @@ def simulate(host: Host, loader: conf_files.Loader, originals: Optional[Dict[str
     ``here`` is False where another host boots these files: its kernel command line is unknown. All values are None
     where the loader is not known.
     """
-    outcome = BootOutcome(initial_values(originals), dict.fromkeys(sysctls.ALL_KEYS), set())
+    outcome = BootOutcome(initial_values(originals), dict.fromkeys(ALL_KEYS), set())
     if not loader.is_known:
-        return outcome._replace(values=dict.fromkeys(sysctls.ALL_KEYS))
+        return outcome._replace(values=dict.fromkeys(ALL_KEYS))
     writes = [] if loader.reason else [
-        (_PATHS[entry.key], entry.value, Cause(entry.path, entry.line))
-        for entry in parser.read_writes(host, loader, sorted(_PATHS), overlay)]
+        (KEYS_BY_PATH[entry.key], entry.value, Cause(entry.path, entry.line))
+        for entry in parser.read_writes(host, loader, sorted(KEYS_BY_PATH), overlay)]
     cmdline = (host.read_text(CMDLINE) if here else None) or ''
     early = [(key, value, Cause(CMDLINE, 1)) for key, value in cmdline_writes(cmdline)]
     skips_negative = _kernel_version(host) < (6, 0)
@@ -89,7 +88,7 @@ def _without_ended(outcome: BootOutcome, writes: List[_Write], skips_negative: b
         if cause.path in ended:
             continue
         kept.append(write)
-        if text is not None and not sysctls.apply_write(values, key, text, skips_negative):
+        if text is not None and not SYSCTLS[key].apply_write(values, text, skips_negative):
             ended.add(cause.path)
     return kept
 
@@ -103,7 +102,7 @@ def _replay_tuned(host: Host, outcome: BootOutcome, overlay: Optional[conf_files
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
     denied: List[str] = []
-    starts = tuned_start.plan_starts(host, denied, sorted(_PATHS), overlay, here, has_ppd=has_ppd)
+    starts = tuned_start.plan_starts(host, denied, sorted(KEYS_BY_PATH), overlay, here, has_ppd=has_ppd)
     if denied:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), denied[0])
     before = dict(outcome.causes)
@@ -124,10 +123,10 @@ def _after_start(outcome: BootOutcome, start: Any, skips_negative: bool,
     """A copy of the outcome after the writes of one start of TuneD."""
     after = BootOutcome(dict(outcome.values), dict(outcome.causes), set())
     for write in start.writes:
-        key, cause = _PATHS[write.key], Cause(write.file, write.line)
+        key, cause = KEYS_BY_PATH[write.key], Cause(write.file, write.line)
         text = write.value if write.is_reapplied else parse_assignment(write.value, after.values[key])
         if not write.is_known:
-            for name in (key, sysctls.SYSCTLS[key].counterpart or key):
+            for name in (key, SYSCTLS[key].counterpart or key):
                 after.values[name], after.causes[name] = None, cause
         elif text is not None:
             replay(after, [(key, text, cause)], start.skips_equal, skips_negative)
@@ -153,9 +152,9 @@ def replay(outcome: BootOutcome, writes: Sequence[_Write], skips_equal: bool = F
             # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).
             causes[key] = cause
             continue
-        counterpart = sysctls.SYSCTLS[key].counterpart
+        counterpart = SYSCTLS[key].counterpart
         counterpart_before = values.get(counterpart)
-        if sysctls.apply_write(values, key, text, skips_negative):
+        if SYSCTLS[key].apply_write(values, text, skips_negative):
             causes[key] = cause
             if counterpart and counterpart_before != 0:
                 causes[counterpart] = cause
@@ -175,7 +174,7 @@ def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
         if name == 'panic':
             early.append((sysctls.PANIC, value))
         elif re.match(r'sysctl[./]', name):
-            key = _PATHS.get(name[len('sysctl.'):].replace('.', '/'))
+            key = KEYS_BY_PATH.get(name[len('sysctl.'):].replace('.', '/'))
             if key is not None:
                 late.append((key, value))
     return early + late

@@ -12,11 +12,12 @@ from .._kernel import sysctls
 from . import saved_values
 from .boot import BootOutcome, simulate
 from .loader import find_loader
+from .records import ALL_KEYS
 
 UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
 
 
-def runtime_values(host: Host, keys: Tuple[str, ...] = sysctls.ALL_KEYS) -> sysctls.State:
+def runtime_values(host: Host, keys: Tuple[str, ...] = ALL_KEYS) -> sysctls.State:
     """What the kernel holds now; None for a key that this kernel lacks or does not show."""
     values: sysctls.State = {}
     for key in keys:
@@ -41,7 +42,7 @@ def boot_facts(host: Host,
     """
     loader = find_loader(host)
     outcome = simulate(host, loader, saved_values.boot_defaults(saved_values.load(host)))
-    boot = {key: _boot_fact(outcome, key) for key in sysctls.ALL_KEYS if runtime[key] is not None}
+    boot = {key: _boot_fact(outcome, key) for key in ALL_KEYS if runtime[key] is not None}
     drift = [{'key': key, 'runtime': runtime[key], 'boot': boot[key]['value'], 'file': boot[key]['file']}
              for key in sorted(boot) if boot[key]['value'] not in (None, runtime[key])]
     return boot, drift, loader

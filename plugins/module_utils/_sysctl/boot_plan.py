@@ -17,6 +17,8 @@ from .._host.host import Host
 from .._host.transaction import LINE_LEFT, MARKER
 from .._kernel import sysctls
 from . import boot, boot_facts, file_edit, parser, saved_values
+from .records import SYSCTLS
+from .state import HostState, Request
 
 
 class BootPlan(NamedTuple):
@@ -36,7 +38,7 @@ _TUNED_READS = conf_files.build_loader('tuned', conf_files.PROCPS, ('/etc/sysctl
 class _Draft(Draft):
     """The files of the plan."""
 
-    def __init__(self, host_state: Any, request: Any, keys: Sequence[str]) -> None:
+    def __init__(self, host_state: HostState, request: Request, keys: Sequence[str]) -> None:
         super().__init__(host_state.host)
         self.host_state = host_state
         self.loader = host_state.loader
@@ -61,7 +63,7 @@ class _Draft(Draft):
         return outcome
 
 
-def plan_boot(host_state: Any, request: Any, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
+def plan_boot(host_state: HostState, request: Request, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
     """Plan the files from which the next boot sets ``target``; for state absent, files without lines of ours.
 
     Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
@@ -96,7 +98,7 @@ def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
 
 # ---------------------------------------------------------------------- our lines
 
-def files_of_ours(host_state: Any, sysctl_file: str) -> Dict[str, saved_values.File]:
+def files_of_ours(host_state: HostState, sysctl_file: str) -> Dict[str, saved_values.File]:
     """By real path, the files with lines of ours: the recorded ones, and those with our header. Raises OSError.
 
     A file with our header that is not recorded was made in an image, or copied here.
@@ -118,7 +120,7 @@ def _is_replaced(host: Host, path: str) -> bool:
     return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 
-def _list_candidates(host_state: Any) -> List[str]:
+def _list_candidates(host_state: HostState) -> List[str]:
     """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
     paths = conf_files.list_files(host_state.host, host_state.loader)
     paths += [path for path in conf_files.list_files(host_state.host, _TUNED_READS) if path not in paths]
@@ -267,7 +269,7 @@ def _losing_counterparts(draft: _Draft, target: Dict[str, int], conflicts: List[
         return []
     counterpart = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
     return [f'{setting.path} line {setting.line} sets {counterpart}, which erases '
-            f'{sysctls.SYSCTLS[counterpart].counterpart} wherever it is '
+            f'{SYSCTLS[counterpart].counterpart} wherever it is '
             'written later; it loses at boot now, but should go'
             for setting in parser.read_settings(draft.host, draft.loader, draft.overlay)
             if setting.key == counterpart.replace('.', '/') and setting.value is not None

@@ -20,6 +20,7 @@ from .._host.host import Host
 from .._kernel import sysctls
 from .._process import credentials
 from .._process.procfs import Proc
+from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 
 SETS = 'sets'            # writes the value at each of its starts
 YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
@@ -73,7 +74,7 @@ def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
     if kubelets:
         finders.append(lambda: _kubelets(host, processes, kubelets, denied))
     found = [one for find in finders for one in _call_finder(find)]
-    return sorted(set(found), key=lambda one: (sysctls.ALL_KEYS.index(one.key),) + one[1:3])
+    return sorted(set(found), key=lambda one: (ALL_KEYS.index(one.key),) + one[1:3])
 
 
 def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
@@ -135,7 +136,7 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
     unread: List[str] = []
-    starts = tuned_start.plan_starts(host, unread, sorted(sysctls.KEY_OF_PATH), overlay, is_running=True)
+    starts = tuned_start.plan_starts(host, unread, sorted(KEYS_BY_PATH), overlay, is_running=True)
     denied += unread
     knows_files = tuned_start.MAIN_CONF not in unread  # whether it reapplies sysctl.d
     return [one for start in starts for one in _last_writes(start.writes, knows_files)]
@@ -144,12 +145,12 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
 def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
     found: Dict[str, Enforced] = {}
     for write in writes:
-        key = sysctls.KEY_OF_PATH[write.key]
-        if write.is_reapplied and (not knows_files or sysctls.parse_written(key, write.value) is None):
+        key = KEYS_BY_PATH[write.key]
+        if write.is_reapplied and (not knows_files or SYSCTLS[key].parse_written(write.value) is None):
             continue
         if write.value[:1] not in ('>', '<'):
             # Writing ratio or kbytes sets the other one to 0.
-            found.pop(sysctls.SYSCTLS[key].counterpart, None)
+            found.pop(SYSCTLS[key].counterpart, None)
         how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
         found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
     return list(found.values())
@@ -165,7 +166,7 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
     return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
-            if key in sysctls.SYSCTLS]
+            if key in SYSCTLS]
 
 
 def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
@@ -176,7 +177,7 @@ def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     found: Dict[str, Enforced] = {}
     for path in rc_local.list_scripts(host, denied):
         for key, value, file in rc_local.read_writes(host, path, denied):
-            if key in sysctls.SYSCTLS:
+            if key in SYSCTLS:
                 found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
     return list(found.values())
 
@@ -205,8 +206,8 @@ def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bo
 
 def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
     """The requested key that the program overwrites: a write to ratio or kbytes sets the other one to 0."""
-    counterpart = sysctls.SYSCTLS[one.key].counterpart
-    if wanted.get(counterpart) and sysctls.parse_written(one.key, one.value_text) != 0:
+    counterpart = SYSCTLS[one.key].counterpart
+    if wanted.get(counterpart) and SYSCTLS[one.key].parse_written(one.value_text) != 0:
         return counterpart
     return one.key if one.key in wanted and not _agrees(one.key, one.value_text, wanted[one.key]) else None
 
@@ -215,7 +216,7 @@ def _agrees(key: str, text: str, value: int) -> bool:
     if text[:1] in ('>', '<') and len(text) > 1:
         bound = sysctls.parse_value(text[1:])
         return bound is not None and (value >= bound if text[0] == '>' else value <= bound)
-    return sysctls.parse_written(key, text) == value
+    return SYSCTLS[key].parse_written(text) == value
 
 
 def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:

@@ -9,8 +9,8 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tu
 
 from .._host import conf_files
 from .._host.transaction import MARKER
-from .._kernel import sysctls
 from . import parser
+from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 
 HEADER = '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.\n'
 
@@ -26,9 +26,9 @@ _MARKED = re.compile('(^|[\r\0])' + re.escape(MARKER))
 def line_setting(line: str) -> Optional[Tuple[str, str]]:
     """(key, text) when the line assigns one of our keys, in whatever spelling."""
     parsed = parser.parse_line(line)
-    if parsed is None or parsed[1] is None or parsed[0] not in sysctls.KEY_OF_PATH:
+    if parsed is None or parsed[1] is None or parsed[0] not in KEYS_BY_PATH:
         return None
-    return sysctls.KEY_OF_PATH[parsed[0]], parsed[1]
+    return KEYS_BY_PATH[parsed[0]], parsed[1]
 
 
 def keys_in(text: str) -> Dict[str, Optional[int]]:
@@ -37,7 +37,7 @@ def keys_in(text: str) -> Dict[str, Optional[int]]:
     for line in conf_files.split_lines(text):
         setting = line_setting(line)
         if setting is not None:
-            found[setting[0]] = sysctls.parse_written(*setting)
+            found[setting[0]] = SYSCTLS[setting[0]].parse_written(setting[1])
     return found
 
 
@@ -50,7 +50,7 @@ def edit(text: Optional[str], desired_states: Dict[str, Optional[int]], ours: Op
     """
     lines = conf_files.split_lines(HEADER if text is None else text)
     ours = dict(ours or {})
-    for key in sysctls.ALL_KEYS:
+    for key in ALL_KEYS:
         if key in desired_states:
             ours[key] = _edit_key(lines, key, desired_states[key], ours.get(key, []), made)
     return ''.join(lines), {key: found for key, found in ours.items() if found}
@@ -93,7 +93,7 @@ def _live_lines(lines: List[str], key: str) -> List[int]:
 
 def _written(line: str) -> Optional[int]:
     setting = line_setting(line)
-    return None if setting is None else sysctls.parse_written(*setting)
+    return None if setting is None else SYSCTLS[setting[0]].parse_written(setting[1])
 
 
 def _without_end(line: str) -> str:
@@ -213,7 +213,7 @@ def _commented(line: str) -> str:
 
 def restore(text: str, keys: Sequence[str], managed: Iterable[str] = ()) -> str:
     """Undo L(comment_out) for the lines that set these keys, and for globs that match them."""
-    stays = set(managed).union(sysctls.SYSCTLS[key].counterpart for key in managed) - {''}
+    stays = set(managed).union(SYSCTLS[key].counterpart for key in managed) - {''}
     return ''.join(_restored(line, keys, stays) for line in conf_files.split_lines(text))
 
 

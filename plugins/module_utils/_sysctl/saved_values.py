@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from .._core.errors import Refusal
 from .._host import file_trust
 from .._host.host import Host
-from .._kernel import sysctls
+from .records import SYSCTLS
 
 FOLDER = '/var/lib/oomkit'
 FILE = FOLDER + '/originals.json'
@@ -48,7 +48,7 @@ def parse(data: Optional[bytes]) -> Record:
         return EMPTY
     if not isinstance(found, dict):
         return EMPTY
-    values = {key: _parse_value(key, entry) for key, entry in _items(found.get('values')) if key in sysctls.SYSCTLS}
+    values = {key: _parse_value(key, entry) for key, entry in _items(found.get('values')) if key in SYSCTLS}
     files = {path: _parse_file(entry) for path, entry in _items(found.get('files')) if _is_path(path)}
     return Record(_whole_pairs({key: value for key, value in values.items() if value is not None}),
                   {path: entry for path, entry in files.items() if entry is not None and entry.lines})
@@ -66,7 +66,7 @@ def is_damaged(data: Optional[bytes]) -> bool:
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
     """Drop a key whose counterpart is not recorded: half a pair cannot be restored."""
     return {key: value for key, value in values.items()
-                if not sysctls.SYSCTLS[key].counterpart or sysctls.SYSCTLS[key].counterpart in values}
+                if not SYSCTLS[key].counterpart or SYSCTLS[key].counterpart in values}
 
 
 def _items(found: Any) -> Any:
@@ -88,14 +88,14 @@ def _parse_value(key: str, entry: Any) -> Optional[Value]:
 
 def _is_valid(key: str, number: Any) -> bool:
     return (isinstance(number, int) and not isinstance(number, bool)
-            and sysctls.SYSCTLS[key].minimum <= number <= sysctls.SYSCTLS[key].maximum)
+            and SYSCTLS[key].minimum <= number <= SYSCTLS[key].maximum)
 
 
 def _parse_file(entry: Any) -> Optional[File]:
     if not isinstance(entry, dict) or not isinstance(entry.get('made'), bool):
         return None
     return File(entry['made'], {key: lines for key, lines in _items(entry.get('lines'))
-                                    if key in sysctls.SYSCTLS and _are_lines(lines)})
+                                    if key in SYSCTLS and _are_lines(lines)})
 
 
 def _are_lines(lines: Any) -> bool:
@@ -139,4 +139,4 @@ def boot_defaults(record: Record) -> Dict[str, int]:
     old values stand nowhere else.
     """
     return {key: value.original for key, value in record.values.items()
-                if not sysctls.SYSCTLS[key].constant and value.from_boot and value.original is not None}
+                if not SYSCTLS[key].is_constant and value.from_boot and value.original is not None}

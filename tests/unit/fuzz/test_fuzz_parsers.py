@@ -28,6 +28,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import (
     saved_values,
     simple_yaml,
 )
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd import drop_in, unit_files, unit_names
 
 STATUS = (b'Name:\tx y\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t10\nPid:\t10\nUid:\t0\t0\t0\t0\nVmRSS:\t 1234 kB\n'
@@ -124,11 +125,11 @@ def test_text(name):
     check()
 
 
-@fuzz(st.sampled_from(sorted(sysctls.SYSCTLS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
+@fuzz(st.sampled_from(sorted(SYSCTLS)), st.one_of(hostile_text, st.integers().map(str)), st.booleans())
 def test_a_text_that_is_written_to_a_sysctl(key, text, skips_negative):
     state = boot.initial_values({})
     before = dict(state)
-    if not sysctls.apply_write(state, key, text, skips_negative):
+    if not SYSCTLS[key].apply_write(state, text, skips_negative):
         assert state == before
 
 
@@ -164,7 +165,7 @@ def test_globs(pattern, key, text):
     parser.matches(text + '*', key)
 
 
-@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(sysctls.SYSCTLS)),
+@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(SYSCTLS)),
                                                     st.sampled_from([None, 0, 1, 2]), min_size=1))
 def test_edit_of_a_sysctl_file(text, desired_states):
     """What was asked for stands there, all other lines stay, and a second edit changes nothing."""

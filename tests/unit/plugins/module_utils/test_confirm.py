@@ -897,7 +897,7 @@ def test_no_memory_for_the_result_comes_before_anything_is_done(machine, monkeyp
         wait(machine)
         machine.connect()
     before, state = machine.tree(), dict(machine.state)
-    monkeypatch.setattr(confirm, 'result_of', none)
+    monkeypatch.setattr(confirm, 'build_result', none)
     with pytest.raises(MemoryError):
         go(machine, **desired)
     machine.reload()

@@ -10,13 +10,13 @@ import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
-    ALL_KEYS,
     KBYTES,
     MEMORY,
     PANIC_ON_OOM,
     RATIO,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
 
 KUBELET = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
 PROFILE = '/etc/tuned/ours/tuned.conf'

@@ -13,6 +13,7 @@ from special_files import GROUP, USER, set_acl
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_diff
 from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import MARKER
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.file_edit import HEADER
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.drop_in import HEADER as UNIT_HEADER
 
 SECRET = 'hunter2'
@@ -26,7 +27,7 @@ def machine(tmp_path):
 
 
 def describe(host, path, before, after):
-    (one,) = file_diff.describe_files(host, {path: (before, after)})
+    (one,) = file_diff.describe_files(host, {path: (before, after)}, ALL_KEYS)
     assert one['before_header'] == one['after_header'] and one['before_header'].startswith(path)
     return one['before'], one['after']
 

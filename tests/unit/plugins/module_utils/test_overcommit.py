@@ -431,7 +431,7 @@ def test_a_file_that_cannot_be_written_puts_runtime_back(machine, monkeypatch):
 def test_failing_result_fails_before_any_change(machine, monkeypatch):
     from ansible_collections.oomkit.linux.plugins.module_utils._policy import run as policy_run
 
-    def out_of_memory(_host, _files):
+    def out_of_memory(_host, _files, _keys):
         raise MemoryError
 
     monkeypatch.setattr(policy_run, 'describe_files', out_of_memory)

@@ -6,12 +6,13 @@ from machine import OURS, Machine, run
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
-    DUMP_TASKS,
-    KILL_ALLOCATING_TASK,
     PANIC,
     PANIC_ON_OOM,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import list_sysctls
+
+KILL_ALLOCATING_TASK = 'vm.oom_kill_allocating_task'
 
 
 @pytest.fixture
@@ -24,15 +25,18 @@ def again_is_unchanged(machine, **params):
 
 
 def test_both_sides_and_back(machine):
-    params = dict(policy='panic', reboot_after=5, kill_allocating_task=False, dump_tasks=True)
+    sysctls = list_sysctls('panic_on_oom')
+    before = {sysctl.key: machine.state[sysctl.key] for sysctl in sysctls}
+    params = {sysctl.option: not before[sysctl.key] for sysctl in sysctls if sysctl.is_switch}
+    params.update(policy='panic', reboot_after=5)
     planned = run(machine, 'panic_on_oom', check=True, **params)
     assert run(machine, 'panic_on_oom', **params) == planned
-    assert planned['changed_keys'] == [PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS]
+    assert planned['changed_keys'] == list(before)
     again_is_unchanged(machine, **params)
     machine.reboot()
     again_is_unchanged(machine, **params)
     run(machine, 'panic_on_oom', state='absent')
-    assert [machine.state[key] for key in (PANIC_ON_OOM, PANIC, KILL_ALLOCATING_TASK, DUMP_TASKS)] == [0, 10, 1, 0]
+    assert {key: machine.state[key] for key in before} == before
     assert machine.get(OURS) is None
     again_is_unchanged(machine, state='absent')
 
@@ -73,7 +77,7 @@ def test_the_boot_counts_as_well(tmp_path):
 def test_what_does_not_concern_the_panic_passes(machine):
     machine.state[PANIC_ON_OOM] = 1
     machine.show()
-    assert run(machine, 'panic_on_oom', dump_tasks=False)['changed']
+    assert run(machine, 'panic_on_oom', kill_allocating_task=False)['changed']
 
 
 def test_the_order(machine):

@@ -17,13 +17,13 @@ from machine import OURS, Machine, run
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     KBYTES,
     MEMORY,
-    OVERCOMMIT_KEYS,
     PANIC,
     PANIC_ON_OOM,
     RATIO,
     USER_RESERVE,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, saved_values
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
 
 SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '20'))
 ADMIN = '/etc/sysctl.d/50-admin.conf'
@@ -307,7 +307,7 @@ class Model:
             assert found == before
             return
         for setting in SETTINGS:
-            if (setting[0] in OVERCOMMIT_KEYS) == (module == 'overcommit'):
+            if SYSCTLS[setting[0]].module == module:
                 assert setting not in right or found[setting] == right[setting]
                 if self.first.get(setting) != 'unsure':
                     self.first.pop(setting, None)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, parser
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
 
 
 def edit(text, desired_states, ours=None, made=False):
@@ -178,5 +178,5 @@ def test_edit_settles_and_is_reverted_to_the_byte(lines, ends, sequence):
 
 
 def test_all_keys_are_recognised():
-    for key in sysctls.ALL_KEYS:
+    for key in ALL_KEYS:
         assert file_edit.line_setting(key.replace('.', '/') + ' = 1')[0] == key

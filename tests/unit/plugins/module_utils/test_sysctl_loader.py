@@ -14,7 +14,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import R
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import (
     ADMIN_RESERVE,
-    ALL_KEYS,
     KBYTES,
     MEMORY,
     PANIC,
@@ -24,6 +23,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot as sysctl_boot
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import boot_facts, parser
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import loader as sysctl_loader
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
 
 
 def loop(patterns, *body):

@@ -11,12 +11,12 @@ import pytest
 from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import watchdog
-from ansible_collections.oomkit.linux.plugins.module_utils._policy.watchdog import cgroup_mounts, roll_back, steps_of
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.watchdog import build_steps, cgroup_mounts, roll_back
 
 LOOSE = {MEMORY: 0, RATIO: 50, KBYTES: 0, ADMIN_RESERVE: 8192}
 STRICT = {MEMORY: 2, RATIO: 0, KBYTES: 900000, ADMIN_RESERVE: 8192}
-TIGHTENED = steps_of([(MEMORY, 0), (RATIO, 50)], LOOSE, STRICT)
-LOOSENED = steps_of([(KBYTES, 900000), (MEMORY, 2)], STRICT, LOOSE)
+TIGHTENED = build_steps([(MEMORY, 0), (RATIO, 50)], LOOSE, STRICT)
+LOOSENED = build_steps([(KBYTES, 900000), (MEMORY, 2)], STRICT, LOOSE)
 
 
 def after(steps, found, refuses=()):
@@ -57,7 +57,7 @@ def test_ratio_and_kbytes_are_one_setting():
     """Ours is the pair: a kbytes of 0 beside another ratio is not ours."""
     assert TIGHTENED[1].keys == (RATIO, KBYTES)
     without_kbytes = {MEMORY: 0, RATIO: 50, KBYTES: None, ADMIN_RESERVE: 8192}
-    (step,) = steps_of([(RATIO, 50)], without_kbytes, dict(without_kbytes, **{RATIO: 90}))
+    (step,) = build_steps([(RATIO, 50)], without_kbytes, dict(without_kbytes, **{RATIO: 90}))
     assert step.keys == (RATIO,) and (step.ours, step.was) == ((90,), (50,))
 
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._kernel import sysctls
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, PANIC, RATIO
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS, SYSCTLS
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
     ],
 )
 def test_what_the_kernel_takes(key, text, number):
-    assert sysctls.parse_written(key, text) == number
+    assert SYSCTLS[key].parse_written(text) == number
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def test_what_the_kernel_takes(key, text, number):
     ],
 )
 def test_what_the_kernel_refuses(key, text):
-    assert sysctls.parse_written(key, text) is None
+    assert SYSCTLS[key].parse_written(text) is None
 
 
 def test_ratio_and_kbytes_erase_each_other_even_with_zero():
     state = {RATIO: 50, KBYTES: 0}
-    assert sysctls.apply_write(state, KBYTES, '900000')
+    assert SYSCTLS[KBYTES].apply_write(state, '900000')
     assert state == {RATIO: 0, KBYTES: 900000}
-    assert sysctls.apply_write(state, RATIO, '0')
+    assert SYSCTLS[RATIO].apply_write(state, '0')
     assert state == {RATIO: 0, KBYTES: 0}
 
 
 def test_a_refused_write_changes_nothing():
     state = {RATIO: 50, KBYTES: 0}
-    assert not sysctls.apply_write(state, KBYTES, 'lots')
+    assert not SYSCTLS[KBYTES].apply_write(state, 'lots')
     assert state == {RATIO: 50, KBYTES: 0}
 
 
 def test_every_key_has_a_knob():
-    assert set(sysctls.SYSCTLS) == set(sysctls.ALL_KEYS)
+    assert set(SYSCTLS) == set(ALL_KEYS)
