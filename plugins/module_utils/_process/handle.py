@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One process handle by a directory descriptor of /proc/PID: what is read and written through it can be of no other.
+"""Read and write one process through a directory descriptor of /proc/PID.
 
-A PID may be used again between a scan and a write. The descriptor names the process and not the number: once the
-process is gone every use of it answers ESRCH (fs/proc/base.c). From one descriptor to the next a process is known by
-its PID and start time: L(Held.look) answers only once the clock tick in which the process started is over, and whatever
-gets its number later starts in a later tick.
+The kernel can reuse a PID between a scan and a write. The descriptor belongs to the process, not to the PID: once the
+process is gone each use returns ESRCH (fs/proc/base.c). PID and start time identify a process from one descriptor to
+the next: L(ProcessHandle.look) waits for the end of the clock tick in which the process started, so that a later
+process with its PID has a later start time.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from .procfs import parse_stat
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _CHUNK_BYTES = 65536
 _INIT = 1
-_CLOCK_BOOTTIME = 7  # linux/time.h; Python names it from 3.7 on. The clock of start times (fs/proc/array.c)
+_CLOCK_BOOTTIME = 7  # linux/time.h, the clock of start times (fs/proc/array.c); Python has the name since 3.7
 
 
 class ProcessIdentity(NamedTuple):
@@ -41,10 +41,10 @@ class ProcessIdentity(NamedTuple):
 
 
 class ProcessHandle:
-    """A process, used with C(with). Every look answers None once it is gone."""
+    """A process, used with C(with). Each read returns None once it is gone."""
 
     def __init__(self, host: Host, pid: int) -> None:
-        """Raises OSError for what keeps a living process from being opened."""
+        """Raises OSError if a running process cannot be opened."""
         self.pid = pid
         self.host = host
         self._is_real = host.root == '/'
@@ -64,11 +64,11 @@ class ProcessHandle:
 
     def __exit__(self, *_exc: Any) -> None:
         if self._fd is not None:
-            with contextlib.suppress(OSError):  # close(2) closes whatever it says
+            with contextlib.suppress(OSError):  # close(2) closes also when it fails
                 os.close(self._fd)
 
     def read(self, name: str) -> Optional[bytes]:
-        """A file of the process, at most 64 KiB of it. Raises OSError for anything but a process that is gone."""
+        """A file of the process, up to 64 KiB; None where the process is gone. Raises OSError."""
         if self._fd is None or not file_access.current.allows(self.pid, name.rpartition('/')[2]):
             return None
         try:
@@ -84,9 +84,9 @@ class ProcessHandle:
             raise self._named(exc, name) from exc
 
     def read_thread(self, name: str) -> Optional[bytes]:
-        """The same file of another thread, where the first one has ended and others run: it has lost its memory.
+        """The file of another thread where only the first thread has ended: that one has lost its memory.
 
-        None where the first thread runs, and where none does. Raises OSError.
+        None where the first thread runs, or none. Raises OSError.
         """
         stat = parse_stat(self.read('stat') or b'')
         if stat is None or not stat.has_lost_first_thread():
@@ -98,7 +98,7 @@ class ProcessHandle:
         return None
 
     def _threads(self) -> List[str]:
-        """The numbers of its threads; none where it is gone."""
+        """The IDs of its threads; none where it is gone."""
         with contextlib.suppress(OSError):
             fd = os.open('task', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
             try:
@@ -108,8 +108,7 @@ class ProcessHandle:
         return []
 
     def look(self) -> Optional[ProcessIdentity]:
-        """Who it is and its present value; None when it is gone or dead. Waits a clock tick for one that just started.
-        """
+        """Its identity and oom_score_adj; None where it is gone or dead. Waits a clock tick if it has just started."""
         seen = self._look()
         if seen is not None and self._is_real:
             wait_s = (seen.start_ticks + 1) / os.sysconf('SC_CLK_TCK') - time.clock_gettime(_CLOCK_BOOTTIME)
@@ -125,10 +124,9 @@ class ProcessHandle:
         return ProcessIdentity(self.pid, stat.parent, stat.start_ticks, stat.name, adj)
 
     def write_score_adj(self, value: int) -> bool:
-        """Set it, in the plain decimal that the kernel reads as such. False when the process is gone.
+        """Set oom_score_adj. False where the process is gone.
 
-        Raises OSError with what the kernel answers: EACCES where CAP_SYS_RESOURCE is missing
-        (proc_pid_oom_score_adj(5)).
+        Raises OSError: EACCES without CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
         """
         if self._fd is None:
             return False
@@ -145,7 +143,7 @@ class ProcessHandle:
         return True
 
     def _named(self, exc: OSError, name: str) -> OSError:
-        """The error with the whole path: calls on descriptors know none, and others know the last part only."""
+        """The error with the complete path. Calls with a descriptor have no path, or its last part."""
         return OSError(exc.errno, exc.strerror, f'/proc/{self.pid}/{name}')
 
 
@@ -159,7 +157,7 @@ def read_init_cgroup(host: Host) -> bytes:
 
 
 def list_ancestors(host: Host, pid: int) -> List[int]:
-    """The process itself and all it descends from, up to PID 1 or to where it cannot be seen."""
+    """The process and its ancestors, up to PID 1 or to one that is not visible."""
     line: List[int] = []
     known: Set[int] = set()
     while pid > 0 and pid not in known:
@@ -171,16 +169,16 @@ def list_ancestors(host: Host, pid: int) -> List[int]:
 
 
 def list_pids(host: Host) -> List[int]:
-    """The numbers of all processes. Raises OSError."""
+    """The PIDs of all processes. Raises OSError."""
     return [int(name) for name in host.names('/proc') if name.isdigit()]
 
 
 def identify(host: Host, pid: int) -> Optional[ProcessIdentity]:
-    """The process that has this number now; None for none. Raises OSError."""
+    """The process that has this PID now; None for none. Raises OSError."""
     with ProcessHandle(host, pid) as handle:
         return handle.look()
 
 
 def is_same(one: Optional[ProcessIdentity], other: Optional[ProcessIdentity]) -> bool:
-    """Whether both are one process, which still ran at the second look."""
+    """Whether both are the same process; False for None."""
     return one is not None and other is not None and one.key == other.key

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes of a unit have the value that the unit gave them, and which have set their own. Pure.
+"""Tell processes with the value of their unit from those that set their own value. Pure.
 
-A restart would give every process its unit's new value, and those that set their own would set it again: so exactly
-the first are to be changed. A value alone does not tell: sshd sets -1000 on itself and 0 on its sessions, which is
-what many units give. What descends, within the unit, from a process that set its own value was given its value by that
-process and not by the unit.
+After a restart all processes have the unit's new value, except those that set their own again. So a change at runtime
+sets the first and skips the second. The value alone does not show which is which: sshd sets -1000 on itself and 0 on
+its sessions, and 0 is the value of many units. A descendant, within the unit, of a process that set its own value has
+inherited from that process.
 """
 
 from typing import Callable, Dict, Iterable, List, NamedTuple, Set
@@ -29,27 +29,23 @@ class Split(NamedTuple):
 
 
 def split_processes(processes: Iterable[ProcessIdentity], given: Callable[[ProcessIdentity], bool]) -> Split:
-    """Tell those apart whose value is the unit's; ``given`` says whether a process has a value that the unit gave."""
+    """Split processes; ``given`` returns whether a process has a value that the unit gave."""
     by_pid = {one.pid: one for one in processes}
     own = {pid for pid, one in by_pid.items() if not given(one)}
-    inherited, skipped = [], []
+    result = Split([], [])
     known: Dict[int, int] = {}
-    for pid in sorted(by_pid):
-        one = by_pid[pid]
-        if pid in own:
-            skipped.append(Skipped(one, OWN_VALUE))
-            continue
-        source = _own_ancestor(one, by_pid, own, known)
+    for pid, one in sorted(by_pid.items()):
+        source = pid if pid in own else _find_own_ancestor(one, by_pid, own, known)
         if source:
-            skipped.append(Skipped(one, OWN_PARENT % source))
+            result.skipped.append(Skipped(one, OWN_VALUE if source == pid else OWN_PARENT % source))
         else:
-            inherited.append(one)
-    return Split(inherited, skipped)
+            result.inherited.append(one)
+    return result
 
 
-def _own_ancestor(one: ProcessIdentity, by_pid: Dict[int, ProcessIdentity], own: Set[int],
-                  known: Dict[int, int]) -> int:
-    """The nearest ancestor within the unit that set its own value, 0 for none. ``known`` are the answers so far."""
+def _find_own_ancestor(one: ProcessIdentity, by_pid: Dict[int, ProcessIdentity], own: Set[int],
+                       known: Dict[int, int]) -> int:
+    """The nearest ancestor within the unit that set its own value; 0 for none. ``known`` caches results by PID."""
     line: List[int] = []
     seen: Set[int] = set()
     found = 0

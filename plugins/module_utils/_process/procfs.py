@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/proc: programs found by their names, and the files of a process.
+"""Read and parse the files of processes, and find programs by their names.
 
 Sources: proc_pid_stat(5), proc_pid_status(5).
-A process may end at any moment: every read answers None then.
+A process can end at any time: each read returns None then.
 """
 
 import contextlib
 import errno
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_number
 from .._host import file_access
 from .._host.host import Host
 
 CHUNK_BYTES = 4096
-DENIED = (errno.EPERM, errno.EACCES)
+_DENIED = (errno.EPERM, errno.EACCES)
 
 
 class Stat(NamedTuple):
@@ -53,11 +53,11 @@ def parse_stat(text: bytes) -> Optional[Stat]:
 
 class Named(NamedTuple):
     found: List[Tuple[int, str]]  # (pid, name), by PID
-    denied: int  # processes that are seen but may not be read
+    denied: int  # processes that /proc lists but that may not be read
 
 
 def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
-    """The path of /proc/PID/cgroup by each controller of v1, by C(name=systemd), and by C(v2) (proc_pid_cgroup(5))."""
+    """The paths in /proc/PID/cgroup by controller of v1, C(name=systemd) and C(v2) (proc_pid_cgroup(5))."""
     paths = {}
     for line in filter(None, text.split(b'\n')):
         number, _colon, rest = line.partition(b':')
@@ -68,7 +68,7 @@ def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
 
 
 class Proc:
-    """/proc read through one descriptor of it. Closes with C(with)."""
+    """/proc, read through one descriptor. C(with) closes it."""
 
     def __init__(self, host: Host) -> None:
         self.fd = os.open(host.locate('/proc'), os.O_RDONLY | os.O_DIRECTORY)
@@ -80,34 +80,46 @@ class Proc:
     def __exit__(self, _kind: Any = None, error: Any = None, _place: Any = None) -> None:
         os.close(self.fd)
         if isinstance(error, OSError) and not isinstance(error.filename, (str, bytes)):
-            error.filename = '/proc'  # what is called for each process names none, for speed
+            error.filename = '/proc'  # for speed the calls for each process name no file
 
     def named(self, names: Dict[bytes, str]) -> Named:
         """The processes whose comm is one of ``names``."""
-        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
         found = []
         denied = 0
-        for name in os.listdir(proc_fd):
-            if not name.isdigit() or not access.allows(name):
-                continue
-            access.begin(name + '/comm')
-            try:
-                fd = open_file(name + '/comm', 0, dir_fd=proc_fd)
-            except OSError as exc:
-                denied += exc.errno in DENIED
-                continue
-            try:
-                comm = read(fd, 64)
-            except OSError:
-                comm = b''
-            close(fd)
-            if comm in names:
-                found.append((int(name), names[comm]))
-        access.end()
+        for pid, comm in self._read_each(os.listdir(self.fd), 'comm', 64):
+            if comm is None:
+                denied += 1
+            elif comm in names:
+                found.append((pid, names[comm]))
         return Named(sorted(found), denied)
 
+    def _read_each(self, pids: Iterable[str], name: str, limit_bytes: int) -> Iterator[Tuple[int, Optional[bytes]]]:
+        """(PID, start of the file) of each process; None where it may not be read.
+
+        Written for speed: three system calls and little else for each process.
+        """
+        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
+        for pid in pids:
+            if not pid.isdigit() or not access.allows(pid):
+                continue
+            path = f'{pid}/{name}'
+            access.begin(path)
+            try:
+                fd = open_file(path, 0, dir_fd=proc_fd)
+            except OSError as exc:
+                if exc.errno in _DENIED:
+                    yield int(pid), None
+                continue
+            try:
+                data = read(fd, limit_bytes)
+            except OSError:
+                data = b''
+            close(fd)
+            yield int(pid), data
+        access.end()
+
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
-        """A file below /proc, at most so much of it; None when it is gone or may not be read."""
+        """A file below /proc, up to the limit; None where it is gone or may not be read."""
         pid, _slash, name = path.partition('/')
         if not file_access.current.allows(pid, name):
             return None
@@ -120,7 +132,7 @@ class Proc:
         except OSError:
             return None
         try:
-            # These files come as one record, so that a short read is the last one.
+            # The kernel writes these files as one record, so that a short read is the last one.
             data = more = os.read(fd, CHUNK_BYTES)
             while len(more) == CHUNK_BYTES and len(data) < limit_bytes:
                 more = os.read(fd, CHUNK_BYTES)
@@ -128,27 +140,28 @@ class Proc:
         except OSError:
             return None
         finally:
-            with contextlib.suppress(OSError):  # close(2) closes whatever it says
+            with contextlib.suppress(OSError):  # close(2) closes also when it fails
                 os.close(fd)
         return data[:limit_bytes]
 
     def stat(self, pid: str, name: str) -> Optional[os.stat_result]:
-        """stat(2) of what a link of a process leads to; None where that may not be seen."""
-        if not file_access.current.allows(pid, name.partition('/')[0]):
+        """stat(2) of the target of a link of a process; None where that is not allowed."""
+        link = name.partition('/')[0]
+        if not file_access.current.allows(pid, link):
             return None
         try:
-            with file_access.Reading(f"{pid}/{name.partition('/')[0]}"):
+            with file_access.Reading(f'{pid}/{link}'):
                 return os.stat(f'{pid}/{name}', dir_fd=self.fd)
         except OSError:
             return None
 
     def init_cgroup(self) -> bytes:
-        """/proc/1/cgroup, read once; empty where it cannot be read."""
+        """/proc/1/cgroup, read once; empty where that is not possible."""
         if self._init_cgroup is None:
             self._init_cgroup = self.read('1/cgroup') or b''
         return self._init_cgroup
 
     def effective_uid(self, pid: int) -> Optional[int]:
-        """The user that the process acts as."""
+        """The effective user ID of a process."""
         uids = file_access.parse_uids(self.read(f'{pid}/status') or b'')
         return uids[1] if uids else None

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether two processes use the same memory: kcmp(2), which nothing in /proc tells.
+"""Find out by kcmp(2) whether two processes share their memory, which /proc does not show.
 
-C libraries have no function for it, so it is called by its number. It needs the right to trace both processes.
+C libraries have no function for it, so that it is called by its number. It needs the right to trace both processes.
 """
 
 import os
@@ -17,18 +17,16 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
-# __NR_kcmp. The architectures that came last all have the number of include/uapi/asm-generic/unistd.h.
+# __NR_kcmp. New architectures have the number of include/uapi/asm-generic/unistd.h.
 _NUMBERS = {'x86_64': 312, 'i386': 349, 'i686': 349, 'aarch64': 272, 'riscv64': 272, 'loongarch64': 272,
             'ppc64': 354, 'ppc64le': 354, 's390x': 343, 'armv7l': 378}
 _KCMP_VM = 1
 
 
 def share_memory(pid: int, other: int) -> Optional[bool]:
-    """Whether they do; None where that may not be seen, or one of them is gone."""
+    """Whether both processes share memory; None where that is unknown, or one of them is gone."""
     number = _NUMBERS.get(os.uname().machine)
-    if ctypes is None or number is None:
-        return None
-    if not all(file_access.current.allows(one, 'kcmp') for one in (pid, other)):
+    if ctypes is None or number is None or not all(file_access.current.allows(one, 'kcmp') for one in (pid, other)):
         return None
     try:
         with file_access.Reading(f'{other}/kcmp'):

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/proc/PID: what processes are and hold, and how the kernel scores them, read fast enough for ten thousand of them.
+"""The process table: identity, memory and score of processes, read fast enough for ten thousand of them.
 
 Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs/proc/array.c and task_mmu.c.
-A process may end at any moment: every read answers None then.
+A process can end at any time: each read returns None then.
 """
 
 import os
@@ -13,27 +13,29 @@ import re
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_number
-from .._host import file_access
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
 from .._kernel.badness import Memory, ProcessReader, Terms
 from .cgroup_unit import NAMED, V2, find_unit
-from .procfs import CHUNK_BYTES, DENIED, Proc, parse_cgroup_paths, parse_stat
+from .procfs import CHUNK_BYTES, Proc, parse_cgroup_paths, parse_stat
 
 _MEMORY = re.compile(br'\nVmRSS:\s+([0-9]{1,18}) kB.*?\nVmPTE:\s+([0-9]{1,18}) kB\n(?:VmPMD:\s+([0-9]{1,18}) kB\n)?'
                      br'VmSwap:\s+([0-9]{1,18}) kB\n', re.DOTALL)
 
 
+_FIRST_HAS_ENDED = b'\nState:\tZ'  # other threads may run, and the kernel can choose the process
+
+
 class Scores(NamedTuple):
     found: List[Tuple[int, int]]  # (oom_score, pid)
-    denied: int  # processes that are seen but may not be read
+    denied: int  # processes that /proc lists but that may not be read
 
 
 def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
-    """RSS, swap and page tables of /proc/PID/status in kB; None for what has no memory (kernel threads, zombies).
+    """RSS, swap and page tables of /proc/PID/status in kB; None without memory (kernel threads, zombies).
 
-    Kernels 4.0 to 4.14 tell the middle level of page tables apart, in VmPMD. The name in the first line cannot look
-    like these lines, since the kernel escapes its line ends.
+    Kernels 4.0 to 4.14 list the middle level of page tables separately, in VmPMD. The name in the first line cannot
+    imitate these lines, because the kernel escapes its line ends.
     """
     match = _MEMORY.search(status)
     if match is None:
@@ -42,17 +44,18 @@ def parse_memory_kb(status: bytes) -> Optional[Tuple[int, int, int]]:
     return int(rss_kb), int(swap_kb), int(tables_kb) + int(middle_kb or 0)
 
 
-# What one process holds, as /proc shows it, in kB but for the last.
 class Holding(NamedTuple):
+    """The memory of a process as /proc shows it."""
+
     rss_kb: int
     swap_kb: int
     tables_kb: int
-    own_kb: int  # the anonymous part of the RSS; all of it on kernels before 4.5, which do not tell
-    stat_pages: int  # the RSS of /proc/PID/stat, which is not always that of status
+    own_kb: int  # anonymous RSS; all RSS on kernels before 4.5, which do not report it
+    stat_pages: int  # RSS in /proc/PID/stat, which can differ from that in status
 
 
 def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
-    """What a process holds, from its status and stat; None for what has no memory."""
+    """The memory of a process, from its status and stat; None for a process without memory."""
     memory_kb = parse_memory_kb(status)
     found = parse_stat(stat)
     if memory_kb is None or found is None or found.rss_pages is None:
@@ -65,8 +68,8 @@ def parse_holding(status: bytes, stat: bytes) -> Optional[Holding]:
 def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optional[bytes]]:
     """(cgroup, unit) of /proc/PID/cgroup, with /proc/1/cgroup as ``init``.
 
-    The cgroup is the one that limits memory: of the v1 memory hierarchy where there is one, else of v2, else systemd's.
-    The unit is looked up where systemd keeps them, since under v1 the memory hierarchy may not have them all.
+    The cgroup is the one that limits memory: in the v1 memory hierarchy, else in v2, else in systemd's. The unit comes
+    from systemd's hierarchy, because the memory hierarchy of v1 need not have all units.
     """
     paths = parse_cgroup_paths(text)
     cgroup = paths.get(b'memory', paths.get(V2, paths.get(NAMED)))
@@ -74,36 +77,25 @@ def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optio
 
 
 class ProcessTable(Proc):
-    """The processes that /proc shows, who they are and what they hold."""
+    """The processes that /proc shows."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self._page_kb = get_page_kb()
 
-    def source(self) -> ProcessReader:
-        """The looks that a selection takes."""
+    def reader(self) -> ProcessReader:
+        """The functions that read what a selection needs."""
         return ProcessReader(self.memories, self.adj, self.start_ticks)
 
     def scores(self) -> Scores:
-        """oom_score of all processes. Written for speed: three system calls and little else for each."""
-        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
+        """oom_score of all processes."""
         found = []
         denied = 0
-        for name in os.listdir(proc_fd):
-            if not name.isdigit() or not access.allows(name):
-                continue
-            access.begin(name + '/oom_score')
-            try:
-                fd = open_file(name + '/oom_score', 0, dir_fd=proc_fd)
-            except OSError as exc:
-                denied += exc.errno in DENIED
-                continue
-            try:
-                found.append((int(read(fd, 32)), int(name)))
-            except (OSError, ValueError):
-                pass  # it ended between the two calls
-            close(fd)
-        access.end()
+        for pid, score in self._read_each(os.listdir(self.fd), 'oom_score', 32):
+            number = to_number(score)
+            denied += score is None
+            if number is not None:  # else it has just ended
+                found.append((number, pid))
         return Scores(found, denied)
 
     def score(self, pid: Any) -> Optional[int]:
@@ -115,64 +107,44 @@ class ProcessTable(Proc):
         return to_number(self.read(f'{pid}/oom_score_adj'))
 
     def terms(self, pid: Any) -> Optional[Terms]:
-        """What badness is made of; None for kernel threads, zombies and those that are gone."""
+        """The terms of its badness; None for kernel threads, zombies and those that are gone."""
         status = self.read(f'{pid}/status')
         memory = self._memory(pid, status) if status else None
         adj = self.adj(pid) if memory else None
         return None if memory is None or adj is None else Terms(memory, adj)
 
     def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
-        """(memory, pid) of those that have some. Written for speed, as L(scores)."""
-        proc_fd, open_file, read, close, access = self.fd, os.open, os.read, os.close, file_access.current
+        """(memory, pid) of the processes that have memory."""
         found = []
-        for pid in pids:
-            path = f'{pid}/status'
-            access.begin(path)
-            try:
-                fd = open_file(path, 0, dir_fd=proc_fd)
-            except OSError:
-                continue
-            try:
-                status = read(fd, CHUNK_BYTES)
-                if len(status) == CHUNK_BYTES:  # thousands of groups come before the memory
-                    status = self.read(f'{pid}/status') or b''
-            except OSError:
-                status = b''
-            close(fd)
-            memory = self._memory(pid, status)
+        for pid, status in self._read_each(map(str, pids), 'status', CHUNK_BYTES):
+            if status and len(status) == CHUNK_BYTES:  # thousands of groups precede the memory
+                status = self.read(f'{pid}/status')
+            memory = self._memory(pid, status or b'')
             if memory is not None:
                 found.append((memory, pid))
-        access.end()
         return found
 
     def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
-        """The memory that this status shows, in pages; of another thread where the first has ended."""
+        """The memory in this status in pages; that of another thread where the first has ended."""
         memory_kb = parse_memory_kb(status)
-        if memory_kb is None:
-            memory_kb = self._threads_memory_kb(pid) if b'\nState:\tZ' in status else None
+        if memory_kb is None and _FIRST_HAS_ENDED in status:
+            texts = (self.read(thread + '/status') or b'' for thread in self.threads(pid))
+            memory_kb = next((one for one in map(parse_memory_kb, texts) if one is not None), None)
         if memory_kb is None:
             return None
         page_kb = self._page_kb
         return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
 
-    def _threads_memory_kb(self, pid: Any) -> Optional[Tuple[int, int, int]]:
-        """The memory of a process whose first thread has ended, from any of the others: the kernel can choose it."""
-        for thread in self.threads(pid):
-            memory_kb = parse_memory_kb(self.read(thread + '/status') or b'')
-            if memory_kb is not None:
-                return memory_kb
-        return None
-
     def holding(self, pid: Any) -> Optional[Holding]:
-        """What it holds; None for kernel threads, zombies and those that are gone."""
+        """Its memory; None for kernel threads, zombies and those that are gone."""
         found = self._holding(f'{pid}')
-        if found is None and b'\nState:\tZ' in (self.read(f'{pid}/status') or b''):
+        if found is None and _FIRST_HAS_ENDED in (self.read(f'{pid}/status') or b''):
             found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
         return found
 
     def living_thread(self, pid: int) -> int:
-        """The number of a thread that has its memory: the first one, or another where that has ended."""
-        if b'\nState:\tZ' not in (self.read(f'{pid}/status') or b''):
+        """The ID of a thread that has its memory: the first one, or another where that has ended."""
+        if _FIRST_HAS_ENDED not in (self.read(f'{pid}/status') or b''):
             return pid
         alive = (int(path.rpartition('/')[2]) for path in self.threads(pid) if self._holding(path) is not None)
         return next(alive, pid)
@@ -181,7 +153,7 @@ class ProcessTable(Proc):
         return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
 
     def threads(self, pid: Any) -> List[str]:
-        """The folders of its threads, below /proc; empty when it is gone."""
+        """The folders of its threads below /proc; none where it is gone."""
         folder = f'{pid}/task'
         try:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
@@ -195,17 +167,17 @@ class ProcessTable(Proc):
             os.close(fd)
 
     def children(self, pid: int) -> List[int]:
-        """Its children (proc_pid_tid_children(5)); empty also where the kernel does not list them."""
+        """Its children (proc_pid_tid_children(5)); none also where the kernel does not list them."""
         return [int(child) for thread in self.threads(pid)
                 for child in (self.read(thread + '/children') or b'').split() if to_number(child)]
 
     def start_ticks(self, pid: int) -> Optional[int]:
-        """When the process started, in clock ticks since boot."""
+        """Its start time in clock ticks since boot."""
         stat = parse_stat(self.read(f'{pid}/stat') or b'')
         return None if stat is None else stat.start_ticks
 
     def name(self, pid: int) -> Optional[bytes]:
-        """comm: at most 15 bytes, which any program may set for itself."""
+        """comm: at most 15 bytes, which any program can set for itself."""
         comm = self.read(f'{pid}/comm')
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
