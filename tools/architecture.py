@@ -53,58 +53,57 @@ def _base(node: ast.ImportFrom, path: Path, plugins: Path) -> Path | None:
     return plugins.joinpath(*name[len(COLLECTION):].split('.')) if name.startswith(COLLECTION) else None
 
 
-def imports() -> Iterator[tuple[Path, Path]]:
-    """(file, what it imports) for each import from one package of module_utils to another one."""
-    for path in sorted(UTILS.rglob('*.py')):
-        for other in sorted(imported(path)):
+def imports(plugins: Path = PLUGINS) -> Iterator[tuple[Path, Path]]:
+    """(file, what it imports) for each import from one package of module_utils to another one, or out of it."""
+    for path in sorted((plugins / 'module_utils').rglob('*.py')):
+        for other in sorted(imported(path, plugins)):
             if other.parent != path.parent:
                 yield path, other
 
 
-def upward() -> list[str]:
+def upward(plugins: Path = PLUGINS) -> list[str]:
     """Each import that does not go down."""
-    order = list(PACKAGES)
-    return ['%s imports %s' % (path.relative_to(UTILS), other.relative_to(PLUGINS)) for path, other in imports()
-            if UTILS not in other.parents or order.index(other.parent.name) <= order.index(path.parent.name)]
+    order, utils = list(PACKAGES), plugins / 'module_utils'
+    return ['%s imports %s' % (path.relative_to(utils), other.relative_to(plugins)) for path, other in imports(plugins)
+            if utils not in other.parents or order.index(other.parent.name) <= order.index(path.parent.name)]
 
 
-def cycles() -> list[str]:
+def cycles(plugins: Path = PLUGINS) -> list[str]:
     """Each file that imports itself, directly or not. An import inside a function counts."""
-    found = []
-    for path in sorted(UTILS.rglob('*.py')):
-        seen: set[Path] = set()
-        todo = list(imported(path))
-        while todo:
-            one = todo.pop()
-            if one not in seen:
-                seen.add(one)
-                todo += imported(one)
-        if path in seen:
-            found.append(str(path.relative_to(UTILS)))
-    return found
+    below = {path: imported(path, plugins) for path in sorted((plugins / 'module_utils').rglob('*.py'))}
+    return ['%s imports itself' % path.relative_to(plugins / 'module_utils') for path in below
+            if path in _reached(path, below)]
+
+
+def _reached(start: Path, below: dict[Path, set[Path]]) -> set[Path]:
+    """All that an import of ``start`` brings."""
+    seen: set[Path] = set()
+    todo = list(below[start])
+    while todo:
+        one = todo.pop()
+        if one not in seen:
+            seen.add(one)
+            todo += below.get(one, ())
+    return seen
 
 
 def picture() -> str:
     """The packages as a Mermaid graph, without the arrows that follow from others."""
-    below: dict[str, set[str]] = {name: set() for name in PACKAGES}
+    below: dict[Path, set[Path]] = {UTILS / name: set() for name in PACKAGES}
     for path, other in imports():
-        below[path.parent.name].add(other.parent.name)
+        below[path.parent].add(other.parent)
     lines = ['flowchart TD']
     lines += ['    %s["%s<br/>%s"]' % (name.strip('_'), name, subject) for name, subject in PACKAGES.items()]
-    for name, others in below.items():
+    for package, others in below.items():
         follows = set().union(*(_reached(other, below) for other in others))
-        lines += ['    %s --> %s' % (name.strip('_'), other.strip('_'))
-                  for other in PACKAGES if other in others - follows]
+        lines += ['    %s --> %s' % (package.name.strip('_'), other.name.strip('_'))
+                  for other in below if other in others - follows]
     return '\n'.join(lines)
-
-
-def _reached(name: str, below: dict[str, set[str]]) -> set[str]:
-    return below[name].union(*(_reached(other, below) for other in below[name]))
 
 
 def main() -> None:
     """Name the imports that are wrong."""
-    wrong = upward() + ['%s imports itself' % name for name in cycles()]
+    wrong = upward() + cycles()
     sys.exit('\n'.join(wrong) if wrong else 0)
 
 

@@ -37,8 +37,13 @@ FLAVOURS = ('bullseye', 'bookworm', 'trixie', 'trixie-backports')
 QUICK_LINT = {
     'ruff': ['ruff', 'check', '--output-format', 'concise', '.'],
     'yamllint': ['yamllint', '--strict', '.'],
+    'architecture': ['python', 'tools/architecture.py'],
+    'functions': ['python', 'tools/functions.py'],
+    'terms': ['python', 'tools/terms.py'],
 }
 FULL_LINT = {
+    'mypy': ['mypy'],
+    'vulture': ['vulture'],
     'ansible-lint': ['ansible-lint', '--profile', 'production', '--offline', '--strict'],
     # Its lowest level tells of every program that is started without a shell, which is how they are to be started.
     'bandit': ['bandit', '--quiet', '--recursive', '--severity-level', 'medium', 'plugins', 'extensions/eda'],

@@ -145,7 +145,7 @@ def scan_ms(top: int) -> float:
     return elapsed_ms
 
 
-def killers_ms() -> float:
+def daemons_ms() -> float:
     """What the module does for its key oom_daemons: the name of every process."""
     begin = time.perf_counter()
     with helped() as host:
@@ -232,7 +232,7 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
         if above < CANDIDATES:
             sys.exit('Only %d processes stand out of the crowd, so the usual case cannot be measured.' % above)
         contestants = {'floor': lambda: floor_ms(folder), 'usual': lambda: scan_ms(CANDIDATES), 'ps': ps_ms,
-                       'one_score': lambda top=above + CANDIDATES: scan_ms(top), 'OOM daemons': killers_ms,
+                       'one_score': lambda top=above + CANDIDATES: scan_ms(top), 'daemons': daemons_ms,
                        'facts': facts_ms, 'forecast': forecast_ms}
         for name, run_ms in contestants.items():
             elapsed_ms = run_ms()
@@ -269,7 +269,7 @@ def show(result: dict) -> None:
                         ('oom_facts, usual: the candidates have scores of their own', 'usual'),
                         ('oom_facts, one score: out of thousands that share it', 'one_score'),
                         (' '.join(PS), 'ps'),
-                        ('oom_facts, oom_daemons: the names of all processes', 'OOM daemons'),
+                        ('oom_facts, oom_daemons: the names of all processes', 'daemons'),
                         ('oom_facts, the whole module', 'facts'),
                         ('oom_forecast_info, the whole module, five kills', 'forecast')):
         print('  %-58s %8.1f ms' % (label, result['best_ms'][name]))

@@ -242,7 +242,7 @@ def make_namespace(pages):
 
 
 def allocating_task():
-    """Whoever asks is killed: here one that has little."""
+    """The allocating task is killed: here one that has little."""
     cgroups()
     population = populations.Population([spec(60), spec(30)])
     before = kills_so_far()

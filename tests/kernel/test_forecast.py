@@ -72,7 +72,7 @@ def test_nobody_can_be_killed_in_a_cgroup(rules):
     assert (found['outcome'], found['victims'], found['killed'], found['dead']) == ('deadlock', [], [], [])
 
 
-def test_with_kill_allocating_task_whoever_asks_is_killed(rules):
+def test_kill_allocating_task_kills_the_allocating_task(rules):
     found = rules['allocating_task']
     assert found['unasked'] == 'unknown'
     assert found['victims'] == [['e']] and found['killed'] == ['e'], found

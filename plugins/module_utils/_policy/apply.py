@@ -147,7 +147,7 @@ def _slot(key: str) -> str:
 
 
 def _write_all(writes: List[Tuple[ProcFile, bytes, str]], done: Set[str]) -> None:
-    """Put back what was written; what the kernel refused is still as it was."""
+    """Roll back what was written; what the kernel refused is still as it was."""
     for proc_file, data, slot in writes:
         if slot in done:
             proc_file.write(data)

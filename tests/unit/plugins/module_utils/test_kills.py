@@ -176,7 +176,7 @@ def test_total(text, total):
 
 @pytest.mark.parametrize('number', [
     b'pid=412', b'process 412', b'anon-rss:960000', b'file-rss:128', b'shmem-rss:4', b'adj:300'])
-def test_a_number_without_end_is_no_number(number):
+def test_a_number_without_end_is_none(number):
     """Python refuses to read more than 4300 digits."""
     name, mark, _digits = number.rpartition(b':' if b':' in number else number[-4:-3])
     forged = [record.replace(number, name + mark + b'9' * 5000) for record in GLOBAL]

@@ -372,10 +372,10 @@ class Trial:
         elif how == 'done':
             told += differences(state(self.machine), self.after, but=self.locks(calls, number))
         if how == 'killed' and not told:
-            told += self.taken_back_at_once()
+            told += self.reverted_at_once()
         return how, told + (self.next_ones(how) if not told else [])
 
-    def taken_back_at_once(self):
+    def reverted_at_once(self):
         """A killed run need not be completed first; what it left is there again for the next ones."""
         shutil.rmtree(self.left, ignore_errors=True)
         shutil.copytree(self.base, self.left, symlinks=True)

@@ -251,7 +251,7 @@ def test_a_later_file_is_named(machine, text):
     assert machine.tree() == before and machine.log == []
 
 
-def test_the_twin_in_the_middle_is_a_conflict_under_systemd_only(tmp_path):
+def test_counterpart_in_the_middle_conflicts_under_systemd_only(tmp_path):
     for init, fails in (('systemd', True), ('other', False)):
         machine = Machine(tmp_path / init, init=init)
         machine.put('/etc/sysctl.d/40-a.conf', 'vm.overcommit_ratio=80\n')
@@ -327,7 +327,7 @@ def test_comment_out_only_below_etc(machine):
     assert machine.tree() == before
 
 
-def test_a_losing_twin_is_warned_of(machine):
+def test_a_losing_counterpart_is_warned_of(machine):
     machine.put('/etc/sysctl.d/50-b.conf', 'vm.overcommit_kbytes=900000\n')
     result = run(machine, 'overcommit', ratio=80)
     assert '50-b.conf line 1 sets vm.overcommit_kbytes, which erases vm.overcommit_ratio' in result['warnings'][0]

@@ -149,7 +149,7 @@ def test_what_cannot_be_seen_is_unknown():
     assert (found.outcome, found.reason, found.kills) == ('unknown', 'hidepid', [])
 
 
-def test_with_kill_allocating_task_it_is_whoever_asks():
+def test_kill_allocating_task_chooses_the_allocating_task():
     world = snapshot(process(10, 100), process(11, 5), process(12, 50, -1000), kill_allocating_task=True)
     assert forecast(world).outcome == 'unknown' and 'the task that triggers the OOM' in forecast(world).reason
     assert order(forecast(world, 2, growth_pages={11: 1})) == [[11], [10]]

@@ -66,7 +66,7 @@ def test_lines_of_others_become_comments():
     )
 
 
-def test_the_twin_becomes_a_comment_or_goes_if_it_is_ours():
+def test_the_counterpart_becomes_a_comment_or_goes_if_it_is_ours():
     text = 'vm.overcommit_kbytes=5000\n'
     assert edit(text, {RATIO: 80, KBYTES: None}) == '# oomkit.linux: ' + text + 'vm.overcommit_ratio = 80\n'
     assert edit(text, {RATIO: 80, KBYTES: None}, {KBYTES: [text]}) == 'vm.overcommit_ratio = 80\n'

@@ -66,5 +66,5 @@ def test_a_refused_write_changes_nothing():
     assert state == {RATIO: 50, KBYTES: 0}
 
 
-def test_every_key_has_a_knob():
+def test_every_key_has_a_record():
     assert set(SYSCTLS) == set(ALL_KEYS)

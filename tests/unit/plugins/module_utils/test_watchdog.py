@@ -20,7 +20,7 @@ LOOSENED = build_steps([(KBYTES, 900000), (MEMORY, 2)], STRICT, LOOSE)
 
 
 def after(steps, found, refuses=()):
-    """What put_back did with a machine in this state: (outcome, writes)."""
+    """What roll_back did with a machine in this state: (outcome, writes)."""
     writes = []
 
     def write(step):
