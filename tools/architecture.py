@@ -101,6 +101,23 @@ def picture() -> str:
     return '\n'.join(lines)
 
 
+def summaries() -> Iterator[tuple[str, str]]:
+    """(package, a list of its files with what each holds) as Markdown, from top to bottom."""
+    for name in PACKAGES:
+        lines = []
+        for path in sorted((UTILS / name).glob('*.py')):
+            text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+            lines.append('- `%s`: %s' % (path.stem, ' '.join(text.partition('\n\n')[0].split())))
+        yield name, '\n'.join(lines)
+
+
+def markdown() -> str:
+    """The picture and the lists for CONTRIBUTING.md."""
+    parts = ['```mermaid\n%s\n```' % picture()]
+    parts += ['**`%s`**: %s\n\n%s' % (name, PACKAGES[name], text) for name, text in summaries()]
+    return '\n\n'.join(parts)
+
+
 def main() -> None:
     """Name the imports that are wrong."""
     wrong = upward() + cycles()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What in docs/ is made from the code, so that it is right: ``.venv/bin/python tools/generated.py`` makes it again.
 
-``facts.md`` comes from the RETURN documentation of oom_facts, and the picture of the CommitLimit from the filter
-commit_limit. tests/package/test_docs.py fails where they are not up to date.
+``facts.md`` comes from the RETURN documentation of oom_facts, the picture of the CommitLimit from the filter
+commit_limit, and the packages in CONTRIBUTING.md from the code itself. tests/package/test_docs.py fails where they are not up to date.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import architecture
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,6 +76,15 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / 'facts.md', templates.get_template('facts.md.j2').render(facts=facts_documentation())
     yield DOCS / 'images' / 'commit_limit.svg', templates.get_template('commit_limit.svg.j2').render(
         bars=bars(), ram_gib=RAM_KB // GIB_KB, swap_gib=SWAP_KB // GIB_KB, gib_kb=GIB_KB)
+    guide = CHECKOUT / 'CONTRIBUTING.md'
+    yield guide, with_part(guide.read_text(encoding='utf-8'), 'architecture', architecture.markdown())
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """The text with the part between its two marks replaced. Raises ValueError where there are no marks."""
+    begin, end = '<!-- %s: tools/generated.py writes this -->\n' % name, '\n<!-- end of %s -->' % name
+    before, rest = text.split(begin)
+    return before + begin + part + end + rest.split(end.lstrip('\n'))[1]
 
 
 def main() -> None:
