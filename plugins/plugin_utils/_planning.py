@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the filters compute: sizes as a playbook has them, in, and the kernel's own arithmetic out.
+"""What the filters compute: parse the sizes of a playbook, and compute as the modules do.
 
-The arithmetic itself is that of the modules: ``_commit`` for the CommitLimit, ``_badness`` for the choice of a victim.
+See L(_kernel.commit_limit) for the CommitLimit, and L(_kernel.badness) for the choice of a victim.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, quote
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
-from ansible_collections.oomkit.linux.plugins.module_utils._kernel import badness, commit_limit
-from ansible_collections.oomkit.linux.plugins.module_utils._kernel.meminfo import Memory
+from ..module_utils._core import convert
+from ..module_utils._core.convert import ConvertError, quote
+from ..module_utils._core.sanitize import sanitize
+from ..module_utils._kernel import badness, commit_limit
+from ..module_utils._kernel.meminfo import Memory
 
 _MOST_KB = 2 ** 54  # all that 64 bits can address
 _MOST_SHOWN = 100  # characters of the keys of a mapping
@@ -30,15 +30,15 @@ def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbyt
     Sizes are kB, or text with a unit. ``memory`` may be the facts of a host (``oom.memory``), which hold swap and huge
     pages too. Without a ratio and kbytes it is the kernel's own ratio, 50. Raises ConvertError.
     """
-    found = _mapped('memory', memory, {'total_kb': 'memory', 'swap_total_kb': 'swap', 'hugetlb_kb': 'hugepages'})
-    sizes_kb = {name: _size_kb(name, value if value is not None else found.get(name, 0))
+    found = _select_facts('memory', memory, {'total_kb': 'memory', 'swap_total_kb': 'swap', 'hugetlb_kb': 'hugepages'})
+    sizes_kb = {name: _parse_size_kb(name, value if value is not None else found.get(name, 0))
                 for name, value in (('memory', found['memory']), ('swap', swap), ('hugepages', hugepages))}
     if sizes_kb['hugepages'] > sizes_kb['memory']:
         raise ConvertError(f"hugepages: {sizes_kb['hugepages']} kB are more than the {sizes_kb['memory']} kB of memory")
-    percent, amount_kb = _limit(ratio, kbytes)
+    percent, amount_kb = _parse_limit(ratio, kbytes)
     whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
                    hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
-    return commit_limit.compute_limit_kb(whole, percent, amount_kb, _page_kb(page_kb))
+    return commit_limit.compute_limit_kb(whole, percent, amount_kb, _parse_page_kb(page_kb))
 
 
 def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any = None, page_tables: t.Any = None,
@@ -48,32 +48,33 @@ def badness_pages(rss: t.Any, total: t.Any, score_adj: t.Any = None, swap: t.Any
     Sizes are kB, or text with a unit. ``rss`` may be a candidate of the facts, which holds the rest too; ``total`` is
     RAM and swap, or the facts' ``oom.memory``. Raises ConvertError.
     """
-    found = _mapped('rss', rss, {'rss_kb': 'rss', 'swap_kb': 'swap', 'pagetables_kb': 'page_tables',
-                                 'oom_score_adj': 'score_adj'})
-    page = _page_kb(page_kb)
-    memory = tuple(_size_kb(name, value if value is not None else found.get(name, 0)) // page
+    found = _select_facts('rss', rss, {'rss_kb': 'rss', 'swap_kb': 'swap', 'pagetables_kb': 'page_tables',
+                                       'oom_score_adj': 'score_adj'})
+    page = _parse_page_kb(page_kb)
+    memory = tuple(_parse_size_kb(name, value if value is not None else found.get(name, 0)) // page
                    for name, value in (('rss', found['rss']), ('swap', swap), ('page_tables', page_tables)))
     adj = convert.to_score_adj('score_adj', found.get('score_adj', 0) if score_adj is None else score_adj)
-    return badness.compute_badness_pages(badness.Terms(t.cast(badness.Memory, memory), adj), _total_kb(total) // page)
+    terms = badness.Terms(t.cast(badness.Memory, memory), adj)
+    return badness.compute_badness_pages(terms, _parse_total_kb(total) // page)
 
 
-def _mapped(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
-    """The facts in ``value`` by the filter's own names; a plain value goes by ``name``. Raises ConvertError."""
+def _select_facts(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.Any]:
+    """The facts in ``value`` by the filter's names; a plain value is that of ``name``. Raises ConvertError."""
     if not isinstance(value, Mapping):
         return {name: value}
     found = {own: value[key] for key, own in keys.items() if value.get(key) is not None}
     if name not in found:
         raise ConvertError(f"{name}: a mapping must hold {next(iter(keys))}, as the facts of oomkit.linux.oom_facts "
-                           f"do; it has {_shown_keys(value) or 'nothing'}")
+                           f"do; it has {_list_keys(value) or 'nothing'}")
     return found
 
 
-def _shown_keys(value: Mapping) -> str:
+def _list_keys(value: Mapping[t.Any, t.Any]) -> str:
     shown = ', '.join(sorted(sanitize(key) if isinstance(key, str) else quote(key) for key in value))
     return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 
-def _size_kb(name: str, value: t.Any) -> int:
+def _parse_size_kb(name: str, value: t.Any) -> int:
     """A number of kB, or a text with its unit such as ``64G``, in kB. Raises ConvertError."""
     has_unit = isinstance(value, str) and value.strip()[-1:].isalpha()
     try:
@@ -84,15 +85,15 @@ def _size_kb(name: str, value: t.Any) -> int:
                            'as 64G') from None
 
 
-def _total_kb(value: t.Any) -> int:
+def _parse_total_kb(value: t.Any) -> int:
     """RAM and swap, from a size or from the facts of a host. Raises ConvertError."""
-    found = _mapped('total', value, {'total_kb': 'total', 'swap_total_kb': 'swap'})
-    return _size_kb('total', found['total']) + _size_kb('swap', found.get('swap', 0))
+    found = _select_facts('total', value, {'total_kb': 'total', 'swap_total_kb': 'swap'})
+    return _parse_size_kb('total', found['total']) + _parse_size_kb('swap', found.get('swap', 0))
 
 
-def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
+def _parse_limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
     """(overcommit_ratio, overcommit_kbytes) as the kernel would hold them: one of them is 0. Raises ConvertError."""
-    amount_kb = 0 if kbytes is None else _size_kb('kbytes', kbytes)
+    amount_kb = 0 if kbytes is None else _parse_size_kb('kbytes', kbytes)
     if ratio is None:
         return (0 if amount_kb else 50), amount_kb
     percent = convert.to_integer('ratio', ratio, 0)
@@ -102,7 +103,7 @@ def _limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
     return percent, amount_kb
 
 
-def _page_kb(value: t.Any) -> int:
+def _parse_page_kb(value: t.Any) -> int:
     """The size of a page. Raises ConvertError."""
     page_kb = convert.to_integer('page_kb', value, 1)
     if page_kb not in _PAGE_SIZES_KB:

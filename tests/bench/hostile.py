@@ -101,10 +101,10 @@ def log(total_mb: int) -> dict:
 
 def read_log(path: Path) -> None:
     """As the event source does it."""
-    file, hosts = log_file.LogFile(str(path), True, select=events_source.kernel_lines), events_source.Hosts()
-    for lines in file.chunks():
+    file, hosts = log_file.LogFile(str(path), True, select=events_source.find_kernel_lines), events_source.Hosts()
+    for lines in file.read_chunks():
         for one in lines:
-            if hosts.take(*one):
+            if hosts.feed_parts(*one):
                 sys.exit('A forged line was taken for a kill: %r' % (one,))
     file.close()
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and make it again.
+"""The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and recreate it.
 
 After a rename the daemon goes on writing to the file it holds until it is told to open the new one (logrotate's
 postrotate), so that both are read for a while. Sources: logrotate(8), ``create`` and ``copytruncate``.
@@ -19,7 +19,7 @@ _CHUNK_BYTES = 65536
 LONGEST_LINE_BYTES = 8192  # longer than any line of the kernel, with each of its bytes written as an escape
 QUIET_S = 10.0  # a renamed file to which nothing was added for so long is done
 PATIENCE_S = 30.0  # a new file may belong to somebody else until logrotate has given it away
-_MOST_OLD = 4
+_MOST_OLD_FILES = 4
 NO_LOG = "is neither the kernel's log device nor a regular file"
 
 
@@ -53,13 +53,13 @@ class _Tail:
         os.close(self._fd)
 
     def skip(self) -> None:
-        """Begin with what comes next."""
+        """Skip what the file holds now."""
         os.lseek(self._fd, 0, os.SEEK_END)
 
     def is_empty(self) -> bool:
         return os.fstat(self._fd).st_size == 0
 
-    def begin_again_if_cut(self) -> bool:
+    def restart_if_cut(self) -> bool:
         """Whether the file has become shorter than what was read of it."""
         if os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
             return False
@@ -67,8 +67,8 @@ class _Tail:
         self._rest, self._too_long = b'', False
         return True
 
-    def chunks(self) -> t.Iterator[list[t.Any]]:
-        """The lines of a piece of what was added, piece by piece. Raises OSError."""
+    def read_chunks(self) -> t.Iterator[list[t.Any]]:
+        """The lines that were added, a list for each piece of the file. Raises OSError."""
         while True:
             chunk = os.read(self._fd, _CHUNK_BYTES)
             if not chunk:
@@ -83,19 +83,19 @@ class _Tail:
                 self._rest, self._too_long = b'', True
             yield self._select(block)
 
-    def unfinished(self) -> list[t.Any]:
-        """The last line where nothing will end it any more; none where this is the end of one that is too long."""
+    def take_unfinished(self) -> list[t.Any]:
+        """The last line of a finished file, without a line end; none for the end of a line that is too long."""
         return self._select(self._rest + b'\n') if self._rest and not self._too_long else []
 
 
 class LogFile:
-    """The lines that are added to what is at a path, in order, whatever happens to it."""
+    """The lines that are added to the file at a path, in order, over its rotation."""
 
     def __init__(self, path: str, replay: bool, clock: t.Callable[[], float] = time.monotonic,
                  select: Select = split) -> None:
-        """Begins at the end of what is there, or with ``replay`` at its start. Raises LogError."""
+        """Begins at the end of the file, or with ``replay`` at its start. Raises LogError."""
         self._path, self._clock, self._select = path, clock, select
-        self._old: list[tuple[_Tail, float]] = []  # with the time when something was read of it the last time
+        self._old: list[tuple[_Tail, float]] = []  # with the time of the last read that found lines
         self._tail: _Tail | None = None
         self._refused_since_s: float | None = None
         self._cut = False
@@ -110,7 +110,7 @@ class LogFile:
             raise LogError(f'cannot be read ({exc.strerror})') from exc
 
     def close(self) -> None:
-        """Let all files go."""
+        """Close all files."""
         for tail, _read_s in self._old:
             tail.close()
         if self._tail is not None:
@@ -122,20 +122,20 @@ class LogFile:
         cut, self._cut = self._cut, False
         return cut
 
-    def chunks(self) -> t.Iterator[list[t.Any]]:
-        """What was added since the last time, a list of lines for each piece of the file. Raises LogError."""
+    def read_chunks(self) -> t.Iterator[list[t.Any]]:
+        """The lines that were added since the last call, a list for each piece of the file. Raises LogError."""
         try:
-            self._look()
-            yield from self._of_old()
+            self._reopen()
+            yield from self._read_old()
             if self._tail is not None:
                 # A file that is renamed is kept open, so that one that is cut is cut in place (copytruncate).
-                self._cut = self._tail.begin_again_if_cut() or self._cut
-                yield from self._tail.chunks()
+                self._cut = self._tail.restart_if_cut() or self._cut
+                yield from self._tail.read_chunks()
         except OSError as exc:
             raise LogError(f'cannot be read any more ({exc.strerror})') from exc
 
-    def _look(self) -> None:
-        """Open what is at our path if it is another file by now. While there is none, the old one is kept."""
+    def _reopen(self) -> None:
+        """Open the file at the path if it is another one now. While there is none, keep the old one."""
         try:
             status = os.stat(self._path)
             if self._tail is not None and (status.st_dev, status.st_ino) == self._tail.inode:
@@ -155,19 +155,19 @@ class LogFile:
             self._old.append((self._tail, self._clock()))
         self._tail = tail
 
-    def _of_old(self) -> t.Iterator[list[t.Any]]:
-        """What is still added to renamed files. They are let go when the new one is in use and they are quiet."""
+    def _read_old(self) -> t.Iterator[list[t.Any]]:
+        """The lines added to renamed files. Quiet ones are closed once the new file is in use."""
         in_use = self._tail is not None and not self._tail.is_empty()
         kept = []
         for tail, read_s in self._old:
-            self._cut = tail.begin_again_if_cut() or self._cut
-            for lines in tail.chunks():
+            self._cut = tail.restart_if_cut() or self._cut
+            for lines in tail.read_chunks():
                 read_s = self._clock()
                 yield lines
             kept.append((tail, read_s))
         self._old = kept
-        while self._old and (len(self._old) > _MOST_OLD or in_use and self._clock() - self._old[0][1] > QUIET_S):
+        while self._old and (len(self._old) > _MOST_OLD_FILES or in_use and self._clock() - self._old[0][1] > QUIET_S):
             tail, _read_s = self._old.pop(0)
-            lines = tail.unfinished()
+            lines = tail.take_unfinished()
             tail.close()  # first: whoever takes the lines may never come back
             yield lines

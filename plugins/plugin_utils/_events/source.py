@@ -5,7 +5,7 @@
 """OOM kills as they happen, from the kernel's own log or from a file that a syslog daemon writes.
 
 Sources: Documentation/ABI/testing/dev-kmsg (a record a read, EPIPE where records were overwritten); RFC 3164 and the
-formats of rsyslog. What a kill looks like is what ``_kills`` knows, for facts as well.
+formats of rsyslog. L(_kernel.kill_log) parses the kills, for the facts too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import quote
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
-from ansible_collections.oomkit.linux.plugins.module_utils._host.kmsg import KMSG_NUMBER, RECORD_BYTES
-from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log import (
+from ...module_utils._core.convert import quote
+from ...module_utils._core.sanitize import sanitize
+from ...module_utils._host.kmsg import KMSG_NUMBER, RECORD_BYTES
+from ...module_utils._kernel.kill_log import (
     LONGEST_MESSAGE_BYTES,
     STARTS,
     KillParser,
@@ -35,19 +35,17 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.kill_log impo
     parse_record,
     unescape,
 )
-
 from .log_file import LONGEST_LINE_BYTES, NO_LOG, LogError, LogFile
 
 KMSG = '/dev/kmsg'
 _MOST_AT_ONCE = 100  # records, before others may run
 _MOST_HOSTS = 1000  # of a central log, each with a parser of its own
-_PENDING = 200  # kills that are told but not chosen yet, per host
+_PENDING = 200  # kills that wait to be taken, per host
 # The tag right after the host is the kernel's; a stamp is "Nov 23 10:00:00" or ISO 8601.
 _HEAD = (br'(?:<[0-9]{1,4}>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^\s]{1,40}) '
          br'([^\s]{1,255}) kernel: (?:\[ *[0-9]{1,12}\.[0-9]{1,9}\] )?')
 _LINE = re.compile(_HEAD + br'(.*)\Z', re.DOTALL)
-# A line that can be a kill, or tell why there is one. In a file with lines of others such are rare, and this looks at
-# each line once and for all, so that Python has no work with the rest.
+# A line that can be a kill or its reason. One expression over the whole block is fast: such lines are rare.
 _KERNEL_LINE = re.compile(
     br'\n(?=[<A-Z0-9][0-9a-z])' + _HEAD +
     br'((?:oom-kill:constraint=CONSTRAINT_[A-Z_]+,[^\n]*,uid=|Tasks? in [^\n]* killed |'
@@ -57,6 +55,7 @@ _KERNEL_LINE = re.compile(
 _OCTAL = re.compile(br'#([0-3][0-7]{2})')  # rsyslog writes control characters so
 _OCTAL_BYTES = {b'%03o' % code: bytes([code]) for code in range(256)}
 _ISO = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
+Event = dict[str, t.Any]
 
 
 class EventsError(Exception):
@@ -95,10 +94,10 @@ def _is_absolute(path: t.Any) -> bool:
         return False
 
 
-async def follow(request: SourceRequest) -> t.AsyncGenerator[dict[str, t.Any], None]:
+async def follow(request: SourceRequest) -> t.AsyncGenerator[Event, None]:
     """An event for each kill, for ever. Raises EventsError where the log cannot be read, before anything else."""
     if _is_device(request.path):
-        batches: t.AsyncGenerator[list[dict[str, t.Any]], None] = follow_records(_opened(request.path), request.replay)
+        batches: t.AsyncGenerator[list[Event], None] = follow_records(_open(request.path), request.replay)
     else:
         batches = follow_file(request)
     try:
@@ -129,7 +128,7 @@ def _is_device(path: str) -> bool:
     return is_kmsg
 
 
-def _opened(path: str) -> int:
+def _open(path: str) -> int:
     """A descriptor for reading. Raises EventsError; FileNotFoundError where nothing is there."""
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -140,15 +139,17 @@ def _opened(path: str) -> int:
         raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror}){hint}') from exc
 
 
-def _plain(name: bytes | str) -> str:
-    """A name as harmless text. ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible
-    would carry out, and anybody may call a cgroup, and a container its host, ``{{ ... }}``.
+def _sanitize_name(name: bytes | str) -> str:
+    """A sanitized name that is no template.
+
+    ansible-rulebook hands events to playbooks as extra variables, where Ansible runs templates, and any user can name a
+    cgroup ``{{ ... }}``, as a container can its host.
     """
     return sanitize(name).replace('{', '\\x7b')
 
 
-class Told:
-    """Messages of the kernel of one host in, events out."""
+class HostMessages:
+    """Turns the kernel messages of one host into events."""
 
     def __init__(self, host: str, lost: bool = False) -> None:
         """``lost``: messages from before the first one are missing."""
@@ -157,19 +158,19 @@ class Told:
         self._lost = lost
 
     def lose(self) -> None:
-        """Some messages are missing here."""
+        """Note that messages are missing here."""
         self._lost = True
 
-    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[LoggedKill], str]) -> list[dict[str, t.Any]]:
+    def feed(self, since_boot_us: int, message: bytes, when: t.Callable[[LoggedKill], str]) -> list[Event]:
         """One message; the events that it completes."""
         self._parser.feed(since_boot_us, message)
-        return self._events(when) if self._parser.kills else []
+        return self._build_events(when) if self._parser.kills else []
 
-    def _events(self, when: t.Callable[[LoggedKill], str]) -> list[dict[str, t.Any]]:
+    def _build_events(self, when: t.Callable[[LoggedKill], str]) -> list[Event]:
         events = []
         while self._parser.kills:
             kill = self._parser.kills.popleft()
-            fact = build_kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _plain)
+            fact = build_kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _sanitize_name)
             events.append(dict(fact, host=self._host, lost_records=self._lost))
             self._lost = False
         return events
@@ -179,26 +180,26 @@ class Told:
 
 
 async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], bytes] = os.read
-                         ) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
-    """The kills that records of /dev/kmsg tell of, as they come; closes ``fd``."""
-    told = Told(_plain(socket.gethostname()))
+                         ) -> t.AsyncGenerator[list[Event], None]:
+    """The kills in the records of /dev/kmsg, as they come. Closes ``fd``."""
+    messages = HostMessages(_sanitize_name(socket.gethostname()))
     try:
         if not replay:
             with contextlib.suppress(OSError):
                 os.lseek(fd, 0, os.SEEK_END)
         while True:
-            events, paused = _read_some(fd, told, read)
+            events, paused = _read_some(fd, messages, read)
             if events:
                 yield events
             if paused:
-                await _readable(fd)
+                await _wait_until_readable(fd)
             else:
                 await asyncio.sleep(0)  # a rulebook has other sources, and whoever may write to the log may flood it
     finally:
         os.close(fd)
 
 
-async def _readable(fd: int) -> None:
+async def _wait_until_readable(fd: int) -> None:
     """Wait until there is something to read.
 
     The loop looks at the descriptor no longer than that: it would come back at once, again and again, for as long as a
@@ -212,7 +213,7 @@ async def _readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tuple[list[dict[str, t.Any]], bool]:
+def _read_some(fd: int, messages: HostMessages, read: t.Callable[[int, int], bytes]) -> tuple[list[Event], bool]:
     """(The kills of some records, up to the first ones; whether the log holds no more for now). Raises EventsError."""
     for _number in range(_MOST_AT_ONCE):
         try:
@@ -220,42 +221,42 @@ def _read_some(fd: int, told: Told, read: t.Callable[[int, int], bytes]) -> tupl
         except BlockingIOError:
             return [], True
         except BrokenPipeError:
-            told.lose()  # the next read begins with the oldest record that is left
+            messages.lose()  # the next read begins with the oldest record that is left
             continue
         except OSError as exc:
             raise EventsError(f'the kernel log cannot be read any more ({exc.strerror})') from exc
         if not record:
             raise EventsError('the kernel log has ended')
         parsed = parse_record(record)
-        events = told.feed(*parsed, when=_since_boot) if parsed else []
+        events = messages.feed(*parsed, when=_format_kill_time) if parsed else []
         if events:
             return events, False
     return [], False
 
 
-def _since_boot(kill: LoggedKill) -> str:
-    """When it was, by this machine's clock; as the facts tell it."""
-    return _utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
+def _format_kill_time(kill: LoggedKill) -> str:
+    """The time of the kill by this machine's clock, as in the facts."""
+    return _format_utc(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + kill.since_boot_us / 1e6)
 
 
 @functools.lru_cache(maxsize=16)
-def _utc(seconds: float) -> str:
+def _format_utc(seconds: float) -> str:
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
 
 
 # --------------------------------------------------------------------------- a log file
 
 
-async def follow_file(request: SourceRequest) -> t.AsyncGenerator[list[dict[str, t.Any]], None]:
-    """The kills that lines of a log tell of, over its rotation, as often as the request says."""
+async def follow_file(request: SourceRequest) -> t.AsyncGenerator[list[Event], None]:
+    """The kills in the lines of a log, over its rotation, as often as the request says."""
     log = None
     try:
-        log, hosts = LogFile(request.path, request.replay, select=kernel_lines), Hosts()
+        log, hosts = LogFile(request.path, request.replay, select=find_kernel_lines), Hosts()
         while True:
-            for lines in log.chunks():
+            for lines in log.read_chunks():
                 if log.was_cut():
                     hosts.lose()
-                events = [event for line in lines for event in hosts.take(*line)]
+                events = [event for line in lines for event in hosts.feed_parts(*line)]
                 if events:
                     yield events
                 await asyncio.sleep(0)  # a rulebook has other sources, and this file may be long
@@ -268,47 +269,47 @@ async def follow_file(request: SourceRequest) -> t.AsyncGenerator[list[dict[str,
 
 
 class Hosts:
-    """Lines of a log in, events out. A central log mixes the lines of many hosts."""
+    """Turns the lines of a log into events. A central log mixes the lines of many hosts."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[bytes, Told] = OrderedDict()
+        self._hosts: OrderedDict[bytes, HostMessages] = OrderedDict()
         self._lost = False
 
     def lose(self) -> None:
-        """Some lines are missing here, of whichever host."""
+        """Note that lines are missing here, of any host."""
         self._lost = True
-        for told in self._told.values():
-            told.lose()
+        for messages in self._hosts.values():
+            messages.lose()
 
-    def feed(self, line: bytes) -> list[dict[str, t.Any]]:
+    def feed(self, line: bytes) -> list[Event]:
         """One line; the events that it completes. A line that is not the kernel's is passed over."""
         match = _LINE.match(line) if len(line) <= LONGEST_LINE_BYTES else None
-        return [] if match is None else self.take(*match.groups())
+        return [] if match is None else self.feed_parts(*match.groups())
 
-    def take(self, stamp: bytes, host: bytes, message: bytes) -> list[dict[str, t.Any]]:
-        """The same of a line that is in its parts."""
+    def feed_parts(self, stamp: bytes, host: bytes, message: bytes) -> list[Event]:
+        """The parts of one line; see L(Hosts.feed)."""
         if len(message) > LONGEST_MESSAGE_BYTES or not message.startswith(STARTS):
             return []
-        told = self._told.get(host)
-        if told is None:
-            told = self._told[host] = Told(_plain(host), self._lost)
-            if len(self._told) > _MOST_HOSTS:
-                self._told.popitem(last=False)
+        messages = self._hosts.get(host)
+        if messages is None:
+            messages = self._hosts[host] = HostMessages(_sanitize_name(host), self._lost)
+            if len(self._hosts) > _MOST_HOSTS:
+                self._hosts.popitem(last=False)
         else:
-            self._told.move_to_end(host)
-        return told.feed(0, unescape(message, _OCTAL, _OCTAL_BYTES), lambda _kill: _stamp(stamp))
+            self._hosts.move_to_end(host)
+        return messages.feed(0, unescape(message, _OCTAL, _OCTAL_BYTES), lambda _kill: _parse_stamp(stamp))
 
 
-def kernel_lines(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    """(stamp, host, message) of those lines of a block that can tell of a kill."""
+def find_kernel_lines(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """(stamp, host, message) of the lines that can belong to a kill."""
     return _KERNEL_LINE.findall(b'\n' + block)
 
 
-def _stamp(stamp: bytes) -> str:
-    """The stamp of a line in UTC; now, where it has no year."""
+def _parse_stamp(stamp: bytes) -> str:
+    """The stamp of a line in UTC; the current time where the stamp has no year."""
     text = stamp.decode('ascii', 'replace')
     if _ISO.match(text):
         with contextlib.suppress(ValueError, OverflowError):
             when = datetime.fromisoformat(text.replace('Z', '+00:00'))
             return when.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
-    return _utc(int(time.time()))
+    return _format_utc(int(time.time()))

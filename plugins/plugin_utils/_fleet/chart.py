@@ -23,6 +23,9 @@ _BAR, _PITCH = 14, 22
 # Percent at the far end, and between the lines of the grid. What is higher is cut off.
 _SCALES = ((100, 25), (150, 50), (200, 50), (300, 100), (500, 100))
 
+_Host = tuple[float, int, Record]  # its use in percent, and its place in the list of hosts
+_Place = t.Callable[[int, int, float], tuple[float, float, float, float]]
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -52,47 +55,50 @@ class Chart:
     cut_off: int  # hosts that go beyond the picture
 
 
-def chart(records: t.Iterable[tuple[int, Record]]) -> Chart | None:
+def build_chart(records: t.Iterable[tuple[int, Record]]) -> Chart | None:
     """The picture of these hosts, each with its place in the list of hosts; None where no use is known."""
     known = sorted(((record.used_percent, place, record) for place, record in records
                     if record.used_percent is not None), key=lambda one: (-one[0], one[1]))
     if not known:
         return None
     top, step = next((scale for scale in _SCALES if known[0][0] <= scale[0]), _SCALES[-1])
-    named = len(known) <= NAMED
-    grouped = 1 if named else -(-len(known) // COLUMNS)
+    percents, cut_off = range(0, top + 1, step), sum(one[0] > top for one in known)
+    if len(known) <= NAMED:
+        grid = [(percent, round(WIDTH * percent / top, 1)) for percent in percents]
+        return Chart(True, _build_marks(known, 1, top, _place_bar), len(known) * _PITCH, grid, len(known), 1, cut_off)
+    grouped = -(-len(known) // COLUMNS)
+    grid = [(percent, round(HEIGHT * (1 - percent / top), 1)) for percent in percents]
+    return Chart(False, _build_marks(known, grouped, top, _place_column), HEIGHT, grid, len(known), grouped, cut_off)
+
+
+def _build_marks(known: list[_Host], grouped: int, top: int, place: _Place) -> list[Mark]:
     groups = [known[start:start + grouped] for start in range(0, len(known), grouped)]
-    place = _bar if named else _column
-    marks = [_mark(group, *place(number, len(groups), min(group[0][0], top) / top))
-             for number, group in enumerate(groups)]
-    grid = [(percent, round(WIDTH * percent / top if named else HEIGHT * (1 - percent / top), 1))
-            for percent in range(0, top + 1, step)]
-    return Chart(named, marks, len(known) * _PITCH if named else HEIGHT, grid, len(known), grouped,
-                 sum(one[0] > top for one in known))
+    return [_build_mark(group, *place(number, len(groups), min(group[0][0], top) / top))
+            for number, group in enumerate(groups)]
 
 
-def _bar(number: int, _count: int, share: float) -> tuple[float, float, float, float]:
-    """x, y, width and height. A sliver is left of zero, so that no host vanishes."""
+def _place_bar(number: int, _count: int, share: float) -> tuple[float, float, float, float]:
+    """x, y, width and height of a bar. Zero is drawn as a sliver, so that each host is seen."""
     return 0, number * _PITCH + (_PITCH - _BAR) / 2, max(WIDTH * share, 1), _BAR
 
 
-def _column(number: int, count: int, share: float) -> tuple[float, float, float, float]:
-    """The same, upright; SVG counts from above."""
+def _place_column(number: int, count: int, share: float) -> tuple[float, float, float, float]:
+    """x, y, width and height of a column; SVG counts from above."""
     step = WIDTH / count
     width = step * (0.8 if step > 4 else 1)
     height = max(HEIGHT * share, 1)
     return number * step + (step - width) / 2, HEIGHT - height, width, height
 
 
-def _mark(group: list, x: float, y: float, width: float, height: float) -> Mark:
+def _build_mark(group: list[_Host], x: float, y: float, width: float, height: float) -> Mark:
     (highest, place, first), (lowest, _place, last) = group[0], group[-1]
     title = (f'{first.host}: {highest:.1f} %' if len(group) == 1 else
              f'{first.host} to {last.host}, {len(group)} hosts: {highest:.1f} to {lowest:.1f} %')
-    return Mark(round(x, 2), round(y, 2), round(width, 2), round(height, 2), _look(first), title, place, first.host,
-                highest)
+    return Mark(round(x, 2), round(y, 2), round(width, 2), round(height, 2), _choose_look(first), title, place,
+                first.host, highest)
 
 
-def _look(record: Record) -> str:
+def _choose_look(record: Record) -> str:
     if not record.enforced:
         return 'free'
     if record.headroom_kb is not None and record.headroom_kb <= 0:

@@ -11,11 +11,10 @@ import json
 import typing as t
 import unicodedata
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
-
+from ...module_utils._core.sanitize import sanitize
 from .atomic_file import write
-from .hosts import LEVEL_NAMES, Fleet, hangs, level, problems, victim_group
-from .record import Record, plain
+from .hosts import LEVEL_NAMES, Fleet, describe_victim_group, find_level, find_problems, hangs
+from .record import Record, to_json
 
 # What makes a spreadsheet take a text for a formula, where a cell may begin, and what may stand before it in a cell.
 _FORMULA = ('=', '+', '-', '@', '\N{MINUS SIGN}')
@@ -28,23 +27,23 @@ CSV_COLUMNS = (
     'victim_oom_score', 'victim_oom_score_adj', 'victim_rss_kb', 'drift', 'conflicts', 'kills_total', 'container')
 
 
-def json_lines(fleet: Fleet) -> t.Iterator[str]:
+def build_json_lines(fleet: Fleet) -> t.Iterator[str]:
     """A line for each host: the record, and what the report makes of it."""
-    for record in _all(fleet):
-        yield json.dumps(dict(plain(record), **_judgement(record))) + '\n'
+    for record in _list_records(fleet):
+        yield json.dumps(dict(to_json(record), **_judge(record))) + '\n'
 
 
-def csv_rows(fleet: Fleet) -> t.Iterator[list[t.Any]]:
+def build_csv_rows(fleet: Fleet) -> t.Iterator[list[t.Any]]:
     """The heading, and a row for each host. Unknown is empty."""
     yield list(CSV_COLUMNS)
-    for record in _all(fleet):
-        told = dict(plain(record), **_judgement(record))
+    for record in _list_records(fleet):
+        values = dict(to_json(record), **_judge(record))
         first = record.candidates[0] if record.candidates else None
-        told.update({'victim_' + name: getattr(first, name, None)
+        values.update({'victim_' + name: getattr(first, name, None)
                      for name in ('name', 'unit', 'pid', 'oom_score', 'oom_score_adj', 'rss_kb')})
-        told.update(drift='; '.join(f'{one.key}: {one.runtime}, then {one.boot}' for one in record.drift or ()),
-                    conflicts='; '.join(record.conflicts), problems='; '.join(told['problems']))
-        yield [_cell(told[name]) for name in CSV_COLUMNS]
+        values.update(drift='; '.join(f'{one.key}: {one.runtime}, then {one.boot}' for one in record.drift or ()),
+                    conflicts='; '.join(record.conflicts), problems='; '.join(values['problems']))
+        yield [_clean_cell(values[name]) for name in CSV_COLUMNS]
 
 
 def write_text(path: str, pieces: t.Iterable[str]) -> bool:
@@ -57,27 +56,29 @@ def write_csv(path: str, rows: t.Iterable[list[t.Any]]) -> bool:
     return write(path, lambda file: csv.writer(file, lineterminator='\n').writerows(rows))
 
 
-def _all(fleet: Fleet) -> list[Record]:
+def _list_records(fleet: Fleet) -> list[Record]:
     return fleet.worst_first() + fleet.silent()
 
 
-def _judgement(record: Record) -> dict[str, t.Any]:
+def _judge(record: Record) -> dict[str, t.Any]:
     """What the report says of the record."""
     seen = record.seen
-    return {'level': LEVEL_NAMES[level(record)] if seen else None, 'problems': [one.text for one in problems(record)],
-            'hangs': hangs(record) if record.panic_policy else None, 'victim': victim_group(record) if seen else None}
+    return {'level': LEVEL_NAMES[find_level(record)] if seen else None,
+            'problems': [one.text for one in find_problems(record)],
+            'hangs': hangs(record) if record.panic_policy else None,
+            'victim': describe_victim_group(record) if seen else None}
 
 
-def _cell(value: t.Any) -> t.Any:
+def _clean_cell(value: t.Any) -> t.Any:
     """A text that no spreadsheet takes for a formula, whichever separator it goes by; a number stays one."""
     if value is None:
         return ''
     if isinstance(value, bool):
         return str(value).lower()
-    return _without_formula(sanitize(value)) if isinstance(value, str) else value
+    return _escape_formula(sanitize(value)) if isinstance(value, str) else value
 
 
-def _without_formula(text: str) -> str:
+def _escape_formula(text: str) -> str:
     """The text with an apostrophe before what could start a formula.
 
     A spreadsheet that goes by another separator than the comma begins a cell in the middle of a text, and may leave

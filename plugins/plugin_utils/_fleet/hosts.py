@@ -11,7 +11,7 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
-from .record import FAILED, MESSAGE_LENGTH, NO_FACTS, OK, UNREACHABLE, Record, text
+from .record import FAILED, MESSAGE_LENGTH, NO_FACTS, OK, UNREACHABLE, Record, clean
 
 FINE, WARNING, CRITICAL = 0, 1, 2
 LEVEL_NAMES = {FINE: 'fine', WARNING: 'warning', CRITICAL: 'critical'}
@@ -40,7 +40,7 @@ def hangs(record: Record) -> bool:
     return panics(record) and record.reboot_after_s == 0
 
 
-def on_oom(record: Record) -> str:
+def describe_oom(record: Record) -> str:
     """What happens when memory runs out, in a word or two."""
     if not panics(record):
         return record.panic_policy or '?'
@@ -50,7 +50,7 @@ def on_oom(record: Record) -> str:
     return 'panic, HANGS' if seconds == 0 else 'panic, reboot' if seconds < 0 else f'panic, {seconds} s'
 
 
-def problems(record: Record) -> list[Problem]:
+def find_problems(record: Record) -> list[Problem]:
     """All that is wrong with a host, the worst first."""
     found = []
     if hangs(record):
@@ -72,49 +72,50 @@ def _limit_problems(record: Record) -> t.Iterator[Problem]:
     """CommitLimit where it is enforced, free memory where it is not."""
     if record.enforced:
         if record.headroom_kb is not None and record.headroom_kb <= 0:
-            yield Problem(CRITICAL, 'CommitLimit is promised away: ordinary users can start no program any more')
+            yield Problem(CRITICAL, 'CommitLimit is used up: ordinary users can start no more programs')
         elif record.used_percent is not None and record.used_percent >= FULL_PERCENT:
-            yield Problem(WARNING, f'{record.used_percent:.1f} % of CommitLimit are promised')
+            yield Problem(WARNING, f'{record.used_percent:.1f} % of CommitLimit are committed')
     elif record.memory_total_kb and record.memory_available_kb is not None:
         percent = 100.0 * record.memory_available_kb / record.memory_total_kb
         if percent < SCARCE_PERCENT:
             yield Problem(WARNING, f'only {percent:.1f} % of memory are available')
 
 
-def level(record: Record) -> int:
+def find_level(record: Record) -> int:
     """The worst of its problems."""
-    return max((one.level for one in problems(record)), default=FINE)
+    return max((one.level for one in find_problems(record)), default=FINE)
 
 
-def victim(record: Record) -> str:
-    """Who goes next, for a table: the name and the unit of the first candidate, unless the rules say otherwise."""
-    told = _by_rule(record)
-    if told:
-        return told
-    first = (record.candidates or [None])[0]
-    if first is None:
+def describe_victim(record: Record) -> str:
+    """The next victim for a table: name and unit of the first candidate, unless a sysctl decides otherwise."""
+    rule = _apply_rules(record)
+    if rule:
+        return rule
+    if not record.candidates:
         return '?' if record.candidates is None else 'nobody'
+    first = record.candidates[0]
     return f"{first.name or '?'} ({first.unit})" if first.unit else first.name or '?'
 
 
-def victim_group(record: Record) -> str:
-    """The same for counting: by service, all instances of a template as one, and by name where it is no service."""
-    told = _by_rule(record)
-    if told or not record.candidates:
-        return told or victim(record)
+def describe_victim_group(record: Record) -> str:
+    """The next victim for counting: its service, with all instances of a template as one, or else its name."""
+    rule = _apply_rules(record)
+    if rule or not record.candidates:
+        return rule or describe_victim(record)
     first = record.candidates[0]
     if first.unit and first.unit.endswith('.service'):
         return _INSTANCE.sub('@', first.unit)
     return first.name or '?'
 
 
-def _by_rule(record: Record) -> str | None:
+def _apply_rules(record: Record) -> str | None:
+    """The victim that does not depend on badness."""
     if panics(record):
         return 'the whole machine (panic)'
     return 'the allocating task' if record.kill_allocating_task else None
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
+def build_natural_key(name: str) -> list[tuple[int, int, str]]:
     """A sort key by which web2 comes before web10."""
     return [(0, int(part), '') if part.isdecimal() and part.isascii() and len(part) < 19 else (1, 0, part)
             for part in _DIGITS.split(name)]
@@ -133,7 +134,7 @@ class Fleet:
     def record(self, host: str) -> Record:
         """The record of a host."""
         if host not in self._records:
-            self._records[host] = Record(text(host) or '?')
+            self._records[host] = Record(clean(host) or '?')
         return self._records[host]
 
     def take_facts(self, host: str, facts: t.Any) -> None:
@@ -145,13 +146,13 @@ class Fleet:
         self.record(host).take_policy(result)
 
     def lose(self, host: str, status: str, message: t.Any) -> None:
-        """A host that failed, was not reached, or told no facts. Facts that it told before are kept."""
+        """A host that failed, was not reached, or reported no facts. Its earlier facts are kept."""
         record = self.record(host)
         record.status = status
-        record.message = text(message, MESSAGE_LENGTH) or ''
+        record.message = clean(message, MESSAGE_LENGTH) or ''
 
     def settle(self, failed: t.Collection[str], unreachable: t.Collection[str]) -> None:
-        """At the end Ansible's own statistics say who failed: what was ignored or rescued did not."""
+        """Take over from Ansible's statistics who failed: an ignored or rescued failure does not count."""
         for host, record in self._records.items():
             if host in unreachable:
                 record.status = UNREACHABLE
@@ -163,26 +164,26 @@ class Fleet:
                 record.status = NO_FACTS
 
     def worst_first(self) -> list[Record]:
-        """The hosts that told facts, the worst first; equals by name."""
+        """The hosts that reported facts, the worst first; equals by name."""
         return sorted((record for record in self._records.values() if record.seen), key=_rank)
 
     def silent(self) -> list[Record]:
-        """The hosts that told none, by name."""
+        """The hosts that reported none, by name."""
         return sorted((record for record in self._records.values() if not record.seen),
-                      key=lambda record: natural(record.host))
+                      key=lambda record: build_natural_key(record.host))
 
     def counts(self) -> Counts:
         """The numbers of the report."""
         return Counts(list(self._records.values()))
 
 
-def _rank(record: Record) -> tuple:
-    found = problems(record)
+def _rank(record: Record) -> tuple[t.Any, ...]:
+    found = find_problems(record)
     levels = Counter(one.level for one in found)
     used_percent = record.used_percent or 0.0
     return (-max(levels, default=FINE), -levels[CRITICAL], -levels[WARNING],
             -(used_percent if record.enforced else 0.0), -(record.kills_total or 0), -used_percent,
-            natural(record.host))
+            build_natural_key(record.host))
 
 
 class Counts:
@@ -193,30 +194,32 @@ class Counts:
         self.hosts = len(records)
         self.seen = len(seen)
         self.statuses = Counter(record.status for record in records)
-        self.levels = Counter(level(record) for record in seen)
+        self.levels = Counter(map(find_level, seen))
         self.modes = Counter(record.mode or '?' for record in seen)
-        self.policies = Counter(_policy(record) for record in seen)
-        self.victims = Counter(victim_group(record) for record in seen)
+        self.policies = Counter(map(_describe_policy, seen))
+        self.victims = Counter(map(describe_victim_group, seen))
         self.drifting = sum(bool(record.drift) for record in seen)
         self.conflicting = sum(bool(record.conflicts) for record in seen)
-        self.hanging = sum(hangs(record) for record in seen)
-        self.kills = sum(record.kills_total or 0 for record in seen)
+        self.hanging = sum(map(hangs, seen))
+        self.kills = sum(filter(None, (record.kills_total for record in seen)))
 
     def summary(self) -> str:
         """One line."""
-        told = {OK: 'ok', FAILED: 'failed', UNREACHABLE: 'unreachable', NO_FACTS: 'without facts'}
-        statuses = [f'{self.statuses[status]} {name}' for status, name in told.items()
+        names = {OK: 'ok', FAILED: 'failed', UNREACHABLE: 'unreachable', NO_FACTS: 'without facts'}
+        statuses = [f'{self.statuses[status]} {name}' for status, name in names.items()
                     if self.statuses[status] or status == OK]
         rest = [f'{self.levels[CRITICAL]} critical', f'{self.levels[WARNING]} with warnings',
                 f'{self.levels[FINE]} fine', f'{self.drifting} in drift']
-        rest += [f'{self.conflicting} in conflict'] if self.conflicting else []
-        rest += [f'{self.hanging} would hang'] if self.hanging else []
+        if self.conflicting:
+            rest.append(f'{self.conflicting} in conflict')
+        if self.hanging:
+            rest.append(f'{self.hanging} would hang')
         modes = [f'{count} {mode}' for mode, count in self.modes.most_common()]
         return (f"{self.hosts} host{'' if self.hosts == 1 else 's'}: {', '.join(statuses)}; {', '.join(rest)}; "
                 f"overcommit {', '.join(modes) or 'unknown'}; {self.kills} killed since boot")
 
 
-def _policy(record: Record) -> str:
+def _describe_policy(record: Record) -> str:
     """How a host takes running out of memory, for counting."""
     if not panics(record):
         return record.panic_policy or '?'

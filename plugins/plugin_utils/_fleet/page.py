@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as one HTML file, page.html.j2: no script, nothing from a network, all that is put in escaped."""
+"""The report as one HTML file from page.html.j2: no script, nothing from a network, every value escaped."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from .chart import WIDTH, chart
-from .hosts import LEVEL_NAMES, Fleet, hangs, level, on_oom, problems, victim, victim_group
+from .chart import WIDTH, build_chart
+from .hosts import (
+    LEVEL_NAMES,
+    Fleet,
+    describe_oom,
+    describe_victim,
+    describe_victim_group,
+    find_level,
+    find_problems,
+    hangs,
+)
 from .record import Record
-from .text import cut, percent, size
+from .text import cut, format_percent, format_size
 
 _TEMPLATE = Path(__file__).with_name('page.html.j2')
 _GROUPS = 40  # at most in a section; what is left out stands with each host
@@ -37,48 +46,50 @@ class Group:
     rest: list[Placed]
 
 
-def html(fleet: Fleet, title: str) -> t.Iterator[str]:
+def render_html(fleet: Fleet, title: str) -> t.Iterator[str]:
     """The file in pieces, so that it is never in memory as a whole."""
     # Not Ansible's own templating, which has no autoescape.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(size=size, percent=percent, cut=cut)
-    environment.globals.update(on_oom=on_oom, victim=victim, problems=problems, hangs=hangs)
+    environment.filters.update(size=format_size, percent=format_percent, cut=cut)
+    environment.globals.update(on_oom=describe_oom, victim=describe_victim, problems=find_problems, hangs=hangs)
     template = environment.from_string(_TEMPLATE.read_text(encoding='utf-8'))
-    stream = template.stream(title=title, **_content(fleet))
+    stream = template.stream(title=title, **_build_content(fleet))
     stream.enable_buffering(500)
     return stream
 
 
-def _content(fleet: Fleet) -> dict[str, t.Any]:
+def _build_content(fleet: Fleet) -> dict[str, t.Any]:
     """What the template shows."""
-    told = list(enumerate(fleet.worst_first()))
-    counts = fleet.counts()
-    victims = _groups((victim_group(record), (place, record)) for place, record in told)
-    drift = _groups(((one.key, one.runtime, one.boot, one.file), (place, record))
-                    for place, record in told for one in record.drift or ())
-    conflicts = _groups((one, (place, record)) for place, record in told for one in record.conflicts)
+    hosts = list(enumerate(fleet.worst_first()))
     return {
-        'counts': counts,
+        'counts': fleet.counts(),
         'charts': [
-            ('CommitLimit is enforced (overcommit never)', chart(one for one in told if one[1].enforced)),
-            ('CommitLimit is not enforced', chart(one for one in told if one[1].enforced is False)),
+            ('CommitLimit is enforced (overcommit never)', build_chart(one for one in hosts if one[1].enforced)),
+            ('CommitLimit is not enforced', build_chart(one for one in hosts if one[1].enforced is False)),
         ],
         'width': WIDTH,
         'levels': [(LEVEL_NAMES[key], list(group))
-                   for key, group in itertools.groupby(told, key=lambda one: level(one[1]))],
+                   for key, group in itertools.groupby(hosts, key=lambda one: find_level(one[1]))],
         'open': _OPEN,
-        'victims': victims[:_GROUPS],
-        'more_victims': len(victims[_GROUPS:]),
-        'drift': drift[:_GROUPS],
-        'more_drift': len(drift[_GROUPS:]),
-        'conflicts': conflicts[:_GROUPS],
-        'more_conflicts': len(conflicts[_GROUPS:]),
+        **_build_sections(hosts),
         'silent': fleet.silent(),
-        'gathered': _span([record.gathered_at for _place, record in told if record.gathered_at]),
+        'gathered': _find_span([record.gathered_at for _place, record in hosts if record.gathered_at]),
     }
 
 
-def _groups(pairs: t.Iterable[tuple[t.Any, Placed]]) -> list[Group]:
+def _build_sections(hosts: list[Placed]) -> dict[str, t.Any]:
+    """The first groups of each section, and the number of the others."""
+    sections = {
+        'victims': _group_hosts((describe_victim_group(one[1]), one) for one in hosts),
+        'drift': _group_hosts(((drift.key, drift.runtime, drift.boot, drift.file), one)
+                              for one in hosts for drift in one[1].drift or ()),
+        'conflicts': _group_hosts((conflict, one) for one in hosts for conflict in one[1].conflicts),
+    }
+    return {**{name: groups[:_GROUPS] for name, groups in sections.items()},
+            **{'more_' + name: len(groups[_GROUPS:]) for name, groups in sections.items()}}
+
+
+def _group_hosts(pairs: t.Iterable[tuple[t.Any, Placed]]) -> list[Group]:
     """The hosts by what they have in common, the most first."""
     found = defaultdict(list)
     for what, placed in pairs:
@@ -87,6 +98,6 @@ def _groups(pairs: t.Iterable[tuple[t.Any, Placed]]) -> list[Group]:
             for what, hosts in sorted(found.items(), key=lambda item: (-len(item[1]), str(item[0])))]
 
 
-def _span(moments: list[str]) -> tuple[str, str] | None:
+def _find_span(moments: list[str]) -> tuple[str, str] | None:
     """The first and the last moment of ISO texts in UTC."""
     return (min(moments), max(moments)) if moments else None

@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
+from ...module_utils._core.sanitize import sanitize
 
 TEXT_LENGTH = 120
 WORD_LENGTH = 20  # of what is one of a few names on an honest host
@@ -90,13 +90,13 @@ class Record:
 
     def take_facts(self, facts: t.Any, candidates: int) -> None:
         """Take ``ansible_facts.oom`` over. A key that is absent leaves what an earlier look told; see gather_subset."""
-        found = _mapping(facts)
+        found = _to_mapping(facts)
         for key, reader in _READERS.items():
             if key in found:
                 reader(self, found[key])
         if 'candidates' in found:
             told = found['candidates']
-            self.candidates = None if told is None else [_candidate(one) for one in _mappings(told, candidates)]
+            self.candidates = None if told is None else [_read_candidate(one) for one in _to_mappings(told, candidates)]
         self._list_reapplied()
         self.seen, self.status = True, OK
 
@@ -108,15 +108,15 @@ class Record:
 
     def take_policy(self, result: t.Any) -> None:
         """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
-        found = _mapping(result)
-        self.policy_changed = _boolean(found.get('changed'))
-        self.policy_reason = text(found.get('reason'), MESSAGE_LENGTH)
-        self.conflicts = [_conflict(one) for one in _mappings(found.get('conflicts'))]
-        self.restart_needed = _texts(found.get('restart_needed'))
+        found = _to_mapping(result)
+        self.policy_changed = _to_boolean(found.get('changed'))
+        self.policy_reason = clean(found.get('reason'), MESSAGE_LENGTH)
+        self.conflicts = [_describe_conflict(one) for one in _to_mappings(found.get('conflicts'))]
+        self.restart_needed = _to_texts(found.get('restart_needed'))
         self.seen, self.status = True, OK
 
 
-def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
+def clean(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
     """A text as one printable line of at most ``length`` characters; a number as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
@@ -126,7 +126,7 @@ def text(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
     return shown if len(shown) <= length else shown[:length - 1] + '…'
 
 
-def plain(record: Record) -> dict[str, t.Any]:
+def to_json(record: Record) -> dict[str, t.Any]:
     """The record as JSON has it."""
     result: dict[str, t.Any] = {one.name: getattr(record, one.name) for one in fields(record)}
     for name in ('candidates', 'drift'):
@@ -139,123 +139,124 @@ def plain(record: Record) -> dict[str, t.Any]:
 
 # ------------------------------------------------------------------------ readers
 
-def _overcommit(record: Record, value: t.Any) -> None:
-    record.mode = text(_mapping(value).get('mode_name'), WORD_LENGTH) or text(_mapping(value).get('mode'), WORD_LENGTH)
+def _read_overcommit(record: Record, value: t.Any) -> None:
+    names = [clean(_to_mapping(value).get(key), WORD_LENGTH) for key in ('mode_name', 'mode')]
+    record.mode = names[0] or names[1]
 
 
-def _commit(record: Record, value: t.Any) -> None:
-    commit = _mapping(value)
-    record.limit_kb = _integer(commit.get('limit_kb'))
-    record.committed_kb = _integer(commit.get('committed_kb'))
-    record.headroom_kb = _integer(commit.get('headroom_kb'))
-    record.used_percent = _number(commit.get('used_percent'))
-    record.enforced = _boolean(commit.get('enforced'))
+def _read_commit(record: Record, value: t.Any) -> None:
+    commit = _to_mapping(value)
+    record.limit_kb = _to_integer(commit.get('limit_kb'))
+    record.committed_kb = _to_integer(commit.get('committed_kb'))
+    record.headroom_kb = _to_integer(commit.get('headroom_kb'))
+    record.used_percent = _to_number(commit.get('used_percent'))
+    record.enforced = _to_boolean(commit.get('enforced'))
 
 
-def _memory(record: Record, value: t.Any) -> None:
-    memory = _mapping(value)
-    record.memory_total_kb = _integer(memory.get('total_kb'))
-    record.memory_available_kb = _integer(memory.get('available_kb'))
-    record.swap_total_kb = _integer(memory.get('swap_total_kb'))
-    record.swap_free_kb = _integer(memory.get('swap_free_kb'))
+def _read_memory(record: Record, value: t.Any) -> None:
+    memory = _to_mapping(value)
+    record.memory_total_kb = _to_integer(memory.get('total_kb'))
+    record.memory_available_kb = _to_integer(memory.get('available_kb'))
+    record.swap_total_kb = _to_integer(memory.get('swap_total_kb'))
+    record.swap_free_kb = _to_integer(memory.get('swap_free_kb'))
 
 
-def _panic(record: Record, value: t.Any) -> None:
-    panic = _mapping(value)
-    record.panic_policy = text(panic.get('policy'), WORD_LENGTH)
-    record.reboot_after_s = _integer(panic.get('reboot_after_s'))
-    record.kill_allocating_task = _boolean(panic.get('kill_allocating_task'))
+def _read_panic(record: Record, value: t.Any) -> None:
+    panic = _to_mapping(value)
+    record.panic_policy = clean(panic.get('policy'), WORD_LENGTH)
+    record.reboot_after_s = _to_integer(panic.get('reboot_after_s'))
+    record.kill_allocating_task = _to_boolean(panic.get('kill_allocating_task'))
 
 
-def _drift(record: Record, value: t.Any) -> None:
+def _read_drift(record: Record, value: t.Any) -> None:
     record.drift = None if value is None else [
-        Drift(text(one.get('key')) or '?', text(one.get('runtime'), WORD_LENGTH), text(one.get('boot'), WORD_LENGTH),
-              text(one.get('file')))
-        for one in _mappings(value)]
+        Drift(clean(one.get('key')) or '?', clean(one.get('runtime'), WORD_LENGTH), clean(one.get('boot'), WORD_LENGTH),
+              clean(one.get('file')))
+        for one in _to_mappings(value)]
 
 
-def _kills(record: Record, value: t.Any) -> None:
-    kills = _mapping(value)
-    record.kills_total = _integer(kills.get('total'))
+def _read_kills(record: Record, value: t.Any) -> None:
+    kills = _to_mapping(value)
+    record.kills_total = _to_integer(kills.get('total'))
     recent = kills.get('recent')
-    last = _mapping(recent[-1]) if isinstance(recent, list) and recent else {}
-    record.last_kill = ' '.join(filter(None, (text(last.get('when')), text(last.get('name'))))) or None
+    last = _to_mapping(recent[-1]) if isinstance(recent, list) and recent else {}
+    record.last_kill = ' '.join(filter(None, (clean(last.get('when')), clean(last.get('name'))))) or None
 
 
-def _competing_writers(record: Record, value: t.Any) -> None:
+def _read_competing_writers(record: Record, value: t.Any) -> None:
     """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
-    found = [(one.get('how') == 'reapplies', text(one.get('key')) or '?',
-              '%s %s %s = %s' % tuple(text(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
-             for one in _mappings(value)]
+    found = [(one.get('how') == 'reapplies', clean(one.get('key')) or '?',
+              '%s %s %s = %s' % tuple(clean(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
+             for one in _to_mappings(value)]
     record.competing_writers = [shown for reapplies, _key, shown in found if not reapplies]
     record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
 
 
-def _oom_daemons(record: Record, value: t.Any) -> None:
-    record.oom_daemons = [text(one.get('name')) or '?' for one in _mappings(value)]
+def _read_oom_daemons(record: Record, value: t.Any) -> None:
+    record.oom_daemons = [clean(one.get('name')) or '?' for one in _to_mappings(value)]
 
 
-def _environment(record: Record, value: t.Any) -> None:
-    record.container = text(_mapping(value).get('container'))
-    moment = text(_mapping(value).get('gathered_at'))
+def _read_environment(record: Record, value: t.Any) -> None:
+    record.container = clean(_to_mapping(value).get('container'))
+    moment = clean(_to_mapping(value).get('gathered_at'))
     record.gathered_at = moment if moment and _MOMENT.match(moment) else None
 
 
-def _warnings(record: Record, value: t.Any) -> None:
-    record.warnings = _texts(value)
+def _read_warnings(record: Record, value: t.Any) -> None:
+    record.warnings = _to_texts(value)
 
 
 _READERS: dict[str, t.Callable[[Record, t.Any], None]] = {
-    'overcommit': _overcommit, 'commit': _commit, 'memory': _memory, 'panic': _panic, 'drift': _drift, 'kills': _kills,
-    'competing_writers': _competing_writers, 'oom_daemons': _oom_daemons, 'environment': _environment,
-    'warnings': _warnings,
+    'overcommit': _read_overcommit, 'commit': _read_commit, 'memory': _read_memory, 'panic': _read_panic,
+    'drift': _read_drift, 'kills': _read_kills, 'competing_writers': _read_competing_writers,
+    'oom_daemons': _read_oom_daemons, 'environment': _read_environment, 'warnings': _read_warnings,
 }
 
 
-def _candidate(one: Mapping) -> Candidate:
+def _read_candidate(one: Mapping[t.Any, t.Any]) -> Candidate:
     return Candidate(
-        text(one.get('name')), text(one.get('unit')), _integer(one.get('pid')), _integer(one.get('oom_score')),
-        _integer(one.get('oom_score_adj')), _integer(one.get('rss_kb')), _integer(one.get('swap_kb')))
+        clean(one.get('name')), clean(one.get('unit')), _to_integer(one.get('pid')), _to_integer(one.get('oom_score')),
+        _to_integer(one.get('oom_score_adj')), _to_integer(one.get('rss_kb')), _to_integer(one.get('swap_kb')))
 
 
-def _conflict(one: Mapping) -> str:
+def _describe_conflict(one: Mapping[t.Any, t.Any]) -> str:
     """A line of another file that wins at boot: of a sysctl, or of a service's OOMScoreAdjust."""
-    names = [text(one.get(key)) for key in ('key', 'unit', 'setting')]
-    found = text(one.get('next_start' if 'unit' in one else 'boot'))
-    told = f"{' '.join(filter(None, names)) or '?'} will be {found or 'reset'}, not {text(one.get('wanted')) or '?'}"
-    place = ':'.join(filter(None, (text(one.get('file')), text(one.get('line')))))
+    names = [clean(one.get(key)) for key in ('key', 'unit', 'setting')]
+    found = clean(one.get('next_start' if 'unit' in one else 'boot'))
+    told = f"{' '.join(filter(None, names)) or '?'} will be {found or 'reset'}, not {clean(one.get('wanted')) or '?'}"
+    place = ':'.join(filter(None, (clean(one.get('file')), clean(one.get('line')))))
     return f'{told} ({place})' if place else told
 
 
 # -------------------------------------------------------------------- plain values
 
-def _mapping(value: t.Any) -> Mapping:
+def _to_mapping(value: t.Any) -> Mapping[t.Any, t.Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _mappings(value: t.Any, length: int = LIST_LENGTH) -> list[Mapping]:
+def _to_mappings(value: t.Any, length: int = LIST_LENGTH) -> list[Mapping[t.Any, t.Any]]:
     return [one for one in value[:length] if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
-def _texts(value: t.Any) -> list[str]:
+def _to_texts(value: t.Any) -> list[str]:
     """The texts of a list, each as one line."""
     some = value[:LIST_LENGTH] if isinstance(value, list) else []
-    return [shown for shown in (text(one, MESSAGE_LENGTH) for one in some) if shown]
+    return [shown for shown in (clean(one, MESSAGE_LENGTH) for one in some) if shown]
 
 
-def _integer(value: t.Any) -> int | None:
+def _to_integer(value: t.Any) -> int | None:
     """A whole number of a size that a kernel has."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
         return None
     return int(value)
 
 
-def _number(value: t.Any) -> float | None:
+def _to_number(value: t.Any) -> float | None:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
         return None
     return float(value) if math.isfinite(value) else None
 
 
-def _boolean(value: t.Any) -> bool | None:
+def _to_boolean(value: t.Any) -> bool | None:
     return value if isinstance(value, bool) else None

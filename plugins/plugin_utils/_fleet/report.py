@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from ansible import constants as C
 from ansible.utils.color import stringc
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
-
-from .files import csv_rows, json_lines, write_csv, write_text
+from ...module_utils._core.sanitize import sanitize
+from .files import build_csv_rows, build_json_lines, write_csv, write_text
 from .hosts import Fleet
-from .page import html
-from .text import ALARM, ALERT, GOOD, UNLIMITED, lines
+from .page import render_html
+from .text import ALARM, ALERT, GOOD, UNLIMITED, build_lines
 
 _COLOURS = {GOOD: C.COLOR_OK, ALERT: C.COLOR_CHANGED, ALARM: C.COLOR_ERROR}
 
@@ -50,15 +49,15 @@ class ReportRequest:
     def files(self) -> list[tuple[str, t.Callable[[Fleet], bool]]]:
         """Each path, and what writes it."""
         writers: list[tuple[str | None, t.Callable[[str, Fleet], bool]]] = [
-            (self.html, lambda path, fleet: write_text(path, html(fleet, self.title))),
-            (self.json_lines, lambda path, fleet: write_text(path, json_lines(fleet))),
-            (self.csv, lambda path, fleet: write_csv(path, csv_rows(fleet))),
+            (self.html, lambda path, fleet: write_text(path, render_html(fleet, self.title))),
+            (self.json_lines, lambda path, fleet: write_text(path, build_json_lines(fleet))),
+            (self.csv, lambda path, fleet: write_csv(path, build_csv_rows(fleet))),
         ]
-        return [(path, _bound(writer, path)) for path, writer in writers if path]
+        return [(path, _bind(writer, path)) for path, writer in writers if path]
 
 
-def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fleet], bool]:
-    """Says what was to be written and why it could not be. Raises ReportError."""
+def _bind(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fleet], bool]:
+    """The writer of one path. It raises ReportError with the path and the reason."""
     def write(fleet: Fleet) -> bool:
         try:
             return writer(path, fleet)
@@ -68,9 +67,9 @@ def _bound(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Fle
     return write
 
 
-def screen_lines(fleet: Fleet, rows: int) -> list[str]:
+def build_screen_lines(fleet: Fleet, rows: int) -> list[str]:
     """The report for this terminal; in full width and without colours where it is none."""
-    return lines(fleet, rows, _width(), _paint)
+    return build_lines(fleet, rows, _find_width(), _paint)
 
 
 def _paint(text: str, look: str) -> str:
@@ -78,7 +77,7 @@ def _paint(text: str, look: str) -> str:
     return stringc(text, _COLOURS[look]) if look in _COLOURS else text
 
 
-def _width() -> int:
+def _find_width() -> int:
     if os.environ.get('COLUMNS', '').isdecimal() or sys.stdout.isatty():
         return max(40, shutil.get_terminal_size().columns)
     return UNLIMITED

@@ -177,7 +177,7 @@ def test_no_name_is_a_template_of_a_playbook():
 # ----------------------------------------------------------------------- a log file
 
 def pids(hosts, log):
-    return [event['pid'] for lines in log.chunks() for line in lines for event in hosts.feed(line)]
+    return [event['pid'] for lines in log.read_chunks() for line in lines for event in hosts.feed(line)]
 
 
 def test_the_own_name_is_no_template_either(monkeypatch):
@@ -320,12 +320,12 @@ def test_renamed_file_is_closed_even_without_a_reader(tmp_path):
     append(path, b'')
     log = LogFile(str(path), False, clock)
     append(path, b'half a line')
-    assert list(log.chunks()) == [[]]
+    assert list(log.read_chunks()) == [[]]
     path.rename(tmp_path / 'kern.log.1')
     append(path, b'new\n')
-    assert list(log.chunks()) == [[b'new']]
+    assert list(log.read_chunks()) == [[b'new']]
     clock.now_s += log_file.QUIET_S + 1
-    reading = log.chunks()
+    reading = log.read_chunks()
     assert next(reading) == [b'half a line']
     reading.close()
     log.close()
@@ -640,8 +640,8 @@ def test_a_file_tells_of_the_same_kills_as_its_lines(tmp_path):
             + b''.join(b'<6>2026-11-23T10:00:00Z old kernel: [    1.000000] %s\n' % one for one in OLDER)
             + b'\nNov 23 10:00:00\n' + lines(3))
     append(tmp_path / 'kern.log', data)
-    log, hosts = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.kernel_lines), Hosts()
-    told = [event for found in log.chunks() for one in found for event in hosts.take(*one)]
+    log, hosts = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.find_kernel_lines), Hosts()
+    told = [event for found in log.read_chunks() for one in found for event in hosts.feed_parts(*one)]
     assert [event['pid'] for event in told] == [1, 2, 9, 8, 78, 7, 3]
     assert told[1]['cgroup'] == '/a#b/\\x2d,c'
     assert [dict(event, when=None) for event in told] == [dict(event, when=None) for event in events_of(data)]
@@ -653,10 +653,10 @@ def test_forged_lines_take_no_longer_than_others(tmp_path, name):
     """2 MB each in 1 s: what tests/bench/hostile.py measures with 1 GB. Some took 25 ms for 8 KB."""
     piece = forged_logs.FORGED[name]
     (tmp_path / 'kern.log').write_bytes(piece * (2000000 // len(piece)))
-    log = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.kernel_lines)
+    log = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.find_kernel_lines)
     hosts, began_s = Hosts(), _cpu_s()
-    for found in log.chunks():
-        assert [event for one in found for event in hosts.take(*one)] == []
+    for found in log.read_chunks():
+        assert [event for one in found for event in hosts.feed_parts(*one)] == []
     assert _cpu_s() - began_s < 1
     log.close()
 

@@ -10,12 +10,12 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import (
     FINE,
     WARNING,
     Fleet,
-    level,
-    natural,
-    on_oom,
-    problems,
-    victim,
-    victim_group,
+    build_natural_key,
+    describe_oom,
+    describe_victim,
+    describe_victim_group,
+    find_level,
+    find_problems,
 )
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import (
     FAILED,
@@ -59,11 +59,11 @@ def fleet_of(*records):
     ({'kills_total': 0}, FINE),
 ])
 def test_level(values, expected):
-    assert level(host(**values)) == expected
+    assert find_level(host(**values)) == expected
 
 
 def test_the_worst_problem_is_named_first():
-    found = problems(host(drift=[Drift('vm.x', '1', '2', None)], panic_policy='panic', reboot_after_s=0))
+    found = find_problems(host(drift=[Drift('vm.x', '1', '2', None)], panic_policy='panic', reboot_after_s=0))
     assert [one.level for one in found] == [CRITICAL, WARNING]
 
 
@@ -71,7 +71,7 @@ def test_the_worst_problem_is_named_first():
     ('kill', 0, 'kill'), ('panic', 0, 'panic, HANGS'), ('panic', 10, 'panic, 10 s'), ('panic', -1, 'panic, reboot'),
     ('panic', None, 'panic'), (None, 0, '?')])
 def test_on_oom(policy, seconds, shown):
-    assert on_oom(host(panic_policy=policy, reboot_after_s=seconds)) == shown
+    assert describe_oom(host(panic_policy=policy, reboot_after_s=seconds)) == shown
 
 
 def candidate(name, unit):
@@ -92,7 +92,7 @@ def candidate(name, unit):
 ])
 def test_victim(values, shown, group):
     record = host(**values)
-    assert (victim(record), victim_group(record)) == (shown, group)
+    assert (describe_victim(record), describe_victim_group(record)) == (shown, group)
 
 
 def test_worst_first():
@@ -107,8 +107,8 @@ def test_worst_first():
 
 def test_natural_order_takes_any_digits():
     names = ['a', 'a10', 'a9', 'a²', '10', '9' * 400, '']
-    assert sorted(names, key=natural)[0:2] == ['10', ''] or sorted(names, key=natural)
-    assert sorted(['a10', 'a9'], key=natural) == ['a9', 'a10']
+    assert sorted(names, key=build_natural_key)[0:2] == ['10', ''] or sorted(names, key=build_natural_key)
+    assert sorted(['a10', 'a9'], key=build_natural_key) == ['a9', 'a10']
 
 
 def test_settled_as_ansible_counts():

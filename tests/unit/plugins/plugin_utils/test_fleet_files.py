@@ -18,8 +18,8 @@ from ansible.errors import AnsibleError
 from ansible_collections.oomkit.linux.plugins.action import fleet_report as action
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import (
     CSV_COLUMNS,
-    csv_rows,
-    json_lines,
+    build_csv_rows,
+    build_json_lines,
     write_csv,
     write_text,
 )
@@ -39,7 +39,7 @@ def fleet():
 
 
 def test_json_lines(fleet):
-    told = [json.loads(line) for line in json_lines(fleet)]
+    told = [json.loads(line) for line in build_json_lines(fleet)]
     assert [one['status'] for one in told] == ['ok', 'ok', 'ok', 'unreachable']
     assert told[-1]['message'] == 'no route' and told[-1]['level'] is None
     assert len(told[0]['candidates']) == 5 and told[0]['level'] in ('fine', 'warning', 'critical')
@@ -47,7 +47,7 @@ def test_json_lines(fleet):
 
 def test_csv(fleet, tmp_path):
     path = tmp_path / 'x.csv'
-    assert write_csv(str(path), csv_rows(fleet)) is True
+    assert write_csv(str(path), build_csv_rows(fleet)) is True
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert tuple(rows[0]) == CSV_COLUMNS and len(rows) == 4
     assert rows[0]['enforced'] in ('true', 'false') and rows[-1]['mode'] == ''
@@ -65,7 +65,7 @@ def test_csv_holds_no_formula_whatever_the_separator(tmp_path, name, separator):
     facts['warnings'] = [name]
     fleet.take_facts(name, facts)
     fleet.take_policy(name, {'conflicts': [{'key': name, 'file': name}], 'restart_needed': [name, name]})
-    write_csv(str(tmp_path / 'x'), csv_rows(fleet))
+    write_csv(str(tmp_path / 'x'), build_csv_rows(fleet))
     text = (tmp_path / 'x').read_text()
     assert all(char.isprintable() or char == '\n' for char in text)
     for row in csv.reader(io.StringIO(text), delimiter=separator):
@@ -79,7 +79,7 @@ def test_numbers_stay_numbers():
     facts = fleet_facts.facts('x', 'batch')
     facts['commit']['headroom_kb'] = -5
     fleet.take_facts('a-1', facts)
-    row = dict(zip(CSV_COLUMNS, list(csv_rows(fleet))[1], strict=True))
+    row = dict(zip(CSV_COLUMNS, list(build_csv_rows(fleet))[1], strict=True))
     assert row['headroom_kb'] == -5 and row['host'] == 'a-1'
 
 
@@ -184,7 +184,7 @@ def test_a_damaged_record_costs_the_facts_of_its_own_host_only(monkeypatch, dama
     kept = {'h1': damage, name: {'oom': fleet_facts.facts(name, kind)}}
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: Cache(kept))
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
-    told = {one['host']: one for one in map(json.loads, json_lines(action._fleet(['h1', name, 'h3'], request())))}
+    told = {one['host']: one for one in map(json.loads, build_json_lines(action._fleet(['h1', name, 'h3'], request())))}
     assert {host: one['status'] for host, one in told.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
     assert re.search(reason, told['h1']['message']) and told['h1']['message'].isprintable()
 

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import csv_rows, json_lines
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet, problems
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import html
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.files import build_csv_rows, build_json_lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet, find_problems
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import render_html
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import (
     MESSAGE_LENGTH,
     NO_FACTS,
     OK,
     Record,
-    plain,
-    text,
+    clean,
+    to_json,
 )
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.text import lines
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.text import build_lines
 
 KEYS = ('overcommit', 'commit', 'memory', 'panic', 'candidates', 'drift', 'kills', 'competing_writers', 'oom_daemons',
         'environment', 'warnings')
@@ -39,7 +39,7 @@ def recorded(facts, candidates=5):
 
 
 def test_takes_what_counts():
-    told = plain(recorded(fleet_facts.facts('db-1', 'db')))
+    told = to_json(recorded(fleet_facts.facts('db-1', 'db')))
     assert (told['mode'], told['panic_policy'], told['enforced'], told['status']) == ('never', 'panic', True, OK)
     assert [one['name'] in ('postgres', 'mysqld') for one in told['candidates']] == [True] * 5
     json.dumps(told)
@@ -57,7 +57,7 @@ def test_tuned_reapplied_line_is_listed_only_with_drift(drift, listed):
     record = recorded({'drift': drift, 'competing_writers': [REAPPLIED, *others]})
     shown = 'tuned reapplies vm.overcommit_ratio = 80'
     assert [one for one in record.competing_writers if 'reapplies' in one] == [shown] * listed
-    assert len(record.competing_writers) == 4 + listed and 'reapplied' not in plain(record)
+    assert len(record.competing_writers) == 4 + listed and 'reapplied' not in to_json(record)
 
 
 def test_the_drift_may_be_told_before_or_after_what_is_reapplied():
@@ -100,7 +100,7 @@ def test_a_record_is_small_whatever_the_host_sends():
     record = recorded({'candidates': [one] * 10 ** 4, 'drift': [one] * 10 ** 4, 'warnings': ['w' * 10 ** 5] * 10 ** 4,
                        'competing_writers': [one] * 10 ** 4,
                        'commit': {'limit_kb': 1e400, 'used_percent': float('nan')}})
-    assert len(json.dumps(plain(record))) < 32000
+    assert len(json.dumps(to_json(record))) < 32000
     assert (record.candidates[0].pid, record.candidates[0].rss_kb, record.used_percent) == (None, None, None)
 
 
@@ -110,13 +110,13 @@ def test_nothing_that_a_host_says_breaks_a_report(facts, policy):
     fleet = Fleet(3)
     fleet.take_facts('h', facts)
     fleet.take_policy('h', policy)
-    told = lines(fleet, 0, 100, lambda shown, look: shown)
+    told = build_lines(fleet, 0, 100, lambda shown, look: shown)
     assert all(line.isprintable() for line in told)
-    page = ''.join(html(fleet, 'x'))
+    page = ''.join(render_html(fleet, 'x'))
     assert page.count('<details class=h ') == 1
-    json.loads(''.join(json_lines(fleet)))
-    assert len(list(csv_rows(fleet))) == 2
-    problems(fleet.worst_first()[0])
+    json.loads(''.join(build_json_lines(fleet)))
+    assert len(list(build_csv_rows(fleet))) == 2
+    find_problems(fleet.worst_first()[0])
 
 
 @given(ANYTHING)
@@ -126,14 +126,14 @@ def test_facts_of_any_shape_are_taken(facts):
 
 
 def test_a_number_that_python_does_not_show_is_unknown():
-    assert text(10 ** 5000) is None and text(-10 ** 5000) is None and text(2 ** 63) == str(2 ** 63)
+    assert clean(10 ** 5000) is None and clean(-10 ** 5000) is None and clean(2 ** 63) == str(2 ** 63)
 
 
 @pytest.mark.parametrize('value, shown', [
     ('\x1b[31mred\n', r'\x1b[31mred\x0a'), (7, '7'), (1.5, '1.5'), (True, None), (None, None), ({}, None),
     ('x' * 1000, 'x' * (MESSAGE_LENGTH - 1) + '…')])
 def test_text(value, shown):
-    assert text(value, MESSAGE_LENGTH) == shown
+    assert clean(value, MESSAGE_LENGTH) == shown
 
 
 def test_the_role_tells_of_conflicts_in_sysctls_and_services():

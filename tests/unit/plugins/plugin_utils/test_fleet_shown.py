@@ -10,9 +10,9 @@ import pytest
 from ansible.utils.display import get_text_width
 
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet import text as fleet_text
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.chart import COLUMNS, HEIGHT, WIDTH, chart
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.chart import COLUMNS, HEIGHT, WIDTH, build_chart
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import html
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.page import render_html
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import OK, UNREACHABLE, Record
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\'{{ 7 * 7 }}\x1b[31m'
@@ -47,7 +47,7 @@ def hostile():
 # -------------------------------------------------------------------------- table
 
 def table(fleet, width, rows=0):
-    return fleet_text.lines(fleet, rows, width, lambda text, look: text)
+    return fleet_text.build_lines(fleet, rows, width, lambda text, look: text)
 
 
 @pytest.mark.parametrize('width', [40, 60, 80, 100, 132, 200])
@@ -91,7 +91,7 @@ def test_less_important_columns_go_first():
 
 def test_colours_take_no_room():
     fleet = fleet_of(40)
-    coloured = fleet_text.lines(fleet, 0, 90, lambda text, look: '<%s>%s</>' % (look, text))
+    coloured = fleet_text.build_lines(fleet, 0, 90, lambda text, look: '<%s>%s</>' % (look, text))
     assert [re.sub(r'<[a-z/]+>', '', line) for line in coloured] == table(fleet, 90)
     assert any('<alarm>' in line for line in coloured) and any('<alert>' in line for line in coloured)
 
@@ -113,13 +113,13 @@ def test_an_empty_fleet():
 @pytest.mark.parametrize('kb, shown', [(None, '?'), (0, '0 kB'), (1023, '1023 kB'), (1024, '1.0 MiB'),
                                        (2 ** 20, '1.0 GiB'), (-2 ** 31, '-2.0 TiB')])
 def test_size(kb, shown):
-    assert fleet_text.size(kb) == shown
+    assert fleet_text.format_size(kb) == shown
 
 
 # ------------------------------------------------------------------------ picture
 
 def picture(*used, enforced=True):
-    return chart((place, Record('h%d' % place, OK, seen=True, used_percent=one, enforced=enforced))
+    return build_chart((place, Record('h%d' % place, OK, seen=True, used_percent=one, enforced=enforced))
                  for place, one in enumerate(used))
 
 
@@ -175,7 +175,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_of_a_hostile_fleet_is_only_text(hostile):
-    page = Page(''.join(html(hostile, HOSTILE)))
+    page = Page(''.join(render_html(hostile, HOSTILE)))
     assert not {'script', 'img', 'iframe', 'object', 'embed', 'base', 'form'} & set(page.tags)
     assert not [name for name in page.attributes if name.startswith('on')]
     shown = ''.join(page.texts)
@@ -183,7 +183,7 @@ def test_the_page_of_a_hostile_fleet_is_only_text(hostile):
 
 
 def test_every_link_has_its_target_and_nothing_is_loaded():
-    text = ''.join(html(fleet_of(400), 'x'))
+    text = ''.join(render_html(fleet_of(400), 'x'))
     page = Page(text)
     assert {link[1:] for link in page.links} <= set(page.ids) and len(page.ids) == len(set(page.ids))
     assert all(link.startswith('#') for link in page.links)
@@ -192,8 +192,8 @@ def test_every_link_has_its_target_and_nothing_is_loaded():
 
 
 def test_same_facts_same_page():
-    assert ''.join(html(fleet_of(30), 'x')) == ''.join(html(fleet_of(30), 'x'))
+    assert ''.join(render_html(fleet_of(30), 'x')) == ''.join(render_html(fleet_of(30), 'x'))
 
 
 def test_an_empty_fleet_has_a_page_too():
-    assert 'No host told its facts.' in ''.join(html(Fleet(5), 'x'))
+    assert 'No host reported its facts.' in ''.join(render_html(Fleet(5), 'x'))
