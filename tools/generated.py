@@ -3,7 +3,8 @@
 """What in docs/ is made from the code, so that it is right: ``.venv/bin/python tools/generated.py`` makes it again.
 
 ``facts.md`` comes from the RETURN documentation of oom_facts, the picture of the CommitLimit from the filter
-commit_limit, and the packages in CONTRIBUTING.md from the code itself. tests/package/test_docs.py fails where they are not up to date.
+commit_limit, and the packages in CONTRIBUTING.md from the code itself. tests/package/test_docs.py fails where they are
+not up to date.
 """
 
 import importlib

@@ -120,12 +120,12 @@ class RelationReader:
         main = to_number(state.get('MainPID')) or 0
         if main != process.pid and not self._stops_after_kills(state, cgroup):
             return []
-        members = UnitGroup(self._host, cgroup).pids()
+        members = set(UnitGroup(self._host, cgroup).pids())
         if process.pid not in members:
             return []  # anybody may call a cgroup below his own user manager as a unit of the system
         if state.get('KillMode', _ENDS_ALL[0]) not in _ENDS_ALL:
-            members = [main]
-        return [pid for pid in members if pid not in (0, process.pid, self._own_pid)]
+            members = {main}
+        return sorted(members - {0, process.pid, self._own_pid})
 
     def _stops_after_kills(self, state: State, cgroup: str) -> bool:
         """Whether systemd stops the unit after the kernel has killed any of its processes."""

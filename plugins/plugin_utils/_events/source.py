@@ -169,11 +169,13 @@ class HostMessages:
     def _build_events(self, when: t.Callable[[LoggedKill], str]) -> list[Event]:
         events = []
         while self._parser.kills:
-            kill = self._parser.kills.popleft()
-            fact = build_kill_fact(kill, 0, lambda _seconds, kill=kill: when(kill), _sanitize_name)
-            events.append(dict(fact, host=self._host, lost_records=self._lost))
+            events.append(self._build_event(self._parser.kills.popleft(), when))
             self._lost = False
         return events
+
+    def _build_event(self, kill: LoggedKill, when: t.Callable[[LoggedKill], str]) -> Event:
+        fact = build_kill_fact(kill, 0, lambda _seconds: when(kill), _sanitize_name)
+        return dict(fact, host=self._host, lost_records=self._lost)
 
 
 # --------------------------------------------------------------------------- /dev/kmsg

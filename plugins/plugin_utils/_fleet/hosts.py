@@ -152,7 +152,7 @@ class Fleet:
         record.message = clean(message, MESSAGE_LENGTH) or ''
 
     def settle(self, failed: t.Collection[str], unreachable: t.Collection[str]) -> None:
-        """Take over from Ansible's statistics who failed: an ignored or rescued failure does not count."""
+        """Read from Ansible's statistics who failed: an ignored or rescued failure does not count."""
         for host, record in self._records.items():
             if host in unreachable:
                 record.status = UNREACHABLE
