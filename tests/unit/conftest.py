@@ -6,9 +6,19 @@ import importlib
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 HERE = Path(__file__).resolve().parent
 for folder in (HERE, HERE.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
 importlib.import_module('collection').lay()
+
+
+def pytest_configure(config):
+    """Before any test is imported."""
+    amounts = importlib.import_module('amounts')
+    amounts.is_quick = config.option.markexpr == 'not thorough'
+    settings.register_profile('amounts', max_examples=amounts.examples(100))
+    settings.load_profile('amounts')

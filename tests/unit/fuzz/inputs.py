@@ -9,10 +9,11 @@ import functools
 import inspect
 import os
 
+import amounts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get('OOMKIT_FUZZ_EXAMPLES', '40'))
+EXAMPLES = int(os.environ.get('OOMKIT_FUZZ_EXAMPLES', amounts.examples(40)))
 made = 0
 
 # What parsers of numbers, names, quotes, escapes, paths and terminals trip over.

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import amounts
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -660,7 +661,8 @@ def test_a_chroot_without_proc(machine):
 # ------------------------------------------------------------------ from anywhere
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=amounts.examples(150),
+          deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_request_converges_from_every_state(tmp_path_factory, data):
     init = data.draw(st.sampled_from(['systemd', 'other']))

@@ -4,6 +4,7 @@
 
 import json
 
+import amounts
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -253,7 +254,8 @@ def start(folder, init, values, files, boots):
     return machine
 
 
-ANYWHERE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANYWHERE = settings(max_examples=amounts.examples(60),
+                    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @ANYWHERE

@@ -8,6 +8,7 @@ and for values too, unless somebody else set a value last. OOMKIT_SEQUENCES is t
 
 import os
 
+import amounts
 import kernel_model
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,7 +26,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import file_edit, saved_values
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
 
-SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '20'))
+SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', amounts.examples(20)))
 ADMIN = '/etc/sysctl.d/50-admin.conf'
 LATE = '/etc/sysctl.d/zz-admin.conf'
 
@@ -144,8 +145,8 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize('conflicts', ['warn', 'comment_out'])
-@pytest.mark.parametrize('path', [ADMIN, OURS, LATE])
+@pytest.mark.parametrize('conflicts', amounts.first_then_thorough(['comment_out', 'warn']))
+@pytest.mark.parametrize('path', amounts.first_then_thorough([ADMIN, OURS, LATE]))
 @pytest.mark.parametrize('text', TEXTS)
 def test_any_bytes_come_back(machine, text, path, conflicts):
     os.chmod(machine.put(path, text), 0o640)

@@ -8,7 +8,7 @@ import os
 import shutil
 
 import pytest
-from services_machine import ETC, FakeFile, ServiceMachine
+from services_machine import ETC, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import host, lock, transaction
 from ansible_collections.oomkit.linux.plugins.module_utils._module import service
@@ -179,7 +179,7 @@ def test_a_unit_that_stops_meanwhile_needs_no_memory_oom_group(machine):
 
 
 @pytest.mark.usefixtures('real_files')
-def test_nor_is_there_one_to_be_roll_back(machine, monkeypatch):
+def test_nor_is_there_one_to_be_rolled_back(machine, monkeypatch):
     def check(_plan):
         stops(machine)
         raise OSError(errno.EIO, 'no')
@@ -310,9 +310,9 @@ def test_exclusive_keeps_instances_of_a_listed_template(machine, monkeypatch):
     machine.unit('b@.service')
     machine.process(30, unit='b@1.service')
     desired = {'services': [{'name': 'b@', 'score_adj': 5}], 'exclusive': True}
-    with at(7, monkeypatch, True) as met:
+    with killed(monkeypatch, handle.ProcessHandle, 'write_score_adj'):
         machine.run(**desired)
-    assert met and 'b@1.service' in saved_scores.list_units(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
+    assert 'b@1.service' in saved_scores.list_units(saved_scores.parse(machine.read_bytes(saved_scores.FILE)))
     ends(machine, **desired)
     assert machine.adj(30) == 5
 
@@ -358,239 +358,3 @@ def test_a_process_reverted_is_forgotten_by_the_next_run(machine, monkeypatch):
     assert list(saved_scores.parse(machine.read_bytes(saved_scores.FILE)).processes) == [(11, 100)]
     machine.put('/proc/10/oom_score_adj', '200\n')
     assert not machine.run(process={'pid': 10}, state='absent')['changed'] and machine.adj(10) == 200
-
-
-# -------------------------------------------------------------- each single call
-
-class Watched(ServiceMachine):
-    """Remembers what systemd has read of /etc."""
-
-    def __init__(self, root, init='systemd'):
-        super().__init__(root, init=init)
-        self.init = init
-        self.known = {}
-        self.kept = None
-
-    def etc(self):
-        return {path: path.read_bytes() for path in (self.base / ETC[1:]).rglob('*.conf')}
-
-    def reload(self):
-        super().reload()
-        self.known = self.etc()
-
-    def is_read(self):
-        return self.init == 'openrc' or self.known == self.etc()
-
-    def keep(self, kept):
-        shutil.copytree(self.base, kept, symlinks=True)
-        self.kept = kept, self.known
-
-    def go_back(self):
-        shutil.rmtree(self.base)
-        shutil.copytree(self.kept[0], self.base, symlinks=True)
-        self.known = self.kept[1]
-
-
-def plain(root):
-    machine = Watched(root)
-    machine.unit('a.service')
-    machine.unit('b.service')
-    machine.process(10, unit='a.service')
-    machine.process(9, parent=10, unit='a.service')
-    machine.process(20, unit='b.service')
-    machine.known = machine.etc()
-    return machine
-
-
-def with_both(root):
-    machine = plain(root)
-    machine.run(services=services('a', 'b'))
-    return machine
-
-
-def with_a_stopped_one(root):
-    machine = with_both(root)
-    stops(machine)
-    machine.end(9)
-    return machine
-
-
-def with_a_policy(root):
-    machine = plain(root)
-    machine.run(name='a', oom_policy='kill')
-    return machine
-
-
-def with_a_policy_until_restart(root):
-    machine = plain(root)
-    machine.run(name='a', oom_policy='kill', persistent=False)
-    return machine
-
-
-def with_an_instance(root):
-    machine = Watched(root)
-    machine.unit('a@.service')
-    machine.process(10, unit='a@1.service')
-    machine.process(11, unit='a@2.service')
-    machine.run(name='a@', score_adj=-300, oom_policy='kill')
-    return machine
-
-
-def with_theirs(root):
-    machine = plain(root)
-    for pid in (9, 10):
-        machine.put('/proc/%d/oom_score_adj' % pid, '7\n')
-    machine.put(THEIRS, '[Service]\nOOMScoreAdjust=7\nOOMPolicy=continue\n')
-    machine.known = machine.etc()
-    return machine
-
-
-def with_theirs_commented_out(root):
-    machine = with_theirs(root)
-    machine.run(name='a', score_adj=-300, oom_policy='kill', conflicts='comment_out')
-    for path in (machine.base / FOLDER[1:]).glob('*~'):
-        path.unlink()
-    return machine
-
-
-def with_openrc(root):
-    machine = Watched(root, init='openrc')
-    machine.put('/run/openrc/softlevel', 'default')
-    machine.put('/etc/init.d/a', '#!/sbin/openrc-run\n')
-    machine.put('/etc/conf.d/other', 'x=1\n')
-    machine.put('/sbin/start-stop-daemon', 'SSD_OOM_SCORE_ADJ')
-    machine.process(100, name='a')
-    machine.process(50, parent=100, name='a')
-    machine.put('/run/a.pid', '100\n')
-    return machine
-
-
-def with_openrc_set(root):
-    machine = with_openrc(root)
-    machine.run(name='a', score_adj=-300)
-    return machine
-
-
-def with_openrc_booted_again(root):
-    machine = with_openrc_set(root)
-    shutil.rmtree(machine.base / RUN[1:])
-    return machine
-
-
-def with_processes(root):
-    machine = plain(root)
-    for pid in (20, 10):
-        machine.run(process={'pid': pid}, score_adj=pid)
-    return machine
-
-
-ABSENT, NOTHING = {'name': 'a', 'state': 'absent'}, {'state': 'absent', 'exclusive': True}
-# The machine before, the request, and another one after the kill.
-CASES = [
-    (plain, {'services': services('a', 'b')}, None),
-    (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, None),
-    (with_both, NOTHING, None),
-    (with_both, {'services': services('b'), 'exclusive': True}, None),
-    (with_a_stopped_one, NOTHING, None),
-    (with_a_policy, NOTHING, None),
-    (with_a_policy_until_restart, ABSENT, None),
-    (with_an_instance, {'name': 'a@', 'state': 'absent'}, None),
-    (with_theirs_commented_out, ABSENT, None),
-    (with_theirs_commented_out, NOTHING, None),
-    (with_openrc, {'name': 'a', 'score_adj': 321}, None),
-    (with_openrc_set, ABSENT, None),
-    (with_openrc_booted_again, ABSENT, None),
-    (with_processes, {'process': {'pid': 10}, 'state': 'absent'}, None),
-    (plain, {'process': {'pid': 10}, 'score_adj': 5}, None),
-    (plain, {'name': 'a', 'oom_policy': 'kill', 'score_adj': 321}, ABSENT),
-    (with_theirs, {'name': 'a', 'score_adj': -300, 'conflicts': 'comment_out'}, NOTHING),
-    (with_openrc, {'name': 'a', 'score_adj': 321}, ABSENT),
-    (plain, {'process': {'pid': 10}, 'score_adj': 5}, {'process': {'pid': 10}, 'state': 'absent'}),
-]
-NAMES = ['%s: %s%s' % (make.__name__, desired, ' then %s' % after if after else '') for make, desired, after in CASES]
-CHANGES = [(os, 'rename'), (os, 'unlink'), (os, 'rmdir'), (os, 'mkdir'), (os, 'open'), (os, 'fsync'),
-           (handle.ProcessHandle, 'write_score_adj'), (Watched, 'reload'), (FakeFile, 'write')]
-
-
-@contextlib.contextmanager
-def at(count, monkeypatch, killed):
-    """At the change of this number the run is killed, or the call fails; tells by its list whether it came to pass."""
-    calls, met = [], []
-
-    def guarded(real):
-        def guard(*args, **options):
-            if real is real_open and not args[1] & os.O_CREAT:
-                return real(*args, **options)
-            if met and killed:
-                raise Killed
-            calls.append(real)
-            if len(calls) != count:
-                return real(*args, **options)
-            met.append(real)
-            raise Killed if killed else OSError(errno.EIO, os.strerror(errno.EIO), 'x')
-        return guard
-
-    real_open = os.open
-    with monkeypatch.context() as patched:
-        for owner, name in CHANGES:
-            if killed and name == 'fsync':
-                continue  # as before it, or as after
-            patched.setattr(owner, name, guarded(getattr(owner, name)))
-        if killed:
-            patched.setattr(transaction.Rollback, 'run', lambda rollback: None)
-        with contextlib.suppress(Killed):
-            yield met
-
-
-def again(make, root, desired):
-    """The same machine as often as it is wanted; what it has once the request is fulfilled, and before."""
-    machine = make(root / 'machine')
-    machine.keep(root / 'kept')
-    if desired:
-        act(machine, **desired)
-    return machine, everything(machine)
-
-
-@pytest.fixture(autouse=True)
-def one_time(monkeypatch):
-    """Copies of files of others have the same name in all runs; nothing waits for a disk."""
-    monkeypatch.setattr(os, 'fsync', lambda _fd: None)
-    monkeypatch.setattr(transaction.time, 'strftime', lambda _form: 'TIME')
-
-
-@pytest.mark.parametrize(('make', 'desired', 'instead'), CASES, ids=NAMES)
-def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, monkeypatch, make, desired, instead):
-    machine, wanted = again(make, tmp_path, None if instead else desired)
-    for count in range(1, 200):
-        machine.go_back()
-        with at(count, monkeypatch, True) as met:
-            act(machine, **desired)
-        ends(machine, **(instead or desired))
-        left = everything(machine)
-        copies = [path for path in left if path not in wanted and path.name.endswith('.conf.oomkit-TIME~')]
-        assert {path: value for path, value in left.items() if path not in copies} == wanted, (count, met)
-        assert machine.is_read(), (count, met)
-        if not met:
-            break
-    assert not met and count > 2
-
-
-@pytest.mark.parametrize(('make', 'desired'), [case[:2] for case in CASES if not case[2]],
-                         ids=[name for name in NAMES if ' then ' not in name])
-def test_a_run_in_which_any_change_fails_changes_nothing(tmp_path, monkeypatch, make, desired):
-    machine, wanted = again(make, tmp_path, desired)
-    for count in range(1, 200):
-        machine.go_back()
-        before = everything(machine)
-        with lock.hold_lock(machine), at(count, monkeypatch, False) as met:
-            try:
-                machine.run(**desired)
-            except ApplyError as exc:
-                assert met and 'Everything was rolled back' in str(exc), (count, met)
-                failed = True
-            else:
-                failed = False
-        assert everything(machine) == (before if failed else wanted) and machine.is_read(), (count, met)
-        if not met:
-            break
-    assert not met and count > 2

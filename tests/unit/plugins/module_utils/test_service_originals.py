@@ -4,6 +4,7 @@
 
 import os
 
+import amounts
 import pytest
 from services_machine import ETC, ServiceMachine
 
@@ -41,7 +42,7 @@ def values(machine, *pids):
 
 
 @pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize('value', [500, 77, 15, 0, -1000])
+@pytest.mark.parametrize('value', amounts.first_then_thorough([500, 77, 15, 0, -1000]))
 def test_each_process_gets_back_its_own(machine, way, value):
     before = machine.tree()
     machine.run(name='ssh', score_adj=value, force=True, **way)
@@ -173,6 +174,7 @@ def test_a_process_that_somebody_else_has_changed_is_skipped(machine):
     assert any('something else has changed it' in warning for warning in result['warnings'])
 
 
+@pytest.mark.thorough
 def test_the_record_stays_small_where_a_service_forks_busily(machine):
     for pid in range(100, 400):
         machine.process(pid, parent=SESSION, unit='other.service', adj=300 if pid < 110 else None)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 
+import amounts
 import pytest
 from services_machine import ETC, FakeFile, ServiceMachine
 
@@ -19,7 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._host import transact
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import RUN_FOLDER
 from ansible_collections.oomkit.linux.plugins.module_utils._process import handle
 
-SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', '40'))
+SEQUENCES = int(os.environ.get('OOMKIT_SEQUENCES', amounts.examples(40)))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
 NOTHING = {'state': 'absent', 'exclusive': True}
 PIDS = {'a.service': (100, 101), 'b.service': (110,), 'foo@1.service': (120,), 'foo@2.service': (121,)}
@@ -110,6 +111,7 @@ def run(machine, **desired):
 # --------------------------------------------------------------------- one thing
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('other', [{'oom_policy': 'continue'}, {'oom_policy': 'stop', 'persistent': False},
                                    {'state': 'absent'}, {'score_adj': 5}])
 @pytest.mark.parametrize('name', ['a', 'b'])
@@ -136,6 +138,7 @@ def test_policy_waiting_for_a_restart_is_reverted(machine):
     assert group(machine) == 0 and not machine.exists(RUN_FOLDER)
 
 
+@pytest.mark.thorough
 def test_instance_drop_in_reverts_the_template_policy(machine, monkeypatch):
     before, instance = everything(machine), {'name': 'foo@1', 'score_adj': 5}
     template = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill', 'conflicts': 'comment_out'}
@@ -183,7 +186,7 @@ def test_instance_that_hides_the_template_is_named(machine):
     run(machine, **desired)
 
 
-@pytest.mark.parametrize('more', [{}, {'persistent': False}, {'runtime': False}])
+@pytest.mark.parametrize('more', amounts.first_then_thorough([{}, {'persistent': False}, {'runtime': False}]))
 @pytest.mark.parametrize('alone', [{'score_adj': 5}, {'oom_policy': 'kill'}, {'score_adj': 5, 'oom_policy': 'stop'}])
 @pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'}])
 def test_instance_set_as_template_goes_can_be_reverted(machine, template, alone, more):
@@ -194,7 +197,7 @@ def test_instance_set_as_template_goes_can_be_reverted(machine, template, alone,
     assert everything(machine) == before
 
 
-@pytest.mark.parametrize('more', [{}, {'persistent': False}, {'runtime': False}])
+@pytest.mark.parametrize('more', amounts.first_then_thorough([{}, {'persistent': False}, {'runtime': False}]))
 @pytest.mark.parametrize('alone', [{'score_adj': 5}, {'oom_policy': 'kill'}, {'score_adj': 5, 'oom_policy': 'stop'}])
 @pytest.mark.parametrize('template', [{'score_adj': -300}, {'oom_policy': 'kill'},
                                       {'score_adj': -300, 'oom_policy': 'kill'}])

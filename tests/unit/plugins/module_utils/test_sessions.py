@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Negative values for services that start sessions or programs of others, known by what they are."""
 
+import amounts
 import pytest
 from services_machine import ETC, ServiceMachine
 
@@ -85,7 +86,7 @@ def inherited(result):
     ('ExecStart=/usr/sbin/sshd\nExecStart=', None, ''),
     ('ExecStart=/usr/bin/dockerd -H fd://', OTHERS, 'it runs dockerd'), ('ExecStart=\nExecStart=/bin/y', None, ''),
 ])  # fmt: skip
-@pytest.mark.parametrize('drop_in', [False, True])
+@pytest.mark.parametrize('drop_in', amounts.first_then_thorough([False, True]))
 def test_by_its_unit_file(machine, lines, sign, reason, drop_in):
     path = f'{ETC}/some.service.d/a.conf' if drop_in else '/usr/lib/systemd/system/some.service'
     machine.put(path, f'[Service]\n{lines}\n[Install]\nPAMName=x\nDelegate=yes\n')
@@ -153,7 +154,7 @@ def with_init(tmp_path, init, name):
     return machine
 
 
-@pytest.mark.parametrize('init', INITS)
+@pytest.mark.parametrize('init', amounts.first_then_thorough(INITS))
 @pytest.mark.parametrize('name, sign', [
     *((one, LOGIN) for one in LOGIN_UNITS), *((one, OTHERS) for one in UNITS_FOR_OTHERS)])  # fmt: skip
 def test_by_its_name(tmp_path, name, sign, init):

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One call of a run after the other fails, or is its last one: the state before or the state wanted, and nothing else.
+"""A call of a run fails, or the run is killed there: the state before or the desired one remains, and nothing else.
 
-What tests/kernel/test_faults.py does with strace on real machines, here on machines on disk, within seconds, and with
-requests and files that are rarer: links, modes, owners, extended attributes, templates, files of others. Only calls
-that our own code makes count. OOMKIT_DISK_FAULTS is the number of injections for each request (0: all), and
-OOMKIT_FAULTS_SEED chooses others; make fuzz does so all the time.
+tests/kernel/test_faults.py does it with strace on real machines. Here are rarer requests and files, on machines on
+disk: links, modes, owners, extended attributes, templates, files of others. Only calls of our own code count.
+OOMKIT_DISK_FAULTS is the number of injections for each request (0: all), and OOMKIT_FAULTS_SEED chooses others, as
+make fuzz does.
 """
 
 import contextlib
@@ -17,24 +17,28 @@ import shutil
 import struct
 import sys
 from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
 
+import amounts
 import pytest
 from machine import OURS, FakeProcFile, Machine, run
-from services_machine import ETC, ServiceMachine
+from services_machine import ETC, FakeFile, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._host import lock, transaction
 from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
 
-INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '12'))
+INJECTIONS = int(os.environ.get('OOMKIT_DISK_FAULTS', '2' if amounts.is_quick else '3'))
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')
-SYSCTL = 'write of a sysctl'
-LOOKING = ('read', 'stat', 'lstat', 'fstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'pread')
-CHANGING = ('open', 'write', 'pwrite', 'rename', 'unlink', 'mkdir', 'rmdir', 'fsync', 'fchmod', 'fchown', 'setxattr',
-            'ftruncate', 'close', SYSCTL)
-# Those whose errors tell the name that they were given.
-NAMED = ('open', 'stat', 'lstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'rename', 'unlink',
+SYSCTL, CGROUP, RELOAD, CREATE = 'write of a sysctl', 'write to a cgroup', 'daemon-reload', 'open for writing'
+READING = ('open', 'read', 'stat', 'lstat', 'fstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'pread')
+WRITING = ('write', 'pwrite', 'rename', 'unlink', 'mkdir', 'rmdir', 'fsync', 'fchmod', 'fchown', 'setxattr',
+           'ftruncate')
+CHANGING = (CREATE, *WRITING, SYSCTL, CGROUP, RELOAD)
+# Calls whose errors have the name of the file.
+NAMED = ('open', CREATE, 'stat', 'lstat', 'listdir', 'scandir', 'readlink', 'listxattr', 'getxattr', 'rename', 'unlink',
          'mkdir', 'rmdir')
 # No EINTR: Python itself calls again (PEP 475). tests/kernel has it.
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EPERM, errno.ENOMEM)
@@ -42,9 +46,12 @@ KILL = 'KILL'
 OUR_CODE = os.sep + os.path.join('plugins', 'module_utils') + os.sep
 SEEN = ('etc', 'run', 'var', 'srv', 'proc', 'sys')
 RECORDS = ('run/oomkit', 'var/lib/oomkit')
-# What a killed run leaves half-way and only we read, and the two sysctls that erase each other: their limit counts.
-LEFT = re.compile(r'^run/oomkit|^var/lib/oomkit|/\.oomkit-|oomkit-TIME~|overcommit_(ratio|kbytes)$|proc/meminfo$|\.d$')
+# What a killed run may leave half-way: what only we read, what systemd has read, and the two sysctls that erase each
+# other (their limit counts).
+LEFT = re.compile(r'^run/oomkit|^var/lib/oomkit|/\.oomkit-|oomkit-TIME~|overcommit_(ratio|kbytes)$|proc/meminfo$|\.d$'
+                  '|^is read by systemd$')
 MARK = 'user.oomkit.test'
+LONG = 'x' * 200
 
 
 class Killed(BaseException):
@@ -57,24 +64,28 @@ class Injector:
     def __init__(self, monkeypatch, number=None, error=None):
         self.number, self.error, self.calls, self.over = number, error, [], False
         self.truncated = {}
-        for name in LOOKING + CHANGING[:-1]:
+        monkeypatch.setattr(os, 'fsync', lambda _fd: None)
+        for name in (*READING, *WRITING, 'close'):
             monkeypatch.setattr(os, name, self._guarded(name, getattr(os, name)))
-        monkeypatch.setattr(FakeProcFile, 'write', self._guarded(SYSCTL, FakeProcFile.write))
+        for name, owner, method in ((SYSCTL, FakeProcFile, 'write'), (CGROUP, FakeFile, 'write'),
+                                    (RELOAD, ServiceMachine, 'reload')):
+            monkeypatch.setattr(owner, method, self._guarded(name, getattr(owner, method)))
         if error == KILL:
             monkeypatch.setattr(transaction.Rollback, 'run', lambda rollback: None)
 
-    def _guarded(self, name, real):
+    def _guarded(self, call, real):
         def guard(*args, **options):
             if OUR_CODE not in sys._getframe(1).f_code.co_filename:
                 return real(*args, **options)
+            name = CREATE if call == 'open' and args[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) else call
             if self.over:
-                if name in CHANGING and name != 'close':
+                if name in CHANGING:
                     raise Killed
                 return real(*args, **options)
             self.calls.append(name)
             if len(self.calls) - 1 == self.number:
                 self._fail(name, real, args)
-            return self._opened(real, args, options) if name == 'open' else real(*args, **options)
+            return self._opened(real, args, options) if call == 'open' else real(*args, **options)
         return guard
 
     def _opened(self, real, args, options):
@@ -136,7 +147,19 @@ def state(machine):
             extended = {one: os.getxattr(path, one) for one in os.listxattr(path) if not one.startswith('security.')}
             content = path.read_bytes() if path.is_file() else None
             found[name] = (info.st_mode, info.st_uid, info.st_gid, extended, content)
+    if isinstance(machine, ServiceMachine) and machine.init == 'systemd':
+        found['is read by systemd'] = machine.known == unit_texts(machine)
     return found
+
+
+def unit_texts(machine):
+    """What systemd reads at a daemon-reload."""
+    paths = [path for top in (ETC[1:], 'etc/cm', 'srv') for path in (machine.base / top).rglob('*.conf')]
+    return {path: path.read_bytes() for path in paths if not path.is_symlink()}
+
+
+def note_reload(machine):
+    machine.known = unit_texts(machine)
 
 
 def limit_kb(found):
@@ -216,18 +239,28 @@ def panic(machine, **params):
     return run(machine, 'panic_on_oom', **params)
 
 
+def start_again(machine):
+    """All processes have the value that their unit files give at a start."""
+    for path in machine.base.glob('sys/fs/cgroup/system.slice/*/cgroup.procs'):
+        for pid in path.read_text().split():
+            value = machine.at_start(path.parent.name, 'OOMScoreAdjust') or 0
+            machine.put(f'/proc/{pid}/oom_score_adj', f'{value}\n')
+
+
 def service_machine(root, init='systemd'):
     machine = ServiceMachine(root, init=init, defaults=True)  # others' drop-ins and links are made below
     for name in ('a.service', 'b.service', 'foo@.service'):
         machine.unit(name)
     machine.process(100, unit='a.service')
-    machine.process(101, parent=100, unit='a.service')
+    machine.process(99, parent=100, unit='a.service')
     machine.process(110, unit='b.service')
     machine.process(120, unit='foo@1.service')
-    machine.put(f'{ETC}/b.service.d/theirs.conf', '[Service]\nOOMScoreAdjust=7\n')
+    machine.process(121, unit='foo@2.service')
+    machine.put(f'{ETC}/b.service.d/theirs.conf', '[Service]\nOOMScoreAdjust=7\nOOMPolicy=continue\n')
     machine.put(f'{ETC}/b.service.d/zz.conf', '[Service]\n# last\nOOMScoreAdjust=8\n')
     for path in ('', '/theirs.conf', '/zz.conf'):
         own(machine, f'{ETC}/b.service.d{path}')
+    start_again(machine)
     return machine
 
 
@@ -240,6 +273,7 @@ def linked_service_machine(root):
     machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=6\n')
     own(machine, '/etc/cm/zz.conf')
     (machine.base / f'{ETC}/b.service.d/zzz.conf'.lstrip('/')).symlink_to('/etc/cm/zz.conf')
+    start_again(machine)
     return machine
 
 
@@ -255,15 +289,18 @@ def sharing_service_machine(root):
                          (f'{ETC}/b.service.d/zzz.conf', '/etc/cm/zz.conf'),
                          ('/srv/dropins/zzz.conf', '/etc/cm/zz.conf')):
         (machine.base / link.lstrip('/')).symlink_to(target)
+    start_again(machine)
     return machine
 
 
 def openrc_machine(root):
     machine = service_machine(root, init='openrc')
     shutil.rmtree(machine.base / 'usr/lib/systemd')
-    for name in ('a', 'b'):
+    for name in ('a', 'b', LONG):
         machine.put(f'/etc/init.d/{name}', '#!/sbin/openrc-run\n')
-        machine.put(f'/run/{name}.pid', '100\n' if name == 'a' else '110\n')
+    machine.put('/run/a.pid', '100\n')
+    machine.put('/run/b.pid', '110\n')
+    machine.put('/proc/110/oom_score_adj', '0\n')  # OpenRC reads no drop-in
     machine.put('/etc/conf.d/a', 'x=1\n')
     own(machine, '/etc/conf.d/a')
     machine.put('/sbin/start-stop-daemon', 'SSD_OOM_SCORE_ADJ')
@@ -276,54 +313,92 @@ def services(machine, **params):
     return machine.run(**params)
 
 
+def stop_a(machine):
+    """Service a ends."""
+    shutil.rmtree(machine.base / 'sys/fs/cgroup/system.slice/a.service')
+    for pid in (99, 100):
+        machine.end(pid)
+
+
+def forget_run(machine):
+    """A reboot empties /run; the processes are those of a host whose services started alike."""
+    shutil.rmtree(machine.base / 'run/oomkit')
+
+
+def long_name_machine(root):
+    """Temporary names are no longer than a file system allows."""
+    machine = service_machine(root)
+    machine.unit(f'{LONG}.service')
+    return machine
+
+
+def two_process_machine(root):
+    """Another process is recorded beside the one of the request."""
+    machine = service_machine(root)
+    machine.run(process={'pid': 110}, score_adj=5)
+    return machine
+
+
 STRICT = {'mode': 'never', 'kbytes': 3000000, 'admin_reserve_kbytes': 9000, 'conflicts': 'comment_out'}
-BOTH = {'services': [{'name': 'a', 'score_adj': -5, 'oom_policy': 'kill'}, {'name': 'b', 'score_adj': 9}],
-        'conflicts': 'comment_out'}
+BOTH = {'services': [{'name': 'a', 'score_adj': -5, 'oom_policy': 'kill'},
+                     {'name': 'b', 'score_adj': 9, 'oom_policy': 'kill'}], 'conflicts': 'comment_out'}
 SHARED = {'services': BOTH['services'] + [{'name': 'c', 'score_adj': -5, 'oom_policy': 'kill'}],
           'conflicts': 'comment_out'}
+OPENRC = {'services': [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}, {'name': LONG, 'score_adj': 9}]}
+LONG_NAME = {'name': LONG, 'score_adj': 9}
 INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
 PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
-ABSENT = {'state': 'absent'}
-# machine, module, what is there before, the request, what takes everything back
+POLICY = {'name': 'a', 'oom_policy': 'kill'}
+ABSENT, NOTHING = {'state': 'absent'}, {'state': 'absent', 'exclusive': True}
+NO_INSTANCES, NO_A = {'name': 'foo@', 'state': 'absent'}, {'name': 'a', 'state': 'absent'}
+NO_PROCESS = {'process': PROCESS['process'], 'state': 'absent'}
+
+
+class Case(NamedTuple):
+    """What is requested of which machine, after which requests and events, and what reverts all of it."""
+
+    make: Callable
+    act: Callable
+    earlier: dict | None
+    desired: dict
+    back: dict
+    meanwhile: Callable | None = None
+
+
 CASES = {
-    'overcommit': (sysctl_machine, overcommit, None, STRICT, ABSENT),
-    'overcommit, absent': (sysctl_machine, overcommit, STRICT, ABSENT, ABSENT),
-    'overcommit through a link': (linked_machine, overcommit, None, STRICT, ABSENT),
-    'overcommit through a link, absent': (linked_machine, overcommit, STRICT, ABSENT, ABSENT),
-    'overcommit, with an access control list': (listed_machine, overcommit, None, STRICT, ABSENT),
-    'overcommit, with an access control list, absent': (listed_machine, overcommit, STRICT, ABSENT, ABSENT),
-    'overcommit, from kbytes to ratio': (sysctl_machine, overcommit, STRICT,
-                                         {'ratio': 90, 'conflicts': 'comment_out'}, ABSENT),
-    'overcommit, runtime only': (sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
-    'overcommit, boot only': (sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
-    'panic': (sysctl_machine, panic, None,
-              {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False, 'conflicts': 'comment_out'}, ABSENT),
-    'services': (service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
-    'services, absent': (service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
-                         {'state': 'absent', 'exclusive': True}),
-    'services through links': (linked_service_machine, services, None, BOTH, {'state': 'absent', 'exclusive': True}),
-    'services through links, absent': (linked_service_machine, services, BOTH, {'state': 'absent', 'exclusive': True},
-                                       {'state': 'absent', 'exclusive': True}),
-    'services that share files': (sharing_service_machine, services, None, SHARED,
-                                  {'state': 'absent', 'exclusive': True}),
-    'services that share files, absent': (sharing_service_machine, services, SHARED,
-                                          {'state': 'absent', 'exclusive': True},
-                                          {'state': 'absent', 'exclusive': True}),
-    'instances': (service_machine, services, None, INSTANCES, {'name': 'foo@', 'state': 'absent'}),
-    'instances, absent': (service_machine, services, INSTANCES, {'name': 'foo@', 'state': 'absent'},
-                          {'name': 'foo@', 'state': 'absent'}),
-    'services, one of them no longer': (service_machine, services, BOTH,
-                                        {'services': [{'name': 'a', 'score_adj': -7}], 'exclusive': True},
-                                        {'state': 'absent', 'exclusive': True}),
-    'openrc': (openrc_machine, services, None,
-               {'services': [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}]},
-               {'state': 'absent', 'exclusive': True}),
-    'openrc, absent': (openrc_machine, services,
-                       {'services': [{'name': 'a', 'score_adj': -5}, {'name': 'b', 'score_adj': 9}]},
-                       {'state': 'absent', 'exclusive': True}, {'state': 'absent', 'exclusive': True}),
-    'a process': (service_machine, services, None, PROCESS, {'process': PROCESS['process'], 'state': 'absent'}),
-    'a process, absent': (service_machine, services, PROCESS, {'process': PROCESS['process'], 'state': 'absent'},
-                          {'process': PROCESS['process'], 'state': 'absent'}),
+    'overcommit': Case(sysctl_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit, absent': Case(sysctl_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit through a link': Case(linked_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit through a link, absent': Case(linked_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit, with an access control list': Case(listed_machine, overcommit, None, STRICT, ABSENT),
+    'overcommit, with an access control list, absent': Case(listed_machine, overcommit, STRICT, ABSENT, ABSENT),
+    'overcommit, from kbytes to ratio': Case(sysctl_machine, overcommit, STRICT,
+                                             {'ratio': 90, 'conflicts': 'comment_out'}, ABSENT),
+    'overcommit, runtime only': Case(sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
+    'overcommit, boot only': Case(sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
+    'panic': Case(sysctl_machine, panic, None, {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False,
+                                                'conflicts': 'comment_out'}, ABSENT),
+    'services': Case(service_machine, services, None, BOTH, NOTHING),
+    'services, absent': Case(service_machine, services, BOTH, NOTHING, NOTHING),
+    'services, absent, one has stopped': Case(service_machine, services, BOTH, NOTHING, NOTHING, stop_a),
+    'services through links': Case(linked_service_machine, services, None, BOTH, NOTHING),
+    'services through links, absent': Case(linked_service_machine, services, BOTH, NOTHING, NOTHING),
+    'services that share files': Case(sharing_service_machine, services, None, SHARED, NOTHING),
+    'services that share files, absent': Case(sharing_service_machine, services, SHARED, NOTHING, NOTHING),
+    'services, one of them no longer': Case(service_machine, services, BOTH, {
+        'services': [{'name': 'a', 'score_adj': -7}], 'exclusive': True}, NOTHING),
+    'a policy, absent': Case(service_machine, services, POLICY, NOTHING, NOTHING),
+    'a policy until a restart, absent': Case(service_machine, services, dict(POLICY, persistent=False), NO_A, NO_A),
+    'instances': Case(service_machine, services, None, INSTANCES, NO_INSTANCES),
+    'instances, absent': Case(service_machine, services, INSTANCES, NO_INSTANCES, NO_INSTANCES),
+    'a service with a long name': Case(long_name_machine, services, None, LONG_NAME, NOTHING),
+    'a service with a long name, absent': Case(long_name_machine, services, LONG_NAME, NOTHING, NOTHING),
+    'openrc': Case(openrc_machine, services, None, OPENRC, NOTHING),
+    'openrc, absent': Case(openrc_machine, services, OPENRC, NOTHING, NOTHING),
+    'openrc, absent after a reboot': Case(openrc_machine, services, OPENRC, NOTHING, NOTHING, forget_run),
+    'a process': Case(service_machine, services, None, PROCESS, NO_PROCESS),
+    'a process, absent': Case(service_machine, services, PROCESS, NO_PROCESS, NO_PROCESS),
+    'one of two processes, absent': Case(two_process_machine, services, PROCESS, NO_PROCESS, NO_PROCESS),
 }
 
 
@@ -331,32 +406,48 @@ class Trial:
     """A request, tried again and again from the same state."""
 
     def __init__(self, tmp_path, monkeypatch, case):
-        self.make, self.act, earlier, self.desired, self.back = CASES[case]
+        make, self.act, earlier, self.desired, self.back, meanwhile = CASES[case]
         self.base, self.monkeypatch = tmp_path / 'machine', monkeypatch
-        machine = self.make(self.base)
+        machine = make(self.base)
         machine.life.is_compared = False  # this is done below, and reading would count as calls of the run
         if isinstance(machine, ServiceMachine):
             machine.process(200, name='target')
+            machine.after_reload = lambda: note_reload(machine)
+            note_reload(machine)
         machine.put('/run/target.pid', '200\n')
-        self.untouched, self.earlier = state(machine), earlier
+        self.untouched = state(machine)
         if earlier:
             locked(self.act, machine, earlier)
             # Others may have made these theirs since.
             for path in (OURS, f'{ETC}/a.service.d', f'{ETC}/a.service.d/90-oomkit.conf'):
                 if (self.base / path.lstrip('/')).exists():
                     own(machine, path)
-        self.machine, self.memory = machine, dict(machine.state)
-        shutil.copytree(self.base, tmp_path / 'kept', symlinks=True)
-        self.kept, self.left, self.before = tmp_path / 'kept', tmp_path / 'left', state(machine)
+        self.machine = machine
+        if meanwhile:
+            done = state(machine)
+            meanwhile(machine)
+            ended = done.keys() - state(machine).keys()
+            self.untouched = {path: value for path, value in self.untouched.items() if path not in ended}
+        self.kept, self.before = self._copy(tmp_path / 'kept'), state(machine)
         _how, result, self.calls = self.run()
         self.after = state(machine)
+        self.left = tmp_path / 'left'
         assert result['changed'] and differences(self.after, self.before)
+
+    def _copy(self, folder):
+        """The whole machine as it is now, for L(_restore)."""
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.base, folder, symlinks=True)
+        return folder, dict(self.machine.state), getattr(self.machine, 'known', None)
+
+    def _restore(self, copy):
+        folder, self.machine.state, self.machine.known = copy[0], dict(copy[1]), copy[2]
+        shutil.rmtree(self.base)
+        shutil.copytree(folder, self.base, symlinks=True)
 
     def run(self, number=None, error=None):
         """One run from the state before."""
-        shutil.rmtree(self.base)
-        shutil.copytree(self.kept, self.base, symlinks=True)
-        self.machine.state = dict(self.memory)
+        self._restore(self.kept)
         with self.monkeypatch.context() as patched:
             injector = Injector(patched, number, error)
             how, result = outcome(self.act, self.machine, self.desired)
@@ -368,7 +459,8 @@ class Trial:
         if how == 'killed':
             told += self.between(state(self.machine))
         elif how == 'failed':
-            told += message_faults(said) + differences(state(self.machine), self.before, but=self.locks(calls, number))
+            told += message_faults(said, calls[number])
+            told += differences(state(self.machine), self.before, but=self.locks(calls, number))
         elif how == 'done':
             told += differences(state(self.machine), self.after, but=self.locks(calls, number))
         if how == 'killed' and not told:
@@ -377,13 +469,9 @@ class Trial:
 
     def reverted_at_once(self):
         """A killed run need not be completed first; what it left is there again for the next ones."""
-        shutil.rmtree(self.left, ignore_errors=True)
-        shutil.copytree(self.base, self.left, symlinks=True)
-        memory = dict(self.machine.state)
-        told = self.rolled_back()
-        shutil.rmtree(self.base)
-        shutil.copytree(self.left, self.base, symlinks=True)
-        self.machine.state = memory
+        copy = self._copy(self.left)
+        told = self.reverted()
+        self._restore(copy)
         return ['at once ' + one for one in told]
 
     def between(self, found):
@@ -406,9 +494,9 @@ class Trial:
         ended, said = outcome(self.act, self.machine, self.desired)
         if ended != 'done' or said['changed']:
             told.append('the run after the next: %r' % said)
-        return told + self.rolled_back()
+        return told + self.reverted()
 
-    def rolled_back(self):
+    def reverted(self):
         """Everything is as it was before anything was ever asked for."""
         for _time in range(2):
             ended, said = outcome(self.act, self.machine, self.back)
@@ -421,37 +509,55 @@ class Trial:
         return ['reverted: ' + one for one in differences(found, self.untouched, but)]
 
 
-def message_faults(exc):
+def message_faults(exc, call):
     text = str(exc)
     if not isinstance(exc, (ApplyError, Refusal, ConvertError, OSError)):
         return ['no message: %r' % exc]
     if isinstance(exc, OSError) and not exc.filename:
         return ['names nothing: %r' % exc]
+    if isinstance(exc, ApplyError) and call in CHANGING and 'Everything was rolled back.' not in text:
+        return [text]
     return [text] if 'internal error' in text or 'NOT rolled back' in text or 'None:' in text else []
 
 
-def chosen(calls):
-    """Pairs of a call and an error: all of them, or a part of which most change something."""
+def sample(calls):
+    """Pairs of a call and an error: a part, of which most change something and one is a kill; or all of them."""
     every = [(number, error) for number in range(len(calls)) for error in (*ERRORS, KILL)]
     if not INJECTIONS or INJECTIONS >= len(every):
         return every
     dice = random.Random(SEED)
-    # Always all kills between two sysctls; and mostly calls that change something.
-    between = [(number, KILL) for number, name in enumerate(calls) if name == SYSCTL]
-    changing = [pair for pair in every if calls[pair[0]] in CHANGING and pair not in between]
-    half = between + dice.sample(changing, min(len(changing), INJECTIONS * 2 // 3))
-    return half + dice.sample(every, max(0, INJECTIONS - len(half)))
+    changing = [pair for pair in every if calls[pair[0]] in CHANGING]
+    parts = ([pair for pair in changing if pair[1] == KILL], changing, every)
+    return [pair for count, part in enumerate(parts) for pair in dice.sample(part, (INJECTIONS + 2 - count) // 3)]
 
 
-@pytest.mark.parametrize('case', CASES)
-def test_one_call_fails(tmp_path, monkeypatch, case):
-    trial = Trial(tmp_path, monkeypatch, case)
+def each_change(calls):
+    """A failure at each call that changes something, and a kill (but at fsync: it is as one at the next call)."""
+    return [(number, error) for number, name in enumerate(calls) if name in CHANGING
+            for error in ((errno.EIO,) if name == 'fsync' else (errno.EIO, KILL))]
+
+
+def inject(trial, pairs):
+    """Assert that none of these faults, one in each run, leaves or says what it should not."""
     found, outcomes = [], Counter()
-    for number, error in chosen(trial.calls):
+    for number, error in pairs:
         how, told = trial.violations(number, error)
         outcomes[how] += 1
         if told:
             name = error if error == KILL else errno.errorcode[error]
-            found.append('%s at call %d (%s): %s' % (name, number, trial.calls[number], '\n    '.join(told)))
-    print(case, len(trial.calls), dict(outcomes))
-    assert not found, '%d of %d:\n%s' % (len(found), sum(outcomes.values()), '\n'.join(found[:12]))
+            found.append(f'{name} at call {number} ({trial.calls[number]}): ' + '\n    '.join(told))
+    print(len(trial.calls), 'calls,', dict(outcomes))
+    assert not found, f'{len(found)} of {len(pairs)}:\n' + '\n'.join(found[:12])
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_any_call_may_fail(tmp_path, monkeypatch, case):
+    trial = Trial(tmp_path, monkeypatch, case)
+    inject(trial, sample(trial.calls))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize('case', CASES)
+def test_each_change_may_fail_or_be_the_last(tmp_path, monkeypatch, case):
+    trial = Trial(tmp_path, monkeypatch, case)
+    inject(trial, each_change(trial.calls))
