@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which texts of the collection are messages to its users, and whether the guide docs/when_it_refuses.md has them.
+"""Which texts of the collection are messages to its users, and whether the guide docs/errors.md has them.
 
 The rule: **every constant text of the plugins that has two words or more is a message**, wherever it stands and however
 it is put together with others; and every constant given to an exception that is raised, of one word too. So it does not
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-GUIDE = 'docs/when_it_refuses.md'
+GUIDE = 'docs/errors.md'
 CODE = ('plugins/action/*.py', 'plugins/callback/*.py', 'plugins/module_utils/**/*.py', 'plugins/modules/*.py',
         'plugins/plugin_utils/**/*.py')
 PLAYS = ('playbooks/**/*.yml', 'roles/*/tasks/*.yml', 'roles/*/handlers/*.yml', 'roles/*/vars/*.yml')

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The guide docs/when_it_refuses.md has every message of the collection and no other; tests/refusals.py is the rule."""
+"""The guide docs/errors.md has every message of the collection and no other; tests/refusals.py is the rule."""
 
 import re
 
