@@ -73,7 +73,7 @@ def test_facts_and_forecast_of_nobody_say_what_is_hidden(fresh, hidepid):
     (f'touch {OURS}; chown tester {OURS}', 'can be written by others'),
     (f'touch {OURS}; chmod 666 {OURS}', 'can be written by others'),
     ('chmod 777 /etc/sysctl.d', 'on the way to'),
-    (f'mkfifo {OURS}', 'is no file'),
+    (f'mkfifo {OURS}', 'is not a regular file'),
     (f'ln -s /tmp/x {OURS}', 'on the way to'),
 ], ids=['link into a home', 'link to a file of his', 'his file', 'mode 666', 'folder', 'pipe', 'link into /tmp'])
 def test_nobody_leads_our_writing_elsewhere(fresh, prepare, said):

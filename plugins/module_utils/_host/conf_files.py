@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Folders of configuration files and their drop-ins: which files a program reads, and in which order.
+"""Find the configuration files that a program reads from its folders, in their order.
 
 Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. L(_sysctl.parser) parses the lines.
 """
@@ -12,43 +12,43 @@ import re
 import stat
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from .._core.text import to_text
+from .._core.text import to_bytes, to_text
 from .host import Host
 
 # How a program reads the lines of a file.
 SYSTEMD, PROCPS, BUSYBOX = 'systemd', 'procps', 'busybox'
-# Which entries of a folder count: all names, what exists (test -e), regular files (test -f). Links are followed.
+# Which entries of a folder a program reads: all names, what exists (test -e), regular files (test -f).
 NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 
 
 class Source(NamedTuple):
-    folders: Tuple[str, ...]  # by precedence: of two files of one name the earlier folder's counts
-    last_file: str  # read after the files of the folders; empty: none
-    shadows: Tuple[str, ...]  # other folders: a file of theirs keeps one of the same name out
+    folders: Tuple[str, ...]  # of files with the same name the one in the earliest folder counts
+    last_file: str  # read last; empty: none
+    shadows: Tuple[str, ...]  # folders whose files mask those with the same name
     entries: str  # NAMES, EXISTING or REGULAR
-    is_per_file: bool  # the program runs once for each file, and not once for all
+    is_per_file: bool  # the program runs for each file, not once
 
 
 class Loader(NamedTuple):
     name: str
     dialect: str  # SYSTEMD, PROCPS or BUSYBOX
     sources: Tuple[Source, ...]  # in reading order
-    skips_equal: bool  # does not write what the key already holds
-    reason: str  # why nothing is read at boot, or why that is unknown; empty: files are read
-    is_known: bool  # False: another program may read other files, or these in another order
+    skips_equal: bool  # does not write the value that a key already has
+    reason: str  # why it reads nothing at boot, or why that is unknown; empty: it reads files
+    is_known: bool  # False: another program may read other files, or in another order
 
 
-# Contents that differ from the disk's, by real path; None: removed.
+# Planned contents by real path; None: removed.
 Overlay = Dict[str, Optional[bytes]]
 
 
 def build_loader(name: str, dialect: str, folders: Tuple[str, ...], last_file: str = '') -> Loader:
-    """A program that reads all files at once: those of the folders by name, then the last one."""
+    """A program that reads all files in one run: those of the folders by name, then the last file."""
     return Loader(name, dialect, (Source(folders, last_file, (), NAMES, False),), False, '', True)
 
 
 def describe_sources(sources: Tuple[Source, ...]) -> str:
-    """The sources in reading order, as text for messages."""
+    """The sources in their order, for messages."""
     parts: List[str] = []
     for source in sources:
         if source.folders:
@@ -59,12 +59,12 @@ def describe_sources(sources: Tuple[Source, ...]) -> str:
 
 
 def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[str]:
-    """The files in the order in which the loader reads them, masked ones left out."""
+    """The files that the loader reads, in its order."""
     return [path for files in list_runs(host, loader, overlay) for path in files]
 
 
 def list_runs(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[List[str]]:
-    """The files of each run of the program, masked ones left out."""
+    """The files that each run of the program reads, in its order."""
     runs: List[List[str]] = []
     for source in loader.sources:
         files = _list_source(host, loader.dialect, source, overlay or {})
@@ -76,12 +76,13 @@ def _list_source(host: Host, dialect: str, source: Source, overlay: Overlay) -> 
     found: Dict[str, str] = {}
     for folder in source.folders:
         for name in _names(host, folder, overlay):
-            if name not in found and _counts(dialect, source, name) and _is_read(host, source, folder, name, overlay):
-                found[name] = folder + '/' + name
-    files = [found[name] for name in sorted(found, key=lambda name: name.encode('utf-8', 'surrogateescape'))]
+            if (name not in found and _has_effect(dialect, source, name)
+                    and _passes_tests(host, source, f'{folder}/{name}', overlay)):
+                found[name] = f'{folder}/{name}'
+    files = [found[name] for name in sorted(found, key=to_bytes)]
     if source.last_file:
         files.append(source.last_file)
-    # Folders and link loops are not read, but mask the files of the same name in later folders.
+    # A folder or link loop is not read, but masks the files with its name in later folders.
     return [path for path in files if host.opens(path)]
 
 
@@ -97,21 +98,22 @@ def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:
     return sorted(names)
 
 
-def _counts(dialect: str, source: Source, name: str) -> bool:
-    """Whether a directory entry counts, as a file or as a mask."""
-    # Neither systemd nor the * of a shell takes a name with a leading dot.
+def _has_effect(dialect: str, source: Source, name: str) -> bool:
+    """Whether an entry with this name has an effect, as a file or a mask."""
+    # systemd and the * of a shell skip names with a leading dot.
     has_hidden = dialect == PROCPS and source.entries == NAMES
     return name.endswith('.conf') and (has_hidden or not name.startswith('.'))
 
 
-def _is_read(host: Host, source: Source, folder: str, name: str, overlay: Overlay) -> bool:
+def _passes_tests(host: Host, source: Source, path: str, overlay: Overlay) -> bool:
     """Whether the file passes the tests of the source."""
-    return _passes(host, source.entries, folder + '/' + name, overlay) and not any(
-        _passes(host, source.entries, other + '/' + name, overlay) for other in source.shadows)
+    name = path.rpartition('/')[2]
+    return _passes(host, source.entries, path, overlay) and not any(
+        _passes(host, source.entries, f'{other}/{name}', overlay) for other in source.shadows)
 
 
 def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
-    """Whether test(1) succeeds for the path."""
+    """Whether test(1) succeeds."""
     if entries == NAMES:
         return True
     try:
@@ -127,7 +129,7 @@ def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
 
 
 def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
-    """The text of a file, the overlay's if it has one; empty for masks, devices and what is not there."""
+    """The text of a file, in the overlay if it is there; empty for masks, devices and missing files."""
     real = host.real(path)
     if overlay is not None and real in overlay:
         return to_text(overlay[real] or b'')
@@ -138,9 +140,9 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
 
 
 def read_program_file(host: Host, path: str, denied: List[str]) -> str:
-    """The text of another program's file, whose path may come from its configuration or arguments.
+    """The text of another program's file, whose path can come from its configuration or arguments.
 
-    Empty where there is no file or it cannot be read. A path that permissions protect is added to ``denied``.
+    Empty for a missing or unreadable file. Adds a path that permissions protect to ``denied``.
     """
     try:
         return to_text(host.read_named_file(path) or b'')
@@ -152,5 +154,5 @@ def read_program_file(host: Host, path: str, denied: List[str]) -> str:
 
 
 def split_lines(text: str) -> List[str]:
-    """The physical lines with their ends, as an editor counts them."""
+    """The lines with their ends, as an editor counts them."""
     return re.findall(r'[^\n]*\n|[^\n]+\Z', text)

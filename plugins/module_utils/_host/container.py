@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether this Python runs in a container: namespaces, cgroup and mounts decide, never a file alone.
+"""Detect containers by namespaces, cgroup and mounts.
 
-Files such as /.dockerenv only name a container that other evidence shows. A host whose image was made from a container
-has them too. Sources: detect_container() in systemd's src/basic/virt.c, which looks for names in the
-same order; include/linux/proc_ns.h; namespaces(7); systemd.io/CONTAINER_INTERFACE.
+Files such as /.dockerenv alone are no evidence, because a host whose image was made from a container has them too.
+Sources: detect_container() in systemd's src/basic/virt.c, whose order this follows; include/linux/proc_ns.h;
+namespaces(7); systemd.io/CONTAINER_INTERFACE.
 """
 
 import re
@@ -21,11 +21,11 @@ _INIT_CGROUP_NAMESPACE = 'cgroup:[4026531835]'
 _MANAGER_FILES = ('/run/host/container-manager', '/run/systemd/container')
 _VARIABLE = re.compile(r'(?:^|\0)container=([^\0]+)')
 _ANY_MANAGER = 'oci'  # some images set container=oci for every engine
-# Other engines also run images of Docker, so its file comes last.
+# Docker comes last, because other engines run its images.
 _MARKS = (('/run/.containerenv', 'podman'), ('/.dockerenv', 'docker'))
 _CGROUP = re.compile(r'/(docker(?=[/-])|libpod(?=[/-])|lxc(?=/|\.payload)|kubepods(?=[/.-])|crio(?=-)|nerdctl(?=-)'
                      r'|cri-containerd(?=[:-]))')
-# The storage of container engines in the options of an overlay that is mounted as the root directory.
+# The storage of container engines in the options of an overlay.
 _FOLDER = re.compile(r'[=:](/[^,:]*/)')
 _ENGINE = re.compile(r'/(docker|containerd|containers(?=/storage)|apptainer|singularity)/')
 _PIDS = re.compile(r'^NSpid:[ \t]+(.+)$', re.MULTILINE)
@@ -35,7 +35,7 @@ _WSL = 'wsl'
 
 
 def detect_container(host: Host) -> Optional[str]:
-    """The container manager's name, ``unknown`` for a container that has none; None on a host and in a mere chroot."""
+    """The name of the container manager or ``unknown``; None on a host and in a chroot."""
     if host.exists('/proc/vz') and not host.exists('/proc/bc'):  # only the host has both
         return 'openvz'
     namespace = find_pid_namespace(host)
@@ -47,7 +47,7 @@ def detect_container(host: Host) -> Optional[str]:
 
 
 def find_pid_namespace(host: Host) -> Optional[str]:
-    """C(init) or C(nested): a nested one hides the processes outside. None where it is unknown."""
+    """C(init), or C(nested) where processes outside are not visible; None for unknown."""
     ids = _PIDS.search(read_or_none(host, '/proc/self/status') or '')
     if ids and len(ids.group(1).split()) > 1:
         return 'nested'
@@ -58,7 +58,7 @@ def find_pid_namespace(host: Host) -> Optional[str]:
 
 
 def has_other_root(host: Host) -> Optional[bool]:
-    """Whether PID 1 has another root directory; None where that may not be seen."""
+    """Whether PID 1 has another root directory; None for unknown."""
     try:
         outer, own = host.stat('/proc/1/root/.'), host.stat('/')
     except OSError:
@@ -69,35 +69,33 @@ def has_other_root(host: Host) -> Optional[bool]:
 
 
 def _beside_init(host: Host) -> Optional[str]:
-    """The manager for a process in the host's PID namespace: None unless it sees other files than the host's init.
+    """The manager of a container in the host's PID namespace (hostPID of Kubernetes, --pid=host of Docker)."""
+    return _name(host, 'self') or _UNKNOWN if _is_container_beside_init(host) else None
 
-    Kubernetes' hostPID and Docker's --pid=host make such containers. A service with a mount namespace of its own sees
-    the same root directory. A chroot has the mount namespace of the host's init.
-    """
+
+def _is_container_beside_init(host: Host) -> bool:
     other_root, other_mounts = has_other_root(host), _has_other_mounts(host)
+    # A service with its own mount namespace has the root directory of init, and a chroot has the mounts of init.
     if other_root is False or other_mounts is False:
-        return None
+        return False
+    if _storage(host) or _cgroup_hint(host, 'self'):
+        return True
     is_marked = _mark(host) is not None
-    own_cgroups = _has_own_cgroup_namespace(host)
-    if (_storage(host) or _cgroup_hint(host, 'self') or (own_cgroups and (other_root or is_marked))
-            or (is_marked and other_root and other_mounts)):
-        return _name(host, 'self') or _UNKNOWN
-    return None
+    if _has_own_cgroup_namespace(host):
+        return bool(other_root) or is_marked
+    return is_marked and bool(other_root) and bool(other_mounts)
 
 
 def _without_namespaces(host: Host) -> Optional[str]:
-    """The manager where no namespace can be seen. Without /proc (an image build) only a file can tell.
-
-    With /proc, the kernel is older than 3.8 or has no PID namespaces.
-    """
+    """The manager without /proc (an image build), where only files show it, or without PID namespaces."""
     has_proc = host.exists('/proc/self/status')
     variable = _VARIABLE.search(read_or_none(host, '/proc/1/environ') or '')
     return _name(host, '1') if not has_proc or variable or _storage(host) or _cgroup_hint(host, '1') else None
 
 
 def _inside_wsl(host: Host) -> Optional[str]:
-    """The manager on the kernel of WSL, where a distribution has a PID namespace but can set sysctls."""
-    name = _told_name(host, '1')
+    """The manager on WSL, where a distribution has a PID namespace but can set sysctls."""
+    name = _reported_name(host, '1')
     if name not in (None, _WSL) or _storage(host) or _cgroup_hint(host, '1') or _has_own_cgroup_namespace(host):
         return _name(host, '1') or _UNKNOWN
     return None
@@ -109,7 +107,7 @@ def is_wsl(host: Host) -> bool:
 
 
 def _has_other_mounts(host: Host) -> Optional[bool]:
-    """Whether PID 1 has another mount namespace; None where that may not be seen."""
+    """Whether PID 1 has another mount namespace; None for unknown."""
     own, outer = host.read_link('/proc/self/ns/mnt'), host.read_link('/proc/1/ns/mnt')
     return None if own is None or outer is None else own != outer
 
@@ -119,12 +117,12 @@ def _has_own_cgroup_namespace(host: Host) -> bool:
 
 
 def _name(host: Host, process: str) -> Optional[str]:
-    """The manager of a container. ``process`` is one that it started, as below /proc."""
-    return _told_name(host, process) or _cgroup_hint(host, process) or _mark(host) or _storage(host)
+    """The manager of a container. ``process`` is the folder below /proc of a process in it."""
+    return _reported_name(host, process) or _cgroup_hint(host, process) or _mark(host) or _storage(host)
 
 
-def _told_name(host: Host, process: str) -> Optional[str]:
-    """What the manager itself tells those inside."""
+def _reported_name(host: Host, process: str) -> Optional[str]:
+    """The name that the manager reports to the container."""
     names = [(read_or_none(host, path) or '').strip() for path in _MANAGER_FILES]
     names += _VARIABLE.findall(read_or_none(host, f'/proc/{process}/environ') or '')[:1]
     name = next((one for one in names if one), None)
@@ -156,7 +154,7 @@ def find_engine(options: str) -> Optional[str]:
 
 
 def read_or_none(host: Host, path: str) -> Optional[str]:
-    """The text; None where it cannot be read, so that unprivileged users get an answer too."""
+    """The text; None where it cannot be read, which unprivileged users need."""
     try:
         return host.read_text(path)
     except OSError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where this Python runs: container or host, which namespace, cgroup version and init; and whether vm.* can be set."""
+"""Detect the environment: container, PID namespace, cgroup version, init, and whether vm.* is writable."""
 
 from typing import Any, Dict, Optional
 
@@ -23,17 +23,17 @@ def gather_environment(host: Host) -> Dict[str, Any]:
 
 
 def is_chroot(host: Host) -> bool:
-    """Whether this root directory is another one than that of PID 1; False where that may not be seen."""
+    """Whether this root directory differs from that of PID 1; False for unknown."""
     return bool(has_other_root(host))
 
 
 def is_writable(host: Host) -> bool:
-    """Whether vm.* can be set from here: the file is opened for writing, nothing is written."""
+    """Whether vm.* can be set. It opens a file for writing and writes nothing."""
     return host.write_refusal(sysctl_path('vm.overcommit_memory')) is None
 
 
 def find_cgroup_version(host: Host) -> Optional[str]:
-    """C(v1), C(v2) or C(hybrid) (v1 controllers with a v2 tree beside them); None without cgroups."""
+    """C(v1), C(v2) or C(hybrid); None without cgroups."""
     kinds = {mount.fs_type for mount in parse_mountinfo(read_or_none(host, '/proc/self/mountinfo') or '')}
     if kinds.issuperset(('cgroup', 'cgroup2')):
         return 'hybrid'

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of other users may be read: those of which an earlier read did not return are skipped.
+"""Which files of other users may be read: all except those of which an earlier read did not return.
 
-A user's FUSE file system can block a read of /proc/PID for ever, and so can a file server that is down. Therefore a
-helper process (_helper) makes such reads. It writes the path of each read to memory that it shares with its parent (the
-board). In all other processes L(current) writes nothing and allows everything.
+A user's FUSE file system can block a read of /proc/PID for ever, and so can a file server that is down. So a helper
+process (L(_host.helper)) makes such reads. It writes the path of each read to memory that it shares with its parent
+(the board). In all other processes L(current) writes nothing and allows everything.
 """
 
 import errno
@@ -35,8 +35,9 @@ ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 TRACED = ('cmdline', 'environ', 'exe', 'kcmp', 'ns')
 
 
-# A read that did not return.
 class Stall(NamedTuple):
+    """A read that did not return."""
+
     path: str
     pid: int  # 0 for a file outside of /proc
     name: str  # the last part of the path
@@ -113,7 +114,7 @@ class RestrictedAccess(Access):
     def _read_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
         """The untrusted user IDs of each process, by PID; empty where its status is what did not answer."""
         return {stall.pid: set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._trusted
-                    for stall in stalls}
+                for stall in stalls}
 
     def begin(self, path: str) -> None:
         """See Access."""
@@ -152,15 +153,18 @@ class RestrictedAccess(Access):
 
     def allows(self, pid: Any, name: str = '') -> bool:
         """See Access."""
-        traced = bool(self._traced) and name in TRACED
+        traced = self._traced if name in TRACED else {}
         if not (traced or self._silent or self._whose != ALL) or not str(pid).isdigit():  # self
             return True
-        if int(pid) in self._silent or self._whose == NONE or traced and int(pid) in self._traced:
+        return self._whose != NONE and self._allows_process(int(pid), (self._silent, traced))
+
+    def _allows_process(self, pid: int, skipped: Sequence[Dict[int, Set[int]]]) -> bool:
+        if any(pid in known for known in skipped):
             return False
-        uids = self._uids(int(pid))
+        uids = self._uids(pid)
         if self._whose == TRUSTED:
             return bool(uids) and self._trusted.issuperset(uids)
-        return not (_has_user(uids, self._silent) or traced and _has_user(uids, self._traced))
+        return not any(users.intersection(uids) for known in skipped for users in known.values())
 
     def unread_processes(self) -> List[str]:
         """See Access."""
@@ -191,10 +195,6 @@ class RestrictedAccess(Access):
             return ()
         finally:
             self.end()
-
-
-def _has_user(uids: Tuple[int, ...], known: Dict[int, Set[int]]) -> bool:
-    return any(users.intersection(uids) for users in known.values())
 
 
 def _describe(text: str, others: str, known: Dict[int, Set[int]]) -> List[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files as Ansible diffs: the lines that change; only our settings of a file that not every user may read.
+"""Build Ansible diffs of files: the lines that change, but only our settings of a file that others may not read.
 
 Results are registered, logged and sent to other programs, and a file can hold passwords.
 Source: acl(5).
@@ -94,7 +94,7 @@ def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:
     """The lines that differ, with up to C(context) equal lines around them."""
     if before == after:
         return
-    # Here and not at the top: every import takes time on every host, and most runs change no file.
+    # A late import, because most runs change no file.
     import difflib
     for group in difflib.SequenceMatcher(None, before, after).get_grouped_opcodes(context):
         yield group[0][1], group[-1][2], group[0][3], group[-1][4]

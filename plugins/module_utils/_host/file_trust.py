@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a file may be written as root: nobody else may be able to change it, or to put another in its place.
+"""Check that other users cannot change a file that root writes or reads, nor replace it.
 
-A link is followed, as administrators keep their configuration in many ways, but only through folders that are as safe.
+It follows links, but only through folders that other users cannot change either.
 Sources: path_resolution(7), acl(5), include/uapi/linux/posix_acl_xattr.h.
 """
 
@@ -18,27 +18,27 @@ from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .host import Host
 
-# What somebody else can change, and its lstat(2).
+# What another user can change, and its lstat(2).
 Danger = Tuple[str, os.stat_result]
 
 _ACL_USER, _ACL_GROUP = 0x02, 0x08
 
 
 def check_files(host: Host, paths: Iterable[str]) -> None:
-    """Raises Refusal for the first path that somebody else could lead elsewhere or write to, or that is no file."""
+    """Raise Refusal for the first path that another user can write or replace, or that is not a regular file."""
     for path in sorted(paths):
         real = host.real(path)
         danger = find_danger(host, path)
         info = host.stat(real)
         if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
-            raise Refusal(f'{sanitize(path)} leads to {sanitize(real)}, which is no file. Nothing was changed. Remove '
-                          'it, or the link to it.')
+            raise Refusal(f'{sanitize(path)} leads to {sanitize(real)}, which is not a regular file. Nothing was '
+                          'changed. Remove it, or the link to it.')
         if danger is not None:
             raise_refusal(path, *danger)
 
 
 def find_danger(host: Host, path: str) -> Optional[Danger]:
-    """The first name on the way to the file, or the file, that others than root can change."""
+    """The first folder or link on the path, or the file, that users other than root can change."""
     return next(_dangers(host, path), None)
 
 
@@ -87,41 +87,46 @@ def doubt_record(host: Host, path: str) -> Optional[str]:
 def _dangers(host: Host, path: str) -> Iterator[Danger]:
     real, passed = host.walk(path)
     for name in passed:
-        folder = os.path.dirname(name)
-        around, info = host.look(folder), host.look(name)
-        if around is None or not stat.S_ISDIR(around.st_mode) or not _is_others(host, folder, around):
-            continue
-        if not _is_sticky(around):
-            yield folder, around
-        elif info is None or info.st_uid in (0, os.geteuid()) and not stat.S_ISDIR(info.st_mode):
-            # Any user can create a missing name, and move a link or a file of root's there from a folder of their own.
-            yield folder, around
-        elif info.st_uid not in (0, os.geteuid()):
-            yield name, info
-        # No other user can replace or create a folder of root's: it may lie on the way (/tmp).
+        danger = _find_replaceable(host, name)
+        if danger is not None:
+            yield danger
     info = host.look(real)
-    if info is not None and stat.S_ISREG(info.st_mode) and _is_others(host, real, info):
+    if info is not None and stat.S_ISREG(info.st_mode) and _is_writable(host, real, info):
         yield real, info
 
 
+def _find_replaceable(host: Host, name: str) -> Optional[Danger]:
+    """What lets other users replace or create this name: its folder, or its owner in a sticky folder."""
+    folder = os.path.dirname(name)
+    around, info = host.look(folder), host.look(name)
+    if around is None or not stat.S_ISDIR(around.st_mode) or not _is_writable(host, folder, around):
+        return None
+    if info is None or not _is_sticky(around):
+        return folder, around
+    if info.st_uid not in (0, os.geteuid()):
+        return name, info
+    # Any user can move a link or a file of root's there from a folder of their own, but not a folder of root's (/tmp).
+    return None if stat.S_ISDIR(info.st_mode) else (folder, around)
+
+
 def _is_sticky(info: os.stat_result) -> bool:
-    """Whether nobody but its owner and root can rename or remove what somebody else has in the folder."""
+    """Whether only its owner and root can rename or remove what other users have in the folder."""
     return bool(info.st_mode & stat.S_ISVTX) and info.st_uid in (0, os.geteuid())
 
 
-def _is_others(host: Host, path: str, info: os.stat_result) -> bool:
-    """Whether others than root can write to it. (A sticky folder too: they can make names in it.)"""
+def _is_writable(host: Host, path: str, info: os.stat_result) -> bool:
+    """Whether users other than root can write it. (They can create names in a sticky folder too.)"""
     if info.st_uid not in (0, os.geteuid()):
         return True
     others = info.st_mode & stat.S_IWOTH
     if info.st_mode & stat.S_IWGRP:
-        # A group of the owner's own is no danger, as where new files are for it to write (umask 002).
+        # The owner's own group is no danger (umask 002).
         others = others or info.st_gid not in (0, info.st_uid) or _is_shared(host.locate(path))
     return bool(others)
 
 
 def _is_shared(path: str) -> bool:
-    """Whether an access control list lets another user or group write, where the mode lets the group (acl(5))."""
+    """Whether an access control list lets another user or group write, if the mode lets the group write (acl(5))."""
     return any(tag == _ACL_USER and who not in (0, os.geteuid()) or tag == _ACL_GROUP and who != 0
                for tag, rights, who in acl_entries(path) if rights & stat.S_IWOTH)
 
@@ -143,11 +148,11 @@ def _why(info: os.stat_result) -> str:
 
 
 def raise_refusal(path: str, found: str, info: os.stat_result) -> None:
-    """Raises Refusal for what L(find_danger) has found on the way to the path."""
+    """Raise Refusal for the result of L(find_danger)."""
     where = '' if found == path else f' (on the way to {sanitize(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
-        raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can make there what is not there yet. Nothing was '
-                      'changed. Keep the file, or what the link leads to, in a folder of root\'s.')
+        raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can create files there. Nothing was changed. '
+                      ' Keep the file, or what the link leads to, in a folder of root\'s.')
     raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
                   'what it holds, and its access list (getfacl); then give it to root (chown -h root:root, chmod '
                   'go-w).')

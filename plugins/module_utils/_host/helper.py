@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A helper process that reads what other users control: their processes, and files in folders that they can write to.
+"""A helper process that reads what other users control: their processes, and files in folders that they can write.
 
-Such a read may never return, not even after SIGKILL. The module can abandon the helper: it forks it first of all, and
-the helper keeps only its two pipes, because Ansible waits for every process that holds the module's output. When a read
-takes too long (L(_host.file_access)), the module kills the helper, does not wait for it, and lets another one do the
-same work without that process or folder. Where fork(2) fails, the module reads only processes of root and
-of its own user.
+Such a read may never return, not even after SIGKILL, but the module can abandon the helper. The helper keeps only its
+two pipes, because Ansible waits for each process that holds the module's output. When a read takes too long
+(L(_host.file_access)), the module kills the helper without waiting, and another helper does the same work without that
+process or folder. Where fork(2) fails, the module reads only processes of root and of its own user.
 """
 
 import errno
@@ -66,34 +65,20 @@ class Helper:
         Raises what the function raises, and HelperError.
         """
         lost = 0
-        while True:
+        while lost < _LOST:
             if not self._child:
                 self._start()
             if not self._child:
                 return self._call_here(function, args)
-            try:
-                answer = self._exchange(_dump((function, args), self._shared))
-            except OSError as exc:
-                self.close()
-                raise HelperError(exc.errno or errno.EIO, exc.strerror, 'the pipe to the helper process') from exc
-            except BaseException:
-                self.close()
-                raise
-            if answer is not None:
-                returned, value, self._unread = _load(answer, self._shared)
-                if returned:
-                    return value
-                raise value
-            path = '' if self._has_ended() else file_access.read_board(self._board)[1]
-            self._slow_s = file_access.read_slow_s(self._board)
-            self.close()
-            if path:
-                self._stalls.append(file_access.parse_stall(path))
-                self._check_patience()
+            answer = self._request(function, args)
+            if answer is None:
+                lost += not self._add_stall()
                 continue
-            lost += 1
-            if lost >= _LOST:
-                raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
+            returned, value, self._unread = _load(answer, self._shared)
+            if returned:
+                return value
+            raise value
+        raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
 
     def unread(self) -> List[str]:
         """What the last call skipped and why, as sentences."""
@@ -168,11 +153,29 @@ class Helper:
         proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
         return file_access.RestrictedAccess(proc, self._stalls, whose, reason, board, self._slow_s)
 
-    def _check_patience(self) -> None:
-        if len(self._stalls) >= _UNTIL_END:
-            raise HelperError(errno.ETIMEDOUT, 'too many processes or files do not answer', self._stalls[-1].path)
+    def _add_stall(self) -> bool:
+        """Close a helper that did not answer. True if one of its reads did not return; False if it was killed."""
+        path = '' if self._has_ended() else file_access.read_board(self._board)[1]
+        self._slow_s = file_access.read_slow_s(self._board)
+        self.close()
+        if path:
+            self._stalls.append(file_access.parse_stall(path))
+            if len(self._stalls) >= _UNTIL_END:
+                raise HelperError(errno.ETIMEDOUT, 'too many processes or files do not answer', path)
+        return bool(path)
 
     # ------------------------------------------------------------------- exchange
+
+    def _request(self, function: Callable[..., Any], args: Tuple[Any, ...]) -> Optional[bytes]:
+        """Send a call and return the answer; None where the helper does not answer in time. Raises HelperError."""
+        try:
+            return self._exchange(_dump((function, args), self._shared))
+        except OSError as exc:
+            self.close()
+            raise HelperError(exc.errno or errno.EIO, exc.strerror, 'the pipe to the helper process') from exc
+        except BaseException:
+            self.close()
+            raise
 
     def _exchange(self, request: bytes) -> Optional[bytes]:
         """Send a request and return the answer; None where the helper does not answer in time."""

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door to the machine: every read and write below a root directory.
+"""All read access to the host, below a root directory.
 
-The root is C(/) in a real run and a small tree on disk in a test. All paths given to L(Host) are absolute paths as the
-machine itself names them; symbolic links, absolute ones too, are resolved inside the root.
+The root is C(/) in a real run and a small tree on disk in a test. L(Host) takes absolute paths of the host and resolves
+all symbolic links inside the root.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from .._core.text import to_bytes, to_text
 from . import file_access
 from .mounts import parse_mountinfo
 
-# What "is not there" looks like: a process that exits between two reads answers ESRCH.
+# Errors of what does not exist: a process that exits between two reads returns ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 _NO_LINK = ABSENT + (errno.EINVAL,)
-# Ours until the next boot, and for root alone.
+# For files of this collection until the next boot, only for root.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
-# No file of configuration, and none of the kernel's that is read whole, is nearly as long.
+# All files of the kernel and of configurations are much shorter.
 _MOST_BYTES, _CHUNK_BYTES = 1 << 24, 1 << 16
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _KERNEL_FOLDERS = ('/proc', '/sys')
-# File systems without a block device that store files. All others of /proc/filesystems that are marked nodev show what
-# the kernel makes up when a file is opened or read.
+# File systems that store files without a block device. With all others that are nodev in /proc/filesystems the kernel
+# makes the content when a file is opened or read.
 _STORES = frozenset((
     '9p', 'afs', 'aufs', 'beegfs', 'ceph', 'cifs', 'coda', 'drvfs', 'ecryptfs', 'fuse', 'gpfs', 'jffs2', 'lustre',
     'nfs', 'nfs4', 'orangefs', 'overlay', 'overlayfs', 'ramfs', 'rootfs', 'shiftfs', 'smb3', 'tmpfs', 'ubifs', 'vboxsf',
@@ -38,12 +38,12 @@ _STORES = frozenset((
 
 
 def sysctl_path(key: str) -> str:
-    """``vm.overcommit_ratio`` as the file below /proc/sys that holds it (our keys have no dots inside a part)."""
+    """The path below /proc/sys of a sysctl whose parts have no dots."""
     return '/proc/sys/' + key.replace('.', '/')
 
 
 def _reading(path: str) -> file_access.Reading:
-    """Note that this is about to be read. Raises OSError for a process that is not read any more."""
+    """Announce a read. Raises OSError for a process that is skipped."""
     stall = file_access.parse_stall(path) if path.startswith('/proc/') else None
     if stall is not None and stall.pid and not file_access.current.allows(stall.pid, stall.name):
         raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, path)
@@ -52,18 +52,18 @@ def _reading(path: str) -> file_access.Reading:
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Errors of calls that know no name, such as read(2) and fsetxattr(2), say which file it was."""
+    """Add the path to errors of calls without one, such as read(2) and fsetxattr(2)."""
     try:
         yield
     except OSError as exc:
-        if not isinstance(exc.filename, (str, bytes)):  # a descriptor's number where the call was given one
+        if not isinstance(exc.filename, (str, bytes)):  # the number of a descriptor
             exc.filename = path
         raise
 
 
 @contextlib.contextmanager
 def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None]:
-    """Suppress the errors of a file that is not there; name the file in all others."""
+    """Suppress the errors of a file that does not exist; add the path to all others."""
     try:
         with naming(path):
             yield
@@ -73,23 +73,23 @@ def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None
 
 
 class Host:
-    """A machine, seen through the files below ``root``.
+    """The files of a host below ``root``.
 
-    Reads answer ``None`` (or an empty list) for what is not there and raise OSError for anything else, EACCES included.
+    Reads return None, or an empty list, for what does not exist, and raise OSError for other errors such as EACCES.
     """
 
-    # The process that reads what others control, see L(_host.helper.Helper); without one this process reads it.
+    # Reads what other users control, see L(_host.helper.Helper). Without it this process does.
     helper: Any = None
 
     def __init__(self, root: str = '/') -> None:
         self.root = os.path.abspath(root)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The result of a function that reads what others control, called in the helper where there is one."""
+        """Call a function that reads what other users control, in the helper where there is one."""
         return function(*args) if self.helper is None else self.helper.call(function, *args)
 
     def unread(self) -> List[str]:
-        """What could not be read because it does not answer, a sentence each."""
+        """What was skipped because it does not answer, as sentences."""
         return [] if self.helper is None else self.helper.unread()
 
     # ------------------------------------------------------------------ names
@@ -98,22 +98,20 @@ class Host:
         return _native(path if self.root == '/' else self.root + path)
 
     def real(self, path: str) -> str:
-        """The path after all links, as the machine names it; parts that do not exist stay as they are.
+        """The path with all links resolved, below the root. Parts that do not exist stay.
 
-        Raises OSError (ELOOP) for links that lead in circles.
+        Raises OSError, ELOOP for a loop.
         """
         return self.walk(path)[0]
 
     def walk(self, path: str) -> Tuple[str, List[str]]:
-        """(The path after all links, each name looked up on the way, in order.) As L(real) else."""
+        """(The path with all links resolved, each path that was looked up, in order.) Like L(real)."""
         done: List[str] = []
         passed: List[str] = []
-        todo = [part for part in path.split('/') if part][::-1]
+        todo = _split_reversed(path)
         links = 0
         while todo:
             part = todo.pop()
-            if part == '.':
-                continue
             if part == '..':
                 done = done[:-1]
                 continue
@@ -127,7 +125,7 @@ class Host:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith('/'):
                 done = []
-            todo.extend([piece for piece in target.split('/') if piece][::-1])
+            todo.extend(_split_reversed(target))
         return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
@@ -140,16 +138,16 @@ class Host:
         return None
 
     def locate(self, path: str) -> str:
-        """Where the file lies for this Python process: below the root, links resolved inside it."""
+        """The path for calls of Python: below the root, with links resolved inside it."""
         return _native(path) if self.root == '/' else self._join(self.real(path))
 
     # ------------------------------------------------------------------ reads
 
     def read_bytes(self, path: str) -> Optional[bytes]:
-        """The whole file, or None when there is none; empty for a pipe, a socket or a device, which is never opened.
+        """The whole file, or None where there is none. Never opens a pipe, socket or device, which count as empty.
 
-        A name below /proc or /sys must be one that this code has chosen. Any other name may not lead there. For what
-        somebody else has named there is L(read_named_file). Raises OSError, also for a file that is too long (EFBIG).
+        For a path that this code has chosen; it may not lead to /proc or /sys unless it is below one of them. For paths
+        that other users choose there is L(read_named_file). Raises OSError, EFBIG for a file that is too long.
         """
         with _unless_absent(path), _reading(path):
             place = self.locate(path)
@@ -158,10 +156,10 @@ class Host:
         return None
 
     def read_named_file(self, path: str) -> Optional[bytes]:
-        """The whole file at a path that somebody else has named, or can replace; None when there is none.
+        """The whole file at a path that another user has chosen, or can replace; None where there is none.
 
-        For paths in arguments, PID files and configuration. Only a regular file is opened, and only on a file system
-        that stores files: opening a device, or reading /proc/kmsg, has effects. Raises OSError for anything else.
+        For paths in arguments, PID files and configuration. Opens only regular files on a file system that stores
+        files, because to open a device or to read /proc/kmsg has effects. Raises OSError for anything else.
         """
         with _unless_absent(path):
             real, passed = self.walk(path)
@@ -172,30 +170,30 @@ class Host:
         return None
 
     def read_text(self, path: str) -> Optional[str]:
-        """The whole file as text (see L(to_text)), or None when there is none."""
+        """The whole file as text, or None where there is none."""
         data = self.read_bytes(path)
         return None if data is None else to_text(data)
 
     def names(self, path: str) -> List[str]:
-        """The names in a directory, sorted by bytes; empty when there is no such directory."""
+        """The names in a directory, sorted by bytes; empty where there is none."""
         with _unless_absent(path, ABSENT + (errno.ELOOP,)), _reading(path):
             return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         return []
 
     def folders(self, path: str) -> List[str]:
-        """The names of the directories in a directory, links left out; empty when there is no such directory."""
+        """The names of the directories in a directory, but not of links; empty where there is none."""
         with _unless_absent(path), _reading(path), os.scandir(self.locate(path)) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         return []
 
     def stat(self, path: str) -> Optional[os.stat_result]:
-        """stat(2) of what the path leads to, or None when that is not there."""
+        """stat(2) of the path, or None where it does not exist."""
         with _unless_absent(path), _reading(path):
             return os.stat(self.locate(path))
         return None
 
     def look(self, path: str) -> Optional[os.stat_result]:
-        """lstat(2) of what has this name, be it a link; None where nothing has it."""
+        """lstat(2) of the path, or None where it does not exist."""
         with _unless_absent(path), _reading(path):
             return os.lstat(self._named(path))
         return None
@@ -205,11 +203,11 @@ class Host:
         return self._join(f"{self.real(folder).rstrip('/')}/{name}")
 
     def exists(self, path: str) -> bool:
-        """Whether the path, followed, leads to something."""
+        """Whether the path exists, with links followed."""
         return self.stat(path) is not None
 
     def opens(self, path: str) -> bool:
-        """Whether a file could be read there, be it missing: not so a folder, nor links that lead in circles."""
+        """Whether the path is neither a folder nor a loop of links."""
         try:
             info = self.stat(path)
         except OSError as exc:
@@ -219,18 +217,18 @@ class Host:
         return info is None or not stat.S_ISDIR(info.st_mode)
 
     def link_target(self, path: str) -> Optional[str]:
-        """What the last part of the path says as a symbolic link, None when it is none. Raises OSError."""
+        """The target of a symbolic link, None for anything else. Raises OSError."""
         return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
 
     def read_link(self, path: str) -> Optional[str]:
-        """The same for what is only told: None also where it may not be read."""
+        """The same, but None also where it may not be read."""
         try:
             return self.link_target(path)
         except OSError:
             return None
 
     def write_refusal(self, path: str) -> Optional[int]:
-        """The errno that opening the file for writing gives, None where it may be written. Writes nothing."""
+        """The errno of opening the file for writing, None where that is possible. Writes nothing."""
         try:
             os.close(os.open(self.locate(path), os.O_WRONLY | os.O_CLOEXEC))
         except OSError as exc:
@@ -238,8 +236,12 @@ class Host:
         return None
 
 
+def _split_reversed(path: str) -> List[str]:
+    return [part for part in reversed(path.split('/')) if part not in ('', '.')]
+
+
 def _native(path: str) -> str:
-    """The path as Python turns it into the bytes that are meant, in the locale C too. Raises OSError for no path."""
+    """The path that Python encodes to the right bytes, also in the locale C. Raises OSError for NUL and surrogates."""
     try:
         if '\0' not in path:
             return os.fsdecode(to_bytes(path))
@@ -257,17 +259,17 @@ def _is_below(path: str, folders: Tuple[str, ...]) -> bool:
 
 
 def _kernel_content(path: str) -> bytes:
-    """A file of procfs or sysfs, by a name that this code has chosen."""
+    """The content of a file of procfs or sysfs."""
     fd = os.open(path, _READ)
     try:
         return _read_all(fd, os.fstat(fd))
     finally:
-        with contextlib.suppress(OSError):  # close(2) closes whatever it says, and all is read
+        with contextlib.suppress(OSError):  # close(2) closes also when it fails
             os.close(fd)
 
 
 def _content(path: str) -> bytes:
-    """A file's bytes. What is not a regular file is not opened, and counts as empty, as /dev/null does in a mask."""
+    """The content of a regular file. Does not open others, which count as empty like the /dev/null of a mask."""
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         info = os.fstat(found)
@@ -300,9 +302,9 @@ def _has_content(info: os.stat_result) -> bool:
 
 
 def _read_same(found: int, info: os.stat_result, path: str) -> bytes:
-    """The content of the very file that the O_PATH descriptor is of: its name may lead elsewhere by now.
+    """The content of the file of an O_PATH descriptor. Its path may lead to another file by now.
 
-    By procfs the descriptor is opened itself. Without procfs (a chroot) the name is, and the two are compared.
+    With procfs it opens the descriptor. Without (a chroot) it opens the path, and compares both files.
     """
     try:
         fd = os.open(f'/proc/self/fd/{found}', _READ)
@@ -318,7 +320,7 @@ def _read_same(found: int, info: os.stat_result, path: str) -> bytes:
 
 
 def _read_all(fd: int, info: os.stat_result) -> bytes:
-    """All bytes of a regular file; none of anything else, which could let us wait, or read, for ever."""
+    """All bytes of a regular file; none of others, which can block or be endless."""
     pieces = []
     left = _MOST_BYTES if _has_content(info) else 0
     while left > 0:
@@ -333,7 +335,7 @@ def _read_all(fd: int, info: os.stat_result) -> bytes:
 
 
 def _kernel_devices() -> List[int]:
-    """The device numbers of procfs and sysfs, as far as they are mounted."""
+    """The device numbers of procfs and sysfs where they are mounted."""
     numbers = []
     for folder in _KERNEL_FOLDERS:
         with contextlib.suppress(OSError):
@@ -343,10 +345,10 @@ def _kernel_devices() -> List[int]:
 
 
 def _file_system(fd: int) -> Optional[str]:
-    """The type of the file system that an open file is on; None where none of our mounts has it.
+    """The type of the file system of an open file; None where it is not on our mounts.
 
-    By the number of its mount (proc_pid_fdinfo(5), proc_pid_mountinfo(5)): a device number tells one procfs only, and
-    others can have one of their own that a path through /proc/PID/root leads to.
+    By the number of the mount (proc_pid_fdinfo(5), proc_pid_mountinfo(5)): there can be several procfs with different
+    device numbers, to which a path through /proc/PID/root leads.
     """
     try:
         mount = re.search(br'^mnt_id:\s+([0-9]+)$', _kernel_content(f'/proc/self/fdinfo/{fd}'), re.MULTILINE)
@@ -358,9 +360,9 @@ def _file_system(fd: int) -> Optional[str]:
 
 
 def _is_stored(kind: Optional[str], info: os.stat_result) -> bool:
-    """Whether a file system of this type stores what is in its files."""
+    """Whether a file system of this type stores files."""
     if kind is None:
-        # In a chroot the mount of / itself is not listed. A mount of another namespace must be one of a block device.
+        # A chroot does not list the mount of /. A mount of another namespace must be that of a block device.
         return info.st_dev == os.stat('/').st_dev or os.major(info.st_dev) != 0
     if kind.partition('.')[0] in _STORES:  # fuse.sshfs
         return True

@@ -22,14 +22,14 @@ _MOST_RECORDS = 1000000
 
 
 def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
-    """The records that the kernel still holds, oldest first, without waiting for more. Raises OSError.
+    """The records in the kernel's buffer, oldest first. Raises OSError.
 
-    Records that were overwritten while reading are left out (EPIPE).
+    Skips records that the kernel overwrites during the read (EPIPE).
     """
     fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         info = os.fstat(fd)
-        # In containers /dev/null, a terminal or a pipe may stand in its place, and would tell of no kills.
+        # In containers it can be /dev/null, a terminal or a pipe, which contain no kills.
         if host.root == '/' and not (stat.S_ISCHR(info.st_mode) and info.st_rdev == KMSG_NUMBER):
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
         for _count in range(_MOST_RECORDS):
@@ -49,9 +49,10 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
 
 
 def compute_log_start_s(host: Host) -> float:
-    """When the log's clock began, in seconds since 1970: it stands still while the machine sleeps.
+    """The start of the log's clock in seconds since 1970.
 
-    So does CLOCK_MONOTONIC, which in a time namespace is set by an offset (time_namespaces(7)), other than the log's.
+    Like CLOCK_MONOTONIC, the clock stops while the host sleeps. A time namespace has an offset to CLOCK_MONOTONIC, but
+    not to the log's clock (time_namespaces(7)).
     """
     offset = re.search(r'^monotonic +(-?[0-9]{1,20}) +([0-9]{1,9})$',
                        host.read_text('/proc/self/timens_offsets') or '', re.MULTILINE)

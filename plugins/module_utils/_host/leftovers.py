@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run leaves that is killed: files not yet renamed, folders made for nothing. The next run clears them away.
+"""Find and remove the leftovers of a killed run: temporary files and empty folders.
 
-An empty folder of drop-ins may be somebody's own. So an empty file beside it, a mark, says that a run is at work in it;
-its name is the one under which a file in the folder's place would be written first (WritableHost.build_temporary_path).
+An empty folder of drop-ins may belong to the user. So an empty file beside it, the mark, shows that a run works in it.
+Its name is the temporary name of the folder (L(_host.writable.WritableHost.build_temporary_path)).
 """
 
 import contextlib
+import functools
 import os
 import stat
 from typing import List
@@ -19,15 +20,15 @@ from .writable import WritableHost
 
 
 def list_files(host: WritableHost, folder: str) -> List[str]:
-    """Files that were to be renamed to ones of this folder, and marks of folders in it."""
-    with contextlib.suppress(OSError):  # not for this user to see, so not to clear away
+    """The temporary files in the folder, and the marks of its folders."""
+    with contextlib.suppress(OSError):  # this user may not read the folder
         paths = [f'{folder}/{name}' for name in host.names(folder) if host.is_temporary(name)]
         return [path for path in paths if _is_ours(host, path)]
     return []
 
 
 def list_with_folder(host: WritableHost, folder: str) -> List[str]:
-    """The same, and the folder, which is ours alone, where nothing else is in it."""
+    """The same, and the folder if it contains nothing else. For folders of this collection."""
     files = list_files(host, folder)
     with contextlib.suppress(OSError):
         if _is_folder(host, folder) and len(host.names(folder)) == len(files):
@@ -36,7 +37,7 @@ def list_with_folder(host: WritableHost, folder: str) -> List[str]:
 
 
 def list_drop_ins(host: WritableHost, parent: str) -> List[str]:
-    """The folders in ``parent`` that a killed run was at work in; first what it left in them, their marks last."""
+    """The folders in ``parent`` with a mark, after the temporary files in them, and then the marks."""
     marks = list_files(host, parent)
     found = []
     for name in host.names(parent) if marks else ():
@@ -47,7 +48,7 @@ def list_drop_ins(host: WritableHost, parent: str) -> List[str]:
 
 
 def _places(host: WritableHost, folder: str) -> List[str]:
-    """The folder, and those that links in it lead to: a file is written where it lies."""
+    """The folder, and the folders of the targets of links in it, where their temporary files are."""
     found = {folder}
     for name in host.names(folder):
         with contextlib.suppress(OSError):  # a link in circles
@@ -57,23 +58,23 @@ def _places(host: WritableHost, folder: str) -> List[str]:
 
 
 def build_mark_path(host: WritableHost, folder: str) -> str:
-    """The name of the folder's mark."""
+    """The path of the mark of a folder."""
     return f'{os.path.dirname(folder)}/{os.path.basename(host.build_temporary_path(folder))}'
 
 
 def mark_folder(host: WritableHost, folder: str, rollback: Rollback) -> str:
-    """Say that a run is at work in the folder, until the mark is cleared away or the run undone."""
+    """Make the mark of a folder and return its path. The rollback removes it."""
     path = build_mark_path(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
-        rollback.add(made, lambda made=made: host.remove_folder(made))
-    if host.look(path) is None:  # else it tells of a run that was killed, and stays until this one has done its work
-        rollback.add(path, lambda: host.remove_name(path))
+        rollback.add(made, functools.partial(host.remove_folder, made))
+    if host.look(path) is None:  # else it is that of a killed run, and stays until this run succeeds
+        rollback.add(path, functools.partial(host.remove_name, path))
         host.make_empty(path)
     return path
 
 
 def remove(host: WritableHost, paths: List[str]) -> None:
-    """Remove these files, and these folders as far as nothing is in them. A link is somebody's own, and stays."""
+    """Remove these files, and these folders if they are empty. Links stay, because they are not ours."""
     for path in paths:
         info = host.look(path)
         if info is not None and stat.S_ISDIR(info.st_mode):
@@ -83,7 +84,7 @@ def remove(host: WritableHost, paths: List[str]) -> None:
 
 
 def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
-    """The same for what an earlier run left, which is no reason to fail where it cannot be removed: the warnings."""
+    """Remove the leftovers of an earlier run; returns a warning on failure."""
     try:
         remove(host, paths)
     except OSError as exc:
@@ -93,7 +94,7 @@ def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
 
 
 def _is_folder(host: WritableHost, path: str) -> bool:
-    """Not a link to one, which is somebody's own."""
+    """Whether it is a folder, and not a link to one."""
     info = host.look(path)
     return info is not None and stat.S_ISDIR(info.st_mode)
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run at a time changes a machine: a lock that ends with its process, whatever ends that.
+"""A lock, so that one run at a time changes the host. It ends with its process.
 
-Source: flock(2). The file lies in a folder that only root can enter, because anybody who can open a file can lock it.
-It is removed with the lock, so whoever has waited for it looks whether it is still the file at its path.
+Source: flock(2). The file is in a folder that only root can enter, because every user who can open a file can lock it.
+The holder removes the file with the lock, so that a run that has waited checks that its file is still at the path.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ from .writable import WritableHost
 FILE = RUN_FOLDER + '/lock'
 WAIT_S = 60.0
 _LOOK_S = 0.05
-# Whoever may not make the lock may not write what it guards. Root may, unless it is an image that is mounted read-only.
+# A user who may not make the lock may not write what it protects. Root may, unless an image is mounted read-only.
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
-# What a folder, a socket, a link, a pipe or a device in the file's place gives, and a folder that was deleted.
+# Errors of a folder, socket, link, pipe or device at the path of the file, and of a deleted folder.
 _IN_THE_WAY = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
 
 
 @contextlib.contextmanager
 def hold_lock(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Alone from here on. Raises Refusal when somebody else is, or something is in the way, for too long; OSError."""
+    """Hold the lock. Raises Refusal if another run holds it, or something blocks it, for too long; and OSError."""
     try:
-        made, fd = _taken(host, wait_s)
+        made, fd = _take(host, wait_s)
     except OSError as exc:
         if exc.errno in _IN_THE_WAY:
             raise Refusal(_NO_FILE % explain(exc)) from exc
@@ -48,7 +48,7 @@ def hold_lock(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
             _release(host, made, fd)
 
 
-def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
+def _take(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
     """(Folders that were made, descriptor of the locked file.) Raises Refusal and OSError."""
     end_s = time.monotonic() + wait_s
     made: List[str] = []
@@ -61,17 +61,17 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
             if time.monotonic() > end_s:
                 _remove(host, made)
                 raise
-            time.sleep(_LOOK_S)  # whoever had it is removing it just now
+            time.sleep(_LOOK_S)  # its holder is just removing it
             continue
         except BaseException:
             _remove(host, made)
             raise
         try:
             with naming(FILE):
-                if _is_ours(host, fd):
+                if _lock(host, fd):
                     return made, fd
                 if time.monotonic() > end_s:
-                    raise Refusal(_BUSY % (_holder(fd), wait_s))
+                    raise Refusal(_BUSY % (_read_holder(fd), wait_s))
         except BaseException:
             _give_up(host, made, fd)
             raise
@@ -80,32 +80,32 @@ def _taken(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
 
 
 def _check_folder(host: WritableHost) -> None:
-    """Raises Refusal where another user could hold the lock, or put something in its place."""
+    """Raise Refusal where another user can hold or replace the lock."""
     danger = file_trust.find_danger(host, FILE)
     if danger is not None:
         file_trust.raise_refusal(FILE, *danger)
 
 
 def _give_up(host: WritableHost, made: List[str], fd: int) -> None:
-    """After a failure: the file goes unless somebody else has the lock."""
+    """After a failure: remove the file unless another run has the lock."""
     with contextlib.suppress(OSError):
-        if _is_locked(fd) and host.is_at(FILE, fd):
+        if _flock(fd) and host.is_at(FILE, fd):
             os.unlink(host.locate(FILE))
     _remove(host, made)
     os.close(fd)
 
 
-def _is_ours(host: WritableHost, fd: int) -> bool:
-    """Whether we could lock it, and it still is the file that everybody else would open."""
-    if not _is_locked(fd) or not host.is_at(FILE, fd):
+def _lock(host: WritableHost, fd: int) -> bool:
+    """Lock the file; False where that fails, or where the path leads to another file by now."""
+    if not _flock(fd) or not host.is_at(FILE, fd):
         return False
     os.ftruncate(fd, 0)
     os.pwrite(fd, b'%d\n' % os.getpid(), 0)
     return True
 
 
-def _is_locked(fd: int) -> bool:
-    """Whether we could lock it."""
+def _flock(fd: int) -> bool:
+    """Lock the file; False where another process holds the lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -113,7 +113,7 @@ def _is_locked(fd: int) -> bool:
     return True
 
 
-def _holder(fd: int) -> str:
+def _read_holder(fd: int) -> str:
     words = os.pread(fd, 20, 0).split()
     return words[0].decode('ascii', 'replace') if words else 'unknown'
 
@@ -125,18 +125,18 @@ _NO_FILE = ('%s. Nothing was changed. One run at a time changes a machine, and t
 
 
 def _release(host: WritableHost, made: List[str], fd: int) -> None:
-    """Remove the file while we still hold it. What cannot be removed is in nobody's way."""
+    """Remove the file before the lock ends. A file that stays does no harm."""
     try:
         with contextlib.suppress(OSError):
             os.unlink(host.locate(FILE))
         _remove(host, [RUN_FOLDER] + made)
     finally:
-        with contextlib.suppress(OSError):  # close(2) gives it back whatever it answers
+        with contextlib.suppress(OSError):  # close(2) closes also when it fails
             os.close(fd)
 
 
 def _remove(host: WritableHost, folders: List[str]) -> None:
-    """The innermost first, as far as nothing is in them."""
+    """Remove the folders that are empty, the innermost first."""
     for folder in sorted(set(folders), reverse=True):
         with contextlib.suppress(OSError):
             host.remove_folder(folder)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a program without a copy of this process, and without its signal mask and ignored signals.
+"""Run a program, without the signal mask and ignored signals of this process.
 
-posix_spawn(3) lets the child use the memory of its parent until execve(2), so that it needs none on a host that is
-short of memory. Python has it from 3.8 on; before that the program is started by fork(2).
+With posix_spawn(3) the child uses the memory of its parent until execve(2), which matters on a host without free
+memory. Python before 3.8 has only fork(2).
 """
 
 import errno
@@ -23,14 +23,13 @@ _NOT_STARTED = 127
 def run_program(arguments: Sequence[str]) -> Tuple[int, bytes, bytes]:
     """Run a program of PATH in the locale C to its end: exit code, output, errors. Raises OSError."""
     program, environment = _find(arguments[0]), dict(os.environ, LC_ALL='C')
-    pipes = os.pipe() + os.pipe()
+    pipes = [*os.pipe(), *os.pipe()]
     try:
         start = _spawn if hasattr(os, 'posix_spawn') else _fork
         pid = start(program, arguments, environment, pipes[1], pipes[3])
-        for fd in (pipes[1], pipes[3]):
-            os.close(fd)
-        pipes = (pipes[0], pipes[2])
-        out, errors = _read(*pipes)
+        os.close(pipes.pop(3))
+        os.close(pipes.pop(1))
+        out, errors = _read(pipes[0], pipes[1])
     finally:
         for fd in pipes:
             os.close(fd)
@@ -48,7 +47,7 @@ def _find(name: str) -> str:
 
 
 def _spawn(program: str, arguments: Sequence[str], environment: Dict[str, str], out: int, errors: int) -> int:
-    """Start it in a process group of its own: a signal to our group, which we may hold back, must not end it."""
+    """Start it in its own process group, so that a signal to our group, which we may block, does not end it."""
     every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     actions: List[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out, 1),
                           (os.POSIX_SPAWN_DUP2, errors, 2)]
@@ -71,7 +70,7 @@ def _fork(program: str, arguments: Sequence[str], environment: Dict[str, str], o
 
 
 def _read(out: int, errors: int) -> Tuple[bytes, bytes]:
-    """All that comes out of both pipes until they are closed. Raises OSError."""
+    """The output of both pipes until their end. Raises OSError."""
     pieces: Dict[int, List[bytes]] = {out: [], errors: []}
     with selectors.DefaultSelector() as waiting:
         for fd in pieces:

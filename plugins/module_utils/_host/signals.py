@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signals: hold them back and restore the mask, and start children with the default handlers and an empty mask."""
+"""Block signals, restore handlers, and reset both in children."""
 
 import contextlib
 import signal

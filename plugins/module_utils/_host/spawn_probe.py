@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Test whether this host can still start programs: as root, and without CAP_SYS_ADMIN.
+"""Test whether this host can start programs as root and without CAP_SYS_ADMIN.
 
 Under strict overcommit fork(2) and execve(2) fail with ENOMEM once Committed_AS reaches CommitLimit. A task with
 CAP_SYS_ADMIN may use admin_reserve_kbytes in addition (``__vm_enough_memory``, mm/util.c), so the two results differ.
@@ -38,45 +38,46 @@ SIGNAL = 'signal'            # this signal ended it
 NO_ANSWER = 'no answer'      # it has not ended after so many seconds
 PRIVILEGED = 'privileged'    # we or the child could not give up rights, with this errno
 
-# Any program that does nothing will do. NixOS has none below /bin but sh. Python, which is there, comes last: it is the
-# largest.
+# NixOS has only sh below /bin. Python, which is there, comes last because it is the largest.
 PROGRAMS = tuple((path, 'true') for path in ('/bin/true', '/usr/bin/true', '/run/current-system/sw/bin/true')) + (
     ('/bin/sh', 'sh', '-c', ':'), ('/proc/self/exe', 'python', '-V'))
 _NO_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EPERM, errno.ELIBBAD)
 
 WAIT_S = 20  # for one start, on a host that is swapping
 _AFTER_KILL_S = 1
-# Says nothing of memory, and may pass: there are too many processes just now (pids.max), or a signal came.
+# Temporary and not due to memory: too many processes (pids.max), or a signal.
 _PASSING = (errno.EAGAIN, errno.EINTR)
 _ATTEMPTS = 3
 _PAUSE_S = 0.2
 _NOT_EXECUTED = 125
 
-# A uid that systemd's table of ranges assigns to nobody, and the overflow uid where that one is not mapped.
+# A uid that is unassigned in systemd's table, and the overflow uid if the first one is not mapped.
 _UNUSED, _NOBODY = 0x70000000, 65534
 # linux/prctl.h, linux/capability.h
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3, _MOST_CAPABILITIES = 24, 38, 0x20080522, 64
 _CAP_SYS_ADMIN = 1 << 21
 
 Step = Callable[[], None]
+Program = Tuple[str, ...]  # its path, and its arguments from argv[0] on
 
 
-# A way to be as weak as an ordinary user. Each step raises OSError.
 class _Way(NamedTuple):
+    """A way to have the rights of an ordinary user. Each step raises OSError."""
+
     lower: Step  # before the fork
     restore: Step  # in the parent, after it
     drop: Step  # in the child, before execve(2)
 
 
 class _Child(NamedTuple):
-    program: Sequence[str]  # its path, and its arguments from argv[0] on
+    program: Program
     drop: Step
     report: int  # a pipe for one SpawnOutcome; execve(2) closes it
     null: Optional[int]
     inherited: List[int]  # descriptors to close
 
 
-def probe_spawns(programs: Sequence[Sequence[str]] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, SpawnOutcome]:
+def probe_spawns(programs: Sequence[Program] = PROGRAMS, wait_s: float = WAIT_S) -> Dict[str, SpawnOutcome]:
     """Start a program as root and without rights, and return both outcomes. Raises OSError."""
     others = SpawnOutcome(PRIVILEGED, errno.ENOSYS)
     for way in _ways():
@@ -95,8 +96,8 @@ def describe_outcome(outcome: SpawnOutcome) -> str:
 
 # ------------------------------------------------------------------- the parent
 
-def _start(programs: Sequence[Sequence[str]], way: _Way, wait_s: float) -> SpawnOutcome:
-    """The outcome with the first of the programs that is there."""
+def _start(programs: Sequence[Program], way: _Way, wait_s: float) -> SpawnOutcome:
+    """The outcome with the first of the programs that exists."""
     outcome = SpawnOutcome(ERRNO, errno.ENOENT)
     for program in programs:
         outcome = _start_again(program, way, wait_s)
@@ -105,10 +106,10 @@ def _start(programs: Sequence[Sequence[str]], way: _Way, wait_s: float) -> Spawn
     return outcome
 
 
-def _start_again(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutcome:
-    """The outcome, after up to two more attempts where it may be another one then.
+def _start_again(program: Program, way: _Way, wait_s: float) -> SpawnOutcome:
+    """The outcome, after up to two more attempts if it may be temporary.
 
-    The kernel ends a process with a signal where execve(2) fails too late to return, for lack of memory, too.
+    The kernel also ends a process with a signal if execve(2) runs out of memory too late to return.
     """
     for attempt in range(_ATTEMPTS):
         outcome = _start_once(program, way, wait_s)
@@ -119,7 +120,7 @@ def _start_again(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutco
     return outcome
 
 
-def _start_once(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutcome:
+def _start_once(program: Program, way: _Way, wait_s: float) -> SpawnOutcome:
     with _pipe() as (reader, writer), _dev_null() as null:
         child = _Child(program, way.drop, writer, null, [int(name) for name in os.listdir('/proc/self/fd')])
         try:
@@ -139,7 +140,7 @@ def _start_once(program: Sequence[str], way: _Way, wait_s: float) -> SpawnOutcom
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[Tuple[int, int]]:
-    """A pipe whose ends are not stdin, stdout or stderr, be they closed. It makes nobody wait."""
+    """A non-blocking pipe whose ends are not 0, 1 or 2, even if these are closed."""
     ends = list(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
     try:
         for number, end in enumerate(ends):
@@ -153,7 +154,7 @@ def _pipe() -> Iterator[Tuple[int, int]]:
 
 @contextlib.contextmanager
 def _dev_null() -> Iterator[Optional[int]]:
-    """/dev/null for reading and writing, None where there is none."""
+    """A descriptor of /dev/null; None where there is none."""
     try:
         fd = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -166,10 +167,10 @@ def _dev_null() -> Iterator[Optional[int]]:
 
 
 def _answer(pid: int, reader: int, wait_s: float) -> SpawnOutcome:
-    """The outcome of the child, which is ended where it gives none in time."""
+    """The outcome of the child. Kills it if it does not end in time."""
     in_time = _has_ended(pid, wait_s)
     if not in_time:
-        os.kill(pid, signal.SIGKILL)  # until it is reaped nobody else can get its number
+        os.kill(pid, signal.SIGKILL)  # the kernel does not reuse its PID until it is reaped
         if _has_ended(pid, _AFTER_KILL_S):
             os.waitpid(pid, os.WNOHANG)
         return SpawnOutcome(NO_ANSWER, int(wait_s))
@@ -184,7 +185,7 @@ def _answer(pid: int, reader: int, wait_s: float) -> SpawnOutcome:
 
 
 def _has_ended(pid: int, wait_s: float) -> bool:
-    """Wait until the child has ended, but not longer. It is not reaped. One that is stopped has not ended."""
+    """Wait for the end of the child, without reaping it. A stopped child has not ended."""
     last, pause_s = time.monotonic() + wait_s, 0.001
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         left_s = last - time.monotonic()
@@ -203,7 +204,7 @@ _NO_MEMORY = b'e' + bytes((errno.ENOMEM,))
 
 
 def _run_child(child: _Child) -> None:
-    """In the child: start the program. Never returns, whatever fails."""
+    """In the child: start the program. Never returns."""
     try:
         _forget_parent(child)
         _drop(child)
@@ -218,15 +219,16 @@ def _run_child(child: _Child) -> None:
 
 
 def _forget_parent(child: _Child) -> None:
-    """Keep no terminal, no signal handling and no file of the parent, such as its lock and Ansible's stdout."""
+    """Give up terminal, signal handlers and files of the parent, such as its lock and Ansible's stdout."""
     os.setsid()
     signals.reset()
     for fd in child.inherited:
         if fd not in (child.report, child.null):
             with contextlib.suppress(OSError):
                 os.close(fd)
-    for fd in (0, 1, 2) if child.null is not None else ():
-        os.dup2(child.null, fd)
+    if child.null is not None:
+        for fd in (0, 1, 2):
+            os.dup2(child.null, fd)
 
 
 def _drop(child: _Child) -> None:
@@ -251,7 +253,7 @@ _AS_WE_ARE = _Way(_nothing, _nothing, _nothing)
 
 
 def _ways() -> List[_Way]:
-    """The ways to be as weak as an ordinary user, best first."""
+    """The ways to have the rights of an ordinary user, best first."""
     if os.geteuid():
         return [_AS_WE_ARE]
     way = _without_capabilities()
@@ -259,13 +261,13 @@ def _ways() -> List[_Way]:
 
 
 def _without_capabilities() -> Optional[_Way]:
-    """Keep uid 0, and give up capabilities; None where that cannot be prepared, such as in a Python without ctypes.
+    """Keep uid 0, and give up capabilities; None where that is not possible, such as without ctypes.
 
-    With an empty bounding set execve(2) gives none to uid 0 (capabilities(7)). Who lacks CAP_SETPCAP cannot empty it,
-    and with no_new_privs execve(2) gives none either (cap_bprm_creds_from_file, security/commoncap.c).
+    With an empty bounding set execve(2) gives uid 0 no capabilities (capabilities(7)). Without CAP_SETPCAP it cannot be
+    emptied, but no_new_privs has the same effect (cap_bprm_creds_from_file, security/commoncap.c).
     """
     try:
-        # Here and not at the top: most runs start no program, and every import takes time on every host.
+        # A late import, because most runs start no program.
         import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
         prctl, capset, capget = libc.prctl, libc.capset, libc.capget
@@ -296,7 +298,7 @@ def _without_capabilities() -> Optional[_Way]:
 
 
 def _change_user() -> None:
-    """Become a user that nobody else is, so that nobody can send a signal. It clears the effective capabilities."""
+    """Become an unused user, to whom nobody can send a signal. This clears the effective capabilities."""
     try:
         os.seteuid(_UNUSED)
     except OSError as exc:
@@ -306,7 +308,7 @@ def _change_user() -> None:
 
 
 def _stay_user() -> None:
-    """Become so for good, which takes no rights."""
+    """Make the change permanent, which needs no rights."""
     uid = os.geteuid()
     os.setresuid(uid, uid, uid)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the sysctls can be set here: not in a container, and not on a host that denies it to root."""
+"""Check that the sysctls can be set: not in a container, nor on a host that denies it to root."""
 
 import errno
 import os
@@ -52,10 +52,10 @@ def _is_denied(refused: Optional[int]) -> bool:
 
 
 def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
-    """The first sysctl that cannot be opened for writing, and the errno; None for the errno where all can be.
+    """The first sysctl that cannot be opened for writing, and the errno; None for the errno if all can be.
 
-    Single files and folders can be read-only or hidden. A sysctl that the kernel lacks does not count: kernels before
-    3.14 have no overcommit_kbytes.
+    Single files and folders can be read-only or hidden. Skips sysctls that the kernel lacks, such as overcommit_kbytes
+    before 3.14.
     """
     for key in keys:
         refused = host.write_refusal(sysctl_path(key))

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much memory the kernel itself counts with: sysinfo(2).
+"""Read the memory of the host from sysinfo(2).
 
-Inside containers lxcfs puts a file of its own over /proc/meminfo, while badness and oom_score go on using the
-machine's memory. The system call has no such cover. ansible.module_utils.basic has loaded ctypes already, so that it
-costs nothing here.
+In containers lxcfs mounts a file of its own over /proc/meminfo, but badness and oom_score depend on the memory of the
+host. ansible.module_utils.basic has loaded ctypes already.
 """
 
+import struct
 from typing import Optional, Tuple
 
 from .host import Host
@@ -19,18 +19,19 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
+# struct sysinfo: uptime, three loads, totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs, pad,
+# totalhigh, freehigh, mem_unit.
+_SYSINFO = struct.Struct('@10L2H2LI')
+
 
 def read_total_pages(host: Host) -> Optional[int]:
-    """RAM and swap, see L(read_sizes)."""
+    """RAM and swap together, see L(read_sizes)."""
     found = read_sizes(host)
     return None if found is None else sum(found)
 
 
 def read_sizes(host: Host) -> Optional[Tuple[int, int]]:
-    """(RAM, swap) in pages.
-
-    From sysinfo(2), or from /proc/meminfo where that cannot be called and for a tree on disk.
-    """
+    """(RAM, swap) in pages: from sysinfo(2), else from /proc/meminfo, as for a tree on disk. None for unknown."""
     found = _from_system_call() if host.root == '/' else None
     return found or _from_meminfo(host)
 
@@ -48,23 +49,12 @@ def _from_meminfo(host: Host) -> Optional[Tuple[int, int]]:
 def _from_system_call() -> Optional[Tuple[int, int]]:
     if ctypes is None:
         return None
-
-    class Sysinfo(ctypes.Structure):
-        """struct sysinfo of sysinfo(2), with room for its padding."""
-
-        _fields_ = [(name, ctypes.c_ulong) for name in (
-            'uptime', 'load_1', 'load_5', 'load_15', 'totalram', 'freeram', 'sharedram', 'bufferram', 'totalswap',
-            'freeswap')
-        ] + [('procs', ctypes.c_ushort), ('pad', ctypes.c_ushort), ('totalhigh', ctypes.c_ulong),
-             ('freehigh', ctypes.c_ulong), ('mem_unit', ctypes.c_uint), ('room', ctypes.c_char * 64)]
-
-    info = Sysinfo()
+    info = ctypes.create_string_buffer(_SYSINFO.size + 64)  # the kernel pads it
     try:
-        failed = ctypes.CDLL(None).sysinfo(ctypes.byref(info))
+        if ctypes.CDLL(None).sysinfo(info):
+            return None
     except (OSError, AttributeError):
         return None
-    if failed:
-        return None
-    unit_bytes = info.mem_unit or 1
-    page_bytes = get_page_kb() * 1024
-    return info.totalram * unit_bytes // page_bytes, info.totalswap * unit_bytes // page_bytes
+    fields = _SYSINFO.unpack_from(info)
+    unit_bytes, page_bytes = fields[14] or 1, get_page_kb() * 1024
+    return fields[4] * unit_bytes // page_bytes, fields[8] * unit_bytes // page_bytes

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door to the machine for what changes it: files replaced in one step, folders, sysctls kept open.
+"""All write access to the host: atomic replacement of files, folders, open sysctls.
 
-Apart from what only looks (_host), so that facts and forecasts do not carry it to every host.
+Separate from L(_host.host), so that Ansible does not send it for facts and forecasts.
 """
 
 import contextlib
@@ -15,18 +15,19 @@ from typing import Dict, List, NamedTuple, Optional
 
 from .host import ABSENT, Host, naming
 
-# Where a file system or a security policy keeps an extended attribute to itself, the one it gave the new file stands.
-# An ACL is none of these: who may read a file must not depend on whether it was ever replaced.
+# A file system or security policy may refuse to set an attribute; then the new file keeps the one that it was given.
+# An ACL must be set, because it decides who may read the file.
 _NONE_HERE = (errno.ENOTSUP, errno.ENODATA)
 _OF_POLICY = ('security.', 'trusted.')
-# A folder's default list gives these to whatever is made in it (acl(5)).
+# A new file inherits these from the default list of its folder (acl(5)).
 _INHERITED = ('system.posix_acl_access', 'system.posix_acl_default')
-_NAME_CHARACTERS = 60  # of a temporary name, which has at most 255 bytes (NAME_MAX)
-_TEMPORARY = '.oomkit-%s~'  # with another end than .conf: procps before 4.0 reads names that begin with a dot too
+_NAME_CHARACTERS = 60  # of the original name, because a name has at most 255 bytes (NAME_MAX)
+_TEMPORARY = '.oomkit-%s~'  # does not end with .conf, because procps before 4.0 reads names with a leading dot
 
 
-# What a file has besides its content: owner, mode, and extended attributes such as its SELinux context and ACL.
 class Attributes(NamedTuple):
+    """Owner, mode and extended attributes of a file, such as SELinux context and ACL."""
+
     uid: int
     gid: int
     mode: int
@@ -34,43 +35,43 @@ class Attributes(NamedTuple):
 
 
 class ProcFile:
-    """One open file of procfs, where every write(2) is a command and a read shows the present value."""
+    """An open file of procfs: a write(2) sets the value, and a read returns the present value."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def write(self, data: bytes) -> None:
-        """One write at offset 0. Raises OSError with what the kernel answers."""
+        """Write at offset 0. Raises OSError."""
         with naming(self._path):
             os.pwrite(self._fd, data, 0)
 
     def read(self) -> bytes:
-        """The value as the kernel shows it now, 127 bytes at most."""
+        """The present value, up to 127 bytes."""
         with naming(self._path):
             return os.pread(self._fd, 127, 0)
 
     def close(self) -> None:
-        """Give the descriptor back. Each write has had its answer, and close(2) closes whatever it says."""
+        """Close the descriptor. An error changes nothing, because close(2) closes also when it fails."""
         with contextlib.suppress(OSError):
             os.close(self._fd)
 
 
 class WritableHost(Host):
-    """A machine that may be changed."""
+    """A host that may be changed."""
 
     def open_proc(self, path: str) -> 'ProcFile':
-        """The file of procfs kept open, to be written and read again even when nothing can be opened any more."""
+        """Open a file of procfs, which stays usable when nothing can be opened any more."""
         return ProcFile(self.locate(path))
 
     def attributes(self, path: str) -> Optional[Attributes]:
-        """Owner, mode and extended attributes of what the path leads to, None where that is not there."""
+        """The attributes of the file that the path leads to; None for no file."""
         with naming(path):
             return _attributes(self.locate(path))
 
     def replace_file(self, path: str, data: bytes, mode: int = 0o644, attributes: Optional[Attributes] = None,
                      named_after: Optional[str] = None) -> None:
-        """Give the file this content in one step: readers see the old or the new, after a crash too.
+        """Replace the content atomically, also in a crash.
 
         Replaces the target of a symbolic link. Keeps ``attributes``, or those of the existing file; ``mode`` is for a
         new one. Until it is complete its name is L(build_temporary_path) of ``named_after``, or of the path.
@@ -83,34 +84,34 @@ class WritableHost(Host):
             with naming(path), os.fdopen(fd, 'wb') as stream:
                 stream.write(data)
                 stream.flush()
-                _give_attributes(stream.fileno(), attributes or self.attributes(path), mode)
+                _set_attributes(stream.fileno(), attributes or self.attributes(path), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
         except BaseException as exc:
-            _take_away(temporary, exc)
+            _remove_after(temporary, exc)
             raise
         _sync_folder(folder)
 
     def build_temporary_path(self, path: str) -> str:
-        """The name under which L(replace_file) first writes the file: nothing reads it, and it is the same each time.
+        """The name of the incomplete file in L(replace_file), always the same, which no program reads.
 
-        The next run clears away what a run leaves that is killed in there.
+        The next run removes the file of a killed run.
         """
         folder, name = os.path.split(self.real(path))
         return f"{folder.rstrip('/')}/{_TEMPORARY % name[:_NAME_CHARACTERS]}"
 
     @staticmethod
     def is_temporary(name: str) -> bool:
-        """Whether a file of this name may have come from L(build_temporary_path)."""
+        """Whether L(build_temporary_path) can have returned this name."""
         before, after = _TEMPORARY.split('%s')
         return name.startswith(before) and name.endswith(after)
 
     def make_empty(self, path: str) -> None:
-        """An empty file, or the one that is there."""
+        """Make an empty file, unless there is a file."""
         os.close(os.open(self._named(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
     def remove_name(self, path: str) -> None:
-        """Remove what has this name, a link itself and not what it leads to; nothing happens where there is none."""
+        """Remove the file or link of this name, if there is one."""
         try:
             os.unlink(self._named(path))
         except OSError as exc:
@@ -118,23 +119,23 @@ class WritableHost(Host):
                 raise
 
     def copy_file(self, source: str, path: str) -> None:
-        """A new file with the source's content, owner, mode and attributes. Raises OSError when the source is gone."""
+        """Copy content and attributes. Raises OSError, also if the source is gone."""
         data = self.read_bytes(source)
         if data is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
         self.replace_file(path, data, attributes=self.attributes(source), named_after=source)
 
     def open_private(self, path: str) -> int:
-        """A descriptor of a file for this user alone, made if it is not there; never that of a link. Raises OSError."""
+        """Open a file for this user alone, and make it if necessary. Refuses links. Raises OSError."""
         return os.open(self.locate(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def is_at(self, path: str, fd: int) -> bool:
-        """Whether the path leads to this open file (still)."""
+        """Whether the path leads to this open file."""
         there, ours = self.stat(path), os.fstat(fd)
         return there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def remove_file(self, path: str) -> None:
-        """Remove the file the path leads to; nothing happens when there is none."""
+        """Remove the file that the path leads to, if there is one."""
         target = self._join(self.real(path))
         try:
             os.unlink(target)
@@ -145,9 +146,9 @@ class WritableHost(Host):
         _sync_folder(os.path.dirname(target))
 
     def make_folder(self, path: str, mode: int = 0o755) -> List[str]:
-        """Make the directory and its parents; the ones that were made, outermost first, for an undo.
+        """Make the directory and its parents. Returns those that were made, outermost first.
 
-        Where one of them cannot be made, none is.
+        Makes none if one of them fails.
         """
         made: List[str] = []
         parts = self.real(path).strip('/').split('/')
@@ -166,17 +167,17 @@ class WritableHost(Host):
         return made
 
     def make_folder_again(self, path: str, attributes: Attributes) -> None:
-        """The directory, if it is not there, with what it had besides what was in it."""
+        """Make the directory with these attributes, unless it exists."""
         if self.make_folder(path, 0o700):
             fd = os.open(self.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 with naming(path):
-                    _give_attributes(fd, attributes, attributes.mode)
+                    _set_attributes(fd, attributes, attributes.mode)
             finally:
                 os.close(fd)
 
     def remove_folder(self, path: str) -> None:
-        """Remove a directory if it is there and empty. What a link leads to is somebody's own, and stays."""
+        """Remove a directory if it exists and is empty. Never the target of a link."""
         if self.link_target(path) is not None:
             return
         try:
@@ -187,7 +188,7 @@ class WritableHost(Host):
 
 
 def _new_file(path: str) -> int:
-    """A descriptor of a file that was not there; an old one of the name is removed."""
+    """Open a new file. Removes an old one with the name."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
@@ -196,8 +197,8 @@ def _new_file(path: str) -> int:
         return os.open(path, flags, 0o600)
 
 
-def _take_away(temporary: str, cause: BaseException) -> None:
-    """Remove the file after an error, which says where that cannot be done (chattr +a)."""
+def _remove_after(temporary: str, cause: BaseException) -> None:
+    """Remove the file after an error, whose message tells if that fails (chattr +a)."""
     try:
         os.unlink(temporary)
     except OSError:
@@ -215,8 +216,8 @@ def _attributes(path: str) -> Optional[Attributes]:
         raise
 
 
-def _give_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> None:
-    """Owner, mode and extended attributes for the open file; ``mode`` alone where there are none."""
+def _set_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> None:
+    """Set the attributes of an open file, or ``mode`` where these are None."""
     if attributes is None:
         os.fchmod(fd, mode)
         return
@@ -229,7 +230,7 @@ def _give_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> No
         try:
             os.setxattr(fd, name, value)
         except OSError as exc:
-            if not _kept_to_itself(name, exc):
+            if not _is_refused(name, exc):
                 raise
 
 
@@ -242,7 +243,7 @@ def _remove_attribute(fd: int, name: str) -> None:
 
 
 def _extended(path: str) -> Dict[str, bytes]:
-    """The extended attributes that a file system has, and lets this user see."""
+    """The extended attributes that this user may read."""
     found: Dict[str, bytes] = {}
     try:
         names = os.listxattr(path)
@@ -254,17 +255,17 @@ def _extended(path: str) -> Dict[str, bytes]:
         try:
             found[name] = os.getxattr(path, name)
         except OSError as exc:
-            if not _kept_to_itself(name, exc):
+            if not _is_refused(name, exc):
                 raise
     return found
 
 
-def _kept_to_itself(name: str, exc: OSError) -> bool:
+def _is_refused(name: str, exc: OSError) -> bool:
     return exc.errno in _NONE_HERE or (exc.errno in (errno.EPERM, errno.EACCES) and name.startswith(_OF_POLICY))
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename or unlink in the folder last through a crash (rename(2), fsync(2))."""
+    """Make a rename or unlink in the folder survive a crash (rename(2), fsync(2))."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with naming(folder):

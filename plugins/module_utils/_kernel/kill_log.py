@@ -137,7 +137,7 @@ class KillParser:
         self._group = (self._constraint, cgroup)
 
     def _add_kill(self, since_boot_us: int, kind: Optional[bytes], pid: bytes, name: bytes, anon_kb: bytes,
-                file_kb: bytes, shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
+                  file_kb: bytes, shmem_kb: Optional[bytes], adj: Optional[bytes]) -> None:
         reason = self._take_reason(int(pid), name)
         constraint: Optional[str] = 'memcg' if kind == b'Memory cgroup out of memory' else None
         cgroup: Optional[bytes] = None
@@ -148,7 +148,8 @@ class KillParser:
             # The kernel writes no summary for each process of a group that it kills as a whole.
             constraint, cgroup = self._group
         self.kills.append(LoggedKill(since_boot_us, reason.pid if reason else int(pid), name, cgroup, constraint,
-                               None if adj is None else int(adj), int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
+                                     None if adj is None else int(adj),
+                                     int(anon_kb) + int(file_kb) + int(shmem_kb or 0)))
 
     def _take_reason(self, pid: int, name: bytes) -> Optional[Reason]:
         """Remove and return the last reason for this process.

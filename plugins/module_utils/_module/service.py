@@ -21,7 +21,8 @@ from .._policy.service_plan import Plan, make_plan
 from .._process import selector
 from .._process.groups import Group, TheseProcesses
 from .._process.handle import ProcessIdentity
-from .._process.score_adj import ALL, Skipped, Target
+from .._process.inheritance import Skipped
+from .._process.score_adj import ALL, Target
 from .._service import process_guard, saved_scores
 from .._service.model import Causes, DesiredState, HostState, Request, Service
 from .._systemd import unit_files, unit_names

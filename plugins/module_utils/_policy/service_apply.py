@@ -14,7 +14,7 @@ from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE
 from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_failure, write_file
 from .._host.writable import WritableHost
 from .._process.handle import ProcessIdentity
-from .._process.score_adj import Given, LiveError, Target
+from .._process.score_adj import Given, ScoreAdjError, Target
 from .._service import saved_scores
 from .._service.model import Causes, OomGroup
 from .._systemd import drop_in, unit_files
@@ -25,7 +25,7 @@ _GONE = (errno.ENOENT, errno.ENODEV)
 
 def undone() -> ContextManager[Rollback]:
     """The context of all changes: a failure rolls them back and becomes an ApplyError."""
-    return rollback_on_failure(ManagerError, LiveError)
+    return rollback_on_failure(ManagerError, ScoreAdjError)
 
 
 def apply_plan(plan: Any, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The unit of the system manager that a process belongs to, by its cgroup.
+"""Find the unit of the system manager that a process belongs to, by its cgroup.
 
-A systemd in a container or of a user names units as the system manager does, further down in the path. So only the
-start of the path counts: slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
+The systemd of a container or user uses the same names further down in the path. So only the start of the path counts:
+slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
 ``cg_get_root_path`` and ``cg_shift_path`` in systemd's src/basic/cgroup-util.c, ``unit_name_is_valid`` in
 src/basic/unit-name.c.
 """
@@ -21,7 +21,7 @@ _NAME = re.compile(br'[A-Za-z0-9:_.\\-]+(@)?(?(1)[A-Za-z0-9:_.\\@-]+)\.(?:%s)\Z'
 _SLICE = b'.slice'
 _MOST_BYTES = 255  # UNIT_NAME_MAX without the final NUL
 _DEAD = b' (deleted)'  # cgroup v2, of a zombie whose cgroup is gone
-# Where PID 1 is below the root of its units: systemd from 226 on, up to 225, up to 204.
+# The cgroup of PID 1 below the root of its units: systemd since 226, up to 225, up to 204.
 _INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
 
 
@@ -29,15 +29,15 @@ def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
     """Find the unit of /proc/PID/cgroup, as systemctl names it; None for a process outside of all units.
 
     ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd moves its processes in both
-    trees (``cg_attach``). If the trees differ, another program has moved the process out of its unit, such as a
-    container runtime that uses one tree only.
+    hierarchies (``cg_attach``). If these differ, another program has moved the process out of its unit, such as a
+    container runtime that uses one hierarchy only.
     """
     units = {parse_unit(path) for path in list_manager_paths(text, init)}
     return units.pop() if len(units) == 1 else None
 
 
 def parse_unit(path: bytes) -> Optional[bytes]:
-    """Parse the unit in a path below the system manager's root: the part after the slices; None for no unit."""
+    """Parse the unit, the part after the slices, of a path below the system manager's root; None for no unit."""
     for part in path.split(b'/'):
         if not part:
             continue
@@ -52,7 +52,7 @@ def parse_unit(path: bytes) -> Optional[bytes]:
 
 
 def list_manager_paths(text: bytes, init: bytes = b'') -> List[bytes]:
-    """The paths of /proc/PID/cgroup in the trees of systemd's units, below its root, v2 first.
+    """The paths of /proc/PID/cgroup in the hierarchies of systemd's units, below its root, v2 first.
 
     ``..`` is the path of a process outside of that root.
     """

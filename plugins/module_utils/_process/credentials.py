@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a process is the program that its name says. Any user can choose any name, so the credentials decide.
+"""Check by its credentials that a process is the program of its name, which any user can choose.
 
-The collection reads no arguments of a doubtful process, nor files that these name.
+The collection does not read the arguments of a doubtful process, nor files that these name.
 Sources: credentials(7), capabilities(7), user_namespaces(7), cgroups(7), proc_pid_status(5), proc_pid_exe(5).
 """
 
@@ -21,13 +21,13 @@ from .procfs import Proc
 
 _CAP_KILL = 1 << 5  # may signal processes of all users
 _CAPABILITIES = re.compile(br'^CapEff:\s+([0-9a-fA-F]{1,16})$', re.MULTILINE)
-# The cgroup of a service of the system manager, without cgroups that the service made below it. Processes of users are
-# in user.slice, and containers in machine.slice. Only root puts services into other slices.
+# The cgroup of a service of the system manager, but not one that the service made below it. Processes of users are in
+# user.slice, and containers in machine.slice. Only root puts services into other slices.
 _SYSTEM_SERVICE = re.compile(br'/(?:(?!user\.slice/|machine\.slice/)[^/]+\.slice/)*[^/]+\.service\Z')
 
 
 def doubt_root(processes: Proc, pid: int) -> Optional[str]:
-    """Why the process is not one that root started; None where it is.
+    """Why root did not start the process; None where root did.
 
     For programs that set sysctls or read configuration as root (kubelet, TuneD).
     """
@@ -36,9 +36,9 @@ def doubt_root(processes: Proc, pid: int) -> Optional[str]:
 
 
 def doubt_oom_daemon(processes: Proc, pid: int) -> Optional[str]:
-    """Why the process is not one that may kill those of all users; None where it is.
+    """Why the process may not kill those of all users; None where it may.
 
-    earlyoom and systemd-oomd have a user of their own: these are services of the system that hold CAP_KILL.
+    earlyoom and systemd-oomd have users of their own: these are services of the system with CAP_KILL.
     """
     status = processes.read(f'{pid}/status') or b''
     doubt = _doubt_uids(status)
@@ -66,7 +66,7 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if uids is None or uids[0] != 0:
         return f'it runs as user {uids[0] if uids else -1}, not root'
     if not file_access.current.allows(pid, 'exe'):
-        return 'it does not answer, so that nothing tells which program it is'
+        return 'it does not answer, so that its program is unknown'
     if not _is_in_our_user_namespace(processes, pid):
         return 'it runs in another user namespace, whose root has no privileges on this host'
     if _is_set_uid(processes, pid):
@@ -75,25 +75,24 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 
 
 def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
-    uids, held = parse_uids(status), _CAPABILITIES.search(status)
-    uid = uids[0] if uids else -1
-    # The namespace is read after the status: a process cannot return from one.
-    if not held or not int(held.group(1), 16) & _CAP_KILL or not _is_in_our_user_namespace(processes, pid):
-        return (f'it runs as user {uid}, not root, and without CAP_KILL in our user namespace: it can kill processes '
-                'of that user only')
+    user = f'it runs as user {(parse_uids(status) or (-1,))[0]}'
+    capabilities = _CAPABILITIES.search(status)
+    # The namespace is read after the status, because a process cannot return from one.
+    if (capabilities is None or not int(capabilities.group(1), 16) & _CAP_KILL
+            or not _is_in_our_user_namespace(processes, pid)):
+        return f'{user}, not root, and without CAP_KILL in our user namespace: it can kill processes of that user only'
     paths = list_manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
-    path = next((one for one in paths if not _SYSTEM_SERVICE.match(one)), b'')
-    if path or not paths:
-        return (f"it runs as user {uid} in the cgroup {sanitize(to_text(path)) or 'unknown'}, which is not that of a "
-                "system service")
-    return None
+    other = next((path for path in paths or [b'unknown'] if not _SYSTEM_SERVICE.match(path)), None)
+    if other is None:
+        return None
+    return f'{user} in the cgroup {sanitize(to_text(other))}, which is not that of a system service'
 
 
 def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
-    """Whether its capabilities count here: in a user namespace of their own ordinary users hold all of them.
+    """Whether its capabilities are valid here: any user has all of them in a user namespace of their own.
 
-    Where the link ns/user may not be read, the maps of user IDs are compared, which are readable for everybody. Only a
-    process with capabilities here can give another namespace the same map.
+    Where the link ns/user may not be read it compares the maps of user IDs, which every user can read. Only a process
+    with capabilities here can give another namespace the same map.
     """
     ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, f'{pid}')
     if ours is not None and its is not None:
@@ -107,6 +106,6 @@ def _user_namespace(processes: Proc, pid: str) -> Optional[Tuple[int, int]]:
 
 
 def _is_set_uid(processes: Proc, pid: int) -> bool:
-    """Whether its program is set-user-ID: sudo has user ID 0 in all places while it asks for a password."""
+    """Whether its program is set-user-ID: all user IDs of sudo are 0 while it asks for a password."""
     info = processes.stat(f'{pid}', 'exe')
     return info is not None and bool(info.st_mode & stat.S_ISUID)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The processes of units, found through their cgroups, and groups of processes found otherwise.
+"""Groups of processes: those of a unit, found by their cgroup, and others.
 
 Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst.
 """
@@ -18,10 +18,10 @@ from .._host.host import Host
 from .cgroup_unit import list_raw_manager_paths
 from .handle import ProcessHandle, ProcessIdentity, is_same, list_ancestors, list_pids, read_init_cgroup
 
-# Mount points of the tree with systemd's units: cgroup v2, v1, v1 with a v2 tree beside it.
+# Mount points of the hierarchy with systemd's units: cgroup v2, v1, hybrid.
 _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
 _SETUP_S, _PAUSE_S = 5.0, 0.02
-# A threaded cgroup lists its processes at its domain only.
+# The domain of a threaded cgroup lists its processes.
 _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
 
 
@@ -29,15 +29,15 @@ class Group:
     """The processes of one request."""
 
     def pids(self) -> List[int]:
-        """The PIDs that are in it now."""
+        """The PIDs of its processes now."""
         raise NotImplementedError
 
     def holds(self, handle: ProcessHandle) -> bool:
-        """Whether the process belongs to it, read through its descriptor, so that a reused PID does not count."""
+        """Whether it contains the process, read through its descriptor because a PID can be reused."""
         raise NotImplementedError
 
     def look(self, host: Host) -> List[ProcessIdentity]:
-        """All of them, each looked at through a descriptor of its own. Raises OSError."""
+        """The identity of each process, read through a descriptor. Raises OSError."""
         found = []
         for pid in self.pids():
             with ProcessHandle(host, pid) as handle:
@@ -48,12 +48,12 @@ class Group:
 
 
 def look_at_group(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
-    """Look at a group, for L(Host.call): the group after that, and its processes. Raises OSError."""
+    """Look at a group in the helper process: the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
 
 class TheseProcesses(Group):
-    """Exactly these processes, also where their PIDs are used again."""
+    """Exactly these processes, also where their PIDs are reused."""
 
     def __init__(self, processes: List[ProcessIdentity]) -> None:
         self._processes = {one.pid: one for one in processes}
@@ -64,28 +64,27 @@ class TheseProcesses(Group):
 
     def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
-        seen = handle.look()
-        return seen is not None and is_same(self._processes.get(seen.pid), seen)
+        return is_same(self._processes.get(handle.pid), handle.look())
 
 
 class UnitGroup(Group):
-    """The processes below the cgroup of a unit. ``unseen``: see L(list_pids_below)."""
+    """The processes in the cgroup of a unit and below. ``unseen``: see L(list_pids_below)."""
 
     def __init__(self, host: Host, cgroup: str, unseen: Optional[List[str]] = None) -> None:
         self.host, self._unseen = host, unseen
         self.cgroup = cgroup
         self.folder = find_cgroup_folder(host, cgroup)
         self._init_cgroup: Optional[bytes] = None
-        self._patience_s = _SETUP_S  # for all looks together: any process can choose such a name
+        self._patience_s = _SETUP_S  # for all looks together, because any process can have such a name
 
     def pids(self) -> List[int]:
         """See Group."""
         return list_pids_below(self.host, self.folder, self._unseen) if self.folder else []
 
     def look(self, host: Host) -> List[ProcessIdentity]:
-        """See Group. Waits up to _SETUP_S for processes that systemd has forked and not set up yet.
+        """See Group. Waits up to _SETUP_S for processes that systemd has forked and not yet set up.
 
-        Such a process is in the cgroup already. systemd is about to write the unit's value, over any other.
+        Such a process is in the cgroup already, and systemd will overwrite its value with that of the unit.
         """
         while True:
             begin = time.monotonic()
@@ -96,7 +95,7 @@ class UnitGroup(Group):
             self._patience_s -= time.monotonic() - begin
 
     def _is_being_set_up(self, one: ProcessIdentity) -> bool:
-        """Whether this is still systemd itself, between fork and the service's own program (src/core/exec-invoke.c)."""
+        """Whether this is systemd between fork and the program of the service (src/core/exec-invoke.c)."""
         if one.parent != 1 or not _is_young(self.host, one):
             return False
         if one.name == b'systemd':
@@ -106,7 +105,7 @@ class UnitGroup(Group):
     def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
         try:
-            # Under cgroup v1 a first thread that has ended is in the root (proc_cgroup_show() in kernel/cgroup).
+            # Cgroup v1 shows the root for a first thread that has ended (proc_cgroup_show() in kernel/cgroup).
             return any(self._is_in(read('cgroup') or b'') for read in (handle.read, handle.read_thread))
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
@@ -121,21 +120,20 @@ class UnitGroup(Group):
 
 
 def _is_young(host: Host, one: ProcessIdentity) -> bool:
-    """Whether it was started a moment ago, or at an unknown time."""
+    """Whether it has just started, or at an unknown time."""
     uptime = re.match(r'[0-9]{1,12}', host.read_text('/proc/uptime') or '')
     return uptime is None or one.start_ticks / os.sysconf('SC_CLK_TCK') > int(uptime.group()) - 2 * _SETUP_S
 
 
 class MatchGroup(Group):
-    """All processes that a rule matches, without this one and its ancestors."""
+    """All processes that a rule matches, except this one and its ancestors."""
 
     def __init__(self, host: Host, rule: Any) -> None:
         self._host, self._rule = host, rule
 
     def pids(self) -> List[int]:
         """See Group."""
-        never = set(list_ancestors(self._host, os.getpid()))
-        return sorted(set(list_pids(self._host)) - never)
+        return sorted(set(list_pids(self._host)) - set(list_ancestors(self._host, os.getpid())))
 
     def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
@@ -143,18 +141,18 @@ class MatchGroup(Group):
 
 
 def list_pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
-    """The processes of a cgroup and of all below it. 0 stands for processes outside of this PID namespace.
+    """The processes of a cgroup and of those below it. 0 stands for processes outside of this PID namespace.
 
-    A user with a delegated cgroup can nest cgroups deeper than a path may be long. Such folders are added to
-    ``unseen``, if given. Raises OSError.
+    A user with a delegated cgroup can nest cgroups until the path is too long. Such folders are added to ``unseen``, if
+    given. Raises OSError.
     """
     found: List[int] = []
     folders = [folder]
     while folders:
         folder = folders.pop()
         try:
-            told = (host.read_bytes(folder + '/cgroup.procs') or b'').split()
-            found += [pid for pid in map(to_number, told) if pid is not None]
+            listed = (host.read_bytes(folder + '/cgroup.procs') or b'').split()
+            found += [pid for pid in map(to_number, listed) if pid is not None]
         except OSError as exc:
             if exc.errno == errno.ENAMETOOLONG and unseen is not None:
                 unseen.append(folder)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which process a PID file may name: otherwise a user who can write one could choose any process for root to set."""
+"""Read PID files, and check which process one may name: a user who can write the file can name any process."""
 
 import errno
 import re
@@ -21,14 +21,14 @@ MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 
 
 class PidFileError(Exception):
-    """A file is not a PID file, or cannot be read."""
+    """A file that is not a PID file, or that cannot be read."""
 
 
 def read_pid_file(host: Host, path: str) -> Optional[int]:
-    """The number that the file begins with, None where there is no file. Raises PidFileError for anything else.
+    """The number at the start of the file, None where there is no file. Raises PidFileError.
 
     The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises
-    OSError where only root can write there and the system fails to read it: then it is unknown what runs.
+    OSError if the system cannot read a file that only root can write: then it is unknown what runs.
     """
     if not path.startswith('/'):
         raise PidFileError(f'{sanitize(path)} is not an absolute path')
@@ -48,7 +48,7 @@ def read_pid_file(host: Host, path: str) -> Optional[int]:
 
 
 def is_fault(host: Host, path: str, exc: OSError) -> bool:
-    """Whether the system itself caused the error: the file system of a user can return any error."""
+    """Whether the system caused the error: the file system of a user can return any error."""
     try:
         return exc.errno in _FAULTS and file_trust.find_owner(host, path) == 0
     except OSError:
@@ -56,9 +56,10 @@ def is_fault(host: Host, path: str, exc: OSError) -> bool:
 
 
 def find_user(host: Host, pid: int) -> Optional[int]:
-    """The one user whose rights the process has; None where it is gone, has those of several or may have, or is stuck.
+    """The one user whose rights the process has; None for several users, and where it is gone or does not answer.
 
-    A set-user-ID program such as su has the rights of two users. sudo has root's alone while it asks for a password.
+    A set-user-ID program such as su has the rights of two users. sudo has only those of root while it asks for a
+    password.
     """
     with ProcessHandle(host, pid) as handle:
         uids = parse_uids(handle.read('status') or b'')
@@ -76,8 +77,8 @@ def find_user(host: Host, pid: int) -> Optional[int]:
 def explain_doubt(host: Host, path: str, pid: int) -> Optional[str]:
     """Why the file may not name this process; None where it may.
 
-    A file that only root can write may name any process, a file of one user only processes of that user. systemd has
-    the same rule for PIDFile= (systemd.service(5)).
+    A file that only root can write may name any process, a file of a user only processes of that user, as PIDFile= of
+    systemd.service(5).
     """
     try:
         owner = file_trust.find_owner(host, path)

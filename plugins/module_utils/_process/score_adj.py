@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set oom_score_adj on the running processes of a group, until no fork has left an old value behind; or undo it.
+"""Set oom_score_adj of the running processes of a group, and roll that back.
 
-A child that is forked between the scan and the write carries the old value, so the group is looked at again until a
-whole look finds nothing to change.
+A child that is forked between the scan and the write has the old value. So the scan is repeated until it finds nothing
+to change.
 """
 
 import errno
@@ -24,20 +24,21 @@ INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
 _LIMIT_S = 30.0
 
 
-# What a unit gave its processes: the value, and the start time (in ticks since boot) up to which it gave it.
 class Given(NamedTuple):
+    """A value that a unit gave its processes."""
+
     value: int
-    until_ticks: Optional[int]
+    until_ticks: Optional[int]  # for processes that started until then; None: for all
 
 
 def is_given(one: ProcessIdentity, values: Iterable[Given]) -> bool:
-    """Whether a process has one of these values, and started before it was last given."""
+    """Whether the unit gave the process its value."""
     return any(one.score_adj == given.value and (given.until_ticks is None or one.start_ticks <= given.until_ticks)
                for given in values)
 
 
-class LiveError(Exception):
-    """A process could not be set; the message says why."""
+class ScoreAdjError(Exception):
+    """oom_score_adj of a process could not be set. The message says why."""
 
 
 class Target:
@@ -45,12 +46,12 @@ class Target:
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
                  main_pid: int = 0, found: Optional[Iterable[ProcessIdentity]] = None) -> None:
-        """``found`` are the processes when it was decided, before anything was done; some may have it already."""
+        """``found`` are the processes at the time of the plan, of which some may have the value already."""
         self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
         self.given = list(given)
         self.main_pid = main_pid
         self.changed: Dict[int, Tuple[int, int]] = {}
-        # Called with the processes of the next writes, before they are made.
+        # Called with the processes before each round of writes.
         self.before_round: Optional[Callable[[List[ProcessIdentity]], None]] = None
         self._had_it = None if found is None else self._with_it(found)
 
@@ -60,32 +61,32 @@ class Target:
     def _is_given(self, one: ProcessIdentity) -> bool:
         return one.score_adj == self.wanted or is_given(one, self.given)
 
-    def sort(self, processes: List[ProcessIdentity]) -> Split:
-        """Who follows this request, and who is skipped."""
+    def split(self, processes: List[ProcessIdentity]) -> Split:
+        """Split processes into those in the scope, and those that are skipped."""
         if self.scope == INHERITED:
             return split_processes(processes, self._is_given)
         if self.scope == MAIN:
             processes = [one for one in processes if one.pid == self.main_pid]
         return Split(processes, [])
 
-    def to_change(self, processes: List[ProcessIdentity]) -> List[ProcessIdentity]:
-        """Those that follow the request and do not have the value yet."""
-        return [one for one in self.sort(processes).inherited if one.score_adj != self.wanted]
+    def find_to_change(self, processes: List[ProcessIdentity]) -> List[ProcessIdentity]:
+        """The processes in the scope without the value."""
+        return [one for one in self.split(processes).inherited if one.score_adj != self.wanted]
 
-    def skipped(self, processes: List[ProcessIdentity]) -> List[Skipped]:
-        """Those that do not follow the request and have another value."""
-        return [left for left in self.sort(processes).skipped if left.process.score_adj != self.wanted]
+    def find_skipped(self, processes: List[ProcessIdentity]) -> List[Skipped]:
+        """The skipped processes with another value."""
+        return [left for left in self.split(processes).skipped if left.process.score_adj != self.wanted]
 
     # ---------------------------------------------------------------- writing
 
     def apply(self, host: Host) -> None:
-        """Set the value until nobody is left to be set. Raises LiveError."""
+        """Set the value until a scan finds no process without it. Raises ScoreAdjError."""
         end = time.monotonic() + _LIMIT_S
         while True:
             processes = self._look(host)
             if self._had_it is None:
                 self._had_it = self._with_it(processes)
-            left = self.to_change(processes)
+            left = self.find_to_change(processes)
             if not left:
                 return
             self._check_time(end, self.wanted, left)
@@ -95,35 +96,36 @@ class Target:
                 self._set(host, one, self.wanted)
 
     def _look(self, host: Host) -> List[ProcessIdentity]:
+        processes: List[ProcessIdentity]
         self.group, processes = host.call(look_at_group, self.group, host)
         return processes
 
     def _check_time(self, end: float, value: int, left: List[ProcessIdentity]) -> None:
         if time.monotonic() > end:
-            raise LiveError(f'{self.label}: after {_LIMIT_S} s there are still processes with another value than '
-                            f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
+            raise ScoreAdjError(f'{self.label}: after {_LIMIT_S} s there are still processes with another value than '
+                                f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
 
     def _set(self, host: Host, one: ProcessIdentity, value: int) -> None:
-        """Write through the descriptor of just this process, if it is still as it was seen."""
+        """Set a process that is as the scan found it."""
         was_changed = one.pid in self.changed
-        # Before the write, which may take effect and still fail: the rollback looks at the present value.
+        # Before the write, which can take effect and fail: the rollback reads the present value.
         self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
         try:
             written = host.call(write_score_adj, host, one, value, self.group)
         except OSError as exc:
-            raise LiveError(_explain(self.label, one, value, exc)) from exc
+            raise ScoreAdjError(_explain(self.label, one, value, exc)) from exc
         if not written and not was_changed:
             del self.changed[one.pid]
 
     def rollback(self, host: Host) -> None:
-        """Roll back what was changed, and processes that started since with the value. Raises OSError, LiveError."""
+        """Restore changed processes, and set those that have started with the value. Raises OSError, ScoreAdjError."""
         if self._had_it is None:
-            return  # nothing was looked at yet
+            return  # nothing was changed
         failed = self._restore(host)
-        before = self._before()
+        before = self._find_value_before()
         end = time.monotonic() + _LIMIT_S
         while before is not None and before != self.wanted:
-            born = self._born(host)
+            born = self._find_born(host)
             if not born:
                 break
             self._check_time(end, before, born)
@@ -142,49 +144,46 @@ class Target:
                 failed.append(exc)
         return failed
 
-    def _before(self) -> Optional[int]:
-        """The most common original of changed processes. If none was changed, the unit's value: it may have restarted.
+    def _find_value_before(self) -> Optional[int]:
+        """The most common original value. If none was changed, the unit's value, because it may have restarted.
 
-        None where processes already had the value: new ones may have set it themselves.
+        None if processes had the value before: new ones may have set it themselves.
         """
         values = [value for _start, value in self.changed.values()]
         if values:
             return _most_common(values)
         return self.given[0].value if self.given and not self._had_it else None
 
-    def _born(self, host: Host) -> List[ProcessIdentity]:
-        """Those that have the value now and did not have it before, nor set it themselves."""
+    def _find_born(self, host: Host) -> List[ProcessIdentity]:
+        """The processes that have the value now, did not have it before, and did not set it themselves."""
         processes = self._look(host)
         if self.scope == INHERITED:
-            processes = self.sort(processes).inherited
+            processes = self.split(processes).inherited
         return [one for one in processes
                 if one.score_adj == self.wanted and one.key not in (self._had_it or ())]
 
 
 def write_score_adj(host: Host, one: ProcessIdentity, value: int, group: Optional[Group] = None) -> bool:
-    """Set a process that is as it was seen, through its descriptor; False where it is gone, or another one by now.
-
-    Raises OSError.
-    """
+    """Set a process that is as the scan found it; False where it is gone or has changed. Raises OSError."""
     with ProcessHandle(host, one.pid) as handle:
         now = handle.look() if group is None or group.holds(handle) else None
         if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
             return False
-        # It may have the value by now, from a helper process that was killed before it could answer.
+        # A helper process that was killed before it answered may have set it.
         return now.score_adj == value or handle.write_score_adj(value)
 
 
 def restore_score_adj(host: Host, one: ProcessIdentity, value: int) -> None:
-    """Set a process in a rollback. Raises OSError, also for a process that could not be read."""
+    """Set a process in a rollback. Raises OSError, also for a process that does not answer."""
     written = write_score_adj(host, one, value)
     if not written and not file_access.current.allows(one.pid):
         raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, f'/proc/{one.pid}')
 
 
 def _explain(label: str, one: ProcessIdentity, value: int, exc: OSError) -> str:
-    why = exc.strerror
+    why = exc.strerror or ''
     if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
-        # Raising takes no capability, but only its owner may open the file for writing (proc_pid_oom_score_adj(5)).
+        # To raise it takes no capability, but only its owner can open the file for writing (proc_pid_oom_score_adj(5)).
         why += '; the process is not of this user: run the task as root (become: true)'
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that are no service, found by PID, PID file, name, command line or user.
+"""Select processes by PID, PID file, name, command line or user.
 
 Sources: proc_pid_comm(5), proc_pid_cmdline(5), proc_pid_status(5).
 """
@@ -13,7 +13,7 @@ import re
 import warnings
 from typing import Any, Callable, Dict, List, NamedTuple, Pattern, Tuple
 
-from .._core.convert import ConvertError, to_integer
+from .._core.convert import ConvertError, quote, to_integer
 from .._core.errors import Refusal
 from .._core.text import to_bytes
 from .._host.file_access import USER_DATABASE, Reading, parse_uids
@@ -25,58 +25,57 @@ from .handle import ProcessHandle, identify, is_same, list_ancestors
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
 _WITH_USER = ('comm', 'cmdline_regex')
 COMM_BYTES = 15  # TASK_COMM_LEN without its final NUL
-_MOST_SHOWN = 100
-# Whoever starts a program chooses its arguments, and an expression may take the square of their length, or worse.
+# Users choose the arguments of their programs, and a search can take quadratic time or longer.
 _CMDLINE_BYTES = 4096
 _MOST_PATTERN_BYTES = 1024
 
 
-# ------------------------------------------------------------------- rules, which can be sent to another process
+# ------------------------------------------------------------------- rules, which can be pickled
 
 class HasMemory(NamedTuple('HasMemory', [])):
-    """Kernel threads have no memory and no value that counts."""
+    """Processes with memory, unlike kernel threads."""
 
     def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
+        """Whether the rule matches the process."""
         return any(b'\nVmRSS:' in (read('status') or b'') for read in (handle.read, handle.read_thread))
 
 
 class HasName(NamedTuple('HasName', [('name', bytes)])):
-    """Processes of this name, which may end with a line end of its own."""
+    """Processes with this name, which can itself end with a line end."""
 
     def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
+        """Whether the rule matches the process."""
         return (handle.read('comm') or b'')[:-1] == self.name
 
 
 class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
-    """Processes in the beginning of whose command line the expression is found."""
+    """Processes with a match of the expression at the start of their command line."""
 
     def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
+        """Whether the rule matches the process."""
         cmdline = (handle.read('cmdline') or handle.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
         with Reading(f'/proc/{handle.pid}/cmdline'):  # which has a deadline
             return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 
 
 class OfUser(NamedTuple('OfUser', [('uid', int)])):
-    """Processes that this user started and that act as this user: not those of others that are run set-user-ID."""
+    """Processes all of whose user IDs are this one, so that set-user-ID programs are excluded."""
 
     def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
+        """Whether the rule matches the process."""
         return set(parse_uids(handle.read('status') or b'') or ()) == {self.uid}
 
 
 class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
-    """Processes that each of the rules matches, asked in turn."""
+    """Processes that all of the rules match, evaluated in order."""
 
     def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
+        """Whether the rule matches the process."""
         return all(rule.matches(handle) for rule in self.rules)
 
 
 class Restricted(Group):
-    """Those processes of a group that a rule matches."""
+    """The processes of a group that a rule matches."""
 
     def __init__(self, group: Group, rule: Any) -> None:
         self._group, self._rule = group, rule
@@ -93,39 +92,36 @@ class Restricted(Group):
 # ------------------------------------------------------------------------------------------------ groups
 
 def build_group(host: Host, process: Dict[str, Any]) -> Group:
-    """The processes that the option ``process`` names, without this module and what it descends from.
-
-    Raises ConvertError, and Refusal.
-    """
-    name, *others = _given(process)
+    """The group of the option ``process``, without this process and its ancestors. Raises ConvertError and Refusal."""
+    name, *others = _list_given(process)
     if name in ('pid', 'pidfile'):
-        return Restricted(_the_one(host, name, process[name]), HasMemory())
+        return Restricted(_build_single(host, name, process[name]), HasMemory())
     rules = tuple(_RULES[one](process[one]) for one in [name] + others)
     return MatchGroup(host, AllOf(rules + (HasMemory(),)))
 
 
-def _the_one(host: Host, name: str, value: Any) -> Group:
-    """The process that has the number now, whoever gets it later; none where it has none."""
-    pid = to_integer('process.pid', value, 1, pid_file.PID_MAX) if name == 'pid' else _written(host, value)
+def _build_single(host: Host, name: str, value: Any) -> Group:
+    """The group of the process that has this PID now."""
+    pid = to_integer('process.pid', value, 1, pid_file.PID_MAX) if name == 'pid' else _read_pid(host, value)
     seen = identify(host, pid) if pid and pid not in list_ancestors(host, os.getpid()) else None
     if seen is None:
         return TheseProcesses([])
     doubt = pid_file.explain_doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
         raise Refusal(f'process.pidfile: {doubt}. Nothing was changed.')
-    # What was asked meanwhile was asked of this one only if it is still there.
+    # The checks were made for this process only if it still has the PID.
     return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
 
 
-def _written(host: Host, path: str) -> int:
-    """The number that a PID file begins with; 0 where there is no file."""
+def _read_pid(host: Host, path: str) -> int:
+    """The PID in a PID file; 0 where there is no file."""
     try:
         return pid_file.read_pid_file(host, path) or 0
     except pid_file.PidFileError as exc:
         raise ConvertError(f'process.pidfile: {exc}') from exc
 
 
-def _given(process: Dict[str, Any]) -> List[str]:
+def _list_given(process: Dict[str, Any]) -> List[str]:
     """The selectors that are given: one, or one and the user. Raises ConvertError."""
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
@@ -138,13 +134,13 @@ def _bytes(option: str, value: str) -> bytes:
     try:
         return to_bytes(value)
     except UnicodeError:
-        raise ConvertError(f'process.{option}: {value!r} is no text') from None
+        raise ConvertError(f'process.{option}: {value!r} is not text') from None
 
 
 def _comm_rule(value: str) -> HasName:
     wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
-        raise ConvertError(f'process.comm: {_cut(value)} has {len(wanted)} bytes, and the kernel keeps the first '
+        raise ConvertError(f'process.comm: {quote(value)} has {len(wanted)} bytes, and the kernel keeps the first '
                            f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex')
     return HasName(wanted)
 
@@ -152,22 +148,17 @@ def _comm_rule(value: str) -> HasName:
 def _cmdline_rule(value: str) -> HasCmdline:
     text = _bytes('cmdline_regex', value)
     if len(text) > _MOST_PATTERN_BYTES:
-        raise ConvertError(f'process.cmdline_regex: {_cut(value)} has {len(text)} bytes, and an expression that long '
+        raise ConvertError(f'process.cmdline_regex: {quote(value)} has {len(text)} bytes, and an expression that long '
                            f'takes too much time; give at most {_MOST_PATTERN_BYTES}')
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of what another version of Python may read differently
+            warnings.simplefilter('ignore')  # FutureWarning and DeprecationWarning about the syntax
             pattern = re.compile(text)
     except (re.error, ValueError, OverflowError, RecursionError) as exc:
-        raise ConvertError(f'process.cmdline_regex: {_cut(value)} is no regular expression: {exc}') from exc
+        raise ConvertError(f'process.cmdline_regex: {quote(value)} is not a regular expression: {exc}') from exc
     if not value:
         raise ConvertError('process.cmdline_regex: an empty expression matches everything')
     return HasCmdline(pattern)
-
-
-def _cut(value: str) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
 
 
 def _user_rule(value: str) -> OfUser:
@@ -175,7 +166,7 @@ def _user_rule(value: str) -> OfUser:
         with Reading(USER_DATABASE):
             return OfUser(int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid)
     except (KeyError, ValueError) as exc:
-        raise ConvertError(f'process.user: there is no user {_cut(value)} on this machine') from exc
+        raise ConvertError(f'process.user: there is no user {quote(value)} on this machine') from exc
 
 
 _RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}

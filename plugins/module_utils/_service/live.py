@@ -297,7 +297,7 @@ def _aim(plan: LivePlan, service: Service, one: Running, wanted: int, before: Op
 
 
 def _followers(one: Running, wanted: int, given: List[Given]) -> List[Any]:
-    return Target(one.unit, one.group, wanted, INHERITED, given).sort(one.processes).inherited
+    return Target(one.unit, one.group, wanted, INHERITED, given).split(one.processes).inherited
 
 
 def _number(text: Optional[str]) -> Optional[int]:

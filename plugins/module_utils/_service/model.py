@@ -10,7 +10,8 @@ from .._host.environment import find_init
 from .._host.host import Host
 from .._process.groups import Group
 from .._process.handle import ProcessIdentity
-from .._process.score_adj import Given, Skipped, Target
+from .._process.inheritance import Skipped
+from .._process.score_adj import Given, Target
 from .._systemd import drop_in, unit_files, unit_names
 from .._systemd.manager import Manager, State
 from .._systemd.unit_files import Cause, Unit
@@ -62,9 +63,9 @@ class Running:
     def aim(self, target: Target) -> None:
         """Decide that all that the target is about get its value."""
         self.targets = [target]
-        self.to_change = target.to_change(self.processes)
+        self.to_change = target.find_to_change(self.processes)
         self.goals = {one.pid: target.wanted for one in self.to_change}
-        self.skipped = target.skipped(self.processes)
+        self.skipped = target.find_skipped(self.processes)
         self.after = self.goals.get(self.leader().pid, self.before)
 
     def to_record(self, wanted: int) -> List[ProcessIdentity]:

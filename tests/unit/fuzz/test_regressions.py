@@ -165,7 +165,7 @@ def test_a_mount_called_like_two_lines(machine, line):
 
 @pytest.mark.parametrize('process', [{'comm': '\ud800'}, {'cmdline_regex': 'a\ud800'}])
 def test_a_name_that_is_no_text(machine, process):
-    with pytest.raises(core_convert.ConvertError, match='is no text'):
+    with pytest.raises(core_convert.ConvertError, match='is not text'):
         machine.run(process=process, score_adj=5)
 
 

@@ -217,7 +217,7 @@ def test_what_is_no_file_is_refused(host, tmp_path, make):
     path = drop_in.build_path('a.service')
     (tmp_path / path[1:]).parent.mkdir(parents=True)
     (tmp_path / path[1:]).symlink_to('/dev/null')
-    refused(host, path, '/dev/null', 'no file', path=path)
+    refused(host, path, '/dev/null', 'not a regular file', path=path)
 
 
 # ------------------------------------------------------------------------ files on their way
