@@ -317,7 +317,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, internal_error
-from ansible_collections.oomkit.linux.plugins.module_utils._facts.gather import Request, chosen_keys, oom_facts
+from ansible_collections.oomkit.linux.plugins.module_utils._facts.gather import Request, gather_facts, select_keys
 from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 
@@ -333,14 +333,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        request = Request(chosen_keys(module.params['gather_subset']),
+        request = Request(select_keys(module.params['gather_subset']),
                           to_integer('top', module.params['top'], minimum=0), module.params['cmdline'])
     except ConvertError as exc:
         module.fail_json(msg=str(exc))
     host = Host()
     try:
         host.helper = Helper({'host': host})
-        facts = host.call(oom_facts, host, request)
+        facts = host.call(gather_facts, host, request)
     except (OSError, MemoryError) as exc:
         module.fail_json(msg=explain(exc))
     except Exception as exc:

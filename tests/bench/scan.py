@@ -130,8 +130,8 @@ def scan(host: Host, top: int) -> list[dict]:
     with ProcessTable(host) as processes:
         process_scan = facts_processes.Candidates(host, processes, total_memory.read_total_pages(host),
                                         container.find_pid_namespace(host) == 'init')
-        process_scan.unkillable()
-        return process_scan.candidates(top, False)
+        process_scan.gather_unkillable()
+        return process_scan.gather_candidates(top, False)
 
 
 def scan_ms(top: int) -> float:
@@ -156,14 +156,14 @@ def daemons_ms() -> float:
 def daemons(host: Host) -> list[dict]:
     """The key oom_daemons, in the helper."""
     with ProcessTable(host) as processes:
-        return facts_processes.oom_daemons(processes, processes.named(process_scan.OOM_DAEMONS).found)
+        return facts_processes.gather_oom_daemons(processes, processes.named(process_scan.OOM_DAEMONS).found)
 
 
 def facts_ms() -> float:
     """All that the module oom_facts does without options."""
     begin = time.perf_counter()
     with helped() as host:
-        host.call(gather.oom_facts, host, gather.Request(gather.chosen_keys(['all']), CANDIDATES, False))
+        host.call(gather.gather_facts, host, gather.Request(gather.select_keys(['all']), CANDIDATES, False))
         return (time.perf_counter() - begin) * 1000
 
 

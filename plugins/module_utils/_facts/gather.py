@@ -6,10 +6,10 @@
 
 import re
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple, TypeVar
 
 from .._core.convert import MODES, ConvertError
-from .._core.sanitize import internal_error, sanitize
+from .._core.sanitize import internal_error, sanitize, sanitize_optional
 from .._host import environment as host_environment
 from .._host import file_access, kmsg, total_memory
 from .._host.host import Host
@@ -21,7 +21,7 @@ from .._process import scan
 from .._process.table import ProcessTable
 from .._sysctl import boot_facts, competing_writers, saved_values
 from .._sysctl.records import ALL_KEYS, list_sysctls
-from .processes import Candidates, iso_time, oom_daemons
+from .processes import Candidates, format_time, gather_oom_daemons
 
 
 class Request(NamedTuple):
@@ -30,15 +30,16 @@ class Request(NamedTuple):
     cmdline: bool
 
 
+_Value = TypeVar('_Value')
 _PRESSURE_FIELD = re.compile(r'(avg10|avg60|avg300|total)=([0-9]{1,20}(?:\.[0-9]{1,9})?)')
 
 
 class Unknown(Exception):
-    """A fact that cannot be had here; the message says why."""
+    """Why a fact is unknown."""
 
 
-def chosen_keys(subset: List[str]) -> Set[str]:
-    """The keys that gather_subset asks for; if all names have ``!``, all others. Raises ConvertError."""
+def select_keys(subset: List[str]) -> Set[str]:
+    """The keys of gather_subset; where all names have ``!``, all other keys. Raises ConvertError."""
     wanted: Set[str] = set()
     unwanted: Set[str] = set()
     for item in subset:
@@ -50,23 +51,23 @@ def chosen_keys(subset: List[str]) -> Set[str]:
     return (wanted or set(KEYS)) - unwanted
 
 
-def oom_facts(host: Host, request: Request) -> Dict[str, Any]:
-    """Everything that was asked for. Never raises for what the machine does not show."""
-    look = _Look(host, request)
+def gather_facts(host: Host, request: Request) -> Dict[str, Any]:
+    """The facts of the request. Never raises for what the machine does not show."""
+    run = _Run(host, request)
     facts: Dict[str, Any] = {}
     for key in KEYS:
         if key in request.subset and key != 'warnings':
-            facts[key] = look.fact(key)
-    look.close()
+            facts[key] = run.gather(key)
+    run.close()
     for reason in file_access.current.other_unread():
-        look.warn('unread', reason)
+        run.warn('unread', reason)
     if 'warnings' in request.subset:
-        facts['warnings'] = look.warnings
+        facts['warnings'] = run.warnings
     return facts
 
 
-class _Look:
-    """One run: what several keys need is read once."""
+class _Run:
+    """One run of the module: what several keys need is read once."""
 
     def __init__(self, host: Host, request: Request) -> None:
         self.host = host
@@ -75,8 +76,8 @@ class _Look:
         self._seen: Dict[str, Any] = {}
         self._processes: Optional[ProcessTable] = None
 
-    def fact(self, key: str) -> Any:
-        """The value of a key, null with a warning when there is none."""
+    def gather(self, key: str) -> Any:
+        """The fact of a key; null, with a warning, where there is none."""
         try:
             return _GATHERERS[key](self)
         except Unknown as exc:
@@ -88,100 +89,100 @@ class _Look:
         return None
 
     def warn(self, key: str, reason: str) -> None:
-        """Tell what is missing, once."""
+        """Add a warning, once."""
         text = sanitize(f'{key}: {reason}')
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """The result of ``make``, called once in this run."""
+    def read_once(self, name: str, read: Callable[[], _Value]) -> _Value:
+        """The result of ``read``, called once in this run."""
         if name not in self._seen:
-            self._seen[name] = make()
-        return self._seen[name]
+            self._seen[name] = read()
+        value: _Value = self._seen[name]
+        return value
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close /proc."""
         if self._processes is not None:
             self._processes.__exit__()
 
     # ------------------------------------------------------- shared readings
 
-    def runtime(self) -> State:
+    def _read_runtime(self) -> State:
         """The sysctls now."""
-        return self.once('runtime', lambda: boot_facts.runtime_values(self.host))
+        return self.read_once('runtime', lambda: boot_facts.runtime_values(self.host))
 
-    def sysctls(self, key: str, names: List[str]) -> State:
-        """These sysctls, with a warning for those that are not shown."""
-        values = self.runtime()
+    def read_sysctls(self, key: str, names: List[str]) -> State:
+        """The runtime values, with a warning for those of ``names`` that this kernel lacks."""
+        values = self._read_runtime()
         missing = [name for name in names if values[name] is None]
         if missing:
             self.warn(key, f"this kernel does not show {', '.join(missing)}")
         return values
 
-    def memory(self) -> Memory:
+    def read_memory(self) -> Memory:
         """/proc/meminfo. Raises Unknown."""
-        memory = self.once('memory', lambda: read_memory(self.host))
+        memory = self.read_once('memory', lambda: read_memory(self.host))
         if memory is None:
             raise Unknown('/proc/meminfo is not there')
         return memory
 
-    def environment(self) -> Dict[str, Any]:
+    def read_environment(self) -> Dict[str, Any]:
         """The environment."""
-        return self.once('environment', lambda: host_environment.gather_environment(self.host))
+        return self.read_once('environment', lambda: host_environment.gather_environment(self.host))
 
-    def processes(self) -> ProcessTable:
+    def open_processes(self) -> ProcessTable:
         """/proc, opened."""
         if self._processes is None:
             self._processes = ProcessTable(self.host)
         return self._processes
 
-    def named(self, key: str, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
-        """(pid, name) of the processes of these names, out of one look at the names of all; says what cannot be seen.
-        """
+    def find_named(self, key: str, names: Dict[bytes, str]) -> List[Tuple[int, str]]:
+        """(pid, name) of the processes with these names, from one scan for all names. Warns of unseen processes."""
         known: Dict[bytes, str] = {}
         for some in (scan.OOM_DAEMONS, competing_writers.NAMES):
             known.update(some)
-        found, denied = self.once('named', lambda: self.processes().named(known))
+        found, denied = self.read_once('named', lambda: self.open_processes().named(known))
         self.warn_unseen(key, denied)
         return [pair for pair in found if pair[1] in names.values()]
 
-    def boot(self, key: str) -> Any:
+    def read_boot(self, key: str) -> Any:
         """See L(_sysctl.boot_facts.boot_facts). Raises Unknown."""
-        runtime = self.sysctls(key, list(ALL_KEYS))
+        runtime = self.read_sysctls(key, list(ALL_KEYS))
         if not any(value is not None for value in runtime.values()):
             raise Unknown('without any sysctl now, what the next boot changes is unknown')
         try:
-            return self.once('boot', lambda: boot_facts.boot_facts(self.host, runtime))
+            return self.read_once('boot', lambda: boot_facts.boot_facts(self.host, runtime))
         except OSError as exc:
             raise Unknown(f'{exc.filename} could not be read ({exc.strerror}), so what the next boot sets is '
                           'unknown') from exc
 
-    def process_scan(self, key: str) -> Candidates:
-        """All processes; says what of them cannot be seen. Raises Unknown."""
-        process_scan = self.once('processes', self._process_scan)
-        if process_scan is None:
+    def scan_processes(self, key: str) -> Candidates:
+        """All processes. Warns of unseen ones. Raises Unknown."""
+        candidates = self.read_once('processes', self._scan_processes)
+        if candidates is None:
             raise Unknown('how much memory the kernel counts with cannot be read')
-        self.warn_unseen(key, process_scan.denied)
-        return process_scan
+        self.warn_unseen(key, candidates.denied)
+        return candidates
 
     def warn_unseen(self, key: str, denied: int) -> None:
-        """Tell which processes cannot be seen; ``denied`` of those that are listed may not be read."""
+        """Warn of processes that cannot be seen; ``denied`` of the listed ones may not be read."""
         for reason in scan.list_gaps(self.host, denied):
             self.warn(key, reason)
 
-    def _process_scan(self) -> Optional[Candidates]:
+    def _scan_processes(self) -> Optional[Candidates]:
         total_pages = total_memory.read_total_pages(self.host)
         if total_pages is None:
             return None
-        in_init_namespace = self.environment()['pid_namespace'] == 'init'
-        return Candidates(self.host, self.processes(), total_pages, in_init_namespace)
+        in_init_namespace = self.read_environment()['pid_namespace'] == 'init'
+        return Candidates(self.host, self.open_processes(), total_pages, in_init_namespace)
 
 
-def _sysctl_facts(look: _Look, fact: str, module: str) -> Dict[str, Any]:
+def _gather_sysctls(run: _Run, fact: str, module: str) -> Dict[str, Any]:
     """The facts of a module's sysctls, by their names in L(_sysctl.records)."""
     facts: Dict[str, Any] = {}
     sysctls = list_sysctls(module)
-    values = look.sysctls(fact, [sysctl.key for sysctl in sysctls])
+    values = run.read_sysctls(fact, [sysctl.key for sysctl in sysctls])
     for sysctl in sysctls:
         value = values[sysctl.key]
         facts[sysctl.fact] = bool(value) if sysctl.is_switch and value is not None else value
@@ -191,14 +192,14 @@ def _sysctl_facts(look: _Look, fact: str, module: str) -> Dict[str, Any]:
     return facts
 
 
-def _commit_facts(look: _Look) -> Dict[str, Any]:
-    memory = look.memory()
+def _gather_commit(run: _Run) -> Dict[str, Any]:
+    memory = run.read_memory()
     reserves = [ADMIN_RESERVE, USER_RESERVE]
-    values = look.sysctls('commit', reserves + [MEMORY])
+    values = run.read_sysctls('commit', reserves + [MEMORY])
     limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
     headroom_kb = used_percent = None
     if limit_kb is None or committed_kb is None:
-        look.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
+        run.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
     else:
         if all(values[key] is not None for key in reserves):
             headroom_kb = limit_kb - commit_limit.compute_reserves_kb(values) - committed_kb
@@ -213,34 +214,34 @@ def _commit_facts(look: _Look) -> Dict[str, Any]:
     }
 
 
-def _memory(look: _Look) -> Dict[str, Any]:
-    memory = look.memory()
+def _gather_memory(run: _Run) -> Dict[str, Any]:
+    memory = run.read_memory()
     if memory.available_kb is None:
-        look.warn('memory', 'this kernel does not tell MemAvailable')
+        run.warn('memory', 'this kernel does not tell MemAvailable')
     return {name: getattr(memory, name)
                 for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
 
-def _candidate_list(look: _Look) -> List[Dict[str, Any]]:
-    return look.process_scan('candidates').candidates(look.request.top, look.request.cmdline)
+def _gather_candidates(run: _Run) -> List[Dict[str, Any]]:
+    return run.scan_processes('candidates').gather_candidates(run.request.top, run.request.cmdline)
 
 
-def _unkillable(look: _Look) -> List[Dict[str, Any]]:
-    return look.process_scan('unkillable').unkillable()
+def _gather_unkillable(run: _Run) -> List[Dict[str, Any]]:
+    return run.scan_processes('unkillable').gather_unkillable()
 
 
-def _kill_facts(look: _Look) -> Dict[str, Any]:
-    total = kill_log.parse_kill_count(look.host.read_text('/proc/vmstat') or '')
+def _gather_kills(run: _Run) -> Dict[str, Any]:
+    total = kill_log.parse_kill_count(run.host.read_text('/proc/vmstat') or '')
     if total is None:
-        look.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
+        run.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
     try:
-        kills = kill_log.parse_kills(kmsg.read_records(look.host))
+        kills = kill_log.parse_kills(kmsg.read_records(run.host))
     except OSError as exc:
-        look.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown')
+        run.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown')
         return {'total': total, 'recent': None}
-    boot_time_s = kmsg.compute_log_start_s(look.host)
+    boot_epoch_s = kmsg.compute_log_start_s(run.host)
     return {'total': total,
-            'recent': [kill_log.build_kill_fact(kill, boot_time_s, iso_time, sanitize) for kill in kills]}
+            'recent': [kill_log.build_kill_fact(kill, boot_epoch_s, format_time, sanitize) for kill in kills]}
 
 
 def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
@@ -254,9 +255,9 @@ def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
     return kinds
 
 
-def _pressure(look: _Look) -> Dict[str, Any]:
+def _gather_pressure(run: _Run) -> Dict[str, Any]:
     try:
-        text = look.host.read_text('/proc/pressure/memory')
+        text = run.host.read_text('/proc/pressure/memory')
     except OSError as exc:
         raise Unknown(f'/proc/pressure/memory: {exc.strerror}; pressure stall information may be switched off (psi=1 '
                       'on the kernel command line switches it on)') from exc
@@ -265,65 +266,65 @@ def _pressure(look: _Look) -> Dict[str, Any]:
     return parse_pressure(text)
 
 
-def _boot(look: _Look) -> Dict[str, Any]:
-    boot, _drift, loader = look.boot('boot')
-    doubt = saved_values.doubt(look.host)
+def _gather_boot(run: _Run) -> Dict[str, Any]:
+    boot, _drift, loader = run.read_boot('boot')
+    doubt = saved_values.doubt(run.host)
     if doubt is not None:
-        look.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
+        run.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
     if not loader.is_known:
-        look.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
+        run.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
                   'predicted')
     elif loader.reason:
-        look.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot')
-    return {key: _with_harmless_file(fact) for key, fact in boot.items()}
+        run.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot')
+    return {key: _sanitize_file(fact) for key, fact in boot.items()}
 
 
-def _drift(look: _Look) -> List[Dict[str, Any]]:
-    return [_with_harmless_file(fact) for fact in look.boot('drift')[1]]
+def _gather_drift(run: _Run) -> List[Dict[str, Any]]:
+    return [_sanitize_file(fact) for fact in run.read_boot('drift')[1]]
 
 
-def _with_harmless_file(fact: Dict[str, Any]) -> Dict[str, Any]:
-    return dict(fact, file=None if fact['file'] is None else sanitize(fact['file']))
+def _sanitize_file(fact: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(fact, file=sanitize_optional(fact['file']))
 
 
-def _oom_daemons(look: _Look) -> List[Dict[str, Any]]:
-    running = look.named('oom_daemons', scan.OOM_DAEMONS)
-    facts, doubts = oom_daemons(look.processes(), running)
+def _gather_oom_daemons(run: _Run) -> List[Dict[str, Any]]:
+    running = run.find_named('oom_daemons', scan.OOM_DAEMONS)
+    facts, doubts = gather_oom_daemons(run.open_processes(), running)
     for doubt in doubts:
-        look.warn('oom_daemons', doubt)
+        run.warn('oom_daemons', doubt)
     return facts
 
 
-def _enforcer_list(look: _Look) -> List[Dict[str, Any]]:
+def _gather_competing_writers(run: _Run) -> List[Dict[str, Any]]:
     denied: List[str] = []
-    found = competing_writers.find_writers(look.host, look.named('competing_writers', competing_writers.NAMES), denied)
+    programs = run.find_named('competing_writers', competing_writers.NAMES)
+    found = competing_writers.find_writers(run.host, programs, denied)
     for path in denied:
-        look.warn('competing_writers', f'{path} may not be read, so what it would tell is missing')
+        run.warn('competing_writers', f'{path} may not be read, so what it would tell is missing')
     return [{'key': one.key, 'value': sanitize(one.value_text), 'by': one.by, 'how': one.how,
-             'file': None if one.file is None else sanitize(one.file)} for one in found]
+             'file': sanitize_optional(one.file)} for one in found]
 
 
-def _environment_facts(look: _Look) -> Dict[str, Any]:
-    environment = look.environment()
-    container = environment['container']
-    return dict(environment, container=None if container is None else sanitize(container),
-                gathered_at=iso_time(time.time()))
+def _gather_environment(run: _Run) -> Dict[str, Any]:
+    environment = run.read_environment()
+    return dict(environment, container=sanitize_optional(environment['container']),
+                gathered_at=format_time(time.time()))
 
 
-_GATHERERS: Dict[str, Callable[[_Look], Any]] = {
-    'overcommit': lambda look: _sysctl_facts(look, 'overcommit', 'overcommit'),
-    'commit': _commit_facts,
-    'memory': _memory,
-    'panic': lambda look: _sysctl_facts(look, 'panic', 'panic_on_oom'),
-    'candidates': _candidate_list,
-    'unkillable': _unkillable,
-    'kills': _kill_facts,
-    'pressure': _pressure,
-    'boot': _boot,
-    'drift': _drift,
-    'competing_writers': _enforcer_list,
-    'oom_daemons': _oom_daemons,
-    'environment': _environment_facts,
+_GATHERERS: Dict[str, Callable[[_Run], Any]] = {
+    'overcommit': lambda run: _gather_sysctls(run, 'overcommit', 'overcommit'),
+    'commit': _gather_commit,
+    'memory': _gather_memory,
+    'panic': lambda run: _gather_sysctls(run, 'panic', 'panic_on_oom'),
+    'candidates': _gather_candidates,
+    'unkillable': _gather_unkillable,
+    'kills': _gather_kills,
+    'pressure': _gather_pressure,
+    'boot': _gather_boot,
+    'drift': _gather_drift,
+    'competing_writers': _gather_competing_writers,
+    'oom_daemons': _gather_oom_daemons,
+    'environment': _gather_environment,
 }
 
 KEYS = tuple(_GATHERERS) + ('warnings',)

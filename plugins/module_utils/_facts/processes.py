@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The facts about processes: who would be chosen, who never, and which daemons kill from user space."""
+"""The facts about processes: the likeliest victims, processes that are never chosen, and OOM daemons."""
 
 import os
 import pwd
@@ -10,7 +10,7 @@ import re
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from .._core.sanitize import sanitize
+from .._core.sanitize import sanitize, sanitize_optional
 from .._host.file_access import USER_DATABASE, Reading
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
@@ -22,13 +22,13 @@ from .._process.table import ProcessTable
 _CMDLINE_BYTES = 4096
 
 
-def iso_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC."""
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
 
 
-def boot_time_s(host: Host) -> Optional[int]:
-    """When the machine booted, in seconds since 1970."""
+def _read_boot_epoch_s(host: Host) -> Optional[int]:
+    """The time of the boot, in seconds since 1970."""
     match = re.search(r'^btime ([0-9]{1,11})$', host.read_text('/proc/stat') or '', re.MULTILINE)
     return int(match.group(1)) if match else None
 
@@ -38,46 +38,46 @@ class Candidates(ProcessScan):
 
     def __init__(self, host: Host, processes: ProcessTable, total_pages: int, init_namespace: bool) -> None:
         super().__init__(processes, total_pages, init_namespace)
-        self._boot_time_s = boot_time_s(host)
+        self._boot_epoch_s = _read_boot_epoch_s(host)
         self._ticks_per_s = os.sysconf('SC_CLK_TCK')
 
-    def candidates(self, top: int, cmdline: bool) -> List[Dict[str, Any]]:
+    def gather_candidates(self, top: int, cmdline: bool) -> List[Dict[str, Any]]:
         """The facts of key C(candidates). A process that ended meanwhile is left out."""
         users: Dict[int, Optional[str]] = {}
-        facts = []
+        facts: List[Dict[str, Any]] = []
         for victim in self.victims(top):
             name, uid = self._processes.name(victim.pid), self._processes.effective_uid(victim.pid)
             if name is None or uid is None:
                 continue
             if uid not in users:
-                users[uid] = _user_name(uid)
-            fact = dict(self._identity(victim.pid, name), rank=len(facts) + 1, user=users[uid], uid=uid)
-            fact.update(self._numbers(victim))
+                users[uid] = _find_user_name(uid)
+            fact = dict(self._identify(victim.pid, name), rank=len(facts) + 1, user=users[uid], uid=uid)
+            fact.update(self._describe_numbers(victim))
             if cmdline:
-                fact['cmdline'] = self._cmdline(victim.pid)
+                fact['cmdline'] = self._read_cmdline(victim.pid)
             facts.append(fact)
         return facts
 
-    def _identity(self, pid: int, name: bytes) -> Dict[str, Any]:
+    def _identify(self, pid: int, name: bytes) -> Dict[str, Any]:
         cgroup, unit = self._processes.cgroup_and_unit(pid)
-        return {'pid': pid, 'name': sanitize(name), 'cgroup': None if cgroup is None else sanitize(cgroup),
-                'unit': None if unit is None else sanitize(unit)}
+        return {'pid': pid, 'name': sanitize(name), 'cgroup': sanitize_optional(cgroup),
+                'unit': sanitize_optional(unit)}
 
-    def _numbers(self, victim: badness.Victim) -> Dict[str, Any]:
+    def _describe_numbers(self, victim: badness.Victim) -> Dict[str, Any]:
         page_kb = get_page_kb()
         started = None
-        if self._boot_time_s is not None:
-            started = iso_time(self._boot_time_s + victim.start_ticks / float(self._ticks_per_s))
+        if self._boot_epoch_s is not None:
+            started = format_time(self._boot_epoch_s + victim.start_ticks / float(self._ticks_per_s))
         rss_pages, swap_pages, tables_pages = victim.terms.memory
         return {'badness_pages': victim.badness_pages, 'oom_score': victim.score, 'oom_score_adj': victim.terms.adj,
                 'rss_kb': rss_pages * page_kb, 'swap_kb': swap_pages * page_kb,
                 'pagetables_kb': tables_pages * page_kb, 'started': started}
 
-    def _cmdline(self, pid: int) -> Optional[str]:
+    def _read_cmdline(self, pid: int) -> Optional[str]:
         data = self._processes.read(f'{pid}/cmdline', _CMDLINE_BYTES)
         return sanitize(data.rstrip(b'\0').replace(b'\0', b' ')) if data else None
 
-    def unkillable(self) -> List[Dict[str, Any]]:
+    def gather_unkillable(self) -> List[Dict[str, Any]]:
         """The facts of key C(unkillable): those at -1000, by PID. They all score 0."""
         facts = []
         for pid in self._scored_zero:
@@ -85,13 +85,14 @@ class Candidates(ProcessScan):
                 continue
             name = self._processes.name(pid)
             if name is not None:
-                who = self._identity(pid, name)
+                who = self._identify(pid, name)
                 facts.append({key: who[key] for key in ('pid', 'name', 'unit')})
         return facts
 
 
-def oom_daemons(processes: ProcessTable, running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
-    """The facts of key C(oom_daemons), daemons that kill before the kernel has to; why others are none of these.
+def gather_oom_daemons(processes: ProcessTable,
+                       running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
+    """The facts of key C(oom_daemons), and why other processes of these names are not daemons.
 
     ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.named) finds them.
     """
@@ -103,13 +104,13 @@ def oom_daemons(processes: ProcessTable, running: List[Tuple[int, str]]) -> Tupl
             doubts.setdefault(name, []).append(f'process {pid}: {doubt}')
             continue
         unit = processes.cgroup_and_unit(pid)[1]
-        facts.append({'name': name, 'pid': pid, 'unit': None if unit is None else sanitize(unit)})
+        facts.append({'name': name, 'pid': pid, 'unit': sanitize_optional(unit)})
     return facts, [f'{len(found)} processes called {name} are not counted; {found[0]}'
                    for name, found in sorted(doubts.items())]
 
 
-def _user_name(uid: int) -> Optional[str]:
-    """The user's name; may ask a directory service, and is therefore asked for the few candidates only."""
+def _find_user_name(uid: int) -> Optional[str]:
+    """The user's name. This may ask a directory service, so it is looked up for the few candidates only."""
     try:
         with Reading(USER_DATABASE):
             return sanitize(pwd.getpwuid(uid).pw_name)

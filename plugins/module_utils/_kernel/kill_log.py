@@ -190,11 +190,11 @@ def parse_kill_count(vmstat: str) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
-def build_kill_fact(kill: LoggedKill, boot_time_s: float, when: Callable[[float], Any],
+def build_kill_fact(kill: LoggedKill, boot_epoch_s: float, when: Callable[[float], Any],
                     text: Callable[[bytes], str]) -> Dict[str, Any]:
     """Build the fact of a kill. ``when`` converts seconds since 1970, ``text`` sanitizes a name."""
     return {
-        'when': when(boot_time_s + kill.since_boot_us / 1e6),
+        'when': when(boot_epoch_s + kill.since_boot_us / 1e6),
         'pid': kill.pid,
         'name': text(kill.name),
         'cgroup': None if kill.cgroup is None else text(kill.cgroup),

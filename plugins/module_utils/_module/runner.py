@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a module that changes something runs and ends: one at a time, and every failure is a message."""
+"""Run a module that changes something: one run at a time, and every failure is a message."""
 
 import signal
 from typing import Any, Callable, Dict, Optional
@@ -17,30 +17,30 @@ from .._host.helper import Helper
 from .._host.transaction import ApplyError
 from .._host.writable import WritableHost
 
+Work = Callable[[WritableHost], Dict[str, Any]]
 
-def run_and_exit(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
-             shared: Optional[Dict[str, Any]] = None) -> None:
-    """Do the work, alone unless it only looks, and exit with its result. Does not return.
 
-    ``shared`` are objects besides the host that the helper process has too, see L(Helper).
+def run_and_exit(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]] = None) -> None:
+    """Do the work and exit with its result. Does not return.
+
+    Holds the lock, except in check mode. ``shared`` are further objects of the helper process, see L(Helper).
     """
-    # Where it is ignored, wait(2) does not tell how a child ended.
+    # Where the signal is ignored, wait(2) does not return how a child ended.
     with signals.handled_by_default(signal.SIGCHLD):
         _run(module, work, shared)
 
 
-def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
-         shared: Optional[Dict[str, Any]]) -> None:
+def _run(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]]) -> None:
     host = WritableHost()
     try:
         host.helper = Helper(dict(shared or {}, host=host))
-        result = _done(host, module.check_mode, work)
+        result = _work(host, module.check_mode, work)
     except Refusal as exc:
         module.fail_json(msg=sanitize(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
         module.fail_json(msg=sanitize(str(exc)))
     except (OSError, MemoryError) as exc:
-        # What fails once something was changed is an ApplyError.
+        # A failure after the first change is an ApplyError.
         module.fail_json(msg=sanitize(f'{explain(exc)}. Nothing was changed.'))
     except Exception as exc:
         module.fail_json(msg=f'{internal_error(exc)}. Nothing was changed.')
@@ -53,7 +53,7 @@ def _run(module: AnsibleModule, work: Callable[[WritableHost], Dict[str, Any]],
     module.exit_json(**result)
 
 
-def _done(host: WritableHost, check_mode: bool, work: Callable[[WritableHost], Dict[str, Any]]) -> Dict[str, Any]:
+def _work(host: WritableHost, check_mode: bool, work: Work) -> Dict[str, Any]:
     if check_mode:
         return work(host)
     with lock.hold_lock(host):

@@ -223,7 +223,7 @@ def _new(plan: Plan, asked: Asked) -> Pending:
     host = plan.host_state.host
     return Pending(
         name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
-        deadline_s=pending_change.boot_time_s() + asked.within_s, within_s=asked.within_s,
+        deadline_s=pending_change.read_uptime_s() + asked.within_s, within_s=asked.within_s,
         desired=describe_request(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
         originals={key: before for key, (before, _after) in plan.host_state.unconfirmed.items()

@@ -39,7 +39,7 @@ class Pending(NamedTuple):
     boot: str  # the boot it belongs to
     pid: int  # the watchdog's
     started: int  # its start, in clock ticks from boot
-    deadline_s: float  # on the clock of boot_time_s()
+    deadline_s: float  # on the clock of read_uptime_s()
     within_s: int
     desired: str
     connection: Connection
@@ -48,7 +48,7 @@ class Pending(NamedTuple):
     originals: sysctls.State  # from before earlier changes that nobody confirmed, where they differ from before
 
 
-def boot_time_s() -> float:
+def read_uptime_s() -> float:
     """Seconds since boot, suspended time included."""
     return time.clock_gettime(_CLOCK_BOOTTIME)
 
@@ -206,7 +206,7 @@ def _is_first(take: Callable[[], None]) -> bool:
 
 def until(pending: Pending) -> str:
     """The end of its time as people and playbooks read it, by the machine's clock of now (UTC)."""
-    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + pending.deadline_s - boot_time_s()))
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + pending.deadline_s - read_uptime_s()))
 
 
 def describe(pending: Pending) -> str:

@@ -36,7 +36,7 @@ from .._host.mounts import parse_mountinfo
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .connection import process
-from .pending_change import WATCHDOG, Pending, boot_time_s, claim, claim_rollback, dump, rollback_name
+from .pending_change import WATCHDOG, Pending, claim, claim_rollback, dump, read_uptime_s, rollback_name
 
 _START_S = 30             # forking is slow on a machine that swaps
 _SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
@@ -307,11 +307,11 @@ class _Watchdog:
 
     def _wait(self) -> float:
         """Until the end of the time, SIGTERM, or that it is not needed any more; the seconds that are left then."""
-        left_s = self.pending.deadline_s - boot_time_s()
+        left_s = self.pending.deadline_s - read_uptime_s()
         while left_s > 0 and os.fstat(self._state).st_nlink:
             if signal.sigtimedwait([signal.SIGTERM], min(left_s, _SLICE_S)) is not None:
                 break
-            left_s = self.pending.deadline_s - boot_time_s()
+            left_s = self.pending.deadline_s - read_uptime_s()
         return left_s
 
     def _claim(self) -> bool:

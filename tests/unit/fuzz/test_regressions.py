@@ -91,7 +91,7 @@ def machine(tmp_path):
 @pytest.mark.parametrize('data', [b'', b'x', b'0x7f', LONG.encode(), b'\xff\n', b'10 (a) S x y\n'])
 def test_a_process_that_shows_nonsense(machine, name, data):
     machine.put('/proc/10/' + name, data)
-    facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, False))
+    facts = gather.gather_facts(machine, gather.Request(set(gather.KEYS), 10, False))
     assert not [text for text in facts['warnings'] if 'an internal error of the collection' in text]
     params = dict.fromkeys(('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'policy', 'kill_allocating_task',
                             'snapshot'), None)
@@ -126,14 +126,14 @@ def test_a_user_that_is_none(machine, user):
 
 def test_pressure_that_is_none(machine):
     machine.put('/proc/pressure/memory', b'\x00ome avg10=1.2.3 total=4\nfull avg10=1.2.3 total=%s\n' % LONG.encode())
-    pressure = gather.oom_facts(machine, gather.Request({'pressure'}, 10, False))['pressure']
+    pressure = gather.gather_facts(machine, gather.Request({'pressure'}, 10, False))['pressure']
     assert set(pressure) <= {'full'} and pressure['full']['avg10'] == 1.2
 
 
 def test_a_cgroup_called_like_two_lines(machine):
     """Of line ends the kernel keeps only \\n out of names of cgroups; others are part of the name."""
     machine.put('/proc/10/cgroup', b'0::/user.slice/user-7.slice/user@7.service/x\r0::/system.slice/ssh.service/y\n')
-    facts = gather.oom_facts(machine, gather.Request({'candidates'}, 0, False))
+    facts = gather.gather_facts(machine, gather.Request({'candidates'}, 0, False))
     (found,) = [one for one in facts['candidates'] if one['pid'] == 10]
     assert found['cgroup'].startswith('/user.slice/') and '\\x0d' in found['cgroup']
     group = UnitGroup(machine, '/system.slice/ssh.service')

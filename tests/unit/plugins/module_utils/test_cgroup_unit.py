@@ -155,7 +155,7 @@ def test_a_containers_service_is_not_the_hosts(host, cgroup):
     params['snapshot'] = result['snapshot']
     again = forecast_info.run({**params, 'protect': ['redis'], 'kills': 1}, None, None)
     assert again['violations'] == []
-    facts = gather.oom_facts(host, gather.Request(['candidates'], 1, False))
+    facts = gather.gather_facts(host, gather.Request(['candidates'], 1, False))
     assert [(one['pid'], one['unit'], one['cgroup']) for one in facts['candidates']] == [(NOBODY + 20, None, cgroup)]
 
 

@@ -135,7 +135,7 @@ def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
 def test_facts_and_forecast_believe_the_same(box, uids, users):
     process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
     with ProcessTable(box) as processes:
-        facts, warnings = facts_processes.oom_daemons(processes, [(40, 'earlyoom')])
+        facts, warnings = facts_processes.gather_oom_daemons(processes, [(40, 'earlyoom')])
         (forecast,) = thresholds.read_thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
     assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]

@@ -140,7 +140,7 @@ def break_down(*_arguments):
     (no_memory, 'Python found no memory'),
     (break_down, 'this is an internal error of the collection, please report it: ValueError in test_ending.py line'),
 ])  # fmt: skip
-@pytest.mark.parametrize('name, function', [('oom_facts', 'oom_facts'), ('oom_forecast_info', 'run')])
+@pytest.mark.parametrize('name, function', [('oom_facts', 'gather_facts'), ('oom_forecast_info', 'run')])
 def test_what_only_looks_ends_with_a_message_too(monkeypatch, name, function, work, message):
     """A helper sends back what it has met, and Ansible would show a traceback with its text."""
     main = importlib.import_module('ansible_collections.oomkit.linux.plugins.modules.' + name)

@@ -25,8 +25,8 @@ STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\
 
 def gather(host, *subset, top=10, cmdline=False):
     """The facts, as they look after a way through JSON."""
-    request = facts_gather.Request(facts_gather.chosen_keys(list(subset) or ['all']), top, cmdline)
-    facts = facts_gather.oom_facts(host, request)
+    request = facts_gather.Request(facts_gather.select_keys(list(subset) or ['all']), top, cmdline)
+    facts = facts_gather.gather_facts(host, request)
     return json.loads(json.dumps(facts))
 
 
@@ -322,13 +322,13 @@ def test_kill_times_ignore_time_namespaces(box, tmp_path):
     (['memory', '!memory'], set()),
 ])
 def test_subsets(subset, expected):
-    assert facts_gather.chosen_keys(subset) == expected
+    assert facts_gather.select_keys(subset) == expected
 
 
 @pytest.mark.parametrize('subset', [['memmory'], ['!foo'], ['!all'], ['all', ''], ['!'], ['\x1b[31m']])
 def test_unknown_subsets_are_errors(subset):
     with pytest.raises(ConvertError, match='is unknown; give all') as caught:
-        facts_gather.chosen_keys(subset)
+        facts_gather.select_keys(subset)
     assert str(caught.value).isprintable()
 
 

@@ -26,7 +26,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._process import crede
 from ansible_collections.oomkit.linux.plugins.module_utils._process.groups import UnitGroup
 from ansible_collections.oomkit.linux.plugins.module_utils._process.procfs import Proc
 
-REQUEST = facts_gather.Request(facts_gather.chosen_keys(['all']), 0, False)
+REQUEST = facts_gather.Request(facts_gather.select_keys(['all']), 0, False)
 FORECAST = dict(kills=2, score_adj=None, protect=None, cgroup=None, nodes=None, growing=None, policy=None,
                 kill_allocating_task=None, snapshot=None)  # fmt: skip
 
@@ -56,7 +56,7 @@ def block(box, path):
 def gather(box, request=REQUEST):
     """The facts, and the seconds that they took."""
     start = time.monotonic()
-    facts = box.call(facts_gather.oom_facts, box, request)
+    facts = box.call(facts_gather.gather_facts, box, request)
     return facts, time.monotonic() - start
 
 

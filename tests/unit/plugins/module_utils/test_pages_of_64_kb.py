@@ -74,6 +74,6 @@ def test_the_forecast_counts_in_these_pages(machine):
     kills = forecast_info.run(dict(params, kills=2), machine, machine)['kill_order']
     assert [kill['victims'][0]['name'] for kill in kills] == ['first', 'large']
     assert [kill['freed_kb'] for kill in kills] == [64_000 + 64, 2_000_000 + 64]
-    facts = gather.oom_facts(machine, gather.Request(set(gather.KEYS), 10, False))
+    facts = gather.gather_facts(machine, gather.Request(set(gather.KEYS), 10, False))
     assert facts['commit']['limit_kb'] == machine.commit_limit_kb() == (RAM_KB // 64 * 70 // 100 + SWAP_KB // 64) * 64
     assert [one['name'] for one in facts['candidates'][:2]] == ['first', 'large']

@@ -137,10 +137,10 @@ def test_facts_warn_of_it_and_go_on_without(tmp_path, make):
     (tmp_path / 'root').mkdir()
     machine = machines.Machine(tmp_path / 'root', defaults=True)  # so that no file sets what is recorded
     path = machine.put(saved_values.FILE, saved_values.dump(RECORD_OF_SYSCTLS))
-    facts = gather.oom_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
+    facts = gather.gather_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] == 4321 and facts['warnings'] == []
     make(path)
-    facts = gather.oom_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
+    facts = gather.gather_facts(machine, gather.Request({'boot', 'warnings'}, 1, False))
     assert facts['boot'][ADMIN_RESERVE]['value'] != 4321
     assert len(facts['warnings']) == 1 and saved_values.FILE in facts['warnings'][0]
     json.dumps(facts)

@@ -491,7 +491,7 @@ def test_lines_of_ours_go_also_where_nothing_reads_them_any_more(alpine):
 
 
 def facts(machine):
-    return gather.oom_facts(machine, gather.Request({'boot', 'drift', 'warnings'}, 0, False))
+    return gather.gather_facts(machine, gather.Request({'boot', 'drift', 'warnings'}, 0, False))
 
 
 def unknown_init(machine, name='dinit'):
