@@ -18,11 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import NO_FACTS
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import (
-    ReportError,
-    ReportRequest,
-    build_screen_lines,
-)
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, ReportRequest, format_lines
 
 # A cache keeps all that it ever read: a fresh one after so many hosts keeps the memory of the run small.
 _CHUNK = 200
@@ -56,7 +52,7 @@ class ActionModule(ActionBase):
         except ReportError as exc:
             raise AnsibleActionFail(str(exc)) from exc
         return dict(result, changed=any(changes), files=[path for path, _write in files], hosts=len(fleet),
-                    without_facts=len(fleet.silent()), table=build_screen_lines(fleet, request.rows))
+                    without_facts=len(fleet.silent()), table=format_lines(fleet, request.rows))
 
 
 def _fleet(hosts: list[str], request: ReportRequest) -> Fleet:

@@ -113,11 +113,7 @@ from ansible.template import Templar
 
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.hosts import Fleet
 from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import FAILED, NO_FACTS, UNREACHABLE
-from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import (
-    ReportError,
-    ReportRequest,
-    build_screen_lines,
-)
+from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import ReportError, ReportRequest, format_lines
 
 _OPTIONS = ('html', 'json_lines', 'csv', 'title', 'rows', 'candidates')
 _FACTS = 'oomkit.linux.oom_facts'
@@ -195,7 +191,7 @@ class CallbackModule(CallbackBase):
             self._display.warning(f'No fleet report: {exc}')
             return
         self._display.banner('OOM FLEET REPORT')
-        for line in build_screen_lines(fleet, request.rows):
+        for line in format_lines(fleet, request.rows):
             self._display.display(line)
         for path, write in request.files():
             try:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_bytes
 from .._host import conf_files
@@ -84,13 +84,11 @@ def _parse_duration(text: str) -> Optional[float]:
 
 
 def _parse_mode(text: str) -> Optional[str]:
-    text = text or 'auto'
-    return text if text in ('auto', 'kill') else None
+    return text if text in ('', 'auto', 'kill') else None
 
 
 def _parse_preference(text: str) -> Optional[str]:
-    text = text or 'none'
-    return text if text in ('none', 'avoid', 'omit') else None
+    return text if text in ('', 'none', 'avoid', 'omit') else None
 
 
 def _parse_unit_fraction(text: str) -> Optional[float]:
@@ -158,26 +156,18 @@ def find_marked_units(host: Host) -> List[Tuple[str, Settings]]:
     """
     found = []
     for prefix, folders in (('', unit_files.SEARCH), ('user:', _USER_FOLDERS)):
-        distinct = _drop_aliases(host, folders)
-        for name in sorted(_find_mentioned(host, distinct)):
+        by_path: Dict[str, str] = {}
+        for folder in folders:
+            by_path.setdefault(host.real(folder), folder)
+        distinct = list(by_path.values())
+        # Parse none of the hundreds of unit files that do not mention systemd-oomd.
+        names = {name for name, path in _list_unit_files(host, distinct) if b'ManagedOOM' in _read(host, path)}
+        for name in sorted(names):
             settings = _read_files(host, _list_files(host, distinct, name), name.rpartition('.')[2].capitalize(),
                                  _UNIT_PARSERS)
             if settings:
                 found.append((prefix + (name if '.' in name else '*.' + name), settings))
     return found
-
-
-def _drop_aliases(host: Host, folders: Tuple[str, ...]) -> List[str]:
-    """The folders without other names of the same folders."""
-    seen: Dict[str, str] = {}
-    for folder in folders:
-        seen.setdefault(host.real(folder), folder)
-    return list(seen.values())
-
-
-def _find_mentioned(host: Host, folders: List[str]) -> Set[str]:
-    """The units and unit types with a file that mentions systemd-oomd."""
-    return {name for name, path in _list_unit_files(host, folders) if b'ManagedOOM' in _read(host, path)}
 
 
 def _read(host: Host, path: str) -> bytes:

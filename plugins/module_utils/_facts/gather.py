@@ -108,13 +108,9 @@ class _Run:
 
     # ------------------------------------------------------- shared readings
 
-    def _read_runtime(self) -> State:
-        """The sysctls now."""
-        return self.read_once('runtime', lambda: boot_facts.runtime_values(self.host))
-
     def read_sysctls(self, key: str, names: List[str]) -> State:
         """The runtime values, with a warning for those of ``names`` that this kernel lacks."""
-        values = self._read_runtime()
+        values = self.read_once('runtime', lambda: boot_facts.runtime_values(self.host))
         missing = [name for name in names if values[name] is None]
         if missing:
             self.warn(key, f"this kernel does not show {', '.join(missing)}")
@@ -222,14 +218,6 @@ def _gather_memory(run: _Run) -> Dict[str, Any]:
                 for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
 
-def _gather_candidates(run: _Run) -> List[Dict[str, Any]]:
-    return run.scan_processes('candidates').gather_candidates(run.request.top, run.request.cmdline)
-
-
-def _gather_unkillable(run: _Run) -> List[Dict[str, Any]]:
-    return run.scan_processes('unkillable').gather_unkillable()
-
-
 def _gather_kills(run: _Run) -> Dict[str, Any]:
     total = kill_log.parse_kill_count(run.host.read_text('/proc/vmstat') or '')
     if total is None:
@@ -279,10 +267,6 @@ def _gather_boot(run: _Run) -> Dict[str, Any]:
     return {key: _sanitize_file(fact) for key, fact in boot.items()}
 
 
-def _gather_drift(run: _Run) -> List[Dict[str, Any]]:
-    return [_sanitize_file(fact) for fact in run.read_boot('drift')[1]]
-
-
 def _sanitize_file(fact: Dict[str, Any]) -> Dict[str, Any]:
     return dict(fact, file=sanitize_optional(fact['file']))
 
@@ -316,12 +300,12 @@ _GATHERERS: Dict[str, Callable[[_Run], Any]] = {
     'commit': _gather_commit,
     'memory': _gather_memory,
     'panic': lambda run: _gather_sysctls(run, 'panic', 'panic_on_oom'),
-    'candidates': _gather_candidates,
-    'unkillable': _gather_unkillable,
+    'candidates': lambda run: run.scan_processes('candidates').gather_candidates(run.request.top, run.request.cmdline),
+    'unkillable': lambda run: run.scan_processes('unkillable').gather_unkillable(),
     'kills': _gather_kills,
     'pressure': _gather_pressure,
     'boot': _gather_boot,
-    'drift': _gather_drift,
+    'drift': lambda run: [_sanitize_file(fact) for fact in run.read_boot('drift')[1]],
     'competing_writers': _gather_competing_writers,
     'oom_daemons': _gather_oom_daemons,
     'environment': _gather_environment,

@@ -130,7 +130,7 @@ def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
                       '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')
     limit = tree.read_limit(cgroup)
     if limit.memory_pages is None:
-        outer = _find_limited_ancestor(tree, cgroup)
+        outer = next((one for one in list_ancestors(cgroup)[1:] if tree.read_limit(one).memory_pages is not None), None)
         raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
             sanitize(cgroup), 'the next one around it that has is %s' % sanitize(outer) if outer else
             'none around it has either, so that only the whole machine can run out: leave cgroup out'))
@@ -139,13 +139,6 @@ def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
         swap_pages = total_swap_pages if limit.swap_pages is None else min(limit.swap_pages, total_swap_pages)
     # The kernel takes 1 for a limit of 0.
     return Domain(cgroup, limit.memory_pages + swap_pages or 1, limit.kill_disabled, None)
-
-
-def _find_limited_ancestor(tree: Tree, cgroup: str) -> Optional[str]:
-    for outer in list_ancestors(cgroup)[1:]:
-        if tree.read_limit(outer).memory_pages is not None:
-            return outer
-    return None
 
 
 def list_ancestors(cgroup: str, last: Optional[str] = None) -> List[str]:

@@ -83,12 +83,9 @@ def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forec
 
 def assume_settings(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
     """The snapshot with the settings that are assumed."""
-    settings = snapshot.settings
-    if what_if.panic_on_oom is not None:
-        settings = settings._replace(panic_on_oom=what_if.panic_on_oom)
-    if what_if.kill_allocating_task is not None:
-        settings = settings._replace(kill_allocating_task=what_if.kill_allocating_task)
-    return snapshot._replace(settings=settings)
+    changes = {name: getattr(what_if, name) for name in ('panic_on_oom', 'kill_allocating_task')
+               if getattr(what_if, name) is not None}
+    return snapshot._replace(settings=snapshot.settings._replace(**changes))
 
 
 def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:

@@ -14,6 +14,7 @@ from .._core.sanitize import sanitize
 
 FORMAT = 1
 _COUNTS = ('memory_pages', 'error_pages', 'freed_pages')  # of a process
+_PLAIN = ('left_out', 'left_out_pages', 'unknown', 'notes')  # of a snapshot
 _LARGEST = 2 ** 63  # more than a kernel counts; Python refuses to print thousands of digits
 
 
@@ -103,10 +104,7 @@ def to_json(snapshot: Snapshot) -> Dict[str, Any]:
         'domain': dict(snapshot.domain._asdict()),
         'processes': [dict(snapshot.processes[pid]._asdict()) for pid in sorted(snapshot.processes)],
         'relations': [dict(snapshot.relations[pid]._asdict(), pid=pid) for pid in sorted(snapshot.relations)],
-        'left_out': snapshot.left_out,
-        'left_out_pages': snapshot.left_out_pages,
-        'unknown': snapshot.unknown,
-        'notes': snapshot.notes,
+        **{name: getattr(snapshot, name) for name in _PLAIN},
     }
 
 
@@ -125,7 +123,7 @@ def from_json(data: Any) -> Snapshot:
     return Snapshot(
         settings, domain, {one.pid: one for one in processes}, dict(relations),
         *[_read_field(data, name, Snapshot.__annotations__[name], '')
-          for name in ('left_out', 'left_out_pages', 'unknown', 'notes')])
+          for name in _PLAIN])
 
 
 def _read_process(data: Any, place: str) -> Process:

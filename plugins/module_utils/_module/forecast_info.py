@@ -128,22 +128,19 @@ def _parse_pages(size: Any) -> int:
 # ---------------------------------------------------------------------- forecasts
 
 def _forecast_host(request: Request, host: Host, manager: Optional[Manager]) -> Dict[str, Any]:
-    with ProcessTable(host) as processes:
-        return _forecast(request, host, processes, manager)
-
-
-def _forecast(request: Request, host: Host, processes: ProcessTable, manager: Optional[Manager]) -> Dict[str, Any]:
     protect = protection.resolve(host, manager, request.protect)
-    what_if = _with_policy(request, resolve_on_machine(host, processes, manager, request.assumptions, request.growth))
-    try:
-        observer = Observer(host, processes, request.cgroup, manager, request.nodes)
-    except Unreadable as exc:
-        raise Refusal(f'No forecast is possible: {exc}.') from exc
-    snapshot, forecasts = report.forecast_host(observer, request.kills, [what_if])
-    running = processes.named(scan.OOM_DAEMONS)
+    with ProcessTable(host) as processes:
+        assumed = resolve_on_machine(host, processes, manager, request.assumptions, request.growth)
+        try:
+            observer = Observer(host, processes, request.cgroup, manager, request.nodes)
+        except Unreadable as exc:
+            raise Refusal(f'No forecast is possible: {exc}.') from exc
+        snapshot, forecasts = report.forecast_host(observer, request.kills, [_with_policy(request, assumed)])
+        running = processes.named(scan.OOM_DAEMONS)
+        oom_daemons = read_thresholds(host, processes, running.found)
     snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.list_gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())
-    return _build_result(request, snapshot, forecasts[0], protect, read_thresholds(host, processes, running.found))
+    return _build_result(request, snapshot, forecasts[0], protect, oom_daemons)
 
 
 def _replay(request: Request, data: Any) -> Dict[str, Any]:

@@ -61,6 +61,7 @@ def render_html(fleet: Fleet, title: str) -> t.Iterator[str]:
 def _build_content(fleet: Fleet) -> dict[str, t.Any]:
     """What the template shows."""
     hosts = list(enumerate(fleet.worst_first()))
+    moments = [record.gathered_at for _place, record in hosts if record.gathered_at]  # ISO texts in UTC
     return {
         'counts': fleet.counts(),
         'charts': [
@@ -73,7 +74,7 @@ def _build_content(fleet: Fleet) -> dict[str, t.Any]:
         'open': _OPEN,
         **_build_sections(hosts),
         'silent': fleet.silent(),
-        'gathered': _find_span([record.gathered_at for _place, record in hosts if record.gathered_at]),
+        'gathered': (min(moments), max(moments)) if moments else None,
     }
 
 
@@ -96,8 +97,3 @@ def _group_hosts(pairs: t.Iterable[tuple[t.Any, Placed]]) -> list[Group]:
         found[what].append(placed)
     return [Group(what, len(hosts), hosts[:_HOSTS_OF_GROUP], hosts[_HOSTS_OF_GROUP:])
             for what, hosts in sorted(found.items(), key=lambda item: (-len(item[1]), str(item[0])))]
-
-
-def _find_span(moments: list[str]) -> tuple[str, str] | None:
-    """The first and the last moment of ISO texts in UTC."""
-    return (min(moments), max(moments)) if moments else None

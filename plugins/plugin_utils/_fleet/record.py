@@ -94,6 +94,9 @@ class Record:
         for key, reader in _READERS.items():
             if key in found:
                 reader(self, found[key])
+        for key, names in _VALUES.items():
+            for name, (attribute, convert) in names.items() if key in found else ():
+                setattr(self, attribute, convert(_to_mapping(found[key]).get(name)))
         if 'candidates' in found:
             told = found['candidates']
             self.candidates = None if told is None else [_read_candidate(one) for one in _to_mappings(told, candidates)]
@@ -144,30 +147,6 @@ def _read_overcommit(record: Record, value: t.Any) -> None:
     record.mode = names[0] or names[1]
 
 
-def _read_commit(record: Record, value: t.Any) -> None:
-    commit = _to_mapping(value)
-    record.limit_kb = _to_integer(commit.get('limit_kb'))
-    record.committed_kb = _to_integer(commit.get('committed_kb'))
-    record.headroom_kb = _to_integer(commit.get('headroom_kb'))
-    record.used_percent = _to_number(commit.get('used_percent'))
-    record.enforced = _to_boolean(commit.get('enforced'))
-
-
-def _read_memory(record: Record, value: t.Any) -> None:
-    memory = _to_mapping(value)
-    record.memory_total_kb = _to_integer(memory.get('total_kb'))
-    record.memory_available_kb = _to_integer(memory.get('available_kb'))
-    record.swap_total_kb = _to_integer(memory.get('swap_total_kb'))
-    record.swap_free_kb = _to_integer(memory.get('swap_free_kb'))
-
-
-def _read_panic(record: Record, value: t.Any) -> None:
-    panic = _to_mapping(value)
-    record.panic_policy = clean(panic.get('policy'), WORD_LENGTH)
-    record.reboot_after_s = _to_integer(panic.get('reboot_after_s'))
-    record.kill_allocating_task = _to_boolean(panic.get('kill_allocating_task'))
-
-
 def _read_drift(record: Record, value: t.Any) -> None:
     record.drift = None if value is None else [
         Drift(clean(one.get('key')) or '?', clean(one.get('runtime'), WORD_LENGTH), clean(one.get('boot'), WORD_LENGTH),
@@ -207,9 +186,8 @@ def _read_warnings(record: Record, value: t.Any) -> None:
 
 
 _READERS: dict[str, t.Callable[[Record, t.Any], None]] = {
-    'overcommit': _read_overcommit, 'commit': _read_commit, 'memory': _read_memory, 'panic': _read_panic,
-    'drift': _read_drift, 'kills': _read_kills, 'competing_writers': _read_competing_writers,
-    'oom_daemons': _read_oom_daemons, 'environment': _read_environment, 'warnings': _read_warnings,
+    'overcommit': _read_overcommit, 'drift': _read_drift, 'kills': _read_kills, 'oom_daemons': _read_oom_daemons,
+    'competing_writers': _read_competing_writers, 'environment': _read_environment, 'warnings': _read_warnings,
 }
 
 
@@ -244,6 +222,10 @@ def _to_texts(value: t.Any) -> list[str]:
     return [shown for shown in (clean(one, MESSAGE_LENGTH) for one in some) if shown]
 
 
+def _to_word(value: t.Any) -> str | None:
+    return clean(value, WORD_LENGTH)
+
+
 def _to_integer(value: t.Any) -> int | None:
     """A whole number of a size that a kernel has."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
@@ -260,3 +242,15 @@ def _to_number(value: t.Any) -> float | None:
 
 def _to_boolean(value: t.Any) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+# By fact and key: the attribute of the record, and what converts the value.
+_VALUES: dict[str, dict[str, tuple[str, t.Callable[[t.Any], t.Any]]]] = {
+    'commit': {'limit_kb': ('limit_kb', _to_integer), 'committed_kb': ('committed_kb', _to_integer),
+               'headroom_kb': ('headroom_kb', _to_integer), 'used_percent': ('used_percent', _to_number),
+               'enforced': ('enforced', _to_boolean)},
+    'memory': {'total_kb': ('memory_total_kb', _to_integer), 'available_kb': ('memory_available_kb', _to_integer),
+               'swap_total_kb': ('swap_total_kb', _to_integer), 'swap_free_kb': ('swap_free_kb', _to_integer)},
+    'panic': {'policy': ('panic_policy', _to_word), 'reboot_after_s': ('reboot_after_s', _to_integer),
+              'kill_allocating_task': ('kill_allocating_task', _to_boolean)},
+}

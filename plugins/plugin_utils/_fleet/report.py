@@ -67,7 +67,7 @@ def _bind(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Flee
     return write
 
 
-def build_screen_lines(fleet: Fleet, rows: int) -> list[str]:
+def format_lines(fleet: Fleet, rows: int) -> list[str]:
     """The report for this terminal; in full width and without colours where it is none."""
     return build_lines(fleet, rows, _find_width(), _paint)
 
