@@ -9,12 +9,13 @@ process (L(_host.helper)) makes such reads. It writes the path of each read to m
 (the board). In all other processes L(current) writes nothing and allows everything.
 """
 
+import contextlib
 import errno
 import os
 import re
 import struct
 import time
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
 # The number of reads so far, the length of the path that follows (0 between two reads), the seconds of all slow reads.
@@ -41,6 +42,17 @@ class Stall(NamedTuple):
     path: str
     pid: int  # 0 for a file outside of /proc
     name: str  # the last part of the path
+
+
+@contextlib.contextmanager
+def open_fd(path: str, flags: int, dir_fd: Optional[int] = None) -> Iterator[int]:
+    """A descriptor, closed at the end. Ignores errors of close(2), which closes also when it fails."""
+    fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def parse_stall(path: str) -> Stall:
@@ -186,11 +198,8 @@ class RestrictedAccess(Access):
         """Read /proc/PID/status here: it takes no lock that a user can hold."""
         self.begin(f'/proc/{pid}/status')
         try:
-            fd = os.open(f'{self._proc}/{pid}/status', os.O_RDONLY | os.O_CLOEXEC)
-            try:
+            with open_fd(f'{self._proc}/{pid}/status', os.O_RDONLY) as fd:
                 return parse_uids(os.read(fd, 4096)) or ()
-            finally:
-                os.close(fd)
         except OSError:
             return ()
         finally:

@@ -10,6 +10,7 @@ two pipes, because Ansible waits for each process that holds the module's output
 process or folder. Where fork(2) fails, the module reads only processes of root and of its own user.
 """
 
+import contextlib
 import errno
 import io
 import mmap
@@ -256,12 +257,10 @@ def _is_expected(exc: Exception) -> bool:
 
 
 def _close(*descriptors: int) -> None:
-    """Close them. An error changes nothing: Linux has released the descriptor (close(2))."""
+    """Close them. An error changes nothing, because close(2) closes also when it fails."""
     for fd in descriptors:
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
 
 
 def keep_only(*kept: int) -> None:

@@ -260,29 +260,21 @@ def _is_below(path: str, folders: Tuple[str, ...]) -> bool:
 
 def _kernel_content(path: str) -> bytes:
     """The content of a file of procfs or sysfs."""
-    fd = os.open(path, _READ)
-    try:
+    with file_access.open_fd(path, _READ) as fd:
         return _read_all(fd, os.fstat(fd))
-    finally:
-        with contextlib.suppress(OSError):  # close(2) closes also when it fails
-            os.close(fd)
 
 
 def _content(path: str) -> bytes:
     """The content of a regular file. Does not open others, which count as empty like the /dev/null of a mask."""
-    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
+    with file_access.open_fd(path, os.O_PATH) as found:
         info = os.fstat(found)
         if info.st_dev in _kernel_devices():
             raise OSError(errno.EINVAL, _NOT_STORED % 'proc/sysfs')
         return b'' if not _has_content(info) else _read_same(found, info, path)
-    finally:
-        os.close(found)
 
 
 def _named_content(path: str) -> bytes:
-    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
+    with file_access.open_fd(path, os.O_PATH) as found:
         info = os.fstat(found)
         if not _has_content(info):
             raise OSError(errno.EINVAL, _NOT_REGULAR)
@@ -290,8 +282,6 @@ def _named_content(path: str) -> bytes:
         if not _is_stored(kind, info):
             raise OSError(errno.EINVAL, _NOT_STORED % (kind or 'unknown'))
         return _read_same(found, info, path)
-    finally:
-        os.close(found)
 
 
 def _has_content(info: os.stat_result) -> bool:

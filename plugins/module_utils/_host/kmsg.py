@@ -14,6 +14,7 @@ import stat
 import time
 from typing import Iterator
 
+from .file_access import open_fd
 from .host import Host
 
 RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX: shorter reads of /dev/kmsg answer EINVAL
@@ -26,8 +27,7 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
 
     Skips records that the kernel overwrites during the read (EPIPE).
     """
-    fd = os.open(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
+    with open_fd(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY) as fd:
         info = os.fstat(fd)
         # In containers it can be /dev/null, a terminal or a pipe, which contain no kills.
         if host.root == '/' and not (stat.S_ISCHR(info.st_mode) and info.st_rdev == KMSG_NUMBER):
@@ -44,8 +44,6 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
             if not record:
                 return
             yield record
-    finally:
-        os.close(fd)
 
 
 def compute_log_start_s(host: Host) -> float:

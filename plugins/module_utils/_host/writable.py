@@ -13,6 +13,7 @@ import os
 import stat
 from typing import Dict, List, NamedTuple, Optional
 
+from .file_access import open_fd
 from .host import ABSENT, Host, naming
 
 # A file system or security policy may refuse to set an attribute; then the new file keeps the one that it was given.
@@ -169,12 +170,8 @@ class WritableHost(Host):
     def make_folder_again(self, path: str, attributes: Attributes) -> None:
         """Make the directory with these attributes, unless it exists."""
         if self.make_folder(path, 0o700):
-            fd = os.open(self.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                with naming(path):
-                    _set_attributes(fd, attributes, attributes.mode)
-            finally:
-                os.close(fd)
+            with open_fd(self.locate(path), os.O_RDONLY | os.O_DIRECTORY) as fd, naming(path):
+                _set_attributes(fd, attributes, attributes.mode)
 
     def remove_folder(self, path: str) -> None:
         """Remove a directory if it exists and is empty. Never the target of a link."""
@@ -266,9 +263,5 @@ def _is_refused(name: str, exc: OSError) -> bool:
 
 def _sync_folder(folder: str) -> None:
     """Make a rename or unlink in the folder survive a crash (rename(2), fsync(2))."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with naming(folder):
-            os.fsync(fd)
-    finally:
-        os.close(fd)
+    with open_fd(folder, os.O_RDONLY | os.O_DIRECTORY) as fd, naming(folder):
+        os.fsync(fd)

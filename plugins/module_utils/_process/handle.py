@@ -18,6 +18,7 @@ from typing import Any, List, NamedTuple, Optional, Set, Tuple
 
 from .._core.text import to_number
 from .._host import file_access
+from .._host.file_access import open_fd
 from .._host.host import Host
 from .procfs import parse_stat
 
@@ -72,12 +73,8 @@ class ProcessHandle:
         if self._fd is None or not file_access.current.allows(self.pid, name.rpartition('/')[2]):
             return None
         try:
-            with file_access.Reading(f'/proc/{self.pid}/{name}'):
-                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
-                try:
-                    return os.read(fd, _CHUNK_BYTES)
-                finally:
-                    os.close(fd)
+            with file_access.Reading(f'/proc/{self.pid}/{name}'), open_fd(name, os.O_RDONLY, self._fd) as fd:
+                return os.read(fd, _CHUNK_BYTES)
         except OSError as exc:
             if exc.errno in _GONE:
                 return None
@@ -99,12 +96,8 @@ class ProcessHandle:
 
     def _threads(self) -> List[str]:
         """The IDs of its threads; none where it is gone."""
-        with contextlib.suppress(OSError):
-            fd = os.open('task', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
-            try:
-                return [name for name in os.listdir(fd) if name.isdigit()]
-            finally:
-                os.close(fd)
+        with contextlib.suppress(OSError), open_fd('task', os.O_RDONLY | os.O_DIRECTORY, self._fd) as fd:
+            return [name for name in os.listdir(fd) if name.isdigit()]
         return []
 
     def look(self) -> Optional[ProcessIdentity]:
@@ -131,11 +124,8 @@ class ProcessHandle:
         if self._fd is None:
             return False
         try:
-            fd = os.open('oom_score_adj', os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, dir_fd=self._fd)
-            try:
+            with open_fd('oom_score_adj', os.O_WRONLY | os.O_TRUNC, self._fd) as fd:
                 os.write(fd, b'%d\n' % value)
-            finally:
-                os.close(fd)
         except OSError as exc:
             if exc.errno in _GONE:
                 return False

@@ -127,22 +127,14 @@ class Proc:
             return self._read(path, limit_bytes)
 
     def _read(self, path: str, limit_bytes: int) -> Optional[bytes]:
-        try:
-            fd = os.open(path, os.O_RDONLY, dir_fd=self.fd)
-        except OSError:
-            return None
-        try:
+        with contextlib.suppress(OSError), file_access.open_fd(path, os.O_RDONLY, self.fd) as fd:
             # The kernel writes these files as one record, so that a short read is the last one.
             data = more = os.read(fd, CHUNK_BYTES)
             while len(more) == CHUNK_BYTES and len(data) < limit_bytes:
                 more = os.read(fd, CHUNK_BYTES)
                 data += more
-        except OSError:
-            return None
-        finally:
-            with contextlib.suppress(OSError):  # close(2) closes also when it fails
-                os.close(fd)
-        return data[:limit_bytes]
+            return data[:limit_bytes]
+        return None
 
     def stat(self, pid: str, name: str) -> Optional[os.stat_result]:
         """stat(2) of the target of a link of a process; None where that is not allowed."""

@@ -8,11 +8,13 @@ Sources: proc_pid_status(5), proc_pid_stat(5), proc_pid_statm(5), cgroups(7); fs
 A process can end at any time: each read returns None then.
 """
 
+import contextlib
 import os
 import re
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_number
+from .._host.file_access import open_fd
 from .._host.host import Host
 from .._host.meminfo import get_page_kb
 from .._kernel.badness import Memory, ProcessReader, Terms
@@ -155,16 +157,9 @@ class ProcessTable(Proc):
     def threads(self, pid: Any) -> List[str]:
         """The folders of its threads below /proc; none where it is gone."""
         folder = f'{pid}/task'
-        try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
-        except OSError:
-            return []
-        try:
+        with contextlib.suppress(OSError), open_fd(folder, os.O_RDONLY | os.O_DIRECTORY, self.fd) as fd:
             return [f'{folder}/{name}' for name in os.listdir(fd)]
-        except OSError:
-            return []
-        finally:
-            os.close(fd)
+        return []
 
     def children(self, pid: int) -> List[int]:
         """Its children (proc_pid_tid_children(5)); none also where the kernel does not list them."""
