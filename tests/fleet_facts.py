@@ -53,7 +53,7 @@ def facts(host: str, kind: str, seed: int = 1) -> dict:
                    'swap_total_kb': 0, 'swap_free_kb': 0, 'hugetlb_kb': 0},
         'panic': {'panic_on_oom': int(policy != 'kill'), 'policy': policy,
                   'reboot_after_s': 0 if policy != 'kill' and random_.random() < 0.05 else 10,
-                  'kill_allocating_task': False, 'dump_tasks': True},
+                  'kill_allocating_task': False},
         'candidates': [_candidate(rank, size_kb, total_kb, random_, *random_.choice(services))
                        for rank, size_kb in enumerate(_sizes_kb(total_kb, random_), 1)],
         'unkillable': [{'pid': 611, 'name': 'sshd', 'unit': 'ssh.service'}],

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in docs/ is made from the code, so that it is right: ``.venv/bin/python tools/generated.py`` makes it again.
+"""What is generated from the code: ``.venv/bin/python tools/generated.py`` writes it.
 
 ``facts.md`` comes from the RETURN documentation of oom_facts, the picture of the CommitLimit from the filter
-commit_limit, and the packages in CONTRIBUTING.md from the code itself. tests/package/test_docs.py fails where they are
-not up to date.
+commit_limit, the packages in CONTRIBUTING.md from the code itself, and the role's variables from the records of the
+sysctls. tests/package/test_docs.py fails where they are not up to date.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import architecture
 import yaml
@@ -22,6 +23,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / 'docs'
 sys.path.insert(0, str(CHECKOUT / 'tests'))
 
+# The role's variable of an option, where it is not oom_policy_OPTION.
+VARIABLES = {'mode': 'overcommit_mode', 'ratio': 'overcommit_ratio', 'kbytes': 'overcommit_kbytes', 'policy': 'panic'}
 GIB_KB = 1024 ** 2
 RAM_KB, SWAP_KB = 64 * GIB_KB, 8 * GIB_KB
 # The rows of the picture: what is set, and the options of the filter. None: no limit.
@@ -69,6 +72,49 @@ def example(sample: object) -> str:
     return json.dumps(sample, indent=2, ensure_ascii=False)
 
 
+def role_variables() -> dict[str, Any]:
+    """By the role's variable, the record of each sysctl."""
+    importlib.import_module('collection').lay()
+    records = importlib.import_module('ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records')
+    return {f'oom_policy_{VARIABLES.get(one.option, one.option)}': one for one in records.SYSCTLS.values()}
+
+
+def role_parts() -> Iterator[tuple[str, str, list[str]]]:
+    """(file, name of the part, lines) of what the role and its guide have for each sysctl."""
+    variables = role_variables()
+    yield 'roles/oom_policy/defaults/main.yml', 'sysctls', [f'{name}: null' for name in variables]
+    yield 'roles/oom_policy/meta/argument_specs.yml', 'sysctls', [line for name, one in variables.items() for line in (
+        f'{name}:',
+        f'  description: C({one.key}){_words(one, ", V(%s)", " or V(%s)")}, see C({one.option}) of '
+        f'M(oomkit.linux.{one.module}).',
+        f'  type: {"bool" if one.is_switch else "raw"}')]
+    modules = sorted({one.module for one in variables.values()})
+    yield 'roles/oom_policy/vars/main.yml', 'sysctls', [line for module in modules for line in (
+        f'__oom_policy_{module}_sysctls:',
+        *(f'  - {name}' for name, one in variables.items() if one.module == module))]
+    yield 'roles/oom_policy/vars/main.yml', 'values', [f'{name}: "{{{{ {name} }}}}"' for name in variables]
+    for module, path in (('overcommit', 'overcommit'), ('panic_on_oom', 'panic')):
+        yield f'roles/oom_policy/tasks/{path}.yml', 'sysctls', [
+            f'{one.option}: "{{{{ omit if __oom_policy_undo else __oom_policy_settings.{name} | default(omit) }}}}"'
+            for name, one in variables.items() if one.module == module]
+    yield 'docs/oom_policy.md', 'sysctls', ['', '| variable | default | sysctl | option |', '|---|---|---|---|', *(
+        f'| `{name}` | null | [`{one.key}`]({kernel_page(one.key)}){_words(one, ", `%s`", " or `%s`")} '
+        f'| `{one.option}` of [`{one.module}`](../plugins/modules/{one.module}.py) |'
+        for name, one in variables.items()), '']
+
+
+def _words(sysctl: Any, middle: str, last: str) -> str:
+    """The words that the option takes for the values."""
+    words = list(sysctl.names or ())
+    return ''.join((last if word == words[-1] else middle) % word for word in words)
+
+
+def kernel_page(key: str) -> str:
+    """The section on a sysctl in the kernel's documentation."""
+    page, name = key.split('.')
+    return f'https://docs.kernel.org/admin-guide/sysctl/{page}.html#{name.replace("_", "-")}'
+
+
 def pages() -> Iterator[tuple[Path, str]]:
     """Each file that is made, with its text."""
     templates = Environment(loader=FileSystemLoader(CHECKOUT / 'tools' / 'templates'), undefined=StrictUndefined,
@@ -77,15 +123,23 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / 'facts.md', templates.get_template('facts.md.j2').render(facts=facts_documentation())
     yield DOCS / 'images' / 'commit_limit.svg', templates.get_template('commit_limit.svg.j2').render(
         bars=bars(), ram_gib=RAM_KB // GIB_KB, swap_gib=SWAP_KB // GIB_KB, gib_kb=GIB_KB)
-    guide = CHECKOUT / 'CONTRIBUTING.md'
-    yield guide, with_part(guide.read_text(encoding='utf-8'), 'architecture', architecture.markdown())
+    parts = [('CONTRIBUTING.md', 'architecture', architecture.markdown().split('\n')), *role_parts()]
+    texts: dict[Path, str] = {}
+    for name, part, lines in parts:
+        path = CHECKOUT / name
+        texts[path] = with_part(texts.get(path) or path.read_text(encoding='utf-8'), part, lines)
+    yield from texts.items()
 
 
-def with_part(text: str, name: str, part: str) -> str:
-    """The text with the part between its two marks replaced. Raises ValueError where there are no marks."""
-    begin, end = '<!-- %s: tools/generated.py writes this -->\n' % name, '\n<!-- end of %s -->' % name
-    before, rest = text.split(begin)
-    return before + begin + part + end + rest.split(end.lstrip('\n'))[1]
+def with_part(text: str, name: str, lines: list[str]) -> str:
+    """The text with the lines between the two marks of this name. Raises ValueError where there are no marks."""
+    marks = re.compile(rf'(?P<begin>(?P<indent> *)(?:#|<!--) {name}: tools/generated.py writes this.*\n)'
+                       rf'(?:.*\n)*?(?P<end> *(?:#|<!--) end of {name}\b)')
+    match = marks.search(text)
+    if match is None:
+        raise ValueError(f'there are no marks of {name}')
+    part = ''.join(f"{match['indent']}{line}".rstrip() + '\n' for line in lines)
+    return f"{text[:match.start()]}{match['begin']}{part}{match['end']}{text[match.end():]}"
 
 
 def main() -> None:

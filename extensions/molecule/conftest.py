@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the scenarios' tests share. testinfra's ``host`` is the lab machine, over ssh."""
 
+import importlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,15 @@ class Machine:
 def machine(host):
     """The lab machine."""
     return Machine(host)
+
+
+@pytest.fixture(scope='session')
+def role_sysctls():
+    """Finds the sysctls that variables of the role set: by key, the value."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
+    records = importlib.import_module('generated').role_variables()
+
+    def find(variables):
+        given = [(records[name], value) for name, value in variables.items() if name in records]
+        return {one.key: (one.names or {}).get(value, value) for one, value in given}
+    return find

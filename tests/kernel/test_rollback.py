@@ -4,23 +4,26 @@
 
 import random
 
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
+
 OURS, ADMIN, VENDOR = '/etc/sysctl.d/99-oomkit.conf', '/etc/sysctl.d/50-admin.conf', '/etc/sysctl.d/10-vendor.conf'
 MODULES = ('overcommit', 'panic_on_oom')
 LINES = [
     'vm.overcommit_memory = 1   # mine', 'vm.overcommit_memory=0', '-vm/overcommit_ratio = 180',
     'vm.overcommit_kbytes=1500000', 'vm.admin_reserve_kbytes=4444', 'vm.panic_on_oom=1', 'kernel.panic=10',
-    'kernel.panic = 20 # y', 'vm.oom_dump_tasks=0', 'vm.swappiness=1', '# note', '',
+    'kernel.panic = 20 # y', 'vm.oom_kill_allocating_task=1', 'vm.swappiness=1', '# note', '',
 ]
 VALUES = {
     'vm.overcommit_memory': (0, 1), 'vm.overcommit_ratio': (50, 70), 'vm.overcommit_kbytes': (0, 1500000),
     'vm.admin_reserve_kbytes': (5000, 8192), 'vm.user_reserve_kbytes': (20000, 30000), 'vm.panic_on_oom': (0, 1),
-    'kernel.panic': (10, 30), 'vm.oom_kill_allocating_task': (0, 1), 'vm.oom_dump_tasks': (0, 1),
+    'kernel.panic': (10, 30),
+    **{key: (0, 1) for key, sysctl in SYSCTLS.items() if sysctl.is_switch},
 }
 REQUESTS = [
     ('overcommit', {'mode': 'always', 'ratio': 90}), ('overcommit', {'mode': 'heuristic', 'kbytes': 2000000}),
     ('overcommit', {'mode': 'never', 'ratio': 250}), ('overcommit', {'admin_reserve_kbytes': 9000}),
     ('panic_on_oom', {'policy': 'panic', 'reboot_after': 10}), ('panic_on_oom', {'policy': 'kill'}),
-    ('panic_on_oom', {'kill_allocating_task': True, 'dump_tasks': False}),
+    ('panic_on_oom', {sysctl.option: not sysctl.default for sysctl in SYSCTLS.values() if sysctl.is_switch}),
 ]
 STATE = ('find /etc /var/lib/oomkit -type f ! -name "*~" -exec sha256sum {} + 2>/dev/null | sort; '
          f'sysctl {" ".join(VALUES)}')

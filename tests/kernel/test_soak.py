@@ -69,7 +69,7 @@ def desired(dice):
     if module == 'panic_on_oom':
         # Never one that would panic here.
         return module, dice.choice([{'policy': 'kill', 'reboot_after': dice.randrange(1, 90)},
-                                    {'dump_tasks': False}, {'state': 'absent'}])
+                                    {'kill_allocating_task': True}, {'state': 'absent'}])
     return module, dice.choice([{'name': 'family', 'score_adj': dice.randrange(-999, 0)},
                                 {'name': 'family', 'state': 'absent'}])
 

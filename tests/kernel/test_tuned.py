@@ -9,13 +9,15 @@ from conftest import FLAVOUR, started
 from oomlab.recipe import DEFAULT
 from test_facts import gather
 
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
+
 pytestmark = pytest.mark.skipif(FLAVOUR != DEFAULT, reason='of the lab machines only "services" has TuneD')
 
 PROFILE, BASE = '/etc/tuned/profiles/ours/tuned.conf', '/etc/tuned/profiles/base/tuned.conf'
 OLD_PROFILE, OLD_BASE = '/etc/tuned/ours/tuned.conf', '/etc/tuned/base/tuned.conf'  # before 2.24
 ETC, LATE, LIB = '/etc/sysctl.d/50-x.conf', '/etc/sysctl.d/60-x.conf', '/usr/lib/sysctl.d/zz-x.conf'
 RATIO, KBYTES, PANIC = 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'kernel.panic'
-ON_OOM, DUMP = 'vm.panic_on_oom', 'vm.oom_dump_tasks'
+ON_OOM, KILL = 'vm.panic_on_oom', 'vm.oom_kill_allocating_task'
 FOREIGN = '[sysctl]\nvm.swappiness=10\n'
 
 # In the guest: bring the kernel to the state of a boot, run its loader, start TuneD, read all keys.
@@ -69,20 +71,20 @@ def case(profile, main='', base=None, **files):
 WINS_BELOW_USR = {'lib': RATIO + '=80\n' + PANIC + '=5\n', 'etc': RATIO + '=70\n'}
 CASES = {
     'a profile of foreign keys applies the files below /etc again': (
-        case(FOREIGN, late='-%s=1\nvm/oom_dump_tasks=2\r%s=0\n' % (ON_OOM, DUMP), conf=PANIC + '=7\n',
+        case(FOREIGN, late='-%s=1\nvm/oom_kill_allocating_task=2\r%s=1\n' % (ON_OOM, KILL), conf=PANIC + '=7\n',
              **WINS_BELOW_USR),
-        {RATIO: 70, PANIC: 7, ON_OOM: 1, DUMP: 0}),
+        {RATIO: 70, PANIC: 7, ON_OOM: 1, KILL: 1}),
     'the profile yields to files below /etc alone': (
-        case('[sysctl]\n%s=60\n%s=9\n%s=0\n' % (RATIO, PANIC, DUMP), **WINS_BELOW_USR),
-        {RATIO: 70, PANIC: 9, DUMP: 0}),
+        case('[sysctl]\n%s=60\n%s=9\n%s=1\n' % (RATIO, PANIC, KILL), **WINS_BELOW_USR),
+        {RATIO: 70, PANIC: 9, KILL: 1}),
     'reapply_sysctl=0': (
-        case('[sysctl]\n%s=>90\n%s=<3\n%s=60 # x\n' % (PANIC, DUMP, RATIO), main='reapply_sysctl=0\n',
+        case('[sysctl]\n%s=>90\n%s=<3\n%s=60 # x\n' % (PANIC, KILL, RATIO), main='reapply_sysctl=0\n',
              **WINS_BELOW_USR),
-        {RATIO: 60, PANIC: 90, DUMP: 1}),
+        {RATIO: 60, PANIC: 90, KILL: 0}),
     'drop': (
-        case('[main]\ninclude=base\n[sysctl]\ndrop=%s, vm.swappiness\n%s=0\n' % (PANIC, DUMP),
+        case('[main]\ninclude=base\n[sysctl]\ndrop=%s, vm.swappiness\n%s=1\n' % (PANIC, KILL),
              base='[sysctl]\n%s=3\nvm.swappiness=5\n%s=1\n' % (PANIC, ON_OOM)),
-        {PANIC: 0, ON_OOM: 1, DUMP: 0}),
+        {PANIC: 0, ON_OOM: 1, KILL: 1}),
     'a section for another machine': (
         case('[sysctl]\nuname_regex=^Linux lab .*alpha$\n%s=9\n' % PANIC, **WINS_BELOW_USR), {RATIO: 80, PANIC: 5}),
     'a section for this machine': (
@@ -92,9 +94,9 @@ CASES = {
     'a profile that TuneD does not load': (
         case('[main]\ninclude=gone\n[sysctl]\n%s=9\n' % PANIC, **WINS_BELOW_USR), {RATIO: 80, PANIC: 5}),
     'an optional profile that is not there, and a byte that is no UTF-8': (
-        case('[main]\ninclude=-gone\n[sysctl]\n%s=9\n' % PANIC, late='# \xe9\n%s=0\n' % DUMP, conf=PANIC + '=3\n',
+        case('[main]\ninclude=-gone\n[sysctl]\n%s=9\n' % PANIC, late='# \xe9\n%s=1\n' % KILL, conf=PANIC + '=3\n',
              **WINS_BELOW_USR),
-        {RATIO: 70, PANIC: 9, DUMP: 0}),
+        {RATIO: 70, PANIC: 9, KILL: 1}),
     'ratio and kbytes erase each other': (
         case('[sysctl]\n%s=900000\n' % KBYTES, lib=RATIO + '=80\n'), {RATIO: 0, KBYTES: 900000}),
 }  # fmt: skip
@@ -132,7 +134,7 @@ def start(fresh):
     """The sysctls as they are without any file."""
     fresh.write_file('/root/tuned.py', SCRIPT.encode())
     fresh.run('systemctl enable -q tuned')
-    keys = ('vm.overcommit_memory', RATIO, ON_OOM, PANIC, DUMP, 'vm.oom_kill_allocating_task')
+    keys = [key for key in ALL_KEYS if key != KBYTES and not key.endswith('reserve_kbytes')]
     return {**{key: fresh.sysctl(key) for key in keys}, KBYTES: 0}
 
 
@@ -159,6 +161,6 @@ def test_boot_and_enforcers_say_what_a_boot_with_tuned_leaves(fresh, start):
     after = {key: fresh.sysctl(key) for key in start}
     assert after == values == {**start, **expected}
     assert agree(fresh, after) == facts
-    assert {one['key'] for one in facts['competing_writers']} == {RATIO, PANIC, DUMP}
+    assert {one['key'] for one in facts['competing_writers']} == {RATIO, PANIC, KILL}
     assert run(fresh, files, start, reset=False) == values
     assert agree(fresh, values) == facts

@@ -4,6 +4,8 @@
 
 import random
 
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS
+
 FOLDERS = ('etc/sysctl.d', 'run/sysctl.d', 'usr/local/lib/sysctl.d', 'usr/lib/sysctl.d')
 NAMES = (
     '10-a.conf',
@@ -18,15 +20,7 @@ NAMES = (
     'x.conf~',
 )
 LIMITS = ('vm.overcommit_ratio', 'vm.overcommit_kbytes')
-OTHERS = (
-    'vm.overcommit_memory',
-    'vm.admin_reserve_kbytes',
-    'vm.user_reserve_kbytes',
-    'vm.panic_on_oom',
-    'kernel.panic',
-    'vm.oom_kill_allocating_task',
-    'vm.oom_dump_tasks',
-)
+OTHERS = tuple(key for key in ALL_KEYS if key not in LIMITS)
 # Few different values, so that equal ones meet often: an equal value later keeps its earlier place under systemd.
 VALUES = {
     'vm.overcommit_ratio': ('80', '80', '90', '0', '080', '0x50', '50'),

@@ -29,7 +29,7 @@ def test_every_member_takes_the_shared_options(group, command):
 
 
 def test_group_defaults_reach_every_member(group, command, tmp_path):
-    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'dump_tasks': False},
+    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'kill_allocating_task': True},
               'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
     defaults = {'runtime': False, 'state': 'present', 'persistent': True, 'conflicts': 'warn', 'force': True,
                 'sysctl_file': '/etc/sysctl.d/98-group-default.conf'}
@@ -44,7 +44,7 @@ def test_group_defaults_reach_every_member(group, command, tmp_path):
 
 
 def test_a_result_holds_a_diff_in_diff_mode_only(group, command, tmp_path):
-    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'dump_tasks': False},
+    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'kill_allocating_task': True},
               'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
     options = {'runtime': False, 'force': True, 'conflicts': 'warn'}
     tasks = []

@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import sys
+from pathlib import Path
 
-SYSCTLS = ('vm.overcommit_memory', 'vm.overcommit_ratio', 'vm.overcommit_kbytes', 'vm.admin_reserve_kbytes',
-           'vm.user_reserve_kbytes', 'vm.panic_on_oom', 'vm.oom_kill_allocating_task', 'vm.oom_dump_tasks',
-           'kernel.panic')
+PROC_SYS = Path('/proc/sys')
+SYSCTLS = ('kernel/panic', 'vm/panic_on_oom', 'vm/oom_*', 'vm/overcommit_*', 'vm/*_reserve_kbytes')
 FOLDERS = ('/etc', '/run/sysctl.d', '/run/systemd/system', '/usr/lib/sysctl.d', '/usr/lib/systemd', '/usr/local',
            '/var/lib/oomkit', '/run/oomkit')
 
@@ -55,7 +55,8 @@ def processes():
 
 if __name__ == '__main__':
     json.dump({
-        'sysctl': {key: int(read('/proc/sys/' + key.replace('.', '/'))) for key in SYSCTLS},
+        'sysctl': {str(path.relative_to(PROC_SYS)).replace('/', '.'): int(path.read_text())
+                   for pattern in SYSCTLS for path in PROC_SYS.glob(pattern)},
         'files': files(),
         'processes': processes(),
         'boot': read('/proc/sys/kernel/random/boot_id').decode().strip(),

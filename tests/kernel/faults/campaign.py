@@ -44,9 +44,7 @@ LIVE = re.compile('oom_score_adj", O_WRONLY|^p?write.*/proc/')
 NAMES = re.compile('(mkdir|rmdir|rename|unlink)|.*O_CREAT')
 FEW = 100
 TREES = ('/etc/sysctl.d', '/etc/systemd/system', '/var/lib/oomkit', '/run/oomkit')
-SYSCTLS = ('vm/overcommit_memory', 'vm/overcommit_ratio', 'vm/overcommit_kbytes', 'vm/admin_reserve_kbytes',
-           'vm/user_reserve_kbytes', 'vm/panic_on_oom', 'vm/oom_kill_allocating_task', 'vm/oom_dump_tasks',
-           'kernel/panic')
+SYSCTLS = tuple(import_module('ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records').KEYS_BY_PATH)
 LIMIT_S = 60
 
 Call = namedtuple('Call', 'name number text')

@@ -50,8 +50,8 @@ CASES = [
     # All runs come by one connection, so that the second one finds the change waiting, and changes nothing.
     dict(of('overcommit', mode='never', ratio=300, admin_reserve_kbytes=9000, confirm_within=3600),
          name='overcommit: strict, to be confirmed', watchdog=True, short=True),
-    dict(of('panic_on_oom', policy='panic', reboot_after=10, dump_tasks=False), name='panic_on_oom: panic and reboot',
-         short=True),
+    dict(of('panic_on_oom', policy='panic', reboot_after=10, kill_allocating_task=True),
+         name='panic_on_oom: panic and reboot', short=True),
     dict(of('oom_score_adj', name='family', score_adj=321), name='oom_score_adj: a service', units=['family.service'],
          short=True, setup=WITH_FAMILY, teardown=WITHOUT_FAMILY),
     dict(of('oom_score_adj', state='absent', exclusive=True), name='oom_score_adj: everything back',

@@ -138,7 +138,7 @@ def test_overcommit(files, params):
 
 @fuzz(written, st.fixed_dictionaries({}, optional={
     'policy': st.one_of(st.sampled_from(['kill', 'panic', 'panic_always']), values), 'reboot_after': values,
-    'dump_tasks': st.booleans(), 'state': st.sampled_from(['present', 'absent']), 'force': st.booleans()}))
+    'kill_allocating_task': st.booleans(), 'state': st.sampled_from(['present', 'absent']), 'force': st.booleans()}))
 def test_panic_on_oom(files, params):
     with machine_with(files) as machine:
         check_run(machine, lambda check: run(machine, 'panic_on_oom', check, **params))

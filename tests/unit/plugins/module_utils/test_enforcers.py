@@ -231,13 +231,14 @@ def test_a_tuned_that_does_not_run_sets_nothing(box):
 
 def test_what_is_included_comes_before(box):
     box.put('/usr/lib/tuned/profiles/base/tuned.conf',
-            '[variables]\nr=70\n[sysctl]\nvm.overcommit_ratio=${r}\nvm.panic_on_oom=1\nvm.oom_dump_tasks=0\n')
+            '[variables]\nr=70\n[sysctl]\nvm.overcommit_ratio=${r}\nvm.panic_on_oom=1\nvm.oom_kill_allocating_task=0\n')
     box.put('/usr/lib/tuned/middle/tuned.conf', '[main]\ninclude = base\n[sysctl]\nvm.panic_on_oom=2\n')
-    tuned(box, '[main]\ninclude=middle, -not-there ; base\n[variables]\nr=80\n[sysctl]\nvm.oom_dump_tasks=1\n')
+    tuned(box, '[main]\ninclude=middle, -not-there ; base\n[variables]\nr=80\n[sysctl]\n'
+               'vm.oom_kill_allocating_task=1\n')
     assert {one.key: (one.value_text, one.file) for one in competing_writers.find_writers(box)} == {
         'vm.overcommit_ratio': ('80', '/usr/lib/tuned/profiles/base/tuned.conf'),
         'vm.panic_on_oom': ('2', '/usr/lib/tuned/middle/tuned.conf'),
-        'vm.oom_dump_tasks': ('1', PROFILE)}
+        'vm.oom_kill_allocating_task': ('1', PROFILE)}
 
 
 def test_a_section_can_replace_what_is_included(box):
@@ -469,7 +470,7 @@ def test_scripts_that_cannot_be_looked_at_hide_no_other_program(box, monkeypatch
     (box.base / 'etc/rc.local').symlink_to('/etc/rc.local')
     assert found(box) == before != []
     (box.base / 'etc/rc.local').unlink()
-    box.put('/etc/local.d/a.start', 'sysctl vm.oom_dump_tasks=1\n').chmod(0o755)
+    box.put('/etc/local.d/a.start', 'sysctl vm.oom_kill_allocating_task=1\n').chmod(0o755)
     names, denied = box.names, []
 
     def denying(folder):

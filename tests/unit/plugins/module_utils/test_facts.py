@@ -18,6 +18,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import 
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather as facts_gather
 from ansible_collections.oomkit.linux.plugins.module_utils._host import meminfo
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import list_sysctls
 
 STATUS = ('Name:\tx\nState:\tS (sleeping)\nUid:\t%d\t%d\t%d\t%d\nVmRSS:\t%8d kB\nVmPTE:\t%8d kB\nVmSwap:\t%8d kB\n'
           'Threads:\t1\n')
@@ -79,12 +80,13 @@ def test_everything_is_there_and_in_order(box):
 
 
 def test_settings(box):
+    switches = {one.fact: bool(box.state[one.key]) for one in list_sysctls('panic_on_oom') if one.is_switch}
+    assert switches['kill_allocating_task']
     facts = gather(box, 'overcommit', 'panic')
     assert facts == {
         'overcommit': {'mode': 1, 'mode_name': 'always', 'ratio': 70, 'kbytes': 0, 'admin_reserve_kbytes': 6000,
                        'user_reserve_kbytes': 20000},
-        'panic': {'panic_on_oom': 0, 'policy': 'kill', 'reboot_after_s': 10, 'kill_allocating_task': True,
-                  'dump_tasks': False},
+        'panic': {'panic_on_oom': 0, 'policy': 'kill', 'reboot_after_s': 10, **switches},
     }
 
 
@@ -214,13 +216,13 @@ def test_enforcers(box):
     shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too
     box.put('/etc/tuned/active_profile', 'a\n')
     box.put('/etc/tuned/a/tuned.conf', '[main]\ninclude=a\x1b\n')
-    box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_dump_tasks=>\x1b[31m\n')
+    box.put('/etc/tuned/a\x1b/tuned.conf', '[sysctl]\nvm.oom_kill_allocating_task=>\x1b[31m\n')
     facts = gather(box, 'competing_writers', 'oom_daemons', 'warnings')
     assert facts['competing_writers'] == [
         {'key': 'vm.overcommit_memory', 'value': '1', 'by': 'kubelet', 'how': 'sets', 'file': None},
         {'key': 'vm.panic_on_oom', 'value': '0', 'by': 'kubelet', 'how': 'sets', 'file': None},
         {'key': 'kernel.panic', 'value': '10', 'by': 'kubelet', 'how': 'sets', 'file': None},
-        {'key': 'vm.oom_dump_tasks', 'value': '>\\x1b[31m', 'by': 'tuned', 'how': 'yields',
+        {'key': 'vm.oom_kill_allocating_task', 'value': '>\\x1b[31m', 'by': 'tuned', 'how': 'yields',
          'file': '/etc/tuned/a\\x1b/tuned.conf'}]
     assert [one['name'] for one in facts['oom_daemons']] == ['earlyoom']
     assert facts['warnings'] == []

@@ -376,7 +376,7 @@ CASES = {
                                              {'ratio': 90, 'conflicts': 'comment_out'}, ABSENT),
     'overcommit, runtime only': Case(sysctl_machine, overcommit, None, dict(STRICT, persistent=False), ABSENT),
     'overcommit, boot only': Case(sysctl_machine, overcommit, None, dict(STRICT, runtime=False), ABSENT),
-    'panic': Case(sysctl_machine, panic, None, {'policy': 'panic', 'reboot_after': 10, 'dump_tasks': False,
+    'panic': Case(sysctl_machine, panic, None, {'policy': 'panic', 'reboot_after': 10, 'kill_allocating_task': False,
                                                 'conflicts': 'comment_out'}, ABSENT),
     'services': Case(service_machine, services, None, BOTH, NOTHING),
     'services, absent': Case(service_machine, services, BOTH, NOTHING, NOTHING),

@@ -205,7 +205,7 @@ LINES = st.lists(
             'vm.panic_on_oom=1',
             'kernel.panic=10',
             'kernel.panic = 20 # y',
-            'vm.oom_dump_tasks=0',
+            'vm.oom_kill_allocating_task=0',
             'vm.swappiness=1',
             '# note',
             '',
@@ -221,7 +221,7 @@ REQUESTS = [
     ('overcommit', {'admin_reserve_kbytes': 9000, 'user_reserve_kbytes': 10_000}),
     ('panic_on_oom', {'policy': 'panic', 'reboot_after': 10}),
     ('panic_on_oom', {'policy': 'kill'}),
-    ('panic_on_oom', {'kill_allocating_task': True, 'dump_tasks': False}),
+    ('panic_on_oom', {'reboot_after': 40, 'kill_allocating_task': True}),
 ]
 
 
@@ -237,7 +237,6 @@ def foreign_starts(draw):
         PANIC_ON_OOM: draw(st.sampled_from([0, 1])),
         PANIC: draw(st.sampled_from([0, 10, 30])),
         'vm.oom_kill_allocating_task': draw(st.sampled_from([0, 1])),
-        'vm.oom_dump_tasks': draw(st.sampled_from([0, 1])),
     }
     files = {}
     for path in draw(st.sets(st.sampled_from(PATHS))):

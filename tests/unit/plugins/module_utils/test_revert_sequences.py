@@ -186,7 +186,7 @@ def test_what_somebody_puts_in_the_place_of_our_file_is_theirs(machine, replace)
     state = dict(machine.state)
     before = files(machine)
     run(machine, 'overcommit', mode='never', ratio=90, force=True)
-    run(machine, 'panic_on_oom', policy='kill', dump_tasks=False)
+    run(machine, 'panic_on_oom', policy='kill', kill_allocating_task=False)
     path = machine.base / OURS[1:]
     path.unlink()
     replace(path)
@@ -213,7 +213,7 @@ REQUESTS = [
     ('overcommit', {'kbytes': 3_500_000}),
     ('overcommit', {'user_reserve_kbytes': 10_000}),
     ('panic_on_oom', {'policy': 'panic_always', 'reboot_after': 20}),
-    ('panic_on_oom', {'reboot_after': 30, 'dump_tasks': False}),
+    ('panic_on_oom', {'reboot_after': 30, 'kill_allocating_task': True}),
 ]
 a_setting = st.sampled_from([(key, value) for key, values in OTHERS.items() for value in values])
 an_edit = st.tuples(
@@ -253,7 +253,7 @@ def edit(machine, path, at_end, line):
     machine.put(path, old + line.encode() if at_end else line.encode() + old)
 
 
-SETTINGS = [(MEMORY,), (RATIO, KBYTES), (USER_RESERVE,), (PANIC,), (PANIC_ON_OOM,), ('vm.oom_dump_tasks',)]
+SETTINGS = [(MEMORY,), (RATIO, KBYTES), (USER_RESERVE,), (PANIC,), (PANIC_ON_OOM,), ('vm.oom_kill_allocating_task',)]
 
 
 def values_of(machine):

@@ -100,7 +100,8 @@ def test_one_sysctl_that_cannot_be_written_is_enough(machine, module, path, desi
 
 
 @pytest.mark.parametrize('module, path', [
-    ('overcommit', '/proc/sys/vm/user_reserve_kbytes'), ('panic_on_oom', '/proc/sys/vm/oom_dump_tasks')])  # fmt: skip
+    ('overcommit', '/proc/sys/vm/user_reserve_kbytes'),
+    ('panic_on_oom', '/proc/sys/vm/oom_kill_allocating_task')])  # fmt: skip
 def test_a_sysctl_that_is_not_written_may_be_read_only(machine, module, path):
     machine.refusals = {path: errno.EROFS}
     assert run(machine, module, **REQUESTS[module])['changed'] and machine.log
