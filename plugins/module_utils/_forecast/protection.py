@@ -8,8 +8,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from .._core.errors import Refusal
 from .._host.host import Host
-from .._service.live import add_near_matches, refuse_user_unit
 from .._service.model import HostState
+from .._service.resolve import add_near_matches, refuse_user_unit
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager
 
@@ -65,7 +65,7 @@ def _find_other(host_state: HostState, one: Protected) -> Optional[Protected]:
     # Imported late: few hosts need it.
     from .._service import other_init
     name = one.unit[:-len(unit_names.SERVICE)]
-    main = other_init.main_process(host_state.host, name, [])
+    main = other_init.find_main_process(host_state.host, name, [])
     if main is None:
         return one if other_init.has_script(host_state.host, name) else None
     return one._replace(pids=set(other_init.TreeGroup(host_state.host, main).pids()))

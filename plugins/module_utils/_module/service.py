@@ -16,15 +16,16 @@ from .._host.file_diff import describe_files
 from .._host.host import RUN_FOLDER
 from .._host.transaction import Rollback
 from .._host.writable import WritableHost
-from .._policy.service_apply import apply_plan, put_record, set_live, undone
-from .._policy.service_plan import Plan, make_plan
+from .._policy.service_apply import apply_plan, put_record, rollback_services, set_live
+from .._policy.service_plan import make_plan
 from .._process import selector
-from .._process.groups import Group, TheseProcesses
+from .._process.groups import Group
 from .._process.handle import ProcessIdentity
 from .._process.inheritance import Skipped
 from .._process.score_adj import ALL, Target
 from .._service import process_guard, saved_scores
-from .._service.model import Causes, DesiredState, HostState, Request, Service
+from .._service.model import Causes, DesiredState, Plan, Request, Running, Service
+from .._service.revert import CHANGED_MEANWHILE, plan_revert
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager, ManagerError
 from .._systemd.unit_files import OOM_POLICY, SCORE_ADJ
@@ -47,16 +48,16 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     if params['process'] is not None:
         return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, desired_states)
-    forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj())
+    forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj)
     diff = build_diff(plan)  # before anything is done: files can lose their mode, or be removed
-    result = (apply_plan(plan, lambda backups: build_result(plan, backups)) if plan.to_do and not check_mode
+    result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.to_do and not check_mode
               else build_result(plan, []))
     return dict(result, diff=diff, **forecasts)
 
 
 def _plan(host: WritableHost, manager: Optional[Manager], request: Request, desired_states: List[DesiredState]) -> Plan:
     try:
-        return make_plan(HostState(host, manager), request, desired_states)
+        return make_plan(host, manager, request, desired_states)
     except ManagerError as exc:
         raise Refusal(f'{exc}. Nothing was changed.') from exc
     except NeedsAdvice as exc:
@@ -79,28 +80,36 @@ def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
     if params['process'] is not None:
         return []
     if params['name'] is not None:
-        return [_request('', {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}, params['state'])]
-    return [_request(f'services[{number}].', item, params['state'])
+        item = {key: params[key] for key in ('name', 'score_adj', 'oom_policy')}
+        return [_parse_desired_state('', item, params['state'])]
+    return [_parse_desired_state(f'services[{number}].', item, params['state'])
             for number, item in enumerate(params['services'] or [])]
 
 
 def _check_subject(params: Dict[str, Any]) -> None:
-    """Exactly one of name, services and process; none only where everything of ours is meant."""
+    """Exactly one of name, services and process. None is for a revert of everything only."""
     given = [name for name in ('name', 'services', 'process') if params[name] is not None]
-    everything = params['state'] == 'absent' and params['exclusive']
-    if len(given) > 1 or (not given and not everything):
+    least = 0 if params['state'] == 'absent' and params['exclusive'] else 1
+    if not least <= len(given) <= 1:
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
                            'exclusive: true, which reverts everything, needs none' % (', '.join(given) or 'none'))
-    if params['services'] is not None and not params['services'] and not (params['exclusive'] or params['protect']):
-        raise ConvertError('services: the list is empty, so nothing is requested; list a service, or revert all others '
-                           'with exclusive: true')
-    if params['services'] is not None and (params['score_adj'] is not None or params['oom_policy'] is not None):
-        raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
-    if params['process'] is not None and (params['exclusive'] or params['oom_policy'] is not None):
+    _check_list(params)
+    is_for_services = params['exclusive'] or params['oom_policy'] is not None
+    if params['process'] is not None and is_for_services:
         raise ConvertError('process: exclusive and oom_policy are for services only')
 
 
-def _request(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
+def _check_list(params: Dict[str, Any]) -> None:
+    if params['services'] is None:
+        return
+    if not params['services'] and not (params['exclusive'] or params['protect']):
+        raise ConvertError('services: the list is empty, so nothing is requested; list a service, or revert all others '
+                           'with exclusive: true')
+    if params['score_adj'] is not None or params['oom_policy'] is not None:
+        raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
+
+
+def _parse_desired_state(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:
@@ -129,31 +138,51 @@ def parse_request(params: Dict[str, Any], check_mode: bool) -> Request:
 def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[str, Any], request: Request,
                    asked: ForecastRequest) -> Dict[str, Any]:
     """Set processes that are not services."""
-    wanted = None if request.absent else to_score_adj('score_adj', params['score_adj'])
-    if request.absent and params['score_adj'] is not None:
-        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
+    wanted = _parse_wanted(params, request)
     label = selector.describe_selection(params['process'])
-    values = process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
-    group, found = host.call(_find, host, params['process'], values)
-    warnings = _nothing_found(label, request) if not found else []
-    record = saved_scores.parse(saved_scores.read(host))
-    goals = {one.key: _original(record, one) if wanted is None else wanted for one in found}
-    changes = [one for one in found if goals[one.key] != one.score_adj]
-    warnings += _changed_meanwhile(record, found) if wanted is None else []
-    warnings += host.call(process_guard.guard, host, found, changes, values)
-    planned = {one.pid: goals[one.key] for one in changes}
-    forecasts = host.call(forecast_before_and_after, host, manager, asked, planned)
-    recorded = saved_scores.may_write(host)
-    if not recorded and (changes or wanted is None):
-        warnings.append((_NOT_REVERTED if wanted is None else _NOT_RECORDED) % saved_scores.FILE)
-    result = dict(_process_result(label, found, goals, changes, warnings), **forecasts)
+    limits = process_guard.Asked(label, wanted or 0, params['process']['user'] is not None, request.force)
+    group, found = host.call(_find, host, params['process'], limits)
+    warnings = [] if found else _warn_of_none(label, request)
+    record, is_recorded = saved_scores.parse(saved_scores.read(host)), saved_scores.may_write(host)
+    one = Running(label, group, found, 0, {})
     if wanted is None:
+        plan_revert(record, one, label, 0)
+    else:
+        one.set_target(Target(label, group, wanted, ALL))
+    warnings += _warn_of_changes(one) + host.call(process_guard.guard, host, found, one.to_change, limits)
+    forecasts = host.call(forecast_before_and_after, host, manager, asked, one.goals)
+    if not is_recorded:
+        warnings += _warn_of_record(one)
+    result = dict(_process_result(one, warnings), **forecasts)
+    if one.is_reverted:
         # Only root can read the record.
-        result.update(_whether_managed(any(key in record.processes for key in goals) if recorded else None))
+        is_managed = any(process.key in record.processes for process in found)
+        result.update(_whether_managed(is_managed if is_recorded else None))
     if not request.check_mode:
-        _apply_processes(host, _process_targets(host, label, group, wanted, changes, record), recorded,
-                         list(goals) if wanted is None else [])
+        _apply_processes(host, one, is_recorded)
     return result
+
+
+def _parse_wanted(params: Dict[str, Any], request: Request) -> Optional[int]:
+    if not request.absent:
+        return to_score_adj('score_adj', params['score_adj'])
+    if params['score_adj'] is not None:
+        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
+    return None
+
+
+def _warn_of_record(one: Running) -> List[str]:
+    """Warn of what this user cannot record or revert."""
+    if one.is_reverted:
+        return [_NOT_REVERTED % saved_scores.FILE]
+    return [_NOT_RECORDED % saved_scores.FILE] if one.goals else []
+
+
+def _warn_of_changes(one: Running) -> List[str]:
+    """Warn of processes that something else has set since."""
+    return [f'process {process.pid} ({sanitize(process.name)}) keeps its oom_score_adj {process.score_adj}: something '
+            'else has changed it since this module set it'
+            for process, reason in one.skipped if reason == CHANGED_MEANWHILE]
 
 
 def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
@@ -161,39 +190,26 @@ def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': _NOTHING_RECORDED}
 
 
-def _original(record: saved_scores.Record, one: ProcessIdentity) -> int:
-    """The value that state absent gives a process."""
-    original = record.processes.get(one.key)
-    return one.score_adj if original is None or one.score_adj not in original.ours else original.value
-
-
-def _changed_meanwhile(record: saved_scores.Record, found: List[ProcessIdentity]) -> List[str]:
-    """Warn of processes that something else has set since."""
-    pairs = [(one, record.processes.get(one.key)) for one in found]
-    return [f'process {one.pid} ({sanitize(one.name)}) keeps its oom_score_adj {one.score_adj}: something else has '
-            'changed it since this module set it' for one, original in pairs
-            if original is not None and one.score_adj not in original.ours + (original.value,)]
-
-
 def _find(host: WritableHost, process: Dict[str, Any],
           asked: process_guard.Asked) -> Tuple[Group, List[ProcessIdentity]]:
     """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
     everything = selector.build_group(host, process)
-    return process_guard.guarded(everything, asked, host), everything.look(host)
+    return process_guard.restrict_group(everything, asked, host), everything.look(host)
 
 
-def _apply_processes(host: WritableHost, targets: List[Target], recorded: bool, forgotten: List[Any]) -> None:
-    """Set them and record their originals; remove those of ``forgotten``. Raises ApplyError."""
-    with undone() as rollback:
-        for target in targets:
-            if recorded and not forgotten:  # reverted processes are recorded already
+def _apply_processes(host: WritableHost, one: Running, is_recorded: bool) -> None:
+    """Set them and record their originals, or revert them and remove these. Raises ApplyError."""
+    with rollback_services() as rollback:
+        for target in one.targets if one.goals else ():
+            if is_recorded and not one.is_reverted:  # reverted processes are recorded already
                 target.before_round = lambda left, target=target: _put_originals(host, left, target.wanted, rollback)
             set_live(host, target, rollback)
-        if recorded:
+        if is_recorded:
             data = saved_scores.read(host)
             record = saved_scores.parse(data)
-            if any(key in record.processes for key in forgotten):
-                put_record(host, data, saved_scores.without_processes(record, forgotten), rollback)
+            rest = saved_scores.without_processes(record, [process.key for process in one.processes])
+            if one.is_reverted and rest != record:
+                put_record(host, data, rest, rollback)
             leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER))
 
 
@@ -204,33 +220,23 @@ def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: i
     put_record(host, data, saved_scores.with_processes(record, changes, [], wanted), rollback)
 
 
-def _process_targets(host: WritableHost, label: str, group: Any, wanted: Optional[int], changes: List[ProcessIdentity],
-                     record: saved_scores.Record) -> List[Target]:
-    if wanted is not None:
-        return [Target(label, group, wanted, ALL)] if changes else []
-    return [Target(label, TheseProcesses([one]), record.processes[one.key].value, ALL)
-            for one in changes]
-
-
-def _nothing_found(label: str, request: Request) -> List[str]:
+def _warn_of_none(label: str, request: Request) -> List[str]:
     text = f'{sanitize(label)} matches no process'
     if request.missing == 'fail' and not request.absent:
         raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.')
     return [text] if request.missing == 'warn' else []
 
 
-def _process_result(label: str, found: List[ProcessIdentity], goals: Dict[Any, int], changes: List[ProcessIdentity],
-                    warnings: List[str]) -> Dict[str, Any]:
-    befores = sorted({one.score_adj for one in found})
-    afters = sorted(set(goals.values()))
-    diff = [_live_diff(sanitize(label), befores, afters)] if changes else []
-    return {
-        'changed': bool(changes),
-        'processes': [{'pid': one.pid, 'name': sanitize(one.name), 'before': one.score_adj,
-                       'after': goals[one.key]} for one in found],
-        'warnings': warnings,
-        'diff': diff,
-    }
+def _process_result(one: Running, warnings: List[str]) -> Dict[str, Any]:
+    processes = _describe_processes(one)
+    before, after = (sorted({process[key] for process in processes}) for key in ('before', 'after'))
+    return {'changed': bool(one.goals), 'processes': processes, 'warnings': warnings,
+            'diff': [_live_diff(sanitize(one.unit), before, after)] if one.goals else []}
+
+
+def _describe_processes(one: Running) -> List[Dict[str, Any]]:
+    return [{'pid': process.pid, 'name': sanitize(process.name), 'before': process.score_adj,
+             'after': one.goals.get(process.pid, process.score_adj)} for process in one.processes]
 
 
 # ----------------------------------------------------------------------- result
@@ -238,9 +244,9 @@ def _process_result(label: str, found: List[ProcessIdentity], goals: Dict[Any, i
 def build_diff(plan: Plan) -> List[Dict[str, str]]:
     """The changes, without process numbers, so that check mode and the real run agree."""
     diff = [_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
-                       sorted(set(one.goals.values()))) for one in plan.running() if one.to_change]
+                       sorted(set(one.goals.values()))) for one in plan.running if one.to_change]
     diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
-             for one in plan.running() if one.oom_group]
+             for one in plan.running if one.oom_group]
     return diff + describe_files(plan.host_state.host, plan.files)
 
 
@@ -249,16 +255,14 @@ def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     result = {
         'changed': plan.changed,
         'services': [_describe(plan, service) for service in plan.services],
-        'conflicts': [dict(conflict, file=_harmless_or_none(conflict['file'])) for conflict in plan.conflicts],
+        'conflicts': [dict(conflict, file=_sanitize_path(conflict['file'])) for conflict in plan.conflicts],
         'orphans': [sanitize(path) for path in plan.orphans],
         'warnings': plan.warnings,
     }
     if plan.request.absent:
         result.update(_whether_managed(plan.managed))
     if plan.other_processes:
-        result['processes'] = [{'pid': process.pid, 'name': sanitize(process.name), 'before': process.score_adj,
-                                'after': one.goals.get(process.pid, process.score_adj)}
-                               for one in plan.other_processes for process in one.processes]
+        result['processes'] = [process for one in plan.other_processes for process in _describe_processes(one)]
     if backups:
         result['backup_files'] = backups
     return result
@@ -285,17 +289,17 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
         'next_start': _describe_start(plan, service.next_start),
         'restart_needed': service.restart_needed,
         'changed_pids': sorted({pid for one in service.running for pid in _changed_pids(one)}),
-        'skipped': [_left(item) for item in left[:_MOST_SKIPPED]],
+        'skipped': [_describe_skipped(item) for item in left[:_MOST_SKIPPED]],
         'skipped_count': len(left),
         'notes': service.notes,
     }
 
 
-def _changed_pids(one: Any) -> List[int]:
+def _changed_pids(one: Running) -> List[int]:
     return [process.pid for process in one.to_change] + [pid for target in one.targets for pid in target.changed]
 
 
-def _left(item: Skipped) -> Dict[str, Any]:
+def _describe_skipped(item: Skipped) -> Dict[str, Any]:
     return {'pid': item.process.pid, 'name': sanitize(item.process.name), 'oom_score_adj': item.process.score_adj,
             'reason': item.reason}
 
@@ -305,8 +309,8 @@ def _describe_start(plan: Plan, causes: Causes) -> Dict[str, Any]:
     if cause.value is None and plan.host_state.init != 'openrc' and plan.host_state.has_unit_files():
         cause = plan.host_state.default
     policy = causes.get(OOM_POLICY, unit_files.UNSET).value
-    return {'score_adj': cause.value, 'oom_policy': policy, 'file': _harmless_or_none(cause.file), 'line': cause.line}
+    return {'score_adj': cause.value, 'oom_policy': policy, 'file': _sanitize_path(cause.file), 'line': cause.line}
 
 
-def _harmless_or_none(path: Optional[str]) -> Optional[str]:
+def _sanitize_path(path: Optional[str]) -> Optional[str]:
     return None if path is None else sanitize(path)

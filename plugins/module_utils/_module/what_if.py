@@ -18,8 +18,8 @@ from .._host.host import Host
 from .._process import selector
 from .._process.score_adj import INHERITED
 from .._process.table import ProcessTable
-from .._service.live import LivePlan, make_live_plan
-from .._service.model import DesiredState, HostState, Request
+from .._service.live import make_live_plan
+from .._service.model import DesiredState, HostState, Plan, Request
 from .._systemd.manager import Manager
 from .._systemd.unit_names import serves
 
@@ -50,7 +50,7 @@ def resolve_on_machine(host: Host, processes: ProcessTable, manager: Optional[Ma
     """By PID. Raises Refusal for what is not there."""
     desired_states = [DesiredState(one.subject.value, one.subject.value, one.score_adj, None, None)
                       for one in assumptions if one.subject.kind == 'service']
-    score_adj = _make_live_plan(host, manager, desired_states).score_adj() if desired_states else {}
+    score_adj = _make_live_plan(host, manager, desired_states).score_adj if desired_states else {}
     for one in assumptions:
         if one.subject.kind != 'service':
             score_adj.update((pid, one.score_adj) for pid in _find_pids(host, processes, one.subject))
@@ -60,7 +60,7 @@ def resolve_on_machine(host: Host, processes: ProcessTable, manager: Optional[Ma
     return NOTHING._replace(score_adj=score_adj, growth_pages=growing)
 
 
-def _make_live_plan(host: Host, manager: Optional[Manager], desired_states: List[DesiredState]) -> LivePlan:
+def _make_live_plan(host: Host, manager: Optional[Manager], desired_states: List[DesiredState]) -> Plan:
     """The plan of the module with its defaults, live only and without guards, since nothing is applied."""
     try:
         return make_live_plan(HostState(host, manager), REQUEST, desired_states)
@@ -92,7 +92,7 @@ def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager
     if subject.kind == 'pid':
         return _find_pids(host, processes, subject)[0]
     plan = _make_live_plan(host, manager, [DesiredState(subject.value, subject.value, 0, None, None)])
-    all_terms = [(process.pid, processes.terms(process.pid)) for one in plan.running() for process in one.processes]
+    all_terms = [(process.pid, processes.terms(process.pid)) for one in plan.running for process in one.processes]
     found = [(sum(terms.memory), pid) for pid, terms in all_terms if terms is not None]
     if not found:
         raise Refusal(f'growing: {subject.value} has no processes now, so none of them can grow. Start it, or name a '

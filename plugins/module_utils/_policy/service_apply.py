@@ -4,10 +4,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Apply a plan for services: record, drop-ins, daemon-reload, running processes. A failure rolls everything back."""
 
+import contextlib
 import errno
+import functools
 import os
 import stat
-from typing import Any, Callable, ContextManager, Dict, Iterable, List, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterable, List, Optional, Tuple
 
 from .._host import file_trust, leftovers
 from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE
@@ -16,81 +18,86 @@ from .._host.writable import WritableHost
 from .._process.handle import ProcessIdentity
 from .._process.score_adj import Given, ScoreAdjError, Target
 from .._service import saved_scores
-from .._service.model import Causes, OomGroup
+from .._service.model import Causes, OomGroup, Plan, Running, Service
 from .._systemd import drop_in, unit_files
 from .._systemd.manager import ManagerError
 
 _GONE = (errno.ENOENT, errno.ENODEV)
 
 
-def undone() -> ContextManager[Rollback]:
+def rollback_services() -> ContextManager[Rollback]:
     """The context of all changes: a failure rolls them back and becomes an ApplyError."""
     return rollback_on_failure(ManagerError, ScoreAdjError)
 
 
-def apply_plan(plan: Any, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
+def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
     """Apply the plan, and build the result from the backups of files of others.
 
     Raises ApplyError after a rollback, also where the result cannot be built.
     """
-    with undone() as rollback:
-        return build_result(_apply(plan, rollback))
+    with rollback_services() as rollback:
+        return build_result(_apply(host, plan, rollback))
 
 
-def _apply(plan: Any, rollback: Rollback) -> List[str]:
+def _apply(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
     """Apply the plan. A rollback goes in reverse: files, daemon-reload, processes, and last the marks of a run."""
-    host_state = plan.host_state
-    host, manager = host_state.host, host_state.manager
-    put_record(host, host_state.record_data, _meanwhile(plan), rollback)
+    put_record(host, plan.host_state.record_data, _build_meanwhile(plan), rollback)
     # Before anything is written there, the copies of files of others too.
-    marks = [leftovers.mark_folder(host, folder, rollback) for folder in _drop_in_folders(plan.files)]
+    marks = [leftovers.mark_folder(host, folder, rollback) for folder in _list_drop_in_folders(plan.files)]
     for target in plan.targets:
         # Once more after systemd has the old files again: what starts until then starts with the new value.
-        _remember(host, target, rollback)
-    if plan.needs_reload:
-        rollback.add('daemon-reload', manager.reload)
-    # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
-    _write_groups(plan, [service for service in plan.services if service.hides_policy], rollback)
-    backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
-    for path, (before, after) in sorted(plan.files.items(), key=_place):
-        write_file(host, path, before, after, rollback)
-    if plan.needs_reload:
-        manager.reload()
-    _set_running(plan, rollback)
-    _write_groups(plan, plan.services, rollback)
-    _check_boot(plan)
+        _add_rollback(host, target, rollback)
+    backups = _write_files(host, plan, rollback)
+    _set_running(host, plan, rollback)
+    _write_groups(host, plan.services, rollback)
+    _check_next_start(plan)
     put_record(host, saved_scores.read(host), plan.record_after, rollback)
-    emptied = _drop_in_folders([path for path, (_before, after) in plan.files.items() if after is None])
-    _clear(host, emptied, rollback)
+    removed = [path for path, (_before, after) in plan.files.items() if after is None]
+    _clear(host, _list_drop_in_folders(removed), rollback)
     plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
     # By the mark of an earlier run the next one finds what could not be cleared away now.
     _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
     return backups
 
 
-def _set_running(plan: Any, rollback: Rollback) -> None:
+def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
+    """Write the files, with backups of those of others, and have systemd read them."""
+    manager = plan.host_state.manager if plan.needs_reload else None
+    if manager is not None:
+        rollback.add('daemon-reload', manager.reload)
+    # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
+    _write_groups(host, [service for service in plan.services if service.hides_policy], rollback)
+    backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
+    for path, (before, after) in sorted(plan.files.items(), key=_find_place):
+        write_file(host, path, before, after, rollback)
+    if manager is not None:
+        manager.reload()
+    return backups
+
+
+def _set_running(host: WritableHost, plan: Plan, rollback: Rollback) -> None:
     """Set the processes, and record originals of those that have started since the plan was made."""
     for service in plan.services:
         for one in service.running:
             for target in one.targets:
                 if not service.remove:
-                    target.before_round = lambda left, one=one: _record_round(plan, one, left, rollback)
-                set_live(plan.host_state.host, target, rollback)
+                    target.before_round = lambda left, one=one: _record_round(host, plan, one, left, rollback)
+                set_live(host, target, rollback)
                 target.before_round = None  # the plan goes to the helper process again
     for one in plan.other_processes:
         for target in one.targets:
-            set_live(plan.host_state.host, target, rollback)
+            set_live(host, target, rollback)
 
 
-def _record_round(plan: Any, one: Any, left: List[ProcessIdentity], rollback: Rollback) -> None:
-    host, wanted = plan.host_state.host, one.targets[0].wanted
-    data = saved_scores.read(host)
+def _record_round(host: WritableHost, plan: Plan, one: Running, left: List[ProcessIdentity],
+                  rollback: Rollback) -> None:
+    wanted, data = one.targets[0].wanted, saved_scores.read(host)
     record = saved_scores.with_processes(saved_scores.parse(data), left, one.known_values, wanted)
     put_record(host, data, record, rollback)
     plan.record_after = saved_scores.with_processes(plan.record_after, left, one.known_values, wanted)
 
 
-def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
+def _find_place(item: Tuple[str, Any]) -> Tuple[int, str]:
     """The order of files: our drop-in is written first and removed last, because a later run finds the rest by it."""
     path, (_before, after) = item
     if os.path.basename(path) != drop_in.NAME:
@@ -98,12 +105,12 @@ def _place(item: Tuple[str, Any]) -> Tuple[int, str]:
     return 0 if drop_in.is_ours(after) else 2, path
 
 
-def _drop_in_folders(paths: Iterable[str]) -> List[str]:
+def _list_drop_in_folders(paths: Iterable[str]) -> List[str]:
     folders = {os.path.dirname(path) for path in paths}
     return sorted(folder for folder in folders if os.path.dirname(folder) == unit_files.ETC)
 
 
-def _meanwhile(plan: Any) -> saved_scores.Record:
+def _build_meanwhile(plan: Plan) -> saved_scores.Record:
     """The record during the run: the old and the new values both count as given by the unit.
 
     The old value is in a unit file that is about to be replaced. After a killed run the next one would otherwise take
@@ -113,14 +120,14 @@ def _meanwhile(plan: Any) -> saved_scores.Record:
     is_other_init = plan.host_state.is_other_init(plan.request)
     for service in plan.services:
         for one in service.running:
-            record = saved_scores.merge(record, _of_unit(one, service.remove, is_other_init))
+            record = saved_scores.merge(record, _build_record(one, service.remove, is_other_init))
     return record
 
 
-def _of_unit(one: Any, remove: bool, is_other_init: bool) -> saved_scores.Record:
+def _build_record(one: Running, remove: bool, is_other_init: bool) -> saved_scores.Record:
     """The values that a running unit has and will have; for a revert the latter is the original."""
     record = saved_scores.EMPTY
-    if one.to_change:
+    if one.goals:
         target = one.targets[-1]  # of a revert: the processes without an original of their own
         values = target.given + [Given(target.wanted, None)]
         ours = one.ours if remove else one.ours + (target.wanted,)
@@ -132,7 +139,7 @@ def _of_unit(one: Any, remove: bool, is_other_init: bool) -> saved_scores.Record
     return record
 
 
-def put_record(host: WritableHost, before: Any, record: saved_scores.Record, rollback: Rollback) -> None:
+def put_record(host: WritableHost, before: Optional[bytes], record: saved_scores.Record, rollback: Rollback) -> None:
     """Write the record, or remove the file of an empty one."""
     data = saved_scores.dump(record)
     if data == before:
@@ -146,36 +153,36 @@ def put_record(host: WritableHost, before: Any, record: saved_scores.Record, rol
 
 def set_live(host: WritableHost, target: Target, rollback: Rollback) -> None:
     """Set one group of processes, with its rollback registered before."""
-    _remember(host, target, rollback)
+    _add_rollback(host, target, rollback)
     target.apply(host)
 
 
-def _remember(host: WritableHost, target: Target, rollback: Rollback) -> None:
+def _add_rollback(host: WritableHost, target: Target, rollback: Rollback) -> None:
     rollback.add('oom_score_adj of ' + target.label, lambda: target.rollback(host))
 
 
 def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
-    """Remove what is not needed any more, folders as far as nothing is in them.
+    """Remove files, and folders if they are empty.
 
-    This comes last because a folder cannot be reverted as it was: made again it is another one.
+    This comes last, because a rollback cannot restore a folder: it makes another one of the same name.
     """
     for path in paths:
         info = host.look(path)
         kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
         if kept is not None:
-            rollback.add(path, lambda path=path, kept=kept: host.make_folder_again(path, kept))
+            rollback.add(path, functools.partial(host.make_folder_again, path, kept))
         leftovers.remove(host, [path])
 
 
-def _write_groups(plan: Any, services: Iterable[Any], rollback: Rollback) -> None:
+def _write_groups(host: WritableHost, services: Iterable[Service], rollback: Rollback) -> None:
+    """Write memory.oom.group of running units."""
     for service in services:
         for one in service.running:
             if one.oom_group is not None:
-                _write(plan.host_state.host, one.oom_group, rollback)
+                _write_group(host, one.oom_group, rollback)
 
 
-def _write(host: WritableHost, change: OomGroup, rollback: Rollback) -> None:
-    """memory.oom.group of a running unit's cgroup."""
+def _write_group(host: WritableHost, change: OomGroup, rollback: Rollback) -> None:
     rollback.add(change.path, lambda: _write_number(host, change.path, change.before))
     _write_number(host, change.path, change.after)
 
@@ -183,36 +190,30 @@ def _write(host: WritableHost, change: OomGroup, rollback: Rollback) -> None:
 def _write_number(host: WritableHost, path: str, value: int) -> None:
     """Write the number, unless the unit has stopped and its cgroup is gone."""
     try:
-        file = host.open_proc(path)
-        try:
+        with contextlib.closing(host.open_proc(path)) as file:
             file.write(b'%d\n' % value)
-        finally:
-            file.close()
     except OSError as exc:
         if exc.errno not in _GONE:
             raise
 
 
-def _check_boot(plan: Any) -> None:
+def _check_next_start(plan: Plan) -> None:
     """Check that the unit files on disk give what was planned."""
     if not plan.files:
         return
-    for service, found in zip(plan.services, plan.host_state.host.call(_settings_of_all, plan)):
+    for service, found in zip(plan.services, plan.host_state.host.call(_read_settings, plan)):
         for key, cause in found.items():
             if cause.value != service.next_start[key].value:
                 raise ApplyError(f'{key} of {service.name} would be {cause.value} at the next start instead of '
                                  f'{service.next_start[key].value}: a unit file changed meanwhile')
 
 
-def _settings_of_all(plan: Any) -> List[Causes]:
+def _read_settings(plan: Plan) -> List[Causes]:
     """The settings of each service in the unit files as they are now, for L(Host.call)."""
-    files = unit_files.UnitFiles(plan.host_state.host)
-    return [_settings(plan, service, files) for service in plan.services]
-
-
-def _settings(plan: Any, service: Any, files: unit_files.UnitFiles) -> Causes:
+    host = plan.host_state.host
     if not plan.host_state.is_other_init(plan.request):
-        return files.settings(service.unit)
-    from .._service import openrc, other_init
-    name = other_init.name_of(service)
-    return {unit_files.SCORE_ADJ: openrc.find_cause(name, plan.host_state.host.read_bytes(openrc.build_path(name)))}
+        files = unit_files.UnitFiles(host)
+        return [files.settings(service.unit) for service in plan.services]
+    from .._service import openrc
+    return [{unit_files.SCORE_ADJ: openrc.find_cause(name, host.read_bytes(openrc.build_path(name)))}
+            for name in (service.short_name for service in plan.services)]

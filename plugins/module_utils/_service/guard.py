@@ -2,37 +2,38 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is too dangerous to set on a service, and what deserves a warning.
+"""Refuse values that are too dangerous for a service, and warn of risky ones.
 
-A login session inherits its value from the service that started it (sshd gives each session back what it was itself
-started with): a negative value there protects every process of every user.
+A login session inherits its value from the service that started it (sshd restores for each session the value that it
+was started with itself): a negative value there protects every process of every user.
 """
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._core.text import to_number
+from .._host.host import Host
 from .._process.handle import ProcessHandle, list_pids
 from .._process.table import parse_memory_kb
 from .._systemd import drop_in, unit_names
 from .._systemd.unit_files import UNSET
 from .login_guard import Evidence, pick_strongest
-from .model import Service
+from .model import Plan, Service
 from .session_scan import SessionScan
 from .session_units import find_script_evidence, find_unit_evidence
 
 NEVER_KILLED = -1000
-# Of the processes that hold most, those that together hold this part of what all hold are the big consumers.
+# The big consumers are the fewest processes that together hold this part of all memory of processes.
 _BIG_PART = 0.5
 
 
-def guard(plan: Any) -> None:
-    """Raise Refusal for what locks people out; add warnings to the plan."""
+def guard(plan: Plan) -> None:
+    """Raise Refusal for values that lock users out, and add warnings to the plan."""
     scan = _scan(plan)
     for service in plan.services:
         if _is_negative(service):
-            _guard_sessions(plan, service, _evidence(plan, service, scan))
+            _guard_sessions(plan, service, _find_evidence(plan, service, scan))
         _warn_of_hiding(plan, service)
     if plan.orphans:
         plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
@@ -41,12 +42,11 @@ def guard(plan: Any) -> None:
     _guard_consumers(plan)
 
 
-def guard_instances(plan: Any) -> None:
-    """What is asked for a template does not reach an instance of which a drop-in of ours hides the template's."""
-    kept = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
-    hidden = [text for service in plan.services if service.wanted() and not service.is_transient
-              for name in sorted(kept - service.listed_separately) if unit_names.parse_template(name) == service.name
-              for text in _hidden(plan, service, name)]
+def guard_instances(plan: Plan) -> None:
+    """Refuse settings of a template that do not reach an instance, because a drop-in of ours hides the template's."""
+    staying = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
+    hidden = [text for service in plan.services if service.requested_settings() and not service.is_transient
+              for text in _find_hidden(plan, service, staying - service.listed_separately)]
     if hidden and plan.request.conflicts != 'warn':
         raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
                       f"the next start. {'. '.join(hidden)}. Name the instance and its template in one call "
@@ -55,18 +55,19 @@ def guard_instances(plan: Any) -> None:
     plan.warnings += hidden
 
 
-def _hidden(plan: Any, service: Service, name: str) -> List[str]:
-    """Of an instance that runs or is enabled."""
-    files = plan.host_state.files
-    if name not in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
-        return []
-    causes = files.settings(service.unit._replace(name=name))
-    return [f'{sanitize(drop_in.build_path(name))} does not set {key} and hides the drop-in of {service.name}'
-            for key in sorted(service.wanted()) if causes[key] == UNSET]
+def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]:
+    """The settings of a template that a drop-in of ours hides for an instance that runs or is enabled."""
+    files, texts = plan.host_state.files, []
+    for name in sorted(name for name in ours if unit_names.parse_template(name) == service.name):
+        if name in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
+            causes = files.settings(service.unit._replace(name=name))
+            texts += [f'{sanitize(drop_in.build_path(name))} does not set {key} and hides the drop-in of {service.name}'
+                      for key in sorted(service.requested_settings()) if causes[key] == UNSET]
+    return texts
 
 
-def _warn_of_hiding(plan: Any, service: Service) -> None:
-    """The first drop-in for one instance hides all of its template's."""
+def _warn_of_hiding(plan: Plan, service: Service) -> None:
+    """Warn where the first drop-in for an instance hides that of its template."""
     lost = [key for key, cause in sorted(service.next_start_before.items())
             if cause.value is not None and service.next_start[key] == UNSET]
     if lost and not service.remove:
@@ -79,26 +80,26 @@ def _is_negative(service: Service) -> bool:
     return not service.remove and service.desired.score_adj is not None and service.desired.score_adj < 0
 
 
-def _scan(plan: Any) -> SessionScan:
-    """What descends from the processes of the services that get a negative value."""
+def _scan(plan: Plan) -> SessionScan:
+    """The descendants of the processes of services that get a negative value."""
     return SessionScan(plan.host_state.host, [process.pid for service in plan.services if _is_negative(service)
                                              for one in service.running for process in one.processes])
 
 
-def _evidence(plan: Any, service: Service, scan: SessionScan) -> Optional[Evidence]:
-    """What shows that the service starts sessions or programs of others, by its unit or by its processes."""
+def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[Evidence]:
+    """Evidence that the service starts sessions or programs of others, by its unit or by its processes."""
     found = [find_unit_evidence(plan.host_state.files, service.unit)]
     if plan.host_state.init != 'systemd':
-        # Here and not at the top: few machines take it, and every import takes time on every host.
+        # Not at the top: few hosts need it, and an import takes time on every host.
         from . import other_init
-        name = service.name[:-len(unit_names.SERVICE)]
-        found += [find_script_evidence(data) for data in other_init.read_scripts(plan.host_state.host, name)]
+        scripts = other_init.read_scripts(plan.host_state.host, service.short_name)
+        found += map(find_script_evidence, scripts)
     found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
               for one in service.running if one.processes]
     return pick_strongest(found)
 
 
-def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -> None:
+def _guard_sessions(plan: Plan, service: Service, evidence: Optional[Evidence]) -> None:
     value, name = service.desired.score_adj, service.desired.asked
     if evidence is None:
         return
@@ -115,19 +116,19 @@ def _guard_sessions(plan: Any, service: Service, evidence: Optional[Evidence]) -
                          f'protects the processes of all users, a leaking one too{ssh}')
 
 
-def _guard_consumers(plan: Any) -> None:
+def _guard_consumers(plan: Plan) -> None:
     """Warn when the processes that hold most of the memory would all be exempt from being killed."""
     plan.warnings += warn_of_consumers(
-        plan.host_state.host, {pid for pid, value in plan.score_adj().items() if value == NEVER_KILLED})
+        plan.host_state.host, {pid for pid, value in plan.score_adj.items() if value == NEVER_KILLED})
 
 
-def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
-    """A warning when these processes, which are to be exempt, leave nobody who holds much memory."""
+def warn_of_consumers(host: Host, exempt: Set[int]) -> List[str]:
+    """A warning if, with these processes exempt, no process with much memory can be killed."""
     if not exempt:
         return []
-    held_kb = _memory_by_pid(host)
+    held_kb = _read_memory(host)
     adj = {pid: NEVER_KILLED if pid in exempt else value for pid, (_kb, value) in held_kb.items()}
-    big = big_consumers({pid: memory_kb for pid, (memory_kb, _adj) in held_kb.items()})
+    big = find_big_consumers({pid: memory_kb for pid, (memory_kb, _adj) in held_kb.items()})
     if not big or any(adj[pid] != NEVER_KILLED for pid in big):
         return []
     return [f'With this, none of the processes that hold most of the memory can be killed any more ({len(big)} of '
@@ -135,8 +136,8 @@ def warn_of_consumers(host: Any, exempt: Set[int]) -> List[str]:
             'without getting any free, and ends in a panic']
 
 
-def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
-    """The fewest processes that together hold half of what all hold, the largest first."""
+def find_big_consumers(memory_kb: Dict[int, int]) -> List[int]:
+    """The fewest processes that together hold half of the memory of all, the largest first."""
     big, sum_kb, all_kb = [], 0, sum(memory_kb.values())
     for pid in sorted(memory_kb, key=lambda one: (-memory_kb[one], one)):
         if sum_kb >= all_kb * _BIG_PART:
@@ -146,8 +147,8 @@ def big_consumers(memory_kb: Dict[int, int]) -> List[int]:
     return big
 
 
-def _memory_by_pid(host: Any) -> Dict[int, Tuple[int, int]]:
-    """By PID, the memory in kB that killing it would set free, and its oom_score_adj."""
+def _read_memory(host: Host) -> Dict[int, Tuple[int, int]]:
+    """By PID, the memory in kB that a kill would free, and oom_score_adj."""
     found = {}
     for pid in list_pids(host):
         if pid == 1:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked of services, and the machine as it was found: units, drop-ins, running instances."""
+"""The data of services: the request, the state of the host, and the plan with units and their running processes."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -23,7 +23,7 @@ class DesiredState(NamedTuple):
     unit: str  # with its suffix; an alias perhaps
     score_adj: Optional[int]
     oom_policy: Optional[str]
-    missing: Optional[str]  # what to do when it is not there; None for what the request says
+    missing: Optional[str]  # what to do if it does not exist; None for what the request says
 
 
 class Request(NamedTuple):
@@ -41,14 +41,20 @@ class Request(NamedTuple):
 Causes = Dict[str, Cause]
 
 
+class OomGroup(NamedTuple):
+    path: str
+    before: int
+    after: int
+    original: Optional[int]  # the value to revert to; None where it is what the files say
+
+
 class Running:
-    """A unit that has processes now, and what is to become of them."""
+    """A unit that has processes now, and the plan for them."""
 
     def __init__(self, unit: str, group: Group, processes: List[ProcessIdentity], main_pid: int, state: State) -> None:
         self.unit, self.group, self.processes, self.main_pid, self.state = unit, group, processes, main_pid, state
         self.targets: List[Target] = []
-        self.to_change: List[ProcessIdentity] = []
-        self.goals: Dict[int, int] = {}  # by PID, what those get
+        self.goals: Dict[int, int] = {}  # by PID, the new values
         self.ours: Tuple[int, ...] = ()  # the values that we have set here
         self.is_reverted = False  # whether all of ours that its processes have is reverted
         self.known_values: List[Given] = []  # the values of which no original is recorded
@@ -56,20 +62,31 @@ class Running:
         self.oom_group: Optional[OomGroup] = None
         self.next_start_before: Causes = {}
         self.next_start: Causes = {}
-        self.is_own = False  # an instance that is seen as one of its template, and has a drop-in of ours for itself
-        self.before: Optional[int] = self.leader().score_adj if processes else None
-        self.after = self.before
+        self.has_own_drop_in = False  # an instance with a drop-in of ours, in the plan as one of its template
 
-    def aim(self, target: Target) -> None:
-        """Decide that all that the target is about get its value."""
+    def set_target(self, target: Target) -> None:
+        """Plan the value of the target for all its processes."""
         self.targets = [target]
-        self.to_change = target.find_to_change(self.processes)
-        self.goals = {one.pid: target.wanted for one in self.to_change}
-        self.skipped = target.find_skipped(self.processes)
-        self.after = self.goals.get(self.leader().pid, self.before)
+        self.goals = {one.pid: target.wanted for one in target.to_change(self.processes)}
+        self.skipped = target.skipped(self.processes)
+
+    @property
+    def to_change(self) -> List[ProcessIdentity]:
+        """The processes that get another value."""
+        return [one for one in self.processes if one.pid in self.goals]
+
+    @property
+    def before(self) -> Optional[int]:
+        """The value of the main process; None without processes."""
+        return self.leader().score_adj if self.processes else None
+
+    @property
+    def after(self) -> Optional[int]:
+        """The planned value of the main process; None without processes."""
+        return self.goals.get(self.leader().pid, self.before) if self.processes else None
 
     def to_record(self, wanted: int) -> List[ProcessIdentity]:
-        """The processes whose present value may have to be recorded: that are set, or have the value by themselves."""
+        """The processes whose present value may be an original: those to set, and those that have the value already."""
         return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
     def ours_left(self, wanted: Optional[int]) -> List[int]:
@@ -78,28 +95,21 @@ class Running:
         return [value for value in self.ours if value in left and value != wanted]
 
     def leader(self) -> ProcessIdentity:
-        """The main process, the oldest one where the main one is not among them: its value stands for the unit's."""
+        """The main process, or the oldest one where the main one is not among them. Its value stands for the unit's."""
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
-
-
-class OomGroup(NamedTuple):
-    path: str
-    before: int
-    after: int
-    original: Optional[int]  # what to go back to; None where it is what the files say
 
 
 class Service:
     """One service of the plan."""
 
-    def __init__(self, desired: DesiredState, unit: Unit, remove: bool, listed: bool = True) -> None:
-        self.desired, self.unit, self.remove, self.listed = desired, unit, remove, listed
+    def __init__(self, desired: DesiredState, unit: Unit, remove: bool) -> None:
+        self.desired, self.unit, self.remove = desired, unit, remove
         self.is_transient = False
-        self.listed_separately: Set[str] = set()  # instances of it that are asked for by themselves
-        self.is_owned = False  # whether anything of ours is there that can be reverted
+        self.listed_separately: Set[str] = set()  # its instances that are requested by their own names
+        self.is_owned = False  # whether there is anything of ours to revert
         self.running: List[Running] = []
         self.related: List[str] = []
-        self.unread: List[int] = []  # processes that could not be looked at
+        self.unread: List[int] = []  # processes that could not be read
         self.states: List[State] = []
         self.next_start_before: Causes = {}
         self.next_start: Causes = {}
@@ -108,27 +118,27 @@ class Service:
 
     @property
     def name(self) -> str:
-        """The unit's real name."""
+        """The real name of the unit."""
         return self.unit.name
 
     @property
-    def gone(self) -> bool:
-        """Whether the unit is not there any more, and only something of ours is left of it."""
-        return self.unit.state != unit_files.LOADED and self.unit.state != unit_files.MASKED
+    def short_name(self) -> str:
+        """The name without its suffix, as other inits than systemd have it."""
+        return self.name[:-len(unit_names.SERVICE)]
 
     @property
     def hides_policy(self) -> bool:
-        """Whether a policy changes without being asked for: only where the drop-in of a template is hidden by ours."""
+        """Whether a policy changes only because our drop-in hides that of the template."""
         return not self.remove and self.desired.oom_policy is None
 
-    def wanted(self) -> Dict[str, Any]:
-        """The settings of the unit file that are asked for."""
+    def requested_settings(self) -> Dict[str, Any]:
+        """The requested settings of the unit file."""
         pairs = ((unit_files.SCORE_ADJ, self.desired.score_adj), (unit_files.OOM_POLICY, self.desired.oom_policy))
         return {} if self.remove else {key: value for key, value in pairs if value is not None}
 
 
 class HostState:
-    """The machine as it was found. ``manager`` is None where no systemd runs."""
+    """The state of the host before the run. ``manager`` is None where no systemd runs."""
 
     def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:
         self.host = host
@@ -136,25 +146,68 @@ class HostState:
         self.manager = manager if self.init == 'systemd' else None
         self.files = unit_files.UnitFiles(host)
         self.default = self.files.default_score_adj()
-        self.ours = drop_in.all_ours(host)
+        self.ours = drop_in.read_all_ours(host)
         self.record_data = saved_scores.read(host)
         self.record = saved_scores.parse(self.record_data)
 
     def is_other_init(self, request: Request) -> bool:
-        """Whether another init's services are meant: by what runs of them, and for OpenRC by its own files."""
+        """Whether the request is for services of another init: their processes, and with OpenRC its files."""
         return self.manager is None and (request.runtime or self.init == 'openrc')
 
     def has_unit_files(self) -> bool:
-        """Whether this is a systemd machine, be it only an image of one."""
+        """Whether this is a host with systemd, or an image of one."""
         return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))
 
+    def score_at_start(self, causes: Causes) -> int:
+        """The oom_score_adj that a start with these settings gives."""
+        value = causes[unit_files.SCORE_ADJ].value
+        return int(self.default.value if value is None else value)
 
-def build_patterns(service: Service, files: unit_files.UnitFiles) -> List[str]:
-    """What to ask the manager for: the unit, the instances of a template, and those a unit is the umbrella of."""
-    name = service.name
-    if unit_names.is_template(name):
-        return [unit_names.build_instance(name, '*')]
-    template = unit_names.build_template(name)
-    if template and files.find(template).state == unit_files.LOADED:
-        return [name, unit_names.build_instance(template, '*')]
-    return [name]
+
+class Plan:
+    """What a run would do to services. A forecast plans their running processes only."""
+
+    def __init__(self, host_state: HostState, request: Request) -> None:
+        self.host_state = host_state
+        self.request = request
+        self.services: List[Service] = []
+        self.other_processes: List[Running] = []  # those of no service
+        self.warnings: List[str] = []
+        self.record_after = host_state.record
+        self.files: Dict[str, Tuple[Optional[bytes], Optional[bytes]]] = {}  # by path, before and after; None: no file
+        self.commented_out: List[str] = []
+        self.conflicts: List[Dict[str, Any]] = []
+        self.orphans: List[str] = []
+        self.leftovers: List[str] = []
+        self.needs_reload = False
+        self.is_stale = False  # whether systemd has not read changed files yet
+
+    @property
+    def running(self) -> List[Running]:
+        """All running units of the plan."""
+        return [one for service in self.services for one in service.running] + self.other_processes
+
+    @property
+    def targets(self) -> List[Target]:
+        """The groups of processes that are to be set."""
+        return [target for one in self.running for target in one.targets]
+
+    @property
+    def score_adj(self) -> Dict[int, int]:
+        """oom_score_adj by PID, of the running processes that the plan would set."""
+        return {pid: value for one in self.running for pid, value in one.goals.items()}
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run would change anything that the user sees."""
+        return bool(self.files or self.is_stale or any(one.goals or one.oom_group for one in self.running))
+
+    @property
+    def managed(self) -> bool:
+        """Whether this collection has set anything that the plan is about, as far as recorded."""
+        return self.changed or bool(self.other_processes) or any(one.is_owned for one in self.services)
+
+    @property
+    def to_do(self) -> bool:
+        """Whether the run has anything to write, our own record included."""
+        return self.changed or self.record_after != self.host_state.record or bool(self.leftovers)

@@ -54,33 +54,33 @@ def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
     rest = None if data is None else _without_ours(to_text(data))
     if value is None:
         return None if rest is None else to_bytes(rest)
-    ends = ''
-    if rest and not rest.endswith('\n'):
-        ends = '\n'
-    if rest and (rest + ends).endswith('\\\n'):
+    line = f'export {_VARIABLE}={value}{_MARK}'
+    if rest is None:
+        return to_bytes(line + '\n')
+    ends = '' if not rest or rest.endswith('\n') else '\n'
+    if (rest + ends).endswith('\\\n'):
         ends += '\n'  # our line must not continue theirs
-    is_plain = rest is None or bool(rest.strip() and not ends)
-    line = 'export ' + _VARIABLE + f'={value}' + _MARK + ('' if is_plain else f' +{len(ends)}')
-    return to_bytes((rest or '') + ends + line + '\n')
+    is_plain = bool(rest.strip()) and not ends
+    return to_bytes(f"{rest}{ends}{line}{'' if is_plain else f' +{len(ends)}'}\n")
 
 
 def _without_ours(text: str) -> Optional[str]:
     """The file without our line, with later changes of others; None where it was ours alone."""
     lines = text.split('\n')
-    found = [_OURS.match(line) for line in lines]
-    if not any(found):
+    ours = [match for match in map(_OURS.match, lines) if match]
+    if not ours:
         return text
-    rest = '\n'.join(line for line, match in zip(lines, found) if not match)
-    added = next(match.group(2) for match in reversed(found) if match)
+    rest = '\n'.join(line for line in lines if not _OURS.match(line))
+    added = ours[-1].group(2)
     if added is None:
         return rest if rest.strip() else None
     # Remove the line ends that we added, unless lines were added after ours.
-    is_last = len(lines) > 1 and not lines[-1] and found[-2] is not None
-    return rest[:len(rest) - int(added)] if is_last and rest.endswith('\n' * int(added)) else rest
+    ends, is_last = '\n' * int(added), lines[-2:] == [ours[-1].group(), '']
+    return rest[:len(rest) - len(ends)] if is_last and rest.endswith(ends) else rest
 
 
 def is_ours(data: Optional[bytes]) -> bool:
-    """Whether a line of ours is in it."""
+    """Whether the file has a line of ours."""
     return any(_OURS.match(line) for _number, line in _lines(data))
 
 
@@ -94,30 +94,25 @@ def explain_no_effect(host: Host, name: str) -> Optional[str]:
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
         return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {build_path(name)}'
-    texts = [to_text(data) for _path, data in _read_at_start(host, name)]
-    program = 'supervise-daemon' if any('supervise-daemon' in text for text in texts) else 'start-stop-daemon'
-    path = next((path for path in (f'{folder}/{program}' for folder in _PROGRAMS) if host.exists(path)), None)
+    is_supervised = any(b'supervise-daemon' in data for _path, data in _read_at_start(host, name))
+    program = 'supervise-daemon' if is_supervised else 'start-stop-daemon'
+    path = next(filter(host.exists, (f'{folder}/{program}' for folder in _PROGRAMS)), None)
     if path is None or _VARIABLE.encode('ascii') not in (host.read_bytes(path) or b''):
-        return '%s here does not know SSD_OOM_SCORE_ADJ (OpenRC before 0.45, or that of another project)' % (
-            path or program)
+        return (f'{path or program} here does not know SSD_OOM_SCORE_ADJ (OpenRC before 0.45, or that of another '
+                'project)')
     return None
 
 
 def find_winning_lines(host: Host, name: str) -> List[Other]:
     """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
-    found = []
-    for path, data in _read_at_start(host, name):
-        for number, line in _lines(data):
-            if line.lstrip().startswith('#'):
-                continue
-            if _OPTION.search(line) or (path != build_path(name) and _ASSIGNED.search(line) and not _is_early(path)):
-                found.append(Other(path, number))
-    instead = [path for path, _data in _read_of_runlevels(host, name)]
-    return found + [Other(path, 1) for path in instead]
+    found = [Other(path, number) for path, data in _read_at_start(host, name) for number, line in _lines(data)
+             if not line.lstrip().startswith('#') and (
+                 _OPTION.search(line) or (_is_after_ours(path, name) and _ASSIGNED.search(line)))]
+    return found + [Other(path, 1) for path in _list_of_runlevels(host, name)]
 
 
-def _is_early(path: str) -> bool:
-    return path.startswith('/etc/rc.conf')
+def _is_after_ours(path: str, name: str) -> bool:
+    return path != build_path(name) and not path.startswith('/etc/rc.conf')
 
 
 def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
@@ -130,13 +125,10 @@ def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
             yield path, data
 
 
-def _read_of_runlevels(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
+def _list_of_runlevels(host: Host, name: str) -> List[str]:
     """Files that are read instead of the service's own, each in one runlevel only."""
-    for level in host.folders('/etc/runlevels'):
-        path = f'{build_path(name)}.{level}'
-        data = host.read_bytes(path)
-        if data is not None:
-            yield path, data
+    paths = [f'{build_path(name)}.{level}' for level in host.folders('/etc/runlevels')]
+    return [path for path in paths if host.read_bytes(path) is not None]
 
 
 def _lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:

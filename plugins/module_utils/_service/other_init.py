@@ -10,7 +10,7 @@ Base (/run/NAME.pid).
 
 import contextlib
 import re
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from .._core.convert import ConvertError
 from .._core.errors import NO_POLICY, NeedsAdvice, Refusal
@@ -23,7 +23,7 @@ from .._process.handle import ProcessHandle, ProcessIdentity, identify, is_same,
 from .._process.score_adj import Given, Target
 from .._systemd import unit_files, unit_names
 from . import openrc, saved_scores
-from .model import DesiredState, Running, Service
+from .model import DesiredState, HostState, Plan, Running, Service
 from .revert import plan_revert
 
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
@@ -51,10 +51,11 @@ class TreeGroup(Group):
         used again.
         """
         children: Dict[int, List[ProcessIdentity]] = {}
-        for seen in _all(host):
+        for seen in _identify_all(host):
             children.setdefault(seen.parent, []).append(seen)
         top = identify(host, self.top.pid)
-        found, todo = [], [top] if top is not None and is_same(top, self.top) else []  # type: List[Seen], List[Seen]
+        todo = [top] if top is not None and is_same(top, self.top) else []
+        found: List[ProcessIdentity] = []
         while todo:
             one = todo.pop()
             found.append(one)
@@ -68,38 +69,39 @@ class TreeGroup(Group):
         return True
 
 
-def _all(host: Host) -> Iterator[ProcessIdentity]:
+def _identify_all(host: Host) -> Iterator[ProcessIdentity]:
     for pid in list_pids(host):
         seen = identify(host, pid)
         if seen is not None:
             yield seen
 
 
-def plan_services(plan: Any, desired_states: List[DesiredState]) -> List[DesiredState]:
-    """Fill the plan; returns the requests of unknown services. Raises ConvertError and Refusal."""
-    host_state, missing = plan.host_state, []
-    seen = set()
+def plan_services(plan: Plan, desired_states: List[DesiredState]) -> List[DesiredState]:
+    """Fill the plan. Returns the requests of unknown services. Raises ConvertError and Refusal."""
+    host_state = plan.host_state
+    missing: List[DesiredState] = []
+    seen: Set[str] = set()
     for desired in desired_states:
         name = desired.unit[:-len(unit_names.SERVICE)]
         if name in seen:
             raise ConvertError(f'{name} is named twice; name it once')
         seen.add(name)
-        main = _main_process(plan, name)
+        main = _warn_and_find(plan, name)
         if main is None and not has_script(host_state.host, name):
             missing.append(desired)
             continue
         desired = _without_policy(plan, desired, name)
         if desired.score_adj is not None or plan.request.absent:
-            plan.services.append(_service(plan, desired, name, main))
+            plan.services.append(_plan_service(plan, desired, plan.request.absent, name, main))
     if plan.request.exclusive:
-        for name in sorted(_all_ours(host_state) - seen):
+        for name in sorted(_list_ours(host_state) - seen):
             desired = DesiredState(name, name + unit_names.SERVICE, None, None, None)
-            plan.services.append(_service(plan, desired, name, _main_process(plan, name), listed=False))
+            plan.services.append(_plan_service(plan, desired, True, name, _warn_and_find(plan, name)))
     _plan_record(plan)
     return missing
 
 
-def _without_policy(plan: Any, desired: DesiredState, name: str) -> DesiredState:
+def _without_policy(plan: Plan, desired: DesiredState, name: str) -> DesiredState:
     """The request without oom_policy. Raises Refusal with ``missing`` fail."""
     if desired.oom_policy is None:
         return desired
@@ -125,79 +127,80 @@ def read_scripts(host: Host, name: str) -> List[bytes]:
     return found
 
 
-def _all_ours(host_state: Any) -> Set[str]:
+def _list_ours(host_state: HostState) -> Set[str]:
     configured = openrc.all_ours(host_state.host) if host_state.init == 'openrc' else []
     return set(host_state.record.originals).union(configured)
 
 
-def _is_configured(host_state: Any, name: str) -> bool:
+def _is_configured(host_state: HostState, name: str) -> bool:
     """Whether it was started with a value of ours, so that its value is no original."""
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
-def _service(plan: Any, desired: DesiredState, name: str, main: Optional[ProcessIdentity],
-             listed: bool = True) -> Service:
-    unit = unit_files.Unit(desired.unit, unit_files.LOADED, None)
-    service = Service(desired, unit, plan.request.absent or not listed, listed)
-    service.is_owned = name in _all_ours(plan.host_state)
-    if main is None:
-        return service
-    group = TreeGroup(plan.host_state.host, main)
-    processes = group.look(plan.host_state.host)
-    if not processes:
-        return service
-    one = Running(desired.unit, group, processes, main.pid, {})
-    service.running = [one]
-    wanted = _before_us(plan.host_state, name) if service.remove else desired.score_adj
-    one.ours = _ours(plan.host_state, name, one)
-    if wanted is None or not plan.request.runtime:
-        return service
-    record = plan.host_state.record
-    if service.remove:
-        plan_revert(record, one, name, wanted)
-    else:
-        given = (Given(one.leader().score_adj, None),) + record.units.get(desired.unit, ())
-        start = record.originals.get(name, one.leader().score_adj)
-        one.known_values = [Given(value, None) for value in (start,) + one.ours]
-        one.aim(Target(name, group, wanted, plan.request.scope, given, main.pid, one.processes))
+def _plan_service(plan: Plan, desired: DesiredState, remove: bool, name: str,
+                  main: Optional[ProcessIdentity]) -> Service:
+    """One service, with the plan for its processes."""
+    host_state = plan.host_state
+    service = Service(desired, unit_files.Unit(desired.unit, unit_files.LOADED, None), remove)
+    service.is_owned = name in _list_ours(host_state)
+    if main is not None:
+        group = TreeGroup(host_state.host, main)
+        processes = group.look(host_state.host)
+        service.running = [Running(desired.unit, group, processes, main.pid, {})] if processes else []
+    for one in service.running:
+        one.ours = _list_our_values(host_state, name, one)
+        if plan.request.runtime:
+            _plan_running(plan, service, one)
     return service
 
 
-def _ours(host_state: Any, name: str, one: Running) -> Tuple[int, ...]:
+def _plan_running(plan: Plan, service: Service, one: Running) -> None:
+    record, name = plan.host_state.record, service.short_name
+    wanted = _find_value_before_us(plan.host_state, name) if service.remove else service.desired.score_adj
+    if wanted is None:
+        return
+    if service.remove:
+        plan_revert(record, one, name, wanted)
+    else:
+        value = one.leader().score_adj
+        given = (Given(value, None),) + record.units.get(one.unit, ())
+        one.known_values = [Given(known, None) for known in (record.originals.get(name, value),) + one.ours]
+        one.set_target(Target(name, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
+
+
+def _list_our_values(host_state: HostState, name: str, one: Running) -> Tuple[int, ...]:
     """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
     values = host_state.record.ours.get(one.unit, ())
     if _is_configured(host_state, name):
         configured = openrc.find_cause(name, host_state.host.read_bytes(openrc.build_path(name))).value
         values += () if configured is None or configured in values else (configured,)
-    return tuple(values)
+    return values
 
 
-def _before_us(host_state: Any, name: str) -> Optional[int]:
+def _find_value_before_us(host_state: HostState, name: str) -> Optional[int]:
     """The value of a running service after a revert; None where nothing is ours.
 
     The record holds its original until the next boot. After that it is the value that a start without our line gives.
     """
     original = host_state.record.originals.get(name)
-    if original is not None or name not in _all_ours(host_state):
+    if original is not None or name not in _list_ours(host_state):
         return original
     rest = openrc.edit(host_state.host.read_bytes(openrc.build_path(name)), None)
     configured = openrc.find_cause(name, rest).value
-    return to_number(host_state.host.read_text('/proc/1/oom_score_adj')) if configured is None else configured
+    return to_number(host_state.host.read_text('/proc/1/oom_score_adj')) if configured is None else int(configured)
 
 
-def _plan_record(plan: Any) -> None:
+def _plan_record(plan: Plan) -> None:
     """Record the value from before our first change, for state absent."""
     record = plan.host_state.record
     originals, units = dict(record.originals), dict(record.units)
-    for service in plan.services:
-        if not plan.request.runtime:
-            continue
+    for service in plan.services if plan.request.runtime else ():
         units.pop(service.name, None)  # left by a killed run
-        name = name_of(service)
+        name = service.short_name
         if service.remove:
             originals.pop(name, None)
-        elif service.running and service.running[0].to_change and not _is_configured(plan.host_state, name):
-            originals.setdefault(name, service.running[0].before)
+        elif service.running and service.running[0].goals and not _is_configured(plan.host_state, name):
+            originals.setdefault(name, service.running[0].leader().score_adj)
         record = _with_processes(record, service)
     plan.record_after = record._replace(originals=originals, units=units)
 
@@ -209,32 +212,26 @@ def _with_processes(record: saved_scores.Record, service: Service) -> saved_scor
         keys = [process.key for process in one.processes]
         if service.remove or wanted is None:
             record = saved_scores.with_ours(saved_scores.without_processes(record, keys), one.unit, ())
-        elif one.to_change or one.unit in record.ours:
+        elif one.goals or one.unit in record.ours:
             record = saved_scores.with_processes(record, one.to_record(wanted), one.known_values, wanted)
             record = saved_scores.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
     return record
 
 
-def name_of(service: Service) -> str:
-    """The service as its init calls it."""
-    return service.name[:-len(unit_names.SERVICE)]
-
-
 # -------------------------------------------------------------------- the next start
 
-def plan_boot(plan: Any) -> None:
+def plan_next_starts(plan: Plan) -> None:
     """Plan the next starts with OpenRC, and warn where a start loses the value. Raises Refusal."""
     for service in plan.services:
-        lost = f'the init here is {plan.host_state.init}'
-        if plan.host_state.init == 'openrc':
-            lost = _plan_conf(plan, service)
+        is_openrc = plan.host_state.init == 'openrc'
+        lost = _plan_conf(plan, service) if is_openrc else f'the init here is {plan.host_state.init}'
         if not service.remove:
-            _say(plan, service, lost)
+            _note_next_start(plan, service, lost)
 
 
-def _plan_conf(plan: Any, service: Service) -> str:
-    """Plan the service's file below /etc/conf.d; returns why it has no effect, empty where it has one."""
-    host, name = plan.host_state.host, name_of(service)
+def _plan_conf(plan: Plan, service: Service) -> str:
+    """Plan the service's file below /etc/conf.d. Returns why it has no effect, or an empty text."""
+    host, name = plan.host_state.host, service.short_name
     path = openrc.build_path(name)
     data = after = host.read_bytes(path)
     lost = '' if service.remove else openrc.explain_no_effect(host, name) or ''
@@ -242,7 +239,7 @@ def _plan_conf(plan: Any, service: Service) -> str:
         if service.remove:
             after = openrc.edit(data, None) if openrc.is_ours(data) else data
         else:
-            _settle(plan, service, name)
+            _guard_conflicts(plan, service, name)
             after = openrc.edit(data, service.desired.score_adj)
     service.next_start_before = {unit_files.SCORE_ADJ: openrc.find_cause(name, data)}
     service.next_start = {unit_files.SCORE_ADJ: openrc.find_cause(name, after)}
@@ -251,22 +248,22 @@ def _plan_conf(plan: Any, service: Service) -> str:
     return lost
 
 
-def _settle(plan: Any, service: Service, name: str) -> None:
+def _guard_conflicts(plan: Plan, service: Service, name: str) -> None:
     """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
     found = openrc.find_winning_lines(plan.host_state.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
                         'next_start': None, 'file': one.file, 'line': one.line} for one in found]
     if not found:
         return
-    text = '%s decides about the next start of %s, and not SSD_OOM_SCORE_ADJ of %s' % (
-        ', '.join('%s line %d' % (sanitize(one.file), one.line) for one in found), name, openrc.build_path(name))
+    places = ', '.join(f'{sanitize(one.file)} line {one.line}' for one in found)
+    text = f'{places} decides about the next start of {name}, and not SSD_OOM_SCORE_ADJ of {openrc.build_path(name)}'
     if plan.request.conflicts != 'warn':
         raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn.')
     plan.warnings.append(text)
 
 
-def _say(plan: Any, service: Service, lost: str) -> None:
-    """What does not count now, or not later."""
+def _note_next_start(plan: Plan, service: Service, lost: str) -> None:
+    """Note settings that do not apply now, or not later."""
     name, request, running = service.desired.asked, plan.request, service.running
     if lost and not running:
         service.notes.append(f'{name} does not run, and only running processes can be set: {lost}')
@@ -282,21 +279,22 @@ def _say(plan: Any, service: Service, lost: str) -> None:
 
 # ------------------------------------------------------------------------ processes
 
-def _main_process(plan: Any, name: str) -> Optional[ProcessIdentity]:
+def _warn_and_find(plan: Plan, name: str) -> Optional[ProcessIdentity]:
+    """The main process; warn of doubts where there is none."""
     doubts: List[str] = []
-    main = main_process(plan.host_state.host, name, doubts)
+    main = find_main_process(plan.host_state.host, name, doubts)
     if main is None:
         plan.warnings += doubts
     return main
 
 
-def main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
+def find_main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
     """Find the main process of a service by the files of its supervisor, its PID file or its name.
 
     The owner of a service may write any PID there, so only a process of the owner counts. Others are reported in
     ``doubts``.
     """
-    paths = [path.replace('%s', name) for path in _SUPERVISED] + _openrc_pid_files(host, name, doubts)
+    paths = [path.replace('%s', name) for path in _SUPERVISED] + _list_openrc_pid_files(host, name, doubts)
     paths += [path.replace('%s', name) for path in _PID_FILES]
     for path in paths:
         try:
@@ -312,10 +310,10 @@ def main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessId
             doubts.append(f'{name}: {doubt}')
         elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
             return seen
-    return _by_name(host, name, doubts)
+    return _find_by_name(host, name, doubts)
 
 
-def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
+def _list_openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
     """The PID files in the records of start-stop-daemon; an unreadable record is one of the doubts."""
     folder, texts = f'{_DAEMONS}/{name}', []
     try:
@@ -328,18 +326,13 @@ def _openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
-def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
+def _find_by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
     """The process of that name whose parent has another name; None unless there is exactly one.
 
     Any user can choose this name, so processes of users who log in do not count.
     """
     named: Dict[int, ProcessIdentity] = {}
-    for seen in _all(host):
-        if seen.pid <= _INIT or seen.name != name.encode('utf-8', 'surrogateescape')[:15]:
-            continue
-        uid = pid_file.find_user(host, seen.pid)
-        if not is_same(seen, identify(host, seen.pid)):
-            continue
+    for seen, uid in _find_named(host, name.encode('utf-8', 'surrogateescape')[:15]):
         if uid is not None and uid <= pid_file.MOST_SYSTEM_UID:
             named[seen.pid] = seen
         elif not doubts:
@@ -348,3 +341,12 @@ def _by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdenti
                           "option process, or keep a PID file in a folder of root's")
     tops = [one for one in named.values() if one.parent not in named]
     return tops[0] if len(tops) == 1 else None
+
+
+def _find_named(host: Host, name: bytes) -> Iterator[Tuple[ProcessIdentity, Optional[int]]]:
+    """The processes of that name, each with its user; None for a user that cannot be read."""
+    for seen in _identify_all(host):
+        if seen.pid > _INIT and seen.name == name:
+            uid = pid_file.find_user(host, seen.pid)
+            if is_same(seen, identify(host, seen.pid)):
+                yield seen, uid

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes a negative oom_score_adj must not protect: those of users who log in, and those that start logins.
+"""Refuse a negative oom_score_adj for processes of users who log in, and for processes that start logins.
 
 Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
-_service_guard has the same rules for services.
+L(_service.guard) has the same rules for services.
 Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
@@ -32,16 +32,18 @@ class Asked(NamedTuple):
     force: bool
 
 
-class OfSystemAccount(NamedTuple('OfSystemAccount', [])):
+class OfSystemAccount:
     """Processes that have no user ID and no login session of a user who logs in."""
 
     def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
-        return login_uid(held) is None
+        return find_login_uid(held) is None
 
 
-class StartsNoLogin(NamedTuple('StartsNoLogin', [('units', LoginUnits)])):
+class StartsNoLogin(NamedTuple):
     """Processes without evidence, in name or unit, that they start login sessions."""
+
+    units: LoginUnits
 
     def matches(self, held: ProcessHandle) -> bool:
         """Whether the process is one of these."""
@@ -54,8 +56,8 @@ def _unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]
     return None if unit is None else units.evidence(unit)
 
 
-def login_uid(held: ProcessHandle) -> Optional[int]:
-    """The user who logs in and to whom the process belongs; None for system accounts.
+def find_login_uid(held: ProcessHandle) -> Optional[int]:
+    """The user who logs in and owns the process; None for system accounts.
 
     All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
     """
@@ -64,17 +66,18 @@ def login_uid(held: ProcessHandle) -> Optional[int]:
     return next((uid for uid in uids if is_of_login_user(uid)), None)
 
 
-def guarded(group: Group, asked: Asked, host: Host) -> Group:
-    """The group with the same rules for processes that join it later."""
+def restrict_group(group: Group, asked: Asked, host: Host) -> Group:
+    """The group with the rules of L(guard) for processes that join it later."""
     rules: List[Any] = []
-    if asked.value < 0 and not asked.force:
-        rules += [] if asked.has_user else [OfSystemAccount()]
-        rules += [StartsNoLogin(LoginUnits(host))] if asked.value == NEVER_KILLED else []
+    if asked.value < 0 and not (asked.force or asked.has_user):
+        rules.append(OfSystemAccount())
+    if asked.value == NEVER_KILLED and not asked.force:
+        rules.append(StartsNoLogin(LoginUnits(host)))
     return Restricted(group, AllOf(tuple(rules))) if rules else group
 
 
 def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentity], asked: Asked) -> List[str]:
-    """Warnings for a negative value of these processes. Raises Refusal for one that protects users or their logins."""
+    """Warn of a negative value of these processes. Raises Refusal for one that protects users or their logins."""
     if asked.value >= 0 or not found:
         return []
     if not (asked.has_user or asked.force):
@@ -88,7 +91,7 @@ def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentit
 def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> None:
     for one in found:
         with ProcessHandle(host, one.pid) as held:
-            uid = login_uid(held)
+            uid = find_login_uid(held)
         if uid is not None:
             raise Refusal(f'Refused: {sanitize(asked.label)} at {asked.value}. Process {one.pid} '
                           f'({sanitize(one.name)}) belongs to user {uid}, who is not a system account: any user can '

@@ -44,42 +44,40 @@ class Unrecorded(Group):
         return self._group.holds(held)
 
 
-def ours_of_unit(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:
+def list_our_values(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:
     """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
     found: List[int] = []
-    for name in (unit, service, unit_names.parse_template(unit)):
-        values = list(host_state.record.ours.get(name or '', ()))
-        data = host_state.ours.get(name or '')
-        if data is not None:
-            values.append(drop_in.recorded(data).get(unit_files.SCORE_ADJ))
-        found += [value for value in values if value is not None and value not in found]
+    for name in (unit, service, unit_names.parse_template(unit) or ''):
+        values = host_state.record.ours.get(name, ())
+        if name in host_state.ours:
+            in_file = drop_in.parse_recorded(host_state.ours[name]).get(unit_files.SCORE_ADJ)
+            values += () if in_file is None else (in_file,)
+        found += [value for value in values if value not in found]
     return tuple(found)
 
 
 def plan_revert(record: saved_scores.Record, one: Running, label: str, start: int) -> None:
-    """Decide which processes of a running unit go back to what; ``start`` is what a start gives now."""
-    one.is_reverted, goals = True, {}  # type: bool, Dict[int, int]
-    recorded = set(record.processes)
+    """Decide which processes of a running unit go back to which value; ``start`` is the value that a start gives now.
+    """
+    one.is_reverted = True
     for process in one.processes:
         original = record.processes.get(process.key)
-        ours = one.ours + (() if original is None else original.ours)
         goal = start if original is None else original.value
-        if process.score_adj in ours:
-            goals[process.pid] = goal
-        elif process.score_adj != goal:
+        if process.score_adj == goal:
+            continue
+        if process.score_adj in one.ours + (() if original is None else original.ours):
+            one.goals[process.pid] = goal
+        else:
             one.skipped.append(Skipped(process, NOT_OURS if original is None else CHANGED_MEANWHILE))
-    one.to_change = [process for process in one.processes if goals.get(process.pid, process.score_adj)
-                     != process.score_adj]
-    one.goals = {process.pid: goals[process.pid] for process in one.to_change}
-    one.after = goals.get(one.leader().pid, one.before)
-    one.targets = _recorded_targets(one, label, recorded)
+    recorded = set(record.processes)
+    one.targets = _build_targets(one, label, recorded)
     if set(one.ours) - {start}:
         rest = Unrecorded(one.group, one.ours + (start,), recorded)
         given = [Given(value, None) for value in one.ours]
         one.targets.append(Target(label, rest, start, ALL, given, found=one.processes))
 
 
-def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key]) -> List[Target]:
+def _build_targets(one: Running, label: str, recorded: Set[saved_scores.Key]) -> List[Target]:
     """One target for each original value."""
     by_value: Dict[int, List[ProcessIdentity]] = {}
     for process in one.to_change:
@@ -90,11 +88,9 @@ def _recorded_targets(one: Running, label: str, recorded: Set[saved_scores.Key])
 
 def plan_other_processes(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
     """Plan the revert of recorded processes that are in none of these services."""
-    known = {process.key for service in services for one in service.running
-                for process in one.processes}
+    known = {process.key for service in services for one in service.running for process in one.processes}
     found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
-             if seen is not None and seen.key in record.processes
-             and seen.key not in known]
+             if seen is not None and seen.key in record.processes and seen.key not in known]
     if not found:
         return []
     one = Running(NO_UNIT, TheseProcesses(found), found, 0, {})

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this collection has set on running processes, kept in /run/oomkit until the next boot, for state absent.
+"""The record of what was set on running processes, in /run/oomkit until the next boot, for state absent.
 
 For a unit: the values that we set, values that its processes may have from unit files before our changes, and
 memory.oom.group of its cgroup before our first change. For a process: its value before our first change, unless its
@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .._host import file_trust
 from .._host.host import RUN_FOLDER, Host
-from .._process.handle import ProcessHandle, ProcessIdentity
+from .._process.handle import ProcessIdentity, identify
 from .._process.score_adj import Given, is_given
 
 FILE = RUN_FOLDER + '/oom_score_adj.json'
@@ -93,25 +93,18 @@ def dump(record: Record) -> Optional[bytes]:
 
 
 def now_ticks(host: Host) -> int:
-    """The time as /proc/PID/stat counts it: clock ticks since boot, rounded up."""
+    """The time since boot in clock ticks, as in /proc/PID/stat, rounded up."""
     uptime_s = float((host.read_text('/proc/uptime') or '0').split()[0])
     return int(uptime_s * os.sysconf('SC_CLK_TCK')) + 1
 
 
-def is_alive(host: Host, pid: int, start_ticks: int) -> bool:
-    """Whether that very process still runs."""
-    with ProcessHandle(host, pid) as held:
-        seen = held.look()
-    return seen is not None and seen.start_ticks == start_ticks
-
-
-def with_processes(record: Record, changes: Iterable[ProcessIdentity], explained: Iterable[Given],
+def with_processes(record: Record, changes: Iterable[ProcessIdentity], known_values: Iterable[Given],
                    wanted: int) -> Record:
-    """Add these processes before they get the value ``wanted``; an original that is already recorded stays.
+    """Add these processes before they get the value ``wanted``. An original that is already recorded stays.
 
-    Processes with a value in ``explained`` need no original: it is ours, or the unit's own.
+    Processes with a value in ``known_values`` need no original: it is ours, or the unit's own.
     """
-    processes, values = dict(record.processes), list(explained)
+    processes, values = dict(record.processes), list(known_values)
     for one in changes:
         old = processes.get(one.key)
         if old is not None:
@@ -124,12 +117,14 @@ def with_processes(record: Record, changes: Iterable[ProcessIdentity], explained
 def without_processes(record: Record, keys: Iterable[Key]) -> Record:
     """The record without these processes."""
     gone = set(keys)
-    return record._replace(processes=dict(item for item in record.processes.items() if item[0] not in gone))
+    return record._replace(processes={key: original for key, original in record.processes.items() if key not in gone})
 
 
 def without_ended(host: Host, record: Record) -> Record:
     """The record without processes that have ended, so that it cannot grow without limit."""
-    return without_processes(record, [key for key in record.processes if not is_alive(host, *key)])
+    found = (identify(host, pid) for pid, _start_ticks in record.processes)
+    living = {one.key for one in found if one is not None}
+    return without_processes(record, set(record.processes) - living)
 
 
 def with_unit(record: Record, unit: str, values: List[Given]) -> Record:
@@ -143,11 +138,8 @@ def with_ours(record: Record, unit: str, values: Iterable[int]) -> Record:
 
 
 def _with(entries: Dict[str, Tuple[Any, ...]], unit: str, values: Iterable[Any]) -> Dict[str, Tuple[Any, ...]]:
-    found = dict(entries)
-    found.pop(unit, None)
-    if values:
-        found[unit] = tuple(values)
-    return found
+    others = {key: value for key, value in entries.items() if key != unit}
+    return {**others, unit: tuple(values)} if values else others
 
 
 def merge(one: Record, other: Record) -> Record:
@@ -164,7 +156,7 @@ def merge(one: Record, other: Record) -> Record:
         for number in original.ours:
             known = known._replace(ours=_added(known.ours, number))
         processes[key] = known
-    return Record(units, _over(other.originals, one.originals), processes, _over(other.groups, one.groups), ours)
+    return Record(units, {**other.originals, **one.originals}, processes, {**other.groups, **one.groups}, ours)
 
 
 def list_units(record: Record) -> Set[str]:
@@ -175,7 +167,3 @@ def list_units(record: Record) -> Set[str]:
 def _added(values: Tuple[int, ...], value: int) -> Tuple[int, ...]:
     """The values with this one as the last."""
     return tuple(one for one in values if one != value) + (value,)
-
-
-def _over(below: Dict[Any, int], above: Dict[Any, int]) -> Dict[Any, int]:
-    return dict(list(below.items()) + list(above.items()))

@@ -42,7 +42,7 @@ class SessionScan:
         for pid in sorted(self._looks):
             one = self._looks[pid]
             parent = self._looks.get(one.parent)
-            found = None if parent is None else _difference(parent, one, pid)
+            found = None if parent is None else _find_difference(parent, one, pid)
             if found is not None:
                 self._mark_ancestors(one.parent, found, passed[found.is_login])
 
@@ -64,7 +64,7 @@ class SessionScan:
         for pid in members:
             one = self._looks.get(pid)
             if first is not None and one is not None and pid != leader and one.parent not in inside:
-                found.append(_difference(first, one, pid))
+                found.append(_find_difference(first, one, pid))
         return pick_strongest(found)
 
 
@@ -100,23 +100,28 @@ def _look(held: ProcessHandle) -> Optional[_Look]:
                  frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(held)))
 
 
-def _difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
+def _find_difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
     """Evidence that a process was started for another user or a container than its parent; None for none."""
     who = f'process {pid} ({sanitize(one.name)})'
-    if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
-        return Evidence(True, f'{who} is in a login session')
-    # A process with a terminal or a login in an unrelated cgroup is in a container.
-    if _is_inside(one, parent):
-        if one.login is not None and one.login != parent.login:
-            return Evidence(True, f'{who} has the login user ID {one.login}')
-        if one.terminal and one.terminal != parent.terminal:
-            return Evidence(True, f'{who} has a terminal')
+    login = _find_login(parent, one)
+    if login:
+        return Evidence(True, f'{who} {login}')
     users = sorted(one.users - parent.users)
     if users:
         return Evidence(False, f'{who} belongs to user {users[0]}')
     if one.cgroups != parent.cgroups and not any(path.endswith(_CONTROL) for path in one.cgroups):
         return Evidence(False, f'{who} is in another cgroup')
     return None
+
+
+def _find_login(parent: _Look, one: _Look) -> str:
+    """The sign of a login that the parent does not have; empty for none."""
+    if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
+        return 'is in a login session'
+    # A process with a terminal or a login in an unrelated cgroup is in a container.
+    if _is_inside(one, parent) and one.login not in (None, parent.login):
+        return f'has the login user ID {one.login}'
+    return 'has a terminal' if _is_inside(one, parent) and one.terminal not in (0, parent.terminal) else ''
 
 
 def _is_inside(one: _Look, parent: _Look) -> bool:

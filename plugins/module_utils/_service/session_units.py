@@ -29,7 +29,7 @@ _IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
     ('Unit', 'Conflicts'): lambda value: any(one.startswith('getty@') for one in value.split()),
 }
 # Settings that are lists. The other ones take the last value.
-_LISTS = ('Alias', 'Conflicts')
+_LISTS = ('Alias', 'Conflicts', 'ExecStart')
 # Programs that start the one that their command line names.
 _STARTER = re.compile(r'(?:(?:ba|da|k|z|a)?sh|exec|env|nice|ionice|chrt|taskset|numactl|setsid|nohup|timeout|prlimit'
                       r'|choom|chpst|setpriv|unshare|stdbuf|busybox|toybox|run|snap|tini|dumb-init|catatonit|dbus-run-session'
@@ -83,36 +83,37 @@ def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> O
     for path, one in files.assignments(unit):
         is_login = _IS_LOGIN.get((one.section, one.key))
         if is_login is not None:
-            _note(found, one, one.key in _LISTS, _by_setting(True, one, path) if is_login(one.value) else None)
-        elif one.section != 'Service':
-            continue
-        elif one.key == 'ExecStart':
-            _note(found, one, True, _find_in_command(one.value))
-        elif one.key == 'KillMode':
-            # Units with this setting have children that must outlive the main process: sessions, jobs, containers.
-            _note(found, one, False, _by_setting(False, one, path) if one.value == 'process' else None)
-        elif one.key == 'Delegate':
-            delegated = delegates_memory(one.value, delegated)
-            _note(found, one, False, _by_setting(False, one, path) if delegated else None)
+            _note(found, one, _by_setting(True, one, path) if is_login(one.value) else None)
+        elif one.section == 'Service' and one.key in ('ExecStart', 'KillMode', 'Delegate'):
+            delegated = delegates_memory(one.value, delegated) if one.key == 'Delegate' else delegated
+            _note(found, one, _find_in_setting(one, path, delegated))
     return pick_strongest([named] + [one for several in found.values() for one in several])
+
+
+def _find_in_setting(one: Assignment, path: str, delegated: bool) -> Optional[Evidence]:
+    if one.key == 'ExecStart':
+        return _find_in_command(one.value)
+    # With KillMode=process, children outlive the service: sessions, jobs, containers.
+    is_for_others = delegated if one.key == 'Delegate' else one.value == 'process'
+    return _by_setting(False, one, path) if is_for_others else None
 
 
 def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
     return Evidence(is_login, f'{one.key}= in {sanitize(path)}')
 
 
-def _note(found: Dict[str, List[Evidence]], one: Assignment, is_list: bool, evidence: Optional[Evidence]) -> None:
-    if not is_list or not (one.value or one.key == 'Conflicts'):  # dependencies cannot be reset (systemd.unit(5))
+def _note(found: Dict[str, List[Evidence]], one: Assignment, evidence: Optional[Evidence]) -> None:
+    if one.key not in _LISTS or not (one.value or one.key == 'Conflicts'):  # systemd.unit(5): no reset of dependencies
         found[one.key] = []
     if evidence is not None:
         found.setdefault(one.key, []).append(evidence)
 
 
 def _find_in_command(text: str) -> Optional[Evidence]:
-    return pick_strongest(match_program(to_bytes(name)[:15]) for name in programs_of(text))
+    return pick_strongest(match_program(to_bytes(name)[:15]) for name in parse_programs(text))
 
 
-def programs_of(command: str) -> Iterator[str]:
+def parse_programs(command: str) -> Iterator[str]:
     """The names of the programs that a command line starts, also by way of a shell, env or a similar program."""
     is_next = True
     for token in _TOKEN.findall(_QUOTES.sub(' ', command.lstrip(_PREFIXES))):

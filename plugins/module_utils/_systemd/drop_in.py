@@ -33,24 +33,24 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
-    keep = [line for line in _lines(data) if unit_files.parse_key(line) not in wanted and not _is_record(line)]
+    keep = [line for line in _split(data) if unit_files.parse_key(line) not in wanted and not _is_record(line)]
     read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
         rest = [line for line in keep if not _is_header(line)]
         keep = [_line(HEADER), _line('[Service]')] + rest
     place = [line.text for line in keep].index('[Service]') + 1
     added = [_line(text) for text in _assignments(wanted)]
-    record = ' '.join(_assignments(dict(recorded(data), **wanted)))
-    return _joined(keep[:1] + [_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
+    record = ' '.join(_assignments(dict(parse_recorded(data), **wanted)))
+    return _join(keep[:1] + [_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
 
 
 def _assignments(settings: Dict[str, Any]) -> List[str]:
     return [f'{key}={settings[key]}' for key in unit_files.SETTINGS if key in settings]
 
 
-def recorded(data: Optional[bytes]) -> Dict[str, Any]:
+def parse_recorded(data: Optional[bytes]) -> Dict[str, Any]:
     """The settings as we wrote them; those that the file has where it has lost its record."""
-    lines = [line.raws[0] for line in _lines(data) if _is_record(line)]
+    lines = [line.raws[0] for line in _split(data) if _is_record(line)]
     words = lines[0][len(_RECORD):].split() if lines else []
     found = unit_files.parse_settings(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
     return {key: cause.value for key, cause in found.items() if cause.value is not None}
@@ -58,13 +58,12 @@ def recorded(data: Optional[bytes]) -> Dict[str, Any]:
 
 def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
     """The drop-in without our settings, None where nothing else is in it; and lines that somebody else changed."""
-    lines = _lines(data)
-    ours = recorded(data) if any(map(_is_record, lines)) else None
+    lines = _split(data)
+    ours = parse_recorded(data) if any(map(_is_record, lines)) else None
     rest = [line for line in lines if not (_is_header(line) or _is_record(line) or _is_ours(line, ours))]
     changed = [line.text for line in rest if unit_files.parse_key(line) in unit_files.SETTINGS]
-    if not any(line.text and line.text != '[Service]' for line in rest):
-        return None, changed
-    return _joined(rest), changed
+    has_more = any(line.text not in ('', '[Service]') for line in rest)
+    return _join(rest) if has_more else None, changed
 
 
 def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
@@ -75,7 +74,7 @@ def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
     return key in ours and unit_files.parse_settings(to_bytes('[Service]\n' + line.text))[key].value == ours[key]
 
 
-def _lines(data: Optional[bytes]) -> List[Logical]:
+def _split(data: Optional[bytes]) -> List[Logical]:
     if not data:
         return []
     whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
@@ -99,7 +98,7 @@ def _is_record(line: Logical) -> bool:
     return line.raws[0].startswith(_RECORD)
 
 
-def _joined(lines: List[Logical]) -> bytes:
+def _join(lines: List[Logical]) -> bytes:
     """The file. An empty line must not become part of the end of what is above it now: line feed and NUL are one."""
     raws: List[str] = []
     for line in lines:
@@ -108,7 +107,7 @@ def _joined(lines: List[Logical]) -> bytes:
     return to_bytes(''.join(raws))
 
 
-def all_ours(host: Host) -> Dict[str, bytes]:
+def read_all_ours(host: Host) -> Dict[str, bytes]:
     """By unit, the drop-ins on this machine that were made by us."""
     found = {}
     for folder in host.names(unit_files.ETC):

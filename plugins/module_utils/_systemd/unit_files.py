@@ -13,7 +13,7 @@ src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line``
 import errno
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .._core.text import to_bytes, to_text
 from .._host.host import Host
@@ -135,11 +135,12 @@ def logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
 def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
     """Join physical lines, see L(logical_lines)."""
     found: List[Logical] = []
-    joined, raws = '', []  # type: Tuple[str, List[str]]
-    number = 1
-    for raw in lines:
-        text = raw.rstrip(_ENDS if version >= _RETURN_ENDS else '\n\0')
-        if text.startswith(_BOM) and not found and not raws:
+    joined, number = '', 1
+    raws: List[str] = []
+    ends = _ENDS if version >= _RETURN_ENDS else '\n\0'
+    for position, raw in enumerate(lines):
+        text = raw.rstrip(ends)
+        if position == 0 and text.startswith(_BOM):
             text = text[1:]
         raws.append(raw)
         if _is_passed(text, version):
@@ -173,16 +174,16 @@ def is_one_end(above: str, below: str) -> bool:
 
 def ends_file(line: Logical, version: int = NEWEST) -> bool:
     """Whether systemd stops reading here: not UTF-8, an unclosed section header, no assignment, or too long."""
-    is_ignored = version < _COMMENTS_IN_BETWEEN and line.text[:1] in ('#', ';')
     return ((version >= _WHOLE_UTF8 and not _is_text(line.text))
             or (line.text.startswith('[') and not line.text.endswith(']'))
-            or (version <= _EQUALS_NEEDED and not is_ignored and _is_no_assignment(line.text))
+            or (version <= _EQUALS_NEEDED and _is_no_assignment(line.text, version))
             or len(to_bytes(line.text)) > _LONG_LINE_BYTES
             or any(len(to_bytes(raw.rstrip(_ENDS))) >= _LONG_LINE_BYTES for raw in line.raws))
 
 
-def _is_no_assignment(text: str) -> bool:
-    return bool(text) and not text.startswith(('[', '.include')) and '=' not in text
+def _is_no_assignment(text: str, version: int) -> bool:
+    comments = ('#', ';') if version < _COMMENTS_IN_BETWEEN else ()
+    return bool(text) and '=' not in text and not text.startswith(('[', '.include') + comments)
 
 
 def _is_text(text: str) -> bool:
@@ -355,23 +356,20 @@ class UnitFiles:
     def all_services(self) -> List[str]:
         """The services that have a unit file here, templates and aliases included."""
         return sorted({name for folder in self._search for name in self._names(folder)
-                          if name.endswith(unit_names.SERVICE)})
+                       if name.endswith(unit_names.SERVICE)})
 
     def instances_with_drop_ins(self, template: str) -> List[str]:
         """Instances of the template that have drop-ins of their own or of an alias, running or not."""
         names = self._with_drop_ins() if unit_names.is_template(template) else ()
         return sorted({name for name in (self.find(one).name for one in names)
-                          if unit_names.parse_template(name) == template})
+                       if unit_names.parse_template(name) == template})
 
     def enabled_instances(self, prefix: str) -> List[str]:
         """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
-        found = set()
-        for folder in self._search:
-            for name in self._names(folder):
-                if name.endswith(('.wants', '.requires')):
-                    found.update(unit for unit in self._names(folder + '/' + name)
-                                 if unit.startswith(prefix + '@') and unit_names.parse_template(unit))
-        return sorted(found)
+        folders = [f'{folder}/{name}' for folder in self._search for name in self._names(folder)
+                   if name.endswith(('.wants', '.requires'))]
+        return sorted({unit for folder in folders for unit in self._names(folder)
+                       if unit.startswith(prefix + '@') and unit_names.parse_template(unit)})
 
     # --------------------------------------------------------------- settings
 
@@ -381,15 +379,16 @@ class UnitFiles:
         Of files with the same name only that of the first folder counts. A link to /dev/null masks the name.
         """
         if unit.name not in self._drop_ins:
-            self._drop_ins[unit.name] = self._found_drop_ins(unit)
+            self._drop_ins[unit.name] = self._list_by_name(self._drop_in_folders(unit))
         return self._drop_ins[unit.name]
 
-    def _found_drop_ins(self, unit: Unit) -> List[str]:
+    def _list_by_name(self, folders: Iterable[str]) -> List[str]:
+        """The drop-ins of these folders by name, of each name that of the first folder. Hidden files do not count."""
         found: Dict[str, str] = {}
-        for folder in self._drop_in_folders(unit):
+        for folder in folders:
             for name in self._names(folder):
-                if _is_read(name):
-                    found.setdefault(name, folder + '/' + name)
+                if name.endswith('.conf') and not name.startswith('.'):
+                    found.setdefault(name, f'{folder}/{name}')
         return [found[name] for name in sorted(found, key=to_bytes)]
 
     def _drop_in_folders(self, unit: Unit) -> List[str]:
@@ -438,7 +437,7 @@ class UnitFiles:
 
     def _with_drop_ins(self) -> Set[str]:
         return {name[:-len('.d')] for base in self._search for name in self._names(base)
-                   if name.endswith('.service.d')}
+                if name.endswith('.service.d')}
 
     def _planned(self, base: str, folder: str) -> bool:
         start = f'{self._real(base)}/{folder}/' if self.overlay else ''
@@ -449,7 +448,7 @@ class UnitFiles:
         causes = dict.fromkeys(SETTINGS, UNSET)
         if unit.state != LOADED or unit.fragment is None:
             return causes
-        for path, one in self.service_assignments(unit):
+        for path, one in self.assignments(unit):
             _assign(causes, one, path, self.version)
         return causes
 
@@ -537,17 +536,7 @@ class UnitFiles:
         folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
         mains = [path for path in (folder + '/system.conf' for folder in folders)
                  if not self.host.opens(path) or self.host.exists(path)]
-        found: Dict[str, str] = {}
-        for folder in _MANAGER_FOLDERS:
-            for name in self._names(folder + '/system.conf.d'):
-                if _is_read(name):
-                    found.setdefault(name, folder + '/system.conf.d/' + name)
-        return mains[:1] + [found[name] for name in sorted(found, key=to_bytes)]
-
-
-def _is_read(name: str) -> bool:
-    """Whether a file of this name is a drop-in: hidden ones are not."""
-    return name.endswith('.conf') and not name.startswith('.')
+        return mains[:1] + self._list_by_name(folder + '/system.conf.d' for folder in _MANAGER_FOLDERS)
 
 
 def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
@@ -558,12 +547,9 @@ def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
     return before if value is None else Cause(value, path, one.line)
 
 
-def _unique_folders(host: Host, folders: Any) -> List[str]:
+def _unique_folders(host: Host, folders: Iterable[str]) -> List[str]:
     """The folders without further names of the same one (/lib is a link to /usr/lib on most systems)."""
-    seen, kept = set(), []
+    by_real: Dict[str, str] = {}
     for folder in folders:
-        real = host.real(folder)
-        if real not in seen:
-            seen.add(real)
-            kept.append(folder)
-    return kept
+        by_real.setdefault(host.real(folder), folder)
+    return list(by_real.values())

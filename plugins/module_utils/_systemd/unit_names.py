@@ -44,16 +44,20 @@ def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
                            'may be in it')
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
-        raise ConvertError(f"{option}: {quote(value)} is no service: "
-                           f"{_NOT_A_SERVICE[suffix]}{scope_advice if suffix == '.scope' else ''}")
+        advice = scope_advice if suffix == '.scope' else ''
+        raise ConvertError(f'{option}: {quote(value)} is no service: {_NOT_A_SERVICE[suffix]}{advice}')
     unit = value if suffix == SERVICE else value + SERVICE
-    if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
-        raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
-                           f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE}')
+    _check_length(option, value, unit)
     if unit in _FOLDERS:
         raise ConvertError(f'{option}: {quote(value)} cannot be the name of a service: as that of a file it means a '
                            'folder')
     return unit
+
+
+def _check_length(option: str, value: str, unit: str) -> None:
+    if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
+        raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
+                           f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE}')
 
 
 def parse_template(unit: str) -> Optional[str]:

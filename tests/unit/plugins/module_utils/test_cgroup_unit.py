@@ -15,7 +15,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._process.cgroup_unit 
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
 from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 from ansible_collections.oomkit.linux.plugins.module_utils._service import login_guard
-from ansible_collections.oomkit.linux.plugins.module_utils._service.process_guard import login_uid
+from ansible_collections.oomkit.linux.plugins.module_utils._service.process_guard import find_login_uid
 
 NOBODY = 2 ** 22 - 100
 ID = '0123456789abcdef' * 4
@@ -241,4 +241,4 @@ def test_below_a_prefix_the_users_and_services_are_known_too(tmp_path):
         one.put(f'/proc/{pid}/status', 'Uid:\t0\t0\t0\t0\n')
     with ProcessHandle(one, 30) as server, ProcessHandle(one, 31) as session:
         assert login_guard.starts_logins(server)
-        assert login_uid(session) == 1000
+        assert find_login_uid(session) == 1000

@@ -43,7 +43,7 @@ def test_a_line_that_somebody_changed_stays_and_is_reported(after, rest, changed
 
 def test_what_is_asked_for_again_is_ours_again():
     edited = NEW.replace(b'\nOOMScoreAdjust=-5', b'\nOOMScoreAdjust=-7')
-    assert drop_in.recorded(edited) == {'OOMScoreAdjust': -5}
+    assert drop_in.parse_recorded(edited) == {'OOMScoreAdjust': -5}
     again = drop_in.edit(edited, {'OOMScoreAdjust': -7})
     assert again == NEW.replace(b'-5', b'-7') and drop_in.without_ours(again) == (None, [])
 

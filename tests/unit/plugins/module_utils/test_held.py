@@ -150,13 +150,13 @@ def test_children_of_a_process_that_ended_meanwhile_are_left_out(machine, monkey
         machine.process(pid, parent=parent)
     group = other_init.TreeGroup(machine, identify(machine, 40))
     assert [one.pid for one in group.look(machine)] == [40, 41, 42]
-    original = other_init._all
+    original = other_init._identify_all
 
     def ends_after_the_look(host):
         yield from original(host)
         reuse(machine, 41)
 
-    monkeypatch.setattr(other_init, '_all', ends_after_the_look)
+    monkeypatch.setattr(other_init, '_identify_all', ends_after_the_look)
     assert [one.pid for one in group.look(machine)] == [40, 41]
 
 
@@ -213,7 +213,7 @@ def test_a_process_whose_first_thread_has_ended_is_set(headless):
     for rule in rules:
         found = selector.build_group(host, rule).look(host)
         assert [one.pid for one in found] == [headless.pid], rule
-    assert headless.pid in guard._memory_by_pid(host)
+    assert headless.pid in guard._read_memory(host)
 
 
 def test_its_cgroup_is_that_of_a_thread_that_runs(machine):

@@ -177,7 +177,7 @@ def test_rules_can_be_sent_to_another_process():
     """A look at processes of others is made by a helper that can be killed."""
     groups = [process_selector.build_group(Host(), process) for process in (
         {'cmdline_regex': 'python', 'user': str(os.getuid())}, {'pid': os.getpid()})]
-    groups.append(process_guard.guarded(groups[0], process_guard.Asked('x', -1000, False, False), Host()))
+    groups.append(process_guard.restrict_group(groups[0], process_guard.Asked('x', -1000, False, False), Host()))
     with ProcessHandle(Host(), os.getpid()) as held:
         answers = [group.holds(held) for group in groups]
         assert [group.holds(held) for group in pickle.loads(pickle.dumps(groups))] == answers

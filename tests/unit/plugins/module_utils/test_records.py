@@ -191,10 +191,10 @@ def test_user_writable_saved_scores_are_ignored(services, make, params):
 def test_folder_with_a_new_owner_gets_no_record(services, monkeypatch):
     real = service_apply._apply
 
-    def give_away(plan, rollback):
+    def give_away(host, plan, rollback):
         (services.base / 'run/oomkit').mkdir(exist_ok=True)
         os.chown(services.base / 'run/oomkit', USER, USER)
-        return real(plan, rollback)
+        return real(host, plan, rollback)
     monkeypatch.setattr(service_apply, '_apply', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was rolled back'):
         services.run(name='a', score_adj=-5)

@@ -184,7 +184,7 @@ def test_nor_is_there_one_to_be_rolled_back(machine, monkeypatch):
         stops(machine)
         raise OSError(errno.EIO, 'no')
 
-    monkeypatch.setattr(service_apply, '_check_boot', check)
+    monkeypatch.setattr(service_apply, '_check_next_start', check)
     with pytest.raises(ApplyError, match=r'Everything was rolled back\.'):
         machine.run(name='a', oom_policy='kill')
     assert machine.get(DROP_IN) is None
@@ -241,7 +241,7 @@ def test_restart_before_the_reverting_reload_is_reverted(machine, monkeypatch):
             machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='rolled back'):
+    with failing(monkeypatch, service_apply, '_check_next_start'), pytest.raises(ApplyError, match='rolled back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 15
 
@@ -254,7 +254,7 @@ def test_value_set_by_the_service_survives_rollback(machine, monkeypatch):
         machine.process(11, adj=321, start=200, unit='a.service')
 
     machine.after_reload = restart
-    with failing(monkeypatch, service_apply, '_check_boot'), pytest.raises(ApplyError, match='rolled back'):
+    with failing(monkeypatch, service_apply, '_check_next_start'), pytest.raises(ApplyError, match='rolled back'):
         machine.run(name='a', score_adj=321)
     assert machine.adj(11) == 321
 

@@ -78,9 +78,9 @@ def test_who_may_not_read_the_record_does_not_know(machine, monkeypatch):
 
 def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeypatch):
     """A round that is recorded hangs a function on a target, which cannot be sent."""
-    real = service_apply._check_boot
+    real = service_apply._check_next_start
     seen = []
-    monkeypatch.setattr(service_apply, '_check_boot', lambda plan: seen.extend(
+    monkeypatch.setattr(service_apply, '_check_next_start', lambda plan: seen.extend(
         target.before_round for target in plan.targets) or real(plan))
     machine.run(name='ssh', score_adj=500, scope='all')
     assert seen and set(seen) == {None}

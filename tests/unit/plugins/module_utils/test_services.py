@@ -474,9 +474,9 @@ def test_the_record_survives_anything(machine):
 
 
 def test_the_big_consumers():
-    assert guard.big_consumers({}) == []
-    assert guard.big_consumers({1: 5, 2: 100, 3: 5}) == [2]
-    assert guard.big_consumers({1: 10, 2: 10, 3: 10, 4: 10}) == [1, 2]
+    assert guard.find_big_consumers({}) == []
+    assert guard.find_big_consumers({1: 5, 2: 100, 3: 5}) == [2]
+    assert guard.find_big_consumers({1: 10, 2: 10, 3: 10, 4: 10}) == [1, 2]
 
 
 def test_exempting_all_that_hold_memory_is_warned_of(machine):

@@ -281,7 +281,7 @@ def test_who_joins_later_is_looked_up_by_its_unit_too(machine):
     machine.process(60, name='late', unit='login.service')
     machine.process(61, name='late', unit='some.service')
     asked = process_guard.Asked('x', NEVER_KILLED, False, False)
-    group = process_guard.guarded(selector.build_group(machine, {'comm': 'late'}), asked, machine)
+    group = process_guard.restrict_group(selector.build_group(machine, {'comm': 'late'}), asked, machine)
     assert [one.pid for one in group.look(machine)] == [61]
 
 
