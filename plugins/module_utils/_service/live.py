@@ -186,7 +186,7 @@ def _set_target(plan: Plan, service: Service, one: Running, wanted: int) -> None
     given += _list_recorded_values(plan.host_state, service, one)
     one.set_target(Target(one.unit, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
     if plan.request.scope == MAIN:
-        inherited = Target(one.unit, one.group, wanted, INHERITED, given).sort(one.processes).inherited
+        inherited = Target(one.unit, one.group, wanted, INHERITED, given).split(one.processes).inherited
         if any(process.score_adj != wanted and process.pid != one.main_pid for process in inherited):
             service.restart_needed = True
             service.notes.append('only the main process is set; its children keep their value until a restart')

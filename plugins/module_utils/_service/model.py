@@ -67,8 +67,8 @@ class Running:
     def set_target(self, target: Target) -> None:
         """Plan the value of the target for all its processes."""
         self.targets = [target]
-        self.goals = {one.pid: target.wanted for one in target.to_change(self.processes)}
-        self.skipped = target.skipped(self.processes)
+        self.goals = {one.pid: target.wanted for one in target.find_to_change(self.processes)}
+        self.skipped = target.find_skipped(self.processes)
 
     @property
     def to_change(self) -> List[ProcessIdentity]:
