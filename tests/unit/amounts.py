@@ -12,7 +12,13 @@ def examples(count):
     return max(2, count // 10) if is_quick else count
 
 
-def first_then_thorough(cases, quick=1):
-    """Cases for parametrize, of which make quick runs the first ones."""
-    return [*cases[:quick], *(pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.thorough)
-                              for case in cases[quick:])]
+def first_then_thorough(cases):
+    """Cases for parametrize, of which make quick runs the first one."""
+    return sparse(cases, len(cases))
+
+
+def sparse(cases, step):
+    """Cases for parametrize, of which make quick runs each ``step``-th one."""
+    return [case if number % step == 0 else
+            pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.thorough)
+            for number, case in enumerate(cases)]
