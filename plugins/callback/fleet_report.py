@@ -124,7 +124,7 @@ _MODULES = {_FACTS, 'oomkit.linux.oom_forecast_info', 'oomkit.linux.oom_score_ad
 
 
 class CallbackModule(CallbackBase):
-    """Collects what the hosts tell, and reports at the end."""
+    """Collects the facts of the hosts, and reports at the end."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = 'aggregate'
@@ -149,13 +149,13 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result):
         """Facts, or what the role sets at its end."""
-        told = _of(result, 'result')
-        facts = told.get('ansible_facts') if isinstance(told, Mapping) else None
+        answer = _get(result, 'result')
+        facts = answer.get('ansible_facts') if isinstance(answer, Mapping) else None
         facts = facts if isinstance(facts, Mapping) else {}
         action = _action(result)
         if action in _MODULES:
             self._is_ours()
-        if action == _FACTS and 'results' not in told:
+        if action == _FACTS and 'results' not in answer:
             self._take_facts(_host(result), facts)
         elif action in _SET_FACT and 'oom_policy_result' in facts:  # a module can answer anything
             self._is_ours()
@@ -167,17 +167,17 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         """Whether a failure counts in the end, because nothing ignored or rescued it, is settled at the end."""
-        told = _of(result, 'result')
-        self._lose(result, FAILED, told.get('msg') or told.get('module_stderr') or 'no message')
+        answer = _get(result, 'result')
+        self._lose(result, FAILED, answer.get('msg') or answer.get('module_stderr') or 'no message')
 
     def v2_runner_on_unreachable(self, result):
         """A host that could not be reached."""
-        self._lose(result, UNREACHABLE, _of(result, 'result').get('msg') or 'no message')
+        self._lose(result, UNREACHABLE, _get(result, 'result').get('msg') or 'no message')
 
     def v2_runner_on_skipped(self, result):
         """A host whose facts were not asked for."""
         if _action(result) == _FACTS:
-            self._without_facts(_of(result, 'host').get_name(), 'skipped')
+            self._without_facts(_get(result, 'host').get_name(), 'skipped')
 
     def v2_playbook_on_stats(self, stats):
         """The report."""
@@ -227,7 +227,7 @@ class CallbackModule(CallbackBase):
         if isinstance(facts.get('oom'), Mapping):
             self._collected().take_facts(host, facts['oom'])
         else:
-            self._without_facts(host, 'the task told no facts, as with no_log')
+            self._without_facts(host, 'the task reported no facts, as with no_log')
 
     def _without_facts(self, host: str, reason: str) -> None:
         self._is_ours()
@@ -238,10 +238,10 @@ class CallbackModule(CallbackBase):
     def _lose(self, result: t.Any, status: str, message: t.Any) -> None:
         if _action(result) in _MODULES:
             self._is_ours()
-        self._collected().lose(_of(result, 'host').get_name(), status, message if isinstance(message, str) else '?')
+        self._collected().lose(_get(result, 'host').get_name(), status, message if isinstance(message, str) else '?')
 
 
-def _of(result: t.Any, name: str) -> t.Any:
+def _get(result: t.Any, name: str) -> t.Any:
     """The host, task or result of a task's result. Their public names exist from ansible-core 2.19 on."""
     try:
         return getattr(result, name)
@@ -251,14 +251,14 @@ def _of(result: t.Any, name: str) -> t.Any:
 
 def _action(result: t.Any) -> str:
     """The full name of the module."""
-    task = _of(result, 'task')
+    task = _get(result, 'task')
     return getattr(task, 'resolved_action', None) or task.action
 
 
 def _host(result: t.Any) -> str:
-    """Whose facts these are. Where a task delegates, the fields tell the host as it was worked out for this result."""
-    task = _of(result, 'task')
+    """The host of the facts. Where a task delegates, the fields hold the host of this result."""
+    task = _get(result, 'task')
     if task.delegate_facts and task.delegate_to:
         fields = getattr(result, '_task_fields', {})
         return str(fields.get('delegate_to') or task.delegate_to)
-    return _of(result, 'host').get_name()
+    return _get(result, 'host').get_name()

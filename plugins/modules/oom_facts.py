@@ -7,7 +7,7 @@
 
 DOCUMENTATION = r'''
 module: oom_facts
-short_description: Tell what happens when memory runs out, and who would be killed
+short_description: Gather what happens when memory runs out, and which processes the kernel would kill
 version_added: 0.1.0
 description:
   - Gathers the overcommit and panic settings, CommitLimit and what is committed, the processes that the kernel
@@ -16,10 +16,9 @@ description:
     C(oom.warnings) says why.
   - Candidates are ranked by the kernel's own badness, which is resident memory, swap and page tables in pages, and what
     C(oom_score_adj) adds to them. The coarse C(oom_score) does not decide.
-  - Names of processes, units, cgroups and users, command lines and file names come out as harmless text, whatever they
-    hold. Control characters and bytes that are no UTF-8 are written as C(\x1b), other characters that cannot be seen or
-    turn the text around them as C(\u202e). A backslash stays as it is, since names of units hold some, so that this
-    text is for reading and not for turning back.
+  - Names of processes, units, cgroups and users, command lines and file names are sanitized. Control characters and
+    bytes that are not UTF-8 become C(\x1b). Other invisible characters, and those that change the direction of text,
+    become C(\u202e). A backslash stays as it is, since names of units hold some, so the text cannot be decoded.
 options:
   top:
     description:
@@ -86,11 +85,11 @@ EXAMPLES = r'''
   oomkit.linux.oom_facts:
     gather_subset: [overcommit, commit, warnings]
 
-- name: Stop when more than nine tenths of the limit are promised
+- name: Stop when more than nine tenths of the limit are committed
   ansible.builtin.assert:
     that: ansible_facts.oom.commit.used_percent < 90
     fail_msg: >-
-      {{ ansible_facts.oom.commit.committed_kb }} of {{ ansible_facts.oom.commit.limit_kb }} kB are promised
+      {{ ansible_facts.oom.commit.committed_kb }} of {{ ansible_facts.oom.commit.limit_kb }} kB are committed
 
 - name: Gather all but the processes
   oomkit.linux.oom_facts:
@@ -207,7 +206,7 @@ ansible_facts:
               unit: ssh.service
         kills:
           description:
-            - C(total) counts the kills since boot. C(recent) holds the last 20 that the kernel log still tells of,
+            - C(total) counts the kills since boot. C(recent) holds the last 20 that the kernel log still holds,
               oldest first.
             - C(when) is in UTC, and less exact if the machine slept since. C(constraint) is V(none) when the whole
               machine was out of memory, V(memcg) for a cgroup at its limit, V(cpuset) or V(memory_policy).
@@ -294,10 +293,10 @@ ansible_facts:
           description:
             - C(container) names the container manager, or is V(unknown) where the container has no known one. It is
               C(null) on a host and in a chroot.
-            - C(writable) tells whether C(vm.*) can be set from here.
+            - C(writable) is true where C(vm.*) can be set from here.
             - C(pid_namespace) is V(init) or V(nested), C(cgroup) is V(v1), V(v2) or V(hybrid), C(init) is V(systemd),
               V(openrc) or V(other).
-            - C(gathered_at) is when the host looked, by its own clock, in UTC. It tells how old facts from a cache are.
+            - C(gathered_at) is the time of the host's clock in UTC. It shows the age of facts from a cache.
           type: dict
           sample:
             container: null

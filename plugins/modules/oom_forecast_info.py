@@ -10,10 +10,10 @@ module: oom_forecast_info
 short_description: Forecast which process the kernel kills next when memory runs out, and what is killed with it
 version_added: 0.1.0
 description:
-  - Answers, before it happens, which processes the kernel would kill one after the other if memory ran out now, by
-    the kernel's own rules and numbers.
-  - Tells what else is killed with each victim, and whether the machine would panic instead.
-  - Tells what a change would alter, such as another C(oom_score_adj) of a service or one that grows.
+  - Lists the processes that the kernel would kill one after the other if memory ran out now, by the kernel's own
+    rules and numbers.
+  - Lists what else is killed with each victim, and whether the machine would panic instead.
+  - Shows what a change would alter, such as another C(oom_score_adj) of a service, or a process that grows.
   - Changes nothing, and needs no privileges, though root sees more.
 options:
   kills:
@@ -57,17 +57,17 @@ options:
     type: str
   nodes:
     description:
-      - Forecast what happens when these NUMA nodes have no memory left and somebody needs some who may use no others,
-        because of a cpuset or a memory policy. Mutually exclusive with O(cgroup).
+      - Forecast what happens when these NUMA nodes have no memory left, for a task that may use no other nodes because
+        of a cpuset or a memory policy. Mutually exclusive with O(cgroup).
     type: list
     elements: int
   growing:
-    description: What if this one took so much more memory first.
+    description: What if this service or process first took so much more memory.
     type: dict
     suboptions:
       service:
-        description: The service, of which the process with the most memory grows. Exactly one of this and
-          O(growing.pid) is required.
+        description: The service. Its process with the most memory grows. Exactly one of this and O(growing.pid) is
+          required.
         type: str
       pid:
         description: The number of a process.
@@ -84,10 +84,10 @@ options:
     type: bool
   snapshot:
     description:
-      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it instead of this machine,
-        of which nothing is read then.
-      - It holds the processes that mattered for the question it was made for. For another question it may be too
-        little, which is said.
+      - A RV(snapshot) that was returned before, on any machine. The forecast is made from it, and nothing is read from
+        this machine.
+      - It holds the processes that mattered for its own question. If it lacks processes for another question, the
+        outcome is V(unknown).
     type: dict
 attributes:
   check_mode:
@@ -98,13 +98,13 @@ attributes:
       mode.
     support: none
 notes:
-  - The kernel counts memory in parts on each processor and looks at the sum of those parts that were handed in.
-    C(/proc) shows the exact sum in some places. What a process is weighed with is therefore known within
-    RV(kill_order[].error_pages), mostly less than a megabyte. Where two are closer than that, both are named.
+  - The kernel counts memory in parts on each processor, and adds these parts up from time to time. C(/proc) shows the
+    exact sum in some places. The badness of a process is therefore known within RV(kill_order[].error_pages), mostly
+    less than a megabyte. Where two processes are closer than that, both are listed.
   - The process of the module itself is left out, since it is gone when the forecast is read.
-  - What a process does between the forecast and the kill is not foreseen, other than by O(growing).
-  - Not foreseen either is that a process which is ending already is left to end, which makes a kill needless, and
-    that C(swapoff) and the end of KSM are killed first of all.
+  - The forecast does not know what a process does until the kill, except for O(growing).
+  - The kernel does not kill if a process is ending already, and it kills C(swapoff) and the end of KSM first. The
+    forecast ignores both.
   - Kernels up to 5.0 kill the largest child of the victim in its place. Where C(/proc/PID/oom_score) is on the scale
     of kernels before 5.9, that child is named as a possible victim too.
 seealso:
@@ -140,20 +140,20 @@ EXAMPLES = r'''
 - name: Stop if it is not
   ansible.builtin.assert:
     that: forecast.violations | length == 0
-    fail_msg: "These go down: {{ forecast.violations | map(attribute='service') | join(', ') }}"
+    fail_msg: "These are killed: {{ forecast.violations | map(attribute='service') | join(', ') }}"
 
-- name: What would change if the cache were to go first
+- name: What would change if the cache were killed first
   oomkit.linux.oom_forecast_info:
     kills: 3
     score_adj:
       - service: redis-server
         value: 500
 
-- name: Who dies when this service reaches its MemoryMax
+- name: What is killed when this service reaches its MemoryMax
   oomkit.linux.oom_forecast_info:
     cgroup: /system.slice/batch.service
 
-- name: Ask again of a machine that somebody else has seen
+- name: Replay the snapshot of another machine
   oomkit.linux.oom_forecast_info:
     snapshot: "{{ lookup('ansible.builtin.file', 'snapshot.json') | from_json }}"
 '''
@@ -163,19 +163,19 @@ outcome:
   description:
     - V(kill) if processes are killed, as RV(kill_order) says.
     - V(panic) if C(vm.panic_on_oom) lets the kernel panic instead.
-    - V(deadlock) if there is nobody who could be killed. If that is so for the whole machine, the kernel panics. In a
+    - V(deadlock) if no process can be killed. On the whole machine the kernel then panics. In a
       cgroup, the allocating task gets ENOMEM from a system call, and retries a page fault without end.
     - V(no_kill) if C(memory.oom_control) of cgroup v1 disables kills there.
-    - V(unknown) if it cannot be told, with the RV(reason).
+    - V(unknown) if it is unknown, with the RV(reason).
   returned: success
   type: str
   sample: kill
 reason:
-  description: Why there is no kill or why it cannot be told, C(null) for a kill.
+  description: Why there is no kill, or why it is unknown; C(null) for a kill.
   returned: success
   type: str
 kill_order:
-  description: The kills in their order, as many as O(kills), fewer where nobody is left.
+  description: The kills in their order, as many as O(kills), fewer where no process is left.
   returned: success
   type: list
   elements: dict
@@ -184,8 +184,7 @@ kill_order:
       description: Which kill it is, from 1.
       type: int
     victims:
-      description: Who is killed. More than one, the likeliest first, where any of them may be; 100 at most are
-        listed.
+      description: The victim, or several where any of them may be it, the likeliest first. At most 100 are listed.
       type: list
       elements: dict
       sample:
@@ -198,11 +197,10 @@ kill_order:
           oom_score: 998
           oom_score_adj: 0
     victims_count:
-      description: How many may be.
+      description: How many processes may be the victim.
       type: int
     ambiguous:
-      description: Whether there is more than one possible victim, because they are closer than the kernel counts, or
-        equal.
+      description: Whether there is more than one possible victim.
       type: bool
     margin_pages:
       description: By how many pages the likeliest victim is ahead of the next one, C(null) if there is no next one.
@@ -211,18 +209,18 @@ kill_order:
       description: By how many pages that margin may be wrong, at most.
       type: int
     badness_pages:
-      description: What the kernel weighs the likeliest victim with.
+      description: The badness of the likeliest victim.
       type: int
     service:
       description: The unit of the likeliest victim, C(null) if it is in none.
       type: str
     freed_kb:
-      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral). What others share
-        is not in it.
+      description: The memory that the kill frees, swap included, with RV(kill_order[].collateral) and without memory
+        that other processes share.
       type: int
     collateral:
       description:
-        - Who else is killed with the likeliest victim. C(why) is V(shares_memory) for processes that use the very
+        - What else is killed with the likeliest victim. C(why) is V(shares_memory) for processes that use the
           same memory, V(oom_group) where C(memory.oom.group) has the kernel kill a whole cgroup, and V(service_ends)
           where systemd ends the service then, because of C(OOMPolicy=) or because its main process is gone.
       type: list
@@ -234,8 +232,8 @@ kill_order:
           why: service_ends
 violations:
   description:
-    - The services of O(protect) that go down. C(how) is V(victim) or V(collateral). C(certain) is false where another
-      possible victim would leave it alone.
+    - The services of O(protect) that are killed. C(how) is V(victim) or V(collateral). C(certain) is false where the
+      kill of another possible victim would spare it.
   returned: success
   type: list
   elements: dict

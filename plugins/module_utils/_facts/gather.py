@@ -195,7 +195,7 @@ def _gather_commit(run: _Run) -> Dict[str, Any]:
     limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
     headroom_kb = used_percent = None
     if limit_kb is None or committed_kb is None:
-        run.warn('commit', '/proc/meminfo does not tell CommitLimit and Committed_AS')
+        run.warn('commit', '/proc/meminfo does not show CommitLimit and Committed_AS')
     else:
         if all(values[key] is not None for key in reserves):
             headroom_kb = limit_kb - commit_limit.compute_reserves_kb(values) - committed_kb
@@ -213,7 +213,7 @@ def _gather_commit(run: _Run) -> Dict[str, Any]:
 def _gather_memory(run: _Run) -> Dict[str, Any]:
     memory = run.read_memory()
     if memory.available_kb is None:
-        run.warn('memory', 'this kernel does not tell MemAvailable')
+        run.warn('memory', 'this kernel does not show MemAvailable')
     return {name: getattr(memory, name)
                 for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
@@ -284,7 +284,7 @@ def _gather_competing_writers(run: _Run) -> List[Dict[str, Any]]:
     programs = run.find_named('competing_writers', competing_writers.NAMES)
     found = competing_writers.find_writers(run.host, programs, denied)
     for path in denied:
-        run.warn('competing_writers', f'{path} may not be read, so what it would tell is missing')
+        run.warn('competing_writers', f'{path} may not be read, so its settings are unknown')
     return [{'key': one.key, 'value': sanitize(one.value_text), 'by': one.by, 'how': one.how,
              'file': sanitize_optional(one.file)} for one in found]
 

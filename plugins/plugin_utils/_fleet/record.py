@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report keeps of a host: a small record, read from facts that the host may have made up.
+"""What a report keeps of a host: a small record of facts that the host may have made up.
 
 A host that was broken into can answer anything. So nothing is taken as it comes: each value is of the type it has to
 be, or unknown (None); texts are printable and short, lists have an end. A record does not grow with the host.
@@ -59,7 +59,7 @@ class Record:
     host: str
     status: str = NO_FACTS
     message: str = ''
-    seen: bool = False  # whether it ever told anything
+    seen: bool = False  # whether it reported anything
     gathered_at: str | None = None
     mode: str | None = None
     limit_kb: int | None = None
@@ -89,7 +89,7 @@ class Record:
     restart_needed: list[str] = field(default_factory=list)
 
     def take_facts(self, facts: t.Any, candidates: int) -> None:
-        """Take ``ansible_facts.oom`` over. A key that is absent leaves what an earlier look told; see gather_subset."""
+        """Store ``ansible_facts.oom``. A key that is absent keeps its earlier value, see gather_subset."""
         found = _to_mapping(facts)
         for key, reader in _READERS.items():
             if key in found:
@@ -98,8 +98,9 @@ class Record:
             for name, (attribute, convert) in names.items() if key in found else ():
                 setattr(self, attribute, convert(_to_mapping(found[key]).get(name)))
         if 'candidates' in found:
-            told = found['candidates']
-            self.candidates = None if told is None else [_read_candidate(one) for one in _to_mappings(told, candidates)]
+            value = found['candidates']
+            self.candidates = None if value is None else [
+                _read_candidate(one) for one in _to_mappings(value, candidates)]
         self._list_reapplied()
         self.seen, self.status = True, OK
 
@@ -110,7 +111,7 @@ class Record:
         self.competing_writers += [shown for key, shown in self.reapplied if key in drifting]
 
     def take_policy(self, result: t.Any) -> None:
-        """Take the role's ``oom_policy_result`` over. With the role's tags it may be all that is known."""
+        """Store the role's ``oom_policy_result``. With the role's tags there may be nothing else."""
         found = _to_mapping(result)
         self.policy_changed = _to_boolean(found.get('changed'))
         self.policy_reason = clean(found.get('reason'), MESSAGE_LENGTH)
@@ -201,9 +202,9 @@ def _describe_conflict(one: Mapping[t.Any, t.Any]) -> str:
     """A line of another file that wins at boot: of a sysctl, or of a service's OOMScoreAdjust."""
     names = [clean(one.get(key)) for key in ('key', 'unit', 'setting')]
     found = clean(one.get('next_start' if 'unit' in one else 'boot'))
-    told = f"{' '.join(filter(None, names)) or '?'} will be {found or 'reset'}, not {clean(one.get('wanted')) or '?'}"
+    text = f"{' '.join(filter(None, names)) or '?'} will be {found or 'reset'}, not {clean(one.get('wanted')) or '?'}"
     place = ':'.join(filter(None, (clean(one.get('file')), clean(one.get('line')))))
-    return f'{told} ({place})' if place else told
+    return f'{text} ({place})' if place else text
 
 
 # -------------------------------------------------------------------- plain values

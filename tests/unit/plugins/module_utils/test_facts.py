@@ -257,7 +257,7 @@ def test_a_configuration_of_root_alone_is_a_warning(box, monkeypatch):
     facts = gather(box, 'competing_writers', 'warnings')
     assert {(one['how'], one['file']) for one in facts['competing_writers']} == {(None, None)}
     assert facts['warnings'] == [
-        'competing_writers: /var/lib/kubelet/config.yaml may not be read, so what it would tell is missing']
+        'competing_writers: /var/lib/kubelet/config.yaml may not be read, so its settings are unknown']
 
 
 def denying(part):
