@@ -428,6 +428,7 @@ class Trial:
             meanwhile(machine)
             ended = done.keys() - state(machine).keys()
             self.untouched = {path: value for path, value in self.untouched.items() if path not in ended}
+        self.tried = set()
         self.kept, self.before = self._copy(tmp_path / 'kept'), state(machine)
         _how, result, self.calls = self.run()
         self.after = state(machine)
@@ -463,9 +464,18 @@ class Trial:
             told += differences(state(self.machine), self.before, but=self.locks(calls, number))
         elif how == 'done':
             told += differences(state(self.machine), self.after, but=self.locks(calls, number))
-        if how == 'killed' and not told:
+        if not told and how == 'killed' and self._is_new('at once'):
             told += self.reverted_at_once()
-        return how, told + (self.next_ones(how) if not told else [])
+        if not told and self._is_new('next', how == 'killed'):
+            told += self.next_ones(how)
+        return how, told
+
+    def _is_new(self, *purpose):
+        """Whether what follows has not been tried from this state: runs depend on nothing else."""
+        key = (*purpose, repr(sorted(state(self.machine).items())))
+        is_new = key not in self.tried
+        self.tried.add(key)
+        return is_new
 
     def reverted_at_once(self):
         """A killed run need not be completed first; what it left is there again for the next ones."""
@@ -491,6 +501,8 @@ class Trial:
         but = RECORDS if how == 'killed' else ()
         ended, said = outcome(self.act, self.machine, self.desired)
         told = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
+        if not told and not self._is_new('desired'):
+            return []
         ended, said = outcome(self.act, self.machine, self.desired)
         if ended != 'done' or said['changed']:
             told.append('the run after the next: %r' % said)
@@ -498,8 +510,10 @@ class Trial:
 
     def reverted(self):
         """Everything is as it was before anything was ever asked for."""
-        for _time in range(2):
-            ended, said = outcome(self.act, self.machine, self.back)
+        ended, said = outcome(self.act, self.machine, self.back)
+        if ended == 'done' and not self._is_new('reverted'):
+            return []
+        ended, said = outcome(self.act, self.machine, self.back)
         if ended != 'done' or said['changed']:
             return ['reverted twice: %r' % said]
         # A copy of what was theirs stays, and what they did to files of ours since.
