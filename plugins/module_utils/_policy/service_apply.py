@@ -77,16 +77,12 @@ def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str
 
 def _set_running(host: WritableHost, plan: Plan, rollback: Rollback) -> None:
     """Set the processes, and record originals of those that have started since the plan was made."""
-    for service in plan.services:
-        for one in service.running:
-            for target in one.targets:
-                if not service.remove:
-                    target.before_round = lambda left, one=one: _record_round(host, plan, one, left, rollback)
-                set_live(host, target, rollback)
-                target.before_round = None  # the plan goes to the helper process again
-    for one in plan.other_processes:
+    for one in plan.running:
         for target in one.targets:
+            if not one.is_reverted:
+                target.before_round = lambda left, one=one: _record_round(host, plan, one, left, rollback)
             set_live(host, target, rollback)
+            target.before_round = None  # the plan goes to the helper process again
 
 
 def _record_round(host: WritableHost, plan: Plan, one: Running, left: List[ProcessIdentity],
@@ -120,19 +116,19 @@ def _build_meanwhile(plan: Plan) -> saved_scores.Record:
     is_other_init = plan.host_state.is_other_init(plan.request)
     for service in plan.services:
         for one in service.running:
-            record = saved_scores.merge(record, _build_record(one, service.remove, is_other_init))
+            record = saved_scores.merge(record, _build_record(one, is_other_init))
     return record
 
 
-def _build_record(one: Running, remove: bool, is_other_init: bool) -> saved_scores.Record:
+def _build_record(one: Running, is_other_init: bool) -> saved_scores.Record:
     """The values that a running unit has and will have; for a revert the latter is the original."""
     record = saved_scores.EMPTY
     if one.goals:
         target = one.targets[-1]  # of a revert: the processes without an original of their own
         values = target.given + [Given(target.wanted, None)]
-        ours = one.ours if remove else one.ours + (target.wanted,)
+        ours = one.ours if one.is_reverted else one.ours + (target.wanted,)
         record = record._replace(units={one.unit: tuple(values)}, ours={one.unit: ours} if ours else {})
-        if remove and is_other_init:
+        if one.is_reverted and is_other_init:
             record = record._replace(originals={target.label: target.wanted})
     if one.oom_group is not None and one.oom_group.original is not None:
         record = record._replace(groups={one.unit: one.oom_group.original})

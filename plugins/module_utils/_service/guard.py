@@ -8,7 +8,7 @@ A login session inherits its value from the service that started it (sshd restor
 was started with itself): a negative value there protects every process of every user.
 """
 
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
@@ -17,7 +17,7 @@ from .._host.host import Host
 from .._process.handle import ProcessHandle, list_pids
 from .._process.table import parse_memory_kb
 from .._systemd import drop_in, unit_names
-from .._systemd.unit_files import UNSET
+from .._systemd.unit_files import SCORE_ADJ, UNSET
 from .login_guard import Evidence, pick_strongest
 from .model import Plan, Service
 from .session_scan import SessionScan
@@ -30,16 +30,22 @@ _BIG_PART = 0.5
 
 def guard(plan: Plan) -> None:
     """Raise Refusal for values that lock users out, and add warnings to the plan."""
-    scan = _scan(plan)
+    negative = [service for service in plan.services if service.requested_settings().get(SCORE_ADJ, 0) < 0]
+    units = [one for service in negative for one in service.running]
+    scan = SessionScan(plan.host_state.host, [process.pid for one in units for process in one.processes])
     for service in plan.services:
-        if _is_negative(service):
+        if service in negative:
             _guard_sessions(plan, service, _find_evidence(plan, service, scan))
         _warn_of_hiding(plan, service)
+    _warn_of_orphans(plan)
+    plan.warnings += warn_of_consumers(plan.host_state.host, plan.score_adj)
+
+
+def _warn_of_orphans(plan: Plan) -> None:
     if plan.orphans:
         plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
                              f"{', '.join(sanitize(path) for path in plan.orphans)}. exclusive: true, or state: "
                              "absent with their names, removes them")
-    _guard_consumers(plan)
 
 
 def guard_instances(plan: Plan) -> None:
@@ -76,16 +82,6 @@ def _warn_of_hiding(plan: Plan, service: Service) -> None:
                              "it takes from the template what it does not say")
 
 
-def _is_negative(service: Service) -> bool:
-    return not service.remove and service.desired.score_adj is not None and service.desired.score_adj < 0
-
-
-def _scan(plan: Plan) -> SessionScan:
-    """The descendants of the processes of services that get a negative value."""
-    return SessionScan(plan.host_state.host, [process.pid for service in plan.services if _is_negative(service)
-                                             for one in service.running for process in one.processes])
-
-
 def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[Evidence]:
     """Evidence that the service starts sessions or programs of others, by its unit or by its processes."""
     found = [find_unit_evidence(plan.host_state.files, service.unit)]
@@ -116,20 +112,14 @@ def _guard_sessions(plan: Plan, service: Service, evidence: Optional[Evidence]) 
                          f'protects the processes of all users, a leaking one too{ssh}')
 
 
-def _guard_consumers(plan: Plan) -> None:
-    """Warn when the processes that hold most of the memory would all be exempt from being killed."""
-    plan.warnings += warn_of_consumers(
-        plan.host_state.host, {pid for pid, value in plan.score_adj.items() if value == NEVER_KILLED})
-
-
-def warn_of_consumers(host: Host, exempt: Set[int]) -> List[str]:
-    """A warning if, with these processes exempt, no process with much memory can be killed."""
+def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:
+    """A warning if no process with much memory can be killed any more; ``score_adj`` are the new values by PID."""
+    exempt = {pid for pid, value in score_adj.items() if value == NEVER_KILLED}
     if not exempt:
         return []
     held_kb = _read_memory(host)
-    adj = {pid: NEVER_KILLED if pid in exempt else value for pid, (_kb, value) in held_kb.items()}
     big = find_big_consumers({pid: memory_kb for pid, (memory_kb, _adj) in held_kb.items()})
-    if not big or any(adj[pid] != NEVER_KILLED for pid in big):
+    if not big or any(pid not in exempt and held_kb[pid][1] != NEVER_KILLED for pid in big):
         return []
     return [f'With this, none of the processes that hold most of the memory can be killed any more ({len(big)} of '
             f'them, with {sum(held_kb[pid][0] for pid in big)} kB): running out of memory then kills much else '

@@ -252,7 +252,7 @@ def _guard_conflicts(plan: Plan, service: Service, name: str) -> None:
     """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
     found = openrc.find_winning_lines(plan.host_state.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
-                        'next_start': None, 'file': one.file, 'line': one.line} for one in found]
+                        'next_start': None, **one._asdict()} for one in found]
     if not found:
         return
     places = ', '.join(f'{sanitize(one.file)} line {one.line}' for one in found)

@@ -82,10 +82,7 @@ def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentit
         return []
     if not (asked.has_user or asked.force):
         _refuse_users(host, found, asked)
-    warnings = _guard_logins(host, found, asked)
-    if asked.value == NEVER_KILLED:
-        warnings += warn_of_consumers(host, {one.pid for one in changes})
-    return warnings
+    return _guard_logins(host, found, asked) + warn_of_consumers(host, {one.pid: asked.value for one in changes})
 
 
 def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> None:
