@@ -56,8 +56,8 @@ def guard_instances(plan: Plan) -> None:
     if hidden and plan.request.conflicts != 'warn':
         raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
                       f"the next start. {'. '.join(hidden)}. Name the instance and its template in one call "
-                      "(services): then it takes from the template what it does not say. Or take its own drop-in back "
-                      "by state: absent.")
+                      "(services): then it inherits the values that it does not set. Or revert its own drop-in with "
+                      "state: absent.")
     plan.warnings += hidden
 
 
@@ -79,7 +79,7 @@ def _warn_of_hiding(plan: Plan, service: Service) -> None:
     if lost and not service.remove:
         plan.warnings.append(f"The drop-in of {service.name} hides that of its template, so that {' and '.join(lost)} "
                              "of the template does not count for it any more. Name both in one call (services): then "
-                             "it takes from the template what it does not say")
+                             "it inherits the values that it does not set")
 
 
 def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[Evidence]:

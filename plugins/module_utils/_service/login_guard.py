@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of services and programs that start login sessions or jobs: these inherit oom_score_adj.
 
-_session_units and _session_scan find such services without their names. Sources: units of OpenSSH, systemd
-(systemd-ssh-generator(8), user@.service(5)), of the display managers of Debian, Fedora, openSUSE and Arch, and of
-container runtimes and job runners.
+L(_service.session_units) and L(_service.session_scan) find such services without their names. Sources: units of
+OpenSSH, systemd (systemd-ssh-generator(8), user@.service(5)), of the display managers of Debian, Fedora, openSUSE and
+Arch, and of container runtimes and job runners.
 """
 
 import os
@@ -77,9 +77,8 @@ _NOBODY = 65534
 _BY_NAME, _BY_PROGRAM = 'known by name', 'it runs %s'
 
 
-# ``is_login``: it starts login sessions or jobs of users; else it runs programs of others.
 class Evidence(NamedTuple):
-    is_login: bool
+    is_login: bool  # it starts login sessions or jobs of users; else it runs programs of others
     reason: str
 
 

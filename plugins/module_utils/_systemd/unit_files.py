@@ -65,19 +65,16 @@ _BOM = '\ufeff'
 _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
 
-# ``value`` is None for a setting that nothing sets. ``file`` and ``line`` are then those of the reset, if there is one.
 class Cause(NamedTuple):
-    value: Any
-    file: Optional[str]
+    value: Any  # None for a setting that nothing sets
+    file: Optional[str]  # without a value that of the reset, if there is one
     line: Optional[int]
 
 
-# A line with its continuation lines: the number of the first one, the text that systemd reads, and the lines of the
-# file with their ends.
 class Logical(NamedTuple):
-    number: int
-    text: str
-    raws: List[str]
+    number: int  # of the first line
+    text: str  # as systemd reads it, with the continuation lines
+    raws: List[str]  # the lines of the file with their ends
 
 
 class Assignment(NamedTuple):
