@@ -96,20 +96,28 @@ def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[
 
 
 def _guard_sessions(plan: Plan, service: Service, evidence: Optional[Evidence]) -> None:
-    value, name = service.desired.score_adj, service.desired.asked
-    if evidence is None:
-        return
-    if not evidence.is_login:
-        plan.warnings.append(f'{name} at {value}: what it runs for others inherits this ({evidence.reason}), unless '
-                             'it sets a value of its own for them')
-        return
-    ssh = '; sshd protects its own listening process itself' if 'ssh' in service.name else ''
-    if value == NEVER_KILLED and not plan.request.force:
-        raise Refusal(f'Refused: {name} at -1000. Every new login session inherits the value of {service.name} '
-                      f'({evidence.reason}), so that the kernel could kill no process of any user{ssh}. Leave {name} '
-                      'out, or set force: true. Nothing was changed.')
-    plan.warnings.append(f'{name} at {value}: every new login session inherits this ({evidence.reason}), so that it '
-                         f'protects the processes of all users, a leaking one too{ssh}')
+    if evidence is not None:
+        value, name = service.desired.score_adj or 0, service.desired.asked
+        ssh = '; sshd protects its own listening process' if 'ssh' in service.name else ''
+        source = f'{service.name} ({evidence.reason}{ssh})'
+        advice = '' if plan.request.force else f'Leave {name} out'
+        plan.warnings.append(guard_inheritance(name, value, source, evidence.is_login, advice))
+
+
+def guard_inheritance(subject: str, value: int, source: str, is_login: bool, advice: str) -> str:
+    """Warn of a negative value that others inherit from the ``source``.
+
+    Raises Refusal for login sessions at -1000, unless ``advice`` is empty.
+    """
+    if not is_login:
+        return (f'{subject} at {value}: what it runs for others inherits this from {source}, unless it sets a value of '
+                'its own for them')
+    if value == NEVER_KILLED and advice:
+        raise Refusal(f'Refused: {subject} at -1000. Every new login session inherits the value of {source}, so that '
+                      f'the kernel could kill no process of any user. {advice}, or set force: true. Nothing was '
+                      'changed.')
+    return (f'{subject} at {value}: every new login session inherits this from {source}, so that it protects the '
+            'processes of all users')
 
 
 def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:

@@ -19,7 +19,7 @@ from .._host.host import Host
 from .._process.groups import Group
 from .._process.handle import ProcessHandle, ProcessIdentity
 from .._process.selector import AllOf, Restricted
-from .guard import NEVER_KILLED, warn_of_consumers
+from .guard import NEVER_KILLED, guard_inheritance, warn_of_consumers
 from .login_guard import OF_USER, Evidence, is_of_login_user, pick_strongest, read_cgroups, read_unit, starts_logins
 from .session_scan import SessionScan
 from .session_units import LoginUnits
@@ -114,13 +114,6 @@ def _guard_logins(host: Host, found: List[ProcessIdentity], asked: Asked) -> Lis
     if not pairs:
         return []
     first, evidence = next((pair for pair in pairs if pair[1].is_login), pairs[0])
-    who = f'process {first.pid} ({sanitize(first.name)}), {evidence.reason}'
-    if not evidence.is_login:
-        return [f'{sanitize(asked.label)} at {asked.value}: what it runs for others inherits this from {who}, unless '
-                'it sets a value of its own for them']
-    if asked.value == NEVER_KILLED and not asked.force:
-        raise Refusal(f'Refused: {sanitize(asked.label)} at -1000. Every new login session inherits the value of '
-                      f'{who}, so that the kernel could kill no process of any user. Choose other processes, or set '
-                      'force: true. Nothing was changed.')
-    return [f'{sanitize(asked.label)} at {asked.value}: every new login session inherits this from {who}, so that it '
-            'protects the processes of all users']
+    source = f'process {first.pid} ({sanitize(first.name)}), {evidence.reason}'
+    advice = '' if asked.force else 'Choose other processes'
+    return [guard_inheritance(sanitize(asked.label), asked.value, source, evidence.is_login, advice)]
