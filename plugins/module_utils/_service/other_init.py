@@ -92,11 +92,11 @@ def plan_services(plan: Plan, desired_states: List[DesiredState]) -> List[Desire
             continue
         desired = _without_policy(plan, desired, name)
         if desired.score_adj is not None or plan.request.absent:
-            plan.services.append(_plan_service(plan, desired, plan.request.absent, name, main))
+            plan.services.append(_plan_service(plan, desired, plan.request.absent, main))
     if plan.request.exclusive:
         for name in sorted(_list_ours(host_state) - seen):
             desired = DesiredState(name, name + unit_names.SERVICE, None, None, None)
-            plan.services.append(_plan_service(plan, desired, True, name, _warn_and_find(plan, name)))
+            plan.services.append(_plan_service(plan, desired, True, _warn_and_find(plan, name)))
     _plan_record(plan)
     return missing
 
@@ -119,9 +119,8 @@ def has_script(host: Host, name: str) -> bool:
 
 def read_scripts(host: Host, name: str) -> List[bytes]:
     """The readable scripts that start a service: its script, or C(run) in its folder."""
-    paths = [path % name + more for path in _SCRIPTS for more in ('', '/run')]
-    found = []
-    for path in paths:
+    found: List[bytes] = []
+    for path in [path % name + more for path in _SCRIPTS for more in ('', '/run')]:
         with contextlib.suppress(OSError):
             found.append((host.read_bytes(path) or b'') if host.opens(path) else b'')
     return found
@@ -137,18 +136,17 @@ def _is_configured(host_state: HostState, name: str) -> bool:
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
-def _plan_service(plan: Plan, desired: DesiredState, remove: bool, name: str,
-                  main: Optional[ProcessIdentity]) -> Service:
+def _plan_service(plan: Plan, desired: DesiredState, remove: bool, main: Optional[ProcessIdentity]) -> Service:
     """One service, with the plan for its processes."""
     host_state = plan.host_state
     service = Service(desired, unit_files.Unit(desired.unit, unit_files.LOADED, None), remove)
-    service.is_owned = name in _list_ours(host_state)
+    service.is_owned = service.short_name in _list_ours(host_state)
     if main is not None:
         group = TreeGroup(host_state.host, main)
         processes = group.look(host_state.host)
         service.running = [Running(desired.unit, group, processes, main.pid, {})] if processes else []
     for one in service.running:
-        one.ours = _list_our_values(host_state, name, one)
+        one.ours = _list_our_values(host_state, service.short_name, one)
         if plan.request.runtime:
             _plan_running(plan, service, one)
     return service
