@@ -109,7 +109,7 @@ def floor_ms(folder: Path) -> float:
 def beyond_the_crowd() -> int:
     """How many processes have a higher score than the one that most share."""
     with ProcessTable(Host()) as processes:
-        scores = collections.Counter(score for score, _pid in processes.scores().found)
+        scores = collections.Counter(score for score, _pid in processes.read_scores().found)
     crowded = scores.most_common(1)[0][0]
     return sum(count for score, count in scores.items() if score > crowded)
 
@@ -156,7 +156,7 @@ def daemons_ms() -> float:
 def daemons(host: Host) -> list[dict]:
     """The key oom_daemons, in the helper."""
     with ProcessTable(host) as processes:
-        return facts_processes.gather_oom_daemons(processes, processes.named(process_scan.OOM_DAEMONS).found)
+        return facts_processes.gather_oom_daemons(processes, processes.find_programs(process_scan.OOM_DAEMONS).found)
 
 
 def facts_ms() -> float:

@@ -23,13 +23,13 @@ _MAX_ARGUMENT_BYTES = 1 << 14  # a few regular expressions; the time of getopt g
 def read_thresholds(host: Host, processes: ProcessTable, running: List[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """For each daemon its name, pid, unit and thresholds, and C(reason) where these are not known. Never raises.
 
-    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.named) finds them.
+    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.find_programs) finds them.
     """
     return [_build_daemon_fact(host, processes, pid, name) for pid, name in running]
 
 
 def _build_daemon_fact(host: Host, processes: ProcessTable, pid: int, name: str) -> Dict[str, Any]:
-    unit = processes.cgroup_and_unit(pid)[1]
+    unit = processes.find_cgroup_and_unit(pid)[1]
     settings, reason = DaemonSettings([], False, []), None
     try:
         doubt = credentials.doubt_oom_daemon(processes, pid)

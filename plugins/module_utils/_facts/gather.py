@@ -138,7 +138,7 @@ class _Run:
         known: Dict[bytes, str] = {}
         for some in (scan.OOM_DAEMONS, competing_writers.NAMES):
             known.update(some)
-        found, denied = self.read_once('named', lambda: self.open_processes().named(known))
+        found, denied = self.read_once('named', lambda: self.open_processes().find_programs(known))
         self.warn_unseen(key, denied)
         return [pair for pair in found if pair[1] in names.values()]
 

@@ -46,7 +46,7 @@ class Candidates(ProcessScan):
         users: Dict[int, Optional[str]] = {}
         facts: List[Dict[str, Any]] = []
         for victim in self.victims(top):
-            name, uid = self._processes.name(victim.pid), self._processes.effective_uid(victim.pid)
+            name, uid = self._processes.read_name(victim.pid), self._processes.read_effective_uid(victim.pid)
             if name is None or uid is None:
                 continue
             if uid not in users:
@@ -59,7 +59,7 @@ class Candidates(ProcessScan):
         return facts
 
     def _identify(self, pid: int, name: bytes) -> Dict[str, Any]:
-        cgroup, unit = self._processes.cgroup_and_unit(pid)
+        cgroup, unit = self._processes.find_cgroup_and_unit(pid)
         return {'pid': pid, 'name': sanitize(name), 'cgroup': sanitize_optional(cgroup),
                 'unit': sanitize_optional(unit)}
 
@@ -81,9 +81,9 @@ class Candidates(ProcessScan):
         """The facts of key C(unkillable): those at -1000, by PID. They all score 0."""
         facts = []
         for pid in self._scored_zero:
-            if self._processes.adj(pid) != badness.ADJ_MIN or self._processes.terms(pid) is None:
+            if self._processes.read_score_adj(pid) != badness.ADJ_MIN or self._processes.read_terms(pid) is None:
                 continue
-            name = self._processes.name(pid)
+            name = self._processes.read_name(pid)
             if name is not None:
                 who = self._identify(pid, name)
                 facts.append({key: who[key] for key in ('pid', 'name', 'unit')})
@@ -94,7 +94,7 @@ def gather_oom_daemons(processes: ProcessTable,
                        running: List[Tuple[int, str]]) -> Tuple[List[Dict[str, Any]], List[str]]:
     """The facts of key C(oom_daemons), and why other processes of these names are not daemons.
 
-    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.named) finds them.
+    ``running`` are the processes of L(_process.scan.OOM_DAEMONS) as L(Proc.find_programs) finds them.
     """
     facts = []
     doubts: Dict[str, List[str]] = {}
@@ -103,7 +103,7 @@ def gather_oom_daemons(processes: ProcessTable,
         if doubt is not None:
             doubts.setdefault(name, []).append(f'process {pid}: {doubt}')
             continue
-        unit = processes.cgroup_and_unit(pid)[1]
+        unit = processes.find_cgroup_and_unit(pid)[1]
         facts.append({'name': name, 'pid': pid, 'unit': sanitize_optional(unit)})
     return facts, [f'{len(found)} processes called {name} are not counted; {found[0]}'
                    for name, found in sorted(doubts.items())]

@@ -71,7 +71,7 @@ def _read_free_kb(host: Host, processes: ProcessTable) -> int:
     with contextlib.suppress(OSError):  # an unreadable limit counts as none
         if (host.read_text(sysctl_path('vm.overcommit_memory')) or '').strip() == '2':
             free_kb.append((memory.commit_limit_kb or 0) - (memory.committed_kb or 0))
-        cgroup = processes.cgroup_and_unit(os.getpid())[0]
+        cgroup = processes.find_cgroup_and_unit(os.getpid())[0]
         inside_kb = None if cgroup is None else Tree(host).free_kb(to_text(cgroup))
         free_kb += [] if inside_kb is None else [inside_kb]
     return min(free_kb)
@@ -120,7 +120,7 @@ def _grow_and_compare(processes: ProcessTable, total_pages: int) -> Optional[str
 
 def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[str]:
     """The count that gives the score; None where both do, or where a number changed meanwhile."""
-    before, score, after = _read_badness(processes), processes.score('self'), _read_badness(processes)
+    before, score, after = _read_badness(processes), processes.read_score('self'), _read_badness(processes)
     if before is None or before != after or score is None:
         return None
     by_stat, by_status = (compute_score(badness, total_pages, scale) for badness in before)
@@ -131,8 +131,8 @@ def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[
 
 def _read_badness(processes: ProcessTable) -> Optional[Tuple[int, int]]:
     """(badness by stat, badness by status) of this process at oom_score_adj 0."""
-    holding = processes.holding('self')
-    if holding is None or processes.adj('self') != 0:
+    holding = processes.read_holding('self')
+    if holding is None or processes.read_score_adj('self') != 0:
         return None
     page_kb = get_page_kb()
     rest = holding.swap_kb // page_kb + holding.tables_kb // page_kb
@@ -140,7 +140,7 @@ def _read_badness(processes: ProcessTable) -> Optional[Tuple[int, int]]:
 
 
 def _find_scale(processes: ProcessTable, total_pages: int) -> Optional[str]:
-    score, terms = processes.score('self'), processes.terms('self')
+    score, terms = processes.read_score('self'), processes.read_terms('self')
     return None if score is None or terms is None else detect_scale(terms, score, total_pages)
 
 

@@ -176,10 +176,10 @@ class Observer:
     def _read_process(self, pid: int) -> Optional[Process]:
         """A process, read until its numbers belong together; None when it is gone."""
         score, holding, adj = self._read_numbers(pid)
-        start_ticks, name = self._processes.start_ticks(pid), self._processes.name(pid)
+        start_ticks, name = self._processes.read_start_ticks(pid), self._processes.read_name(pid)
         if score is None or adj is None or start_ticks is None or name is None:
             return None
-        cgroup, unit = self._processes.cgroup_and_unit(pid)
+        cgroup, unit = self._processes.find_cgroup_and_unit(pid)
         if cgroup is not None:
             self._relations.cgroups[pid] = to_text(cgroup)
         pages, error_pages, freed_pages = self._count_pages(pid, holding, adj, score)
@@ -192,10 +192,10 @@ class Observer:
 
     def _read_numbers(self, pid: int) -> Tuple[Optional[int], Optional[Holding], Optional[int]]:
         """(oom_score, memory, oom_score_adj)"""
-        score = self._processes.score(pid)
+        score = self._processes.read_score(pid)
         for _try in range(_TRIES):
-            holding, adj = self._processes.holding(pid), self._processes.adj(pid)
-            before, score = score, self._processes.score(pid)
+            holding, adj = self._processes.read_holding(pid), self._processes.read_score_adj(pid)
+            before, score = score, self._processes.read_score(pid)
             if before == score:
                 break
         return score, holding, adj

@@ -59,7 +59,7 @@ class RelationReader:
                 for reason, names in sorted(self._unknown.items())]
 
     def _read_relations(self, process: Process) -> Relations:
-        children = self._processes.children(process.pid)
+        children = self._processes.list_children(process.pid)
         sharers = self._find_sharers(process, children)
         group = self._find_group(process.pid)
         return Relations(
@@ -85,15 +85,15 @@ class RelationReader:
         suspects = set(self._process_scan.with_score(process.oom_score)) | set(children)
         suspects.discard(process.pid)
         # Two that have ended have no memory, which kcmp takes for the same.
-        thread = self._processes.living_thread(process.pid)
-        if shared_mm.share_memory(thread, thread) is None and self._processes.score(process.pid) is not None:
+        thread = self._processes.find_living_thread(process.pid)
+        if shared_mm.share_memory(thread, thread) is None and self._processes.read_score(process.pid) is not None:
             return None
-        living_thread = self._processes.living_thread if len(suspects) <= _FEW else lambda pid: pid
+        living_thread = self._processes.find_living_thread if len(suspects) <= _FEW else lambda pid: pid
         found: Set[int] = set()
         while suspects:
             more = [pid for pid in sorted(suspects) if shared_mm.share_memory(thread, living_thread(pid))]
             found.update(more)
-            suspects = {child for pid in more for child in self._processes.children(pid)} - found - {process.pid}
+            suspects = {child for pid in more for child in self._processes.list_children(pid)} - found - {process.pid}
         return sorted(found)
 
     # -------------------------------------------------------------------- units

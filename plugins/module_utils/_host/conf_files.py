@@ -83,7 +83,7 @@ def _list_source(host: Host, dialect: str, source: Source, overlay: Overlay) -> 
     if source.last_file:
         files.append(source.last_file)
     # A folder or link loop is not read, but masks the files with its name in later folders.
-    return [path for path in files if host.opens(path)]
+    return [path for path in files if host.is_openable(path)]
 
 
 def _names(host: Host, folder: str, overlay: Overlay) -> List[str]:

@@ -113,7 +113,7 @@ def others_may_read(host: Host, path: str) -> bool:
 
 
 def _is_link(host: Host, path: str) -> bool:
-    info = host.look(path)
+    info = host.lstat(path)
     return info is not None and stat.S_ISLNK(info.st_mode)
 
 

@@ -90,7 +90,7 @@ def _dangers(host: Host, path: str) -> Iterator[Danger]:
         danger = _find_replaceable(host, name)
         if danger is not None:
             yield danger
-    info = host.look(real)
+    info = host.lstat(real)
     if info is not None and stat.S_ISREG(info.st_mode) and _is_writable(host, real, info):
         yield real, info
 
@@ -98,7 +98,7 @@ def _dangers(host: Host, path: str) -> Iterator[Danger]:
 def _find_replaceable(host: Host, name: str) -> Optional[Danger]:
     """What lets other users replace or create this name: its folder, or its owner in a sticky folder."""
     folder = os.path.dirname(name)
-    around, info = host.look(folder), host.look(name)
+    around, info = host.lstat(folder), host.lstat(name)
     if around is None or not stat.S_ISDIR(around.st_mode) or not _is_writable(host, folder, around):
         return None
     if info is None or not _is_sticky(around):

@@ -192,7 +192,7 @@ class Host:
             return os.stat(self.locate(path))
         return None
 
-    def look(self, path: str) -> Optional[os.stat_result]:
+    def lstat(self, path: str) -> Optional[os.stat_result]:
         """lstat(2) of the path, or None where it does not exist."""
         with _unless_absent(path), _reading(path):
             return os.lstat(self._named(path))
@@ -206,7 +206,7 @@ class Host:
         """Whether the path exists, with links followed."""
         return self.stat(path) is not None
 
-    def opens(self, path: str) -> bool:
+    def is_openable(self, path: str) -> bool:
         """Whether the path is neither a folder nor a loop of links."""
         try:
             info = self.stat(path)

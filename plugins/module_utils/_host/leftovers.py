@@ -67,7 +67,7 @@ def mark_folder(host: WritableHost, folder: str, rollback: Rollback) -> str:
     path = build_mark_path(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
         rollback.add(made, functools.partial(host.remove_folder, made))
-    if host.look(path) is None:  # else it is that of a killed run, and stays until this run succeeds
+    if host.lstat(path) is None:  # else it is that of a killed run, and stays until this run succeeds
         rollback.add(path, functools.partial(host.remove_name, path))
         host.make_empty(path)
     return path
@@ -76,7 +76,7 @@ def mark_folder(host: WritableHost, folder: str, rollback: Rollback) -> str:
 def remove(host: WritableHost, paths: List[str]) -> None:
     """Remove these files, and these folders if they are empty. Links stay, because they are not ours."""
     for path in paths:
-        info = host.look(path)
+        info = host.lstat(path)
         if info is not None and stat.S_ISDIR(info.st_mode):
             host.remove_folder(path)
         elif info is not None and stat.S_ISREG(info.st_mode):
@@ -95,10 +95,10 @@ def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
 
 def _is_folder(host: WritableHost, path: str) -> bool:
     """Whether it is a folder, and not a link to one."""
-    info = host.look(path)
+    info = host.lstat(path)
     return info is not None and stat.S_ISDIR(info.st_mode)
 
 
 def _is_ours(host: WritableHost, path: str) -> bool:
-    info = host.look(path)
+    info = host.lstat(path)
     return info is not None and stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid()

@@ -9,13 +9,13 @@ import signal
 from typing import Any, Iterable, Iterator
 
 # A dropped connection must not leave the host between two states.
-HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Block HELD_BACK, and restore the mask at the end: the parent may have blocked some of them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+def block_signals() -> Iterator[None]:
+    """Block these signals, and restore the mask at the end: the parent may have blocked some of them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         yield
     finally:
@@ -23,7 +23,7 @@ def held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handled_by_default(number: Any) -> Iterator[None]:
+def set_default_handler(number: Any) -> Iterator[None]:
     """Give a signal its default handler, and restore the handler at the end."""
     before = signal.signal(number, signal.SIG_DFL)
     try:

@@ -67,7 +67,7 @@ def rollback_on_failure(*errors: Type[Exception]) -> Iterator[Rollback]:
     ``errors`` are expected besides OSError, MemoryError and ApplyError. All others are internal errors.
     """
     rollback = Rollback()
-    with signals.held_back():
+    with signals.block_signals():
         try:
             yield rollback
         except BaseException as exc:
@@ -123,12 +123,12 @@ def back_up_file(host: WritableHost, path: str, rollback: Rollback) -> str:
             return folder + '/' + found
     stem = '%s.oomkit-%s' % (path, time.strftime('%Y%m%dT%H%M%S'))
     names = [stem + '~'] + [f'{stem}.{number}~' for number in range(2, 100)]
-    name = next(one for one in names if host.look(one) is None)
+    name = next(one for one in names if host.lstat(one) is None)
     rollback.add(name, functools.partial(host.remove_file, name))
     host.copy_file(path, name)
     return name
 
 
 def _holds(host: WritableHost, path: str, data: Optional[bytes]) -> bool:
-    info = host.look(path)
+    info = host.lstat(path)
     return info is not None and stat.S_ISREG(info.st_mode) and host.read_bytes(path) == data

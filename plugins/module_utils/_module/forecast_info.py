@@ -136,7 +136,7 @@ def _forecast_host(request: Request, host: Host, manager: Optional[Manager]) -> 
         except Unreadable as exc:
             raise Refusal(f'No forecast is possible: {exc}.') from exc
         snapshot, forecasts = report.forecast_host(observer, request.kills, [_with_policy(request, assumed)])
-        running = processes.named(scan.OOM_DAEMONS)
+        running = processes.find_programs(scan.OOM_DAEMONS)
         oom_daemons = read_thresholds(host, processes, running.found)
     snapshot.notes.extend('oom_daemons: ' + reason for reason in scan.list_gaps(host, running.denied))
     snapshot.notes.extend(file_access.current.other_unread())

@@ -26,7 +26,7 @@ def run_and_exit(module: AnsibleModule, work: Work, shared: Optional[Dict[str, A
     Holds the lock, except in check mode. ``shared`` are further objects of the helper process, see L(Helper).
     """
     # Where the signal is ignored, wait(2) does not return how a child ended.
-    with signals.handled_by_default(signal.SIGCHLD):
+    with signals.set_default_handler(signal.SIGCHLD):
         _run(module, work, shared)
 
 

@@ -78,7 +78,7 @@ _ADVICE = {
 def _find_pids(host: Host, processes: ProcessTable, subject: Subject) -> List[int]:
     """The processes of the assumption. Raises Refusal for none."""
     if subject.kind == 'pid':
-        found = [subject.value] if processes.adj(subject.value) is not None else []
+        found = [subject.value] if processes.read_score_adj(subject.value) is not None else []
     else:
         found = [one.pid for one in selector.build_group(host, {'comm': subject.value}).look(host)]
     if not found:
@@ -92,7 +92,8 @@ def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager
     if subject.kind == 'pid':
         return _find_pids(host, processes, subject)[0]
     plan = _make_live_plan(host, manager, [DesiredState(subject.value, subject.value, 0, None, None)])
-    all_terms = [(process.pid, processes.terms(process.pid)) for one in plan.running for process in one.processes]
+    pids = [process.pid for one in plan.running for process in one.processes]
+    all_terms = [(pid, processes.read_terms(pid)) for pid in pids]
     found = [(sum(terms.memory), pid) for pid, terms in all_terms if terms is not None]
     if not found:
         raise Refusal(f'growing: {subject.value} has no processes now, so none of them can grow. Start it, or name a '

@@ -159,7 +159,7 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
 
     It holds a lock on its file until it ends. Once it has, its number may be that of a process that does not answer.
     """
-    if host.look(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
+    if host.lstat(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
         return False
     found = host.call(process, host, str(pending.pid))
     return found is not None and found.start_ticks == pending.started

@@ -163,7 +163,7 @@ def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
     This comes last, because a rollback cannot restore a folder: it makes another one of the same name.
     """
     for path in paths:
-        info = host.look(path)
+        info = host.lstat(path)
         kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
         if kept is not None:
             rollback.add(path, functools.partial(host.make_folder_again, path, kept))

@@ -81,7 +81,7 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     if (capabilities is None or not int(capabilities.group(1), 16) & _CAP_KILL
             or not _is_in_our_user_namespace(processes, pid)):
         return f'{user}, not root, and without CAP_KILL in our user namespace: it can kill processes of that user only'
-    paths = list_manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.init_cgroup())
+    paths = list_manager_paths(processes.read(f'{pid}/cgroup') or b'', processes.read_init_cgroup())
     other = next((path for path in paths or [b'unknown'] if not _SYSTEM_SERVICE.match(path)), None)
     if other is None:
         return None

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import time
-from typing import Any, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from .._core.text import to_bytes, to_number
 from .._host.host import Host
@@ -23,6 +23,8 @@ _TREES = ('/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified')
 _SETUP_S, _PAUSE_S = 5.0, 0.02
 # The domain of a threaded cgroup lists its processes.
 _NO_LIST = (errno.EOPNOTSUPP, errno.ENODEV)
+
+Rule = Callable[[ProcessHandle], bool]  # a function that can be pickled
 
 
 class Group:
@@ -126,10 +128,10 @@ def _is_young(host: Host, one: ProcessIdentity) -> bool:
 
 
 class MatchGroup(Group):
-    """All processes that a rule matches, except this one and its ancestors."""
+    """All processes that these rules match, except this one and its ancestors."""
 
-    def __init__(self, host: Host, rule: Any) -> None:
-        self._host, self._rule = host, rule
+    def __init__(self, host: Host, rules: Sequence[Rule]) -> None:
+        self._host, self._rules = host, rules
 
     def pids(self) -> List[int]:
         """See Group."""
@@ -137,7 +139,22 @@ class MatchGroup(Group):
 
     def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
-        return bool(self._rule.matches(handle))
+        return all(rule(handle) for rule in self._rules)
+
+
+class Restricted(Group):
+    """The processes of a group that these rules match."""
+
+    def __init__(self, group: Group, rules: Sequence[Rule]) -> None:
+        self._group, self._rules = group, rules
+
+    def pids(self) -> List[int]:
+        """See Group."""
+        return self._group.pids()
+
+    def holds(self, handle: ProcessHandle) -> bool:
+        """See Group."""
+        return self._group.holds(handle) and all(rule(handle) for rule in self._rules)
 
 
 def list_pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:

@@ -11,7 +11,7 @@ A process can end at any time: each read returns None then.
 import contextlib
 import errno
 import os
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
 from .._core.text import to_number
 from .._host import file_access
@@ -67,6 +67,9 @@ def parse_cgroup_paths(text: bytes) -> Dict[bytes, bytes]:
     return paths
 
 
+_ProcType = TypeVar('_ProcType', bound='Proc')
+
+
 class Proc:
     """/proc, read through one descriptor. C(with) closes it."""
 
@@ -74,7 +77,7 @@ class Proc:
         self.fd = os.open(host.locate('/proc'), os.O_RDONLY | os.O_DIRECTORY)
         self._init_cgroup: Optional[bytes] = None
 
-    def __enter__(self) -> Any:
+    def __enter__(self: _ProcType) -> _ProcType:
         return self
 
     def __exit__(self, _kind: Any = None, error: Any = None, _place: Any = None) -> None:
@@ -82,7 +85,7 @@ class Proc:
         if isinstance(error, OSError) and not isinstance(error.filename, (str, bytes)):
             error.filename = '/proc'  # for speed the calls for each process name no file
 
-    def named(self, names: Dict[bytes, str]) -> Named:
+    def find_programs(self, names: Dict[bytes, str]) -> Named:
         """The processes whose comm is one of ``names``."""
         found = []
         denied = 0
@@ -147,13 +150,13 @@ class Proc:
         except OSError:
             return None
 
-    def init_cgroup(self) -> bytes:
+    def read_init_cgroup(self) -> bytes:
         """/proc/1/cgroup, read once; empty where that is not possible."""
         if self._init_cgroup is None:
             self._init_cgroup = self.read('1/cgroup') or b''
         return self._init_cgroup
 
-    def effective_uid(self, pid: int) -> Optional[int]:
+    def read_effective_uid(self, pid: int) -> Optional[int]:
         """The effective user ID of a process."""
         uids = file_access.parse_uids(self.read(f'{pid}/status') or b'')
         return uids[1] if uids else None

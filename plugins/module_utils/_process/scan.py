@@ -13,7 +13,7 @@ from .._kernel import badness
 from .table import ProcessTable
 
 _MOST_READ = 20
-# By comm, as L(Proc.named) takes it.
+# By comm, as L(Proc.find_programs) takes it.
 OOM_DAEMONS = {b'earlyoom\n': 'earlyoom', b'systemd-oomd\n': 'systemd-oomd', b'nohang\n': 'nohang'}
 
 
@@ -22,7 +22,7 @@ class ProcessScan:
 
     def __init__(self, processes: ProcessTable, total_pages: int, init_namespace: bool) -> None:
         self._processes = processes
-        scores = processes.scores()
+        scores = processes.read_scores()
         self.denied = scores.denied
         # The kernel never chooses the global init; it does choose PID 1 of a container.
         self._scores = [pair for pair in scores.found if pair[1] != 1 or not init_namespace]
@@ -41,7 +41,7 @@ class ProcessScan:
         """The scale of oom_score by our own score, or by others where ours is always 0 (at -1000)."""
         others: List[Any] = [pid for score, pid in self._scores if score]
         for pid in ['self'] + others[:_MOST_READ]:
-            score, terms = self._processes.score(pid), self._processes.terms(pid)
+            score, terms = self._processes.read_score(pid), self._processes.read_terms(pid)
             scale = None if score is None or terms is None else badness.detect_scale(terms, score, total_pages)
             if scale is not None:
                 return scale
@@ -62,7 +62,7 @@ class ProcessScan:
 
     def victims(self, top: int) -> List[badness.Victim]:
         """The ``top`` most likely victims; all for 0."""
-        return badness.select(self._scores, top, self._processes.reader(), self.kernel)
+        return badness.select(self._scores, top, self._processes.build_reader(), self.kernel)
 
 
 def explain_unseen(host: Host, denied: int) -> Optional[str]:

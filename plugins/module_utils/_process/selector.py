@@ -7,11 +7,12 @@
 Sources: proc_pid_comm(5), proc_pid_cmdline(5), proc_pid_status(5).
 """
 
+import functools
 import os
 import pwd
 import re
 import warnings
-from typing import Any, Callable, Dict, List, NamedTuple, Pattern, Tuple
+from typing import Any, Callable, Dict, List, Pattern
 
 from .._core.convert import ConvertError, quote, to_integer
 from .._core.errors import Refusal
@@ -19,7 +20,7 @@ from .._core.text import to_bytes
 from .._host.file_access import USER_DATABASE, Reading, parse_uids
 from .._host.host import Host
 from . import pid_file
-from .groups import Group, MatchGroup, TheseProcesses
+from .groups import Group, MatchGroup, Restricted, Rule, TheseProcesses
 from .handle import ProcessHandle, identify, is_same, list_ancestors
 
 SELECTORS = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
@@ -30,63 +31,28 @@ _CMDLINE_BYTES = 4096
 _MOST_PATTERN_BYTES = 1024
 
 
-# ------------------------------------------------------------------- rules, which can be pickled
+# ------------------------------------------------------------------- rules
 
-class HasMemory(NamedTuple('HasMemory', [])):
-    """Processes with memory, unlike kernel threads."""
-
-    def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the rule matches the process."""
-        return any(b'\nVmRSS:' in (read('status') or b'') for read in (handle.read, handle.read_thread))
+def has_memory(handle: ProcessHandle) -> bool:
+    """Whether the process has memory, unlike kernel threads."""
+    return any(b'\nVmRSS:' in (read('status') or b'') for read in (handle.read, handle.read_thread))
 
 
-class HasName(NamedTuple('HasName', [('name', bytes)])):
-    """Processes with this name, which can itself end with a line end."""
-
-    def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the rule matches the process."""
-        return (handle.read('comm') or b'')[:-1] == self.name
+def has_name(name: bytes, handle: ProcessHandle) -> bool:
+    """Whether this is the name of the process. It can itself end with a line end."""
+    return (handle.read('comm') or b'')[:-1] == name
 
 
-class HasCmdline(NamedTuple('HasCmdline', [('pattern', Pattern[bytes])])):
-    """Processes with a match of the expression at the start of their command line."""
-
-    def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the rule matches the process."""
-        cmdline = (handle.read('cmdline') or handle.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
-        with Reading(f'/proc/{handle.pid}/cmdline'):  # which has a deadline
-            return bool(self.pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
+def has_cmdline(pattern: Pattern[bytes], handle: ProcessHandle) -> bool:
+    """Whether the start of the command line matches."""
+    cmdline = (handle.read('cmdline') or handle.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
+    with Reading(f'/proc/{handle.pid}/cmdline'):  # which has a deadline
+        return bool(pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 
 
-class OfUser(NamedTuple('OfUser', [('uid', int)])):
-    """Processes all of whose user IDs are this one, so that set-user-ID programs are excluded."""
-
-    def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the rule matches the process."""
-        return set(parse_uids(handle.read('status') or b'') or ()) == {self.uid}
-
-
-class AllOf(NamedTuple('AllOf', [('rules', Tuple[Any, ...])])):
-    """Processes that all of the rules match, evaluated in order."""
-
-    def matches(self, handle: ProcessHandle) -> bool:
-        """Whether the rule matches the process."""
-        return all(rule.matches(handle) for rule in self.rules)
-
-
-class Restricted(Group):
-    """The processes of a group that a rule matches."""
-
-    def __init__(self, group: Group, rule: Any) -> None:
-        self._group, self._rule = group, rule
-
-    def pids(self) -> List[int]:
-        """See Group."""
-        return self._group.pids()
-
-    def holds(self, handle: ProcessHandle) -> bool:
-        """See Group."""
-        return self._group.holds(handle) and self._rule.matches(handle)
+def has_only_uid(uid: int, handle: ProcessHandle) -> bool:
+    """Whether all user IDs of the process are this one, so that set-user-ID programs are excluded."""
+    return set(parse_uids(handle.read('status') or b'') or ()) == {uid}
 
 
 # ------------------------------------------------------------------------------------------------ groups
@@ -95,9 +61,8 @@ def build_group(host: Host, process: Dict[str, Any]) -> Group:
     """The group of the option ``process``, without this process and its ancestors. Raises ConvertError and Refusal."""
     name, *others = _list_given(process)
     if name in ('pid', 'pidfile'):
-        return Restricted(_build_single(host, name, process[name]), HasMemory())
-    rules = tuple(_RULES[one](process[one]) for one in [name] + others)
-    return MatchGroup(host, AllOf(rules + (HasMemory(),)))
+        return Restricted(_build_single(host, name, process[name]), [has_memory])
+    return MatchGroup(host, [_RULES[one](process[one]) for one in [name] + others] + [has_memory])
 
 
 def _build_single(host: Host, name: str, value: Any) -> Group:
@@ -137,15 +102,15 @@ def _bytes(option: str, value: str) -> bytes:
         raise ConvertError(f'process.{option}: {value!r} is not text') from None
 
 
-def _comm_rule(value: str) -> HasName:
+def _build_comm_rule(value: str) -> Rule:
     wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
         raise ConvertError(f'process.comm: {quote(value)} has {len(wanted)} bytes, and the kernel keeps the first '
                            f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex')
-    return HasName(wanted)
+    return functools.partial(has_name, wanted)
 
 
-def _cmdline_rule(value: str) -> HasCmdline:
+def _build_cmdline_rule(value: str) -> Rule:
     text = _bytes('cmdline_regex', value)
     if len(text) > _MOST_PATTERN_BYTES:
         raise ConvertError(f'process.cmdline_regex: {quote(value)} has {len(text)} bytes, and an expression that long '
@@ -158,18 +123,20 @@ def _cmdline_rule(value: str) -> HasCmdline:
         raise ConvertError(f'process.cmdline_regex: {quote(value)} is not a regular expression: {exc}') from exc
     if not value:
         raise ConvertError('process.cmdline_regex: an empty expression matches everything')
-    return HasCmdline(pattern)
+    return functools.partial(has_cmdline, pattern)
 
 
-def _user_rule(value: str) -> OfUser:
+def _build_user_rule(value: str) -> Rule:
     try:
         with Reading(USER_DATABASE):
-            return OfUser(int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid)
+            uid = int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid
+            return functools.partial(has_only_uid, uid)
     except (KeyError, ValueError) as exc:
         raise ConvertError(f'process.user: there is no user {quote(value)} on this machine') from exc
 
 
-_RULES: Dict[str, Callable[[str], Any]] = {'comm': _comm_rule, 'cmdline_regex': _cmdline_rule, 'user': _user_rule}
+_RULES: Dict[str, Callable[[str], Rule]] = {
+    'comm': _build_comm_rule, 'cmdline_regex': _build_cmdline_rule, 'user': _build_user_rule}
 
 
 def describe_selection(process: Dict[str, Any]) -> str:

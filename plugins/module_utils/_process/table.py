@@ -85,11 +85,11 @@ class ProcessTable(Proc):
         super().__init__(host)
         self._page_kb = get_page_kb()
 
-    def reader(self) -> ProcessReader:
+    def build_reader(self) -> ProcessReader:
         """The functions that read what a selection needs."""
-        return ProcessReader(self.memories, self.adj, self.start_ticks)
+        return ProcessReader(self.read_memories, self.read_score_adj, self.read_start_ticks)
 
-    def scores(self) -> Scores:
+    def read_scores(self) -> Scores:
         """oom_score of all processes."""
         found = []
         denied = 0
@@ -100,22 +100,22 @@ class ProcessTable(Proc):
                 found.append((number, pid))
         return Scores(found, denied)
 
-    def score(self, pid: Any) -> Optional[int]:
+    def read_score(self, pid: Any) -> Optional[int]:
         """oom_score."""
         return to_number(self.read(f'{pid}/oom_score'))
 
-    def adj(self, pid: Any) -> Optional[int]:
+    def read_score_adj(self, pid: Any) -> Optional[int]:
         """oom_score_adj."""
         return to_number(self.read(f'{pid}/oom_score_adj'))
 
-    def terms(self, pid: Any) -> Optional[Terms]:
+    def read_terms(self, pid: Any) -> Optional[Terms]:
         """The terms of its badness; None for kernel threads, zombies and those that are gone."""
         status = self.read(f'{pid}/status')
         memory = self._memory(pid, status) if status else None
-        adj = self.adj(pid) if memory else None
+        adj = self.read_score_adj(pid) if memory else None
         return None if memory is None or adj is None else Terms(memory, adj)
 
-    def memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
+    def read_memories(self, pids: List[int]) -> List[Tuple[Memory, int]]:
         """(memory, pid) of the processes that have memory."""
         found = []
         for pid, status in self._read_each(map(str, pids), 'status', CHUNK_BYTES):
@@ -130,56 +130,56 @@ class ProcessTable(Proc):
         """The memory in this status in pages; that of another thread where the first has ended."""
         memory_kb = parse_memory_kb(status)
         if memory_kb is None and _FIRST_HAS_ENDED in status:
-            texts = (self.read(thread + '/status') or b'' for thread in self.threads(pid))
+            texts = (self.read(thread + '/status') or b'' for thread in self.list_threads(pid))
             memory_kb = next((one for one in map(parse_memory_kb, texts) if one is not None), None)
         if memory_kb is None:
             return None
         page_kb = self._page_kb
         return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
 
-    def holding(self, pid: Any) -> Optional[Holding]:
+    def read_holding(self, pid: Any) -> Optional[Holding]:
         """Its memory; None for kernel threads, zombies and those that are gone."""
         found = self._holding(f'{pid}')
         if found is None and _FIRST_HAS_ENDED in (self.read(f'{pid}/status') or b''):
-            found = next((one for one in map(self._holding, self.threads(pid)) if one is not None), None)
+            found = next((one for one in map(self._holding, self.list_threads(pid)) if one is not None), None)
         return found
 
-    def living_thread(self, pid: int) -> int:
+    def find_living_thread(self, pid: int) -> int:
         """The ID of a thread that has its memory: the first one, or another where that has ended."""
         if _FIRST_HAS_ENDED not in (self.read(f'{pid}/status') or b''):
             return pid
-        alive = (int(path.rpartition('/')[2]) for path in self.threads(pid) if self._holding(path) is not None)
+        alive = (int(path.rpartition('/')[2]) for path in self.list_threads(pid) if self._holding(path) is not None)
         return next(alive, pid)
 
     def _holding(self, path: str) -> Optional[Holding]:
         return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
 
-    def threads(self, pid: Any) -> List[str]:
+    def list_threads(self, pid: Any) -> List[str]:
         """The folders of its threads below /proc; none where it is gone."""
         folder = f'{pid}/task'
         with contextlib.suppress(OSError), open_fd(folder, os.O_RDONLY | os.O_DIRECTORY, self.fd) as fd:
             return [f'{folder}/{name}' for name in os.listdir(fd)]
         return []
 
-    def children(self, pid: int) -> List[int]:
+    def list_children(self, pid: int) -> List[int]:
         """Its children (proc_pid_tid_children(5)); none also where the kernel does not list them."""
-        return [int(child) for thread in self.threads(pid)
+        return [int(child) for thread in self.list_threads(pid)
                 for child in (self.read(thread + '/children') or b'').split() if to_number(child)]
 
-    def start_ticks(self, pid: int) -> Optional[int]:
+    def read_start_ticks(self, pid: int) -> Optional[int]:
         """Its start time in clock ticks since boot."""
         stat = parse_stat(self.read(f'{pid}/stat') or b'')
         return None if stat is None else stat.start_ticks
 
-    def name(self, pid: int) -> Optional[bytes]:
+    def read_name(self, pid: int) -> Optional[bytes]:
         """comm: at most 15 bytes, which any program can set for itself."""
         comm = self.read(f'{pid}/comm')
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
-    def cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
+    def find_cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
         """See L(parse_cgroup). Under cgroup v1 the kernel shows the root for a first thread that has ended."""
-        cgroup, unit = parse_cgroup(self.read(f'{pid}/cgroup') or b'', self.init_cgroup())
-        thread = self.living_thread(pid) if cgroup == b'/' else pid
+        cgroup, unit = parse_cgroup(self.read(f'{pid}/cgroup') or b'', self.read_init_cgroup())
+        thread = self.find_living_thread(pid) if cgroup == b'/' else pid
         if thread == pid:
             return cgroup, unit
-        return parse_cgroup(self.read(f'{pid}/task/{thread}/cgroup') or b'', self.init_cgroup())
+        return parse_cgroup(self.read(f'{pid}/task/{thread}/cgroup') or b'', self.read_init_cgroup())

@@ -122,7 +122,7 @@ def read_scripts(host: Host, name: str) -> List[bytes]:
     found: List[bytes] = []
     for path in [path % name + more for path in _SCRIPTS for more in ('', '/run')]:
         with contextlib.suppress(OSError):
-            found.append((host.read_bytes(path) or b'') if host.opens(path) else b'')
+            found.append((host.read_bytes(path) or b'') if host.is_openable(path) else b'')
     return found
 
 

@@ -9,16 +9,16 @@ L(_service.guard) has the same rules for services.
 Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
+import functools
 import os
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._host.file_access import parse_uids
 from .._host.host import Host
-from .._process.groups import Group
+from .._process.groups import Group, Restricted, Rule
 from .._process.handle import ProcessHandle, ProcessIdentity
-from .._process.selector import AllOf, Restricted
 from .guard import NEVER_KILLED, guard_inheritance, warn_of_consumers
 from .login_guard import OF_USER, Evidence, is_of_login_user, pick_strongest, read_cgroups, read_unit, starts_logins
 from .session_scan import SessionScan
@@ -32,23 +32,15 @@ class Asked(NamedTuple):
     force: bool
 
 
-class OfSystemAccount:
-    """Processes that have no user ID and no login session of a user who logs in."""
-
-    def matches(self, held: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
-        return find_login_uid(held) is None
+def is_of_system_account(held: ProcessHandle) -> bool:
+    """Whether the process has no user ID and no login session of a user who logs in."""
+    return find_login_uid(held) is None
 
 
-class StartsNoLogin(NamedTuple):
-    """Processes without evidence, in name or unit, that they start login sessions."""
-
-    units: LoginUnits
-
-    def matches(self, held: ProcessHandle) -> bool:
-        """Whether the process is one of these."""
-        evidence = _unit_evidence(self.units, held)
-        return not (starts_logins(held) or (evidence is not None and evidence.is_login))
+def starts_no_login(units: LoginUnits, held: ProcessHandle) -> bool:
+    """Whether neither name nor unit of the process is evidence that it starts login sessions."""
+    evidence = _unit_evidence(units, held)
+    return not (starts_logins(held) or (evidence is not None and evidence.is_login))
 
 
 def _unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
@@ -68,12 +60,12 @@ def find_login_uid(held: ProcessHandle) -> Optional[int]:
 
 def restrict_group(group: Group, asked: Asked, host: Host) -> Group:
     """The group with the rules of L(guard) for processes that join it later."""
-    rules: List[Any] = []
+    rules: List[Rule] = []
     if asked.value < 0 and not (asked.force or asked.has_user):
-        rules.append(OfSystemAccount())
+        rules.append(is_of_system_account)
     if asked.value == NEVER_KILLED and not asked.force:
-        rules.append(StartsNoLogin(LoginUnits(host)))
-    return Restricted(group, AllOf(tuple(rules))) if rules else group
+        rules.append(functools.partial(starts_no_login, LoginUnits(host)))
+    return Restricted(group, rules) if rules else group
 
 
 def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentity], asked: Asked) -> List[str]:

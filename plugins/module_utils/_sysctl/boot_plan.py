@@ -116,7 +116,7 @@ def files_of_ours(host_state: HostState, sysctl_file: str) -> Dict[str, saved_va
 
 def _is_replaced(host: Host, path: str) -> bool:
     """Whether somebody has put a link (a mask), a folder or a pipe in the place of a file, known by its real path."""
-    info = host.look(path)
+    info = host.lstat(path)
     return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 

@@ -53,12 +53,12 @@ def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
     """The values that running programs set, by key. Never raises.
 
     Unreadable files count as absent, and are added to ``denied`` where permissions protect them. ``running`` are the
-    processes of NAMES, where the caller has scanned for them with L(Proc.named). ``overlay`` has the planned files of
-    sysctl.d.
+    processes of NAMES, where the caller has scanned for them with L(Proc.find_programs). ``overlay`` has the planned
+    files of sysctl.d.
     """
     try:
         with Proc(host) as processes:
-            return _enforced(host, processes, processes.named(NAMES).found if running is None else running,
+            return _enforced(host, processes, processes.find_programs(NAMES).found if running is None else running,
                              [] if denied is None else denied, overlay)
     except OSError:
         return []
@@ -171,7 +171,7 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
 
 def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
     """The last write to each sysctl by a script of the administrator."""
-    if not any(host.look(path) for path in _END_OF_BOOT):
+    if not any(host.lstat(path) for path in _END_OF_BOOT):
         return []
     from . import rc_local
     found: Dict[str, Enforced] = {}

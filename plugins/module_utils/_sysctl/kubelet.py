@@ -257,7 +257,7 @@ def _drop_ins(files: Files, folder: str, copies: Dict[str, str], depth: int = 0)
 
 def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
     try:
-        info = files.host.look(path.rstrip('/') or '/')
+        info = files.host.lstat(path.rstrip('/') or '/')
     except OSError:
         return False
     return info is not None and kind(info.st_mode)

@@ -113,7 +113,7 @@ def read_all_ours(host: Host) -> Dict[str, bytes]:
     for folder in host.names(unit_files.ETC):
         if folder.endswith('.service.d'):
             unit = folder[:-len('.d')]
-            data = host.read_bytes(build_path(unit)) if host.opens(build_path(unit)) else None
+            data = host.read_bytes(build_path(unit)) if host.is_openable(build_path(unit)) else None
             if data is not None and is_ours(data):
                 found[unit] = data
     return found

@@ -47,6 +47,6 @@ def _has_unit(host: Host, name: str) -> bool:
 
 def _is_wanted(host: Host, name: str) -> bool:
     """Whether a target or another unit pulls it in, by a link in its .wants or .requires."""
-    return any(host.look(f'{folder}/{entry}/{name}.service') is not None
+    return any(host.lstat(f'{folder}/{entry}/{name}.service') is not None
                for folder in UNIT_FOLDERS for entry in host.names(folder)
                if entry.endswith(('.wants', '.requires')))

@@ -289,7 +289,7 @@ class UnitFiles:
         planned = self._planned_content(path)
         if planned is not None:
             return planned
-        return (self.host.read_bytes(path) or b'') if self.host.opens(path) else b''
+        return (self.host.read_bytes(path) or b'') if self.host.is_openable(path) else b''
 
     def _planned_content(self, path: str) -> Optional[bytes]:
         """The content in the overlay, empty for a file that will be removed; None for a file not in it."""
@@ -330,7 +330,7 @@ class UnitFiles:
         template = unit_names.parse_template(unit)
         for name in [unit] + ([template] if template else []):
             for folder in self._search:
-                if name in self._names(folder) and self.host.opens(folder + '/' + name):
+                if name in self._names(folder) and self.host.is_openable(folder + '/' + name):
                     return folder + '/' + name
         return None
 
@@ -476,7 +476,7 @@ class UnitFiles:
                 found.append((path, one))
             elif self.version >= _NESTED_INCLUDES or not is_nested:
                 target = os.path.join(os.path.dirname(self._real(path)), one.value)
-                if not self.host.opens(target) or len(passed) >= _MOST_INCLUDES:
+                if not self.host.is_openable(target) or len(passed) >= _MOST_INCLUDES:
                     return False
                 if not self._read_fragment(found, target, passed):
                     return False
@@ -524,7 +524,7 @@ class UnitFiles:
             for one in parse(self.read(path), self.version):
                 if one.section == 'Manager' and one.key == key:
                     cause = _assigned(cause, one._replace(key=setting), path)
-            if not self.host.opens(path) or not self._is_read_whole(self.read(path)):
+            if not self.host.is_openable(path) or not self._is_read_whole(self.read(path)):
                 break  # after a file that ends early systemd reads no further one (config_parse_many())
         return cause
 
@@ -532,7 +532,7 @@ class UnitFiles:
         """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
         folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
         mains = [path for path in (folder + '/system.conf' for folder in folders)
-                 if not self.host.opens(path) or self.host.exists(path)]
+                 if not self.host.is_openable(path) or self.host.exists(path)]
         return mains[:1] + self._list_by_name(folder + '/system.conf.d' for folder in _MANAGER_FOLDERS)
 
 

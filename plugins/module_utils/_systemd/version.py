@@ -47,6 +47,6 @@ def _folders(host: Host) -> List[str]:
 
 def _program(host: Host, path: str) -> bytes:
     try:
-        return (host.read_bytes(path) or b'') if host.opens(path) else b''
+        return (host.read_bytes(path) or b'') if host.is_openable(path) else b''
     except OSError:  # too large, or not readable
         return b''

@@ -189,7 +189,7 @@ def test_under_v1_a_tree_of_v2_that_others_use_does_not_count(host):
     with ProcessHandle(host, pid) as held:
         assert group.holds(held)
     with ProcessTable(host) as processes:
-        assert processes.cgroup_and_unit(pid)[1] == b'redis.service'
+        assert processes.find_cgroup_and_unit(pid)[1] == b'redis.service'
 
 
 def test_a_process_in_two_units_is_in_neither(host):
@@ -201,7 +201,7 @@ def test_a_process_in_two_units_is_in_neither(host):
         assert [groups.UnitGroup(host, f'/system.slice/{name}.service').holds(held)
                 for name in ('ssh', 'redis')] == [False, False]
     with ProcessTable(host) as processes:
-        assert processes.cgroup_and_unit(pid) == (b'/system.slice/redis.service', None)
+        assert processes.find_cgroup_and_unit(pid) == (b'/system.slice/redis.service', None)
 
 
 def test_under_v1_the_first_thread_may_have_ended(host):
@@ -216,7 +216,7 @@ def test_under_v1_the_first_thread_may_have_ended(host):
     host.put(f'/proc/{pid}/status', 'Name:\tbig\nState:\tZ (zombie)\nUid:\t0\t0\t0\t0\n')
     host.put(f'/proc/{pid}/stat', re.sub(r'\) \S((?: \S+){16}) \S+', r') Z\1 2', host.get(f'/proc/{pid}/stat')))
     with ProcessTable(host) as processes:
-        assert processes.cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
+        assert processes.find_cgroup_and_unit(pid) == (SSH.encode(), b'ssh.service')
     with ProcessHandle(host, pid) as held:
         assert login_guard.starts_logins(held)
         assert groups.UnitGroup(host, SSH).holds(held)

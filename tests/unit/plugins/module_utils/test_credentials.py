@@ -239,7 +239,7 @@ def test_a_kubelet_of_a_user_has_root_open_nothing(called, tmp_path, uids):
 
 def _named(names):
     with procfs.Proc(Host()) as processes:
-        return processes.named(names).found
+        return processes.find_programs(names).found
 
 
 def test_a_process_of_ours_is_in_our_user_namespace(called):

@@ -168,7 +168,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), asked)
             return call(asked, *more)
         return answer
-    for name in ('names', 'look', 'read_named_file'):
+    for name in ('names', 'lstat', 'read_named_file'):
         monkeypatch.setattr(box, name, denying(getattr(box, name)))
     denied = []
     assert {one.how for one in competing_writers.find_writers(box, denied=denied)} == {None} and denied == [told]

@@ -84,15 +84,15 @@ def test_scan_of_a_tree(tree):
     page_kb = meminfo.get_page_kb()
     pages = (4828 // page_kb, 12 // page_kb, 56 // page_kb)
     with table.ProcessTable(Host(str(tree))) as processes:
-        scores = processes.scores()
+        scores = processes.read_scores()
         assert sorted(scores.found) == [(0, 1), (0, 2), (666, 78), (700, 77)]
         assert scores.denied == 0
-        assert sorted(processes.memories([2, 77, 78, 99, 100])) == [(pages, 77), (pages, 78)]
-        assert processes.terms(77) == Terms(pages, 50)
-        assert processes.terms(2) is None
-        assert processes.name(77) == b'name77'
-        assert processes.name(100) is None
-        assert processes.named({b'name77\n': 'seventy-seven'}) == ([(77, 'seventy-seven')], 0)
+        assert sorted(processes.read_memories([2, 77, 78, 99, 100])) == [(pages, 77), (pages, 78)]
+        assert processes.read_terms(77) == Terms(pages, 50)
+        assert processes.read_terms(2) is None
+        assert processes.read_name(77) == b'name77'
+        assert processes.read_name(100) is None
+        assert processes.find_programs({b'name77\n': 'seventy-seven'}) == ([(77, 'seventy-seven')], 0)
     assert total_memory.read_total_pages(Host(str(tree))) == 5000000 // page_kb
 
 
@@ -101,21 +101,21 @@ def test_a_status_longer_than_one_read(tree):
     groups = b'Groups:\t' + b' '.join(b'%d' % gid for gid in range(100000, 103000)) + b' \n'
     (tree / 'proc/77/status').write_bytes(STATUS.replace(b'VmPeak', groups + b'VmPeak'))
     with table.ProcessTable(Host(str(tree))) as processes:
-        assert [pid for _memory, pid in processes.memories([77])] == [77]
-        assert processes.terms(77).adj == 50
+        assert [pid for _memory, pid in processes.read_memories([77])] == [77]
+        assert processes.read_terms(77).adj == 50
 
 
 def test_ourselves_on_this_machine():
     with table.ProcessTable(Host()) as processes:
-        scores = {pid: score for score, pid in processes.scores().found}
+        scores = {pid: score for score, pid in processes.read_scores().found}
         assert os.getpid() in scores
         resident_pages = int(open('/proc/self/statm').read().split()[1])
-        terms = processes.terms('self')
+        terms = processes.read_terms('self')
         assert abs(terms.memory[0] - resident_pages) < 1024
         assert terms.memory[2] > 0
         assert terms.adj == int(open('/proc/self/oom_score_adj').read())
-        assert processes.effective_uid(os.getpid()) == os.geteuid()
-        assert processes.start_ticks(os.getpid()) > 0
+        assert processes.read_effective_uid(os.getpid()) == os.geteuid()
+        assert processes.read_start_ticks(os.getpid()) > 0
 
 
 def test_a_process_whose_first_thread_has_ended_is_still_seen():
@@ -134,8 +134,8 @@ def test_a_process_whose_first_thread_has_ended_is_still_seen():
                     break
                 ended.wait(0.05)
             assert table.parse_memory_kb(processes.read('%d/status' % pid)) is None
-            assert processes.terms(pid).memory[0] > 500
-            assert processes.score(pid) > 0
+            assert processes.read_terms(pid).memory[0] > 500
+            assert processes.read_score(pid) > 0
     finally:
         child.kill()
         child.wait()
