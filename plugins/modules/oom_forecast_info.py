@@ -89,14 +89,15 @@ options:
       - It holds the processes that mattered for its own question. If it lacks processes for another question, the
         outcome is V(unknown).
     type: dict
+extends_documentation_fragment:
+  - oomkit.linux.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff
-      mode.
     support: none
+  idempotent:
+    support: full
 notes:
   - The kernel counts memory in parts on each processor, and adds these parts up from time to time. C(/proc) shows the
     exact sum in some places. The badness of a process is therefore known within RV(kill_order[].error_pages), mostly

@@ -163,8 +163,8 @@ def find_marked_units(host: Host) -> List[Tuple[str, Settings]]:
         # Parse none of the hundreds of unit files that do not mention systemd-oomd.
         names = {name for name, path in _list_unit_files(host, distinct) if b'ManagedOOM' in _read(host, path)}
         for name in sorted(names):
-            settings = _read_files(host, _list_files(host, distinct, name), name.rpartition('.')[2].capitalize(),
-                                 _UNIT_PARSERS)
+            section = name.rpartition('.')[2].capitalize()
+            settings = _read_files(host, _list_files(host, distinct, name), section, _UNIT_PARSERS)
             if settings:
                 found.append((prefix + (name if '.' in name else '*.' + name), settings))
     return found

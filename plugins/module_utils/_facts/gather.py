@@ -215,7 +215,7 @@ def _gather_memory(run: _Run) -> Dict[str, Any]:
     if memory.available_kb is None:
         run.warn('memory', 'this kernel does not show MemAvailable')
     return {name: getattr(memory, name)
-                for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
+            for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
 
 def _gather_kills(run: _Run) -> Dict[str, Any]:
@@ -239,7 +239,7 @@ def parse_pressure(text: str) -> Dict[str, Dict[str, Any]]:
         kind = line.partition(' ')[0]
         if kind in ('some', 'full'):
             kinds[kind] = {name: int(number.partition('.')[0]) if name == 'total' else float(number)
-                               for name, number in _PRESSURE_FIELD.findall(line)}
+                           for name, number in _PRESSURE_FIELD.findall(line)}
     return kinds
 
 
@@ -261,7 +261,7 @@ def _gather_boot(run: _Run) -> Dict[str, Any]:
         run.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
     if not loader.is_known:
         run.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
-                  'predicted')
+                 'predicted')
     elif loader.reason:
         run.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot')
     return {key: _sanitize_file(fact) for key, fact in boot.items()}

@@ -52,7 +52,7 @@ def parse_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
 
 
 def forecast_before_and_after(host: Host, manager: Optional[Manager], request: ForecastRequest,
-                     score_adj: Dict[int, int]) -> Dict[str, Any]:
+                              score_adj: Dict[int, int]) -> Dict[str, Any]:
     """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is the planned value by PID.
 
     Raises Refusal where the kernel would kill a service to protect.
@@ -75,12 +75,12 @@ def forecast_before_and_after(host: Host, manager: Optional[Manager], request: F
                           f"{', '.join(request.protect)}. Nothing was changed.") from exc
         return {'forecast_before': None, 'forecast_after': None}
     described = [report.describe(simulate.assume_settings(snapshot, what_if), forecast, protect)
-            for what_if, forecast in zip(what_ifs, forecasts)]
-    _check(host, request, described[1])
+                 for what_if, forecast in zip(what_ifs, forecasts)]
+    _refuse_violations(host, request, described[1])
     return {'forecast_before': described[0], 'forecast_after': described[1]}
 
 
-def _check(host: Host, request: ForecastRequest, after: Dict[str, Any]) -> None:
+def _refuse_violations(host: Host, request: ForecastRequest, after: Dict[str, Any]) -> None:
     if not request.protect:
         return
     names = ', '.join(sorted(request.protect))

@@ -106,7 +106,7 @@ def _find_violations(snapshot: Snapshot, forecast: Forecast, protect: List[Prote
     found = []
     for one in protect:
         pids = {pid for pid, process in snapshot.processes.items()
-                   if pid in one.pids or serves(process.unit or '', one.unit)}
+                if pid in one.pids or serves(process.unit or '', one.unit)}
         for rank, kill in enumerate(forecast.kills, 1):
             violation = _find_violation(snapshot, kill, pids)
             if violation is not None:

@@ -46,8 +46,8 @@ class Growth(NamedTuple):
 # ------------------------------------------------------------------ this machine
 
 def resolve_on_machine(host: Host, processes: ProcessTable, manager: Optional[Manager], assumptions: List[Assumption],
-               growth: Optional[Growth]) -> WhatIf:
-    """By PID. Raises Refusal for what is not there."""
+                       growth: Optional[Growth]) -> WhatIf:
+    """The assumptions by PID. Raises Refusal for a subject that is not there."""
     desired_states = [DesiredState(one.subject.value, one.subject.value, one.score_adj, None, None)
                       for one in assumptions if one.subject.kind == 'service']
     score_adj = _make_live_plan(host, manager, desired_states).score_adj if desired_states else {}
@@ -104,7 +104,7 @@ def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager
 # -------------------------------------------------------------------- a snapshot
 
 def resolve_in_snapshot(snapshot: Snapshot, assumptions: List[Assumption], growth: Optional[Growth]) -> WhatIf:
-    """By PID: of a service all its processes that the snapshot holds. Raises Refusal."""
+    """The assumptions by PID, for all processes of a service. Raises Refusal for a subject that is not there."""
     score_adj: Dict[int, int] = {}
     for one in assumptions:
         score_adj.update((pid, one.score_adj) for pid in _find_in_snapshot(snapshot, one.subject))

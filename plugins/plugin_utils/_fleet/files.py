@@ -40,9 +40,9 @@ def build_csv_rows(fleet: Fleet) -> t.Iterator[list[t.Any]]:
         values = dict(to_json(record), **_judge(record))
         first = record.candidates[0] if record.candidates else None
         values.update({'victim_' + name: getattr(first, name, None)
-                     for name in ('name', 'unit', 'pid', 'oom_score', 'oom_score_adj', 'rss_kb')})
+                       for name in ('name', 'unit', 'pid', 'oom_score', 'oom_score_adj', 'rss_kb')})
         values.update(drift='; '.join(f'{one.key}: {one.runtime}, then {one.boot}' for one in record.drift or ()),
-                    conflicts='; '.join(record.conflicts), problems='; '.join(values['problems']))
+                      conflicts='; '.join(record.conflicts), problems='; '.join(values['problems']))
         yield [_clean_cell(values[name]) for name in CSV_COLUMNS]
 
 

@@ -69,7 +69,7 @@ async def main(queue: asyncio.Queue, args: dict[str, Any]) -> None:
     events = events_module()
     # What the rulebook engine adds for itself begins with its name.
     request = events.parse_request({name: value for name, value in args.items()
-                           if not (isinstance(name, str) and name.startswith('eda_'))})
+                                    if not (isinstance(name, str) and name.startswith('eda_'))})
     following = events.follow(request)
     try:
         async for event in following:
