@@ -30,7 +30,7 @@ from .connection import connection, is_same
 from .pending_change import Pending
 from .plan import Plan, Policy, writes_between
 from .planning import look_and_plan
-from .revert import group_settings
+from .revert import get_values, group_settings
 from .run import add_backups, build_result, parse_request
 
 # The options of the modules whose changes at runtime can be confirmed.
@@ -100,9 +100,8 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
         # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
         leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
     waiting = _settled(host)
-    stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
-    warnings = [_GONE % pending_change.describe(pending) for pending in stale]
-    watched = [pending for pending in waiting if pending not in stale]
+    watched = [pending for pending in waiting if pending_change.is_watched(host, pending)]
+    stale = [pending for pending in waiting if pending not in watched]
     if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
     elif watched and not request.check_mode:
@@ -110,7 +109,7 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
         return carry_out(host, request, policy, asked)
     else:
         outcome = _from_the_start(host, request, policy, asked, waiting)
-    outcome.plan.warnings.extend(warnings)
+    outcome.plan.warnings.extend(_GONE % pending_change.describe(pending) for pending in stale)
     _forget(host, stale, outcome)
     return outcome
 
@@ -349,14 +348,10 @@ def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
 
 def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
     """What the waiting change set at runtime and is still there, which is recorded only once it is confirmed."""
-    before, found = dict(pending.before, **pending.originals), _runtime(host, pending)
-    result: Unconfirmed = {}
-    for setting in group_settings(ALL_KEYS):
-        pairs = [(key, (before.get(key), pending.after.get(key))) for key in setting]
-        changed = any((was or 0) != (is_now or 0) for _key, (was, is_now) in pairs)
-        if changed and all((found.get(key) or 0) == (is_now or 0) for key, (_was, is_now) in pairs):
-            result.update(pairs)
-    return result
+    before, after, found = dict(pending.before, **pending.originals), pending.after, _runtime(host, pending)
+    settings = [setting for setting in group_settings(ALL_KEYS)
+                if get_values(before, setting) != get_values(after, setting) == get_values(found, setting)]
+    return {key: (before.get(key), after.get(key)) for setting in settings for key in setting}
 
 
 def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:

@@ -126,7 +126,11 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
         raise Refusal(f'commit_limit: {limit_kb} kB is not above the swap of this machine (SwapTotal '
                       f'{memory.swap_total_kb} kB), and CommitLimit always holds all of swap. Ask for more than '
                       f'{memory.swap_total_kb + host_state.page_kb} kB, or take swap away.')
-    runtime, boot = _pair_of(host_state.runtime), _pair_of(host_state.boot(request).values)
+    return _keep_near_pairs(host_state, request, limit_kb, kbytes)
+
+
+def _keep_near_pairs(host_state: HostState, request: Request, limit_kb: int, kbytes: int) -> Tuple[Pair, Pair]:
+    runtime, boot = _get_pair(host_state.runtime), _get_pair(host_state.boot(request).values)
     keeps = []
     if request.runtime:
         keeps.append((_is_near(host_state, runtime, limit_kb), runtime))
@@ -153,7 +157,7 @@ def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
                       'ratio.')
 
 
-def _pair_of(state: State) -> Pair:
+def _get_pair(state: State) -> Pair:
     return (state.get(RATIO) or 0, state.get(KBYTES) or 0)
 
 

@@ -161,11 +161,10 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
 
 def writes_between(before: State, after: State) -> List[Write]:
     """The writes that lead from one state to the other. A pair needs one write: it sets the other one to 0."""
-    pair = (RATIO, KBYTES)
-    writes = [(key, int(after[key] or 0)) for key in before
-              if key not in pair and after[key] is not None and after[key] != before[key]]
-    if any(key in before and (before[key] or 0) != (after[key] or 0) for key in pair):
+    found = [(key, before[key], after[key]) for key in before if after[key] != before[key]]
+    writes = [(key, new) for key, _old, new in found if new is not None and not SYSCTLS[key].counterpart]
+    if any((old or 0) != (new or 0) for key, old, new in found if SYSCTLS[key].counterpart):
         kbytes = after[KBYTES] or 0
         # Writing the ratio, 0 too, is what sets kbytes to 0.
-        writes.append((KBYTES, kbytes) if kbytes else (RATIO, int(after[RATIO] or 0)))
+        writes.append((KBYTES, kbytes) if kbytes else (RATIO, after[RATIO] or 0))
     return writes

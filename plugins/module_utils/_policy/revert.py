@@ -34,6 +34,11 @@ def group_settings(keys: Iterable[str]) -> List[Setting]:
     return [both if key == sysctls.RATIO else (key,) for key in keys if key != sysctls.KBYTES]
 
 
+def get_values(state: sysctls.State, setting: Setting) -> Numbers:
+    """The values of a setting; 0 for one that the kernel lacks."""
+    return tuple(state.get(key) or 0 for key in setting)
+
+
 def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
     """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
     host_state = plan.host_state
@@ -50,17 +55,16 @@ def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
         is_set = bool(set(setting).intersection(target))
         if is_set and _is_first_write(plan, setting, values) and found not in look.ours(setting):
             values.update(first)  # only our line was recorded so far, and something else has set the value since
-        for key in setting:
-            values.setdefault(key, first[key])
-            if is_set:
-                values[key] = _with_ours(values[key], plan.runtime_after[key] or 0)
+        values.update((key, values.get(key, first[key])) for key in setting)
+        if is_set:
+            values.update((key, _with_ours(values[key], plan.runtime_after[key] or 0)) for key in setting)
     return values
 
 
 def _is_first_write(plan: Plan, setting: Setting, values: Values) -> bool:
     """Whether the run changes the setting at runtime, and no earlier run is recorded to have changed it."""
     return (all(values[key].ours is None for key in setting if key in values)
-            and any((plan.runtime_before[key] or 0) != (plan.runtime_after[key] or 0) for key in setting))
+            and get_values(plan.runtime_before, setting) != get_values(plan.runtime_after, setting))
 
 
 def _with_ours(value: saved_values.Value, number: int) -> saved_values.Value:
@@ -77,17 +81,16 @@ def revert_runtime(plan: Plan, boot_plan: BootPlan) -> Reverted:
     """Find what to revert at runtime. ``boot_plan`` is the boot without our lines."""
     look = _Look(plan)
     reverted = Reverted({}, dict(look.values), [], any(look.is_ours(one) for one in group_settings(plan.policy.keys)))
-    for setting in group_settings(plan.policy.keys):
-        if not look.is_ours(setting):
-            continue
+    for setting in filter(look.is_ours, group_settings(plan.policy.keys)):
         found, ours = look.found(setting), look.ours(setting)
         goal, guess = _goal(look, setting, boot_plan)
-        if look.is_known(setting) and found != goal and found in ours:
+        is_left = found != goal and found in ours
+        if is_left and look.is_known(setting):
             reverted.target.update(zip(setting, goal))
             reverted.warnings.extend(guess)
-        elif look.is_known(setting) and found != goal and ours:
+        elif found != goal and ours and look.is_known(setting):
             reverted.warnings.append(_VALUE_LEFT % (_text(setting, found), _text(setting, max(ours))))
-        _record(plan, look, setting, found != goal and found in ours, reverted.values)
+        _record(plan, look, setting, is_left, reverted.values)
     return reverted
 
 
@@ -108,16 +111,15 @@ def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: 
 
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
     """The values to revert to, and a warning where only the documented defaults are known."""
-    values = [look.values.get(key) for key in setting]
-    originals = tuple(value.original or 0 if value else 0 for value in values)
-    first = values[0]
+    first = look.values.get(setting[0])
+    originals = get_values({key: value.original for key, value in look.values.items()}, setting)
     if first is not None and not first.from_boot:
         return originals, []
     outcome, key = boot_plan.outcome, setting[0]
     is_decided = look.host_state.loader.is_known and (
         SYSCTLS[key].is_constant or outcome.causes[key] is not None)
     if is_decided and outcome.values[key] is not None:
-        return tuple(outcome.values[name] or 0 for name in setting), []
+        return get_values(outcome.values, setting), []
     if first is not None and first.original is not None:
         return originals, []
     defaults = tuple(look.documented_default(name) for name in setting)
@@ -147,7 +149,7 @@ class _Look:
 
     def found(self, setting: Setting) -> Numbers:
         """The values at runtime."""
-        return tuple(self.host_state.runtime.get(key) or 0 for key in setting)
+        return get_values(self.host_state.runtime, setting)
 
     def is_known(self, setting: Setting) -> bool:
         """Whether the kernel shows it."""

@@ -34,8 +34,15 @@ def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy]
 def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Request:
     """Check the shared options. Raises ConvertError."""
     values = policy.list_options()
-    given = [name for name in values if params[name] is not None]
     absent = params['state'] == 'absent'
+    _check_options(params, values, absent)
+    return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'],
+                   sysctl_file=params['sysctl_file'], conflicts=params['conflicts'], force=params['force'],
+                   check_mode=check_mode)
+
+
+def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> None:
+    given = [name for name in values if params[name] is not None]
     if not params['runtime'] and not params['persistent']:
         raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
     if absent and given:
@@ -46,8 +53,6 @@ def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool
     path = params['sysctl_file']
     if not path.startswith('/') or path != os.path.normpath(path):
         raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf')
-    return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'], sysctl_file=path,
-                   conflicts=params['conflicts'], force=params['force'], check_mode=check_mode)
 
 
 def build_result(plan: Plan) -> Dict[str, Any]:

@@ -20,12 +20,12 @@ import os
 import select
 import signal
 import socket
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 try:
     import ctypes
 except ImportError:  # left out of some small installations
-    ctypes = None
+    ctypes = None  # type: ignore[assignment]
 
 from .._core.convert import MODES
 from .._core.sanitize import explain
@@ -37,6 +37,8 @@ from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .connection import process
 from .pending_change import WATCHDOG, Pending, claim, claim_rollback, dump, read_uptime_s, rollback_name
+
+T = TypeVar('T')
 
 _START_S = 30             # forking is slow on a machine that swaps
 _SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look at the clock this often
@@ -92,16 +94,19 @@ def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
     outcome = RollbackOutcome([], [], [])
     for step in steps:
-        locks = step.key == sysctls.MEMORY and step.value == MODES['never'] and foreign
         if found[step.key] == step.was:
             continue
-        if step.key in foreign or locks:
+        if step.key in foreign or (foreign and _enters_strict_mode(step)):
             outcome.left.append(step.key)
         elif _wrote(step, write):
             outcome.back.append(step.key)
         else:
             outcome.failed.append(step.key)
     return outcome
+
+
+def _enters_strict_mode(step: Step) -> bool:
+    return step.key == sysctls.MEMORY and step.value == MODES['never']
 
 
 def _wrote(step: Step, write: Callable[[Step], object]) -> bool:
@@ -111,7 +116,7 @@ def _wrote(step: Step, write: Callable[[Step], object]) -> bool:
     return _insist(work, False)
 
 
-def _insist(work: Callable[[], Any], otherwise: Any) -> Any:
+def _insist(work: Callable[[], T], otherwise: T) -> T:
     """Do it until it works: a lack of memory passes, and nobody else would do it."""
     for _attempt in range(_RETRIES):
         try:
@@ -202,7 +207,8 @@ def _hear(reader: int) -> Dict[str, Any]:
         if not piece:
             return {'error': 'it ended before it was ready'}
         data += piece
-    return json.loads(data.partition(b'\n')[0].decode('ascii'))
+    found: Dict[str, Any] = json.loads(data.partition(b'\n')[0].decode('ascii'))
+    return found
 
 
 def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:

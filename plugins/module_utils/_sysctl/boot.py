@@ -105,8 +105,13 @@ def _replay_tuned(host: Host, outcome: BootOutcome, overlay: Optional[conf_files
     starts = tuned_start.plan_starts(host, denied, sorted(KEYS_BY_PATH), overlay, here, has_ppd=has_ppd)
     if denied:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), denied[0])
+    _merge_starts(outcome, [_after_start(outcome, start, skips_negative, tuned_start.parse_assignment)
+                            for start in starts])
+
+
+def _merge_starts(outcome: BootOutcome, outcomes: List[BootOutcome]) -> None:
+    """Put into the outcome what each of the possible starts would leave."""
     before = dict(outcome.causes)
-    outcomes = [_after_start(outcome, start, skips_negative, tuned_start.parse_assignment) for start in starts]
     for key in outcome.values:
         # A start that changes the value names the cause.
         last = next((one for one in outcomes if one.values[key] != outcomes[0].values[key]), outcomes[0])

@@ -160,13 +160,20 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str
     for path in sorted(set(known).union(record, others, [draft.ours])):
         text = None if _is_replaced(draft.host, path) else draft.text(path)
         entry = known.get(path, saved_values.File(False, {}))
-        if text is not None and (MARKER in text or set(draft.keys).intersection(entry.lines)):
-            reverted = file_edit.revert(text, draft.keys, entry.lines, entry.made, stays)
-            draft.put_text(path, reverted.text)
-            warnings += [LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
+        if text is not None:
+            warnings += _draft_without_ours(draft, path, text, entry, stays)
         lines = dict(item for item in entry.lines.items() if item[0] in stays)
         _note(record, path, entry, {} if text is None else lines)
     return record, warnings
+
+
+def _draft_without_ours(draft: _Draft, path: str, text: str, entry: saved_values.File, stays: Set[str]) -> List[str]:
+    """Draft a file without our lines. Returns warnings for lines of ours that somebody has changed."""
+    if MARKER not in text and not set(draft.keys).intersection(entry.lines):
+        return []
+    reverted = file_edit.revert(text, draft.keys, entry.lines, entry.made, stays)
+    draft.put_text(path, reverted.text)
+    return [LINE_LEFT % (path, line.strip()) for line in reverted.foreign]
 
 
 def _note(record: Dict[str, saved_values.File], path: str, entry: saved_values.File,
@@ -186,15 +193,14 @@ def _check_is_read(draft: _Draft) -> None:
     if loader.is_known and loader.reason:
         raise Refusal(f'sysctl_file {path} would not be read at boot: {sanitize(loader.reason)}. Change that, or use '
                       'persistent: false.')
-    if draft.ours.startswith('/run/') or draft.ours.startswith('/dev/'):
+    if draft.ours.startswith(('/run/', '/dev/')):
         raise Refusal(f'sysctl_file {path} leads to {draft.ours}, which is lost at reboot or is a mask. Use a file '
                       'such as /etc/sysctl.d/99-oomkit.conf.')
     read = conf_files.list_files(draft.host, loader, draft.overlay)
     if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:
         return
-    masks = [name for name in read if os.path.basename(name) == os.path.basename(path)]
-    why = (f'{masks[0]} masks it' if masks
-           else 'it reads ' + conf_files.describe_sources(loader.sources))
+    masks = [f'{name} masks it' for name in read if os.path.basename(name) == os.path.basename(path)]
+    why = (masks + ['it reads ' + conf_files.describe_sources(loader.sources)])[0]
     raise Refusal(f'sysctl_file {path} is not read by {loader.name}, which sets the sysctls of this machine at boot: '
                   f'{why}. Use a file such as /etc/sysctl.d/99-oomkit.conf.')
 

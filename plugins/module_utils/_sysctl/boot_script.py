@@ -309,12 +309,12 @@ class _Reader:
             return
         self._check(len(words) in (1, 2) and _LOAD.match(words[0]) is not None)
         path = words[1] if len(words) == 2 else SYSCTL_CONF
-        if self._is_loop_variable(path):
-            self._check(self.loop is not None and all(not block.is_other for block in self.blocks) or self.has_probe)
-            if self.loop is not None:
-                self.loop.has_run = True
+        if self.loop is not None:
+            self._check(self._is_loop_variable(path))
+            self._check(self.has_probe or all(not block.is_other for block in self.blocks))
+            self.loop.has_run = True
             return
-        self._check(_FILE.match(path) is not None and self.loop is None)
+        self._check(_FILE.match(path) is not None)
         self._add(self.single, Source((), path, (), NAMES, True))
 
     def _is_loop_variable(self, word: str) -> bool:

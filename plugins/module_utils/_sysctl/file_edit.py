@@ -61,13 +61,9 @@ def _edit_key(lines: List[str], key: str, desired: Optional[int], ours: List[str
     live = _live_lines(lines, key)
     if desired is not None and live and _written(lines[live[-1]]) == desired:
         return ours
-    texts = set(map(_without_end, ours))
-    own = [number for number in live if _without_end(lines[number]) in texts]
-    if made and ours and not own:
-        own = live[-1:]  # our line in our file was changed: it is set again
-    for number in live:
-        if number not in own:
-            lines[number] = _commented(lines[number])
+    own = _find_own(lines, live, ours, made)
+    for number in set(live).difference(own):
+        lines[number] = _commented(lines[number])
     if desired is None:
         _remove(lines, own)
         return []
@@ -78,6 +74,14 @@ def _edit_key(lines: List[str], key: str, desired: Optional[int], ours: List[str
         written = f'{key} = {desired}\n'
         lines.insert(_place(lines, live), written)
     return [written]
+
+
+def _find_own(lines: List[str], live: List[int], ours: List[str], made: bool) -> List[int]:
+    """Which of the lines for a key are ours."""
+    texts = set(map(_without_end, ours))
+    own = [number for number in live if _without_end(lines[number]) in texts]
+    # In a file that we made, somebody has changed our line: it is set again.
+    return live[-1:] if made and ours and not own else own
 
 
 def _place(lines: List[str], live: List[int]) -> int:

@@ -26,20 +26,23 @@ _WANTS = re.compile(r'^[ \t]*(?:Wants|Requires)[ \t]*=[ \t]*(\S.*)$', re.MULTILI
 def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
     """The files for this kernel release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
-    names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
-    names += [name for folder in UNIT_FOLDERS for name in host.names(f'{folder}/{_UNIT}.wants')]
-    paths: List[str] = []
-    for name in sorted(set(names)):
-        text = _expand(_read_unit(host, name) or '', release)
-        if _is_before(text) and all(host.exists(path) != bool(no) for no, path in _CONDITION.findall(text)):
-            paths.extend(path for _key, path in _RUN.findall(text))
+    units = [_expand(_read_unit(host, name) or '', release) for name in _list_wanted(host, drop_ins)]
+    paths = [path for text in units if _runs_before(host, text) for _key, path in _RUN.findall(text)]
     paths += [path for text in drop_ins for key, path in _RUN.findall(text) if key == 'ExecStartPre']
     return tuple(Source((), path, (), NAMES, False) for path in paths)
 
 
-def _is_before(text: str) -> bool:
-    """Whether the unit runs before sysctl.d is applied."""
-    return any(_UNIT in line.split() for line in re.findall(r'^[ \t]*Before[ \t]*=(.*)$', text, re.MULTILINE))
+def _list_wanted(host: Host, drop_ins: List[str]) -> List[str]:
+    """The units that systemd-sysctl.service wants."""
+    names = [name for text in drop_ins for line in _WANTS.findall(text) for name in line.split()]
+    names += [name for folder in UNIT_FOLDERS for name in host.names(f'{folder}/{_UNIT}.wants')]
+    return sorted(set(names))
+
+
+def _runs_before(host: Host, text: str) -> bool:
+    """Whether systemd starts the unit, before it applies sysctl.d."""
+    is_before = any(_UNIT in line.split() for line in re.findall(r'^[ \t]*Before[ \t]*=(.*)$', text, re.MULTILINE))
+    return is_before and all(host.exists(path) != bool(no) for no, path in _CONDITION.findall(text))
 
 
 def _expand(text: str, release: str) -> str:

@@ -268,11 +268,12 @@ def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
 def ask_rancher(files: Files, start: Start) -> Optional[Said]:
     """The answer for the kubelet of k3s or RKE2 at its next start; None where no source has one."""
     options = _options(files, start)
-    profile = options['profile'][-1:] or [(start.variables.get('CIS_PROFILE', ''), None)]
-    if files.program == 'rke2' and profile[0][0] is None:
-        return _NOT_KNOWN
-    if files.program == 'rke2' and str(profile[0][0]).startswith('cis'):
-        return Said(True, profile[0][1])  # RKE2 itself compares the sysctls then, and accepts no false
+    if files.program == 'rke2':
+        profile, file = (options['profile'] or [(start.variables.get('CIS_PROFILE', ''), None)])[-1]
+        if profile is None:
+            return _NOT_KNOWN
+        if profile.startswith('cis'):
+            return Said(True, file)  # RKE2 itself compares the sysctls then, and accepts no false
     default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
     data = (options['data-dir'] or [(default, None)])[-1][0]
     folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
@@ -286,12 +287,14 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
                  for name in ('config', 'config-dir')}
     if files.names(folder) is None:
         return _NOT_KNOWN
+    given = {name: value for name, value in named.items() if value}
     if not _is_kind(files, folder, stat.S_ISDIR):
         # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
-        return (own if own and own.protects is not False else None) or ask_kubelet(
-            files, ['--%s=%s' % item for item in named.items() if item[1]]) or own
-    copies = {copy: named[name] for copy, name in _COPIES.items()
-                  if named[name] and not named[name].startswith(folder)}
+        if own and own.protects is not False:
+            return own
+        return ask_kubelet(files, ['--%s=%s' % item for item in given.items()]) or own
+    copies = {copy: given[name] for copy, name in _COPIES.items()
+              if name in given and not given[name].startswith(folder)}
     defaults = f'00-{files.program}-defaults.conf'
     # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, f'{folder}/{defaults}', True)
@@ -319,17 +322,21 @@ def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
     values: Dict[str, List[Option]] = {name: [] for name in _OPTIONS}
     for path in _config_files(files, start):
         _read_config(files, path, values)
-    arguments = start.arguments
-    for number, argument in enumerate(arguments):
-        name, equals, value = argument.partition('=')
-        name = 'data-dir' if name == '-d' else name.lstrip('-') if name.startswith('-') else ''
-        if name in values:
-            follows = '' if name == _FLAG else ''.join(arguments[number + 1:number + 2])
-            values[name].append((value if equals else follows or 'true', start.file))
+    _read_arguments(start, values)
     if not start.are_all_known:
         for found in values.values():
             found.append((None, None))
     return values
+
+
+def _read_arguments(start: Start, values: Dict[str, List[Option]]) -> None:
+    """Add the options among the arguments."""
+    for argument, following in zip(start.arguments, start.arguments[1:] + ['']):
+        name, equals, value = argument.partition('=')
+        name = 'data-dir' if name == '-d' else name.lstrip('-') if name.startswith('-') else ''
+        if name in values:
+            follows = '' if name == _FLAG else following
+            values[name].append((value if equals else follows or 'true', start.file))
 
 
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
@@ -339,21 +346,26 @@ def _config_files(files: Files, start: Start) -> List[Optional[str]]:
     if '://' in main:
         return [None]
     names = files.names(main + '.d')
-    return [main] + ([None] if names is None else [
-        f'{main}.d/{name}' for name in names if name.lower().endswith(('.yaml', '.yml'))])
+    drop_ins: List[Optional[str]] = [None]
+    if names is not None:
+        drop_ins = [f'{main}.d/{name}' for name in names if name.lower().endswith(('.yaml', '.yml'))]
+    return [main, *drop_ins]
 
 
 def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
     """Add the options in a file. A key that ends in + adds to a list, any other replaces the values."""
     text = None if path is None else files.text(path)
-    document = simple_yaml.read(text or '')
-    unknown = [name for name in _OPTIONS if text is None or (not document.is_understood and name in text)]
+    if path is None or text is None:
+        values.update((name, [(None, None)]) for name in _OPTIONS)
+        return
+    document = simple_yaml.read(text)
+    unknown = [] if document.is_understood else [name for name in _OPTIONS if name in text]
     values.update((name, [(None, None)]) for name in unknown)
     for entry in document.entries:
-        name = entry.key[:-1] if entry.key.endswith('+') else entry.key
+        adds = entry.key.endswith('+')
+        name = entry.key[:-1] if adds else entry.key
         if name in values and name not in unknown:
-            before = values[name] if entry.key.endswith('+') else []
-            values[name] = before + _texts(entry.scalars, name, files.name(path or ''))
+            values[name] = (values[name] if adds else []) + _texts(entry.scalars, name, files.name(path))
 
 
 def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optional[str]) -> List[Option]:
@@ -373,9 +385,7 @@ def find_start(files: Files, processes: Proc, pid: int) -> Start:
     comm = to_text(processes.read(f'{pid}/comm') or b'').strip()
     roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
     environment = processes.read(f'{pid}/environ') or b''
-    prefix = files.program.upper() + '_'
-    variables = {name[len(prefix):]: value for name, value in
-                     _variables(environment, [prefix + name for name in _VARIABLES]).items()}
+    variables = _program_variables(files.program.upper() + '_', environment)
     for role in roles:
         name = UNITS[files.program, role]
         found = _service_arguments(files, name) or _script_arguments(files, name[:-len(_SERVICE)])
@@ -383,6 +393,11 @@ def find_start(files: Files, processes: Proc, pid: int) -> Start:
             arguments, are_all_known = _expand(found[0], environment)
             return Start(arguments, found[1], variables, are_all_known)
     return Start(words[1:], None, variables, True)
+
+
+def _program_variables(prefix: str, environment: bytes) -> Dict[str, str]:
+    found = _variables(environment, [prefix + name for name in _VARIABLES])
+    return {name[len(prefix):]: value for name, value in found.items()}
 
 
 def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
@@ -394,7 +409,8 @@ def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
 
 def _expand(words: List[str], environment: bytes) -> Tuple[List[str], bool]:
     """(The words with those that are a variable replaced, whether all variables are known)."""
-    found, are_all_known = [], True  # type: List[str], bool
+    found: List[str] = []
+    are_all_known = True
     for word in words:
         match = _VARIABLE.match(word)
         name = (match.group(1) or match.group(2)) if match else ''

@@ -99,25 +99,34 @@ def _installed_init(host: Host) -> str:
         return _SYSTEMD if any(host.exists(path) for path in _SYSTEMD_PROGRAMS) else _NONE
     if name not in ('init', 'sysvinit', 'busybox'):
         return _init_of_program(name) or name
-    init = _init_by_inittab(host)
-    if init is None and name == 'busybox' and not host.exists('/etc/inittab') and not host.exists('/etc/init.d/rcS'):
+    if name == 'busybox' and not any(map(host.exists, ('/etc/inittab', '/etc/init.d/rcS'))):
         return _NONE  # an image that has busybox, and nothing for an init to run
+    init = _init_by_inittab(host)
     return name if init is None else init
 
 
 def _init_by_inittab(host: Host) -> Optional[str]:
     """The init by what sysvinit or busybox starts first: inittab(5). None where that is not known."""
-    lines = [line for line in (host.read_text('/etc/inittab') or '').split('\n') if not line.lstrip().startswith('#')]
-    commands = [line.split(':', 3)[3] for line in lines if line.count(':') >= 3 and line.split(':')[2] == 'sysinit']
-    runs_openrc = any('openrc' in command for command in commands)
-    if any('/etc/init.d/rcS' in command for command in commands):
+    commands = _sysinit_commands(host.read_text('/etc/inittab') or '')
+    runs_openrc = _has(commands, 'openrc')
+    if _has(commands, '/etc/init.d/rcS'):
         runs_openrc = 'openrc' in (host.read_text('/etc/init.d/rcS') or '')  # Debian's OpenRC has an rcS of its own
         if not runs_openrc:
             return _SYSV
     if runs_openrc:
         # An image of Alpine has an inittab for OpenRC, even without OpenRC.
         return _OPENRC if any(host.exists(path) for path in _OPENRC_PROGRAMS) else _NONE
-    return _SYSV if any(_SLACKWARE_SCRIPT in command for command in commands) else None
+    return _SYSV if _has(commands, _SLACKWARE_SCRIPT) else None
+
+
+def _has(commands: List[str], word: str) -> bool:
+    return any(word in command for command in commands)
+
+
+def _sysinit_commands(inittab: str) -> List[str]:
+    """The commands that init runs first."""
+    entries = [line.split(':', 3) for line in inittab.split('\n') if not line.lstrip().startswith('#')]
+    return [entry[3] for entry in entries if len(entry) > 3 and entry[2] == 'sysinit']
 
 
 # ---------------------------------------------------------------------- systemd

@@ -153,21 +153,17 @@ def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Sett
         return [entry for entry in settings if entry.key in known]
     replaces = dialect == SYSTEMD
     entries = _replaced(settings) if replaces else settings
-    # procps compares as spelled: a `vm//x` keeps no glob off vm/x.
-    named = {entry.key for entry in entries if entry.plain or replaces}
-    result: List[Setting] = []
-    for entry in entries:
-        if entry.value is None:
-            if replaces and entry.key in known:
-                result.append(entry)
-            continue
-        if not _GLOB.search(entry.key):
-            if entry.key in known:
-                result.append(entry)
-            continue
-        # A line that names the key, excluding ones too, keeps globs off it.
-        result.extend(entry._replace(key=key) for key in known if matches(entry.key, key) and key not in named)
-    return result
+    # A line that names the key, excluding ones too, keeps globs off it. procps compares as spelled: not with `vm//x`.
+    named = {entry.key for entry in entries if replaces or entry.plain}
+    free = [key for key in known if key not in named]
+    return [write for entry in entries for write in _writes_of_entry(entry, known, free, replaces)]
+
+
+def _writes_of_entry(entry: Setting, known: List[str], free: List[str], replaces: bool) -> List[Setting]:
+    """``free`` are the known keys that globs may match."""
+    if entry.value is not None and _GLOB.search(entry.key):
+        return [entry._replace(key=key) for key in free if matches(entry.key, key)]
+    return [entry] if entry.key in known and (entry.value is not None or replaces) else []
 
 
 def _replaced(settings: List[Setting]) -> List[Setting]:

@@ -48,10 +48,10 @@ def parse(data: Optional[bytes]) -> Record:
         return EMPTY
     if not isinstance(found, dict):
         return EMPTY
-    values = {key: _parse_value(key, entry) for key, entry in _items(found.get('values')) if key in SYSCTLS}
-    files = {path: _parse_file(entry) for path, entry in _items(found.get('files')) if _is_path(path)}
-    return Record(_whole_pairs({key: value for key, value in values.items() if value is not None}),
-                  {path: entry for path, entry in files.items() if entry is not None and entry.lines})
+    values = ((key, _parse_value(key, entry)) for key, entry in _items(found.get('values')) if key in SYSCTLS)
+    files = ((path, _parse_file(entry)) for path, entry in _items(found.get('files')) if _is_path(path))
+    return Record(_whole_pairs({key: value for key, value in values if value}),
+                  {path: entry for path, entry in files if entry and entry.lines})
 
 
 def is_damaged(data: Optional[bytes]) -> bool:

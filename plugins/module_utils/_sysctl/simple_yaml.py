@@ -110,15 +110,18 @@ class _Reader:
         if kind == _BLOCK:
             self._block = indent if key is None else indent + len(dashes)
         if indent == 0 and not dashes:
-            if key is None or key == '<<':
-                return False
-            self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
-            self._items = -1 if kind == _EMPTY else None
-            return True
+            return self._add_entry(key, kind, scalars)
         if not self._entries:
             return False  # a list
-        is_item = dashes.rstrip() == '-' and key is None and kind == _SCALARS and len(scalars) == 1 and body[:1] != '['
-        self._add(scalars[0] if is_item else None, indent)
+        may_be_item = key is None and dashes.rstrip() == '-' and body[:1] != '['
+        self._add(scalars[0] if may_be_item and kind == _SCALARS and len(scalars) == 1 else None, indent)
+        return True
+
+    def _add_entry(self, key: Optional[str], kind: str, scalars: List[Scalar]) -> bool:
+        if key is None or key == '<<':
+            return False
+        self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
+        self._items = -1 if kind == _EMPTY else None
         return True
 
     def _add(self, item: Optional[Scalar], indent: int) -> None:
@@ -161,11 +164,7 @@ def _value(text: str) -> _Value:
     if first in ('', '#'):
         return _EMPTY, []
     if first in ('"', "'"):
-        match = _QUOTED.match(text)
-        if match is None or not _is_comment(text[match.end():]):
-            return _OPEN, []
-        scalar = _unquoted(match.group())
-        return (_OPAQUE, []) if scalar is None else (_SCALARS, [Scalar(scalar, False)])
+        return _quoted_value(text)
     if first in ('[', '{'):
         return _flow(text)
     plain = _COMMENT.split(text, 1)[0].rstrip(' \t')
@@ -176,6 +175,14 @@ def _value(text: str) -> _Value:
     if first in ('@', '`', '%', '?', ',', ']', '}') or _KEY_END.search(plain):
         return _OPEN, []
     return _SCALARS, [Scalar(plain, True)]
+
+
+def _quoted_value(text: str) -> _Value:
+    match = _QUOTED.match(text)
+    if match is None or not _is_comment(text[match.end():]):
+        return _OPEN, []
+    scalar = _unquoted(match.group())
+    return (_OPAQUE, []) if scalar is None else (_SCALARS, [Scalar(scalar, False)])
 
 
 def _is_comment(rest: str) -> bool:

@@ -39,10 +39,10 @@ def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_run
                                  for path in (_ACTIVE, _MODE, _POST_LOADED)]
     if mode not in ('', 'auto', 'manual') or len(post_loaded.split()) > 1:
         raise RefusedStart(_MODE)
-    names = [active]
-    if mode == 'auto' or not (mode or active):
-        recommended = _recommended(host, denied, main)
-        names = [active] if is_running and active in recommended else recommended
+    is_automatic = mode == 'auto' or not (mode or active)
+    names = _recommended(host, denied, main) if is_automatic else [active]
+    if is_running and active in names:
+        names = [active]
     if has_ppd:
         names += _names_of_ppd(host, denied)
     return [name.split() + post_loaded.split() for name in dict.fromkeys(names)]
@@ -68,7 +68,7 @@ def _recommended(host: Host, denied: List[str], main: Dict[str, str]) -> List[st
 
 
 def _recommend_files(host: Host, denied: List[str]) -> List[str]:
-    paths = {}
+    paths: Dict[str, str] = {}
     for folder in _RECOMMEND_FOLDERS:
         try:
             paths.update((name, f'{folder}/{name}') for name in host.names(folder))

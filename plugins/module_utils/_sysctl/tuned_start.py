@@ -107,10 +107,7 @@ class _Planner:
         return starts
 
     def _starts(self, main: Dict[str, str], profiles: tuned.Profiles) -> List[Start]:
-        units = [(unit, True) for unit in profiles.units if unit.enabled]
-        if self._here:
-            units = _matching(self._host, main, units)
-        units = [pair for pair in _by_priority(main, units) if pair[0].type == 'sysctl'][:_MOST_UNITS]
+        units = self._sysctl_units(main, profiles)
         certain = [unit for unit, is_certain in units if is_certain]
         # For a running TuneD, only known values are listed.
         unknown = None if self._is_running else profiles.unknown
@@ -119,10 +116,16 @@ class _Planner:
             starts.append(self._start(main, [unit for unit, _is_certain in units], unknown))
         return starts
 
+    def _sysctl_units(self, main: Dict[str, str], profiles: tuned.Profiles) -> _Units:
+        units = [(unit, True) for unit in profiles.units if unit.enabled]
+        if self._here:
+            units = _matching(self._host, main, units)
+        return [pair for pair in _by_priority(main, units) if pair[0].type == 'sysctl'][:_MOST_UNITS]
+
     def _start(self, main: Dict[str, str], units: List[tuned.Unit], unknown: Optional[Tuple[str, int]]) -> Start:
         reapplies = main.get('reapply_sysctl', '1') == '1'
-        exclude = (tuned_config.split_list(main.get('reapply_sysctl_exclude', '')) if self._release.has_exclude
-                   else [])
+        excluded = main.get('reapply_sysctl_exclude', '') if self._release.has_exclude else ''
+        exclude = tuned_config.split_list(excluded)
         again = self._reapply(exclude) if reapplies and (units or unknown) else []
         writes: List[Write] = []
         for unit in units:
