@@ -76,8 +76,7 @@ options:
         description: The PID.
         type: raw
       pidfile:
-        description:
-          - A file that begins with the PID. If a user can write the file, the process must belong to that user.
+        description: A file that begins with the PID. If a user can write it, the process must belong to that user.
         type: path
       comm:
         description: The name as C(ps -o comm) shows it. The kernel keeps its first 15 bytes.
@@ -136,14 +135,12 @@ options:
     choices: [fail, warn, ignore]
     default: fail
   exclusive:
-    description:
-      - Also revert what this module did for services that are not listed in this call.
+    description: Also revert what this module did for services that are not listed in this call.
     type: bool
     default: false
   forecast:
-    description:
-      - The number of kills in a row to forecast, before and after the change, in RV(forecast_before) and
-        RV(forecast_after). V(0) makes no forecast. See M(oomkit.linux.oom_forecast_info).
+    description: The number of kills in a row to forecast, before and after the change, in RV(forecast_before) and
+      RV(forecast_after). V(0) makes no forecast. See M(oomkit.linux.oom_forecast_info).
     type: raw
     default: 5
   protect:
@@ -176,13 +173,11 @@ options:
     choices: [fail, warn, comment_out]
     default: fail
   sysctl_file:
-    description:
-      - Accepted as a default of the action group, but not used. This module sets no sysctl.
+    description: Accepted as a default of the action group, but not used. This module sets no sysctl.
     type: path
     default: /etc/sysctl.d/99-oomkit.conf
   force:
-    description:
-      - Allow what the module refuses because it endangers the machine, which is -1000 for C(ssh) and similar services.
+    description: Allow what the module refuses because it endangers the machine, which is -1000 for C(ssh) and the like.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -419,9 +414,8 @@ conflicts:
       description: The line in it, from 1.
       type: int
 forecast_before:
-  description:
-    - The processes that the kernel would kill if memory ran out now, in order. M(oomkit.linux.oom_forecast_info)
-      documents the keys. C(summary) holds lines to read. C(null) if no forecast is possible.
+  description: The processes that the kernel would kill if memory ran out now, in order, with the keys of
+    M(oomkit.linux.oom_forecast_info). C(summary) holds lines to read. C(null) if no forecast is possible.
   returned: success, unless O(forecast=0)
   type: dict
   sample:

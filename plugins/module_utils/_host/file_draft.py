@@ -2,18 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drafts of files, as an overlay over those on the disk, and what happens to lines of others that win over ours."""
+"""Draft files as an overlay over those on the disk, and settle conflicts with lines of others that win over ours."""
 
 from typing import Callable, Dict, List, Optional, TypeVar
 
 from .._core.errors import Refusal
-from .conf_files import Overlay
 from .host import Host
 from .transaction import Files
 
 # Each round comments out one line, and no sensible file has so many.
 MOST_LINES = 1000
-FAIL, WARN = 'fail', 'warn'
 Conflict = TypeVar('Conflict')
 
 
@@ -22,7 +20,7 @@ class Draft:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.overlay: Overlay = {}
+        self.overlay: Dict[str, Optional[bytes]] = {}  # by real path; None for no file
         self.commented_out: List[str] = []  # the files in which a line of others became a comment
         self._names: Dict[str, str] = {}  # by real path
 
@@ -46,29 +44,28 @@ class Draft:
             self.commented_out.append(real)
 
     def changes(self) -> Files:
-        """The files whose content changes, by their real path, or by their first name where that was not used."""
+        """The files whose content changes, by the real path, or by the first name if that was not used."""
         found = ((self._names[real], data) for real, data in self.overlay.items())
         pairs = [(path, (self.host.read_bytes(path), data)) for path, data in found]
         return {path: pair for path, pair in pairs if pair[0] != pair[1]}
 
 
 def is_below_etc(host: Host, path: Optional[str]) -> bool:
-    """Whether comment_out may change the file: others belong to packages, or are lost at reboot."""
+    """Whether comment_out may change the file. Other files belong to packages, or are lost at reboot."""
     return path is not None and host.real(path).startswith('/etc/')
 
 
 def settle(choice: str, find: Callable[[], List[Conflict]], comment_out: Callable[[Conflict], None],
            describe: Callable[[Conflict], str], refusal: str) -> List[Conflict]:
-    """Comment out winning lines until there is none, or do what else the option ``conflicts`` says.
+    """Do what the option ``conflicts`` says: fail with the text ``refusal``, warn, or comment out one line a round.
 
-    Returns the conflicts that stay with ``choice`` warn. Raises Refusal, for ``choice`` fail with the text ``refusal``,
-    which has a place for the conflicts.
+    Returns the conflicts that stay with warn. Raises Refusal.
     """
     for _line in range(MOST_LINES + 1):
         found = find()
-        if not found or choice == WARN:
+        if not found or choice == 'warn':
             return found
-        if choice == FAIL:
+        if choice == 'fail':
             raise Refusal(refusal % '; '.join(map(describe, found)))
         comment_out(found[0])
     raise Refusal(f'Nothing was changed. conflicts: comment_out would comment out more than {MOST_LINES} lines: '

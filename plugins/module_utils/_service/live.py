@@ -127,8 +127,8 @@ def _list_instances(template: str, names: Iterable[str]) -> List[str]:
 
 def _look_at_unit(host_state: HostState, state: State, unseen: List[str]) -> Running:
     group = UnitGroup(host_state.host, state.get('ControlGroup', ''), unseen)
-    main_pid = state.get('MainPID', '')
-    return Running(state['Id'], group, group.look(host_state.host), int(main_pid) if main_pid.isdigit() else 0, state)
+    main_pid = to_number(state.get('MainPID')) or 0
+    return Running(state['Id'], group, group.look(host_state.host), main_pid, state)
 
 
 def _note_unread(service: Service, looked: List[Running]) -> None:

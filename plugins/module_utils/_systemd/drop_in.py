@@ -33,10 +33,10 @@ def is_ours(data: Optional[bytes]) -> bool:
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
-    keep = [line for line in _split(data) if unit_files.parse_key(line) not in wanted and not _is_record(line)]
+    keep = [line for line in _split(data) if unit_files.parse_key(line) not in wanted and not _has_mark(line, _RECORD)]
     read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
-        rest = [line for line in keep if not _is_header(line)]
+        rest = [line for line in keep if not _has_mark(line, _MARK)]
         keep = [_line(HEADER), _line('[Service]')] + rest
     place = [line.text for line in keep].index('[Service]') + 1
     added = [_line(text) for text in _assignments(wanted)]
@@ -50,7 +50,7 @@ def _assignments(settings: Dict[str, Any]) -> List[str]:
 
 def parse_recorded(data: Optional[bytes]) -> Dict[str, Any]:
     """The settings as we wrote them; those that the file has where it has lost its record."""
-    lines = [line.raws[0] for line in _split(data) if _is_record(line)]
+    lines = [line.raws[0] for line in _split(data) if _has_mark(line, _RECORD)]
     words = lines[0][len(_RECORD):].split() if lines else []
     found = unit_files.parse_settings(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
     return {key: cause.value for key, cause in found.items() if cause.value is not None}
@@ -59,8 +59,8 @@ def parse_recorded(data: Optional[bytes]) -> Dict[str, Any]:
 def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
     """The drop-in without our settings, None where nothing else is in it; and lines that somebody else changed."""
     lines = _split(data)
-    ours = parse_recorded(data) if any(map(_is_record, lines)) else None
-    rest = [line for line in lines if not (_is_header(line) or _is_record(line) or _is_ours(line, ours))]
+    ours = parse_recorded(data) if any(_has_mark(line, _RECORD) for line in lines) else None
+    rest = [line for line in lines if not line.raws[0].startswith((_MARK, _RECORD)) and not _is_ours(line, ours)]
     changed = [line.text for line in rest if unit_files.parse_key(line) in unit_files.SETTINGS]
     has_more = any(line.text not in ('', '[Service]') for line in rest)
     return _join(rest) if has_more else None, changed
@@ -90,12 +90,8 @@ def _line(text: str) -> Logical:
     return Logical(0, text, [text + '\n'])
 
 
-def _is_header(line: Logical) -> bool:
-    return line.raws[0].startswith(_MARK)
-
-
-def _is_record(line: Logical) -> bool:
-    return line.raws[0].startswith(_RECORD)
+def _has_mark(line: Logical, mark: str) -> bool:
+    return line.raws[0].startswith(mark)
 
 
 def _join(lines: List[Logical]) -> bytes:
