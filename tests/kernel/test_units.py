@@ -89,7 +89,7 @@ def test_our_reading_of_unit_files_is_systemds(fresh, tmp_path):
     reader = UnitFiles(Host(str(tmp_path)))
     wrong = {}
     for name in names:
-        causes = reader.settings(reader.find(name))
+        causes = reader.read_settings(reader.find_unit(name))
         ours = (causes[SCORE_ADJ].value or 0, causes[OOM_POLICY].value or policy)
         if ours != found[name]:
             wrong[name] = {'ours': ours, 'systemd': found[name], 'causes': causes}

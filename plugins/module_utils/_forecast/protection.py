@@ -33,7 +33,7 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
     found = {one.asked: _find(host_state, one) for one in from_names(names)}
     missing = [name for name, one in sorted(found.items()) if one is None]
     if missing:
-        known = host_state.files.all_services()
+        known = host_state.files.list_services()
         raise Refusal("protect: there is no such service on this machine: "
                       f"{', '.join(add_near_matches(name, known) for name in missing)}. Nothing was changed. "
                       "Correct the name, or leave it out.")
@@ -48,12 +48,12 @@ def _find(host_state: HostState, one: Protected) -> Optional[Protected]:
 
 def _find_unit(host_state: HostState, one: Protected) -> Optional[Protected]:
     files = host_state.files
-    unit = files.find(one.unit)
+    unit = files.find_unit(one.unit)
     if unit.state in (unit_files.LOADED, unit_files.MASKED):
         return one._replace(unit=unit.name)
     umbrella = unit_names.build_template(unit.name)
-    if umbrella is not None and files.find(umbrella).state == unit_files.LOADED:
-        return one._replace(unit=files.find(umbrella).name)
+    if umbrella is not None and files.find_unit(umbrella).state == unit_files.LOADED:
+        return one._replace(unit=files.find_unit(umbrella).name)
     if unit.state == unit_files.USER:
         raise refuse_user_unit('protect: ' + one.asked)
     states: List[Dict[str, Any]] = host_state.manager.show([one.unit]) if host_state.manager is not None else []

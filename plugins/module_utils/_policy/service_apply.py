@@ -209,7 +209,7 @@ def _read_settings(plan: Plan) -> List[Causes]:
     host = plan.host_state.host
     if not plan.host_state.is_other_init(plan.request):
         files = unit_files.UnitFiles(host)
-        return [files.settings(service.unit) for service in plan.services]
+        return [files.read_settings(service.unit) for service in plan.services]
     from .._service import openrc
     return [{unit_files.SCORE_ADJ: openrc.find_cause(name, host.read_bytes(openrc.build_path(name)))}
             for name in (service.short_name for service in plan.services)]

@@ -50,13 +50,13 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
     """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
     host_state, request = plan.host_state, plan.request
     plan.orphans = [drop_in.build_path(name) for name in sorted(host_state.ours)
-                    if host_state.files.find(name).state == MISSING]
+                    if host_state.files.find_unit(name).state == MISSING]
     if request.persistent:
         guard.guard_instances(plan)
     files_after = plan_files(plan) if request.persistent else host_state.files
     for service in plan.services:
-        service.next_start_before = host_state.files.settings(service.unit)
-        service.next_start = files_after.settings(service.unit)
+        service.next_start_before = host_state.files.read_settings(service.unit)
+        service.next_start = files_after.read_settings(service.unit)
         plan_live(plan, service, files_after)
         _correct_originals(plan, service)
         _note(plan, service)
@@ -96,8 +96,8 @@ def _warn_of_unknown_version(plan: Plan, newest: List[int]) -> None:
 
 
 def _find_score_at_start(service: Service, files: UnitFiles) -> int:
-    value = files.settings(service.unit)[SCORE_ADJ].value
-    return int(files.default_score_adj().value if value is None else value)
+    value = files.read_settings(service.unit)[SCORE_ADJ].value
+    return int(files.find_default_score_adj().value if value is None else value)
 
 
 def _is_stale(plan: Plan) -> bool:
@@ -124,7 +124,7 @@ def _find_group_without_us(plan: Plan, one: Running) -> int:
     without.services = [build_unlisted(plan.host_state, name)
                         for name in (one.unit, unit_names.parse_template(one.unit)) if name is not None]
     files = plan_files(without)
-    return int(files.policy_at_start(without.services[0].unit) == 'kill')
+    return int(files.find_policy_at_start(without.services[0].unit) == 'kill')
 
 
 # ------------------------------------------------------------------------ notes
@@ -159,7 +159,7 @@ def _note_stopped(plan: Plan, service: Service) -> None:
     if service.unit.state != LOADED:
         return
     name, template = service.desired.asked, unit_names.build_template(service.name)
-    enabled = plan.host_state.files.enabled_instances(template.partition('@')[0]) if template else []
+    enabled = plan.host_state.files.list_enabled_instances(template.partition('@')[0]) if template else []
     related = sorted(set(service.related).union(enabled))
     if related:
         plan.warnings.append(f"{name} has no processes of its own; its work is done by {', '.join(related)}. Name "

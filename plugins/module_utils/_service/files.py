@@ -123,7 +123,7 @@ def _find_conflicts(plan: Plan, service: Service, files: UnitFiles) -> List[Conf
         return []
     settings = [(key, value) for key, value in sorted(service.requested_settings().items()) if files.knows(key)]
     for unit in _list_units(plan, service):
-        causes = files.settings(unit)
+        causes = files.read_settings(unit)
         for key, value in settings:
             if causes[key].value != value and not _is_for_instance(plan, service, unit, causes[key]):
                 conflict = Conflict(unit.name, key, value, *causes[key])
@@ -142,9 +142,9 @@ def _list_units(plan: Plan, service: Service) -> List[Unit]:
     if not unit_names.is_template(service.name):
         return [service.unit]
     names = {state['Id'] for state in service.states}
-    names.update(plan.host_state.files.enabled_instances(service.name.partition('@')[0]))
+    names.update(plan.host_state.files.list_enabled_instances(service.name.partition('@')[0]))
     if service.remove:
-        names.update(plan.host_state.files.instances_with_drop_ins(service.name))
+        names.update(plan.host_state.files.list_instances_with_drop_ins(service.name))
     return [service.unit] + [service.unit._replace(name=name) for name in sorted(names)]
 
 
@@ -161,7 +161,7 @@ def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[st
     files = plan.host_state.files
     found: List[str] = []
     for unit in _list_units(plan, service):
-        for path in files.drop_ins(unit) if unit_names.parse_template(unit.name) not in staying else ():
+        for path in files.list_drop_ins(unit) if unit_names.parse_template(unit.name) not in staying else ():
             data = files.read(path)
             if path not in found and _restored(data) != data and is_below_etc(plan.host_state.host, path):
                 found.append(path)
@@ -180,9 +180,9 @@ def _needs_comment(plan: Plan, name: str, path: str) -> bool:
     files = plan.host_state.files
     then = files.with_overlay({plan.host_state.host.real(path): _restored(files.read(path))})
     own = unit_files.parse_settings(plan.host_state.ours[name])
-    return any(own[key].value is not None and files.settings(unit)[key].value != then.settings(unit)[key].value
-               for unit in map(files.find, [name] + files.instances_with_drop_ins(name))
-               for key in unit_files.SETTINGS)
+    keys = [key for key in unit_files.SETTINGS if own[key].value is not None]
+    return any(files.read_settings(unit)[key].value != then.read_settings(unit)[key].value
+               for unit in map(files.find_unit, [name] + files.list_instances_with_drop_ins(name)) for key in keys)
 
 
 def _commented_out(data: bytes, conflict: Conflict, version: int) -> bytes:

@@ -65,8 +65,8 @@ def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]
     """The settings of a template that a drop-in of ours hides for an instance that runs or is enabled."""
     files, texts = plan.host_state.files, []
     for name in sorted(name for name in ours if unit_names.parse_template(name) == service.name):
-        if name in files.enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
-            causes = files.settings(service.unit._replace(name=name))
+        if name in files.list_enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
+            causes = files.read_settings(service.unit._replace(name=name))
             texts += [f'{sanitize(drop_in.build_path(name))} does not set {key} and hides the drop-in of {service.name}'
                       for key in sorted(service.requested_settings()) if causes[key] == UNSET]
     return texts

@@ -94,7 +94,7 @@ def _build_patterns(service: Service, files: UnitFiles) -> List[str]:
     if unit_names.is_template(service.name):
         return [unit_names.build_instance(service.name, '*')]
     template = unit_names.build_template(service.name)
-    if template and files.find(template).state == LOADED:
+    if template and files.find_unit(template).state == LOADED:
         return [service.name, unit_names.build_instance(template, '*')]
     return [service.name]
 
@@ -150,7 +150,7 @@ def plan_live(plan: Plan, service: Service, files_after: UnitFiles) -> None:
     host_state = plan.host_state
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
-        one.next_start_before, one.next_start = host_state.files.settings(unit), files_after.settings(unit)
+        one.next_start_before, one.next_start = host_state.files.read_settings(unit), files_after.read_settings(unit)
         one.ours = list_our_values(host_state, one.unit, service.name)
         values = (host_state.score_at_start(one.next_start_before),) + one.ours
         one.known_values = [Given(value, None) for value in values] + _list_recorded_values(host_state, service, one)
@@ -232,7 +232,7 @@ def _keeps_own(plan: Plan, unit: str, key: str) -> bool:
     """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
     own, files = drop_in.build_path(unit), plan.host_state.files
     return not plan.request.persistent and drop_in.is_ours(files.read(own)) and (
-        key == 'oom_policy' or files.settings(files.find(unit)._replace(name=unit))[SCORE_ADJ].file == own)
+        key == 'oom_policy' or files.read_settings(files.find_unit(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 
 
 def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[int]:
@@ -252,4 +252,4 @@ def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[i
     if before == after and recorded is None:
         return None
     files = plan.host_state.files
-    return int((files.default_policy(files.find(one.unit)) if after is None else after) == 'kill')
+    return int((files.find_default_policy(files.find_unit(one.unit)) if after is None else after) == 'kill')

@@ -145,7 +145,7 @@ class HostState:
         self.init = find_init(host)
         self.manager = manager if self.init == 'systemd' else None
         self.files = unit_files.UnitFiles(host)
-        self.default = self.files.default_score_adj()
+        self.default = self.files.find_default_score_adj()
         self.ours = drop_in.read_all_ours(host)
         self.record_data = saved_scores.read(host)
         self.record = saved_scores.parse(self.record_data)

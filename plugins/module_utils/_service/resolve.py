@@ -21,7 +21,7 @@ def resolve(plan: Plan, desired_states: List[DesiredState]) -> None:
     missing: List[DesiredState] = []
     by_name: Dict[str, Service] = {}
     for desired in desired_states:
-        unit = host_state.files.find(desired.unit)
+        unit = host_state.files.find_unit(desired.unit)
         if unit.name in by_name:
             _check_same(by_name[unit.name], desired)
             continue
@@ -55,7 +55,7 @@ def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
     """Fail, warn or go on for unknown services, by their own ``missing`` or that of the request."""
     if not missing or plan.request.absent:
         return
-    known = plan.host_state.files.all_services()
+    known = plan.host_state.files.list_services()
     texts: Dict[str, List[str]] = {}
     for desired in missing:
         texts.setdefault(desired.missing or plan.request.missing, []).append(add_near_matches(desired.asked, known))
@@ -98,5 +98,5 @@ def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
 
 def build_unlisted(host_state: HostState, name: str) -> Service:
     """A service that reverts everything of ours for this unit."""
-    unit = host_state.files.find(name)._replace(name=name)
+    unit = host_state.files.find_unit(name)._replace(name=name)
     return Service(DesiredState(name, name, None, None, None), unit, True)

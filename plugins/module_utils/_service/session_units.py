@@ -54,8 +54,9 @@ class LoginUnits:
         if unit not in self._found:
             self._files = self._files or UnitFiles(self._host)
             name = to_text(unit)
-            self._found[unit] = (find_unit_evidence(self._files, self._files.find(name)) if name.endswith('.service')
-                                 else None)
+            self._found[unit] = None
+            if name.endswith('.service'):
+                self._found[unit] = find_unit_evidence(self._files, self._files.find_unit(name))
         return self._found[unit]
 
 
@@ -66,7 +67,7 @@ def find_unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
         return named
     if unit.state != LOADED or unit.fragment is None:
         return named
-    if files.find(_DISPLAY_MANAGER).name == unit.name:
+    if files.find_unit(_DISPLAY_MANAGER).name == unit.name:
         return Evidence(True, f'{_DISPLAY_MANAGER} is an alias of it')
     return _from_settings(files, unit, named)
 
@@ -80,7 +81,7 @@ def find_script_evidence(data: bytes) -> Optional[Evidence]:
 def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
     found: Dict[str, List[Evidence]] = {}
     delegated = False
-    for path, one in files.assignments(unit):
+    for path, one in files.read_assignments(unit):
         is_login = _IS_LOGIN.get((one.section, one.key))
         if is_login is not None:
             _note(found, one, _by_setting(True, one, path) if is_login(one.value) else None)

@@ -203,7 +203,7 @@ def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     found: List[Assignment] = []
     section = ''
     for line in logical_lines(data, version):
-        included = _included(line.text, version)
+        included = _parse_include(line.text, version)
         if included is not None:
             found.append(Assignment('', INCLUDE, included, line.number))
             continue
@@ -217,7 +217,7 @@ def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     return found
 
 
-def _included(text: str, version: int) -> Optional[str]:
+def _parse_include(text: str, version: int) -> Optional[str]:
     """The file that the line includes; None for other lines."""
     if version > _LAST_INCLUDE or not text.startswith(INCLUDE):
         return None
@@ -242,7 +242,7 @@ def parse_settings(data: bytes) -> Dict[str, Cause]:
 
 def _assign(causes: Dict[str, Cause], one: Assignment, path: str, version: int) -> None:
     if one.section == 'Service' and one.key in SETTINGS and version >= SINCE[one.key]:
-        causes[one.key] = _assigned(causes[one.key], one, path)
+        causes[one.key] = _apply(causes[one.key], one, path)
 
 
 class UnitFiles:
@@ -271,10 +271,10 @@ class UnitFiles:
         """Whether this version of systemd has the setting."""
         return self.version >= SINCE[key]
 
-    def _names(self, folder: str) -> List[str]:
+    def _list_names(self, folder: str) -> List[str]:
         if folder not in self._listings:
             names = set(self.host.names(folder))
-            real = self._real(folder) if self.overlay else folder
+            real = self._find_real(folder) if self.overlay else folder
             for path, data in self.overlay.items():
                 parent, _slash, name = path.rpartition('/')
                 if parent == real and data is not None:
@@ -286,17 +286,17 @@ class UnitFiles:
 
     def read(self, path: str) -> bytes:
         """The content of the file; empty for a missing one or a folder, which systemd skips."""
-        planned = self._planned_content(path)
+        planned = self._find_planned(path)
         if planned is not None:
             return planned
         return (self.host.read_bytes(path) or b'') if self.host.is_openable(path) else b''
 
-    def _planned_content(self, path: str) -> Optional[bytes]:
+    def _find_planned(self, path: str) -> Optional[bytes]:
         """The content in the overlay, empty for a file that will be removed; None for a file not in it."""
-        real = self._real(path) if self.overlay else path
+        real = self._find_real(path) if self.overlay else path
         return (self.overlay[real] or b'') if real in self.overlay else None
 
-    def _real(self, path: str) -> str:
+    def _find_real(self, path: str) -> str:
         """The real path; the path itself where links form a loop."""
         if path not in self._reals:
             try:
@@ -309,15 +309,15 @@ class UnitFiles:
 
     # ------------------------------------------------------------------ units
 
-    def find(self, unit: str) -> Unit:
+    def find_unit(self, unit: str) -> Unit:
         """Find the unit of a name. Aliases are followed, and an instance may have its template's file."""
         seen = [unit]
         for _link in range(_MAX_LINKS):
-            path = self._fragment(unit)
+            path = self._find_fragment(unit)
             if path is None:
-                state = USER if any(unit in self._names(folder) for folder in _USER_SEARCH) else MISSING
+                state = USER if any(unit in self._list_names(folder) for folder in _USER_SEARCH) else MISSING
                 return Unit(unit, state, None)
-            target = self._alias(unit, path)
+            target = self._find_alias(unit, path)
             if target is None or target in seen:
                 masked = self.host.real(path) == '/dev/null' or not self.read(path)
                 return Unit(unit, MASKED if masked else LOADED, path)
@@ -325,16 +325,16 @@ class UnitFiles:
             unit = target
         return Unit(unit, MISSING, None)
 
-    def _fragment(self, unit: str) -> Optional[str]:
+    def _find_fragment(self, unit: str) -> Optional[str]:
         """The file of the unit, or of its template."""
         template = unit_names.parse_template(unit)
         for name in [unit] + ([template] if template else []):
             for folder in self._search:
-                if name in self._names(folder) and self.host.is_openable(folder + '/' + name):
+                if name in self._list_names(folder) and self.host.is_openable(folder + '/' + name):
                     return folder + '/' + name
         return None
 
-    def _alias(self, unit: str, path: str) -> Optional[str]:
+    def _find_alias(self, unit: str, path: str) -> Optional[str]:
         """The other unit that the file is a link to, None where it is the unit's own.
 
         A link out of the search path is a linked unit file, which keeps its name.
@@ -350,115 +350,116 @@ class UnitFiles:
             name = unit_names.build_instance(name, unit_names.parse_instance(unit))
         return name if name != unit else None
 
-    def all_services(self) -> List[str]:
+    def list_services(self) -> List[str]:
         """The services that have a unit file here, templates and aliases included."""
-        return sorted({name for folder in self._search for name in self._names(folder)
+        return sorted({name for folder in self._search for name in self._list_names(folder)
                        if name.endswith(unit_names.SERVICE)})
 
-    def instances_with_drop_ins(self, template: str) -> List[str]:
+    def list_instances_with_drop_ins(self, template: str) -> List[str]:
         """Instances of the template that have drop-ins of their own or of an alias, running or not."""
-        names = self._with_drop_ins() if unit_names.is_template(template) else ()
-        return sorted({name for name in (self.find(one).name for one in names)
+        names = self._list_with_drop_ins() if unit_names.is_template(template) else ()
+        return sorted({name for name in (self.find_unit(one).name for one in names)
                        if unit_names.parse_template(name) == template})
 
-    def enabled_instances(self, prefix: str) -> List[str]:
+    def list_enabled_instances(self, prefix: str) -> List[str]:
         """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
-        folders = [f'{folder}/{name}' for folder in self._search for name in self._names(folder)
+        folders = [f'{folder}/{name}' for folder in self._search for name in self._list_names(folder)
                    if name.endswith(('.wants', '.requires'))]
-        return sorted({unit for folder in folders for unit in self._names(folder)
+        return sorted({unit for folder in folders for unit in self._list_names(folder)
                        if unit.startswith(prefix + '@') and unit_names.parse_template(unit)})
 
     # --------------------------------------------------------------- settings
 
-    def drop_ins(self, unit: Unit) -> List[str]:
+    def list_drop_ins(self, unit: Unit) -> List[str]:
         """The drop-ins that count for the unit, in the order in which they are read.
 
         Of files with the same name only that of the first folder counts. A link to /dev/null masks the name.
         """
         if unit.name not in self._drop_ins:
-            self._drop_ins[unit.name] = self._list_by_name(self._drop_in_folders(unit))
+            self._drop_ins[unit.name] = self._list_by_name(self._list_drop_in_folders(unit))
         return self._drop_ins[unit.name]
 
     def _list_by_name(self, folders: Iterable[str]) -> List[str]:
         """The drop-ins of these folders by name, of each name that of the first folder. Hidden files do not count."""
         found: Dict[str, str] = {}
         for folder in folders:
-            for name in self._names(folder):
+            for name in self._list_names(folder):
                 if name.endswith('.conf') and not name.startswith('.'):
                     found.setdefault(name, f'{folder}/{name}')
         return [found[name] for name in sorted(found, key=to_bytes)]
 
-    def _drop_in_folders(self, unit: Unit) -> List[str]:
+    def _list_drop_in_folders(self, unit: Unit) -> List[str]:
         folders = []
-        for name in [unit.name] + self._other_names(unit.name):
+        for name in [unit.name] + self._list_other_names(unit.name):
             for base in self._search:
-                folders += [base + '/' + one + '.d' for one in self._drop_in_names(name)
-                            if one + '.d' in self._names(base) or self._planned(base, one + '.d')]
+                folders += [base + '/' + one + '.d' for one in self._list_drop_in_names(name)
+                            if one + '.d' in self._list_names(base) or self._is_planned(base, one + '.d')]
         if self.version < _TYPE_FOLDER:
             return folders
         # Last come the drop-ins of every service.
-        return folders + [base + '/service.d' for base in self._search if 'service.d' in self._names(base)]
+        return folders + [base + '/service.d' for base in self._search if 'service.d' in self._list_names(base)]
 
-    def _drop_in_names(self, unit: str) -> List[str]:
-        names = unit_names.drop_in_names(unit)
+    def _list_drop_in_names(self, unit: str) -> List[str]:
+        names = unit_names.list_drop_in_names(unit)
         return names if self.version >= _PREFIX_FOLDERS else [
             one for one in names if one in (unit, unit_names.parse_template(unit))]
 
-    def _other_names(self, unit: str) -> List[str]:
+    def _list_other_names(self, unit: str) -> List[str]:
         """The aliases of the unit whose drop-ins count for it as well.
 
         An alias of a template is an alias of each instance, unless the instance has another alias
         (unit_file_find_fragment() in src/basic/unit-file.c).
         """
         template, found = unit_names.parse_template(unit), set()
-        for name, real in self._aliases().items():
+        for name, real in self._find_aliases().items():
             if real == unit:
                 found.add(name)
             elif real == template and unit_names.is_template(name):
                 alias = unit_names.build_instance(name, unit_names.parse_instance(unit))
-                if self.find(alias).name in (alias, unit):
+                if self.find_unit(alias).name in (alias, unit):
                     found.add(alias)
         return sorted(found - {unit})
 
-    def _aliases(self) -> Dict[str, str]:
+    def _find_aliases(self) -> Dict[str, str]:
         """The real unit by alias, for aliases that may have drop-ins."""
         if self._reals_by_alias is None:
-            folders, self._reals_by_alias = self._with_drop_ins(), {}
+            folders, self._reals_by_alias = self._list_with_drop_ins(), {}
             of_instances = any(map(unit_names.parse_template, folders))
-            for name in sorted(folders.union(self.all_services())):
-                if folders.intersection(self._drop_in_names(name)) or (of_instances and unit_names.is_template(name)):
-                    real = self.find(name).name
+            for name in sorted(folders.union(self.list_services())):
+                is_template = of_instances and unit_names.is_template(name)
+                if is_template or folders.intersection(self._list_drop_in_names(name)):
+                    real = self.find_unit(name).name
                     if real != name:
                         self._reals_by_alias[name] = real
         return self._reals_by_alias
 
-    def _with_drop_ins(self) -> Set[str]:
-        return {name[:-len('.d')] for base in self._search for name in self._names(base)
+    def _list_with_drop_ins(self) -> Set[str]:
+        return {name[:-len('.d')] for base in self._search for name in self._list_names(base)
                 if name.endswith('.service.d')}
 
-    def _planned(self, base: str, folder: str) -> bool:
-        start = f'{self._real(base)}/{folder}/' if self.overlay else ''
+    def _is_planned(self, base: str, folder: str) -> bool:
+        start = f'{self._find_real(base)}/{folder}/' if self.overlay else ''
         return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
 
-    def settings(self, unit: Unit) -> Dict[str, Cause]:
+    def read_settings(self, unit: Unit) -> Dict[str, Cause]:
         """The value of each of SETTINGS at the next start of the unit, and the line that causes it."""
         causes = dict.fromkeys(SETTINGS, UNSET)
         if unit.state != LOADED or unit.fragment is None:
             return causes
-        for path, one in self.assignments(unit):
+        for path, one in self.read_assignments(unit):
             _assign(causes, one, path, self.version)
         return causes
 
-    def service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+    def read_service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
         """The assignments in [Service] of the unit's files, see L(assignments)."""
-        return [(path, one) for path, one in self.assignments(unit) if one.section == 'Service']
+        return [(path, one) for path, one in self.read_assignments(unit) if one.section == 'Service']
 
-    def assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
+    def read_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
         """All assignments of the unit's files, each with its file, in the order in which systemd reads them."""
         found: List[Tuple[str, Assignment]] = []
         if unit.fragment is not None:
             self._read_fragment(found, unit.fragment, [])
-        for path in self.drop_ins(unit):
+        for path in self.list_drop_ins(unit):
             found += [(path, one) for one in parse(self.read(path), self.version)]
         return found
 
@@ -475,7 +476,7 @@ class UnitFiles:
             if one.key != INCLUDE:
                 found.append((path, one))
             elif self.version >= _NESTED_INCLUDES or not is_nested:
-                target = os.path.join(os.path.dirname(self._real(path)), one.value)
+                target = os.path.join(os.path.dirname(self._find_real(path)), one.value)
                 if not self.host.is_openable(target) or len(passed) >= _MOST_INCLUDES:
                     return False
                 if not self._read_fragment(found, target, passed):
@@ -484,7 +485,7 @@ class UnitFiles:
 
     def _read_included(self, path: str) -> bytes:
         """The content of a file that an administrator has named, which may be anywhere; else as L(read)."""
-        planned = self._planned_content(path)
+        planned = self._find_planned(path)
         try:
             return (self.host.read_named_file(path) or b'') if planned is None else planned
         except OSError:
@@ -492,43 +493,43 @@ class UnitFiles:
 
     def _is_read_whole(self, data: bytes) -> bool:
         return not any(ends_file(line, self.version) for line in logical_lines(data, self.version)
-                       if _included(line.text, self.version) is None)
+                       if _parse_include(line.text, self.version) is None)
 
-    def default_score_adj(self) -> Cause:
+    def find_default_score_adj(self) -> Cause:
         """The value of a service without a setting: DefaultOOMScoreAdjust= of the manager, else that of PID 1."""
-        cause = self._manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
+        cause = self._find_manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
         if cause.value is not None:
             return cause
         return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
 
-    def policy_at_start(self, unit: Unit) -> Optional[str]:
+    def find_policy_at_start(self, unit: Unit) -> Optional[str]:
         """The OOMPolicy= that counts for the unit; None where nothing sets one, which means stop."""
-        policy = self.settings(unit)[OOM_POLICY].value
-        return self.default_policy(unit) if policy is None else str(policy)
+        policy = self.read_settings(unit)[OOM_POLICY].value
+        return self.find_default_policy(unit) if policy is None else str(policy)
 
-    def default_policy(self, unit: Unit) -> Optional[str]:
+    def find_default_policy(self, unit: Unit) -> Optional[str]:
         """The OOMPolicy= of a unit that sets none: DefaultOOMPolicy= of the manager, or continue with Delegate=.
 
         Source: ``service_add_extras`` in src/core/service.c.
         """
-        delegates = [one.value for _path, one in self.service_assignments(unit) if one.key == 'Delegate']
+        delegates = [one.value for _path, one in self.read_service_assignments(unit) if one.key == 'Delegate']
         if delegates and delegates[-1].lower() not in FALSE:  # empty: without any controllers
             return 'continue' if self.knows(OOM_POLICY) else None
-        policy = self._manager_default('DefaultOOMPolicy', OOM_POLICY).value
+        policy = self._find_manager_default('DefaultOOMPolicy', OOM_POLICY).value
         return None if policy is None else str(policy)
 
-    def _manager_default(self, key: str, setting: str) -> Cause:
+    def _find_manager_default(self, key: str, setting: str) -> Cause:
         """The manager's default for a setting of units."""
         cause = UNSET
-        for path in self._manager_files() if self.knows(key) else ():
+        for path in self._list_manager_files() if self.knows(key) else ():
             for one in parse(self.read(path), self.version):
                 if one.section == 'Manager' and one.key == key:
-                    cause = _assigned(cause, one._replace(key=setting), path)
+                    cause = _apply(cause, one._replace(key=setting), path)
             if not self.host.is_openable(path) or not self._is_read_whole(self.read(path)):
                 break  # after a file that ends early systemd reads no further one (config_parse_many())
         return cause
 
-    def _manager_files(self) -> List[str]:
+    def _list_manager_files(self) -> List[str]:
         """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
         folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
         mains = [path for path in (folder + '/system.conf' for folder in folders)
@@ -536,7 +537,7 @@ class UnitFiles:
         return mains[:1] + self._list_by_name(folder + '/system.conf.d' for folder in _MANAGER_FOLDERS)
 
 
-def _assigned(before: Cause, one: Assignment, path: str) -> Cause:
+def _apply(before: Cause, one: Assignment, path: str) -> Cause:
     """The setting after an assignment: the value, a reset by an empty text, or no change by an invalid value."""
     if one.key == SCORE_ADJ and not one.value:
         return Cause(None, path, one.line)

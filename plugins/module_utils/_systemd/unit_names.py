@@ -92,7 +92,7 @@ def serves(unit: str, service: str) -> bool:
     return unit == service or (template is not None and template in (service, build_template(service)))
 
 
-def drop_in_names(unit: str) -> List[str]:
+def list_drop_in_names(unit: str) -> List[str]:
     """The names whose ``.d`` folders count for the unit, the most specific first.
 
     An instance takes its template's too, and ``a-b-c.service`` those of ``a-b-.service`` and ``a-.service``, where an

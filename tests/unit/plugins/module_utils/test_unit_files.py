@@ -60,7 +60,7 @@ def test_the_line_is_told(machine):
 
 def settings(machine, name, overlay=None):
     files = UnitFiles(machine, overlay)
-    return files.settings(files.find(name))
+    return files.read_settings(files.find_unit(name))
 
 
 def put(machine, path, value, folder=ETC):
@@ -105,7 +105,7 @@ def test_instances_take_their_templates_drop_ins(machine):
 
 
 def find(machine, name):
-    unit = UnitFiles(machine).find(name)
+    unit = UnitFiles(machine).find_unit(name)
     return unit.name, unit.state
 
 
@@ -173,14 +173,14 @@ def test_instance_alias_to_another_unit_is_no_instance(machine):
 
 
 def test_what_a_service_gets_that_sets_nothing(machine):
-    assert UnitFiles(machine).default_score_adj() == (0, None, None)
+    assert UnitFiles(machine).find_default_score_adj() == (0, None, None)
     machine.put('/etc/systemd/system.conf', '[Manager]\n#DefaultOOMScoreAdjust=1\nDefaultOOMScoreAdjust=50\n')
-    assert UnitFiles(machine).default_score_adj() == (50, '/etc/systemd/system.conf', 3)
+    assert UnitFiles(machine).find_default_score_adj() == (50, '/etc/systemd/system.conf', 3)
     machine.put('/usr/lib/systemd/system.conf.d/10-x.conf', '[Manager]\nDefaultOOMScoreAdjust=60\n')
-    assert UnitFiles(machine).default_score_adj().value == 60
+    assert UnitFiles(machine).find_default_score_adj().value == 60
     machine.put('/etc/systemd/system.conf.d/20-x.conf', '[Manager]\nDefaultOOMScoreAdjust=\n')
     machine.put('/proc/1/oom_score_adj', '-5\n')
-    assert UnitFiles(machine).default_score_adj().value == -5
+    assert UnitFiles(machine).find_default_score_adj().value == -5
 
 
 def test_instances_that_are_enabled(machine):
@@ -188,7 +188,7 @@ def test_instances_that_are_enabled(machine):
     machine.put(f'{ETC}/multi-user.target.wants/p@a.service', '')
     machine.put('/run/systemd/generator/p.service.wants/p@b.service', '')
     machine.put(f'{ETC}/multi-user.target.wants/pp@a.service', '')
-    assert UnitFiles(machine).enabled_instances('p') == ['p@a.service', 'p@b.service']
+    assert UnitFiles(machine).list_enabled_instances('p') == ['p@a.service', 'p@b.service']
 
 
 # What systemd 252 says to each (systemd-analyze verify), or reads from it.
@@ -239,7 +239,7 @@ def test_hidden_files_are_no_drop_ins(machine):
     put(machine, 'a.service.d/.old.conf', 2)
     assert settings(machine, 'a.service')[SCORE_ADJ].value == 1
     machine.put('/etc/systemd/system.conf.d/.old.conf', '[Manager]\nDefaultOOMScoreAdjust=60\n')
-    assert UnitFiles(machine).default_score_adj().value == 0
+    assert UnitFiles(machine).find_default_score_adj().value == 0
 
 
 @pytest.mark.parametrize('make', [
@@ -253,7 +253,7 @@ def test_unreadable_manager_file_ends_the_reading(machine, make):
             path = machine.put('%s/%s.conf' % (folder, name), '%s=%d\n' % (key, value))
         make(path.with_name('2.conf'))
     machine.unit('a.service')
-    assert UnitFiles(machine).default_score_adj().value == 5
+    assert UnitFiles(machine).find_default_score_adj().value == 5
     assert settings(machine, 'a.service')[SCORE_ADJ].value == 6
 
 
@@ -285,7 +285,7 @@ def of_version(machine, version):
 
 def score(machine, version, name='a-b.service'):
     files = of_version(machine, version)
-    return files.settings(files.find(name))[SCORE_ADJ].value
+    return files.read_settings(files.find_unit(name))[SCORE_ADJ].value
 
 
 @pytest.mark.parametrize('path', sorted(BY_VERSION))
@@ -317,13 +317,13 @@ def test_the_folders_of_the_search_path(machine, folder, since):
 def test_what_a_service_gets_that_sets_nothing_by_version(machine):
     machine.put('/proc/1/oom_score_adj', '-5\n')
     machine.put('/etc/systemd/system.conf', '[Manager]\nDefaultOOMScoreAdjust=50\n')
-    values = [of_version(machine, version).default_score_adj().value for version in VERSIONS]
+    values = [of_version(machine, version).find_default_score_adj().value for version in VERSIONS]
     assert values == [-5, -5, -5, -5, -5, -5, 50, 50]
     (machine.base / 'etc/systemd/system.conf').unlink()
     machine.put('/usr/lib/systemd/system.conf', '[Manager]\nDefaultOOMScoreAdjust=60\n')
-    assert [of_version(machine, version).default_score_adj().value for version in (250, 255, 256)] == [-5, -5, 60]
+    assert [of_version(machine, version).find_default_score_adj().value for version in (250, 255, 256)] == [-5, -5, 60]
     machine.put('/usr/lib/systemd/system.conf.d/x.conf', '[Manager]\nDefaultOOMScoreAdjust=70\n')
-    assert [of_version(machine, version).default_score_adj().value for version in (249, 250)] == [-5, 70]
+    assert [of_version(machine, version).find_default_score_adj().value for version in (249, 250)] == [-5, 70]
 
 
 def test_a_policy_is_known_from_243_on(machine):
@@ -331,7 +331,7 @@ def test_a_policy_is_known_from_243_on(machine):
     found = []
     for version in (219, 242, 243, 257):
         files = of_version(machine, version)
-        found.append(files.settings(files.find('a-b.service'))[OOM_POLICY].value)
+        found.append(files.read_settings(files.find_unit('a-b.service'))[OOM_POLICY].value)
     assert found == [None, None, 'kill', 'kill']
 
 
@@ -363,7 +363,7 @@ def test_an_include_tells_the_file_and_is_none_in_a_drop_in(machine):
     machine.unit('a-b.service', '.include /opt/x\n')
     machine.put('/opt/x', '\n[Service]\nOOMScoreAdjust=7\n')
     files = of_version(machine, 245)
-    assert files.settings(files.find('a-b.service'))[SCORE_ADJ] == (7, '/opt/x', 3)
+    assert files.read_settings(files.find_unit('a-b.service'))[SCORE_ADJ] == (7, '/opt/x', 3)
     machine.put(f'{ETC}/a-b.service.d/x.conf', '.include /opt/y\n[Service]\nOOMScoreAdjust=5\n.include /opt/x\n')
     machine.put('/opt/y', '[Service]\nOOMScoreAdjust=6\n')
     assert [score(machine, version) for version in (219, 235, 237, 245, 246)] == [5] * 5
@@ -471,6 +471,6 @@ def test_the_policy_of_a_service_that_sets_none(machine, unit, manager, policy):
     """DefaultOOMPolicy= of systemd-system.conf(5), not where Delegate= is on (service_add_extras() of systemd)."""
     machine.unit('a-b.service', '[Service]\n' + unit + '\n')
     machine.put('/etc/systemd/system.conf', '[Manager]\n' + manager + '\n')
-    found = [files.policy_at_start(files.find('a-b.service')) for files in (
+    found = [files.find_policy_at_start(files.find_unit('a-b.service')) for files in (
         of_version(machine, 242), of_version(machine, 243), UnitFiles(machine))]
     assert found == [None, policy, policy]

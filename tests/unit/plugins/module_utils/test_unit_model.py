@@ -35,7 +35,7 @@ def by_model(root, unit):
 
 def by_us(root, unit, version):
     files = UnitFiles(Host(str(root)), version=version)
-    return files.settings(files.find(unit))[SCORE_ADJ].value
+    return files.read_settings(files.find_unit(unit))[SCORE_ADJ].value
 
 
 def test_two_systemds_have_answered():

@@ -52,4 +52,4 @@ def test_templates_and_instances():
     ('a@b-c@d', ['a@b-c@d', 'a@']),
 ])  # fmt: skip
 def test_whose_drop_ins_count(name, names):
-    assert unit_names.drop_in_names(name + '.service') == [one + '.service' for one in names]
+    assert unit_names.list_drop_in_names(name + '.service') == [one + '.service' for one in names]
