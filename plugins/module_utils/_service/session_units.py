@@ -53,10 +53,9 @@ class LoginUnits:
         """Find evidence for a unit, see L(find_unit_evidence); None for units that are not services."""
         if unit not in self._found:
             self._files = self._files or UnitFiles(self._host)
-            name = to_text(unit)
-            self._found[unit] = None
-            if name.endswith('.service'):
-                self._found[unit] = find_unit_evidence(self._files, self._files.find_unit(name))
+            is_service = unit.endswith(b'.service')
+            found = find_unit_evidence(self._files, self._files.find_unit(to_text(unit))) if is_service else None
+            self._found[unit] = found
         return self._found[unit]
 
 
