@@ -42,6 +42,11 @@ _OPTION = re.compile(r'-[eqN]+\Z|--quiet\Z|\$\w+\Z')
 _LOAD = re.compile(r'-[eqN]*p[eqN]*\Z|--load\Z')
 _TALKERS = re.compile(r'(?:msg\w*|echo|printf|v?e(?:info|begin|end|warn|error)n?|log_\w+|stat_\w+|add_daemon)\Z')
 _PROGRAMS = ('sysctl', '/sbin/sysctl', '/usr/sbin/sysctl', '/bin/sysctl', '/usr/bin/sysctl')
+# The method that reads a command. Any other command must run no sysctl.
+_READERS = {
+    'for': '_read_for', 'done': '_read_done', 'case': '_read_case', 'esac': '_read_esac', 'continue': '_read_continue',
+    '[': '_read_test', 'test': '_read_test', '[[': '_read_test', 'ln': '_read_link', 'set': '_read_set',
+    **dict.fromkeys(('exit', 'return', 'break'), '_read_end'), **dict.fromkeys(_PROGRAMS, '_read_call')}
 _FILE_TESTS = ('-e', '-f', '-r')
 _TEST_WORDS = re.compile(r'(?:-[efrdxsao]|!|\]|/[\w./-]*(?:\$\{\w+##\*/\})?|\$\w+)\Z')
 
@@ -157,23 +162,17 @@ class _Reader:
         head = command.words[0]
         if head in _KEYWORDS:
             self._read_keyword(head)
-        elif head in ('for', 'done', 'case', 'esac', 'continue'):
-            getattr(self, '_read_' + head)(command.words)
-        elif head in _PROGRAMS:
-            self._read_call(command)
-        elif head in ('[', 'test', '[['):
-            self._read_test(command.words)
-        elif head == 'ln':
-            self._read_link(command.words)
-        elif head in ('exit', 'return', 'break'):
-            self._read_end(command)
-        elif head == 'set' and any(re.match('-[a-z]*e', word) for word in command.words):
-            raise _UnknownScript()
-        elif not self._runs_no_sysctl(command.words):
-            raise _UnknownScript()
-        if head not in _KEYWORDS:
-            self._note_condition(command.words)
-            self.previous = command.words
+            return
+        if head in _READERS:
+            getattr(self, _READERS[head])(command)
+        else:
+            self._check(self._runs_no_sysctl(command.words))
+        self._note_condition(command.words)
+        self.previous = command.words
+
+    def _read_set(self, command: _Command) -> None:
+        self._check(not any(re.match('-[a-z]*e', word) for word in command.words))
+        self._check(self._runs_no_sysctl(command.words))
 
     def _read_end(self, command: _Command) -> None:
         """After a possible end, later calls are uncertain. An end where sysctl is missing does not matter."""
@@ -209,10 +208,10 @@ class _Reader:
         elif word == 'fi':
             self._leave('if')
 
-    def _read_case(self, words: List[str]) -> None:
+    def _read_case(self, command: _Command) -> None:
         self.blocks.append(_Block('case'))
 
-    def _read_esac(self, words: List[str]) -> None:
+    def _read_esac(self, command: _Command) -> None:
         self._leave('case')
 
     def _leave(self, kind: str) -> None:
@@ -227,13 +226,13 @@ class _Reader:
 
     # ------------------------------------------------------------- loops
 
-    def _read_for(self, words: List[str]) -> None:
-        is_ours = any('sysctl' in word for word in words)
-        self._check(self.loop is None and (not is_ours or len(words) > 3 and words[2] == 'in'))
-        self.loop = _Loop(words[1] if len(words) > 1 else '', words[3:])
+    def _read_for(self, command: _Command) -> None:
+        is_ours = any('sysctl' in word for word in command.words)
+        self._check(self.loop is None and (not is_ours or len(command.words) > 3 and command.words[2] == 'in'))
+        self.loop = _Loop(command.words[1] if len(command.words) > 1 else '', command.words[3:])
         self.blocks.append(_Block('for'))
 
-    def _read_done(self, words: List[str]) -> None:
+    def _read_done(self, command: _Command) -> None:
         self._check(bool(self.blocks))
         if self.blocks.pop().kind != 'for' or self.loop is None:
             return
@@ -262,32 +261,33 @@ class _Reader:
             raise _UnknownScript()
         return match.group(1)
 
-    def _read_test(self, words: List[str]) -> None:
+    def _read_test(self, command: _Command) -> None:
         """A test in a loop may choose among the files."""
         if self.loop is None:
             return
         loop, name = self.loop, '/${%s##*/}' % self.loop.variable
-        for number, word in enumerate(words):
-            test = words[number - 1]
+        for number, word in enumerate(command.words):
+            test = command.words[number - 1]
             if word == '$' + loop.variable and test in _FILE_TESTS:
                 loop.entries = REGULAR if test == '-f' else EXISTING
             elif word.endswith(name):
                 self._check(test in ('-e', '-f'))
-                if words[number - 2] == '!':
+                if command.words[number - 2] == '!':
                     loop.guard = word[:-len(name)]
                 else:
                     self._check(test == '-f' and bool(self.blocks))  # the same test as that of the file
                     self.blocks[-1].shadow = word[:-len(name)]
 
-    def _read_continue(self, words: List[str]) -> None:
+    def _read_continue(self, command: _Command) -> None:
         if self.loop is None:
             return
         shadow = self.blocks[-1].shadow
         self._check(bool(shadow) and not self.loop.has_run)
         self.loop.shadows.append(shadow)
 
-    def _read_link(self, words: List[str]) -> None:
+    def _read_link(self, command: _Command) -> None:
         """``ln -s FILE FOLDER/NAME`` in a loop collects the files, the first of each name."""
+        words = command.words
         if not any('sysctl' in word for word in words):
             return
         self._check(self.loop is not None)
@@ -308,13 +308,15 @@ class _Reader:
             self._add(self.system, self.all_files)
             return
         self._check(len(words) in (1, 2) and _LOAD.match(words[0]) is not None)
-        path = words[1] if len(words) == 2 else SYSCTL_CONF
-        if self.loop is not None:
-            self._check(self._is_loop_variable(path))
-            self._check(self.has_probe or all(not block.is_other for block in self.blocks))
+        self._load(words[1] if len(words) == 2 else SYSCTL_CONF)
+
+    def _load(self, path: str) -> None:
+        """``sysctl -p PATH``."""
+        if self.loop is not None and self._is_loop_variable(path):
+            self._check(all(not block.is_other for block in self.blocks) or self.has_probe)
             self.loop.has_run = True
             return
-        self._check(_FILE.match(path) is not None)
+        self._check(_FILE.match(path) is not None and self.loop is None)
         self._add(self.single, Source((), path, (), NAMES, True))
 
     def _is_loop_variable(self, word: str) -> bool:

@@ -93,14 +93,20 @@ def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
     owners = {pid: _find_owner(processes, pid, rke2) for pid, name in running if name == 'kubelet'}
     found: List[Enforced] = []
     for pid, name in running:
-        kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
-        said = None if owners.get(pid) else _ask(host, processes, pid, name, denied)
-        if kubelets and (said is None or said.protects is False):
-            for kubelet in kubelets:
-                found += _enforce('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))
-        elif not owners.get(pid):
-            found += _enforce(name, said)
+        if owners.get(pid) is None:  # RKE2 decides for the kubelets that it starts
+            kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
+            found += _enforce_one(host, processes, (pid, name), kubelets, denied)
     return found
+
+
+def _enforce_one(host: Host, processes: Proc, one: Tuple[int, str], kubelets: List[int],
+                 denied: List[str]) -> List[Enforced]:
+    """The values of one program, which may have started kubelets."""
+    said = _ask(host, processes, one[0], one[1], denied)
+    if not kubelets or (said is not None and said.protects is not False):
+        return _enforce(one[1], said)
+    return [value for kubelet in kubelets
+            for value in _enforce('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))]
 
 
 def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:

@@ -57,9 +57,11 @@ _KNOWN_FOLDERS = ('/etc/kubernetes/kubelet/config.json.d/', '/etc/rancher/k3s/co
                   '/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/')
 _NAMED = 'the file that an argument of %s names'
 
-_TRUE = ('true', 'True', 'TRUE', 'yes', 'Yes', 'YES', 'on', 'On', 'ON')
-_FALSE = ('false', 'False', 'FALSE', 'no', 'No', 'NO', 'off', 'Off', 'OFF')
-_GO_TRUE, _GO_FALSE = ('1', 't', 'T', 'true', 'TRUE', 'True'), ('0', 'f', 'F', 'false', 'FALSE', 'False')
+# YAML 1.1, and strconv.ParseBool of Go.
+_BOOLEANS = {**dict.fromkeys(('true', 'True', 'TRUE', 'yes', 'Yes', 'YES', 'on', 'On', 'ON'), True),
+             **dict.fromkeys(('false', 'False', 'FALSE', 'no', 'No', 'NO', 'off', 'Off', 'OFF'), False)}
+_GO_BOOLEANS = {**dict.fromkeys(('1', 't', 'T', 'true', 'TRUE', 'True'), True),
+                **dict.fromkeys(('0', 'f', 'F', 'false', 'FALSE', 'False'), False)}
 _OPTIONS = (_FLAG, 'kubelet-arg', 'data-dir', 'profile')
 _MOST_DROP_INS, _MOST_DEPTH = 1000, 20
 # k3s copies what kubelet-arg names for --config and --config-dir to these names.
@@ -171,12 +173,7 @@ def _flags(arguments: List[str]) -> Iterator[Tuple[str, str, str]]:
 
 def _last_flag(arguments: List[str]) -> Optional[Said]:
     values = [value if equals else 'true' for name, equals, value in _flags(arguments) if name == _FLAG]
-    return Said(_parse_bool(values[-1]), None) if values else None
-
-
-def _parse_bool(text: str) -> Optional[bool]:
-    """As strconv.ParseBool of Go does it."""
-    return True if text in _GO_TRUE else False if text in _GO_FALSE else None
+    return Said(_GO_BOOLEANS.get(values[-1]), None) if values else None
 
 
 def _last_option(arguments: List[str], option: str) -> str:
@@ -223,7 +220,7 @@ def _boolean(scalars: Optional[List[simple_yaml.Scalar]]) -> Optional[bool]:
         return None
     if scalars[0].text in ('~', 'null', 'Null', 'NULL'):
         return False
-    return True if scalars[0].text in _TRUE else False if scalars[0].text in _FALSE else None
+    return _BOOLEANS.get(scalars[0].text)
 
 
 def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str = '') -> Optional[Said]:
@@ -267,7 +264,7 @@ def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
 
 def ask_rancher(files: Files, start: Start) -> Optional[Said]:
     """The answer for the kubelet of k3s or RKE2 at its next start; None where no source has one."""
-    options = _options(files, start)
+    options = _read_options(files, start)
     if files.program == 'rke2':
         profile, file = (options['profile'] or [(start.variables.get('CIS_PROFILE', ''), None)])[-1]
         if profile is None:
@@ -276,27 +273,28 @@ def ask_rancher(files: Files, start: Start) -> Optional[Said]:
             return Said(True, file)  # RKE2 itself compares the sysctls then, and accepts no false
     default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
     data = (options['data-dir'] or [(default, None)])[-1][0]
-    folder = None if data is None else data.rstrip('/') + '/agent/etc/kubelet.conf.d'
-    return _kubelet_flag(options['kubelet-arg']) or (
-        _NOT_KNOWN if folder is None else _ask_configs(files, folder, options))
+    return _kubelet_flag(options['kubelet-arg']) or (_NOT_KNOWN if data is None else _ask_configs(
+        files, data.rstrip('/') + '/agent/etc/kubelet.conf.d', options))
 
 
 def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) -> Optional[Said]:
-    own = _own_flag(options[_FLAG])
-    named = {name: _last_option(['--' + text for text, _file in options['kubelet-arg'] if text], name)
-                 for name in ('config', 'config-dir')}
     if files.names(folder) is None:
         return _NOT_KNOWN
-    given = {name: value for name, value in named.items() if value}
-    if not _is_kind(files, folder, stat.S_ISDIR):
-        # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
-        if own and own.protects is not False:
-            return own
-        return ask_kubelet(files, ['--%s=%s' % item for item in given.items()]) or own
-    copies = {copy: given[name] for copy, name in _COPIES.items()
-              if name in given and not given[name].startswith(folder)}
+    own = _own_flag(options[_FLAG])
+    arguments = [f'--{text}' for text, _file in options['kubelet-arg']]
+    named = {copy: _last_option(arguments, name) for copy, name in _COPIES.items()}
+    if _is_kind(files, folder, stat.S_ISDIR):
+        return _ask_defaults(files, folder, named, own)
+    # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
+    if own is not None and own.protects is not False:
+        return own
+    return ask_kubelet(files, [f'--{_COPIES[copy]}={path}' for copy, path in named.items()]) or own
+
+
+def _ask_defaults(files: Files, folder: str, named: Dict[str, str], own: Optional[Said]) -> Optional[Said]:
+    """Each start writes the file of the defaults from the flag: it helps where the arguments are unknown."""
+    copies = {copy: path for copy, path in named.items() if path and not path.startswith(folder)}
     defaults = f'00-{files.program}-defaults.conf'
-    # Each start writes the file of the defaults from the flag: it helps where the arguments are unknown.
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, f'{folder}/{defaults}', True)
 
 
@@ -314,29 +312,30 @@ def _own_flag(values: List[Option]) -> Optional[Said]:
     if not values:
         return None
     text, file = values[-1]
-    return _build_said(None if text is None else _parse_bool(text), file)
+    return _build_said(None if text is None else _GO_BOOLEANS.get(text), file)
 
 
-def _options(files: Files, start: Start) -> Dict[str, List[Option]]:
+def _read_options(files: Files, start: Start) -> Dict[str, List[Option]]:
     """The values of each of _OPTIONS from files and then arguments. The last value wins."""
     values: Dict[str, List[Option]] = {name: [] for name in _OPTIONS}
     for path in _config_files(files, start):
         _read_config(files, path, values)
-    _read_arguments(start, values)
+    for name, value in _read_arguments(start.arguments):
+        if name in values:
+            values[name].append((value, start.file))
     if not start.are_all_known:
         for found in values.values():
             found.append((None, None))
     return values
 
 
-def _read_arguments(start: Start, values: Dict[str, List[Option]]) -> None:
-    """Add the options among the arguments."""
-    for argument, following in zip(start.arguments, start.arguments[1:] + ['']):
+def _read_arguments(arguments: List[str]) -> Iterator[Tuple[str, str]]:
+    """(option, value) of each argument that may be an option: after an equals sign, or the next argument."""
+    for argument, follows in zip(arguments, arguments[1:] + ['']):
         name, equals, value = argument.partition('=')
-        name = 'data-dir' if name == '-d' else name.lstrip('-') if name.startswith('-') else ''
-        if name in values:
-            follows = '' if name == _FLAG else following
-            values[name].append((value if equals else follows or 'true', start.file))
+        if name.startswith('-'):
+            name = 'data-dir' if name == '-d' else name.lstrip('-')
+            yield name, value if equals else (follows if name != _FLAG else '') or 'true'
 
 
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
@@ -346,26 +345,27 @@ def _config_files(files: Files, start: Start) -> List[Optional[str]]:
     if '://' in main:
         return [None]
     names = files.names(main + '.d')
-    drop_ins: List[Optional[str]] = [None]
-    if names is not None:
-        drop_ins = [f'{main}.d/{name}' for name in names if name.lower().endswith(('.yaml', '.yml'))]
-    return [main, *drop_ins]
+    if names is None:
+        return [main, None]
+    return [main, *(f'{main}.d/{name}' for name in names if name.lower().endswith(('.yaml', '.yml')))]
 
 
 def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Option]]) -> None:
-    """Add the options in a file. A key that ends in + adds to a list, any other replaces the values."""
+    """Add the options in a file."""
     text = None if path is None else files.text(path)
-    if path is None or text is None:
-        values.update((name, [(None, None)]) for name in _OPTIONS)
-        return
-    document = simple_yaml.read(text)
-    unknown = [] if document.is_understood else [name for name in _OPTIONS if name in text]
-    values.update((name, [(None, None)]) for name in unknown)
+    document = simple_yaml.read(text or '')
     for entry in document.entries:
-        adds = entry.key.endswith('+')
-        name = entry.key[:-1] if adds else entry.key
-        if name in values and name not in unknown:
-            values[name] = (values[name] if adds else []) + _texts(entry.scalars, name, files.name(path))
+        _merge_entry(entry, values, files.name(path or ''))
+    if text is None or not document.is_understood:
+        values.update((name, [(None, None)]) for name in _OPTIONS if text is None or name in text)
+
+
+def _merge_entry(entry: simple_yaml.Entry, values: Dict[str, List[Option]], file: Optional[str]) -> None:
+    """A key that ends in + adds to a list, any other replaces the values."""
+    adds = entry.key.endswith('+')
+    name = entry.key[:-1] if adds else entry.key
+    if name in values:
+        values[name] = (values[name] if adds else []) + _texts(entry.scalars, name, file)
 
 
 def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optional[str]) -> List[Option]:
@@ -373,31 +373,32 @@ def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optiona
         return [(None, None)]
     if not scalars and name == _FLAG:
         return [('', file)]  # null, which is no boolean
-    return [('true' if one.is_plain and one.text in _TRUE else 'false' if one.is_plain and one.text in _FALSE
-             else one.text, file) for one in scalars]
+    texts: List[Optional[str]] = [str(_BOOLEANS[one.text]).lower() if one.is_plain and one.text in _BOOLEANS
+                                  else one.text for one in scalars]
+    return [(text, file) for text in texts]
 
 
 # ------------------------------------------------------------ how they are started
 
 def find_start(files: Files, processes: Proc, pid: int) -> Start:
     """How k3s or RKE2 is started. Both hide their arguments from ps, so that the unit comes first."""
-    words = to_text(processes.read(f'{pid}/cmdline') or b'').replace('\0', ' ').split()
-    comm = to_text(processes.read(f'{pid}/comm') or b'').strip()
-    roles = [word for word in [comm.rpartition('-')[2]] + words[1:] if word in _ROLES][:1] or list(_ROLES)
+    words = _read_text(processes, pid, 'cmdline').replace('\0', ' ').split()
+    name = _read_text(processes, pid, 'comm').strip().rpartition('-')[2]
     environment = processes.read(f'{pid}/environ') or b''
-    variables = _program_variables(files.program.upper() + '_', environment)
-    for role in roles:
-        name = UNITS[files.program, role]
-        found = _service_arguments(files, name) or _script_arguments(files, name[:-len(_SERVICE)])
+    prefix = files.program.upper() + '_'
+    found_variables = _variables(environment, [prefix + name for name in _VARIABLES])
+    variables = {name[len(prefix):]: value for name, value in found_variables.items()}
+    for role in [word for word in [name] + words[1:] if word in _ROLES][:1] or _ROLES:
+        unit = UNITS[files.program, role]
+        found = _service_arguments(files, unit) or _script_arguments(files, unit[:-len(_SERVICE)])
         if found is not None:
             arguments, are_all_known = _expand(found[0], environment)
             return Start(arguments, found[1], variables, are_all_known)
     return Start(words[1:], None, variables, True)
 
 
-def _program_variables(prefix: str, environment: bytes) -> Dict[str, str]:
-    found = _variables(environment, [prefix + name for name in _VARIABLES])
-    return {name[len(prefix):]: value for name, value in found.items()}
+def _read_text(processes: Proc, pid: int, name: str) -> str:
+    return to_text(processes.read(f'{pid}/{name}') or b'')
 
 
 def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
@@ -429,9 +430,9 @@ def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str
     from .._systemd import unit_files
     try:
         units = unit_files.UnitFiles(files.host)
-        unit = units.find_unit(name)
-        assignments = units.read_service_assignments(unit) if unit.state == unit_files.LOADED else []
-        starts = [(one.value, path) for path, one in assignments if one.key == 'ExecStart']
+        unit = units.find(name)
+        starts = [(one.value, path) for path, one in units.service_assignments(unit) if one.key == 'ExecStart'] if (
+            unit.state == unit_files.LOADED) else []
     except OSError:
         return None
     return _after_role(_words(starts[-1][0]), starts[-1][1]) if starts else None

@@ -95,43 +95,45 @@ class _Reader:
         if not body or (self._block is not None and indent > self._block):
             return True
         self._block = None
-        if body.startswith('#') or (not self._entries and (line == '---' or line.startswith('%'))):
+        if body.startswith('#') or self._is_before_document(line):
             return True
-        dashes = _DASHES.match(body)
         if body[0] == '\t' or line.startswith(('---', '...')):
             return False
+        dashes = _DASHES.match(body)
         return self._takes_body(body[dashes.end():] if dashes else body, indent, dashes.group() if dashes else '')
+
+    def _is_before_document(self, line: str) -> bool:
+        return not self._entries and (line == '---' or line.startswith('%'))
 
     def _takes_body(self, body: str, indent: int, dashes: str) -> bool:
         key, rest = _split_key(body)
-        kind, scalars = _value(body if key is None else rest)
+        kind, scalars = _parse_value(body if key is None else rest)
         if kind == _OPEN:
             return False
         if kind == _BLOCK:
-            self._block = indent if key is None else indent + len(dashes)
-        if indent == 0 and not dashes:
-            return self._add_entry(key, kind, scalars)
-        if not self._entries:
-            return False  # a list
-        may_be_item = key is None and dashes.rstrip() == '-' and body[:1] != '['
-        self._add(scalars[0] if may_be_item and kind == _SCALARS and len(scalars) == 1 else None, indent)
-        return True
+            self._block = indent + (0 if key is None else len(dashes))
+        if not indent and not dashes:
+            return self._takes_key(key, kind, scalars)
+        self._add_item(scalars if key is None and dashes.rstrip() == '-' and body[:1] != '[' else [], indent)
+        return bool(self._entries)  # none: the document is a list
 
-    def _add_entry(self, key: Optional[str], kind: str, scalars: List[Scalar]) -> bool:
+    def _takes_key(self, key: Optional[str], kind: str, scalars: List[Scalar]) -> bool:
         if key is None or key == '<<':
             return False
         self._entries.append(Entry(key, None if kind in (_BLOCK, _OPAQUE) else scalars))
         self._items = -1 if kind == _EMPTY else None
         return True
 
-    def _add(self, item: Optional[Scalar], indent: int) -> None:
+    def _add_item(self, scalars: List[Scalar], indent: int) -> None:
         """Add a line below the last key: an item of its list. Any other line makes the value not understood."""
+        if not self._entries:
+            return
         last = self._entries[-1]
-        if item is None or self._items is None or self._items not in (-1, indent) or last.scalars is None:
+        if len(scalars) != 1 or self._items is None or self._items not in (-1, indent) or last.scalars is None:
             self._entries[-1] = last._replace(scalars=None)
             self._items = None
         else:
-            last.scalars.append(item)
+            last.scalars.append(scalars[0])
             self._items = indent
 
 
@@ -158,26 +160,19 @@ def _unquoted(text: str) -> Optional[str]:
     return inner.replace("''", "'")
 
 
-def _value(text: str) -> _Value:
+def _parse_value(text: str) -> _Value:
     text = text.strip(' \t')
     first = text[:1]
     if first in ('', '#'):
         return _EMPTY, []
     if first in ('"', "'"):
-        return _quoted_value(text)
+        return _parse_quoted(text)
     if first in ('[', '{'):
-        return _flow(text)
-    plain = _COMMENT.split(text, 1)[0].rstrip(' \t')
-    if first in ('|', '>'):
-        return (_BLOCK if _BLOCK_HEAD.match(plain) else _OPEN), []
-    if first in ('&', '*', '!'):
-        return (_OPEN if re.search(r'[\[{"\'|>]', plain) else _OPAQUE), []
-    if first in ('@', '`', '%', '?', ',', ']', '}') or _KEY_END.search(plain):
-        return _OPEN, []
-    return _SCALARS, [Scalar(plain, True)]
+        return _parse_flow(text)
+    return _parse_plain(_COMMENT.split(text, 1)[0].rstrip(' \t'))
 
 
-def _quoted_value(text: str) -> _Value:
+def _parse_quoted(text: str) -> _Value:
     match = _QUOTED.match(text)
     if match is None or not _is_comment(text[match.end():]):
         return _OPEN, []
@@ -185,12 +180,24 @@ def _quoted_value(text: str) -> _Value:
     return (_OPAQUE, []) if scalar is None else (_SCALARS, [Scalar(scalar, False)])
 
 
+def _parse_plain(text: str) -> _Value:
+    """A value without quotes and brackets."""
+    first = text[0]
+    if first in '|>':
+        return (_BLOCK if _BLOCK_HEAD.match(text) else _OPEN), []
+    if first in '&*!':
+        return (_OPEN if re.search(r'[\[{"\'|>]', text) else _OPAQUE), []
+    if first in '@`%?,]}' or _KEY_END.search(text):
+        return _OPEN, []
+    return _SCALARS, [Scalar(text, True)]
+
+
 def _is_comment(rest: str) -> bool:
     left = rest.lstrip(' \t')
     return not left or (left[0] == '#' and left != rest)
 
 
-def _flow(text: str) -> _Value:
+def _parse_flow(text: str) -> _Value:
     """A value in brackets. It is open where it does not end in this line."""
     depth = end = 0
     for match in _FLOW.finditer(text):
@@ -203,10 +210,10 @@ def _flow(text: str) -> _Value:
             break
     if depth or not _is_comment(text[end:]):
         return _OPEN, []
-    return _flow_items(text[1:end - 1]) if text[0] == '[' else (_OPAQUE, [])
+    return _parse_items(text[1:end - 1]) if text[0] == '[' else (_OPAQUE, [])
 
 
-def _flow_items(text: str) -> _Value:
+def _parse_items(text: str) -> _Value:
     text = text.strip(' \t')
     found: List[Scalar] = []
     at = 0
