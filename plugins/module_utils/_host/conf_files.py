@@ -13,7 +13,7 @@ import stat
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_bytes, to_text
-from .host import Host
+from .host import Host, ignore_errors
 
 # How a program reads the lines of a file.
 SYSTEMD, PROCPS, BUSYBOX = 'systemd', 'procps', 'busybox'
@@ -116,16 +116,13 @@ def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
     """Whether test(1) succeeds."""
     if entries == NAMES:
         return True
-    try:
+    with ignore_errors(errno.ELOOP):
         real = host.real(path)
         if real in overlay:
             return overlay[real] is not None
         info = host.stat(path)
-    except OSError as exc:
-        if exc.errno == errno.ELOOP:
-            return False
-        raise
-    return info is not None and (entries == EXISTING or stat.S_ISREG(info.st_mode))
+        return info is not None and (entries == EXISTING or stat.S_ISREG(info.st_mode))
+    return False
 
 
 def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:

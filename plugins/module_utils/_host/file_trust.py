@@ -16,7 +16,7 @@ from typing import Iterable, Iterator, List, Optional, Tuple
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
-from .host import Host
+from .host import Host, ignore_errors
 
 # What another user can change, and its lstat(2).
 Danger = Tuple[str, os.stat_result]
@@ -133,13 +133,9 @@ def _is_shared(path: str) -> bool:
 
 def acl_entries(path: str) -> List[Tuple[int, int, int]]:
     """(Tag, rights as S_IRWXO, user or group ID) of each entry of an access control list; none without a list."""
-    try:
-        data = os.getxattr(path, 'system.posix_acl_access')
-    except OSError as exc:
-        if exc.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS):
-            return []
-        raise
-    return list(struct.iter_unpack('<HHI', data[4:]))
+    with ignore_errors(errno.ENODATA, errno.ENOTSUP, errno.ENOSYS):
+        return list(struct.iter_unpack('<HHI', os.getxattr(path, 'system.posix_acl_access')[4:]))
+    return []
 
 
 def _why(info: os.stat_result) -> str:

@@ -62,14 +62,20 @@ def naming(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ignore_errors(*numbers: int) -> Iterator[None]:
+    """Suppress OSError with these numbers."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in numbers:
+            raise
+
+
+@contextlib.contextmanager
 def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None]:
     """Suppress the errors of a file that does not exist; add the path to all others."""
-    try:
-        with naming(path):
-            yield
-    except OSError as exc:
-        if exc.errno not in absent:
-            raise
+    with ignore_errors(*absent), naming(path):
+        yield
 
 
 class Host:
@@ -208,13 +214,10 @@ class Host:
 
     def is_openable(self, path: str) -> bool:
         """Whether the path is neither a folder nor a loop of links."""
-        try:
+        with ignore_errors(errno.ELOOP):
             info = self.stat(path)
-        except OSError as exc:
-            if exc.errno == errno.ELOOP:
-                return False
-            raise
-        return info is None or not stat.S_ISDIR(info.st_mode)
+            return info is None or not stat.S_ISDIR(info.st_mode)
+        return False
 
     def link_target(self, path: str) -> Optional[str]:
         """The target of a symbolic link, None for anything else. Raises OSError."""

@@ -14,7 +14,7 @@ import stat
 from typing import Dict, List, NamedTuple, Optional
 
 from .file_access import open_fd
-from .host import ABSENT, Host, naming
+from .host import ABSENT, Host, ignore_errors, naming
 
 # A file system or security policy may refuse to set an attribute; then the new file keeps the one that it was given.
 # An ACL must be set, because it decides who may read the file.
@@ -113,11 +113,8 @@ class WritableHost(Host):
 
     def remove_name(self, path: str) -> None:
         """Remove the file or link of this name, if there is one."""
-        try:
+        with ignore_errors(*ABSENT):
             os.unlink(self._named(path))
-        except OSError as exc:
-            if exc.errno not in ABSENT:
-                raise
 
     def copy_file(self, source: str, path: str) -> None:
         """Copy content and attributes. Raises OSError, also if the source is gone."""
@@ -138,13 +135,9 @@ class WritableHost(Host):
     def remove_file(self, path: str) -> None:
         """Remove the file that the path leads to, if there is one."""
         target = self._join(self.real(path))
-        try:
+        with ignore_errors(*ABSENT):
             os.unlink(target)
-        except OSError as exc:
-            if exc.errno not in ABSENT:
-                raise
-            return
-        _sync_folder(os.path.dirname(target))
+            _sync_folder(os.path.dirname(target))
 
     def make_folder(self, path: str, mode: int = 0o755) -> List[str]:
         """Make the directory and its parents. Returns those that were made, outermost first.
@@ -177,11 +170,8 @@ class WritableHost(Host):
         """Remove a directory if it exists and is empty. Never the target of a link."""
         if self.link_target(path) is not None:
             return
-        try:
+        with ignore_errors(*ABSENT, errno.ENOTEMPTY, errno.EEXIST):
             os.rmdir(self._join(self.real(path)))
-        except OSError as exc:
-            if exc.errno not in ABSENT + (errno.ENOTEMPTY, errno.EEXIST):
-                raise
 
 
 def _new_file(path: str) -> int:
@@ -204,13 +194,10 @@ def _remove_after(temporary: str, cause: BaseException) -> None:
 
 
 def _attributes(path: str) -> Optional[Attributes]:
-    try:
+    with ignore_errors(*ABSENT):
         info = os.stat(path)
         return Attributes(info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode), _extended(path))
-    except OSError as exc:
-        if exc.errno in ABSENT:
-            return None
-        raise
+    return None
 
 
 def _set_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> None:
@@ -221,7 +208,8 @@ def _set_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> Non
     os.fchown(fd, attributes.uid, attributes.gid)
     for name in _INHERITED:
         if name not in attributes.extended:
-            _remove_attribute(fd, name)
+            with ignore_errors(*_NONE_HERE):
+                os.removexattr(fd, name)
     os.fchmod(fd, attributes.mode)
     for name, value in attributes.extended.items():
         try:
@@ -231,23 +219,12 @@ def _set_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> Non
                 raise
 
 
-def _remove_attribute(fd: int, name: str) -> None:
-    try:
-        os.removexattr(fd, name)
-    except OSError as exc:
-        if exc.errno not in _NONE_HERE:
-            raise
-
-
 def _extended(path: str) -> Dict[str, bytes]:
     """The extended attributes that this user may read."""
     found: Dict[str, bytes] = {}
-    try:
+    names: List[str] = []
+    with ignore_errors(errno.ENOTSUP, errno.ENOSYS):
         names = os.listxattr(path)
-    except OSError as exc:
-        if exc.errno in (errno.ENOTSUP, errno.ENOSYS):
-            return found
-        raise
     for name in names:
         try:
             found[name] = os.getxattr(path, name)
