@@ -430,9 +430,9 @@ def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str
     from .._systemd import unit_files
     try:
         units = unit_files.UnitFiles(files.host)
-        unit = units.find(name)
-        starts = [(one.value, path) for path, one in units.service_assignments(unit) if one.key == 'ExecStart'] if (
-            unit.state == unit_files.LOADED) else []
+        unit = units.find_unit(name)
+        assignments = units.read_service_assignments(unit) if unit.state == unit_files.LOADED else []
+        starts = [(one.value, path) for path, one in assignments if one.key == 'ExecStart']
     except OSError:
         return None
     return _after_role(_words(starts[-1][0]), starts[-1][1]) if starts else None
