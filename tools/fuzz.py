@@ -22,8 +22,8 @@ EXAMPLES = os.environ.get('OOMKIT_FUZZ_EXAMPLES', '2000')
 # Of each request, calls that fail on machines on disk.
 FAULTS = '100'
 SEQUENCES = '400'
-FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/test_faults.py::test_any_call_may_fail',
-           'tests/unit/plugins/module_utils/test_service_sequences.py')
+FUZZERS = ('tests/unit/fuzz', 'tests/unit/plugins/module_utils/_policy/test_faults.py::test_any_call_may_fail',
+           'tests/unit/plugins/module_utils/_policy/test_service_sequences.py')
 ROUND_LIMIT_S = 3600
 
 

@@ -3,7 +3,7 @@
 """Whatever call fails, wherever the run is killed: the state before or the state wanted, and the next run converges.
 
 OOMKIT_FAULTS is the number of injections for each request (0: every call with every error); a few by default, for some
-of the requests. tests/unit/plugins/module_utils/test_faults.py has them all, on a tree of files.
+of the requests. tests/unit/plugins/module_utils/_policy/test_faults.py has them all, on a tree of files.
 """
 
 import json

@@ -29,7 +29,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._events.source import
 )
 
 FIELDS = {'when', 'pid', 'name', 'cgroup', 'constraint', 'oom_score_adj', 'rss_kb', 'host', 'lost_records'}
-SOURCE = Path(__file__).parents[4] / 'extensions' / 'eda' / 'plugins' / 'event_source' / 'oom_kills.py'
+SOURCE = Path(__file__).parents[5] / 'extensions' / 'eda' / 'plugins' / 'event_source' / 'oom_kills.py'
 
 
 def messages(pid, name=b'stress', cgroup=b'/batch.slice'):

@@ -10,6 +10,7 @@ import signal
 
 import pytest
 from machine import Machine, run
+from module_stub import Failed, Module
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core import sanitize
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
@@ -18,29 +19,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import
 from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe
 from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._module import runner
-
-
-class Module:
-    """What of AnsibleModule an ending needs."""
-
-    check_mode = True
-    _diff = True
-
-    def __init__(self):
-        self.warnings = []
-
-    def exit_json(self, **result):
-        self.result = result
-
-    def fail_json(self, **result):
-        raise Failed(result)
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-
-class Failed(Exception):
-    """As AnsibleModule ends the program there."""
 
 
 def check_can_be_sent(result):
@@ -100,7 +78,7 @@ def test_unexpected_exception_is_reported_without_text():
 
     with pytest.raises(Failed) as caught:
         runner.run_and_exit(Module(), fail)
-    assert 'ValueError in test_ending.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
+    assert 'ValueError in test_runner.py line' in caught.value.args[0]['msg'] and 'hunter2' not in str(caught.value)
 
 
 def test_a_diff_is_returned_in_diff_mode_only():
@@ -138,7 +116,7 @@ def break_down(*_arguments):
 
 @pytest.mark.parametrize('work, message', [
     (no_memory, 'Python found no memory'),
-    (break_down, 'this is an internal error of the collection, please report it: ValueError in test_ending.py line'),
+    (break_down, 'this is an internal error of the collection, please report it: ValueError in test_runner.py line'),
 ])  # fmt: skip
 @pytest.mark.parametrize('name, function', [('oom_facts', 'gather_facts'), ('oom_forecast_info', 'run')])
 def test_what_only_looks_ends_with_a_message_too(monkeypatch, name, function, work, message):

@@ -7,7 +7,7 @@ import os
 
 import machine
 import pytest
-from test_enforcers import runs
+from test_competing_writers import runs
 
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
 

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-import test_ending
+from module_stub import Failed, Module
 from services_machine import ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._forecast import calibrate
@@ -61,8 +61,8 @@ def test_the_handler_is_what_it_was(started_so):
         seen.append(signal.getsignal(signal.SIGCHLD))
         raise OSError(5, 'stop here')
 
-    with pytest.raises(test_ending.Failed):
-        runner.run_and_exit(test_ending.Module(), work)
+    with pytest.raises(Failed):
+        runner.run_and_exit(Module(), work)
     assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
 
 

@@ -14,7 +14,7 @@ import types
 
 import machine
 import pytest
-from test_facts import add_process
+from proc_files import add_process
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import CONTAINER, Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import InternalError
@@ -253,7 +253,7 @@ def test_nobody_waits_for_a_helper_that_was_abandoned(tmp_path):
         'host.helper = helper.Helper({"host": host})\n'
         'host.call(signal.signal, signal.SIGTERM, signal.SIG_IGN)\n'
         'print(host.helper._child, flush=True)\n'
-        'import os; os._exit(0)\n') % os.path.join(os.path.dirname(__file__), '../../..')  # fmt: skip
+        'import os; os._exit(0)\n') % os.path.join(os.path.dirname(__file__), '../../../..')  # fmt: skip
     done = subprocess.run([sys.executable, '-c', text], stdout=subprocess.PIPE, timeout=30, check=True)
     child = int(done.stdout)
     for _look in range(100):
