@@ -46,20 +46,21 @@ class ActionModule(ActionBase):
         hosts = params.pop('hosts')
         try:
             request = ReportRequest(**params)
-            fleet = _fleet((task_vars or {}).get('ansible_play_hosts_all', []) if hosts is None else hosts, request)
+            play_hosts = (task_vars or {}).get('ansible_play_hosts_all', [])
+            fleet = _read_fleet(play_hosts if hosts is None else hosts, request)
             files = request.files()
             changes = [] if self._task.check_mode else [write(fleet) for _path, write in files]
         except ReportError as exc:
             raise AnsibleActionFail(str(exc)) from exc
         return dict(result, changed=any(changes), files=[path for path, _write in files], hosts=len(fleet),
-                    without_facts=len(fleet.silent()), table=format_lines(fleet, request.rows))
+                    without_facts=len(fleet.list_silent()), table=format_lines(fleet, request.rows))
 
 
-def _fleet(hosts: list[str], request: ReportRequest) -> Fleet:
+def _read_fleet(hosts: list[str], request: ReportRequest) -> Fleet:
     """What the cache knows of the hosts. Raises ReportError."""
     fleet = Fleet(request.candidates)
     broken = []
-    for host, oom, error in _cached(hosts):
+    for host, oom, error in _read_cache(hosts):
         if oom is None:
             fleet.lose(host, NO_FACTS, _DAMAGED % error if error else _MISSING)
             broken += [error] if error else []
@@ -75,16 +76,16 @@ def _outlives_a_run(cache: t.Any) -> bool:
     return getattr(cache, '_persistent', C.CACHE_PLUGIN.rpartition('.')[2] != 'memory')
 
 
-def _check(hosts: list[str]) -> None:
+def _check_names(hosts: list[str]) -> None:
     """Caches make names of files of them. Raises ReportError."""
     for host in hosts:
         if '\0' in host or any(0xd800 <= ord(char) <= 0xdfff for char in host):
             raise ReportError(f'hosts: {quote(host)} cannot be the name of a host.')
 
 
-def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
+def _read_cache(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
     """Each host with its facts or None, and why these could not be read. Raises ReportError."""
-    _check(hosts)
+    _check_names(hosts)
     for start in range(0, len(hosts), _CHUNK):
         cache = cache_loader.get(C.CACHE_PLUGIN)
         if cache is None or not _outlives_a_run(cache):
@@ -92,10 +93,10 @@ def _cached(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
                               'ansible.cfg, such as to ansible.builtin.jsonfile with fact_caching_connection = '
                               'FOLDER, and run oomkit.linux.oom_facts on the hosts once.')
         for host in hosts[start:start + _CHUNK]:
-            yield host, *_facts(cache, host)
+            yield host, *_read_facts(cache, host)
 
 
-def _facts(cache: t.Any, host: str) -> tuple[Mapping | None, str]:
+def _read_facts(cache: t.Any, host: str) -> tuple[Mapping | None, str]:
     """What the cache has of one host, and the error where it could not be read."""
     try:
         # Some versions warn of what is not there when it is asked for at once.

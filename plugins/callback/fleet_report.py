@@ -134,7 +134,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._fleet: Fleet | None = None
-        self._ours = False
+        self._takes_part = False
         self._given: dict[str, t.Any] = {}  # by the play that runs
 
     # -------------------------------------------------------------------- events
@@ -152,14 +152,14 @@ class CallbackModule(CallbackBase):
         answer = _get(result, 'result')
         facts = answer.get('ansible_facts') if isinstance(answer, Mapping) else None
         facts = facts if isinstance(facts, Mapping) else {}
-        action = _action(result)
+        action = _find_action(result)
         if action in _MODULES:
-            self._is_ours()
+            self._take_part()
         if action == _FACTS and 'results' not in answer:
-            self._take_facts(_host(result), facts)
+            self._take_facts(_find_host(result), facts)
         elif action in _SET_FACT and 'oom_policy_result' in facts:  # a module can answer anything
-            self._is_ours()
-            self._collected().take_policy(_host(result), facts['oom_policy_result'])
+            self._take_part()
+            self._get_fleet().take_policy(_find_host(result), facts['oom_policy_result'])
 
     def v2_runner_item_on_ok(self, result):
         """One turn of a loop, such as one that delegates to other hosts."""
@@ -176,17 +176,17 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_skipped(self, result):
         """A host whose facts were not asked for."""
-        if _action(result) == _FACTS:
+        if _find_action(result) == _FACTS:
             self._without_facts(_get(result, 'host').get_name(), 'skipped')
 
     def v2_playbook_on_stats(self, stats):
         """The report."""
-        if not self._ours:
+        if not self._takes_part:
             return
-        fleet = self._collected()
+        fleet = self._get_fleet()
         fleet.settle(stats.failures, stats.dark)
         try:
-            request = self._request()
+            request = self._build_request()
         except ReportError as exc:
             self._display.warning(f'No fleet report: {exc}')
             return
@@ -202,43 +202,43 @@ class CallbackModule(CallbackBase):
 
     # ------------------------------------------------------------------- the fleet
 
-    def _is_ours(self) -> None:
-        """The run is one of this collection, and the options of this play count."""
-        self._ours = True
+    def _take_part(self) -> None:
+        """Note that the collection takes part in this run, so that the options of this play count."""
+        self._takes_part = True
         if self._given:
             self.set_options(var_options=self._given)
             self._given = {}
-            self._collected().candidates = self._most_candidates()
+            self._get_fleet().candidates = self._limit_candidates()
 
-    def _request(self) -> ReportRequest:
+    def _build_request(self) -> ReportRequest:
         """The options. Raises ReportError."""
         return ReportRequest(**{option: self.get_option(option) for option in _OPTIONS})
 
-    def _collected(self) -> Fleet:
+    def _get_fleet(self) -> Fleet:
         """The hosts so far. How much of each is kept is known when the first one comes."""
         if self._fleet is None:
-            self._fleet = Fleet(self._most_candidates())
+            self._fleet = Fleet(self._limit_candidates())
         return self._fleet
 
-    def _most_candidates(self) -> int:
+    def _limit_candidates(self) -> int:
         return max(0, self.get_option('candidates'))
 
     def _take_facts(self, host: str, facts: Mapping) -> None:
         if isinstance(facts.get('oom'), Mapping):
-            self._collected().take_facts(host, facts['oom'])
+            self._get_fleet().take_facts(host, facts['oom'])
         else:
             self._without_facts(host, 'the task reported no facts, as with no_log')
 
     def _without_facts(self, host: str, reason: str) -> None:
-        self._is_ours()
-        record = self._collected().record(host)
+        self._take_part()
+        record = self._get_fleet().get_record(host)
         if not record.seen and record.status == NO_FACTS:  # keep a failure over a later skip
-            self._collected().lose(host, NO_FACTS, reason)
+            self._get_fleet().lose(host, NO_FACTS, reason)
 
     def _lose(self, result: t.Any, status: str, message: t.Any) -> None:
-        if _action(result) in _MODULES:
-            self._is_ours()
-        self._collected().lose(_get(result, 'host').get_name(), status, message if isinstance(message, str) else '?')
+        if _find_action(result) in _MODULES:
+            self._take_part()
+        self._get_fleet().lose(_get(result, 'host').get_name(), status, message if isinstance(message, str) else '?')
 
 
 def _get(result: t.Any, name: str) -> t.Any:
@@ -249,13 +249,13 @@ def _get(result: t.Any, name: str) -> t.Any:
         return getattr(result, '_' + name)
 
 
-def _action(result: t.Any) -> str:
+def _find_action(result: t.Any) -> str:
     """The full name of the module."""
     task = _get(result, 'task')
     return getattr(task, 'resolved_action', None) or task.action
 
 
-def _host(result: t.Any) -> str:
+def _find_host(result: t.Any) -> str:
     """The host of the facts. Where a task delegates, the fields hold the host of this result."""
     task = _get(result, 'task')
     if task.delegate_facts and task.delegate_to:

@@ -122,7 +122,7 @@ class RelationReader:
             return []
         members = set(UnitGroup(self._host, cgroup).pids())
         if process.pid not in members:
-            return []  # anybody may call a cgroup below his own user manager as a unit of the system
+            return []  # a user can name a cgroup below his user manager like a unit of the system
         if state.get('KillMode', _ENDS_ALL[0]) not in _ENDS_ALL:
             members = {main}
         return sorted(members - {0, process.pid, self._own_pid})

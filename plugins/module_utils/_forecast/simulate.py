@@ -178,8 +178,8 @@ class _Simulation:
     def _add_children(self, victims: List[Victim], alive: List[Victim]) -> List[Victim]:
         """The victims and, for kernels up to 5.0, their worst children with memory of their own.
 
-        These kernels kill such a child instead. Kernels from 5.2 to 5.8 do not, and no number in /proc tells the two
-        apart, as they share the scale of oom_score: either process may be the victim.
+        These kernels kill such a child instead. Kernels from 5.2 to 5.8 do not, but share the scale of oom_score, and
+        /proc shows no other difference: either process may be the victim.
         """
         if self._snapshot.settings.scale != SCALE_OLD:
             return victims

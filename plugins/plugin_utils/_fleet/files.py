@@ -57,7 +57,7 @@ def write_csv(path: str, rows: t.Iterable[list[t.Any]]) -> bool:
 
 
 def _list_records(fleet: Fleet) -> list[Record]:
-    return fleet.worst_first() + fleet.silent()
+    return fleet.list_worst_first() + fleet.list_silent()
 
 
 def _judge(record: Record) -> dict[str, t.Any]:

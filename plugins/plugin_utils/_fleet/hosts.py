@@ -131,23 +131,23 @@ class Fleet:
     def __len__(self) -> int:
         return len(self._records)
 
-    def record(self, host: str) -> Record:
-        """The record of a host."""
+    def get_record(self, host: str) -> Record:
+        """The record of a host, a new one at first."""
         if host not in self._records:
             self._records[host] = Record(clean(host) or '?')
         return self._records[host]
 
     def take_facts(self, host: str, facts: t.Any) -> None:
         """What oom_facts found."""
-        self.record(host).take_facts(facts, self.candidates)
+        self.get_record(host).take_facts(facts, self.candidates)
 
     def take_policy(self, host: str, result: t.Any) -> None:
         """What the role oom_policy did."""
-        self.record(host).take_policy(result)
+        self.get_record(host).take_policy(result)
 
     def lose(self, host: str, status: str, message: t.Any) -> None:
         """A host that failed, was not reached, or reported no facts. Its earlier facts are kept."""
-        record = self.record(host)
+        record = self.get_record(host)
         record.status = status
         record.message = clean(message, MESSAGE_LENGTH) or ''
 
@@ -163,16 +163,16 @@ class Fleet:
             elif record.status == FAILED:
                 record.status = NO_FACTS
 
-    def worst_first(self) -> list[Record]:
+    def list_worst_first(self) -> list[Record]:
         """The hosts that reported facts, the worst first; equals by name."""
         return sorted((record for record in self._records.values() if record.seen), key=_rank)
 
-    def silent(self) -> list[Record]:
+    def list_silent(self) -> list[Record]:
         """The hosts that reported none, by name."""
         return sorted((record for record in self._records.values() if not record.seen),
                       key=lambda record: build_natural_key(record.host))
 
-    def counts(self) -> Counts:
+    def count(self) -> Counts:
         """The numbers of the report."""
         return Counts(list(self._records.values()))
 

@@ -60,10 +60,10 @@ def render_html(fleet: Fleet, title: str) -> t.Iterator[str]:
 
 def _build_content(fleet: Fleet) -> dict[str, t.Any]:
     """What the template shows."""
-    hosts = list(enumerate(fleet.worst_first()))
+    hosts = list(enumerate(fleet.list_worst_first()))
     moments = [record.gathered_at for _place, record in hosts if record.gathered_at]  # ISO texts in UTC
     return {
-        'counts': fleet.counts(),
+        'counts': fleet.count(),
         'charts': [
             ('CommitLimit is enforced (overcommit never)', build_chart(one for one in hosts if one[1].enforced)),
             ('CommitLimit is not enforced', build_chart(one for one in hosts if one[1].enforced is False)),
@@ -73,7 +73,7 @@ def _build_content(fleet: Fleet) -> dict[str, t.Any]:
                    for key, group in itertools.groupby(hosts, key=lambda one: find_level(one[1]))],
         'open': _OPEN,
         **_build_sections(hosts),
-        'silent': fleet.silent(),
+        'silent': fleet.list_silent(),
         'gathered': (min(moments), max(moments)) if moments else None,
     }
 

@@ -55,7 +55,7 @@ def format_percent(value: float | None) -> str:
 
 def build_lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
     """The whole report: the table of at most ``rows`` hosts (0: all), the hosts without facts, and the summary."""
-    hosts, silent = fleet.worst_first(), fleet.silent()
+    hosts, silent = fleet.list_worst_first(), fleet.list_silent()
     shown, listed = hosts[:rows or None], silent[:rows or None]
     result = _build_table(shown, width, paint) if shown else []
     if len(hosts) > len(shown):
@@ -63,7 +63,7 @@ def build_lines(fleet: Fleet, rows: int, width: int, paint: Paint) -> list[str]:
     result += [_build_silent_line(record, width, paint) for record in listed]
     if len(silent) > len(listed):
         result.append(f'... and {len(silent) - len(listed)} more without facts')
-    return [*result, '', *textwrap.wrap(fleet.counts().summary(), width, subsequent_indent=_GAP)]
+    return [*result, '', *textwrap.wrap(fleet.count().summary(), width, subsequent_indent=_GAP)]
 
 
 def _measure(text: str) -> int:

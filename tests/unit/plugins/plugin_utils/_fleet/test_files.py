@@ -154,7 +154,7 @@ def test_what_is_no_path_is_an_error_that_can_be_printed(tmp_path, fleet, option
 @pytest.mark.parametrize('host', ['a\0b', 'a\ud800b'])
 def test_what_is_no_name_of_a_host_is_refused(host):
     with pytest.raises(ReportError, match='hosts: .* cannot be the name of a host') as caught:
-        list(action._cached(['fine', host]))
+        list(action._read_cache(['fine', host]))
     assert str(caught.value).isprintable()
 
 
@@ -184,7 +184,8 @@ def test_a_damaged_record_costs_the_facts_of_its_own_host_only(monkeypatch, dama
     kept = {'h1': damage, name: {'oom': fleet_facts.facts(name, kind)}}
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: Cache(kept))
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
-    told = {one['host']: one for one in map(json.loads, build_json_lines(action._fleet(['h1', name, 'h3'], request())))}
+    fleet = action._read_fleet(['h1', name, 'h3'], request())
+    told = {one['host']: one for one in map(json.loads, build_json_lines(fleet))}
     assert {host: one['status'] for host, one in told.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
     assert re.search(reason, told['h1']['message']) and told['h1']['message'].isprintable()
 
@@ -194,8 +195,8 @@ def test_a_cache_that_is_down_is_an_error_and_no_empty_report(monkeypatch):
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: down)
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
     with pytest.raises(ReportError, match=r'^The fact cache could not be read for any host: it is\\x1b down\.$'):
-        action._fleet(['a', 'b'], request())
-    assert len(action._fleet([], request())) == 0
+        action._read_fleet(['a', 'b'], request())
+    assert len(action._read_fleet([], request())) == 0
 
 
 @pytest.mark.parametrize('values', [{'rows': -1}, {'candidates': -1}, {'candidates': 101}])

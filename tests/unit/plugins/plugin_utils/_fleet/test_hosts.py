@@ -102,7 +102,7 @@ def test_worst_first():
         host('less', enforced=True, used_percent=91.0, headroom_kb=9),
         host('killed', kills_total=3),
         host('web2', used_percent=10.0), host('web10', used_percent=10.0)]
-    assert fleet_of(*reversed(records)).worst_first() == records
+    assert fleet_of(*reversed(records)).list_worst_first() == records
 
 
 def test_natural_order_takes_any_digits():
@@ -123,12 +123,12 @@ def test_settled_as_ansible_counts():
     fleet.lose('skipped', NO_FACTS, 'skipped')
     fleet.lose('tolerated', FAILED, 'ignore_errors, before any facts')
     fleet.settle({'failed': 1}, {'gone': 1})
-    counts = fleet.counts()
+    counts = fleet.count()
     assert counts.statuses == {OK: 3, FAILED: 1, UNREACHABLE: 2, NO_FACTS: 2}
     assert (counts.hosts, counts.seen) == (8, 4)
-    assert [record.host for record in fleet.silent()] == ['gone', 'ignored', 'skipped', 'tolerated']
-    assert fleet.record('tolerated').message == 'ignore_errors, before any facts'
-    assert fleet.record('rescued').message == '' and fleet.record('failed').message == 'was not'
+    assert [record.host for record in fleet.list_silent()] == ['gone', 'ignored', 'skipped', 'tolerated']
+    assert fleet.get_record('tolerated').message == 'ignore_errors, before any facts'
+    assert fleet.get_record('rescued').message == '' and fleet.get_record('failed').message == 'was not'
 
 
 def test_counts_add_up():
@@ -136,7 +136,7 @@ def test_counts_add_up():
     for name, kind in fleet_facts.host_names(300):
         fleet.take_facts(name, fleet_facts.facts(name, kind))
     fleet.lose('gone', UNREACHABLE, 'x')
-    counts = fleet.counts()
+    counts = fleet.count()
     assert counts.hosts == 301 == sum(counts.statuses.values())
     for counter in (counts.levels, counts.modes, counts.policies, counts.victims):
         assert sum(counter.values()) == counts.seen == 300
@@ -149,4 +149,4 @@ def test_later_facts_clear_a_failure():
     fleet.lose('h', UNREACHABLE, 'x')
     fleet.take_facts('h', fleet_facts.facts('h', 'web'))
     fleet.settle({}, {})
-    assert fleet.record('h').status == OK and not fleet.silent()
+    assert fleet.get_record('h').status == OK and not fleet.list_silent()

@@ -116,7 +116,7 @@ def test_nothing_that_a_host_says_breaks_a_report(facts, policy):
     assert page.count('<details class=h ') == 1
     json.loads(''.join(build_json_lines(fleet)))
     assert len(list(build_csv_rows(fleet))) == 2
-    find_problems(fleet.worst_first()[0])
+    find_problems(fleet.list_worst_first()[0])
 
 
 @given(ANYTHING)
