@@ -117,7 +117,7 @@ group = {
     'tree': lambda: other_init.TreeGroup(host, handle.identify(host, first)),
 }[KIND]()
 target = score_adj.Target('x', group, 98)
-with handle.Held(host, first) as held:
+with handle.ProcessHandle(host, first) as held:
     seen = [one for one in group.look(host) if one.pid == first]
     again(first)
     wrote, read = held.write_score_adj(99), held.read('stat')

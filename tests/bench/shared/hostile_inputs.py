@@ -28,7 +28,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel import (  # n
 from ansible_collections.oomkit.linux.plugins.module_utils._process import (  # noqa: E402
     cgroup_unit,
     inheritance,
-    memory,
+    table,
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessIdentity  # noqa: E402
 from ansible_collections.oomkit.linux.plugins.module_utils._service import (  # noqa: E402
@@ -121,7 +121,7 @@ PARSERS = {
     'drop-in of ours, headers': (lambda n: (drop_in.HEADER + '\n').encode() * n,
                                  lambda data: drop_in.edit(data, {'OOMScoreAdjust': 3}), 10000),
     'drop-in of ours, reverted': (lambda n: b'[Service]\n\r\0' * n, drop_in.without_ours, 20000),
-    'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', unit_names.drop_in_names, 250),
+    'name of a unit, dashes': (lambda n: 'a-' * (n // 2) + '.service', unit_names.list_drop_in_names, 250),
     'name of a unit': (lambda n: 'a' * n, _unit_name, 200000),
     # ---------------------------------------------------------------------- sysctl.d
     'sysctl.d, values that change': (lambda n: ''.join('x%d = 1\nx%d = 2\n' % (one, one) for one in range(n)), _writes,
@@ -212,13 +212,13 @@ PARSERS = {
     'zones, blanks in a name': (lambda n: 'Node 0, zone ' + ' ' * n, numa.parse_present_pages, 50000),
     'meminfo': (lambda n: 'a' * n, meminfo.parse_meminfo, 100000),
     'meminfo, blanks': (lambda n: 'MemTotal:' + ' ' * n + '\n' * n, meminfo.parse_meminfo, 50000),
-    'status, groups': (lambda n: b'Name:\tx\nGroups:\t' + b'1 ' * n + b'\nVmRSS:\t 1 kB\n', memory.parse_memory_kb,
+    'status, groups': (lambda n: b'Name:\tx\nGroups:\t' + b'1 ' * n + b'\nVmRSS:\t 1 kB\n', table.parse_memory_kb,
                        100000),
-    'cgroup, hierarchies': (lambda n: b'1:a,b:/x\n' * n, memory.parse_cgroup, 20000),
-    'cgroup, controllers': (lambda n: b'1:' + b'a,' * n, memory.parse_cgroup, 50000),
-    'cgroup, depth': (lambda n: b'0::' + b'/a' * n, memory.parse_cgroup, 20000),
-    'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, memory.parse_cgroup, 20000),
-    'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, memory.parse_cgroup, 100000),
+    'cgroup, hierarchies': (lambda n: b'1:a,b:/x\n' * n, table.parse_cgroup, 20000),
+    'cgroup, controllers': (lambda n: b'1:' + b'a,' * n, table.parse_cgroup, 50000),
+    'cgroup, depth': (lambda n: b'0::' + b'/a' * n, table.parse_cgroup, 20000),
+    'cgroup, services of users': (lambda n: b'0::' + b'/user@1.service' * n, table.parse_cgroup, 20000),
+    'cgroup, a long name': (lambda n: b'0::/' + b'.' * n, table.parse_cgroup, 100000),
     'cgroup, slices': (lambda n: b'/a.slice' * n, cgroup_unit.parse_unit, 20000),
     'cgroup, a name with dots': (lambda n: b'/' + b'.service' * n, cgroup_unit.parse_unit, 20000),
     'cgroup, PID 1 in a container': (lambda n: b'0::' + b'/a' * n + b'/init.scope',
