@@ -50,7 +50,7 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     plan = host.call(_plan, host, manager, request, desired_states)
     forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj)
     diff = build_diff(plan)  # before anything is done: files can lose their mode, or be removed
-    result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.to_do and not check_mode
+    result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.has_work and not check_mode
               else build_result(plan, []))
     return dict(result, diff=diff, **forecasts)
 
@@ -153,11 +153,11 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     forecasts = host.call(forecast_before_and_after, host, manager, asked, one.goals)
     if not is_recorded:
         warnings += _warn_of_record(one)
-    result = dict(_process_result(one, warnings), **forecasts)
+    result = dict(_build_process_result(one, warnings), **forecasts)
     if one.is_reverted:
         # Only root can read the record.
         is_managed = any(process.key in record.processes for process in found)
-        result.update(_whether_managed(is_managed if is_recorded else None))
+        result.update(_describe_managed(is_managed if is_recorded else None))
     if not request.check_mode:
         _apply_processes(host, one, is_recorded)
     return result
@@ -185,7 +185,7 @@ def _warn_of_changes(one: Running) -> List[str]:
             for process, reason in one.skipped if reason == CHANGED_MEANWHILE]
 
 
-def _whether_managed(managed: Optional[bool]) -> Dict[str, Any]:
+def _describe_managed(managed: Optional[bool]) -> Dict[str, Any]:
     """The keys of state absent that say whether there was anything to revert; None for unknown."""
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': _NOTHING_RECORDED}
 
@@ -227,11 +227,11 @@ def _warn_of_none(label: str, request: Request) -> List[str]:
     return [text] if request.missing == 'warn' else []
 
 
-def _process_result(one: Running, warnings: List[str]) -> Dict[str, Any]:
+def _build_process_result(one: Running, warnings: List[str]) -> Dict[str, Any]:
     processes = _describe_processes(one)
     before, after = (sorted({process[key] for process in processes}) for key in ('before', 'after'))
     return {'changed': bool(one.goals), 'processes': processes, 'warnings': warnings,
-            'diff': [_live_diff(sanitize(one.unit), before, after)] if one.goals else []}
+            'diff': [_build_live_diff(sanitize(one.unit), before, after)] if one.goals else []}
 
 
 def _describe_processes(one: Running) -> List[Dict[str, Any]]:
@@ -243,9 +243,9 @@ def _describe_processes(one: Running) -> List[Dict[str, Any]]:
 
 def build_diff(plan: Plan) -> List[Dict[str, str]]:
     """The changes, without process numbers, so that check mode and the real run agree."""
-    diff = [_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
+    diff = [_build_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
                        sorted(set(one.goals.values()))) for one in plan.running if one.to_change]
-    diff += [_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
+    diff += [_build_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')
              for one in plan.running if one.oom_group]
     return diff + describe_files(plan.host_state.host, plan.files)
 
@@ -253,14 +253,14 @@ def build_diff(plan: Plan) -> List[Dict[str, str]]:
 def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     """What the module returns besides the diff, and its warnings."""
     result = {
-        'changed': plan.changed,
+        'changed': plan.has_changes,
         'services': [_describe(plan, service) for service in plan.services],
         'conflicts': [dict(conflict, file=_sanitize_path(conflict['file'])) for conflict in plan.conflicts],
         'orphans': [sanitize(path) for path in plan.orphans],
         'warnings': plan.warnings,
     }
     if plan.request.absent:
-        result.update(_whether_managed(plan.managed))
+        result.update(_describe_managed(plan.is_managed))
     if plan.other_processes:
         result['processes'] = [process for one in plan.other_processes for process in _describe_processes(one)]
     if backups:
@@ -268,7 +268,7 @@ def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
     return result
 
 
-def _live_diff(what: str, before: List[Any], after: List[Any], setting: str = 'oom_score_adj') -> Dict[str, str]:
+def _build_live_diff(what: str, before: List[Any], after: List[Any], setting: str = 'oom_score_adj') -> Dict[str, str]:
     header = what + ' (running)'
     return {'before_header': header, 'after_header': header,
             'before': ''.join(f'{setting}: {value}\n' for value in before),
@@ -288,14 +288,14 @@ def _describe(plan: Plan, service: Service) -> Dict[str, Any]:
         'next_start_before': _describe_start(plan, service.next_start_before),
         'next_start': _describe_start(plan, service.next_start),
         'restart_needed': service.restart_needed,
-        'changed_pids': sorted({pid for one in service.running for pid in _changed_pids(one)}),
+        'changed_pids': sorted({pid for one in service.running for pid in _list_changed_pids(one)}),
         'skipped': [_describe_skipped(item) for item in left[:_MOST_SKIPPED]],
         'skipped_count': len(left),
         'notes': service.notes,
     }
 
 
-def _changed_pids(one: Running) -> List[int]:
+def _list_changed_pids(one: Running) -> List[int]:
     return [process.pid for process in one.to_change] + [pid for target in one.targets for pid in target.changed]
 
 

@@ -72,7 +72,7 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
 def _warn_of_version(plan: Plan) -> None:
     """Warn of settings that this version of systemd lacks, and of an unknown version where it makes a difference."""
     files = plan.host_state.files
-    names = [one.desired.asked for one in plan.services if OOM_POLICY in one.requested_settings()]
+    names = [one.desired.asked for one in plan.services if OOM_POLICY in one.build_settings()]
     if names and plan.request.persistent and not files.knows(OOM_POLICY):
         plan.warnings.append(f"systemd {files.version} of this host does not know OOMPolicy=, which came with systemd "
                              f"{SINCE[OOM_POLICY]}: what oom_policy sets for {', '.join(names)} ends with the next "
@@ -145,7 +145,7 @@ def _note_processes(plan: Plan, service: Service) -> None:
     name = service.desired.asked
     if not service.running and not service.unread:
         _note_stopped(plan, service)
-    elif any(left.process == one.leader() for one in service.running for left in one.skipped):
+    elif any(left.process == one.find_leader() for one in service.running for left in one.skipped):
         service.notes.append(f'the main process of {name} sets its own value: the requested value applies to it and '
                              'its children after a restart')
     elif not plan.request.runtime and any(service.desired.score_adj not in (None, one.before)
@@ -197,27 +197,27 @@ def _forget_processes(plan: Plan, everything: bool) -> None:
 
 def _with_originals(service: Service, record: saved_scores.Record) -> saved_scores.Record:
     """Add originals of processes that are set or already have the value; remove those of reverted ones."""
-    wanted = service.requested_settings().get(SCORE_ADJ)
+    wanted = service.build_settings().get(SCORE_ADJ)
     for one in service.running:
         if one.is_reverted:
             record = saved_scores.without_processes(record, [process.key for process in one.processes])
         elif wanted is not None:
-            record = saved_scores.with_processes(record, one.to_record(wanted), one.known_values, wanted)
+            record = saved_scores.with_processes(record, one.list_to_record(wanted), one.known_values, wanted)
     return record
 
 
 def _list_ours(plan: Plan, service: Service, one: Running) -> List[int]:
     """Our values that running processes of the unit have, or get now."""
     recorded = plan.host_state.record.ours.get(one.unit, ())
-    wanted = service.requested_settings().get(SCORE_ADJ)
+    wanted = service.build_settings().get(SCORE_ADJ)
     if not plan.request.runtime:
-        return one.ours_left(service.desired.score_adj)
-    if wanted is None or not one.targets or not (one.goals or recorded or _had_before_us(one, wanted)):
+        return one.list_ours_left(service.desired.score_adj)
+    if wanted is None or not one.targets or not (one.goals or recorded or _has_own_value(one, wanted)):
         return list(recorded)
-    return one.ours_left(wanted) + [wanted]
+    return one.list_ours_left(wanted) + [wanted]
 
 
-def _had_before_us(one: Running, value: int) -> bool:
+def _has_own_value(one: Running, value: int) -> bool:
     """Whether a process had the value before us."""
     return any(process.score_adj == value and not is_given(process, one.known_values) for process in one.processes)
 
@@ -257,10 +257,10 @@ def _list_values(plan: Plan, one: Running) -> List[Given]:
     known = list(plan.host_state.record.units.get(one.unit, ()))
     target = one.targets[0] if one.targets else None
     if target is not None and target.scope != MAIN:
-        is_in_files = target.wanted == plan.host_state.score_at_start(one.next_start)
+        is_in_files = target.wanted == plan.host_state.find_score_at_start(one.next_start)
         return [] if is_in_files else [Given(target.wanted, None)]
-    old = plan.host_state.score_at_start(one.next_start_before)
+    old = plan.host_state.find_score_at_start(one.next_start_before)
     is_known = old in [given.value for given in known]
     if is_known or one.next_start_before[SCORE_ADJ].value == one.next_start[SCORE_ADJ].value:
         return known
-    return known + [Given(old, saved_scores.now_ticks(plan.host_state.host))]
+    return known + [Given(old, saved_scores.read_now_ticks(plan.host_state.host))]

@@ -52,7 +52,7 @@ def _join_linked(plan: Plan) -> None:
             continue
         path = real(drop_in.build_path(service.name))
         other = listed.setdefault(path, service)
-        if other.requested_settings() != service.requested_settings():
+        if other.build_settings() != service.build_settings():
             raise Refusal(f'The drop-ins of {other.desired.asked} and {service.desired.asked} are one file, as links '
                           f'lead from both to {sanitize(path)}, and different settings are asked for. Nothing was '
                           'changed. Ask for the same ones for both, or replace the link of one of them by a folder of '
@@ -63,7 +63,7 @@ def _join_linked(plan: Plan) -> None:
 
 def _draft_settings(plan: Plan, service: Service, draft: Draft) -> None:
     path = drop_in.build_path(service.name)
-    data, settings = plan.host_state.host.read_bytes(path), service.requested_settings()
+    data, settings = plan.host_state.host.read_bytes(path), service.build_settings()
     if data is not None and not drop_in.is_ours(data):
         raise Refusal(f'{path} is there and was not made by this collection (its first line does not say so). Nothing '
                       'was changed. Move it to another name, or remove it.')
@@ -80,7 +80,7 @@ def _has_settings(data: bytes, settings: Dict[str, Any]) -> bool:
 def _draft_removal(plan: Plan, service: Service, draft: Draft, staying: List[str]) -> None:
     """Remove our drop-in and restore lines of others, also after a run that ended between the two."""
     for path in _list_commented(plan, service, staying):
-        draft.put(path, _restored(plan.host_state.files.read(path)))
+        draft.put(path, _restore(plan.host_state.files.read(path)))
     data = plan.host_state.ours.get(service.name)
     if data is not None:
         path = drop_in.build_path(service.name)
@@ -105,7 +105,7 @@ def _settle(plan: Plan, draft: Draft) -> None:
             raise Refusal(f'Nothing was changed. {_describe(conflict)}. Only files below /etc are changed by '
                           f'conflicts: comment_out: put a file of the same name below {unit_files.ETC}, or use '
                           'conflicts: warn.')
-        draft.put_commented(path, _commented_out(draft.read(path) or b'', conflict, unit_files_before.version))
+        draft.put_commented(path, _comment_out_line(draft.read(path) or b'', conflict, unit_files_before.version))
 
     found = settle(plan.request.conflicts, find_conflicts, comment_out, _describe, _WOULD_WIN)
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
@@ -121,7 +121,7 @@ def _find_conflicts(plan: Plan, service: Service, files: UnitFiles) -> List[Conf
     found: Dict[Tuple[Any, Any], Conflict] = {}
     if service.is_transient or service.unit.state != LOADED:
         return []
-    settings = [(key, value) for key, value in sorted(service.requested_settings().items()) if files.knows(key)]
+    settings = [(key, value) for key, value in sorted(service.build_settings().items()) if files.knows(key)]
     for unit in _list_units(plan, service):
         causes = files.read_settings(unit)
         for key, value in settings:
@@ -163,7 +163,7 @@ def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[st
     for unit in _list_units(plan, service):
         for path in files.list_drop_ins(unit) if unit_names.parse_template(unit.name) not in staying else ():
             data = files.read(path)
-            if path not in found and _restored(data) != data and is_below_etc(plan.host_state.host, path):
+            if path not in found and _restore(data) != data and is_below_etc(plan.host_state.host, path):
                 found.append(path)
     return [path for path in found if not any(_needs_comment(plan, name, path) for name in staying)]
 
@@ -178,24 +178,24 @@ def _list_staying(plan: Plan) -> List[str]:
 def _needs_comment(plan: Plan, name: str, path: str) -> bool:
     """Whether our drop-in of the unit would lose a setting to the lines of the file that are comments now."""
     files = plan.host_state.files
-    then = files.with_overlay({plan.host_state.host.real(path): _restored(files.read(path))})
+    then = files.with_overlay({plan.host_state.host.real(path): _restore(files.read(path))})
     own = unit_files.parse_settings(plan.host_state.ours[name])
     keys = [key for key in unit_files.SETTINGS if own[key].value is not None]
     return any(files.read_settings(unit)[key].value != then.read_settings(unit)[key].value
                for unit in map(files.find_unit, [name] + files.list_instances_with_drop_ins(name)) for key in keys)
 
 
-def _commented_out(data: bytes, conflict: Conflict, version: int) -> bytes:
+def _comment_out_line(data: bytes, conflict: Conflict, version: int) -> bytes:
     """The file with the winning line and its continuation lines as comments. One line of an editor may be several."""
     winner = (conflict.line, conflict.setting)
     return to_bytes(''.join((MARKER if (line.number, unit_files.parse_key(line)) == winner else '') + raw
-                            for line in unit_files.logical_lines(data, version) for raw in line.raws))
+                            for line in unit_files.split_logical_lines(data, version) for raw in line.raws))
 
 
-def _restored(data: bytes) -> bytes:
-    """The file without the comment marks of L(_commented_out)."""
+def _restore(data: bytes) -> bytes:
+    """The file without the comment marks of L(_comment_out_line)."""
     result: List[str] = []
-    lines = unit_files.physical_lines(data) if to_bytes(MARKER) in data else [to_text(data)]
+    lines = unit_files.split_physical_lines(data) if to_bytes(MARKER) in data else [to_text(data)]
     for is_marked, group in itertools.groupby(lines, key=lambda raw: raw.startswith(MARKER)):
         for line in unit_files.join_lines([raw[len(MARKER):] for raw in group]) if is_marked else ():
             is_setting = unit_files.parse_key(line) in unit_files.SETTINGS

@@ -30,7 +30,7 @@ _BIG_PART = 0.5
 
 def guard(plan: Plan) -> None:
     """Raise Refusal for values that lock users out, and add warnings to the plan."""
-    negative = [service for service in plan.services if service.requested_settings().get(SCORE_ADJ, 0) < 0]
+    negative = [service for service in plan.services if service.build_settings().get(SCORE_ADJ, 0) < 0]
     units = [one for service in negative for one in service.running]
     scan = SessionScan(plan.host_state.host, [process.pid for one in units for process in one.processes])
     for service in plan.services:
@@ -51,7 +51,7 @@ def _warn_of_orphans(plan: Plan) -> None:
 def guard_instances(plan: Plan) -> None:
     """Refuse settings of a template that do not reach an instance, because a drop-in of ours hides the template's."""
     staying = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
-    hidden = [text for service in plan.services if service.requested_settings() and not service.is_transient
+    hidden = [text for service in plan.services if service.build_settings() and not service.is_transient
               for text in _find_hidden(plan, service, staying - service.listed_separately)]
     if hidden and plan.request.conflicts != 'warn':
         raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
@@ -68,7 +68,7 @@ def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]
         if name in files.list_enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
             causes = files.read_settings(service.unit._replace(name=name))
             texts += [f'{sanitize(drop_in.build_path(name))} does not set {key} and hides the drop-in of {service.name}'
-                      for key in sorted(service.requested_settings()) if causes[key] == UNSET]
+                      for key in sorted(service.build_settings()) if causes[key] == UNSET]
     return texts
 
 
@@ -90,7 +90,7 @@ def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[
         from . import other_init
         scripts = other_init.read_scripts(plan.host_state.host, service.short_name)
         found += map(find_script_evidence, scripts)
-    found += [scan.evidence([process.pid for process in one.processes], one.leader().pid)
+    found += [scan.find_evidence([process.pid for process in one.processes], one.find_leader().pid)
               for one in service.running if one.processes]
     return pick_strongest(found)
 

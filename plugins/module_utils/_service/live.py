@@ -152,7 +152,7 @@ def plan_live(plan: Plan, service: Service, files_after: UnitFiles) -> None:
         unit = service.unit._replace(name=one.unit)
         one.next_start_before, one.next_start = host_state.files.read_settings(unit), files_after.read_settings(unit)
         one.ours = list_our_values(host_state, one.unit, service.name)
-        values = (host_state.score_at_start(one.next_start_before),) + one.ours
+        values = (host_state.find_score_at_start(one.next_start_before),) + one.ours
         one.known_values = [Given(value, None) for value in values] + _list_recorded_values(host_state, service, one)
         if plan.request.runtime and (service.is_owned or not service.remove):
             _plan_unit(plan, service, one, files_after)
@@ -166,7 +166,7 @@ def _plan_unit(plan: Plan, service: Service, one: Running, files_after: UnitFile
         service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
         return
     if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
-        plan_revert(plan.host_state.record, one, one.unit, plan.host_state.score_at_start(one.next_start))
+        plan_revert(plan.host_state.record, one, one.unit, plan.host_state.find_score_at_start(one.next_start))
     elif not service.remove and service.desired.score_adj is not None:
         _set_target(plan, service, one, service.desired.score_adj)
     # The whole drop-in of the template does not count for it, since both have the same name.
@@ -180,7 +180,7 @@ def _list_recorded_values(host_state: HostState, service: Service, one: Running)
 
 def _set_target(plan: Plan, service: Service, one: Running, wanted: int) -> None:
     """Decide which processes of a running unit get the value."""
-    values = (plan.host_state.score_at_start(one.next_start_before),
+    values = (plan.host_state.find_score_at_start(one.next_start_before),
               parse_score_adj(one.state.get('OOMScoreAdjust') or ''))
     given = [Given(value, None) for value in values if value is not None]
     given += _list_recorded_values(plan.host_state, service, one)
@@ -240,7 +240,7 @@ def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[i
 
     The first drop-in for one instance hides that of its template, and reverts a policy that only the template's had.
     """
-    policy = service.requested_settings().get(OOM_POLICY)
+    policy = service.build_settings().get(OOM_POLICY)
     if policy is not None:
         return int(policy == 'kill')
     if is_asked_beside(plan, service, one.unit, 'oom_policy'):

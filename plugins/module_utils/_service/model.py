@@ -78,23 +78,23 @@ class Running:
     @property
     def before(self) -> Optional[int]:
         """The value of the main process; None without processes."""
-        return self.leader().score_adj if self.processes else None
+        return self.find_leader().score_adj if self.processes else None
 
     @property
     def after(self) -> Optional[int]:
         """The planned value of the main process; None without processes."""
-        return self.goals.get(self.leader().pid, self.before) if self.processes else None
+        return self.goals.get(self.find_leader().pid, self.before) if self.processes else None
 
-    def to_record(self, wanted: int) -> List[ProcessIdentity]:
+    def list_to_record(self, wanted: int) -> List[ProcessIdentity]:
         """The processes whose present value may be an original: those to set, and those that have the value already."""
         return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
-    def ours_left(self, wanted: Optional[int]) -> List[int]:
+    def list_ours_left(self, wanted: Optional[int]) -> List[int]:
         """The values of ours besides this one that its processes keep."""
         left = {process.score_adj for process in self.processes if process.pid not in self.goals}
         return [value for value in self.ours if value in left and value != wanted]
 
-    def leader(self) -> ProcessIdentity:
+    def find_leader(self) -> ProcessIdentity:
         """The main process, or the oldest one where the main one is not among them. Its value stands for the unit's."""
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
 
@@ -131,7 +131,7 @@ class Service:
         """Whether a policy changes only because our drop-in hides that of the template."""
         return not self.remove and self.desired.oom_policy is None
 
-    def requested_settings(self) -> Dict[str, Any]:
+    def build_settings(self) -> Dict[str, Any]:
         """The requested settings of the unit file."""
         pairs = ((unit_files.SCORE_ADJ, self.desired.score_adj), (unit_files.OOM_POLICY, self.desired.oom_policy))
         return {} if self.remove else {key: value for key, value in pairs if value is not None}
@@ -158,7 +158,7 @@ class HostState:
         """Whether this is a host with systemd, or an image of one."""
         return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))
 
-    def score_at_start(self, causes: Causes) -> int:
+    def find_score_at_start(self, causes: Causes) -> int:
         """The oom_score_adj that a start with these settings gives."""
         value = causes[unit_files.SCORE_ADJ].value
         return int(self.default.value if value is None else value)
@@ -198,16 +198,16 @@ class Plan:
         return {pid: value for one in self.running for pid, value in one.goals.items()}
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the run would change anything that the user sees."""
         return bool(self.files or self.is_stale or any(one.goals or one.oom_group for one in self.running))
 
     @property
-    def managed(self) -> bool:
+    def is_managed(self) -> bool:
         """Whether this collection has set anything that the plan is about, as far as recorded."""
-        return self.changed or bool(self.other_processes) or any(one.is_owned for one in self.services)
+        return self.has_changes or bool(self.other_processes) or any(one.is_owned for one in self.services)
 
     @property
-    def to_do(self) -> bool:
+    def has_work(self) -> bool:
         """Whether the run has anything to write, our own record included."""
-        return self.changed or self.record_after != self.host_state.record or bool(self.leftovers)
+        return self.has_changes or self.record_after != self.host_state.record or bool(self.leftovers)

@@ -42,7 +42,7 @@ def build_path(name: str) -> str:
 def find_cause(name: str, data: Optional[bytes]) -> Cause:
     """The value that a file with this content gives the service at its next start."""
     found = UNSET
-    for number, line in _lines(data):
+    for number, line in _split_lines(data):
         match = _ASSIGNED.search(line)
         if match and not line.lstrip().startswith('#'):
             found = Cause(to_number(match.group(2)), build_path(name), number)
@@ -81,10 +81,10 @@ def _without_ours(text: str) -> Optional[str]:
 
 def is_ours(data: Optional[bytes]) -> bool:
     """Whether the file has a line of ours."""
-    return any(_OURS.match(line) for _number, line in _lines(data))
+    return any(_OURS.match(line) for _number, line in _split_lines(data))
 
 
-def all_ours(host: Host) -> List[str]:
+def list_ours(host: Host) -> List[str]:
     """The services whose file has a line of ours."""
     return [name for name in host.names(FOLDER) if is_ours(host.read_bytes(build_path(name)))]
 
@@ -105,7 +105,7 @@ def explain_no_effect(host: Host, name: str) -> Optional[str]:
 
 def find_winning_lines(host: Host, name: str) -> List[Other]:
     """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
-    found = [Other(path, number) for path, data in _read_at_start(host, name) for number, line in _lines(data)
+    found = [Other(path, number) for path, data in _read_at_start(host, name) for number, line in _split_lines(data)
              if not line.lstrip().startswith('#') and (
                  _OPTION.search(line) or (_is_after_ours(path, name) and _ASSIGNED.search(line)))]
     return found + [Other(path, 1) for path in _list_of_runlevels(host, name)]
@@ -131,5 +131,5 @@ def _list_of_runlevels(host: Host, name: str) -> List[str]:
     return [path for path in paths if host.read_bytes(path) is not None]
 
 
-def _lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
+def _split_lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
     return enumerate(to_text(data or b'').split('\n'), 1)

@@ -127,7 +127,7 @@ def read_scripts(host: Host, name: str) -> List[bytes]:
 
 
 def _list_ours(host_state: HostState) -> Set[str]:
-    configured = openrc.all_ours(host_state.host) if host_state.init == 'openrc' else []
+    configured = openrc.list_ours(host_state.host) if host_state.init == 'openrc' else []
     return set(host_state.record.originals).union(configured)
 
 
@@ -160,7 +160,7 @@ def _plan_running(plan: Plan, service: Service, one: Running) -> None:
     if service.remove:
         plan_revert(record, one, name, wanted)
     else:
-        value = one.leader().score_adj
+        value = one.find_leader().score_adj
         given = (Given(value, None),) + record.units.get(one.unit, ())
         one.known_values = [Given(known, None) for known in (record.originals.get(name, value),) + one.ours]
         one.set_target(Target(name, one.group, wanted, plan.request.scope, given, one.main_pid, one.processes))
@@ -198,7 +198,7 @@ def _plan_record(plan: Plan) -> None:
         if service.remove:
             originals.pop(name, None)
         elif service.running and service.running[0].goals and not _is_configured(plan.host_state, name):
-            originals.setdefault(name, service.running[0].leader().score_adj)
+            originals.setdefault(name, service.running[0].find_leader().score_adj)
         record = _with_processes(record, service)
     plan.record_after = record._replace(originals=originals, units=units)
 
@@ -211,8 +211,8 @@ def _with_processes(record: saved_scores.Record, service: Service) -> saved_scor
         if service.remove or wanted is None:
             record = saved_scores.with_ours(saved_scores.without_processes(record, keys), one.unit, ())
         elif one.goals or one.unit in record.ours:
-            record = saved_scores.with_processes(record, one.to_record(wanted), one.known_values, wanted)
-            record = saved_scores.with_ours(record, one.unit, one.ours_left(wanted) + [wanted])
+            record = saved_scores.with_processes(record, one.list_to_record(wanted), one.known_values, wanted)
+            record = saved_scores.with_ours(record, one.unit, one.list_ours_left(wanted) + [wanted])
     return record
 
 

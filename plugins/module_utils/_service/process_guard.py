@@ -39,13 +39,13 @@ def is_of_system_account(held: ProcessHandle) -> bool:
 
 def starts_no_login(units: LoginUnits, held: ProcessHandle) -> bool:
     """Whether neither name nor unit of the process is evidence that it starts login sessions."""
-    evidence = _unit_evidence(units, held)
+    evidence = _find_unit_evidence(units, held)
     return not (starts_logins(held) or (evidence is not None and evidence.is_login))
 
 
-def _unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
+def _find_unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
     unit = read_unit(held)
-    return None if unit is None else units.evidence(unit)
+    return None if unit is None else units.find_evidence(unit)
 
 
 def find_login_uid(held: ProcessHandle) -> Optional[int]:
@@ -95,7 +95,7 @@ def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[Proce
     pairs: List[Tuple[ProcessIdentity, Evidence]] = []
     for one in found:
         with ProcessHandle(host, one.pid) as held:
-            evidence = pick_strongest([scan.evidence([one.pid], one.pid), _unit_evidence(units, held)])
+            evidence = pick_strongest([scan.find_evidence([one.pid], one.pid), _find_unit_evidence(units, held)])
         if evidence is not None:
             pairs.append((one, evidence))
     return pairs

@@ -45,7 +45,7 @@ def parse(data: Optional[bytes]) -> Record:
     try:
         found = json.loads((data or b'').decode('utf-8'))
         return Record(
-            {str(unit): tuple(_given(*pair) for pair in pairs) for unit, pairs in found['units'].items()},
+            {str(unit): tuple(_parse_given(*pair) for pair in pairs) for unit, pairs in found['units'].items()},
             {str(name): int(value) for name, value in found['originals'].items()},
             {(int(pid), int(ticks)): Original(int(value), tuple(map(int, ours)))
                  for pid, ticks, value, ours in found['processes']},
@@ -74,7 +74,7 @@ def may_write(host: Host) -> bool:
     return os.access(host.locate(folder), os.W_OK)
 
 
-def _given(value: Any, until_ticks: Any) -> Given:
+def _parse_given(value: Any, until_ticks: Any) -> Given:
     return Given(int(value), None if until_ticks is None else int(until_ticks))
 
 
@@ -92,7 +92,7 @@ def dump(record: Record) -> Optional[bytes]:
     return (json.dumps(data, sort_keys=True) + '\n').encode('utf-8')
 
 
-def now_ticks(host: Host) -> int:
+def read_now_ticks(host: Host) -> int:
     """The time since boot in clock ticks, as in /proc/PID/stat, rounded up."""
     uptime_s = float((host.read_text('/proc/uptime') or '0').split()[0])
     return int(uptime_s * os.sysconf('SC_CLK_TCK')) + 1
@@ -108,7 +108,7 @@ def with_processes(record: Record, changes: Iterable[ProcessIdentity], known_val
     for one in changes:
         old = processes.get(one.key)
         if old is not None:
-            processes[one.key] = old._replace(ours=_added(old.ours, wanted))
+            processes[one.key] = old._replace(ours=_append(old.ours, wanted))
         elif not is_given(one, values):
             processes[one.key] = Original(one.score_adj, (wanted,))
     return record._replace(processes=processes)
@@ -149,12 +149,12 @@ def merge(one: Record, other: Record) -> Record:
         units[unit] = tuple(units.get(unit, ())) + tuple(value for value in values if value not in units.get(unit, ()))
     for unit, numbers in other.ours.items():
         for number in numbers:
-            ours[unit] = _added(ours.get(unit, ()), number)
+            ours[unit] = _append(ours.get(unit, ()), number)
     processes = dict(one.processes)
     for key, original in other.processes.items():
         known = processes.setdefault(key, original)
         for number in original.ours:
-            known = known._replace(ours=_added(known.ours, number))
+            known = known._replace(ours=_append(known.ours, number))
         processes[key] = known
     return Record(units, {**other.originals, **one.originals}, processes, {**other.groups, **one.groups}, ours)
 
@@ -164,6 +164,6 @@ def list_units(record: Record) -> Set[str]:
     return set(record.units) | set(record.groups) | set(record.ours)
 
 
-def _added(values: Tuple[int, ...], value: int) -> Tuple[int, ...]:
+def _append(values: Tuple[int, ...], value: int) -> Tuple[int, ...]:
     """The values with this one as the last."""
     return tuple(one for one in values if one != value) + (value,)

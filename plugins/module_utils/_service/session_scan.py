@@ -53,7 +53,7 @@ class SessionScan:
                 self._found[pid] = found
             pid = self._looks[pid].parent
 
-    def evidence(self, members: List[int], leader: int) -> Optional[Evidence]:
+    def find_evidence(self, members: List[int], leader: int) -> Optional[Evidence]:
         """The strongest evidence for processes that belong together, such as those of a service.
 
         A process without a parent among them is compared with the leader.

@@ -49,7 +49,7 @@ class LoginUnits:
         self._files: Optional[UnitFiles] = None
         self._found: Dict[bytes, Optional[Evidence]] = {}
 
-    def evidence(self, unit: bytes) -> Optional[Evidence]:
+    def find_evidence(self, unit: bytes) -> Optional[Evidence]:
         """Find evidence for a unit, see L(find_unit_evidence); None for units that are not services."""
         if unit not in self._found:
             self._files = self._files or UnitFiles(self._host)
@@ -68,7 +68,7 @@ def find_unit_evidence(files: UnitFiles, unit: Unit) -> Optional[Evidence]:
         return named
     if files.find_unit(_DISPLAY_MANAGER).name == unit.name:
         return Evidence(True, f'{_DISPLAY_MANAGER} is an alias of it')
-    return _from_settings(files, unit, named)
+    return _find_in_settings(files, unit, named)
 
 
 def find_script_evidence(data: bytes) -> Optional[Evidence]:
@@ -77,13 +77,13 @@ def find_script_evidence(data: bytes) -> Optional[Evidence]:
     return pick_strongest(_find_in_command(match.group(1)) for match in lines if match)
 
 
-def _from_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
+def _find_in_settings(files: UnitFiles, unit: Unit, named: Optional[Evidence]) -> Optional[Evidence]:
     found: Dict[str, List[Evidence]] = {}
     delegated = False
     for path, one in files.read_assignments(unit):
         is_login = _IS_LOGIN.get((one.section, one.key))
         if is_login is not None:
-            _note(found, one, _by_setting(True, one, path) if is_login(one.value) else None)
+            _note(found, one, _build_evidence(True, one, path) if is_login(one.value) else None)
         elif one.section == 'Service' and one.key in ('ExecStart', 'KillMode', 'Delegate'):
             delegated = delegates_memory(one.value, delegated) if one.key == 'Delegate' else delegated
             _note(found, one, _find_in_setting(one, path, delegated))
@@ -95,10 +95,10 @@ def _find_in_setting(one: Assignment, path: str, delegated: bool) -> Optional[Ev
         return _find_in_command(one.value)
     # With KillMode=process, children outlive the service: sessions, jobs, containers.
     is_for_others = delegated if one.key == 'Delegate' else one.value == 'process'
-    return _by_setting(False, one, path) if is_for_others else None
+    return _build_evidence(False, one, path) if is_for_others else None
 
 
-def _by_setting(is_login: bool, one: Assignment, path: str) -> Evidence:
+def _build_evidence(is_login: bool, one: Assignment, path: str) -> Evidence:
     return Evidence(is_login, f'{one.key}= in {sanitize(path)}')
 
 

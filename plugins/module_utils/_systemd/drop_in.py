@@ -37,14 +37,14 @@ def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
     read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
         rest = [line for line in keep if not _has_mark(line, _MARK)]
-        keep = [_line(HEADER), _line('[Service]')] + rest
+        keep = [_build_line(HEADER), _build_line('[Service]')] + rest
     place = [line.text for line in keep].index('[Service]') + 1
-    added = [_line(text) for text in _assignments(wanted)]
-    record = ' '.join(_assignments(dict(parse_recorded(data), **wanted)))
-    return _join(keep[:1] + [_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
+    added = [_build_line(text) for text in _build_assignments(wanted)]
+    record = ' '.join(_build_assignments(dict(parse_recorded(data), **wanted)))
+    return _join(keep[:1] + [_build_line(_RECORD + record)] + keep[1:place] + added + keep[place:])
 
 
-def _assignments(settings: Dict[str, Any]) -> List[str]:
+def _build_assignments(settings: Dict[str, Any]) -> List[str]:
     return [f'{key}={settings[key]}' for key in unit_files.SETTINGS if key in settings]
 
 
@@ -78,15 +78,15 @@ def _split(data: Optional[bytes]) -> List[Logical]:
     if not data:
         return []
     whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
-    lines = unit_files.logical_lines(whole)
-    if unit_files.logical_lines(whole + b'x\n')[-1].text != 'x':
+    lines = unit_files.split_logical_lines(whole)
+    if unit_files.split_logical_lines(whole + b'x\n')[-1].text != 'x':
         # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
         raws = lines[-1].raws
         raws.append('\n\n' if unit_files.is_one_end(raws[-1], '\n') else '\n')
     return lines
 
 
-def _line(text: str) -> Logical:
+def _build_line(text: str) -> Logical:
     return Logical(0, text, [text + '\n'])
 
 

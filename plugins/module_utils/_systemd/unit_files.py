@@ -118,19 +118,19 @@ def parse_policy(text: str) -> Optional[str]:
 _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
-def physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
+def split_physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
     """Split the file into lines as systemd does, with their ends."""
     pattern = _LINE if version >= _RETURN_ENDS else _OLD_LINE
     return [match.group() for match in pattern.finditer(to_text(data))]
 
 
-def logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
+def split_logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
     """Join lines that end in a backslash with the next one, without the comments between them."""
-    return join_lines(physical_lines(data, version), version)
+    return join_lines(split_physical_lines(data, version), version)
 
 
 def join_lines(lines: List[str], version: int = NEWEST) -> List[Logical]:
-    """Join physical lines, see L(logical_lines)."""
+    """Join physical lines, see L(split_logical_lines)."""
     found: List[Logical] = []
     joined, number = '', 1
     raws: List[str] = []
@@ -202,7 +202,7 @@ def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     """
     found: List[Assignment] = []
     section = ''
-    for line in logical_lines(data, version):
+    for line in split_logical_lines(data, version):
         included = _parse_include(line.text, version)
         if included is not None:
             found.append(Assignment('', INCLUDE, included, line.number))
@@ -259,7 +259,7 @@ class UnitFiles:
         self.overlay = overlay or {}
         self._listings: Dict[str, List[str]] = {}
         self._reals: Dict[str, str] = {}
-        self._search = _unique_folders(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
+        self._search = _drop_duplicates(host, [one for one in SEARCH if self.version >= _SEARCH_SINCE.get(one, 0)])
         self._reals_by_alias: Optional[Dict[str, str]] = None
         self._drop_ins: Dict[str, List[str]] = {}
 
@@ -492,7 +492,7 @@ class UnitFiles:
             return b''  # a pipe, a device or a kernel file: these are not opened
 
     def _is_read_whole(self, data: bytes) -> bool:
-        return not any(ends_file(line, self.version) for line in logical_lines(data, self.version)
+        return not any(ends_file(line, self.version) for line in split_logical_lines(data, self.version)
                        if _parse_include(line.text, self.version) is None)
 
     def find_default_score_adj(self) -> Cause:
@@ -545,7 +545,7 @@ def _apply(before: Cause, one: Assignment, path: str) -> Cause:
     return before if value is None else Cause(value, path, one.line)
 
 
-def _unique_folders(host: Host, folders: Iterable[str]) -> List[str]:
+def _drop_duplicates(host: Host, folders: Iterable[str]) -> List[str]:
     """The folders without further names of the same one (/lib is a link to /usr/lib on most systems)."""
     by_real: Dict[str, str] = {}
     for folder in folders:

@@ -18,25 +18,25 @@ _NAMED = re.compile(br'libsystemd-shared-([0-9]{1,9})|systemd ([0-9]{1,9}) runni
 
 def find_version(host: Host) -> Optional[int]:
     """Find the version; None for unknown."""
-    found = _libraries(host)
+    found = _find_libraries(host)
     if len(found) == 1:
         return found.pop()
-    for folder in _folders(host):
-        match = _NAMED.search(_program(host, folder + '/systemd'))
+    for folder in _list_folders(host):
+        match = _NAMED.search(_read_program(host, folder + '/systemd'))
         if match:
             return int(match.group(1) or match.group(2))
     return max(found) if found else None
 
 
-def _libraries(host: Host) -> Set[int]:
+def _find_libraries(host: Host) -> Set[int]:
     """The versions of its shared library: several where an update has kept an old one."""
-    folders = _folders(host) + ['/usr/lib64/systemd']
+    folders = _list_folders(host) + ['/usr/lib64/systemd']
     folders += [f'/usr/lib/{name}/systemd' for name in host.names('/usr/lib') if '-linux-' in name]
     matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
     return {int(match.group(1)) for match in matches if match}
 
 
-def _folders(host: Host) -> List[str]:
+def _list_folders(host: Host) -> List[str]:
     """The folders of the program, that of /sbin/init first."""
     try:
         folder, name = os.path.split(host.real('/sbin/init'))
@@ -45,7 +45,7 @@ def _folders(host: Host) -> List[str]:
     return ([folder] if name == 'systemd' else []) + ['/usr/lib/systemd', '/lib/systemd']
 
 
-def _program(host: Host, path: str) -> bytes:
+def _read_program(host: Host, path: str) -> bytes:
     try:
         return (host.read_bytes(path) or b'') if host.is_openable(path) else b''
     except OSError:  # too large, or not readable

@@ -111,7 +111,7 @@ PARSERS = {
     'unit file, no UTF-8': (lambda n: b'\xff\n' * n, unit_files.parse, 20000),
     'unit file, assignments': (lambda n: b'[Service]\n' + b'OOMScoreAdjust=-5\n' * n, unit_files.parse_settings, 20000),
     'unit file, lines of an old systemd': (lambda n: b'x' * n + b'\0\r' * n,
-                                           lambda data: unit_files.physical_lines(data, 219), 50000),
+                                           lambda data: unit_files.split_physical_lines(data, 219), 50000),
     'unit file, includes of an old systemd': (lambda n: b'.include x\n' * n,
                                               lambda data: unit_files.parse(data, 219), 20000),
     'name of a unit, kinds': (lambda n: 'actions.runner.' + '.service.' * n, login_guard.match_unit, 20000),

@@ -260,7 +260,8 @@ def test_value_set_by_the_service_survives_rollback(machine, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'desired'), [
-    ('build_result', {'name': 'a', 'score_adj': 5}), ('_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
+    ('build_result', {'name': 'a', 'score_adj': 5}),
+    ('_build_process_result', {'process': {'pid': 10}, 'score_adj': 5})])
 def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatch, name, desired):
     before = everything(machine)
 

@@ -208,7 +208,7 @@ def test_lines_end_and_blanks_are_as_systemd_has_them(text, value):
 
 
 def test_a_line_has_the_number_that_an_editor_shows():
-    lines = unit_files.logical_lines(b'a\rb\nc\\\nd\ne')
+    lines = unit_files.split_logical_lines(b'a\rb\nc\\\nd\ne')
     assert [(line.number, line.text) for line in lines] == [(1, 'a'), (1, 'b'), (2, 'c d'), (4, 'e')]
     assert ''.join(raw for line in lines for raw in line.raws) == 'a\rb\nc\\\nd\ne'
 
