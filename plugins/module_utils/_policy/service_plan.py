@@ -103,7 +103,7 @@ def _find_score_at_start(service: Service, files: UnitFiles) -> int:
 def _is_stale(plan: Plan) -> bool:
     # A unit that is neither set nor reverted is not ours to reload.
     return any(state.get('NeedDaemonReload') == 'yes' for service in plan.services
-               if service.is_owned or not service.remove for state in service.states)
+               if service.is_owned or not service.is_reverted for state in service.states)
 
 
 def _correct_originals(plan: Plan, service: Service) -> None:
@@ -134,10 +134,10 @@ def _note(plan: Plan, service: Service) -> None:
     name = service.desired.asked
     if service.unit.state == MASKED:
         service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
-    if service.is_transient and not service.remove:
+    if service.is_transient and not service.is_reverted:
         service.notes.append(f'{name} is a transient unit: only its running processes are set, and no drop-in is '
                              'written, because the unit ends with its processes')
-    if plan.host_state.manager is not None and not service.remove:
+    if plan.host_state.manager is not None and not service.is_reverted:
         _note_processes(plan, service)
 
 
@@ -243,10 +243,11 @@ def _plan_groups(plan: Plan, service: Service, units: Set[str], groups: Dict[str
 def _plan_group(plan: Plan, service: Service, one: Running, groups: Dict[str, int]) -> None:
     """Add the original of a running unit to the groups, or remove it."""
     policy = one.next_start[OOM_POLICY].value
+    is_set = policy is not None and policy == service.desired.oom_policy
     if not plan.request.runtime:
         if policy != one.next_start_before[OOM_POLICY].value and _is_policy_ours(plan, one):
             groups.setdefault(one.unit, _find_group_without_us(plan, one))
-    elif not one.has_own_drop_in and (service.remove or (policy is not None and policy == service.desired.oom_policy)):
+    elif not one.has_own_drop_in and (service.is_reverted or is_set):
         groups.pop(one.unit, None)
     elif one.oom_group is not None and one.oom_group.original is not None:
         groups.setdefault(one.unit, one.oom_group.original)

@@ -33,7 +33,7 @@ def plan_files(plan: Plan) -> UnitFiles:
     _join_linked(plan)
     staying = _list_staying(plan)
     for service in plan.services:
-        if service.remove:
+        if service.is_reverted:
             _draft_removal(plan, service, draft, staying)
         elif not service.is_transient:
             _draft_settings(plan, service, draft)
@@ -48,7 +48,7 @@ def _join_linked(plan: Plan) -> None:
     real = plan.host_state.host.real
     listed: Dict[str, Service] = {}
     for service in plan.services:
-        if service.remove or service.is_transient:
+        if service.is_reverted or service.is_transient:
             continue
         path = real(drop_in.build_path(service.name))
         other = listed.setdefault(path, service)
@@ -57,7 +57,7 @@ def _join_linked(plan: Plan) -> None:
                           f'lead from both to {sanitize(path)}, and different settings are asked for. Nothing was '
                           'changed. Ask for the same ones for both, or replace the link of one of them by a folder of '
                           'its own.')
-    plan.services = [one for one in plan.services if not one.remove or one.name not in plan.host_state.ours
+    plan.services = [one for one in plan.services if not one.is_reverted or one.name not in plan.host_state.ours
                      or real(drop_in.build_path(one.name)) not in listed]
 
 
@@ -143,7 +143,7 @@ def _list_units(plan: Plan, service: Service) -> List[Unit]:
         return [service.unit]
     names = {state['Id'] for state in service.states}
     names.update(plan.host_state.files.list_enabled_instances(service.name.partition('@')[0]))
-    if service.remove:
+    if service.is_reverted:
         names.update(plan.host_state.files.list_instances_with_drop_ins(service.name))
     return [service.unit] + [service.unit._replace(name=name) for name in sorted(names)]
 
@@ -171,7 +171,7 @@ def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[st
 def _list_staying(plan: Plan) -> List[str]:
     """The units whose drop-ins of ours stay. Links can make one the same file as a drop-in that is removed."""
     real, ours = plan.host_state.host.real, plan.host_state.ours
-    removed = {real(drop_in.build_path(one.name)) for one in plan.services if one.remove and one.name in ours}
+    removed = {real(drop_in.build_path(one.name)) for one in plan.services if one.is_reverted and one.name in ours}
     return [name for name in ours if real(drop_in.build_path(name)) not in removed]
 
 

@@ -50,7 +50,7 @@ def _warn_of_orphans(plan: Plan) -> None:
 
 def guard_instances(plan: Plan) -> None:
     """Refuse settings of a template that do not reach an instance, because a drop-in of ours hides the template's."""
-    staying = set(plan.host_state.ours) - {service.name for service in plan.services if service.remove}
+    staying = set(plan.host_state.ours) - {service.name for service in plan.services if service.is_reverted}
     hidden = [text for service in plan.services if service.build_settings() and not service.is_transient
               for text in _find_hidden(plan, service, staying - service.listed_separately)]
     if hidden and plan.request.conflicts != 'warn':
@@ -76,7 +76,7 @@ def _warn_of_hiding(plan: Plan, service: Service) -> None:
     """Warn where the first drop-in for an instance hides that of its template."""
     lost = [key for key, cause in sorted(service.next_start_before.items())
             if cause.value is not None and service.next_start[key] == UNSET]
-    if lost and not service.remove:
+    if lost and not service.is_reverted:
         plan.warnings.append(f"The drop-in of {service.name} hides that of its template, so that {' and '.join(lost)} "
                              "of the template does not count for it any more. Name both in one call (services): then "
                              "it inherits the values that it does not set")

@@ -154,7 +154,7 @@ def plan_live(plan: Plan, service: Service, files_after: UnitFiles) -> None:
         one.ours = list_our_values(host_state, one.unit, service.name)
         values = (host_state.find_score_at_start(one.next_start_before),) + one.ours
         one.known_values = [Given(value, None) for value in values] + _list_recorded_values(host_state, service, one)
-        if plan.request.runtime and (service.is_owned or not service.remove):
+        if plan.request.runtime and (service.is_owned or not service.is_reverted):
             _plan_unit(plan, service, one, files_after)
 
 
@@ -165,9 +165,9 @@ def _plan_unit(plan: Plan, service: Service, one: Running, files_after: UnitFile
     if one.has_own_drop_in and one.next_start[SCORE_ADJ].file == own:
         service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
         return
-    if service.remove and not is_asked_beside(plan, service, one.unit, 'score_adj'):
+    if service.is_reverted and not is_asked_beside(plan, service, one.unit, 'score_adj'):
         plan_revert(plan.host_state.record, one, one.unit, plan.host_state.find_score_at_start(one.next_start))
-    elif not service.remove and service.desired.score_adj is not None:
+    elif not service.is_reverted and service.desired.score_adj is not None:
         _set_target(plan, service, one, service.desired.score_adj)
     # The whole drop-in of the template does not count for it, since both have the same name.
     one.oom_group = None if one.has_own_drop_in else _plan_oom_group(plan, service, one)
@@ -204,8 +204,8 @@ def _plan_oom_group(plan: Plan, service: Service, one: Running) -> Optional[OomG
     if text is None:
         service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
                              'without it')
-    elif found != wanted and not (service.remove and _is_skipped(plan, service, one, found)):
-        original = wanted if service.remove else found
+    elif found != wanted and not (service.is_reverted and _is_skipped(plan, service, one, found)):
+        original = wanted if service.is_reverted else found
         return OomGroup(path, found, wanted, None if service.hides_policy else original)
     return None
 
@@ -224,8 +224,8 @@ def is_asked_beside(plan: Plan, service: Service, unit: str, key: str) -> bool:
     """Whether the same call sets what this service reverts, for the instance itself or by its template."""
     follows = unit == service.name and not _keeps_own(plan, unit, key)
     names = (unit, unit_names.parse_template(unit) if follows else unit)
-    return service.remove and any(other.name in names and not other.remove and getattr(other.desired, key) is not None
-                                  for other in plan.services)
+    setting = [other for other in plan.services if not other.is_reverted and getattr(other.desired, key) is not None]
+    return service.is_reverted and any(other.name in names for other in setting)
 
 
 def _keeps_own(plan: Plan, unit: str, key: str) -> bool:
@@ -247,8 +247,8 @@ def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[i
         return None
     recorded = plan.host_state.record.groups.get(one.unit)
     before, after = one.next_start_before[OOM_POLICY].value, one.next_start[OOM_POLICY].value
-    if recorded is not None and (after is None or not service.remove):
-        return recorded if service.remove else None  # what was set until the restart stays
+    if recorded is not None and (after is None or not service.is_reverted):
+        return recorded if service.is_reverted else None  # what was set until the restart stays
     if before == after and recorded is None:
         return None
     files = plan.host_state.files

@@ -102,8 +102,8 @@ class Running:
 class Service:
     """One service of the plan."""
 
-    def __init__(self, desired: DesiredState, unit: Unit, remove: bool) -> None:
-        self.desired, self.unit, self.remove = desired, unit, remove
+    def __init__(self, desired: DesiredState, unit: Unit, is_reverted: bool) -> None:
+        self.desired, self.unit, self.is_reverted = desired, unit, is_reverted
         self.is_transient = False
         self.listed_separately: Set[str] = set()  # its instances that are requested by their own names
         self.is_owned = False  # whether there is anything of ours to revert
@@ -129,12 +129,12 @@ class Service:
     @property
     def hides_policy(self) -> bool:
         """Whether a policy changes only because our drop-in hides that of the template."""
-        return not self.remove and self.desired.oom_policy is None
+        return not self.is_reverted and self.desired.oom_policy is None
 
     def build_settings(self) -> Dict[str, Any]:
         """The requested settings of the unit file."""
         pairs = ((unit_files.SCORE_ADJ, self.desired.score_adj), (unit_files.OOM_POLICY, self.desired.oom_policy))
-        return {} if self.remove else {key: value for key, value in pairs if value is not None}
+        return {} if self.is_reverted else {key: value for key, value in pairs if value is not None}
 
 
 class HostState:

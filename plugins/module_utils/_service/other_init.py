@@ -136,10 +136,10 @@ def _is_configured(host_state: HostState, name: str) -> bool:
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
-def _plan_service(plan: Plan, desired: DesiredState, remove: bool, main: Optional[ProcessIdentity]) -> Service:
+def _plan_service(plan: Plan, desired: DesiredState, is_reverted: bool, main: Optional[ProcessIdentity]) -> Service:
     """One service, with the plan for its processes."""
     host_state = plan.host_state
-    service = Service(desired, unit_files.Unit(desired.unit, unit_files.LOADED, None), remove)
+    service = Service(desired, unit_files.Unit(desired.unit, unit_files.LOADED, None), is_reverted)
     service.is_owned = service.short_name in _list_ours(host_state)
     if main is not None:
         group = TreeGroup(host_state.host, main)
@@ -154,10 +154,10 @@ def _plan_service(plan: Plan, desired: DesiredState, remove: bool, main: Optiona
 
 def _plan_running(plan: Plan, service: Service, one: Running) -> None:
     record, name = plan.host_state.record, service.short_name
-    wanted = _find_value_before_us(plan.host_state, name) if service.remove else service.desired.score_adj
+    wanted = _find_value_before_us(plan.host_state, name) if service.is_reverted else service.desired.score_adj
     if wanted is None:
         return
-    if service.remove:
+    if service.is_reverted:
         plan_revert(record, one, name, wanted)
     else:
         value = one.find_leader().score_adj
@@ -195,7 +195,7 @@ def _plan_record(plan: Plan) -> None:
     for service in plan.services if plan.request.runtime else ():
         units.pop(service.name, None)  # left by a killed run
         name = service.short_name
-        if service.remove:
+        if service.is_reverted:
             originals.pop(name, None)
         elif service.running and service.running[0].goals and not _is_configured(plan.host_state, name):
             originals.setdefault(name, service.running[0].find_leader().score_adj)
@@ -208,7 +208,7 @@ def _with_processes(record: saved_scores.Record, service: Service) -> saved_scor
     wanted = service.desired.score_adj
     for one in service.running:
         keys = [process.key for process in one.processes]
-        if service.remove or wanted is None:
+        if service.is_reverted or wanted is None:
             record = saved_scores.with_ours(saved_scores.without_processes(record, keys), one.unit, ())
         elif one.goals or one.unit in record.ours:
             record = saved_scores.with_processes(record, one.list_to_record(wanted), one.known_values, wanted)
@@ -223,7 +223,7 @@ def plan_next_starts(plan: Plan) -> None:
     for service in plan.services:
         is_openrc = plan.host_state.init == 'openrc'
         lost = _plan_conf(plan, service) if is_openrc else f'the init here is {plan.host_state.init}'
-        if not service.remove:
+        if not service.is_reverted:
             _note_next_start(plan, service, lost)
 
 
@@ -232,9 +232,9 @@ def _plan_conf(plan: Plan, service: Service) -> str:
     host, name = plan.host_state.host, service.short_name
     path = openrc.build_path(name)
     data = after = host.read_bytes(path)
-    lost = '' if service.remove else openrc.explain_no_effect(host, name) or ''
+    lost = '' if service.is_reverted else openrc.explain_no_effect(host, name) or ''
     if plan.request.persistent and not lost:
-        if service.remove:
+        if service.is_reverted:
             after = openrc.edit(data, None) if openrc.is_ours(data) else data
         else:
             _guard_conflicts(plan, service, name)

@@ -33,7 +33,7 @@ def resolve(plan: Plan, desired_states: List[DesiredState]) -> None:
         else:
             plan.services.append(service)
     settle_missing(plan, missing)
-    _inherit_from_templates({service.name: service for service in plan.services if not service.remove})
+    _inherit_from_templates({service.name: service for service in plan.services if not service.is_reverted})
     if request.exclusive:
         _add_unlisted(plan, by_name)
 
