@@ -102,11 +102,12 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     waiting = _settled(host)
     watched = [pending for pending in waiting if pending_change.is_watched(host, pending)]
     stale = [pending for pending in waiting if pending not in watched]
-    if watched and not _is_half_made(host, watched[0]):
-        outcome = _while_waiting(host, request, policy, watched[0])
-    elif watched and not request.check_mode:
-        _roll_back(host, watched[0])
+    half_made = [pending for pending in watched[:1] if _is_half_made(host, pending)]
+    if half_made and not request.check_mode:
+        _roll_back(host, half_made[0])
         return carry_out(host, request, policy, asked)
+    if watched and not half_made:
+        outcome = _while_waiting(host, request, policy, watched[0])
     else:
         outcome = _from_the_start(host, request, policy, asked, waiting)
     outcome.plan.warnings.extend(_GONE % pending_change.describe(pending) for pending in stale)

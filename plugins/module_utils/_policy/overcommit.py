@@ -187,13 +187,18 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: State, afte
                   else '/proc/meminfo does not tell Committed_AS here')
         plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
                              f'{reason}')
-        return
+    elif not plan.request.force:
+        _check_headroom(host_state, memory, min_headroom, when, before, after)
+
+
+def _check_headroom(host_state: HostState, memory: Memory, min_headroom: Amount, when: str, before: State,
+                    after: State) -> None:
     headroom_kb = commit_limit.compute_headroom_kb(memory, after, host_state.page_kb)
     limit_kb = commit_limit.compute_state_limit_kb(memory, after, host_state.page_kb)
     least_kb = min_headroom.to_kb(limit_kb)
     headroom_before_kb = commit_limit.compute_headroom_kb(memory, before, host_state.page_kb)
     lowers = before.get(MEMORY) != NEVER or headroom_kb < headroom_before_kb
-    if headroom_kb >= least_kb or not lowers or plan.request.force:
+    if headroom_kb >= least_kb or not lowers:
         return
     raise Refusal(
         f'Refused, because programs could no longer start: mode never with {_limit_text(after)} gives {when} a '

@@ -161,10 +161,11 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
 
 def writes_between(before: State, after: State) -> List[Write]:
     """The writes that lead from one state to the other. A pair needs one write: it sets the other one to 0."""
-    found = [(key, before[key], after[key]) for key in before if after[key] != before[key]]
-    writes = [(key, new) for key, _old, new in found if new is not None and not SYSCTLS[key].counterpart]
-    if any((old or 0) != (new or 0) for key, old, new in found if SYSCTLS[key].counterpart):
-        kbytes = after[KBYTES] or 0
+    changed = [(key, after[key]) for key in before if after[key] != before[key] and not SYSCTLS[key].counterpart]
+    writes = [(key, value) for key, value in changed if value is not None]
+    limits = [(state.get(RATIO) or 0, state.get(KBYTES) or 0) for state in (before, after)]
+    if limits[0] != limits[1]:
+        ratio, kbytes = limits[1]
         # Writing the ratio, 0 too, is what sets kbytes to 0.
-        writes.append((KBYTES, kbytes) if kbytes else (RATIO, after[RATIO] or 0))
+        writes.append((KBYTES, kbytes) if kbytes else (RATIO, ratio))
     return writes

@@ -174,11 +174,10 @@ class _Look:
 
     def ours(self, setting: Setting) -> Set[Numbers]:
         """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""
-        values = [self.values.get(key) for key in setting]
-        states = [[value.ours if value else None for value in values],
-                  [value.earlier if value else None for value in values],
-                  [self.host_state.unconfirmed.get(key, (None, None))[1] for key in setting]]
-        found = {tuple(number or 0 for number in state) for state in states if state[0] is not None}
+        states: List[sysctls.State] = [{key: value.ours for key, value in self.values.items()},
+                                       {key: value.earlier for key, value in self.values.items()},
+                                       {key: after for key, (_before, after) in self.host_state.unconfirmed.items()}]
+        found = {get_values(state, setting) for state in states if state.get(setting[0]) is not None}
         return found.union(self._lines(setting))
 
     def _lines(self, setting: Setting) -> Set[Numbers]:

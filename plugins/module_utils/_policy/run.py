@@ -50,7 +50,10 @@ def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> N
                            f"{', '.join(given)}")
     if not absent and not given:
         raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent")
-    path = params['sysctl_file']
+    _check_path(params['sysctl_file'])
+
+
+def _check_path(path: str) -> None:
     if not path.startswith('/') or path != os.path.normpath(path):
         raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf')
 

@@ -241,11 +241,11 @@ class _Reader:
             self._check(not loop.has_run and loop.guard == loop.target)
             self.collected[loop.target] = tuple(map(self._folder, loop.words))
         elif loop.has_run:
-            self.single.extend(self._sources_of(loop))
+            self.single.extend(self._list_sources(loop))
         else:
             self._check(not any('sysctl' in word for word in loop.words))
 
-    def _sources_of(self, loop: _Loop) -> Iterator[Source]:
+    def _list_sources(self, loop: _Loop) -> Iterator[Source]:
         for word in loop.words:
             folder = _FOLDER.match(word)
             if folder is None:

@@ -158,14 +158,16 @@ def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: 
     lines = conf_files.split_lines(restore(''.join(lines), keys, managed))
     for key in left:
         _remove_ours(lines, ours[key])  # a line of ours that was a comment until now
-    if HEADER in lines and ours and set(ours).issubset(keys):
+    if ours and set(ours).issubset(keys):
         lines = _without_header(lines, made)
-    return Reverted(''.join(lines) if lines else None if made else '', foreign)
+    return Reverted(''.join(lines) or (None if made else ''), foreign)
 
 
 def _without_header(lines: List[str], made: bool) -> List[str]:
     """The lines without the header. An empty file that we made loses all lines."""
     rest = [line for line in lines if line != HEADER]
+    if len(rest) == len(lines):
+        return lines
     if made and not any(line.strip() for line in rest):
         return []
     if made or any(line_setting(line) for line in rest):

@@ -27,8 +27,9 @@ def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
     """The files for this kernel release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     units = [_expand(_read_unit(host, name) or '', release) for name in _list_wanted(host, drop_ins)]
-    paths = [path for text in units if _runs_before(host, text) for _key, path in _RUN.findall(text)]
-    paths += [path for text in drop_ins for key, path in _RUN.findall(text) if key == 'ExecStartPre']
+    runs = [run for text in units if _runs_before(host, text) for run in _RUN.findall(text)]
+    runs += [run for text in drop_ins for run in _RUN.findall(text) if run[0] == 'ExecStartPre']
+    paths = [path for _key, path in runs]
     return tuple(Source((), path, (), NAMES, False) for path in paths)
 
 

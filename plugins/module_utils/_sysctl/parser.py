@@ -69,7 +69,7 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
     return key, value.strip(_BLANK) if equals else None, plain
 
 
-def settings_of(path: str, text: str, dialect: str = SYSTEMD) -> Iterator[Setting]:
+def parse_settings(path: str, text: str, dialect: str = SYSTEMD) -> Iterator[Setting]:
     """The settings of a file, with the line numbers that an editor shows.
 
     systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
@@ -139,7 +139,7 @@ def read_settings(host: Host, loader: Loader, overlay: Optional[Overlay] = None)
 
 def _read(host: Host, loader: Loader, files: List[str], overlay: Optional[Overlay]) -> List[Setting]:
     return [setting for path in files
-            for setting in settings_of(path, read_file(host, path, overlay), loader.dialect)]
+            for setting in parse_settings(path, read_file(host, path, overlay), loader.dialect)]
 
 
 # ------------------------------------------------------------ what gets written

@@ -68,7 +68,7 @@ def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str,
             files = _loaded(command)[:_MOST_LOADED - count]
             count += len(files)
             for file in files:
-                for one in parser.settings_of(file, read_program_file(host, file, denied), conf_files.PROCPS):
+                for one in parser.parse_settings(file, read_program_file(host, file, denied), conf_files.PROCPS):
                     if one.value is not None:
                         yield one.key.replace('/', '.'), one.value, file
 

@@ -130,7 +130,7 @@ class _Planner:
         writes: List[Write] = []
         for unit in units:
             for name, setting in unit.options.items():
-                key = _path_of(name, self._release)
+                key = _build_path(name, self._release)
                 if key in self._known:
                     is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
                     writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
@@ -176,7 +176,7 @@ def _find_release(host: Host, denied: List[str]) -> _Release:
         swaps_slashes='"./"' in text)
 
 
-def _path_of(name: str, release: _Release) -> str:
+def _build_path(name: str, release: _Release) -> str:
     """The path below /proc/sys that TuneD makes of a name, empty for none."""
     path = name.translate({ord('.'): '/', ord('/'): '.'}) if release.swaps_slashes else name.replace('.', '/')
     # A slash at the end leads into a folder, which no sysctl is.
@@ -250,7 +250,7 @@ def _reapplied(host: Host, denied: List[str], release: _Release, exclude: List[s
     for path in _list_files(host, loader, denied, overlay):
         text, is_whole = _readable_part(_read_file(host, path, denied, overlay))
         for name, value, line in _settings(text):
-            key = _path_of(name, release)
+            key = _build_path(name, release)
             if key not in known or _is_excluded(name, exclude):
                 continue
             write = Write(key, value, path, line, True, False, True)

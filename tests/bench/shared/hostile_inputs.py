@@ -79,12 +79,12 @@ def _unit_name(text: str) -> object:
 
 
 def _writes(text: str) -> object:
-    settings = list(parser.settings_of('x', text))
+    settings = list(parser.parse_settings('x', text))
     return [parser.writes(dialect, settings, SYSCTLS) for dialect in (conf_files.SYSTEMD, conf_files.PROCPS)]
 
 
 def _busybox(text: str) -> object:
-    return list(parser.settings_of('x', text, conf_files.BUSYBOX))
+    return list(parser.parse_settings('x', text, conf_files.BUSYBOX))
 
 
 def _script(text: str) -> object:

@@ -66,7 +66,7 @@ def test_lines_of_others_that_go_on(data):
 def test_a_line_that_ends_in_the_middle(text):
     edited = file_edit.edit(text, {'vm.panic_on_oom': 0})[0]
     assert file_edit.keys_in(edited) == {'vm.panic_on_oom': 0}
-    assert [one.value for one in parser.settings_of('/x', edited)] == ['0']
+    assert [one.value for one in parser.parse_settings('/x', edited)] == ['0']
     assert file_edit.edit(edited, {'vm.panic_on_oom': 0})[0] == edited
 
 

@@ -270,7 +270,7 @@ def test_a_folder_or_a_circle_only_takes_a_name_away(tmp_path, init, make):
     'vm/%s=1\n' % ('[' * 4000)])
 def test_hostile_files_take_linear_time(text):
     began_s = time.process_time()
-    settings = list(parser.settings_of('x', text))
+    settings = list(parser.parse_settings('x', text))
     for dialect in (conf_files.SYSTEMD, conf_files.PROCPS, conf_files.BUSYBOX):
         parser.writes(dialect, settings, ['vm/overcommit_memory'])
     assert time.process_time() - began_s < 2

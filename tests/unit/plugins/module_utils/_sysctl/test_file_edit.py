@@ -97,7 +97,7 @@ def test_a_glob_that_was_taken_comes_back_too():
 def test_commented_out_line_does_not_count_and_comes_back(line, ends):
     text = 'a\n%s\rvm.overcommit_memory=2\r%s%s' % (line, line, '\n' if ends else '')
     out = file_edit.comment_out(text, 2)
-    assert list(parser.settings_of('x', out.partition('\n')[2])) == []
+    assert list(parser.parse_settings('x', out.partition('\n')[2])) == []
     assert file_edit.restore(out, [MEMORY]) == text
 
 

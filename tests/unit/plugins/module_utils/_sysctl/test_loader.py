@@ -280,7 +280,7 @@ def test_a_line_as_busybox_reads_it(alpine, line, value):
 
 def test_lines_keep_their_numbers_where_others_are_continued():
     text = 'a.b=\\\n1\nvm.x = 2\n# c\\\nvm.y = 3\nvm.z = 4'
-    found = [(one.key, one.value, one.line) for one in parser.settings_of('x', text, 'busybox')]
+    found = [(one.key, one.value, one.line) for one in parser.parse_settings('x', text, 'busybox')]
     assert found == [('a/b', '1', 1), ('vm/x', '2', 3), ('vm/z', '4', 6)]
 
 
