@@ -97,22 +97,26 @@ def tightens(plan: Plan) -> bool:
 def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> RunOutcome:
     """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
-        # What a watchdog was killed in the middle of. This run is alone, so nobody is at work in there.
-        leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
+        _remove_leftovers(host)
     waiting = _settled(host)
     watched = [pending for pending in waiting if pending_change.is_watched(host, pending)]
     stale = [pending for pending in waiting if pending not in watched]
-    half_made = [pending for pending in watched[:1] if _is_half_made(host, pending)]
-    if half_made and not request.check_mode:
-        _roll_back(host, half_made[0])
-        return carry_out(host, request, policy, asked)
-    if watched and not half_made:
+    warnings = [_GONE % pending_change.describe(pending) for pending in stale]  # what fails must fail before a change
+    if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
+    elif watched and not request.check_mode:
+        _roll_back(host, watched[0])
+        return carry_out(host, request, policy, asked)
     else:
         outcome = _from_the_start(host, request, policy, asked, waiting)
-    outcome.plan.warnings.extend(_GONE % pending_change.describe(pending) for pending in stale)
+    outcome.plan.warnings.extend(warnings)
     _forget(host, stale, outcome)
     return outcome
+
+
+def _remove_leftovers(host: WritableHost) -> None:
+    """Remove what a killed watchdog left. This run is alone, so that nobody is at work there."""
+    leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
 
 
 _GONE = ('a change at runtime (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '

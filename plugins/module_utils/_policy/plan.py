@@ -163,9 +163,12 @@ def writes_between(before: State, after: State) -> List[Write]:
     """The writes that lead from one state to the other. A pair needs one write: it sets the other one to 0."""
     changed = [(key, after[key]) for key in before if after[key] != before[key] and not SYSCTLS[key].counterpart]
     writes = [(key, value) for key, value in changed if value is not None]
-    limits = [(state.get(RATIO) or 0, state.get(KBYTES) or 0) for state in (before, after)]
-    if limits[0] != limits[1]:
-        ratio, kbytes = limits[1]
+    if _get_limit(before) != _get_limit(after):
+        ratio, kbytes = _get_limit(after)
         # Writing the ratio, 0 too, is what sets kbytes to 0.
         writes.append((KBYTES, kbytes) if kbytes else (RATIO, ratio))
     return writes
+
+
+def _get_limit(state: State) -> Tuple[int, int]:
+    return state.get(RATIO) or 0, state.get(KBYTES) or 0

@@ -50,14 +50,14 @@ def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
     for setting in group_settings(plan.policy.keys):
         if setting[0] not in values and not set(setting).intersection(changed) or not look.is_known(setting):
             continue
-        found = look.found(setting)
-        first = look.first_seen(setting, found)
-        is_set = bool(set(setting).intersection(target))
-        if is_set and _is_first_write(plan, setting, values) and found not in look.ours(setting):
+        first = look.first_seen(setting, look.found(setting))
+        if not set(setting).intersection(target):
+            values = dict(first, **values)
+            continue
+        if _is_first_write(plan, setting, values) and look.found(setting) not in look.ours(setting):
             values.update(first)  # only our line was recorded so far, and something else has set the value since
-        values.update((key, values.get(key, first[key])) for key in setting)
-        if is_set:
-            values.update((key, _with_ours(values[key], plan.runtime_after[key] or 0)) for key in setting)
+        values = dict(first, **values)
+        values.update((key, _with_ours(values[key], plan.runtime_after[key] or 0)) for key in setting)
     return values
 
 
@@ -184,7 +184,7 @@ class _Look:
         found: Set[Numbers] = set()
         for entry in self.files.values():
             for key in setting:
-                values = [file_edit.value_of([line]) for line in entry.lines.get(key, [])]
+                values = [file_edit.parse_last_value([line]) for line in entry.lines.get(key, [])]
                 found.update(tuple(value if name == key else 0 for name in setting)
                              for value in values if value is not None)
         return found

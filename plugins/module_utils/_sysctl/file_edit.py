@@ -110,7 +110,7 @@ def _remove(lines: List[str], numbers: Iterable[int]) -> None:
     lines[:] = [line for number, line in enumerate(lines) if number not in gone]
 
 
-def value_of(lines: List[str]) -> Optional[int]:
+def parse_last_value(lines: List[str]) -> Optional[int]:
     """The number that the kernel takes from the last of these lines."""
     return _written(lines[-1]) if lines else None
 
@@ -154,13 +154,18 @@ def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: 
     """
     lines = conf_files.split_lines(text)
     left = [key for key in keys if key in ours and not _remove_ours(lines, ours[key])]
-    foreign = [lines[number] for key in left for number in _live_lines(lines, key)[-1:]]
+    foreign = _find_last_lines(lines, left)
     lines = conf_files.split_lines(restore(''.join(lines), keys, managed))
     for key in left:
         _remove_ours(lines, ours[key])  # a line of ours that was a comment until now
     if ours and set(ours).issubset(keys):
         lines = _without_header(lines, made)
     return Reverted(''.join(lines) or (None if made else ''), foreign)
+
+
+def _find_last_lines(lines: List[str], keys: List[str]) -> List[str]:
+    """The last line of each of these keys."""
+    return [lines[number] for key in keys for number in _live_lines(lines, key)[-1:]]
 
 
 def _without_header(lines: List[str], made: bool) -> List[str]:

@@ -27,10 +27,15 @@ def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
     """The files for this kernel release, in the order in which they are applied."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     units = [_expand(_read_unit(host, name) or '', release) for name in _list_wanted(host, drop_ins)]
-    runs = [run for text in units if _runs_before(host, text) for run in _RUN.findall(text)]
-    runs += [run for text in drop_ins for run in _RUN.findall(text) if run[0] == 'ExecStartPre']
+    runs = _find_runs([text for text in units if _runs_before(host, text)])
+    runs += [run for run in _find_runs(drop_ins) if run[0] == 'ExecStartPre']
     paths = [path for _key, path in runs]
     return tuple(Source((), path, (), NAMES, False) for path in paths)
+
+
+def _find_runs(texts: List[str]) -> List[Tuple[str, str]]:
+    """(key, file) of each run of systemd-sysctl for one file."""
+    return [run for text in texts for run in _RUN.findall(text)]
 
 
 def _list_wanted(host: Host, drop_ins: List[str]) -> List[str]:

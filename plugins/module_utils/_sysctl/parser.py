@@ -153,13 +153,17 @@ def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Sett
         return [entry for entry in settings if entry.key in known]
     replaces = dialect == SYSTEMD
     entries = _replaced(settings) if replaces else settings
-    # A line that names the key, excluding ones too, keeps globs off it. procps compares as spelled: not with `vm//x`.
-    named = {entry.key for entry in entries if replaces or entry.plain}
-    free = [key for key in known if key not in named]
-    return [write for entry in entries for write in _writes_of_entry(entry, known, free, replaces)]
+    free = _find_unnamed(entries, known, replaces)
+    return [write for entry in entries for write in _list_writes(entry, known, free, replaces)]
 
 
-def _writes_of_entry(entry: Setting, known: List[str], free: List[str], replaces: bool) -> List[Setting]:
+def _find_unnamed(entries: List[Setting], known: List[str], replaces: bool) -> List[str]:
+    """The known keys that no line names, excluding lines too: globs do not match the others."""
+    named = {entry.key for entry in entries if replaces or entry.plain}  # procps compares as spelled: not with `vm//x`
+    return [key for key in known if key not in named]
+
+
+def _list_writes(entry: Setting, known: List[str], free: List[str], replaces: bool) -> List[Setting]:
     """``free`` are the known keys that globs may match."""
     if entry.value is not None and _GLOB.search(entry.key):
         return [entry._replace(key=key) for key in free if matches(entry.key, key)]

@@ -48,10 +48,7 @@ def parse(data: Optional[bytes]) -> Record:
         return EMPTY
     if not isinstance(found, dict):
         return EMPTY
-    values = ((key, _parse_value(key, entry)) for key, entry in _items(found.get('values')) if key in SYSCTLS)
-    files = ((path, _parse_file(entry)) for path, entry in _items(found.get('files')) if _is_path(path))
-    return Record(_whole_pairs({key: value for key, value in values if value}),
-                  {path: entry for path, entry in files if entry and entry.lines})
+    return Record(_whole_pairs(_parse_values(found.get('values'))), _parse_files(found.get('files')))
 
 
 def is_damaged(data: Optional[bytes]) -> bool:
@@ -61,6 +58,16 @@ def is_damaged(data: Optional[bytes]) -> bool:
         return data is not None and (known is None or json.loads(data.decode('utf-8')) != json.loads(known))
     except (ValueError, RecursionError, OverflowError):
         return True
+
+
+def _parse_values(found: Any) -> Dict[str, Value]:
+    values = ((key, _parse_value(key, entry)) for key, entry in _items(found) if key in SYSCTLS)
+    return {key: value for key, value in values if value}
+
+
+def _parse_files(found: Any) -> Dict[str, File]:
+    files = ((path, _parse_file(entry)) for path, entry in _items(found) if _is_path(path))
+    return {path: entry for path, entry in files if entry and entry.lines}
 
 
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:

@@ -41,10 +41,8 @@ def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_run
         raise RefusedStart(_MODE)
     is_automatic = mode == 'auto' or not (mode or active)
     names = _recommended(host, denied, main) if is_automatic else [active]
-    if is_running and active in names:
-        names = [active]
-    if has_ppd:
-        names += _names_of_ppd(host, denied)
+    names = [active] if is_running and active in names else names
+    names += _list_ppd_profiles(host, denied) if has_ppd else []
     return [name.split() + post_loaded.split() for name in dict.fromkeys(names)]
 
 
@@ -79,7 +77,7 @@ def _recommend_files(host: Host, denied: List[str]) -> List[str]:
     return [_RECOMMEND_CONF] + [paths[name] for name in sorted(paths)]
 
 
-def _names_of_ppd(host: Host, denied: List[str]) -> List[str]:
+def _list_ppd_profiles(host: Host, denied: List[str]) -> List[str]:
     """The profiles that tuned-ppd may switch to, on mains and on battery. It exits if its file is wrong."""
     config = configparser.ConfigParser()
     try:

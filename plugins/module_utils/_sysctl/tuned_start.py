@@ -131,11 +131,10 @@ class _Planner:
         for unit in units:
             for name, setting in unit.options.items():
                 key = _build_path(name, self._release)
-                if key in self._known:
-                    is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
-                    writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
-                                        setting.is_known))
-            writes += again
+                is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
+                writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
+                                    setting.is_known))
+            writes = [write for write in writes if write.key in self._known] + again
         if unknown:
             # An unknown profile may set any key, and may be the last one.
             writes += [Write(key, tuned.FUNCTION, unknown[0], unknown[1], False, False, False) for key in self._known]
