@@ -99,9 +99,9 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     if not request.check_mode:
         _remove_leftovers(host)
     waiting = _settled(host)
-    watched = [pending for pending in waiting if pending_change.is_watched(host, pending)]
-    stale = [pending for pending in waiting if pending not in watched]
-    warnings = [_GONE % pending_change.describe(pending) for pending in stale]  # what fails must fail before a change
+    stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
+    watched = [pending for pending in waiting if pending not in stale]
+    warnings = _describe_stale(stale)  # what fails must fail before a change
     if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
     elif watched and not request.check_mode:
@@ -112,6 +112,10 @@ def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked
     outcome.plan.warnings.extend(warnings)
     _forget(host, stale, outcome)
     return outcome
+
+
+def _describe_stale(stale: List[Pending]) -> List[str]:
+    return [_GONE % pending_change.describe(pending) for pending in stale]
 
 
 def _remove_leftovers(host: WritableHost) -> None:

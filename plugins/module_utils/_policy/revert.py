@@ -46,12 +46,12 @@ def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
     values = dict(look.values)
     if host_state.is_for_another(plan.request):
         return values
-    changed = plan.changed_keys()
+    changed = set(plan.changed_keys())
     for setting in group_settings(plan.policy.keys):
-        if setting[0] not in values and not set(setting).intersection(changed) or not look.is_known(setting):
+        if not look.is_known(setting) or (setting[0] not in values and changed.isdisjoint(setting)):
             continue
         first = look.first_seen(setting, look.found(setting))
-        if not set(setting).intersection(target):
+        if not any(key in target for key in setting):
             values = dict(first, **values)
             continue
         if _is_first_write(plan, setting, values) and look.found(setting) not in look.ours(setting):
@@ -104,15 +104,14 @@ def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: 
     kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
-    elif not request.runtime and is_left and not plan.host_state.is_for_another(request):
-        values.update((key, value._replace(ours=found)) for (key, value), found
-                      in zip(kept.items(), look.found(setting)))
+    elif is_left and not request.runtime and not plan.host_state.is_for_another(request):
+        found = zip(setting, look.found(setting))
+        values.update((key, kept[key]._replace(ours=number)) for key, number in found)
 
 
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
     """The values to revert to, and a warning where only the documented defaults are known."""
-    first = look.values.get(setting[0])
-    originals = get_values({key: value.original for key, value in look.values.items()}, setting)
+    first, originals = look.values.get(setting[0]), look.originals(setting)
     if first is not None and not first.from_boot:
         return originals, []
     outcome, key = boot_plan.outcome, setting[0]
@@ -167,6 +166,10 @@ class _Look:
     def is_ours(self, setting: Setting) -> bool:
         """Whether this collection changed its value or its lines."""
         return setting[0] in self.values or self.has_line(setting)
+
+    def originals(self, setting: Setting) -> Numbers:
+        """The recorded values from before the first change."""
+        return get_values({key: value.original for key, value in self.values.items()}, setting)
 
     def has_line(self, setting: Setting) -> bool:
         """Whether a line of ours sets it."""

@@ -90,7 +90,7 @@ def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
 
     Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
     """
-    found = {step.key: tuple(read(key) for key in step.keys) for step in steps}
+    found = {step.key: tuple(map(read, step.keys)) for step in steps}
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
     outcome = RollbackOutcome([], [], [])
     for step in steps:

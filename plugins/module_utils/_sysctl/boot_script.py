@@ -133,10 +133,6 @@ class _Loop:
         self.has_run = False
 
 
-def _stops_at_errors(words: List[str]) -> bool:
-    return words[0] == 'set' and any(re.match('-[a-z]*e', word) for word in words)
-
-
 class _Reader:
     """Follow the commands of one script."""
 

@@ -298,20 +298,6 @@ def _ask_defaults(files: Files, folder: str, named: Dict[str, str], own: Optiona
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, f'{folder}/{defaults}', True)
 
 
-def _ask_arguments(files: Files, own: Optional[Said], given: Dict[str, str]) -> Optional[Said]:
-    """Up to 1.31 the flag becomes an argument of the kubelet where it is true."""
-    if own and own.protects is not False:
-        return own
-    return ask_kubelet(files, ['--%s=%s' % item for item in given.items()]) or own
-
-
-def _find_kubelet_paths(values: List[Option]) -> Dict[str, str]:
-    """The configuration that the arguments of the kubelet name."""
-    arguments = ['--' + text for text, _file in values if text]
-    named = {name: _last_option(arguments, name) for name in ('config', 'config-dir')}
-    return {name: value for name, value in named.items() if value}
-
-
 def _kubelet_flag(values: List[Option]) -> Optional[Said]:
     for text, file in reversed(values):
         if text is None:

@@ -35,7 +35,6 @@ _Value = Tuple[str, List[Scalar]]
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*(?:\'\'[^\']*)*\'')
 _FLOW = re.compile(_QUOTED.pattern + r'|["\'\[\]{}]|[^"\'\[\]{}]+')
 _ITEM = re.compile(r'[ \t]*(?:(' + _QUOTED.pattern + r')[ \t]*|([^\s,"\'&*!|>%@`#?:\[\]{}][^,"\'#:\[\]{}]*))(?:,|\Z)')
-_HEAD = re.compile(r'---\Z|%')
 _DASHES = re.compile(r'(?:-(?:[ \t]+|\Z)){1,8}')
 _KEY_END = re.compile(r':(?=[ \t]|\Z)')
 _BLOCK_HEAD = re.compile(r'[|>][-+0-9]{0,2}\Z')

@@ -10,7 +10,7 @@ config.py, releases 2.20 to 2.28.
 
 import configparser
 import re
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 from .._host.host import Host
 from . import tuned_config
@@ -39,11 +39,17 @@ def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_run
                                  for path in (_ACTIVE, _MODE, _POST_LOADED)]
     if mode not in ('', 'auto', 'manual') or len(post_loaded.split()) > 1:
         raise RefusedStart(_MODE)
-    is_automatic = mode == 'auto' or not (mode or active)
-    names = _recommended(host, denied, main) if is_automatic else [active]
-    names = [active] if is_running and active in names else names
+    names = [active]
+    if mode == 'auto' or not (mode or active):
+        names = _choose_profiles(host, denied, main, active if is_running else None)
     names += _list_ppd_profiles(host, denied) if has_ppd else []
     return [name.split() + post_loaded.split() for name in dict.fromkeys(names)]
+
+
+def _choose_profiles(host: Host, denied: List[str], main: Dict[str, str], running: Optional[str]) -> List[str]:
+    """The profiles that TuneD may choose; ``running`` is the one that a running TuneD has chosen."""
+    recommended = _recommended(host, denied, main)
+    return [running] if running is not None and running in recommended else recommended
 
 
 def _recommended(host: Host, denied: List[str], main: Dict[str, str]) -> List[str]:

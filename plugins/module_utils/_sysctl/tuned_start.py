@@ -129,17 +129,23 @@ class _Planner:
         again = self._reapply(exclude) if reapplies and (units or unknown) else []
         writes: List[Write] = []
         for unit in units:
-            for name, setting in unit.options.items():
-                key = _build_path(name, self._release)
-                is_final = not reapplies or _is_excluded(key.replace('/', '.'), exclude)
-                writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
-                                    setting.is_known))
-            writes = [write for write in writes if write.key in self._known] + again
+            writes += self._unit_writes(unit, exclude if reapplies else None) + again
         if unknown:
             # An unknown profile may set any key, and may be the last one.
             writes += [Write(key, tuned.FUNCTION, unknown[0], unknown[1], False, False, False) for key in self._known]
             writes += again
         return Start(writes, self._release.skips_equal)
+
+    def _unit_writes(self, unit: tuned.Unit, exclude: Optional[List[str]]) -> List[Write]:
+        """``exclude`` are the keys that TuneD does not apply again; None for all."""
+        writes: List[Write] = []
+        for name, setting in unit.options.items():
+            key = _build_path(name, self._release)
+            if key in self._known:
+                is_final = exclude is None or _is_excluded(key.replace('/', '.'), exclude)
+                writes.append(Write(key, setting.value, setting.file, setting.line, False, is_final,
+                                    setting.is_known))
+        return writes
 
     def _reapply(self, exclude: List[str]) -> List[Write]:
         if self._again is None:
