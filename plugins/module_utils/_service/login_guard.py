@@ -128,7 +128,7 @@ def is_of_login_user(uid: int) -> bool:
 def read_cgroups(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
     """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
     return list_all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
-                     read_init_cgroup(held.host) if init is None else init)
+                          read_init_cgroup(held.host) if init is None else init)
 
 
 def read_unit(held: ProcessHandle) -> Optional[bytes]:

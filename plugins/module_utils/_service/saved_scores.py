@@ -48,7 +48,7 @@ def parse(data: Optional[bytes]) -> Record:
             {str(unit): tuple(_parse_given(*pair) for pair in pairs) for unit, pairs in found['units'].items()},
             {str(name): int(value) for name, value in found['originals'].items()},
             {(int(pid), int(ticks)): Original(int(value), tuple(map(int, ours)))
-                 for pid, ticks, value, ours in found['processes']},
+             for pid, ticks, value, ours in found['processes']},
             {str(unit): int(bool(value)) for unit, value in found['groups'].items()},
             {str(unit): tuple(map(int, values)) for unit, values in found['ours'].items()})
     except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
