@@ -129,7 +129,7 @@ def choose(count: int) -> list[badness.Victim]:
     source = badness.ProcessReader(lambda pids: [((pid % 977, 0, 1), pid) for pid in pids], lambda _pid: 0,
                                    lambda pid: pid)
     return badness.select(((667, pid) for pid in range(count)), 10, source,
-                           badness.Kernel(10000000, badness.SCALE_NEW, 100))
+                          badness.Kernel(10000000, badness.SCALE_NEW, 100))
 
 
 def processes(counts: tuple[int, int]) -> dict:

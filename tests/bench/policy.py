@@ -53,9 +53,9 @@ READ = {RAW: lab_plays.RECEIVED, 'changed_when': False}
 def our_play(bench: Bench, count: int) -> dict:
     """Our way."""
     desired = {'oom_policy_overcommit_mode': 'never', 'oom_policy_overcommit_ratio': SYSCTLS['vm.overcommit_ratio'],
-            'oom_policy_admin_reserve_kbytes': SYSCTLS['vm.admin_reserve_kbytes'],
-            'oom_policy_user_reserve_kbytes': SYSCTLS['vm.user_reserve_kbytes'], 'oom_policy_panic': 'panic',
-            'oom_policy_reboot_after': SYSCTLS['kernel.panic'], 'oom_policy_services': lab_plays.our_services(count)}
+               'oom_policy_admin_reserve_kbytes': SYSCTLS['vm.admin_reserve_kbytes'],
+               'oom_policy_user_reserve_kbytes': SYSCTLS['vm.user_reserve_kbytes'], 'oom_policy_panic': 'panic',
+               'oom_policy_reboot_after': SYSCTLS['kernel.panic'], 'oom_policy_services': lab_plays.our_services(count)}
     roles = [{'role': 'oomkit.linux.oom_policy', 'vars': desired}]
     return measured(bench, lambda: bench.play([], roles=roles))
 

@@ -129,7 +129,7 @@ def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
     with ProcessTable(host) as processes:
         process_scan = facts_processes.Candidates(host, processes, total_memory.read_total_pages(host),
-                                        container.find_pid_namespace(host) == 'init')
+                                                  container.find_pid_namespace(host) == 'init')
         process_scan.gather_unkillable()
         return process_scan.gather_candidates(top, False)
 

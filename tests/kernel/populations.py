@@ -55,7 +55,7 @@ def run_command(args, **_options):
 
 def forecast(**params):
     return forecast_info.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params},
-                                manager=manager.Manager(run_command))
+                             manager=manager.Manager(run_command))
 
 
 def write(path, text):

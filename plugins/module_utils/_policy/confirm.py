@@ -235,7 +235,7 @@ def _new(plan: Plan, asked: Asked) -> Pending:
         desired=describe_request(plan.request, plan.policy), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
         originals={key: before for key, (before, _after) in plan.host_state.unconfirmed.items()
-                       if key not in plan.host_state.record.values})
+                   if key not in plan.host_state.record.values})
 
 
 def _check_alone(host: WritableHost, pending: Pending) -> None:
@@ -349,7 +349,7 @@ def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
     from .watchdog import build_steps, roll_back
     state = dict(plan.runtime_before)
     roll_back(build_steps(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
-             lambda step: SYSCTLS[step.key].apply_write(state, str(step.value)))
+              lambda step: SYSCTLS[step.key].apply_write(state, str(step.value)))
     return state
 
 

@@ -114,7 +114,7 @@ def _plan_leftovers(host_state: HostState, request: Request) -> List[str]:
 def _said(asked: Dict[str, int]) -> Dict[str, int]:
     """The requested values, without the 0 that a ratio or kbytes has because the other one counts."""
     return {key: value for key, value in asked.items()
-                if value or not asked.get(SYSCTLS[key].counterpart or key)}
+            if value or not asked.get(SYSCTLS[key].counterpart or key)}
 
 
 def _take_boot_plan(plan: Plan, boot_plan: BootPlan) -> None:

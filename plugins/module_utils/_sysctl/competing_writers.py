@@ -48,8 +48,8 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 
 
 def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
-             denied: Optional[List[str]] = None,
-             overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
+                 denied: Optional[List[str]] = None,
+                 overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
     """The values that running programs set, by key. Never raises.
 
     Unreadable files count as absent, and are added to ``denied`` where permissions protect them. ``running`` are the

@@ -73,7 +73,7 @@ def _parse_files(found: Any) -> Dict[str, File]:
 def _whole_pairs(values: Dict[str, Value]) -> Dict[str, Value]:
     """Drop a key whose counterpart is not recorded: half a pair cannot be restored."""
     return {key: value for key, value in values.items()
-                if not SYSCTLS[key].counterpart or SYSCTLS[key].counterpart in values}
+            if not SYSCTLS[key].counterpart or SYSCTLS[key].counterpart in values}
 
 
 def _items(found: Any) -> Any:
@@ -102,7 +102,7 @@ def _parse_file(entry: Any) -> Optional[File]:
     if not isinstance(entry, dict) or not isinstance(entry.get('made'), bool):
         return None
     return File(entry['made'], {key: lines for key, lines in _items(entry.get('lines'))
-                                    if key in SYSCTLS and _are_lines(lines)})
+                                if key in SYSCTLS and _are_lines(lines)})
 
 
 def _are_lines(lines: Any) -> bool:
@@ -146,4 +146,4 @@ def boot_defaults(record: Record) -> Dict[str, int]:
     old values stand nowhere else.
     """
     return {key: value.original for key, value in record.values.items()
-                if not SYSCTLS[key].is_constant and value.from_boot and value.original is not None}
+            if not SYSCTLS[key].is_constant and value.from_boot and value.original is not None}

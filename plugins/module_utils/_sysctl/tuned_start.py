@@ -97,7 +97,7 @@ class _Planner:
         for is_virtual in (True, False):
             try:
                 profiles = tuned.read_units(self._host, self._denied, rules, names, is_virtual,
-                                             self._parsed)
+                                            self._parsed)
                 starts += self._starts(main, profiles)
             except tuned_config.RefusedStart:
                 starts.append(Start([], self._release.skips_equal))

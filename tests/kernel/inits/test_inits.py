@@ -89,7 +89,7 @@ def test_openrc_keeps_it_at_the_next_start_and_boot(services, name):
     result = good(services.module(MODULE, name=name, score_adj=-300))
     assert result['changed'] and not warnings(result) and score(services, name) == -300
     assert result['services'][0]['next_start'] == {'score_adj': -300, 'oom_policy': None, 'line': 2,
-                                             'file': f'/etc/conf.d/{name}'}
+                                                   'file': f'/etc/conf.d/{name}'}
     for again in ('true', f'rc-service {name} restart', None):
         services.reboot('reboot') if again is None else services.run(again)
         assert score(services, name) == -300

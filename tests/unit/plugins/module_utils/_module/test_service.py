@@ -150,7 +150,7 @@ def test_options_that_cannot_be_meant(machine, params, message):
 
 def test_missing_says_each_service_for_itself(machine):
     desired = [{'name': 'a', 'score_adj': 1}, {'name': 'no1', 'score_adj': 1, 'missing': 'warn'},
-            {'name': 'no2', 'score_adj': 1, 'missing': 'ignore'}]  # fmt: skip
+               {'name': 'no2', 'score_adj': 1, 'missing': 'ignore'}]  # fmt: skip
     result = machine.run(services=desired)
     assert result['warnings'] == ['There is no such service on this machine: no1'] and len(result['services']) == 1
     with pytest.raises(Refusal, match='no3'):
@@ -470,7 +470,7 @@ def test_the_record_survives_anything(machine):
     for data in (b'', b'{', b'[]', b'{"units": 3}', b'\xff', b'{"units": {}, "originals": {}, "processes": [[1]]}'):
         assert saved_scores.parse(data) == saved_scores.EMPTY
     whole = saved_scores.Record({'a.service': (score_adj.Given(5, None),)}, {'sysv': 3},
-                               {(1, 2): saved_scores.Original(3, (4, 5))}, {'a.service': 1}, {'a.service': (4, 5)})
+                                {(1, 2): saved_scores.Original(3, (4, 5))}, {'a.service': 1}, {'a.service': (4, 5)})
     assert saved_scores.parse(saved_scores.dump(whole)) == whole
 
 

@@ -176,7 +176,7 @@ def test_a_folder_that_root_has_linked_elsewhere_is_roots(machine):
 # --------------------------------------------------------------------------- /run/oomkit
 
 RECORD = saved_scores.EMPTY._replace(units={'a.service': (saved_scores.Given(-900, None),)},
-                                    processes={(10, 100): saved_scores.Original(-900, (0,))})
+                                     processes={(10, 100): saved_scores.Original(-900, (0,))})
 
 
 @pytest.mark.parametrize('make', HOSTILE)

@@ -57,7 +57,7 @@ def test_whether_there_was_a_record_is_said(machine):
     machine.run(name='ssh', score_adj=500)
     assert 'managed' not in machine.run(name='ssh', score_adj=500)
     for desired, managed in (({'name': 'other'}, False), ({'process': {'pid': SSHD}}, False), ({'name': 'no'}, False),
-                          ({'process': {'pid': 20}}, True), ({'name': 'ssh'}, True), ({'exclusive': True}, False)):
+                             ({'process': {'pid': 20}}, True), ({'name': 'ssh'}, True), ({'exclusive': True}, False)):
         for check in (True, False):
             assert machine.run(check=check, state='absent', **desired)['managed'] is managed, desired
 

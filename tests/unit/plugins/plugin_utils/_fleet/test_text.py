@@ -120,7 +120,7 @@ def test_size(kb, shown):
 
 def picture(*used, enforced=True):
     return build_chart((place, Record('h%d' % place, OK, seen=True, used_percent=one, enforced=enforced))
-                 for place, one in enumerate(used))
+                       for place, one in enumerate(used))
 
 
 def test_a_few_hosts_are_bars_with_names():
