@@ -128,10 +128,10 @@ def helped(**shared: object) -> Iterator[Host]:
 def scan(host: Host, top: int) -> list[dict]:
     """The keys candidates and unkillable, in the helper."""
     with ProcessTable(host) as processes:
-        process_scan = facts_processes.Candidates(host, processes, total_memory.read_total_pages(host),
-                                                  container.find_pid_namespace(host) == 'init')
-        process_scan.gather_unkillable()
-        return process_scan.gather_candidates(top, False)
+        candidates = facts_processes.Candidates(host, processes, total_memory.read_total_pages(host),
+                                                container.find_pid_namespace(host) == 'init')
+        candidates.gather_unkillable()
+        return candidates.gather_candidates(top, False)
 
 
 def scan_ms(top: int) -> float:
