@@ -46,18 +46,17 @@ def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
     values = dict(look.values)
     if host_state.is_for_another(plan.request):
         return values
-    changed = set(plan.changed_keys())
-    for setting in group_settings(plan.policy.keys):
-        if not look.is_known(setting) or (setting[0] not in values and changed.isdisjoint(setting)):
+    concerned = set(values).union(plan.changed_keys())
+    for setting in filter(look.is_known, group_settings(plan.policy.keys)):
+        if concerned.isdisjoint(setting):
             continue
         first = look.first_seen(setting, look.found(setting))
-        if not any(key in target for key in setting):
-            values = dict(first, **values)
-            continue
-        if _is_first_write(plan, setting, values) and look.found(setting) not in look.ours(setting):
+        is_set = setting[0] in target or setting[-1] in target
+        if is_set and _is_first_write(plan, setting, values) and look.found(setting) not in look.ours(setting):
             values.update(first)  # only our line was recorded so far, and something else has set the value since
         values = dict(first, **values)
-        values.update((key, _with_ours(values[key], plan.runtime_after[key] or 0)) for key in setting)
+        if is_set:
+            values.update(_with_ours(values, setting, plan.runtime_after))
     return values
 
 
@@ -67,8 +66,10 @@ def _is_first_write(plan: Plan, setting: Setting, values: Values) -> bool:
             and get_values(plan.runtime_before, setting) != get_values(plan.runtime_after, setting))
 
 
-def _with_ours(value: saved_values.Value, number: int) -> saved_values.Value:
-    return value if value.ours == number else value._replace(ours=number, earlier=value.ours)
+def _with_ours(values: Values, setting: Setting, after: sysctls.State) -> Values:
+    """The recorded values of a setting, once it has these values at runtime."""
+    changed = {key: number for key, number in zip(setting, get_values(after, setting)) if values[key].ours != number}
+    return {key: values[key]._replace(ours=number, earlier=values[key].ours) for key, number in changed.items()}
 
 
 def without_earlier(values: Values, target: Dict[str, int]) -> Values:
@@ -104,9 +105,8 @@ def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: 
     kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
         values.update((key, value._replace(ours=None, earlier=None)) for key, value in kept.items())
-    elif is_left and not request.runtime and not plan.host_state.is_for_another(request):
-        found = zip(setting, look.found(setting))
-        values.update((key, kept[key]._replace(ours=number)) for key, number in found)
+    elif is_left and not (request.runtime or plan.host_state.is_for_another(request)):
+        values.update(map(lambda key, number: (key, kept[key]._replace(ours=number)), setting, look.found(setting)))
 
 
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
