@@ -1,5 +1,3 @@
-# Copyright: (c) 2026, oomkit contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of systemd units as users write them: what is a service, and what is refused with the reason.
