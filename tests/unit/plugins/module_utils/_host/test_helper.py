@@ -132,6 +132,7 @@ def test_processes_of_many_users_that_do_not_answer_leave_roots(box):
     assert seconds < 5
 
 
+@pytest.mark.thorough
 def test_it_ends_where_nothing_answers(box):
     for pid in range(100, 110):
         add_process(box, pid, 700)
@@ -196,6 +197,7 @@ def slow_reads(pids, seconds):
     return done
 
 
+@pytest.mark.thorough
 def test_slow_reads_have_a_limit_together(box, monkeypatch):
     monkeypatch.setattr(helper, 'BUDGET_S', 1.0)
     monkeypatch.setattr(helper, 'LEAST_S', 0.1)
@@ -221,6 +223,7 @@ def work_for_long(box):
     return os.getpid()
 
 
+@pytest.mark.thorough
 def test_work_that_reads_nothing_may_take_its_time(box):
     assert box.call(work_for_long, box) != os.getpid()
 

@@ -92,6 +92,7 @@ def count(host, path, times):
             host.replace_file(path, b'%d' % (value + 1))
 
 
+@pytest.mark.thorough
 def test_many_at_once_take_turns(host):
     host.replace_file('/number', b'0')
     others = [FORK.Process(target=count, args=(host, '/number', 25)) for _other in range(6)]

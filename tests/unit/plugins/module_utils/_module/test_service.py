@@ -714,6 +714,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing is reverted."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('init', ['systemd', 'other'])
 @pytest.mark.parametrize('desired', [{'name': 'crond', 'score_adj': -4}, {'state': 'absent', 'exclusive': True}])
 @pytest.mark.parametrize('writes', [0, 1, 2])

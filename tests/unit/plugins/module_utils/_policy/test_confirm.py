@@ -305,6 +305,7 @@ def test_sigterm_rolls_back_at_once(machine):
     assert machine.state[MEMORY] == 1 and 'SIGTERM' in machine.get(LOG)
 
 
+@pytest.mark.thorough
 def test_what_somebody_else_sets_meanwhile_stays_his(machine):
     _result, pending = wait(machine, confirm_within=3)
     machine.kernel_write(RATIO, '66')
@@ -316,6 +317,7 @@ def test_what_somebody_else_sets_meanwhile_stays_his(machine):
     assert 'left as somebody else has set it: vm.overcommit_ratio' in machine.get(LOG)
 
 
+@pytest.mark.thorough
 def test_a_confirmation_that_fails_leaves_it_waiting(machine):
     _result, pending = wait(machine, confirm_within=3)
     machine.connect()
@@ -961,6 +963,7 @@ def test_one_killed_while_it_rolls_back_is_told(machine, monkeypatch):
     assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 80) and machine.waiting() == []
 
 
+@pytest.mark.thorough
 def test_what_the_watchdog_could_not_rolled_back_stays_known(machine, monkeypatch):
     me = os.getpid()
     monkeypatch.setattr(watchdog, '_RETRIES', 2)

@@ -86,7 +86,7 @@ def test_the_plan_can_be_sent_to_the_helper_process_at_any_time(machine, monkeyp
     assert seen and set(seen) == {None}
 
 
-@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('way', amounts.first_then_thorough(WAYS))
 def test_the_first_original_stays(machine, way):
     before = machine.tree()
     for value in (500, 600, 77):
