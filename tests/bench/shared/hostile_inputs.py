@@ -151,8 +151,8 @@ PARSERS = {
                                     lambda text: file_edit.edit(text, {KEY: 2}), 50000),
     'sysctl.d, an edit of many lines': (lambda n: 'vm.overcommit_memory=1\n' * n,
                                         lambda text: file_edit.edit(text, {KEY: 2}), 10000),
-    'sysctl, a long number': (lambda n: '1' * n, lambda text: records.SYSCTLS[KEY].parse_written(text), 200000),
-    'sysctl, blanks': (lambda n: ' ' * n + 'x', lambda text: records.SYSCTLS[KEY].parse_written(text), 200000),
+    'sysctl, a long number': (lambda n: '1' * n, records.SYSCTLS[KEY].parse_written, 200000),
+    'sysctl, blanks': (lambda n: ' ' * n + 'x', records.SYSCTLS[KEY].parse_written, 200000),
     'sysctl, a value': (lambda n: '1' * n, sysctls.parse_value, 5000),
     'lines of any file': (lambda n: 'x' * n + '\n' * n, conf_files.split_lines, 100000),
     # ------------------------------------------------------------------------- OpenRC

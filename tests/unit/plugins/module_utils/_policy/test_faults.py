@@ -18,7 +18,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import amounts
 import pytest
@@ -361,10 +361,10 @@ class Case(NamedTuple):
 
     make: Callable
     act: Callable
-    earlier: dict | None
+    earlier: Optional[dict]
     desired: dict
     back: dict
-    meanwhile: Callable | None = None
+    meanwhile: Optional[Callable] = None
 
 
 CASES = {
