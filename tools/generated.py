@@ -72,6 +72,10 @@ def example(sample: object) -> str:
     return json.dumps(sample, indent=2, ensure_ascii=False)
 
 
+# By the end of a fact's name.
+UNITS = {'ratio': ' in percent', 'kbytes': ' in kB', '_s': ' in seconds'}
+
+
 def role_variables() -> dict[str, Any]:
     """By the role's variable, the record of each sysctl."""
     importlib.import_module('collection').lay()
@@ -104,8 +108,10 @@ def role_parts() -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _words(sysctl: Any, middle: str, last: str) -> str:
-    """The words that the option takes for the values."""
+    """The words that the option takes for the values, or the unit of its number."""
     words = list(sysctl.names or ())
+    if not words:
+        return ''.join(text for end, text in UNITS.items() if sysctl.fact.endswith(end))
     return ''.join((last if word == words[-1] else middle) % word for word in words)
 
 

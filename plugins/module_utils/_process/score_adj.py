@@ -19,7 +19,7 @@ from .inheritance import Skipped, Split, split_processes
 
 # The scopes of the module.
 INHERITED, MAIN, ALL = 'inherited', 'main', 'all'
-_LIMIT_S = 30.0
+_LIMIT_S = 30
 
 
 class Given(NamedTuple):

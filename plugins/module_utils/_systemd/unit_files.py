@@ -449,7 +449,7 @@ class UnitFiles:
         return causes
 
     def read_service_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """The assignments in [Service] of the unit's files, see L(assignments)."""
+        """The assignments in [Service] of the unit's files, see L(read_assignments)."""
         return [(path, one) for path, one in self.read_assignments(unit) if one.section == 'Service']
 
     def read_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
