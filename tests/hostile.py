@@ -181,6 +181,7 @@ class Watch:
     """Tells of everything that is opened, made, changed or removed in a folder (inotify(7))."""
 
     _ALL = 0x0fff & ~0x18  # without the closing of files
+    _IS_FOLDER = 0x40000000
 
     def __init__(self, folder: Path) -> None:
         library = ctypes.CDLL(None, use_errno=True)
@@ -196,8 +197,9 @@ class Watch:
         except BlockingIOError:
             return found
         while data:
-            _watch, _mask, _cookie, length = struct.unpack_from('iIII', data)
-            found.add(os.fsdecode(data[16:16 + length].rstrip(b'\0')))
+            _watch, mask, _cookie, length = struct.unpack_from('iIII', data)
+            if length or not mask & self._IS_FOLDER:  # an indexer of the machine may list the folder itself
+                found.add(os.fsdecode(data[16:16 + length].rstrip(b'\0')))
             data = data[16 + length:]
         return found
 
