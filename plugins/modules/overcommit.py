@@ -81,7 +81,7 @@ options:
       - What somebody else has set at runtime meanwhile is left as it is, and said in the log. Then the change can not
         be confirmed.
       - The watchdog is proof against hangup, the end of the login, logind's C(KillUserProcesses), the OOM killer, and
-        a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it rolled back at
+        a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it roll back at
         once.
     type: raw
     default: 0

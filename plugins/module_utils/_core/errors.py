@@ -25,8 +25,8 @@ class Refusal(Exception):
 class NeedsAdvice(Refusal):
     """A refusal in code that several modules share. Each module adds its own advice."""
 
-    def __init__(self, message: str, cause: str) -> None:
-        """``cause`` is NO_SERVICE, NO_UNIT_FILES, NO_SYSTEMD or NO_POLICY."""
+    def __init__(self, message: str, cause: str = '') -> None:
+        """``cause`` is NO_SERVICE, NO_UNIT_FILES, NO_SYSTEMD or NO_POLICY. Pickle calls this without it."""
         super().__init__(message)
         self.cause = cause
 

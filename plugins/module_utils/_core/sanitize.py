@@ -90,5 +90,6 @@ def internal_error(exc: BaseException) -> str:
     place = exc.__traceback__
     while place is not None:
         file, line, place = place.tb_frame.f_code.co_filename, place.tb_lineno, place.tb_next
-    return (f'this is an internal error of the collection, please report it: {type(exc).__name__} in '
-            f'{os.path.basename(file)} line {line}')
+    file = '/'.join(file.split('/')[-2:])  # some packages have files of the same name
+    return (f'this is an internal error of the collection, please report it: {type(exc).__name__} in {file} '
+            f'line {line}')

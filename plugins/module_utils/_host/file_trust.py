@@ -146,7 +146,7 @@ def raise_refusal(path: str, found: str, info: os.stat_result) -> None:
     where = '' if found == path else f' (on the way to {sanitize(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
         raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can create files there. Nothing was changed. '
-                      ' Keep the file, or what the link leads to, in a folder of root\'s.')
+                      'Keep the file, or what the link leads to, in a folder of root\'s.')
     raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
                   'what it holds, and its access list (getfacl); then give it to root (chown -h root:root, chmod '
                   'go-w).')

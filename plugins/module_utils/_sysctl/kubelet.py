@@ -279,7 +279,7 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     if files.names(folder) is None:
         return _NOT_KNOWN
     own = _own_flag(options[_FLAG])
-    arguments = [f'--{text}' for text, _file in options['kubelet-arg']]
+    arguments = [f'--{text}' for text, _file in options['kubelet-arg'] if text]
     named = {copy: _last_option(arguments, name) for copy, name in _COPIES.items()}
     if _is_kind(files, folder, stat.S_ISDIR):
         return _ask_defaults(files, folder, named, own)

@@ -16,7 +16,12 @@ import machine
 import pytest
 from proc_files import add_process
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import CONTAINER, Refusal
+from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import (
+    CONTAINER,
+    NO_SYSTEMD,
+    NeedsAdvice,
+    Refusal,
+)
 from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import InternalError
 from ansible_collections.oomkit.linux.plugins.module_utils._facts import gather as facts_gather
 from ansible_collections.oomkit.linux.plugins.module_utils._host import file_access, helper
@@ -272,6 +277,10 @@ def refuse(box):
     raise Refusal('not here', CONTAINER)
 
 
+def refuse_without_advice(box):
+    raise NeedsAdvice('nor here', NO_SYSTEMD)
+
+
 def fail(box):
     raise PermissionError(errno.EACCES, 'Permission denied', '/x')
 
@@ -284,10 +293,13 @@ def test_errors_come_back_as_they_are(box):
     with pytest.raises(Refusal, match='not here') as caught:
         box.call(refuse, box)
     assert caught.value.code == CONTAINER
+    with pytest.raises(NeedsAdvice, match='nor here') as caught:
+        box.call(refuse_without_advice, box)
+    assert caught.value.cause == NO_SYSTEMD
     with pytest.raises(PermissionError) as denied:
         box.call(fail, box)
     assert denied.value.filename == '/x'
-    with pytest.raises(InternalError, match=r'KeyError in test_helper.py line'):
+    with pytest.raises(InternalError, match='KeyError in _host/test_helper.py line'):
         box.call(break_down, box)
 
 
