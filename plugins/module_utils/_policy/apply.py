@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carry a plan out: record, runtime, proof, files, proof again; or put everything back in this same process.
+"""Apply a plan: record, runtime, check, files, check. A failure rolls everything back in this same process.
 
-Under strict overcommit nothing can be started any more once too much is committed, so no later task could repair
-anything: what the undo needs is opened and prepared before the first write.
+Under strict overcommit no program can start once too much is committed, so no later task could repair the host. So the
+rollback is opened and prepared before the first write.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ _RUNTIME = 'the sysctls at runtime'
 
 
 def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) -> List[str]:
-    """Do what the plan says; the backups made of foreign files. Raises ApplyError after having put everything back.
+    """Apply the plan. Returns the backups of files of others. Raises ApplyError after a rollback.
 
-    ``last`` is called when all is done, with the rollback; what it raises puts everything back too. It decides: a
-    record that then cannot be forgotten stays until the next run.
+    ``last`` is called with the rollback after all changes; its exceptions roll back too. It decides: a record that
+    cannot be settled after it stays until the next run.
     """
     with rollback_on_failure(Refusal) as rollback:
         backups = apply_within(plan, rollback)
@@ -51,14 +51,14 @@ def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) ->
 
 
 def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
-    """Of the plan the runtime only: no file and no record is touched. Otherwise as L(apply_plan)."""
+    """Apply the runtime part of the plan: no file and no record changes. See L(apply_plan)."""
     with rollback_on_failure() as rollback:
         _write_runtime(plan, rollback)
         last()
 
 
 def apply_within(plan: Plan, rollback: Rollback) -> List[str]:
-    """The same as a part of something larger, and without forgetting what to go back to."""
+    """Apply the plan as part of a larger change, and keep what is needed to revert it."""
     host = plan.host_state.host
     _put_record(plan, rollback)
     if plan.writes:
@@ -72,12 +72,12 @@ def apply_within(plan: Plan, rollback: Rollback) -> List[str]:
 
 
 def _put_record(plan: Plan, rollback: Rollback) -> None:
-    """Record what to go back to before anything changes."""
+    """Record what to revert to, before anything changes."""
     _replace_record(plan, plan.host_state.originals_data, plan.host_state.record, plan.record_meanwhile, rollback)
 
 
 def _settle_record(plan: Plan, rollback: Rollback) -> None:
-    """Forget what a killed run could have left, and what is reverted, only once everything is done."""
+    """Drop what killed runs could have left and what is reverted, once everything is done."""
     found, meanwhile = plan.host_state, plan.record_meanwhile
     data = found.originals_data if meanwhile == found.record else saved_values.dump(meanwhile)
     _replace_record(plan, data, meanwhile, plan.record_after, rollback)
@@ -100,7 +100,7 @@ def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_valu
 # --------------------------------------------------------------------- runtime
 
 def _write_runtime(plan: Plan, rollback: Rollback) -> None:
-    """Write the sysctls, read them back, and see that the machine can still start programs."""
+    """Write the sysctls, read them back, and check that programs still start."""
     host = plan.host_state.host
     strict = plan.runtime_after.get(sysctls.MEMORY) == 2
     before = _probe_before() if strict else {}
@@ -119,7 +119,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
         if strict:
             plan.warnings += _check_spawns(before)
     except BaseException:
-        # The rollback needs the files that are open here.
+        # The rollback needs the open files.
         rollback.run()
         raise
     finally:
@@ -129,23 +129,23 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
 
 
 def _probe_before() -> Dict[str, SpawnOutcome]:
-    """Who can start programs before the change. A failure excuses the new limit, so it is looked at twice."""
+    """Probe who can start programs before the change. A failure excuses the new limit, so it is probed twice."""
     before = probe_spawns()
     return probe_spawns() if any(map(_may_excuse, before.values())) else before
 
 
 def _may_excuse(outcome: SpawnOutcome) -> bool:
-    """Whether this outcome, found before the change, is no reason to undo it. Without an answer nothing is known."""
+    """Whether this outcome before the change excuses the same one after it. No answer excuses nothing."""
     return outcome != STARTED and outcome.kind not in (SIGNAL, NO_ANSWER)
 
 
 def _slot(key: str) -> str:
-    """Ratio and kbytes are two names of one setting: writing the one changes the other."""
+    """The setting of a key: ratio and kbytes are one, because writing one changes the other."""
     return sysctls.RATIO if key == sysctls.KBYTES else key
 
 
 def _write_all(writes: List[Tuple[ProcFile, bytes, str]], done: Set[str]) -> None:
-    """Roll back what was written; what the kernel refused is still as it was."""
+    """Roll back what was written. What the kernel refused is unchanged."""
     for proc_file, data, slot in writes:
         if slot in done:
             proc_file.write(data)
@@ -173,16 +173,16 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
             continue
         found = sysctls.parse_value(host.read_text(sysctl_path(key)))
         if found is None and not wanted and plan.runtime_before[key] is None:
-            continue  # a counterpart that this kernel lacks is as good as 0
+            continue  # a counterpart that this kernel lacks counts as 0
         if found != wanted:
             raise ApplyError(f'{key} reads {found} after {wanted} was written; something else sets it, or the kernel '
                              'does not keep it')
 
 
 def _check_spawns(before: Dict[str, SpawnOutcome]) -> List[str]:
-    """Programs must still start: raises ApplyError, or returns warnings.
+    """Check that programs still start. Returns warnings. Raises ApplyError.
 
-    Only the very same failure before the change excuses one after it.
+    Only the same failure before the change excuses one.
     """
     warnings: List[str] = []
     for who, outcome in probe_spawns().items():
@@ -208,7 +208,7 @@ _UNCLEAR = ('right after the change a program did not start as it should for %s 
 # ------------------------------------------------------------------------ files
 
 def _check_boot(plan: Plan) -> None:
-    """The files as they now lie on the disk must give what was planned."""
+    """Check that the files on disk give the planned values at boot."""
     if not plan.files:
         return
     found = plan.host_state.host.call(values_after_boot, plan.host_state, plan.request)

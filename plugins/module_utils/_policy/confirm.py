@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commit, confirmed: a change holds at runtime only until the same call, made over a new connection, confirms it.
+"""Confirmed commit: a change stays at runtime only until the same call over a new connection confirms it.
 
-A strict limit can lock out the very tool that set it, seconds later. So at first nothing but runtime is written, and
-a watchdog (_watchdog) rolls it back unless a new connection confirms it.
+A strict limit can lock out the tool that set it, seconds later. So the run first writes runtime only. A watchdog rolls
+it back unless a new connection confirms it.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
 MAX_S = 3600
-_END_S = 30  # how long a watchdog may take to end: it tries that long to roll back
+_END_S = 30  # seconds for a watchdog to end: it retries the rollback that long
 _LOOK_S = 0.01
 
 
@@ -48,14 +48,14 @@ class Asked(NamedTuple):
     tightening_only: bool
 
 
-# What a run does: the plan, and what the module returns.
+# The plan of a run, and what the module returns.
 class RunOutcome(NamedTuple):
     plan: Plan
     result: Dict[str, Any]
 
 
 def run(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
-    """One run: the result, with its warnings. Confirming is a change of its own.
+    """Run the module once. Returns the result with its warnings. A confirmation counts as a change.
 
     Raises ConvertError, Refusal, ApplyError, OSError.
     """
@@ -64,21 +64,21 @@ def run(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_
 
 
 def parse_asked(params: Dict[str, Any]) -> Asked:
-    """The options about confirming. Raises ConvertError."""
+    """Parse the options about confirmation. Raises ConvertError."""
     return Asked(to_integer('confirm_within', params['confirm_within'], 0, MAX_S),
                  params['confirm_changes'] == 'tightening')
 
 
 def describe_request(request: Request, policy: Policy) -> str:
-    """Describe what a call asks for; equal texts ask for the same. Check mode and the time to confirm do not count."""
+    """Describe what a call requests; equal texts are equal requests. Check mode and confirm_within do not count."""
     options = request._replace(check_mode=False)._asdict()
     return json.dumps([options, policy.describe_desired()], sort_keys=True)
 
 
 def tightens(plan: Plan) -> bool:
-    """Whether the change at runtime can keep a program from starting that could be started before.
+    """Whether the change at runtime can keep a program from starting that could start before.
 
-    That is mode never, entered or with less left: for root, who may use up the admin reserve, or for others.
+    This is so if it enters mode never, or lowers the headroom there for root (with the admin reserve) or others.
     """
     before, after, memory = plan.runtime_before, plan.runtime_after, plan.host_state.memory
     if after.get(sysctls.MEMORY) != MODES['never']:
@@ -93,13 +93,13 @@ def tightens(plan: Plan) -> bool:
 
 
 def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> RunOutcome:
-    """One run, confirmed, waiting or at once. Raises Refusal and ApplyError."""
+    """Run once: confirm, wait, or apply at once. Raises Refusal and ApplyError."""
     if not request.check_mode:
         _remove_leftovers(host)
     waiting = _settled(host)
     stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
     watched = [pending for pending in waiting if pending not in stale]
-    warnings = _describe_stale(stale)  # what fails must fail before a change
+    warnings = _describe_stale(stale)  # may fail, so it comes before any change
     if watched and not _is_half_made(host, watched[0]):
         outcome = _while_waiting(host, request, policy, watched[0])
     elif watched and not request.check_mode:
@@ -117,7 +117,7 @@ def _describe_stale(stale: List[Pending]) -> List[str]:
 
 
 def _remove_leftovers(host: WritableHost) -> None:
-    """Remove what a killed watchdog left. This run is alone, so that nobody is at work there."""
+    """Remove leftovers of a killed watchdog. No other run is active, so nobody uses them."""
     leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
 
 
@@ -126,7 +126,7 @@ _GONE = ('a change at runtime (%s) waited for its confirmation, but its watchdog
 
 
 def _settled(host: WritableHost) -> List[Pending]:
-    """All changes, once none of them is just being rolled back: what a run writes meanwhile would be written over."""
+    """Return all changes once no watchdog is rolling back: the rollback would overwrite what this run writes."""
     last = time.monotonic() + _END_S
     while True:
         waiting = pending_change.find_all(host)
@@ -145,36 +145,36 @@ def _busy(pending: Pending) -> Refusal:
 
 
 def _is_half_made(host: WritableHost, pending: Pending) -> bool:
-    """Whether the run that made the change was killed before it had written all: nobody can confirm that."""
+    """Whether the run that made the change was killed before it had written everything. Nobody can confirm that."""
     found = _runtime(host, pending)
     apart = [key for key, value in pending.after.items() if (found[key] or 0) != (value or 0)]
     return bool(apart) and all((found[key] or 0) == (pending.before.get(key) or 0) for key in apart)
 
 
 def _roll_back(host: WritableHost, pending: Pending) -> None:
-    """Let the watchdog do it now."""
+    """Make the watchdog roll back now."""
     if not _stop(host, pending):
         raise _busy(pending)
 
 
 def _forget(host: WritableHost, stale: List[Pending], outcome: RunOutcome) -> None:
-    """Changes whose watchdog was killed: what was there before them is recorded by now, or is back.
+    """Remove changes whose watchdog was killed: their earlier values are recorded by now, or restored.
 
-    It is not where a change waits again, because after that one is rolled back they are what there is to know.
+    They stay while a new change waits: after its rollback only they hold the earlier values.
     """
     if outcome.result['confirmation']['state'] == PENDING or outcome.plan.request.check_mode:
         return
     for pending in stale:
-        # All is done. One that cannot be removed is told again the next time.
+        # The run has succeeded. The next run reports a file that cannot be removed.
         with contextlib.suppress(OSError, MemoryError):
             pending_change.claim(host, pending.name)
 
 
-# ------------------------------------------------------------------- nothing waits
+# ------------------------------------------------------------- no pending change
 
 def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked,
                     left: List[Pending]) -> RunOutcome:
-    """``left`` are changes that nobody will confirm any more."""
+    """Run without a watched change. ``left`` are changes that nobody can confirm any more."""
     unconfirmed: Unconfirmed = {}
     for pending in left:
         unconfirmed.update(_unconfirmed(host, pending))
@@ -189,7 +189,7 @@ def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked:
 
 
 def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
-    """None where the change has to be confirmed."""
+    """Why no confirmation is needed; None if the change must be confirmed."""
     if not asked.within_s:
         return 'confirm_within is 0'
     if not plan.writes:
@@ -200,10 +200,10 @@ def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
 
 
 def _start(plan: Plan, asked: Asked) -> RunOutcome:
-    """Write runtime only, with a watchdog that puts it back."""
+    """Write runtime only, with a watchdog that rolls it back."""
     if plan.request.check_mode:
         return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
-    # Here and not at the top: most runs start no watchdog, and every import takes time on every host.
+    # Imported here, because few runs start a watchdog.
     from .watchdog import WatchdogError, build_steps, start
     host = plan.host_state.host
     pending = _new(plan, asked)
@@ -225,7 +225,7 @@ def _start(plan: Plan, asked: Asked) -> RunOutcome:
 
 
 def _new(plan: Plan, asked: Asked) -> Pending:
-    """The change as it is about to be made; the watchdog adds who it is."""
+    """Build the pending change; the watchdog adds its PID and start time."""
     host = plan.host_state.host
     return Pending(
         name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
@@ -237,7 +237,7 @@ def _new(plan: Plan, asked: Asked) -> Pending:
 
 
 def _check_alone(host: WritableHost, pending: Pending) -> None:
-    """Two calls at the same time see each other here, and neither goes on."""
+    """Refuse if another call starts a change at the same time. Both calls then stop."""
     others = [one for one in pending_change.find_all(host)
               if one.name != pending.name and pending_change.is_watched(host, one)]
     if others:
@@ -253,22 +253,22 @@ def _check_watched(host: WritableHost, pending: Pending) -> None:
 
 
 def _end(host: WritableHost, pending: Pending) -> bool:
-    """End a watchdog that is not needed any more; False where it was faster and has put runtime back."""
+    """End a watchdog that is no longer needed; False if it has already rolled back."""
     won = pending_change.claim(host, pending.name)
-    # It is decided. What fails from here on must not undo a change that nothing watches any more.
+    # The claim decides. A later failure must not undo a change that nothing watches any more.
     _stop(host, pending)
     return won
 
 
 def _give_up(host: WritableHost, pending: Pending) -> None:
-    """End the watchdog after a failure. Where its file cannot be removed it ends as well: it finds all rolled back."""
+    """End the watchdog after a failure. Even if its file stays, it ends: it finds everything rolled back."""
     with contextlib.suppress(OSError, MemoryError):
         pending_change.claim(host, pending.name)
     _stop(host, pending)
 
 
 def _stop(host: WritableHost, pending: Pending) -> bool:
-    """Have the watchdog decide now; whether it has ended. Raises nothing."""
+    """Make the watchdog decide now. Returns whether it has ended. Raises nothing."""
     with contextlib.suppress(OSError, MemoryError):
         if pending_change.is_watched(host, pending):
             os.kill(pending.pid, signal.SIGTERM)
@@ -281,7 +281,7 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
     return False
 
 
-# ----------------------------------------------------------------- something waits
+# ---------------------------------------------------------------- pending change
 
 def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
     if describe_request(request, policy) != pending.desired:
@@ -300,7 +300,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
 
 
 def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
-    """Write what is left, the files; the last step decides between this call and the watchdog."""
+    """Write the files. The last step decides between this call and the watchdog."""
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     if plan.writes:
         raise Refusal(
@@ -325,15 +325,15 @@ def _text(state: sysctls.State, plan: Plan) -> str:
 
 
 def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
-    """State absent, which includes what waits. The watchdog stands by until that is done."""
+    """Apply state absent, which includes the pending change. The watchdog runs until that is done."""
     plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it reverts what waited for its confirmation')
     backups: List[str] = []
 
     def last(rollback: Rollback) -> None:
         if not _end(host, pending):
-            # The watchdog was faster, and may have written over what was written here: once more, knowing what was
-            # known. What fails now must not bring back a change that nothing watches any more.
+            # The watchdog was faster, and may have overwritten our values. Plan again from the same unconfirmed values.
+            # A failure now must not restore a change that nothing watches.
             plan.runtime_back = _as_rolled_back(plan, pending)
             again = host.call(look_and_plan, host, request, policy, plan.host_state.unconfirmed)
             backups.extend(apply_within(again, rollback))
@@ -343,7 +343,7 @@ def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pendi
 
 
 def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
-    """What the watchdog makes of the runtime that the plan found."""
+    """The runtime state after the watchdog's rollback of what the plan found."""
     from .watchdog import build_steps, roll_back
     state = dict(plan.runtime_before)
     roll_back(build_steps(writes_between(pending.after, pending.before), pending.before, pending.after), state.get,
@@ -354,7 +354,7 @@ def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:
 # -------------------------------------------------------------------------- helpers
 
 def _unconfirmed(host: WritableHost, pending: Pending) -> Unconfirmed:
-    """What the waiting change set at runtime and is still there, which is recorded only once it is confirmed."""
+    """What the pending change set and is still set at runtime. It is recorded only once it is confirmed."""
     before, after, found = dict(pending.before, **pending.originals), pending.after, _runtime(host, pending)
     settings = [setting for setting in group_settings(ALL_KEYS)
                 if get_values(before, setting) != get_values(after, setting) == get_values(found, setting)]
@@ -367,7 +367,7 @@ def _runtime(host: WritableHost, pending: Pending) -> sysctls.State:
 
 def _outcome(plan: Plan, state: str, within_s: int, pending: Optional[Pending] = None,
              reason: Optional[str] = None) -> RunOutcome:
-    """Made before anything is done: nothing that fails in it may come after. Only warnings are added, and backups."""
+    """Build the outcome before any change, because this may fail. Only warnings and backups are added later."""
     result = build_result(plan)
     result['changed'] = result['changed'] or state == CONFIRMED
     result['confirmation'] = {'state': state, 'within_s': within_s, 'reason': reason,

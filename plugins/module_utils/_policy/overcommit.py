@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Overcommit: the CommitLimit that the options ask for, in which order to write it, and when to refuse.
+"""Overcommit policy: the CommitLimit that the options request, the order of writes, and refusals.
 
 Sources: Documentation/mm/overcommit-accounting.rst, ``vm_commit_limit`` and ``__vm_enough_memory`` in mm/util.c.
 """
@@ -17,7 +17,7 @@ from .._sysctl.state import HostState, Request
 from .plan import GREATEST_KB, Plan, Policy, Write, parse_values
 
 NEVER = MODES['never']
-# CommitLimit within 0.1 % of the request is skipped: a few pages of swap or RAM more or less are no reason to write.
+# A CommitLimit within 0.1 % of the request is skipped: a few pages of swap or RAM are no reason to write.
 _TOLERANCE = 0.001
 
 # A pair (ratio, kbytes), one of which is 0.
@@ -84,7 +84,7 @@ class OvercommitPolicy(Policy):
         if plan.request.runtime:
             sides.append(('at runtime', plan.runtime_before, plan.runtime_after))
         if plan.request.persistent:
-            # A reserve that the kernel computes at boot is taken to be what it computed this time.
+            # Assume that the kernel computes the same reserves at the next boot.
             known = plan.runtime_before
             sides.append(('at the next boot', _filled(plan.boot_before, known), _filled(plan.boot_to_guard(), known)))
         for when, before, after in sides:
@@ -107,9 +107,9 @@ def _tightens(key: str, before: State, after: State, host_state: HostState) -> b
 # ------------------------------------------------------------------ commit_limit
 
 def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) -> Tuple[Pair, Pair]:
-    """The pair for a CommitLimit, at runtime and at boot: what is there stays while it is near enough.
+    """The pair for a CommitLimit, at runtime and at boot. A pair that is near enough stays.
 
-    Where one side must change, the other follows, so that both agree.
+    If one side must change, the other follows, so that both agree.
     """
     memory = host_state.memory
     if memory is None:
@@ -136,14 +136,14 @@ def _keep_near_pairs(host_state: HostState, request: Request, limit_kb: int, kby
         keeps.append((_is_near(host_state, boot, limit_kb) and _is_written(host_state, request), boot))
     if all(keep for keep, _pair in keeps):
         return runtime, boot
-    # A ratio shrinks with huge pages, which no request for a size can mean: only kbytes are worth keeping.
+    # Huge pages shrink the limit of a ratio, so only kbytes are worth keeping.
     kept = [pair for keep, pair in keeps if keep and pair[1]]
     pair = kept[0] if kept else (0, kbytes)
     return pair, pair
 
 
 def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
-    """Where an image is made: neither a part of the memory seen there nor its swap may go into the number."""
+    """Refuse a limit that depends on the memory of the host that builds an image."""
     if wanted.percent is not None:
         raise Refusal(f'commit_limit: {wanted.percent:g}% was asked for, which is {limit_kb} kB of the RAM and swap '
                       'of this machine, but this is a container or a chroot (runtime: false), and another machine '
@@ -167,7 +167,7 @@ def _is_near(host_state: HostState, pair: Pair, limit_kb: int) -> bool:
 
 
 def _is_written(host_state: HostState, request: Request) -> bool:
-    """Whether our own file already says something about the limit."""
+    """Whether our file already sets the limit."""
     found = file_edit.keys_in(host_state.host.read_text(request.sysctl_file) or '')
     return RATIO in found or KBYTES in found
 
@@ -224,7 +224,7 @@ def _enough_text(host_state: HostState, state: State, min_headroom: Amount) -> s
     memory = host_state.memory
     if memory is None or (min_headroom.percent or 0) >= 100:
         return 'No limit is enough for that min_headroom'
-    # One page more of each: ratio and kbytes are cut off to whole pages.
+    # One page more for each: the kernel cuts ratio and kbytes off to whole pages.
     wanted_kb = needed_kb(memory, state, min_headroom) + 2 * host_state.page_kb
     return (f'Enough would be ratio: {commit_limit.compute_ratio(memory, wanted_kb)}, or kbytes: '
             f'{max(wanted_kb - memory.swap_total_kb, host_state.page_kb)}, or commit_limit: {wanted_kb}K')

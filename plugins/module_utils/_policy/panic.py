@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Panic policy: when module panic_on_oom refuses and warns.
+"""Panic policy: when module panic_on_oom refuses or warns.
 
 Sources: ``check_panic_on_oom`` in mm/oom_kill.c, ``panic`` in kernel/panic.c, Documentation/admin-guide/sysctl/vm.rst.
 """
@@ -32,9 +32,9 @@ class PanicPolicy(Policy):
         self._warn(plan)
 
     def _guard_side(self, plan: Plan, when: str, after: State) -> None:
-        # state=absent restores what the administrator had, which is no reason to keep our settings.
+        # state: absent restores the administrator's values, so it is not refused.
         concerned = PANIC_ON_OOM in self.desired or PANIC in self.desired
-        # One that is not known (an image, a file that holds no number) is taken for the kernel's own default, 0.
+        # An unknown value (image, file without a number) counts as the kernel's default, 0.
         if not concerned or not after[PANIC_ON_OOM] or after[PANIC] or plan.request.force:
             return
         raise Refusal(

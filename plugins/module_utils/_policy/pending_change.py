@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The change that waits for its confirmation, as a file in /run/oomkit: a reset of the machine forgets it.
+"""A change that waits for its confirmation, as a file in /run/oomkit, which a reboot clears.
 
-The file also decides between confirming and rolling back: who confirms unlinks it, who rolls back renames it, and
-unlink(2) and rename(2) let exactly one win. Its name is used once only, so that nobody can take a later change for the
-one he knows. Under the other name it says that runtime is being rolled back, until that is done.
+The file also decides between confirming and rolling back. A run unlinks it to confirm, and the watchdog renames it to
+roll back. unlink(2) and rename(2) let exactly one win. Each name is used once, so no run mistakes a later change for
+its own. The renamed file shows that a rollback is in progress.
 """
 
 import contextlib
@@ -22,28 +22,28 @@ from .._kernel import sysctls
 from .._sysctl.records import SYSCTLS
 from .connection import Connection, process
 
-WATCHDOG = 'oomkit-watchdog'  # the process's name: 15 bytes, the most that the kernel keeps
+WATCHDOG = 'oomkit-watchdog'  # process name; the kernel keeps at most 15 bytes
 _PREFIX, _ROLLING_BACK = 'overcommit-', 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _LATEST_S = 1e10  # centuries
-_LOOKS = 100  # far more than names that a file gets
-# Goes on while the machine is suspended, and nobody can set it (clock_gettime(2)); Python names it from 3.7 on.
+_LOOKS = 100  # far more than the names that a file gets
+# Includes suspended time and cannot be set (clock_gettime(2)). Python names it from 3.7 on.
 _CLOCK_BOOTTIME = 7
 _DENIED = (errno.EACCES, errno.EPERM)
 
 
 class Pending(NamedTuple):
-    name: str  # of the file
-    boot: str  # the boot it belongs to
-    pid: int  # the watchdog's
-    started: int  # its start, in clock ticks from boot
+    name: str  # file name
+    boot: str  # boot ID
+    pid: int  # of the watchdog
+    started: int  # start of the watchdog, in clock ticks since boot
     deadline_s: float  # on the clock of read_uptime_s()
     within_s: int
     desired: str
     connection: Connection
-    before: sysctls.State  # runtime of all keys of the module
+    before: sysctls.State  # runtime values of all keys of the module
     after: sysctls.State
-    originals: sysctls.State  # from before earlier changes that nobody confirmed, where they differ from before
+    originals: sysctls.State  # values before earlier unconfirmed changes, if different
 
 
 def read_uptime_s() -> float:
@@ -52,12 +52,12 @@ def read_uptime_s() -> float:
 
 
 def boot_id(host: WritableHost) -> str:
-    """What tells this boot from all others; empty on a kernel that does not say."""
+    """The kernel's boot ID; empty if it has none."""
     return (host.read_text(_BOOT_ID) or '').strip()
 
 
 def new_name() -> str:
-    """A file name that was never used before."""
+    """Build a file name that was never used before."""
     return _PREFIX + ''.join(f'{byte:02x}' for byte in bytearray(os.urandom(8)))
 
 
@@ -67,7 +67,7 @@ def dump(pending: Pending) -> bytes:
 
 
 def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
-    """The inverse of L(dump); None for what is not complete."""
+    """Parse the output of L(dump); None for incomplete data."""
     try:
         found: Dict[str, Any] = json.loads((data or b'').decode('ascii'))
         found['connection'] = Connection(*found['connection'])
@@ -78,7 +78,7 @@ def parse(name: str, data: Optional[bytes]) -> Optional[Pending]:
 
 
 def _is_sound(pending: Pending) -> bool:
-    """Whether everything in it is what L(dump) writes."""
+    """Whether every field is valid."""
     numbers = (pending.pid, pending.started, pending.within_s)
     states = (pending.before, pending.after, pending.originals)
     return (all(map(_is_int, numbers)) and isinstance(pending.boot, str)
@@ -97,9 +97,9 @@ def _is_state(state: Any) -> bool:
 
 
 def find_all(host: WritableHost) -> List[Pending]:
-    """The changes of this boot that wait, are being rolled back, or were until their watchdog was killed.
+    """The changes of this boot that wait or are being rolled back, including those of a killed watchdog.
 
-    Empty for users who may not look. Root may, so that an error is none of those.
+    Users without permission get none. Root gets the OSError.
     """
     found = [parse(name, data) for name, data in _seen(host).items()]
     this_boot = boot_id(host)
@@ -107,7 +107,7 @@ def find_all(host: WritableHost) -> List[Pending]:
 
 
 def _seen(host: WritableHost) -> Dict[str, Optional[bytes]]:
-    """As L(_files), and none for users who may not look."""
+    """Read L(_files); nothing for users without permission."""
     try:
         return _files(host)
     except OSError as exc:
@@ -117,7 +117,7 @@ def _seen(host: WritableHost) -> Dict[str, Optional[bytes]]:
 
 
 def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
-    """By name; once more where one has got another name, or none, between the look at the folder and that into it."""
+    """Read the files by name, again if one was renamed or removed between listing and reading."""
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
         names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _ROLLING_BACK))]
@@ -128,10 +128,10 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
 
 
 def left_over(host: WritableHost) -> List[str]:
-    """The files of no change any more: those of another boot, where /run outlives one, and damaged ones.
+    """Files without a change: those of another boot (if /run survives a reboot), and damaged ones.
 
-    Without that of a watchdog that lives: it takes a file that is gone for its confirmation, and what this version
-    cannot read may be what another one has written.
+    A file that a live watchdog locks is skipped. The watchdog takes a missing file for its confirmation. A file that is
+    unreadable here may come from another version.
     """
     this_boot = boot_id(host)
     found = [(name, parse(name, data)) for name, data in _seen(host).items() if data is not None]
@@ -140,7 +140,7 @@ def left_over(host: WritableHost) -> List[str]:
 
 
 def _is_locked(host: WritableHost, name: str) -> bool:
-    """Whether a watchdog that lives holds the file, or that cannot be told. Only root can open it, so only root can."""
+    """Whether a live watchdog locks the file, or this is unknown. Only root can open it, and so lock it."""
     try:
         fd = os.open(_locate(host, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -153,9 +153,9 @@ def _is_locked(host: WritableHost, name: str) -> bool:
 
 
 def is_watched(host: WritableHost, pending: Pending) -> bool:
-    """Whether its watchdog lives. Raises OSError.
+    """Whether the watchdog is alive. Raises OSError.
 
-    It holds a lock on its file until it ends. Once it has, its number may be that of a process that does not answer.
+    It locks its file until it ends. After that, its PID may belong to another process.
     """
     if host.lstat(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
         return False
@@ -164,27 +164,27 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
 
 
 def claim(host: WritableHost, name: str) -> bool:
-    """Take the change out of the waiting ones; False for whoever comes second. The folder goes with the last one."""
+    """Remove the file of a change, and an empty folder; False if somebody else was first."""
     if not _is_first(lambda: os.unlink(_locate(host, name))):
         return False
-    # What was won stays won: a folder that cannot be removed must not look like a failure.
+    # The claim has succeeded: a folder that cannot be removed must not count as a failure.
     with contextlib.suppress(OSError, MemoryError):
         host.remove_folder(RUN_FOLDER)
     return True
 
 
 def claim_rollback(host: WritableHost, name: str) -> bool:
-    """The same for the watchdog: whoever comes meanwhile must see that runtime is not back yet."""
+    """Claim a change for rollback. The renamed file tells later runs that the rollback is in progress."""
     return _is_first(lambda: os.rename(_locate(host, name), _locate(host, rollback_name(name))))
 
 
 def rollback_name(name: str) -> str:
-    """The file's name from L(claim_rollback) on."""
+    """The file's name after L(claim_rollback)."""
     return _ROLLING_BACK + name
 
 
 def is_rolled_back(pending: Pending) -> bool:
-    """Whether its watchdog has begun to put it back."""
+    """Whether its watchdog has begun to roll back."""
     return pending.name.startswith(_ROLLING_BACK)
 
 
@@ -203,11 +203,11 @@ def _is_first(take: Callable[[], None]) -> bool:
 
 
 def until(pending: Pending) -> str:
-    """The end of its time as people and playbooks read it, by the machine's clock of now (UTC)."""
+    """The deadline in UTC, by the host's present clock."""
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + pending.deadline_s - read_uptime_s()))
 
 
 def describe(pending: Pending) -> str:
-    """What it changed at runtime."""
+    """Describe what it changed at runtime."""
     changed = [key for key in sorted(pending.after) if pending.after[key] != pending.before.get(key)]
     return ', '.join(f'{key} = {pending.after[key]}' for key in changed)

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of a run. Check mode and diff show it, and L(apply) executes it.
 
-The modules differ only in their L(Policy): the values that the options ask for, the order of writes, and what is
-refused.
+The modules differ only in their L(Policy): the requested values, the order of writes, and the refusals.
 """
 
 from typing import Any, Dict, List, Optional, Tuple
@@ -17,18 +16,18 @@ from .._sysctl.records import SYSCTLS, list_sysctls
 from .._sysctl.state import HostState, Request
 
 Write = Tuple[str, int]
-# What the kernel's unsigned long holds, and no host has.
+# Fits in the kernel's unsigned long, and is more than any host has.
 GREATEST_KB = 2 ** 63 - 1
 
 
 class Policy:
     """What one module adds to the shared flow. All methods are pure.
 
-    The first sysctl of a module is its mode, which makes the others count.
+    The first sysctl of a module is its mode; the others depend on it.
     """
 
     module = ''
-    other_options: Tuple[str, ...] = ()  # that say what to set, besides the sysctls' own
+    other_options: Tuple[str, ...] = ()  # further options that say what to set
 
     def __init__(self, desired: Dict[str, int]) -> None:
         """``desired`` are the requested values by key."""
@@ -46,7 +45,7 @@ class Policy:
         return [sysctl.option for sysctl in list_sysctls(cls.module)] + list(cls.other_options)
 
     def describe_desired(self) -> Dict[str, Any]:
-        """What the options ask for, as JSON takes it, to compare two calls."""
+        """The requested values in JSON types, to compare two calls."""
         return dict(self.desired)
 
     def runtime_target(self, host_state: HostState, request: Request) -> Dict[str, int]:
@@ -58,7 +57,7 @@ class Policy:
         return self._target(host_state.boot(request).values)
 
     def _target(self, found: State) -> Dict[str, int]:
-        """The requested values. A switch that is on by another number than 1 keeps it."""
+        """The requested values. A switch that is on with another number than 1 keeps it."""
         return {key: (SYSCTLS[key].is_switch and value and found.get(key)) or value
                 for key, value in self.desired.items()}
 
@@ -78,7 +77,7 @@ class Policy:
 
 
 def parse_values(module: str, params: Dict[str, Any]) -> Dict[str, int]:
-    """The options of a module's sysctls, converted, by key. Raises ConvertError."""
+    """The converted options of a module's sysctls, by key. Raises ConvertError."""
     return {sysctl.key: _convert(sysctl, params[sysctl.option]) for sysctl in list_sysctls(module)
             if params[sysctl.option] is not None}
 
@@ -131,7 +130,7 @@ class Plan:
         return self.record_after != self.host_state.record
 
     def boot_to_guard(self) -> State:
-        """The values after the boot, and the requested ones where the boot cannot be predicted."""
+        """The values after the boot; the requested ones if the boot cannot be predicted."""
         return self.boot_after if self.host_state.loader.is_known else dict(self.boot_after, **self.boot_asked)
 
     def changed_keys(self) -> List[str]:
@@ -158,12 +157,12 @@ def _lines_for(key: str, data: Optional[bytes]) -> List[str]:
 
 
 def writes_between(before: State, after: State) -> List[Write]:
-    """The writes that lead from one state to the other. A pair needs one write: it sets the other one to 0."""
+    """The writes that lead from one state to the other. A pair needs one write: it sets the counterpart to 0."""
     changed = [(key, after[key]) for key in before if after[key] != before[key] and not SYSCTLS[key].counterpart]
     writes = [(key, value) for key, value in changed if value is not None]
     if _get_limit(before) != _get_limit(after):
         ratio, kbytes = _get_limit(after)
-        # Writing the ratio, 0 too, is what sets kbytes to 0.
+        # Only a write to the ratio, even of 0, sets kbytes to 0.
         writes.append((KBYTES, kbytes) if kbytes else (RATIO, ratio))
     return writes
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which sysctls this collection changed at runtime, and to which values they are reverted. Reads only.
+"""Sysctls that this collection changed at runtime, and the values to revert them to. Reads only.
 
-A setting is one sysctl, or the pair of ratio and kbytes: the kernel sets one of them to 0 when the other is written.
+A setting is one sysctl, or the pair of ratio and kbytes: writing one of them sets the other to 0.
 """
 
 from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
@@ -38,7 +38,7 @@ def get_values(state: sysctls.State, setting: Setting) -> Numbers:
 
 
 def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
-    """The recorded values after a run that sets ``target`` at runtime, with the values before a first change."""
+    """The record after a run that sets ``target`` at runtime, with the values before a first change."""
     host_state = plan.host_state
     look = _Look(plan)
     values = dict(look.values)
@@ -59,19 +59,19 @@ def values_after_present(plan: Plan, target: Dict[str, int]) -> Values:
 
 
 def _is_first_write(plan: Plan, setting: Setting, values: Values) -> bool:
-    """Whether the run changes the setting at runtime, and no earlier run is recorded to have changed it."""
+    """Whether this is the first recorded run that changes the setting at runtime."""
     return (all(values[key].ours is None for key in setting if key in values)
             and get_values(plan.runtime_before, setting) != get_values(plan.runtime_after, setting))
 
 
 def _with_ours(values: Values, setting: Setting, after: sysctls.State) -> Values:
-    """The recorded values of a setting, once it has these values at runtime."""
+    """Record the runtime values of a setting as ours."""
     changed = {key: number for key, number in zip(setting, get_values(after, setting)) if values[key].ours != number}
     return {key: values[key]._replace(ours=number, earlier=values[key].ours) for key, number in changed.items()}
 
 
 def without_earlier(values: Values, target: Dict[str, int]) -> Values:
-    """The recorded values once ``target`` is set, without the values that this replaced."""
+    """The record once ``target`` is set, without the values that this replaced."""
     done = {key for setting in group_settings(ALL_KEYS) if set(setting).intersection(target) for key in setting}
     return {key: value._replace(earlier=None) if key in done else value for key, value in values.items()}
 
@@ -98,7 +98,7 @@ _VALUE_LEFT = ('%s stays at runtime, because something else set it after this co
 
 
 def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
-    """Keep in ``values`` what the side that is not reverted needs later. ``is_left``: our value is set at runtime."""
+    """Keep in ``values`` what a later revert of the other side needs. ``is_left``: our value is set at runtime."""
     request = plan.request
     kept = {key: values.pop(key, saved_values.UNKNOWN) for key in setting}
     if request.runtime and not request.persistent and setting[0] in look.values and look.has_line(setting):
@@ -108,7 +108,7 @@ def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: 
 
 
 def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers, List[str]]:
-    """The values to revert to, and a warning where only the documented defaults are known."""
+    """The values to revert to, and a warning if only the documented defaults are known."""
     first, originals = look.values.get(setting[0]), look.originals(setting)
     if first is not None and not first.from_boot:
         return originals, []
@@ -133,7 +133,7 @@ def _text(setting: Setting, numbers: Numbers) -> str:
 
 
 class _Look:
-    """What is recorded of the sysctls of a plan, with what an unconfirmed change adds."""
+    """The record of a plan's sysctls, with what an unconfirmed change adds."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.host_state = plan, plan.host_state
@@ -149,7 +149,7 @@ class _Look:
         return get_values(self.host_state.runtime, setting)
 
     def is_known(self, setting: Setting) -> bool:
-        """Whether the kernel shows it."""
+        """Whether the kernel shows the setting."""
         return any(self.host_state.runtime.get(key) is not None for key in setting)
 
     def first_seen(self, setting: Setting, found: Numbers) -> Values:
@@ -166,7 +166,7 @@ class _Look:
         return setting[0] in self.values or self.has_line(setting)
 
     def originals(self, setting: Setting) -> Numbers:
-        """The recorded values from before the first change."""
+        """The recorded values before the first change."""
         return get_values({key: value.original for key, value in self.values.items()}, setting)
 
     def has_line(self, setting: Setting) -> bool:
@@ -174,7 +174,7 @@ class _Look:
         return bool(self._lines(setting))
 
     def ours(self, setting: Setting) -> Set[Numbers]:
-        """The values that are ours: last set at runtime, or by our line at boot, or by an unconfirmed change."""
+        """The values that are ours: last set at runtime, by our line at boot, or by an unconfirmed change."""
         states: List[sysctls.State] = [{key: value.ours for key, value in self.values.items()},
                                        {key: value.earlier for key, value in self.values.items()},
                                        {key: after for key, (_before, after) in self.host_state.unconfirmed.items()}]

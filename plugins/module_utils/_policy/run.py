@@ -21,9 +21,9 @@ Runner = Callable[[WritableHost, Dict[str, Any], Type[Policy], bool], Dict[str, 
 
 
 def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
-    """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
+    """Run a module once. Returns the result with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
     plan = host.call(look_and_plan, host, parse_request(params, policy, check_mode), policy.parse(params))
-    result = build_result(plan)  # before anything is done: nothing that fails in it may come after
+    result = build_result(plan)  # before any change, because it may fail
     if plan.to_do and not check_mode:
         add_backups(result, apply_plan(plan))
     return result
@@ -89,6 +89,6 @@ _NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no 
 
 
 def add_backups(result: Dict[str, Any], backups: List[str]) -> None:
-    """Add the backups that were made to the result, if there are any."""
+    """Add the backups to the result, if there are any."""
     if backups:
         result['backup_files'] = backups

@@ -24,26 +24,26 @@ _GONE = (errno.ENOENT, errno.ENODEV)
 
 
 def rollback_services() -> ContextManager[Rollback]:
-    """The context of all changes: a failure rolls them back and becomes an ApplyError."""
+    """The context of all changes: a failure rolls them back and raises an ApplyError."""
     return rollback_on_failure(ManagerError, ScoreAdjError)
 
 
 def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
     """Apply the plan, and build the result from the backups of files of others.
 
-    Raises ApplyError after a rollback, also where the result cannot be built.
+    Raises ApplyError after a rollback, also if only the result fails.
     """
     with rollback_services() as rollback:
         return build_result(_apply(host, plan, rollback))
 
 
 def _apply(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
-    """Apply the plan. A rollback goes in reverse: files, daemon-reload, processes, and last the marks of a run."""
+    """Apply the plan. A rollback runs in reverse: files, daemon-reload, processes, and last the marks of a run."""
     put_record(host, plan.host_state.record_data, _build_meanwhile(plan), rollback)
-    # Before anything is written there, the copies of files of others too.
+    # Mark the folders before the first write there, which includes backups.
     marks = [leftovers.mark_folder(host, folder, rollback) for folder in _list_drop_in_folders(plan.files)]
     for target in plan.targets:
-        # Once more after systemd has the old files again: what starts until then starts with the new value.
+        # Set again after the reload of a rollback: processes that start before it have the new value.
         _add_rollback(host, target, rollback)
     backups = _write_files(host, plan, rollback)
     _set_running(host, plan, rollback)
@@ -53,17 +53,17 @@ def _apply(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
     removed = [path for path, (_before, after) in plan.files.items() if after is None]
     _clear(host, _list_drop_in_folders(removed), rollback)
     plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
-    # By the mark of an earlier run the next one finds what could not be cleared away now.
+    # The next run finds by an earlier run's mark what could not be removed now.
     _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
     return backups
 
 
 def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
-    """Write the files, with backups of those of others, and have systemd read them."""
+    """Write the files, with backups of those of others, and reload systemd."""
     manager = plan.host_state.manager if plan.needs_reload else None
     if manager is not None:
         rollback.add('daemon-reload', manager.reload)
-    # Before the files that tell of it, because a run that is killed after them would not be completed by the next.
+    # Before the files: if a run is killed after writing them, the next run does not write the groups.
     _write_groups(host, [service for service in plan.services if service.hides_policy], rollback)
     backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items(), key=_find_place):
@@ -74,7 +74,7 @@ def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str
 
 
 def _set_running(host: WritableHost, plan: Plan, rollback: Rollback) -> None:
-    """Set the processes, and record originals of those that have started since the plan was made."""
+    """Set the processes, and record originals of those that started after planning."""
     for one in plan.running:
         for target in one.targets:
             if not one.is_reverted:
@@ -92,7 +92,7 @@ def _record_round(host: WritableHost, plan: Plan, one: Running, left: List[Proce
 
 
 def _find_place(item: Tuple[str, Any]) -> Tuple[int, str]:
-    """The order of files: our drop-in is written first and removed last, because a later run finds the rest by it."""
+    """Sort files: our drop-in is written first and removed last, because a later run finds the rest by it."""
     path, (_before, after) = item
     if os.path.basename(path) != drop_in.NAME:
         return 1, path
@@ -107,8 +107,8 @@ def _list_drop_in_folders(paths: Iterable[str]) -> List[str]:
 def _build_meanwhile(plan: Plan) -> saved_scores.Record:
     """The record during the run: the old and the new values both count as given by the unit.
 
-    The old value is in a unit file that is about to be replaced. After a killed run the next one would otherwise take
-    the values of running processes for their own.
+    The run replaces the unit file that holds the old value. If it is killed, the next run must not take the values of
+    running processes for their own.
     """
     record = saved_scores.merge(plan.host_state.record, plan.record_after)
     is_other_init = plan.host_state.is_other_init(plan.request)
@@ -119,7 +119,7 @@ def _build_meanwhile(plan: Plan) -> saved_scores.Record:
 
 
 def _build_record(one: Running, is_other_init: bool) -> saved_scores.Record:
-    """The values that a running unit has and will have; for a revert the latter is the original."""
+    """The values that a running unit has and will have. For a revert, the new value is the original."""
     record = saved_scores.EMPTY
     if one.goals:
         target = one.targets[-1]  # of a revert: the processes without an original of their own
@@ -146,7 +146,7 @@ def put_record(host: WritableHost, before: Optional[bytes], record: saved_scores
 
 
 def set_live(host: WritableHost, target: Target, rollback: Rollback) -> None:
-    """Set one group of processes, with its rollback registered before."""
+    """Set one group of processes. Registers its rollback first."""
     _add_rollback(host, target, rollback)
     target.apply(host)
 
@@ -156,9 +156,9 @@ def _add_rollback(host: WritableHost, target: Target, rollback: Rollback) -> Non
 
 
 def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
-    """Remove files, and folders if they are empty.
+    """Remove files and empty folders.
 
-    This comes last, because a rollback cannot restore a folder: it makes another one of the same name.
+    This comes last, because a rollback can only make a new folder of the same name.
     """
     for path in paths:
         info = host.lstat(path)

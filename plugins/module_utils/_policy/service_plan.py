@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the plan for services: everything that a run would do, decided once, before anything is changed."""
+"""Plan all changes to services, before anything is changed."""
 
 from typing import Dict, List, Optional, Set
 
@@ -18,13 +18,13 @@ from .._systemd import drop_in, unit_names
 from .._systemd.manager import Manager
 from .._systemd.unit_files import ETC, LOADED, MASKED, MISSING, OOM_POLICY, SCORE_ADJ, SINCE, UnitFiles
 
-# The last versions before a change in how unit files are read.
+# The last systemd versions before a change in how it reads unit files.
 _VERSIONS = (249, 245, 243, 241, 240, 238, 235)
 
 
 def make_plan(host: WritableHost, manager: Optional[Manager], request: Request,
               desired_states: List[DesiredState]) -> Plan:
-    """Decide everything. Raises ConvertError, Refusal and ManagerError, before anything is changed."""
+    """Make the plan. Raises ConvertError, Refusal and ManagerError, before anything is changed."""
     plan = Plan(HostState(host, manager), request)
     marked = leftovers.list_drop_ins(host, ETC)
     plan.leftovers = marked + leftovers.list_files(host, '/etc/conf.d') + leftovers.list_files(host, RUN_FOLDER)
@@ -33,7 +33,7 @@ def make_plan(host: WritableHost, manager: Optional[Manager], request: Request,
     if everything:
         plan.other_processes = plan_other_processes(host, plan.host_state.record, plan.services)
     if plan.host_state.is_other_init(request):
-        # Not at the top: few hosts need it, and an import takes time on every host.
+        # Imported here, because few hosts need it.
         from .._service import other_init
         other_init.plan_next_starts(plan)
     else:
@@ -45,7 +45,7 @@ def make_plan(host: WritableHost, manager: Optional[Manager], request: Request,
 
 
 def _plan_units(plan: Plan, is_marked: bool) -> None:
-    """Decide about drop-ins and processes of systemd. ``is_marked``: a killed run has left its mark."""
+    """Plan drop-ins and processes under systemd. ``is_marked``: a killed run has left its mark."""
     host_state, request = plan.host_state, plan.request
     plan.orphans = [drop_in.build_path(name) for name in sorted(host_state.ours)
                     if host_state.files.find_unit(name).state == MISSING]
@@ -60,7 +60,7 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
         _note(plan, service)
     if host_state.manager is not None:
         plan.is_stale = _is_stale(plan)
-        # A killed run may have changed files of any unit, and systemd may not have read them since.
+        # A killed run may have changed files of any unit without a reload.
         plan.needs_reload = bool(plan.files or plan.is_stale or is_marked)
     _plan_record(plan)
     if host_state.has_unit_files():
@@ -68,7 +68,7 @@ def _plan_units(plan: Plan, is_marked: bool) -> None:
 
 
 def _warn_of_version(plan: Plan) -> None:
-    """Warn of settings that this version of systemd lacks, and of an unknown version where it makes a difference."""
+    """Warn of settings that this systemd lacks, and of an unknown version if it matters."""
     files = plan.host_state.files
     names = [one.desired.asked for one in plan.services if OOM_POLICY in one.build_settings()]
     if names and plan.request.persistent and not files.knows(OOM_POLICY):
@@ -80,7 +80,7 @@ def _warn_of_version(plan: Plan) -> None:
 
 
 def _warn_of_unknown_version(plan: Plan, newest: List[int]) -> None:
-    """Warn of the first version that gives another value than the ``newest``, which are in the order of services."""
+    """Warn of the first version whose values differ from ``newest``, which is in the order of services."""
     for version in _VERSIONS:
         files = UnitFiles(plan.host_state.host, version=version)
         names = [service.desired.asked for service, value in zip(plan.services, newest)
@@ -117,7 +117,7 @@ def _is_policy_ours(plan: Plan, one: Running) -> bool:
 
 
 def _find_group_without_us(plan: Plan, one: Running) -> int:
-    """memory.oom.group of the unit after a start without any drop-in of ours."""
+    """memory.oom.group of the unit after a start without our drop-ins."""
     without = Plan(plan.host_state, plan.request)
     without.services = [build_unlisted(plan.host_state, name)
                         for name in (one.unit, unit_names.parse_template(one.unit)) if name is not None]
@@ -128,7 +128,7 @@ def _find_group_without_us(plan: Plan, one: Running) -> int:
 # ------------------------------------------------------------------------ notes
 
 def _note(plan: Plan, service: Service) -> None:
-    """Note settings that do not apply now, or not later."""
+    """Note settings that apply only later, or only now."""
     name = service.desired.asked
     if service.unit.state == MASKED:
         service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
@@ -169,7 +169,7 @@ def _note_stopped(plan: Plan, service: Service) -> None:
 # ----------------------------------------------------------------------- record
 
 def _plan_record(plan: Plan) -> None:
-    """Record what unit files do not hold: values set at runtime only, and values from before a file was changed."""
+    """Record what unit files do not hold: runtime-only values, and values before a file was changed."""
     record = plan.host_state.record
     for service in plan.services:
         units = _list_units(plan, service)
@@ -205,7 +205,7 @@ def _with_originals(service: Service, record: saved_scores.Record) -> saved_scor
 
 
 def _list_ours(plan: Plan, service: Service, one: Running) -> List[int]:
-    """Our values that running processes of the unit have, or get now."""
+    """Our values that running processes of the unit have or get now."""
     recorded = plan.host_state.record.ours.get(one.unit, ())
     wanted = service.build_settings().get(SCORE_ADJ)
     if not plan.request.runtime:
@@ -216,7 +216,7 @@ def _list_ours(plan: Plan, service: Service, one: Running) -> List[int]:
 
 
 def _has_own_value(one: Running, value: int) -> bool:
-    """Whether a process had the value before us."""
+    """Whether a process had the value before we set it."""
     return any(process.score_adj == value and not is_given(process, one.known_values) for process in one.processes)
 
 
@@ -252,7 +252,7 @@ def _plan_group(plan: Plan, service: Service, one: Running, groups: Dict[str, in
 
 
 def _list_values(plan: Plan, one: Running) -> List[Given]:
-    """The values of a running unit that its processes may have from before a change of unit files."""
+    """The values that the unit's processes may have from before a change of unit files."""
     known = list(plan.host_state.record.units.get(one.unit, ()))
     target = one.targets[0] if one.targets else None
     if target is not None and target.scope != MAIN:

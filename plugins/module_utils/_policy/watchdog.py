@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The watchdog: a process that puts the runtime back when nobody has confirmed the change in time.
+"""The watchdog: a process that rolls runtime back when nobody has confirmed the change in time.
 
-It is forked before the first write and has then all that it needs: the sysctls, the system's log and its state file are
-open, its memory is locked, and every step was rehearsed, so that it works when nothing can be forked or allocated any
-more. It has left the connection (its terminal, pipes and session) and the cgroup, by which logind and systemd would end
-it along with the login.
+The module forks it before the first write. It opens the sysctls, the system log and its state file, locks its memory
+and rehearses every step. So it works when nothing can be forked or allocated any more. It leaves the connection
+(terminal, pipes, session). It also leaves the cgroup, because logind and systemd would kill it with the login.
 
-SIGTERM makes it decide at once: it rolls back, unless its state file is gone, which means that it is not needed.
+SIGTERM makes it decide at once: it rolls back, or ends if its state file is gone.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeV
 
 try:
     import ctypes
-except ImportError:  # left out of some small installations
+except ImportError:  # missing in some small installations
     ctypes = None  # type: ignore[assignment]
 
 from .._core.convert import MODES
@@ -43,23 +42,23 @@ _SLICE_S = 1.0            # sigtimedwait(2) does not count suspended time: look 
 _RETRY_S = 0.2
 _RETRIES = 150
 _MCL_CURRENT = 1          # mman-common.h; 8192 on some old architectures, where mlockall(2) then answers EINVAL
-# user.warning: what a reader of either log sees as a program's, not the kernel's.
+# user.warning, so that log readers see a program's message, not the kernel's.
 _PRIORITY = b'<12>'
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM,
             signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD,
             signal.SIGXCPU, signal.SIGXFSZ, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR)
 
 
-# One setting: ratio and kbytes are two names of one.
+# One setting: ratio and kbytes together are one.
 class Step(NamedTuple):
-    key: str  # written to put it back
+    key: str  # written to roll back
     value: int
-    keys: Tuple[str, ...]  # read to see whose value is there
-    ours: Tuple[Optional[int], ...]  # what the change wrote
-    was: Tuple[Optional[int], ...]  # what was there before
+    keys: Tuple[str, ...]  # read to see who set the value
+    ours: Tuple[Optional[int], ...]  # values that the change wrote
+    was: Tuple[Optional[int], ...]  # values before the change
 
 
-# What became of them, by key.
+# Keys by result of the rollback.
 class RollbackOutcome(NamedTuple):
     back: List[str]
     left: List[str]
@@ -71,7 +70,7 @@ class WatchdogError(Exception):
 
 
 def build_steps(writes_back: List[Tuple[str, int]], before: sysctls.State, after: sysctls.State) -> List[Step]:
-    """The writes that undo a change, in their order, each with what tells whether it is still ours to undo."""
+    """Build the writes that undo a change, in order, with the values that show whether it is still ours."""
     steps = []
     for key, value in writes_back:
         keys = tuple(name for name in (sysctls.RATIO, sysctls.KBYTES) if before.get(name) is not None)
@@ -80,13 +79,13 @@ def build_steps(writes_back: List[Tuple[str, int]], before: sysctls.State, after
     return steps
 
 
-# ---------------------------------------------------------------------- rolling back
+# ---------------------------------------------------------------------- rollback
 
 def roll_back(steps: List[Step], read: Callable[[str], Optional[int]],
               write: Callable[[Step], object]) -> RollbackOutcome:
-    """Undo what is still as the change left it; what somebody else has set meanwhile is his.
+    """Undo what is still as the change left it. Values that somebody else has set since are skipped.
 
-    Strict mode is not entered again with a limit or a reserve that is somebody else's: that could lock people out.
+    Strict mode is not entered again with somebody else's limit or reserve: that could lock people out.
     """
     found = {step.key: tuple(map(read, step.keys)) for step in steps}
     foreign = [step.key for step in steps if found[step.key] not in (step.ours, step.was)]
@@ -115,7 +114,7 @@ def _wrote(step: Step, write: Callable[[Step], object]) -> bool:
 
 
 def _insist(work: Callable[[], T], otherwise: T) -> T:
-    """Do it until it works: a lack of memory passes, and nobody else would do it."""
+    """Retry ``work``, because a lack of memory passes. Returns ``otherwise`` if it never works."""
     for _attempt in range(_RETRIES):
         try:
             return work()
@@ -125,7 +124,7 @@ def _insist(work: Callable[[], T], otherwise: T) -> T:
 
 
 def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
-    """What happened, as one line of the system's log."""
+    """Describe the rollback in one line for the system log."""
     values = {step.key: step.value for step in steps}
     text = 'oomkit.linux.overcommit: %s; rolled back at runtime: %s' % (
         why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
@@ -136,12 +135,12 @@ def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
     return _PRIORITY + text.encode('ascii', 'replace') + b'\n'
 
 
-# ------------------------------------------------------------------------- starting
+# ------------------------------------------------------------------------- start
 
 def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pending, List[str]]:
-    """Fork the watchdog and wait until it is ready: the change as it now lies in /run/oomkit, and what to warn of.
+    """Fork the watchdog and wait until it is ready. Returns the change in /run/oomkit, and warnings.
 
-    Raises WatchdogError, and then nothing is left of it.
+    Raises WatchdogError, and then leaves nothing behind.
     """
     host.make_folder(RUN_FOLDER, RUN_FOLDER_MODE)
     try:
@@ -151,8 +150,8 @@ def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pend
             raise WatchdogError(answer['error'])
         return pending._replace(pid=answer['pid'], started=answer['started']), answer['warnings']
     except BaseException as exc:
-        # It may live anyway. The pipe is closed by now: either it sees that and gives up, or it was ready before,
-        # and then it ends because its file is gone.
+        # The watchdog may be alive. The pipe is closed by now: one that is not ready sees that and ends. A ready one
+        # ends because its file is gone.
         _insist(lambda: claim(host, pending.name), False)
         with contextlib.suppress(OSError):
             host.remove_folder(RUN_FOLDER)
@@ -162,7 +161,7 @@ def start(host: WritableHost, pending: Pending, steps: List[Step]) -> Tuple[Pend
 
 
 def _asked(host: WritableHost, pending: Pending, steps: List[Step]) -> Dict[str, Any]:
-    """Fork it, and what it says."""
+    """Fork the watchdog and return its answer."""
     with naming('pipe'):
         reader, writer = os.pipe()
     try:
@@ -170,7 +169,7 @@ def _asked(host: WritableHost, pending: Pending, steps: List[Step]) -> Dict[str,
             pid = _forked(lambda: _first_child(host, pending, steps, writer))
         finally:
             os.close(writer)
-        # Where SIGCHLD is ignored, which is inherited, there is nothing to wait for.
+        # If SIGCHLD is ignored, which is inherited, there is no child to wait for.
         with naming('waitpid'), contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         with naming('the pipe of the watchdog'):
@@ -180,7 +179,7 @@ def _asked(host: WritableHost, pending: Pending, steps: List[Step]) -> Dict[str,
 
 
 def _forked(work: Callable[[], None]) -> int:
-    """A child that does this and ends. No signal and no error may lead it back into the run that it is a copy of."""
+    """Fork a child that runs ``work`` and exits. No signal or error may return it to the module's code."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
     pid = -1
     try:
@@ -196,7 +195,7 @@ def _forked(work: Callable[[], None]) -> int:
 
 
 def _hear(reader: int) -> Dict[str, Any]:
-    """The one line that the watchdog says."""
+    """Read the one line that the watchdog sends."""
     data = b''
     while b'\n' not in data:
         if not select.select([reader], [], [], _START_S)[0]:
@@ -210,12 +209,12 @@ def _hear(reader: int) -> Dict[str, Any]:
 
 
 def _first_child(host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
-    """In the child, with signals held back. Its own child has no parent but init."""
+    """Run in the child, with signals blocked. Init becomes the parent of its own child."""
     try:
         os.setsid()
         if os.fork() == 0:
             _second_child(host, pending, steps, writer)
-    except BaseException as exc:  # nothing of the module's own work may go on in here
+    except BaseException as exc:  # the child must not go on with the module's work
         _say(writer, {'error': f'{type(exc).__name__}: {exc}'})
 
 
@@ -225,11 +224,11 @@ def _second_child(host: WritableHost, pending: Pending, steps: List[Step], write
         signals.reset(_IGNORED)
         watchdog = _Watchdog(host, pending, steps, writer)
         watchdog.rehearse()
-        # From here on it is found, and counts.
+        # From here on other runs find the watchdog.
         watchdog.publish()
         if not _say(writer, {'pid': watchdog.pending.pid, 'started': watchdog.pending.started,
                              'warnings': watchdog.warnings}):
-            _insist(lambda: claim(host, name), False)  # whoever asked for it has given up
+            _insist(lambda: claim(host, name), False)  # the module has given up
             return
         os.close(writer)
     except BaseException as exc:
@@ -248,10 +247,10 @@ def _say(writer: int, message: Dict[str, Any]) -> bool:
 
 
 class _Watchdog:
-    """The process itself, with all that it needs."""
+    """The watchdog process and its open files."""
 
     def __init__(self, host: WritableHost, pending: Pending, steps: List[Step], writer: int) -> None:
-        """Leave the connection behind and open everything. Raises OSError."""
+        """Leave the connection and open everything. Raises OSError."""
         gc.disable()
         _leave_files(writer)
         os.chdir('/')
@@ -269,7 +268,7 @@ class _Watchdog:
         _lock_memory()
 
     def rehearse(self) -> None:
-        """Do all that will have to be done, without effect: what Python needs for it is then there."""
+        """Do every later step without effect, so that Python has allocated what it needs."""
         ours = dict(pair for step in self.steps for pair in zip(step.keys, step.ours))
         for step in self.steps:
             self._read(step.key)
@@ -280,13 +279,13 @@ class _Watchdog:
         self._forget()
 
     def publish(self) -> None:
-        """The state file, complete from the first moment that it is seen."""
+        """Write the state file, complete from the moment that it becomes visible."""
         path = RUN_FOLDER + '/' + self.pending.name
-        # Killed before it has its name, the file is cleared away by the next run as any temporary one.
+        # If this process is killed before the rename, the next run removes the temporary file.
         made = self.host.locate(self.host.build_temporary_path(path))
         self._state = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            # Held until this process ends, whatever ends it: by that the next run sees whether it lives.
+            # Held until this process ends: the lock tells the next run that it is alive.
             fcntl.flock(self._state, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(self._state, dump(self.pending))
             os.rename(made, self.host.locate(path))
@@ -296,21 +295,21 @@ class _Watchdog:
             raise
 
     def watch(self) -> None:
-        """Roll back, unless it turns out not to be needed. Nothing that fails on the way may end it before."""
+        """Wait, then roll back unless the state file is gone. A failure must not end the process earlier."""
         left_s = _insist(self._wait, 0.0)
-        # What cannot be claimed is rolled back anyway: a limit that nobody has proven must not stay.
+        # Roll back even if the claim fails: an unconfirmed limit must not stay.
         if not _insist(self._claim, True):
             return
         outcome = _insist(lambda: roll_back(self.steps, self._read, self._write),
                           RollbackOutcome([], [], [step.key for step in self.steps]))
-        if not outcome.failed:  # else the file still tells the next run what was there before
+        if not outcome.failed:  # else the file keeps the earlier values for the next run
             _insist(self._forget, False)
         with contextlib.suppress(OSError, MemoryError):
             if self._log is not None:
                 os.write(self._log, log_line(outcome, self.steps, self._why(left_s)))
 
     def _wait(self) -> float:
-        """Until the end of the time, SIGTERM, or that it is not needed any more; the seconds that are left then."""
+        """Wait for the deadline, SIGTERM, or the removal of the state file. Returns the seconds left."""
         left_s = self.pending.deadline_s - read_uptime_s()
         while left_s > 0 and os.fstat(self._state).st_nlink:
             if signal.sigtimedwait([signal.SIGTERM], min(left_s, _SLICE_S)) is not None:
@@ -336,7 +335,7 @@ class _Watchdog:
 
 
 def _leave_files(*kept: int) -> None:
-    """Close what the connection waits for the end of."""
+    """Close the files that the connection waits for."""
     null = os.open('/dev/null', os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -345,11 +344,11 @@ def _leave_files(*kept: int) -> None:
             try:
                 os.close(int(name))
             except OSError:
-                pass  # the listing's own
+                pass  # the descriptor of the listing itself
 
 
 def _set_own(host: WritableHost, name: str, value: bytes) -> None:
-    """One of our own files in /proc, where that is allowed: a help, no condition."""
+    """Write one of our own files in /proc. The watchdog also works without it."""
     try:
         _write_existing(host.locate('/proc/self/' + name), value)
     except OSError:
@@ -365,7 +364,7 @@ def _write_existing(path: str, data: bytes) -> None:
 
 
 def _open_log(host: WritableHost) -> Optional[int]:
-    """The kernel's log, where that may not be written syslog's socket, else None."""
+    """Open the kernel log, or else syslog's socket; None if neither works."""
     try:
         return os.open(host.locate('/dev/kmsg'), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     except OSError:
@@ -380,7 +379,7 @@ def _open_log(host: WritableHost) -> Optional[int]:
 
 
 def _lock_memory() -> None:
-    """Keep it out of swap, where that can be done: a help, no condition."""
+    """Keep the process out of swap if possible."""
     try:
         if ctypes is not None:
             ctypes.CDLL(None).mlockall(_MCL_CURRENT)
@@ -391,11 +390,10 @@ def _lock_memory() -> None:
 # -------------------------------------------------------------------------- cgroups
 
 def leave_cgroups(host: WritableHost) -> List[str]:
-    """Move this process to the root of every hierarchy; what to warn of where systemd's own could not be left.
+    """Move this process to the root of every cgroup hierarchy. Returns warnings if systemd's own cannot be left.
 
-    The root needs no cgroup to be made and removed, holds processes under v2 too (it is exempt from the rule that only
-    leaves do), and systemd ends nothing in it before the machine goes down. Within a cgroup namespace, where the root
-    seen is none, systemd's own init.scope serves.
+    The root needs no new cgroup, and systemd kills nothing in it before shutdown. Under v2 the root is exempt from the
+    rule that only leaves hold processes. A cgroup namespace hides the root, so systemd's init.scope serves there.
     """
     warnings = []
     mounts = cgroup_mounts(host.read_text('/proc/self/mountinfo') or '')
@@ -410,7 +408,7 @@ def leave_cgroups(host: WritableHost) -> List[str]:
 
 
 def _move(host: WritableHost, path: str) -> str:
-    """Empty where it worked, else why not."""
+    """Move this process to the cgroup or its init.scope. Returns the error, empty on success."""
     error = ''
     for folder in (path, path + '/init.scope'):
         try:
@@ -424,8 +422,8 @@ def _move(host: WritableHost, path: str) -> str:
 def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
     """(kind, mount point) of each hierarchy in /proc/PID/mountinfo; proc_pid_mountinfo(5).
 
-    Where one is mounted several times, that is the mount that shows most of it: a bind mount of a single cgroup would
-    lead right back into that.
+    Of several mounts of a hierarchy, take the one that shows most of it. A bind mount of one cgroup would lead back
+    into that cgroup.
     """
     best: Dict[str, Tuple[Tuple[int, int], str, str]] = {}
     for mount in parse_mountinfo(mountinfo):
@@ -436,5 +434,5 @@ def cgroup_mounts(mountinfo: str) -> List[Tuple[str, str]]:
 
 
 def _depth(root: str) -> Tuple[int, int]:
-    """How far below the top the root of a mount is. What lies above a cgroup namespace looks like C(/../..) in it."""
+    """Depth of a mount's root below the top. Cgroups above a cgroup namespace appear as C(/../..)."""
     return len([name for name in root.split('/') if name not in ('', '..')]), len(root)
