@@ -21,7 +21,7 @@ from .plan import Plan, Policy, writes_between
 
 def look_and_plan(host: WritableHost, request: Request, policy: Policy,
                   unconfirmed: Optional[Unconfirmed] = None) -> Plan:
-    """The plan for the present host state, for L(Host.call). Raises Refusal and OSError."""
+    """Plan a run for the present host state, for L(Host.call). Raises Refusal and OSError."""
     return make_plan(HostState(host, unconfirmed), request, policy)
 
 
@@ -49,7 +49,7 @@ _DAMAGED = ('%s is damaged: unreadable entries count as never recorded, so value
 
 
 def _plan_present(plan: Plan) -> Dict[str, int]:
-    """Plan what the options ask for. Returns the requested values."""
+    """Plan what the options request. Returns the requested values."""
     host_state, request = plan.host_state, plan.request
     asked: Dict[str, int] = {}
     files = settled = host_state.record.files
@@ -99,7 +99,7 @@ def values_after_boot(host_state: HostState, request: Request) -> State:
 
 
 def _plan_leftovers(host_state: HostState, request: Request) -> List[str]:
-    """Leftovers of killed runs, next to our file and next to the other files that the boot reads."""
+    """Leftovers of killed runs next to our file and the other files that the loader reads."""
     host = host_state.host
     paths = [request.sysctl_file] + conf_files.list_files(host, host_state.loader)
     folders = {os.path.dirname(host.real(path)) for path in paths}
@@ -110,7 +110,7 @@ def _plan_leftovers(host_state: HostState, request: Request) -> List[str]:
 
 
 def _said(asked: Dict[str, int]) -> Dict[str, int]:
-    """The requested values, without the 0 that a ratio or kbytes has because the other one counts."""
+    """The requested values, without the 0 of a ratio or kbytes whose counterpart is set."""
     return {key: value for key, value in asked.items()
             if value or not asked.get(SYSCTLS[key].counterpart or key)}
 

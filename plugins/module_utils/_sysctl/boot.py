@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The values of our sysctls after a reboot: defaults, kernel command line, the loader's writes, then TuneD's.
 
-"The last line wins" is not enough: writing overcommit_ratio erases overcommit_kbytes and the reverse, and
-systemd-sysctl keeps a later equal value at its earlier place. So the writes are replayed as the kernel takes them.
+"The last line wins" is not enough, so the writes are replayed as the kernel takes them. Writing overcommit_ratio erases
+overcommit_kbytes and the reverse. systemd-sysctl keeps a later equal value at its earlier place.
 """
 
 import errno
@@ -21,7 +21,7 @@ from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 CMDLINE = '/proc/cmdline'
 
 
-# The line that brought a key to its value.
+# The line that sets the value of a key.
 class Cause(NamedTuple):
     path: str
     line: int
@@ -37,10 +37,10 @@ _Write = Tuple[str, Optional[str], Cause]
 
 
 def initial_values(originals: Optional[Dict[str, int]] = None) -> sysctls.State:
-    """The values that the kernel starts with: its constants, and recorded values for those that it computes.
+    """The values that the kernel starts with: constants, and recorded values of those that it computes.
 
-    kernel.panic's default is CONFIG_PANIC_TIMEOUT, documented and nearly always 0; the reserves depend on the memory
-    free at boot and stay None unless recorded.
+    kernel.panic defaults to CONFIG_PANIC_TIMEOUT, documented and nearly always 0. The reserves depend on free memory at
+    boot and stay None unless recorded.
     """
     values: sysctls.State = {}
     for key, sysctl in SYSCTLS.items():
@@ -55,8 +55,8 @@ def simulate(host: Host, loader: conf_files.Loader, originals: Optional[Dict[str
              overlay: Optional[conf_files.Overlay] = None, here: bool = True) -> BootOutcome:
     """Replay the boot with the files as they are, or as the overlay would make them.
 
-    ``here`` is False where another host boots these files: its kernel command line is unknown. All values are None
-    where the loader is not known.
+    ``here`` is False if another host boots these files: its kernel command line is unknown. All values are None if the
+    loader is unknown.
     """
     outcome = BootOutcome(initial_values(originals), dict.fromkeys(ALL_KEYS), set())
     if not loader.is_known:
@@ -93,9 +93,9 @@ def _without_ended(outcome: BootOutcome, writes: List[_Write], skips_negative: b
 
 def _replay_tuned(host: Host, outcome: BootOutcome, overlay: Optional[conf_files.Overlay], here: bool,
                   skips_negative: bool, has_ppd: bool) -> None:
-    """Replay the writes of TuneD's start. Raises PermissionError for a file of TuneD that may not be read.
+    """Replay the writes of TuneD's start. Raises PermissionError for an unreadable file of TuneD.
 
-    Where several starts are possible, a value that differs between them is unknown.
+    A value that differs between possible starts is unknown.
     """
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
@@ -108,7 +108,7 @@ def _replay_tuned(host: Host, outcome: BootOutcome, overlay: Optional[conf_files
 
 
 def _merge_starts(outcome: BootOutcome, outcomes: List[BootOutcome]) -> None:
-    """Put into the outcome what each of the possible starts would leave."""
+    """Merge the results of the possible starts into the outcome."""
     before = dict(outcome.causes)
     for key in outcome.values:
         # A start that changes the value names the cause.
@@ -123,7 +123,7 @@ def _merge_starts(outcome: BootOutcome, outcomes: List[BootOutcome]) -> None:
 
 def _after_start(outcome: BootOutcome, start: Any, skips_negative: bool,
                  parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> BootOutcome:
-    """A copy of the outcome after the writes of one start of TuneD."""
+    """Copy the outcome, and apply the writes of one start of TuneD."""
     after = BootOutcome(dict(outcome.values), dict(outcome.causes), set())
     for write in start.writes:
         key, cause = KEYS_BY_PATH[write.key], Cause(write.file, write.line)
@@ -137,21 +137,21 @@ def _after_start(outcome: BootOutcome, start: Any, skips_negative: bool,
 
 
 def _kernel_version(host: Host) -> Tuple[int, ...]:
-    """Parse 6.12.107+deb13-amd64 to (6, 12). A kernel without a readable version counts as a new one."""
+    """Parse 6.12.107+deb13-amd64 to (6, 12). An unreadable version counts as a new kernel."""
     match = re.match(r'([0-9]{1,9})\.([0-9]{1,9})', host.read_text('/proc/sys/kernel/osrelease') or '')
     return tuple(int(number) for number in match.groups()) if match else (99,)
 
 
 def replay(outcome: BootOutcome, writes: Sequence[_Write], skips_equal: bool = False,
            skips_negative: bool = False) -> None:
-    """Apply the writes to the outcome and note the cause of each value. The text None is a write that is left out."""
+    """Apply the writes to the outcome and note the cause of each value. The text None is a skipped write."""
     values, causes, _by_tuned = outcome
     for key, text, cause in writes:
         if text is None:
             causes[key] = causes[key] or cause
             continue
         if skips_equal and text == str(values[key]):
-            # systemd reads first and skips an equal text, so that the counterpart keeps its value
+            # systemd skips an equal text, so the counterpart keeps its value
             # (WRITE_STRING_FILE_SUPPRESS_REDUNDANT_VIRTUAL, src/basic/sysctl-util.c).
             causes[key] = cause
             continue
@@ -184,6 +184,6 @@ def cmdline_writes(cmdline: str) -> List[Tuple[str, str]]:
 
 
 def _words(cmdline: str) -> List[str]:
-    """The parameters before ``--``, which ends them (kernel/params.c); double quotes hold blanks together."""
+    """The parameters before ``--``, which ends them (kernel/params.c). Double quotes protect blanks."""
     words = [word.replace('"', '') for word in re.findall(r'(?:"[^"]*"|[^\s"])+', cmdline)]
     return words[:words.index('--')] if '--' in words else words

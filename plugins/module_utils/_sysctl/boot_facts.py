@@ -16,7 +16,7 @@ UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
 
 
 def runtime_values(host: Host, keys: Tuple[str, ...] = ALL_KEYS) -> sysctls.State:
-    """What the kernel holds now; None for a key that this kernel lacks or does not show."""
+    """The values at runtime; None for a key that this kernel lacks or hides."""
     values: sysctls.State = {}
     for key in keys:
         try:
@@ -27,16 +27,16 @@ def runtime_values(host: Host, keys: Tuple[str, ...] = ALL_KEYS) -> sysctls.Stat
 
 
 def runtime_value(host: Host, key: str) -> Optional[int]:
-    """What the kernel holds now, None for a key that this kernel lacks. Raises OSError where it cannot be read."""
+    """The value at runtime; None for a key that this kernel lacks. Raises OSError if it is unreadable."""
     return sysctls.parse_value(host.read_text(sysctl_path(key)))
 
 
 def boot_facts(host: Host,
                runtime: sysctls.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], conf_files.Loader]:
-    """(by key: value, file, line; list of key, runtime, boot, file where they differ; the program that sets them).
+    """(by key: value, file, line; list of key, runtime, boot, file where they differ; the loader).
 
-    A value is None where the kernel computes it at boot, or the program is not known; None is no drift. Keys that the
-    kernel does not show now are left out. Raises OSError for a file that cannot be read.
+    A value is None if the kernel computes it at boot, or the loader is unknown; None is no drift. Keys that the kernel
+    does not show now are left out. Raises OSError for an unreadable file.
     """
     loader = find_loader(host)
     outcome = simulate(host, loader, saved_values.boot_defaults(saved_values.load(host)))

@@ -25,8 +25,8 @@ class BootPlan(NamedTuple):
     commented_out: List[str]  # real paths of the files of others that the plan changes
     conflicts: List[Dict[str, Any]]
     warnings: List[str]
-    record: Dict[str, saved_values.File]  # the files with lines of ours afterwards
-    record_meanwhile: Dict[str, saved_values.File]  # during the run, with the lines that it removes
+    record: Dict[str, saved_values.File]  # files with our lines after the run
+    record_meanwhile: Dict[str, saved_values.File]  # files with our lines during the run, including lines that it removes
 
 
 # TuneD reads these below /etc, also where the loader does not.
@@ -55,14 +55,14 @@ class _Draft(Draft):
         self.put(self.host.real(path), None if text is None else to_bytes(text))
 
     def outcome(self) -> boot.BootOutcome:
-        """The boot with the drafted files."""
+        """Simulate the boot with the drafted files."""
         outcome = self.host_state.boot(self.request, self.overlay)
         self.by_tuned = outcome.by_tuned
         return outcome
 
 
 def plan_boot(host_state: HostState, request: Request, keys: Sequence[str], target: Dict[str, int]) -> BootPlan:
-    """Plan the files from which the next boot sets ``target``; for state absent, files without lines of ours.
+    """Plan the files from which the next boot sets ``target``; for state absent, files without our lines.
 
     Raises Refusal for a file that the loader does not read, and for conflicts that the request does not allow.
     """
@@ -87,7 +87,7 @@ _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another fi
 
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
-    """One line for each key, but one only for a pair: writing one sets the other to 0."""
+    """One line for each key. A pair gets only one, because writing one sets the other to 0."""
     lines: Dict[str, Optional[int]] = dict(target)
     if sysctls.RATIO in lines:
         lines[sysctls.RATIO if lines[sysctls.KBYTES] else sysctls.KBYTES] = None
@@ -97,9 +97,9 @@ def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
 # ---------------------------------------------------------------------- our lines
 
 def files_of_ours(host_state: HostState, sysctl_file: str) -> Dict[str, saved_values.File]:
-    """By real path, the files with lines of ours: the recorded ones, and those with our header. Raises OSError.
+    """Find the files with our lines, recorded or with our header, by real path. Raises OSError.
 
-    A file with our header that is not recorded was made in an image, or copied here.
+    A file with our header but no record was made in an image, or copied here.
     """
     host, recorded = host_state.host, host_state.record.files
     found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
@@ -113,13 +113,13 @@ def files_of_ours(host_state: HostState, sysctl_file: str) -> Dict[str, saved_va
 
 
 def _is_replaced(host: Host, path: str) -> bool:
-    """Whether somebody has put a link (a mask), a folder or a pipe in the place of a file, known by its real path."""
+    """Whether a link (a mask), a folder or a pipe has replaced a file, known by its real path."""
     info = host.lstat(path)
     return host.real(path) != path or (info is not None and not stat.S_ISREG(info.st_mode))
 
 
 def _list_candidates(host_state: HostState) -> List[str]:
-    """The files below /etc that the loader or TuneD reads: only these can have lines of ours."""
+    """The files below /etc that the loader or TuneD reads: only these can have our lines."""
     paths = conf_files.list_files(host_state.host, host_state.loader)
     paths += [path for path in conf_files.list_files(host_state.host, _TUNED_READS) if path not in paths]
     return [path for path in paths if is_below_etc(host_state.host, path)]
@@ -134,7 +134,7 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
     made = before is None or known.made and file_edit.HEADER in before
     after, lines = file_edit.edit(before, _lines(target), known.lines, made)
     draft.put_text(draft.request.sysctl_file, after)
-    # In an image the header marks the file as ours, so that the image needs no record.
+    # In an image the header marks the file as ours, so no record is needed.
     told_by_header = draft.host_state.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
     if told_by_header:
         recorded.pop(draft.ours, None)
@@ -150,7 +150,7 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
 
 
 def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str]]:
-    """Draft all files without our lines and our comment marks. Returns the record afterwards, and warnings."""
+    """Draft all files without our lines and comment marks. Returns the record afterwards, and warnings."""
     known = files_of_ours(draft.host_state, draft.request.sysctl_file)
     record, warnings = dict(draft.host_state.record.files), []
     stays = {key for entry in known.values() for key in entry.lines} - set(draft.keys)
@@ -166,7 +166,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str
 
 
 def _draft_without_ours(draft: _Draft, path: str, text: str, entry: saved_values.File, stays: Set[str]) -> List[str]:
-    """Draft a file without our lines. Returns warnings for lines of ours that somebody has changed."""
+    """Draft a file without our lines. Returns warnings for our lines that somebody has changed."""
     if MARKER not in text and not set(draft.keys).intersection(entry.lines):
         return []
     reverted = file_edit.revert(text, draft.keys, entry.lines, entry.made, stays)
@@ -176,7 +176,7 @@ def _draft_without_ours(draft: _Draft, path: str, text: str, entry: saved_values
 
 def _note(record: Dict[str, saved_values.File], path: str, entry: saved_values.File,
           lines: Dict[str, List[str]]) -> None:
-    """Keep the lines that stay in a recorded file in the record, or drop the file from it."""
+    """Keep a file's remaining lines in the record, or drop the file from it."""
     if path in record and lines:
         record[path] = entry._replace(lines=lines)
     else:
@@ -206,7 +206,7 @@ def _check_is_read(draft: _Draft) -> None:
 # ---------------------------------------------------------------------- conflicts
 
 def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
-    """The conflicts that remain with ``conflicts: warn``; none after comment_out. Raises Refusal."""
+    """Settle the conflicts. Returns those that remain with ``conflicts: warn``. Raises Refusal."""
     return settle(draft.request.conflicts, lambda: _conflicts(draft, target),
                   lambda conflict: _comment_out(draft, conflict),
                   lambda conflict: _conflict_text(draft, conflict), _WOULD_WIN)
@@ -217,7 +217,7 @@ _WOULD_WIN = ('Another file would win at boot: %s. Remove that line, choose a sy
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
-    """The keys that miss their target at boot with the drafted files, each with the line that decides."""
+    """The keys that miss their target at boot with the drafted files, each with the deciding line."""
     outcome = draft.outcome()
     result: List[Dict[str, Any]] = []
     for key in sorted(target, key=lambda name: not target[name]):
@@ -238,7 +238,7 @@ def _conflict_text(draft: _Draft, conflict: Dict[str, Any]) -> str:
 
 
 def _comment_out(draft: _Draft, conflict: Dict[str, Any]) -> None:
-    """Comment the deciding line out in the draft. Raises Refusal for files outside /etc, and for a TuneD profile."""
+    """Comment out the deciding line in the draft. Raises Refusal for files outside /etc and for TuneD profiles."""
     path = conflict['file']
     if not is_below_etc(draft.host, path):
         raise Refusal(f'conflicts: comment_out changes files below /etc only, but {_conflict_text(draft, conflict)}. '
@@ -268,7 +268,7 @@ def _is_in_sysctl_d(path: str) -> bool:
 
 
 def _losing_counterparts(draft: _Draft, target: Dict[str, int], conflicts: List[Dict[str, Any]]) -> List[str]:
-    """Warnings for lines of others that set the counterpart of a requested key, and lose at boot now."""
+    """Warn of lines of others that set the counterpart of a requested key, and lose at boot now."""
     if sysctls.RATIO not in target or conflicts:
         return []
     counterpart = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES

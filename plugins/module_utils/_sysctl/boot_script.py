@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parse a boot script: which files it passes to sysctl(8), and in which order.
 
-Known are the forms that occur: ``sysctl --system``, ``sysctl -p FILE``, and loops over ``FOLDER/*.conf`` with
-``sysctl -p``, with the tests that keep files of one name out. Anything else that mentions sysctl makes the script an
-unknown one. Sources: init.d/sysctl.in of OpenRC, main/openrc of Alpine's aports, core-services/08-sysctl.sh of
-void-runit, debian/procps.init of Debian, sv.d/sysctl of Artix's runit-rc.
+Known forms are ``sysctl --system``, ``sysctl -p FILE``, and loops over ``FOLDER/*.conf`` with ``sysctl -p`` and tests
+that skip files of one name. A script that mentions sysctl in another form is unknown. Sources: init.d/sysctl.in of
+OpenRC, main/openrc of Alpine's aports, core-services/08-sysctl.sh of void-runit, debian/procps.init of Debian,
+sv.d/sysctl of Artix's runit-rc.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from .._host.conf_files import EXISTING, NAMES, REGULAR, Source
 
 
-# the separator before it, and its words
+# A command with the separator before it.
 class _Command(NamedTuple):
     before: str
     words: List[str]
@@ -23,9 +23,9 @@ class _Command(NamedTuple):
 SYSCTL_CONF = '/etc/sysctl.conf'
 
 _LONGEST = 32768
-_DIRECT = '/proc/sys'  # in a script that writes to the files themselves
+_DIRECT = '/proc/sys'  # in a script that writes the files directly
 _COMMENT = re.compile(r'^[ \t]*#.*$', re.MULTILINE)
-_ENDS_AT_ERRORS = re.compile(r'#![^\n]*[ \t]-[a-z]*e')  # `#!/bin/sh -e`: what follows a line that fails is not run
+_ENDS_AT_ERRORS = re.compile(r'#![^\n]*[ \t]-[a-z]*e')  # `#!/bin/sh -e`: the script ends at the first error
 # Functions that Linux does not run at boot.
 _NOT_AT_BOOT = re.compile(r'^(?:BSD_\w+|(?:do_)?(?:stop|status|reload|restart)\w*)[ \t]*\(\)\s*\{'
                           r'(?:.*\}[ \t]*$|[ \t]*\n(?:[^}\n].*\n|\n)*\})', re.MULTILINE)
@@ -40,7 +40,7 @@ _OPTION = re.compile(r'-[eqN]+\Z|--quiet\Z|\$\w+\Z')
 _LOAD = re.compile(r'-[eqN]*p[eqN]*\Z|--load\Z')
 _TALKERS = re.compile(r'(?:msg\w*|echo|printf|v?e(?:info|begin|end|warn|error)n?|log_\w+|stat_\w+|add_daemon)\Z')
 _PROGRAMS = ('sysctl', '/sbin/sysctl', '/usr/sbin/sysctl', '/bin/sysctl', '/usr/bin/sysctl')
-# The method that reads a command. Any other command must run no sysctl.
+# The method that reads a command. Other commands must not run sysctl.
 _READERS = {
     'for': '_read_for', 'done': '_read_done', 'case': '_read_case', 'esac': '_read_esac', 'continue': '_read_continue',
     '[': '_read_test', 'test': '_read_test', '[[': '_read_test', 'ln': '_read_link', 'set': '_read_set',
@@ -50,13 +50,13 @@ _TEST_WORDS = re.compile(r'(?:-[efrdxsao]|!|\]|/[\w./-]*(?:\$\{\w+##\*/\})?|\$\w
 
 
 class _UnknownScript(Exception):
-    """A script of another form."""
+    """A script of unknown form."""
 
 
 def parse_script(text: str, system: Source, knows_system: bool) -> Optional[List[Source]]:
     """The sources in reading order; None for an unknown script.
 
-    ``system`` is what ``sysctl --system`` reads, ``knows_system`` whether this sysctl has that option.
+    ``system`` is what ``sysctl --system`` reads. ``knows_system``: this sysctl has that option.
     """
     if len(text) > _LONGEST or _ENDS_AT_ERRORS.match(text):
         return None
@@ -70,7 +70,7 @@ def parse_script(text: str, system: Source, knows_system: bool) -> Optional[List
 
 
 def _normalized(text: str) -> str:
-    """Without comments and redirections, with one spelling of what has several."""
+    """Remove comments and redirections, and unify spellings."""
     text = _NOT_AT_BOOT.sub('', _COMMENT.sub('', text).replace('\\\n', ' '))
     text = re.sub(r'\$\(basename "?\$\{?(\w+)\}?"?\)', r'${\1##*/}', text)
     text = re.sub(r'\$\{(\w+)\}', r'$\1', text)
@@ -146,7 +146,7 @@ class _Reader:
         self.single: List[Source] = []  # of `sysctl -p`
 
     def sources(self) -> Optional[List[Source]]:
-        """The sources that the script reads; None for none, or where --system and -p contradict."""
+        """The sources that the script reads; None for none, or if --system and -p contradict."""
         if self.is_conditional:
             return None
         if self.has_probe:
@@ -173,7 +173,7 @@ class _Reader:
         self._check(self._runs_no_sysctl(command.words))
 
     def _read_end(self, command: _Command) -> None:
-        """After a possible end, later calls are uncertain. An end where sysctl is missing does not matter."""
+        """Note that later calls are uncertain, unless the script ends because sysctl is missing."""
         is_error = self.previous[0] in _PROGRAMS
         self._check(not (is_error and self.loop is not None and command.before in ('&&', '||')))
         asks_for_program = command.before == '||' and self.previous[1:-1] in [['-x', path] for path in _PROGRAMS]

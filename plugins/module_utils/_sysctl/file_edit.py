@@ -17,12 +17,12 @@ OurLines = Dict[str, List[str]]
 
 _ASSIGNMENT = re.compile(r'(?P<left>[^=]*=[ \t]*)(?P<value>[^ \t\r\n]*)(?P<rest>.*)\Z', re.DOTALL)
 _LINE_ENDS = re.compile('[\r\0]')
-_INNER_LINE = re.compile(r'[\r\0](?=[^\r\0]*[^\s\0])')  # an end with more than blanks up to the next one
+_INNER_LINE = re.compile(r'[\r\0](?=[^\r\0]*[^\s\0])')  # a line end with more than blanks up to the next one
 _MARKED = re.compile('(^|[\r\0])' + re.escape(MARKER))
 
 
 def line_setting(line: str) -> Optional[Tuple[str, str]]:
-    """(key, text) when the line assigns one of our keys, in whatever spelling."""
+    """(key, text) if the line assigns one of our keys, in any spelling."""
     parsed = parser.parse_line(line)
     if parsed is None or parsed[1] is None or parsed[0] not in KEYS_BY_PATH:
         return None
@@ -30,7 +30,7 @@ def line_setting(line: str) -> Optional[Tuple[str, str]]:
 
 
 def keys_in(text: str) -> Dict[str, Optional[int]]:
-    """The keys that the text assigns, each with the number the kernel would take from its last line."""
+    """The keys that the text assigns, each with the number that the kernel takes from its last line."""
     found: Dict[str, Optional[int]] = {}
     for line in conf_files.split_lines(text):
         setting = line_setting(line)
@@ -43,8 +43,8 @@ def edit(text: Optional[str], desired_states: Dict[str, Optional[int]], ours: Op
          made: bool = False) -> Tuple[str, OurLines]:
     """Set each key to its requested value; None removes its lines. Returns the text and our lines in it.
 
-    A last line with the requested value stays. In a line of ours only the number changes. A line of others becomes a
-    comment that L(restore) undoes. ``text`` is None where there is no file yet; ``made``: this collection made it.
+    A last line with the requested value stays. In our line only the number changes. A line of others becomes a comment
+    that L(restore) undoes. ``text`` is None for no file; ``made``: this collection made it.
     """
     lines = conf_files.split_lines(HEADER if text is None else text)
     ours = dict(ours or {})
@@ -55,7 +55,7 @@ def edit(text: Optional[str], desired_states: Dict[str, Optional[int]], ours: Op
 
 
 def _edit_key(lines: List[str], key: str, desired: Optional[int], ours: List[str], made: bool) -> List[str]:
-    """Edit the lines of one key in place. Returns those that are ours afterwards."""
+    """Edit the lines of one key in place. Returns our lines afterwards."""
     live = _live_lines(lines, key)
     if desired is not None and live and _written(lines[live[-1]]) == desired:
         return ours
@@ -75,10 +75,10 @@ def _edit_key(lines: List[str], key: str, desired: Optional[int], ours: List[str
 
 
 def _find_own(lines: List[str], live: List[int], ours: List[str], made: bool) -> List[int]:
-    """Which of the lines for a key are ours."""
+    """The numbers of our lines for a key."""
     texts = set(map(_without_end, ours))
     own = [number for number in live if _without_end(lines[number]) in texts]
-    # In a file that we made, somebody has changed our line: it is set again.
+    # Somebody has changed our line in a file that we made: it is set again.
     return live[-1:] if made and ours and not own else own
 
 
@@ -125,7 +125,7 @@ def implied_lines(text: str) -> OurLines:
 
 
 def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
-    """Our lines after an edit, and those from before it that the text still holds."""
+    """Our lines after an edit, and earlier ones that the text still holds."""
     lines = set(map(_without_end, conf_files.split_lines(text)))
     result: OurLines = {}
     for key in set(before).union(after):
@@ -135,20 +135,20 @@ def with_lines_in(text: str, before: OurLines, after: OurLines) -> OurLines:
 
 
 def without_gone(text: str, ours: OurLines) -> OurLines:
-    """Our lines that the text holds. A key with none there keeps all of its lines: others have changed them."""
+    """Our lines that the text holds. A key without any there keeps all: others have changed them."""
     found = with_lines_in(text, ours, {})
     return {key: found.get(key, lines) for key, lines in ours.items()}
 
 
 class Reverted(NamedTuple):
-    text: Optional[str]  # None: the file is to be removed
-    foreign: List[str]  # for each key whose line of ours somebody has changed, the line that is there now
+    text: Optional[str]  # None: remove the file
+    foreign: List[str]  # for each key whose line of ours was changed, the line that is there now
 
 
 def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: Iterable[str] = ()) -> Reverted:
     """Remove our lines for the keys, and restore the lines that became comments.
 
-    ``managed`` are keys that we keep setting. A glob that matches one of them stays a comment.
+    ``managed`` are keys that stay set. A glob that matches one of them stays a comment.
     """
     lines = conf_files.split_lines(text)
     left = [key for key in keys if key in ours and not _remove_ours(lines, ours[key])]
@@ -162,7 +162,7 @@ def revert(text: str, keys: Sequence[str], ours: OurLines, made: bool, managed: 
 
 
 def _find_last_lines(lines: List[str], keys: List[str]) -> List[str]:
-    """The last line of each of these keys."""
+    """The last line of each key."""
     return [lines[number] for key in keys for number in _live_lines(lines, key)[-1:]]
 
 
@@ -179,7 +179,7 @@ def _without_header(lines: List[str], made: bool) -> List[str]:
 
 
 def _remove_ours(lines: List[str], ours: List[str]) -> bool:
-    """Remove these lines, of several equal ones the last; False where none of them is there."""
+    """Remove these lines, the last of equal ones. Returns False if none of them is there."""
     counts: Dict[str, int] = {}
     for text in map(_without_end, ours):
         counts[text] = counts.get(text, 0) + 1
@@ -197,19 +197,19 @@ def _with_value(line: str, key: str, number: int) -> str:
     """The line with another number."""
     match = _ASSIGNMENT.match(line)
     if match is None or re.search('[\r\0].*[^\n]', line):
-        # A carriage return or NUL ends the line for systemd only, so that the whole line is written again.
+        # A carriage return or NUL ends the line for systemd only, so the whole line is written again.
         return f'{key} = {number}\n'
     old, rest = match.group('value'), match.group('rest')
     if '#' in old:
-        # `=2#strict` is refused by the kernel; a blank between makes it `=2 #strict`, which it takes.
+        # The kernel refuses `=2#strict`, but takes `=2 #strict`.
         rest = ' ' + old[old.index('#'):] + rest
     return match.group('left') + str(number) + rest
 
 
 def comment_out(text: str, number: int) -> str:
-    """The text with line ``number`` (from 1) turned into a comment that L(restore) undoes.
+    """Turn line ``number`` (from 1) into a comment that L(restore) undoes.
 
-    systemd also ends a line at a carriage return or NUL, so that each part gets a mark.
+    systemd also ends a line at a carriage return or NUL, so each part gets a mark.
     """
     lines = conf_files.split_lines(text)
     lines[number - 1] = _commented(lines[number - 1])

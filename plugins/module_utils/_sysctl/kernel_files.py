@@ -22,7 +22,7 @@ _WANTS = re.compile(r'^[ \t]*(?:Wants|Requires)[ \t]*=[ \t]*(\S.*)$', re.MULTILI
 
 
 def find_sources(host: Host, release: str) -> Tuple[Source, ...]:
-    """The files for this kernel release, in the order in which they are applied."""
+    """The files for this kernel release, in the order of their application."""
     drop_ins = [_expand(text, release) for text in _drop_ins(host)]
     units = [_expand(_read_unit(host, name) or '', release) for name in _list_wanted(host, drop_ins)]
     runs = _find_runs([text for text in units if _runs_before(host, text)])
@@ -44,13 +44,13 @@ def _list_wanted(host: Host, drop_ins: List[str]) -> List[str]:
 
 
 def _runs_before(host: Host, text: str) -> bool:
-    """Whether systemd starts the unit, before it applies sysctl.d."""
+    """Whether systemd starts the unit before it applies sysctl.d."""
     is_before = any(_UNIT in line.split() for line in re.findall(r'^[ \t]*Before[ \t]*=(.*)$', text, re.MULTILINE))
     return is_before and all(host.exists(path) != bool(no) for no, path in _CONDITION.findall(text))
 
 
 def _expand(text: str, release: str) -> str:
-    """``%v`` is ``uname -r``: systemd.unit(5)."""
+    """Replace ``%v`` with ``uname -r``: systemd.unit(5)."""
     return text.replace('%v', release)
 
 
@@ -65,7 +65,7 @@ def _drop_ins(host: Host) -> Iterator[str]:
 
 
 def _read_unit(host: Host, name: str) -> Optional[str]:
-    """The text of the unit file; None for a masked unit, and where there is none."""
+    """The text of the unit file; None for a masked or missing unit."""
     if '/' in name or not name.endswith('.service'):
         return None
     for folder in UNIT_FOLDERS:

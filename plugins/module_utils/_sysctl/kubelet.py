@@ -26,12 +26,12 @@ from . import simple_yaml
 
 # The answer of the source that wins.
 class Said(NamedTuple):
-    protects: Optional[bool]  # None where the source cannot be read or is not understood
+    protects: Optional[bool]  # None if the source is unreadable or not understood
     file: Optional[str]  # None for an argument, or a file that only an argument names
 
 
 _NOT_KNOWN = Said(None, None)
-# The value of an option of k3s or RKE2, None where it is unknown, and its file.
+# The value of an option of k3s or RKE2 (None if unknown), and its file.
 Option = Tuple[Optional[str], Optional[str]]
 
 
@@ -39,15 +39,14 @@ class Start(NamedTuple):
     arguments: List[str]
     file: Optional[str]  # the unit file that has them
     variables: Dict[str, str]  # the environment variables in _VARIABLES, without the program's prefix
-    are_all_known: bool  # False where an unknown variable may hold more arguments
+    are_all_known: bool  # False if an unknown variable may hold more arguments
 
 
 _FIELD, _FLAG = 'protectKernelDefaults', 'protect-kernel-defaults'
 KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 MICROK8S_ARGUMENTS = '/var/snap/microk8s/current/args/kubelet'
 _MICROK8S_DATA = '/var/snap/microk8s/current'
-# Results may name these paths: those of kubeadm, EKS and Kubespray. Any other path is from a command line, which is
-# secret.
+# Results may name these paths of kubeadm, EKS and Kubespray. Others come from a command line, which is secret.
 _KNOWN = (KUBELET_CONFIG, '/etc/kubernetes/kubelet/kubelet-config.json', '/etc/kubernetes/kubelet/config.json',
           '/etc/kubernetes/kubelet-config.yaml', '/etc/rancher/k3s/config.yaml', '/etc/rancher/rke2/config.yaml')
 _KNOWN_FOLDERS = ('/etc/kubernetes/kubelet/config.json.d/', '/etc/rancher/k3s/config.yaml.d/',
@@ -62,22 +61,22 @@ _GO_BOOLEANS = {**dict.fromkeys(('1', 't', 'T', 'true', 'TRUE', 'True'), True),
                 **dict.fromkeys(('0', 'f', 'F', 'false', 'FALSE', 'False'), False)}
 _OPTIONS = (_FLAG, 'kubelet-arg', 'data-dir', 'profile')
 _MOST_DROP_INS, _MOST_DEPTH = 1000, 20
-# k3s copies what kubelet-arg names for --config and --config-dir to these names.
+# k3s copies the files that kubelet-arg names for --config and --config-dir to these names.
 _COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
 
 _VARIABLES = ('CONFIG_FILE', 'DATA_DIR', 'CIS_PROFILE')
 _ROLES = ('server', 'agent')
 _SERVICE = '.service'
-_UNKNOWN_WORDS = '$'  # an unknown variable, in place of arguments that a script passes on
+_UNKNOWN_WORDS = '$'  # an unknown variable, for arguments that a script passes on
 _VARIABLE = re.compile(r'\$(?:\{(\w+)[^}]*\}|(\w+))\Z')
-# As the installer of k3s writes it into its script for OpenRC, with a redirection at its end.
+# As k3s's installer writes it into its OpenRC script, with a redirection at its end.
 _COMMAND_ARGS = re.compile(r'^[ \t]*command_args="((?:[^"\\]|\\.)*)"', re.MULTILINE | re.DOTALL)
 UNITS = {('k3s', 'server'): 'k3s.service', ('k3s', 'agent'): 'k3s-agent.service',
          ('rke2', 'server'): 'rke2-server.service', ('rke2', 'agent'): 'rke2-agent.service'}
 
 
 class Files:
-    """Reads files for one of these programs. Adds those that may not be read to ``denied``."""
+    """Reads files for one of these programs. Adds those without permission to ``denied``."""
 
     def __init__(self, host: Host, program: str, denied: List[str]) -> None:
         self.host = host
@@ -89,7 +88,7 @@ class Files:
         return path if path in _KNOWN or path.startswith(_KNOWN_FOLDERS) else None
 
     def text(self, path: str) -> Optional[str]:
-        """The file's text, empty where there is no file; None where it may not be read or its folder is unknown."""
+        """The file's text, empty for no file; None without permission or for an unknown folder."""
         if not path.startswith('/'):
             return None  # below an unknown folder
         unread: List[str] = []
@@ -98,7 +97,7 @@ class Files:
         return None if unread else text
 
     def names(self, folder: str) -> Optional[List[str]]:
-        """The names in the folder; None where it may not be read or is unknown."""
+        """The names in the folder; None without permission or for an unknown folder."""
         try:
             return self.host.names(folder) if folder.startswith('/') else None
         except PermissionError:
@@ -115,9 +114,9 @@ class Files:
 # ---------------------------------------------------------------------- kubelet
 
 def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) -> Optional[Said]:
-    """The answer for a kubelet with these arguments; None where no source has one.
+    """The answer for a kubelet with these arguments; None if no source has one.
 
-    Where other arguments are possible, the default configuration file counts.
+    If other arguments are possible, the default configuration file counts.
     """
     flag = _last_flag(arguments)
     if flag is not None:
@@ -130,16 +129,16 @@ def ask_kubelet(files: Files, arguments: List[str], are_all_known: bool = True) 
 
 
 def ask_process(files: Files, command_line: List[str]) -> Optional[Said]:
-    """The same for a kubelet with its own process.
+    """The answer for a kubelet with its own process.
 
-    Every kubelet has options: a process without any hides them, and so does one with the name of another program.
+    Every kubelet has options. A process without any hides them, and so does one with another program's name.
     """
     arguments = command_line[1:]
     return ask_kubelet(files, arguments, any(_flags(arguments)) and command_line[0].endswith('kubelet'))
 
 
 def ask_microk8s(files: Files) -> Optional[Said]:
-    """The same for the kubelet in MicroK8s, which has its arguments in a file."""
+    """The answer for the kubelet in MicroK8s, which has its arguments in a file."""
     text = files.text(MICROK8S_ARGUMENTS)
     if text is None:
         return _NOT_KNOWN
@@ -150,7 +149,7 @@ def ask_microk8s(files: Files) -> Optional[Said]:
 
 
 def _words(text: str) -> List[str]:
-    """Split the lines as a shell does, and at blanks where their quotes are not closed."""
+    """Split the lines as a shell does, or at blanks if their quotes are not closed."""
     found: List[str] = []
     for line in text.split('\n'):
         if line.strip()[:1] != '#':
@@ -222,7 +221,7 @@ def _boolean(scalars: Optional[List[simple_yaml.Scalar]]) -> Optional[bool]:
 
 
 def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str = '') -> Optional[Said]:
-    """The answer of the last drop-in that has one, other than the one named ``without``."""
+    """The answer of the last drop-in that has one, except the one named ``without``."""
     sources = [] if _is_kind(files, folder, stat.S_ISLNK) else _drop_ins(files, folder, copies)
     if sources is None:
         return _NOT_KNOWN
@@ -234,7 +233,7 @@ def _ask_folder(files: Files, folder: str, copies: Dict[str, str], without: str 
 
 
 def _drop_ins(files: Files, folder: str, copies: Dict[str, str], depth: int = 0) -> Optional[List[str]]:
-    """The drop-ins in the order of filepath.WalkDir() of Go, which follows no links; None where they cannot be listed.
+    """The drop-ins in the order of Go's filepath.WalkDir(), which follows no links; None if they cannot be listed.
 
     ``copies``: by name in this folder, the file or folder that the next start copies there.
     """
@@ -261,14 +260,14 @@ def _is_kind(files: Files, path: str, kind: Callable[[int], bool]) -> bool:
 # -------------------------------------------------------------------- k3s, RKE2
 
 def ask_rancher(files: Files, start: Start) -> Optional[Said]:
-    """The answer for the kubelet of k3s or RKE2 at its next start; None where no source has one."""
+    """The answer for the kubelet of k3s or RKE2 at its next start; None if no source has one."""
     options = _read_options(files, start)
     if files.program == 'rke2':
         profile, file = (options['profile'] or [(start.variables.get('CIS_PROFILE', ''), None)])[-1]
         if profile is None:
             return _NOT_KNOWN
         if profile.startswith('cis'):
-            return Said(True, file)  # RKE2 itself compares the sysctls then, and accepts no false
+            return Said(True, file)  # RKE2 itself then compares the sysctls, and accepts no false
     default = start.variables.get('DATA_DIR') or '/var/lib/rancher/' + files.program
     data = (options['data-dir'] or [(default, None)])[-1][0]
     return _kubelet_flag(options['kubelet-arg']) or (_NOT_KNOWN if data is None else _ask_configs(
@@ -283,14 +282,14 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     named = {copy: _last_option(arguments, name) for copy, name in _COPIES.items()}
     if _is_kind(files, folder, stat.S_ISDIR):
         return _ask_defaults(files, folder, named, own)
-    # Up to 1.31 the flag becomes an argument of the kubelet where it is true.
+    # Up to 1.31 k3s passes the flag to the kubelet if it is true.
     if own is not None and own.protects is not False:
         return own
     return ask_kubelet(files, [f'--{_COPIES[copy]}={path}' for copy, path in named.items()]) or own
 
 
 def _ask_defaults(files: Files, folder: str, named: Dict[str, str], own: Optional[Said]) -> Optional[Said]:
-    """Each start writes the file of the defaults from the flag: it helps where the arguments are unknown."""
+    """Ask the drop-ins, the flag, then the file of defaults, which each start writes from the flag."""
     copies = {copy: path for copy, path in named.items() if path and not path.startswith(folder)}
     defaults = f'00-{files.program}-defaults.conf'
     return _ask_folder(files, folder, copies, defaults) or own or _ask_file(files, f'{folder}/{defaults}', True)
@@ -314,7 +313,7 @@ def _own_flag(values: List[Option]) -> Optional[Said]:
 
 
 def _read_options(files: Files, start: Start) -> Dict[str, List[Option]]:
-    """The values of each of _OPTIONS from files and then arguments. The last value wins."""
+    """The values of each of _OPTIONS from files, then arguments. The last value wins."""
     values: Dict[str, List[Option]] = {name: [] for name in _OPTIONS}
     for path in _config_files(files, start):
         _read_config(files, path, values)
@@ -337,7 +336,7 @@ def _read_arguments(arguments: List[str]) -> Iterator[Tuple[str, str]]:
 
 
 def _config_files(files: Files, start: Start) -> List[Optional[str]]:
-    """config.yaml and its drop-ins; None for those that cannot be read."""
+    """config.yaml and its drop-ins; None for unreadable ones."""
     named = _find_values(start.arguments, ('--config', '-c')) or ['']
     main = start.variables.get('CONFIG_FILE') or named[0] or f'/etc/rancher/{files.program}/config.yaml'
     if '://' in main:
@@ -359,7 +358,7 @@ def _read_config(files: Files, path: Optional[str], values: Dict[str, List[Optio
 
 
 def _merge_entry(entry: simple_yaml.Entry, values: Dict[str, List[Option]], file: Optional[str]) -> None:
-    """A key that ends in + adds to a list, any other replaces the values."""
+    """Merge a key: one that ends in + adds to a list, any other replaces the values."""
     adds = entry.key.endswith('+')
     name = entry.key[:-1] if adds else entry.key
     if name in values:
@@ -370,16 +369,16 @@ def _texts(scalars: Optional[List[simple_yaml.Scalar]], name: str, file: Optiona
     if scalars is None:
         return [(None, None)]
     if not scalars and name == _FLAG:
-        return [('', file)]  # null, which is no boolean
+        return [('', file)]  # null is not a boolean
     texts: List[Optional[str]] = [str(_BOOLEANS[one.text]).lower() if one.is_plain and one.text in _BOOLEANS
                                   else one.text for one in scalars]
     return [(text, file) for text in texts]
 
 
-# ------------------------------------------------------------ how they are started
+# ------------------------------------------------------------------------- start
 
 def find_start(files: Files, processes: Proc, pid: int) -> Start:
-    """How k3s or RKE2 is started. Both hide their arguments from ps, so that the unit comes first."""
+    """Find how k3s or RKE2 is started. Both hide their arguments from ps, so the unit comes first."""
     words = _read_text(processes, pid, 'cmdline').replace('\0', ' ').split()
     name = _read_text(processes, pid, 'comm').strip().rpartition('-')[2]
     environment = processes.read(f'{pid}/environ') or b''
@@ -407,7 +406,7 @@ def _variables(environment: bytes, names: Sequence[str]) -> Dict[str, str]:
 
 
 def _expand(words: List[str], environment: bytes) -> Tuple[List[str], bool]:
-    """(The words with those that are a variable replaced, whether all variables are known)."""
+    """(The words with variables replaced, whether all variables are known)."""
     found: List[str] = []
     are_all_known = True
     for word in words:
@@ -437,7 +436,7 @@ def _service_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str
 
 
 def _script_arguments(files: Files, name: str) -> Optional[Tuple[List[str], str]]:
-    """The same of a script of OpenRC, which may have them in its file below /etc/conf.d."""
+    """The same in a script of OpenRC, or in its file below /etc/conf.d."""
     for path in ('/etc/init.d/' + name, '/etc/conf.d/' + name):
         values = _COMMAND_ARGS.findall(files.text(path) or '')
         if values:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which program applies sysctl.d at boot, and which files it reads in which order.
+"""The loader: the program that applies sysctl.d at boot, and the files that it reads, in order.
 
-The running init decides, in an image the installed one. Its boot script names the program and the files.
+The running init decides; in an image, the installed one. Its boot script names the program and the files.
 """
 
 import errno
@@ -29,13 +29,13 @@ _SYSTEMD_PROGRAMS = ('/usr/lib/systemd/systemd-sysctl', '/lib/systemd/systemd-sy
 _OPENRC_PROGRAMS = ('/sbin/openrc', '/usr/sbin/openrc', '/bin/openrc', '/usr/bin/openrc')
 _SYSCTL_PROGRAMS = ('/sbin/sysctl', '/usr/sbin/sysctl', '/bin/sysctl', '/usr/bin/sysctl')
 _SERVICES = ('sysctl', 'procps')  # of OpenRC, and of Debian
-# Void's, and that of Artix.
+# Of Void, and of Artix.
 _RUNIT_FOLDERS = ('/etc/runit/core-services', '/etc/rc/sysinit')
 _SLACKWARE_SCRIPT = '/etc/rc.d/rc.S'
 
 
 def find_loader(host: Host) -> Loader:
-    """The program that applies sysctl.d at boot. Raises OSError for a script that cannot be read."""
+    """Find the program that applies sysctl.d at boot. Raises OSError for an unreadable script."""
     init = _find_init(host)
     if init == _SYSTEMD:
         return _find_systemd(host)
@@ -58,12 +58,12 @@ def _unknown(reason: str) -> Loader:
 # ---------------------------------------------------------------------- the init
 
 def _find_init(host: Host) -> str:
-    """The init that runs, or that an image has; the name of its program where it is none of the known ones."""
+    """The running init, or that of an image; the name of its program if it is unknown."""
     for folder, init in (('/run/systemd/system', _SYSTEMD), ('/run/openrc', _OPENRC)):
         if host.exists(folder):
             return init
     name = _running_init(host)
-    if not name and host.exists('/run/runit'):  # other inits have this folder too, where runit only supervises services
+    if not name and host.exists('/run/runit'):  # other inits have it too, if runit supervises services
         return _RUNIT
     if name == 'init' and is_wsl(host):  # WSL does not start the distribution's own init
         return _WSL
@@ -80,7 +80,7 @@ def _running_init(host: Host) -> str:
 
 
 def _init_of_program(name: str) -> Optional[str]:
-    """The init with this program name; None where several inits use the name, or none is known."""
+    """The init with this program name; None if several inits use the name, or none is known."""
     for prefix, init in (('systemd', _SYSTEMD), ('openrc', _OPENRC), ('runit', _RUNIT)):
         if name.startswith(prefix):
             return init
@@ -104,11 +104,11 @@ def _installed_init(host: Host) -> str:
 
 
 def _init_by_inittab(host: Host) -> Optional[str]:
-    """The init by what sysvinit or busybox starts first: inittab(5). None where that is not known."""
+    """The init, by what sysvinit or busybox starts first: inittab(5). None if unknown."""
     commands = _sysinit_commands(host.read_text('/etc/inittab') or '')
     runs_openrc = _has(commands, 'openrc')
     if _has(commands, '/etc/init.d/rcS'):
-        runs_openrc = 'openrc' in (host.read_text('/etc/init.d/rcS') or '')  # Debian's OpenRC has an rcS of its own
+        runs_openrc = 'openrc' in (host.read_text('/etc/init.d/rcS') or '')  # Debian's OpenRC has its own rcS
         if not runs_openrc:
             return _SYSV
     if runs_openrc:
@@ -134,13 +134,13 @@ def _find_systemd(host: Host) -> Loader:
         unit = folder + '/systemd-sysctl.service'
         if host.real(unit) == '/dev/null':
             return SYSTEMD._replace(reason='systemd-sysctl.service is masked by ' + unit)
-    # Only from 250 on it reads before it writes (systemd pull request 20676).
+    # systemd reads before it writes from 250 on (pull request 20676).
     return SYSTEMD._replace(skips_equal=(find_version(host) or NEWEST) >= 250,
                             sources=_kernel_sources(host) + SYSTEMD.sources)
 
 
 def _kernel_sources(host: Host) -> Tuple[Source, ...]:
-    """The files that SUSE has for one kernel, and applies before all others."""
+    """SUSE's files for one kernel, applied before all others."""
     release = (host.read_text('/proc/sys/kernel/osrelease') or '').strip()
     paths = ['/boot/sysctl.conf-' + release, f'/usr/lib/modules/{release}/sysctl.conf']
     if not release or '/' in release or not any(host.exists(path) for path in paths):
@@ -165,7 +165,7 @@ def _find_sysv(host: Host) -> Loader:
 
 
 def _by_services(host: Host, kind: str, init: str, is_started: Callable[[Host, str], bool], remedy: str) -> Loader:
-    """The loader of the scripts in the runlevels. ``remedy`` is the command that adds a script to one."""
+    """The loader of the scripts in the runlevels. ``remedy`` is the command that adds a script."""
     scripts = [name for name in _SERVICES if host.exists('/etc/init.d/' + name)]
     started = [name for name in scripts if is_started(host, name)]
     if scripts and not started:
@@ -208,7 +208,7 @@ def _by_script(host: Host, path: str) -> Loader:
 
 
 def _read_script(host: Host, path: str) -> str:
-    """The text of a script; empty where it is too long or not a regular file."""
+    """The text of a script; empty if it is too long or not a regular file."""
     try:
         return host.read_text(path) or ''
     except OSError as exc:
@@ -218,6 +218,6 @@ def _read_script(host: Host, path: str) -> str:
 
 
 def _find_sysctl(host: Host) -> Optional[str]:
-    """The name of the program behind sysctl, such as busybox; None where there is none."""
+    """The name of the program behind sysctl, such as busybox; None if there is none."""
     found: List[str] = [path for path in _SYSCTL_PROGRAMS if host.exists(path)]
     return os.path.basename(host.real(found[0])) if found else None
