@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parse sysctl.d as the loader does: the settings in each line, and the writes that follow.
 
-Three dialects are known: systemd-sysctl's (systemd src/sysctl/sysctl.c, sysctl.d(5)), procps's (src/sysctl.c,
-sysctl(8)) and busybox's (procps/sysctl.c). L(_sysctl.loader) tells which program reads which files.
+The dialects are those of systemd-sysctl (systemd src/sysctl/sysctl.c, sysctl.d(5)), procps (src/sysctl.c, sysctl(8))
+and busybox (procps/sysctl.c). L(_sysctl.loader) finds the program and its files.
 """
 
 import fnmatch
@@ -15,13 +15,13 @@ from .._host.conf_files import BUSYBOX, PROCPS, SYSTEMD, Loader, Overlay, list_r
 from .._host.host import Host
 
 
-# Split of one line of the file; a setting without value excludes its key from globs.
+# One setting of a file. A setting without a value excludes its key from globs.
 class Setting(NamedTuple):
     path: str
     line: int
     key: str  # as a path below /proc/sys, perhaps with glob characters
     value: Optional[str]
-    plain: bool  # spelled without doubled or leading separators
+    plain: bool  # without doubled or leading separators
 
 
 _BLANK = ' \t\n\r'
@@ -32,13 +32,13 @@ _LONGEST_PATTERN = 4096  # PATH_MAX
 _RANGE = re.compile('(.)-([^]])', re.DOTALL)
 
 
-# ------------------------------------------------------------- what a line says
+# ------------------------------------------------------------------------- lines
 
 def normalize_key(key: str) -> Tuple[str, bool]:
-    """``vm.overcommit_ratio``, ``vm/overcommit_ratio``, ``/vm//overcommit_ratio``: the path below /proc/sys.
+    """Convert ``vm.overcommit_ratio`` or ``/vm//overcommit_ratio`` to the path below /proc/sys.
 
-    The first separator decides: after a dot, dots become slashes and slashes dots (sysctl.d(5)). The second answer is
-    whether that alone made the path.
+    The first separator decides: after a dot, dots become slashes and slashes dots (sysctl.d(5)). Also returns whether
+    that alone made the path.
     """
     first = re.search(r'[/.]', key)
     if first is not None and first.group() == '.':
@@ -48,9 +48,9 @@ def normalize_key(key: str) -> Tuple[str, bool]:
 
 
 def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, Optional[str], bool]]:
-    """(key, value, plain) of one line. The value is None for an exclusion such as ``-net.*``. None for no setting.
+    """(key, value, plain) of one line; None for no setting. The value is None for an exclusion such as ``-net.*``.
 
-    ``- vm.x = 1`` is a setting to systemd, and to procps a key that begins with a blank.
+    ``- vm.x = 1`` is a setting to systemd. To procps its key begins with a blank.
     """
     text = line.strip(_BLANK)
     if not text or text[0] in '#;':
@@ -70,7 +70,7 @@ def parse_line(line: str, blank_after_dash: bool = True) -> Optional[Tuple[str, 
 def parse_settings(path: str, text: str, dialect: str = SYSTEMD) -> Iterator[Setting]:
     """The settings of a file, with the line numbers that an editor shows.
 
-    systemd ends a line at a carriage return or NUL too (read_line(), src/basic/fileio.c).
+    systemd also ends a line at a carriage return or NUL (read_line(), src/basic/fileio.c).
     """
     if dialect == BUSYBOX:
         yield from _busybox_settings(path, text)
@@ -99,7 +99,7 @@ def _busybox_settings(path: str, text: str) -> Iterator[Setting]:
 
 
 def _parse_busybox_line(line: str) -> Optional[Tuple[str, str]]:
-    """(key, value) of one line. There are no exclusions. A ``#`` right after the ``=`` makes it no setting."""
+    """(key, value) of one line. busybox has no exclusions. A ``#`` right after the ``=`` makes it no setting."""
     key, equals, value = line.partition('=')
     if not equals or not value or value[0] == '#' or key.strip(_WHITE)[:1] in ('', '#', ';'):
         return None
@@ -109,23 +109,23 @@ def _parse_busybox_line(line: str) -> Optional[Tuple[str, str]]:
 
 
 def _busybox_path(key: str) -> str:
-    """The path below /proc/sys that busybox opens for a key, empty for one that is no sysctl.
+    """The path below /proc/sys that busybox opens for a key; empty if the key is not a sysctl.
 
-    busybox works in that folder: a leading slash makes the path absolute, and one at the end makes it no file.
+    busybox works in that folder. A leading slash makes the path absolute, and a trailing one names a folder.
     """
     if key.startswith('/'):
         inside = re.match(r'/+proc/+sys/+(?:\.{1,2}(?=[^./]))?', key)
         if inside is None:
             return ''
         key = key[inside.end():]
-    # A first dot stays one, and names a hidden file. Of two the second becomes a slash.
+    # A first dot stays, and names a hidden file. Of two, the second becomes a slash.
     if re.match(r'\.(?!/|\.[^./])', key) or key.endswith(('.', '/')):
         return ''
     return normalize_key(key)[0]
 
 
 def read_writes(host: Host, loader: Loader, known: List[str], overlay: Optional[Overlay] = None) -> List[Setting]:
-    """The writes of all runs of the loader to the ``known`` keys, in order."""
+    """All writes of the loader to the ``known`` keys, in order."""
     return [write for files in list_runs(host, loader, overlay)
             for write in writes(loader.dialect, _read(host, loader, files, overlay), known)]
 
@@ -140,10 +140,10 @@ def _read(host: Host, loader: Loader, files: List[str], overlay: Optional[Overla
             for setting in parse_settings(path, read_file(host, path, overlay), loader.dialect)]
 
 
-# ------------------------------------------------------------ what gets written
+# ------------------------------------------------------------------------ writes
 
 def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Setting]:
-    """The writes to the ``known`` keys (paths below /proc/sys) in the order in which one run of a program makes them.
+    """The writes of one run to the ``known`` keys (paths below /proc/sys), in order.
 
     An entry without a value is a key that systemd does not write, because a line such as ``-vm.x`` came last.
     """
@@ -156,7 +156,7 @@ def writes(dialect: str, settings: List[Setting], known: List[str]) -> List[Sett
 
 
 def _find_unnamed(entries: List[Setting], known: List[str], replaces: bool) -> List[str]:
-    """The known keys that no line names, excluding lines too: globs do not match the others."""
+    """The known keys that no line names or excludes. Globs match only these."""
     named = {entry.key for entry in entries if replaces or entry.plain}  # procps compares as spelled: not with `vm//x`
     return [key for key in known if key not in named]
 
@@ -180,7 +180,7 @@ def _replaced(settings: List[Setting]) -> List[Setting]:
 
 
 def matches(pattern: str, key: str) -> bool:
-    """glob(7): a star does not cross a slash. A pattern that is longer than any path matches nothing."""
+    """Match as glob(7): a star does not cross a slash. A pattern longer than any path matches nothing."""
     if len(pattern) > _LONGEST_PATTERN:
         return False
     pieces, parts = pattern.split('/'), key.split('/')
@@ -189,9 +189,9 @@ def matches(pattern: str, key: str) -> bool:
 
 
 def _as_python_has_it(piece: str) -> str:
-    """Write ! for ^, and another empty range for one such as z-a, for which Python up to 3.9 raises re.error."""
+    """Convert a glob for Python: ! for ^, and an empty range for z-a, where Python up to 3.9 raises re.error."""
     end = piece.rfind(']') + 1
-    # Escape brackets without an end: each would cost a search to the end of the pattern.
+    # Escape unclosed brackets: each would cost a search to the end of the pattern.
     piece = piece[:end] + piece[end:].replace('[', '[[]')
     return _BRACKETS.sub(lambda found: found.group(1).replace('^', '!') + _RANGE.sub(
         lambda ends: ends.group() if ends.group(1) <= ends.group(2) else '\0-\0', found.group(2)), piece)

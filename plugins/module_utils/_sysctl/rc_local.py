@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sysctls that an administrator's script sets at the end of the boot: rc.local, or a script of OpenRC's service local.
 
-Known are ``sysctl KEY=VALUE``, ``sysctl -p FILE`` and ``echo VALUE > /proc/sys/...`` at the start of a command.
-Conditions are not looked at. Sources: systemd-rc-local-generator(8), which takes executable files only;
-init.d/local.in of OpenRC.
+Known commands are ``sysctl KEY=VALUE``, ``sysctl -p FILE`` and ``echo VALUE > /proc/sys/...``. Conditions are ignored.
+Sources: systemd-rc-local-generator(8), which takes executable files only; init.d/local.in of OpenRC.
 """
 
 import re
@@ -27,13 +26,13 @@ _SYSCTL = re.compile(r'\s*(?:(?:then|do|else|sudo)\s+)*(?:/\S*/)?sysctl\s')
 _ASSIGNMENT = re.compile(r'''(?<=\s)["']?([\w./]+)["']?=["']?([0-9]{1,20})["']?(?=\s|\Z)''')
 _ECHO = re.compile(r'''\s*(?:(?:then|do|else)\s+)*echo\s+(?:-n\s+)?["']?([0-9]{1,20})["']?'''
                    r'''\s*>\s*["']?/proc/sys/([\w/]+)["']?\s*\Z''')
-# An exit that is indented is a part of a condition.
+# An indented exit is part of a condition.
 _END = re.compile(r'^exit\b.*', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r'(?:^|(?<=\s))#.*$', re.MULTILINE)
 
 
 def list_scripts(host: Host, denied: List[str]) -> List[str]:
-    """The scripts that run at the end of the boot. Notes in ``denied`` a folder that may not be read."""
+    """The scripts that run at the end of the boot. Adds an unreadable folder to ``denied``."""
     found = [path for path in _RC_LOCAL if _is_executable(host, path)][:1]
     if host.exists('/etc/runlevels/default/local'):
         found += [path for path in _list_local(host, denied) if _is_executable(host, path)]
@@ -52,7 +51,7 @@ def _list_local(host: Host, denied: List[str]) -> List[str]:
 def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str, str]]:
     """(key, value, file that has it) of what the script sets, in order.
 
-    Notes in ``denied`` a file that may not be read.
+    Adds unreadable files to ``denied``.
     """
     text = _END.sub('', _COMMENT.sub('', read_program_file(host, path, denied).replace('\\\n', ' ')))
     count = 0

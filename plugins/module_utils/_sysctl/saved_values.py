@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of what this collection changed, kept in /var/lib/oomkit until all of it is reverted.
 
-It holds each sysctl that was changed, with its value before the first change, and each line that was written to a file.
+It holds each changed sysctl with its value before the first change, and each line written to a file.
 """
 
 import json
@@ -21,7 +21,7 @@ class Value(NamedTuple):
     original: Optional[int]  # at runtime before the first change; None: unknown, our file had set it
     from_boot: bool  # whether the boot set the original, as far as is known
     ours: Optional[int]  # the value that this collection last set at runtime; None: none
-    earlier: Optional[int]  # the one it set before that, which is still there where a run was killed
+    earlier: Optional[int]  # the one that it set before that, still set if a run was killed
 
 
 class File(NamedTuple):
@@ -50,7 +50,7 @@ def parse(data: Optional[bytes]) -> Record:
 
 
 def is_damaged(data: Optional[bytes]) -> bool:
-    """Whether the file holds anything that L(parse) does not take for recorded."""
+    """Whether the file holds anything that L(parse) does not accept."""
     try:
         known = dump(parse(data))
         return data is not None and (known is None or json.loads(data.decode('utf-8')) != json.loads(known))
@@ -108,7 +108,7 @@ def _are_lines(lines: Any) -> bool:
 
 
 def load(host: Host) -> Record:
-    """The record of this host; empty where it may not be read, or others could have written it."""
+    """The record of this host; empty if it is unreadable or not trusted."""
     try:
         return parse(read(host))
     except (OSError, Refusal):
@@ -116,12 +116,12 @@ def load(host: Host) -> Record:
 
 
 def read(host: Host) -> Optional[bytes]:
-    """The file's content, None where there is none. Raises Refusal where others could have written it, and OSError."""
+    """The file's content, None for no file. Raises OSError, and Refusal if others could have written it."""
     return file_trust.read_record(host, FILE)
 
 
 def doubt(host: Host) -> Optional[str]:
-    """Why the record is not trusted; None where it is, where there is none, and where it may not be read."""
+    """Why the record is not trusted; None if it is trusted, missing or unreadable."""
     try:
         return file_trust.doubt_record(host, FILE)
     except OSError:
@@ -140,8 +140,8 @@ def dump(record: Record) -> Optional[bytes]:
 def boot_defaults(record: Record) -> Dict[str, int]:
     """The recorded boot values of the sysctls without a constant default.
 
-    The kernel computes the reserves from free memory and takes kernel.panic from its configuration. Once changed, their
-    old values stand nowhere else.
+    The kernel computes the reserves from free memory and takes kernel.panic from its configuration. After a change,
+    only the record holds the old values.
     """
     return {key: value.original for key, value in record.values.items()
             if not SYSCTLS[key].is_constant and value.from_boot and value.original is not None}

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The top-level keys of a YAML or JSON file whose values are scalars, or lists of scalars on one line or one per line.
 
-Hosts have no YAML library. What this does not understand (anchors, tags, escapes, values over several lines, templates)
-is reported as unknown, never guessed. Sources: YAML 1.1 and 1.2, and what go-yaml v2 accepts.
+Hosts have no YAML library. Anchors, tags, escapes, templates and values over several lines are reported as unknown,
+never guessed. Sources: YAML 1.1 and 1.2, and what go-yaml v2 accepts.
 """
 
 import re
@@ -17,7 +17,7 @@ class Scalar(NamedTuple):
 
 class Entry(NamedTuple):
     key: str
-    scalars: Optional[List[Scalar]]  # all items of a list; empty for null; None where it is not understood
+    scalars: Optional[List[Scalar]]  # all items of a list; empty for null; None if not understood
 
 
 class Document(NamedTuple):
@@ -26,8 +26,8 @@ class Document(NamedTuple):
 
 
 _EMPTY, _SCALARS, _BLOCK, _OPAQUE, _OPEN = 'empty', 'scalars', 'block', 'opaque', 'open'
-# A piece of text is empty, scalars, the head of a block scalar, a value that is not understood but ends here (opaque),
-# or one that may continue in the next line or is no YAML (open).
+# Empty, scalars, the head of a block scalar, a value that is not understood but ends here (opaque), or one that may
+# continue in the next line or is not YAML (open).
 _Value = Tuple[str, List[Scalar]]
 
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*(?:\'\'[^\']*)*\'')
@@ -69,7 +69,7 @@ def _of_json(value: Any) -> Optional[List[Scalar]]:
 
 
 class _Reader:
-    """Goes through the lines of one document."""
+    """Reader of the lines of one document."""
 
     def __init__(self) -> None:
         self._entries: List[Entry] = []
@@ -77,7 +77,7 @@ class _Reader:
         self._items: Optional[int] = None  # indent of the last key's list; -1 before its first item
 
     def read(self, text: str) -> Document:
-        """All lines."""
+        """Read all lines."""
         for raw in text.split('\n'):
             line = raw.rstrip('\r \t')
             if line in ('...', '---') and self._entries:
@@ -87,7 +87,7 @@ class _Reader:
         return Document(self._entries, True)
 
     def _takes(self, line: str) -> bool:
-        """Read a line; False where it is not understood."""
+        """Read a line; False if it is not understood."""
         body = line.lstrip(' ')
         indent = len(line) - len(body)
         if not body or (self._block is not None and indent > self._block):
@@ -123,7 +123,7 @@ class _Reader:
         return True
 
     def _add_item(self, scalars: List[Scalar], indent: int) -> None:
-        """Add a line below the last key: an item of its list. Any other line makes the value not understood."""
+        """Add a line below the last key: an item of its list. Any other line makes the value unknown."""
         if not self._entries:
             return
         last = self._entries[-1]
@@ -141,7 +141,7 @@ def _split_key(body: str) -> Tuple[Optional[str], str]:
     if quoted:
         rest = body[quoted.end():].lstrip(' \t')
         scalar = _unquoted(quoted.group())
-        # A key with escapes could be any.
+        # A key with escapes could be any key.
         return (scalar, rest[1:]) if scalar is not None and _KEY_END.match(rest) else (None, '')
     end = _KEY_END.search(body)
     comment = _COMMENT.search(body)
@@ -151,7 +151,7 @@ def _split_key(body: str) -> Tuple[Optional[str], str]:
 
 
 def _unquoted(text: str) -> Optional[str]:
-    """The text without its quotes; None where it has escapes."""
+    """The text without its quotes; None if it has escapes."""
     inner = text[1:-1]
     if text[0] == '"':
         return None if '\\' in inner else inner
@@ -196,7 +196,7 @@ def _is_comment(rest: str) -> bool:
 
 
 def _parse_flow(text: str) -> _Value:
-    """A value in brackets. It is open where it does not end in this line."""
+    """A value in brackets; open if it does not end in this line."""
     depth = end = 0
     for match in _FLOW.finditer(text):
         token = match.group()

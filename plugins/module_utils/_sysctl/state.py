@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run asks for, and the state of the host before it."""
+"""The request of a run, and the state of the host before it."""
 
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -34,15 +34,15 @@ class HostState:
     """State of the host before the run."""
 
     def __init__(self, host: WritableHost, unconfirmed: Optional[Unconfirmed] = None) -> None:
-        """``unconfirmed`` are the sysctls of a change at runtime that was never confirmed.
+        """Read the state. ``unconfirmed`` are sysctls of a change that nobody confirmed.
 
-        They are reverted as if they had been recorded.
+        They are reverted like recorded ones.
         """
         self.host = host
         self.page_kb = get_page_kb()
         self.loader = loader.find_loader(host)
         self.memory = read_memory(host)
-        # An unreadable sysctl raises, unlike one that the kernel lacks: its value to revert to would be unknown.
+        # An unreadable sysctl raises, unlike a missing one: its value to revert to would be unknown.
         self.runtime = {key: boot_facts.runtime_value(host, key) for key in ALL_KEYS}
         self.originals_data = saved_values.read(host)
         self.record = saved_values.parse(self.originals_data)

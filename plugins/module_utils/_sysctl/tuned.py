@@ -27,10 +27,10 @@ _PROFILE_FOLDER = re.compile(r'(?<!\\)\$\{i:PROFILE_DIR\}')
 _SAFE_NAME = re.compile(r'[a-zA-Z0-9_.-]+$')
 _SEPARATOR = re.compile('([,;])')
 _QUOTED = re.compile('^"(.*)"$')
-_DEEPEST = 100  # of a chain of includes; honest profiles have two or three
+_DEEPEST = 100  # includes in a chain; real profiles have two or three
 _MOST_PROFILES = 100
 _MOST_FILES = 200  # of all lists of profiles that may be recommended
-_LONGEST = 4096  # a value; variables that are made of variables could double it with each
+_LONGEST = 4096  # characters of a value, which nested variables could double again and again
 _VARIABLES = 'variables'
 # Options of every unit, whatever its plugin (tuned/profiles/unit.py).
 _UNIT_WORDS = ('type', 'enabled', 'replace', 'prepend', 'drop', 'priority', 'devices', 'devices_udev_regex',
@@ -38,7 +38,7 @@ _UNIT_WORDS = ('type', 'enabled', 'replace', 'prepend', 'drop', 'priority', 'dev
 
 
 class Setting(NamedTuple):
-    value: str  # variables put in
+    value: str  # with variables expanded
     file: str  # the profile that has the line
     line: int
     is_known: bool  # whether the value has no call of a TuneD function
@@ -57,29 +57,28 @@ class Unit(NamedTuple):
     options: Dict[str, Setting]
 
 
-# What differs between releases.
+# Differences between releases.
 class Rules(NamedTuple):
-    folders: Tuple[str, ...]  # of two profiles of one name the earlier folder's counts
+    folders: Tuple[str, ...]  # of two profiles of one name, the earlier folder's counts
     by_variable_type: bool  # from 2.26 on: every unit of the type variables holds some, and drops none
     keeps_priority: bool  # 2.23 to 2.25: the first profile's counts
 
 
 class Profiles(NamedTuple):
     units: List[Unit]
-    asks_for_virt: bool  # whether an include depends on the answer of virt-what
+    asks_for_virt: bool  # whether an include depends on virt-what
     unknown: Optional[Tuple[str, int]]  # file and line of an include that calls a TuneD function
 
 
-# By path the sections of a profile, None for one that TuneD refuses, and the numbers of its lines.
+# By path, the sections of a profile (None if TuneD refuses it), and its line numbers.
 Parsed = Dict[str, Tuple[Optional[Dict[str, Dict[str, str]]], Dict[Tuple[str, str], int]]]
 
 
 def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is_virtual: bool,
                parsed: Parsed) -> Profiles:
-    """The merged units of these profiles, in the order of the files. Raises RefusedStart.
+    """Merge the units of these profiles, in the order of the files. Raises RefusedStart.
 
-    Reads an include with TuneD's function virt_check as if virt-what said ``is_virtual``. ``parsed`` keeps what was
-    read for the next call.
+    ``is_virtual`` is virt-what's answer for includes with virt_check. ``parsed`` keeps parsed files for the next call.
     """
     loader = _Loader(host, denied, rules, is_virtual, parsed)
     for name in names:
@@ -106,7 +105,7 @@ def split_drop(text: str) -> Tuple[str, ...]:
 
 
 class _Loader:
-    """Profiles merged one by one, those that are included first."""
+    """Profiles merged one by one, included ones first."""
 
     def __init__(self, host: Host, denied: List[str], rules: Rules, is_virtual: bool, parsed: Parsed) -> None:
         self._host, self._denied, self._rules, self._is_virtual = host, denied, rules, is_virtual
@@ -125,7 +124,7 @@ class _Loader:
             raise RefusedStart(name)
 
     def load(self, names: List[str], depth: int = 0) -> None:
-        """Merge these profiles, each after the ones that it includes. Raises RefusedStart."""
+        """Merge these profiles, each after its includes. Raises RefusedStart."""
         for name in names:
             path = self._find(name)
             if path is None or len(self._seen) >= _MOST_PROFILES:
@@ -169,7 +168,7 @@ class _Loader:
     def _find(self, name: str) -> Optional[str]:
         """The profile's file; None for a loaded or an absent optional one. Raises RefusedStart.
 
-        A profile below /etc may include its namesake below /usr/lib.
+        A profile below /etc may include one of the same name below /usr/lib.
         """
         optional = name.startswith('-')
         name = os.path.basename(name[1:] if optional else name)
@@ -187,7 +186,7 @@ class _Loader:
         return None
 
     def _is_file(self, path: str) -> Optional[bool]:
-        """Whether it is a file; None where that may not be looked at."""
+        """Whether it is a file; None without permission."""
         try:
             info = self._host.stat(path)
             return info is not None and stat.S_ISREG(info.st_mode)
@@ -216,7 +215,7 @@ class _Loader:
             self._variables = new
 
     def _merged(self, earlier: Unit, unit: Unit) -> Unit:
-        """Merge a unit into the earlier one: it drops options of that, and then adds its own."""
+        """Merge a unit into the earlier one: drop that one's options, then add its own."""
         options = OrderedDict((key, setting) for key, setting in earlier.options.items() if key not in unit.drop)
         options.update(unit.options)
         keeps = unit.priority is None or self._rules.keeps_priority
@@ -226,7 +225,7 @@ class _Loader:
             uname_regex=earlier.uname_regex if unit.uname_regex is None else unit.uname_regex)
 
     def units(self) -> List[Unit]:
-        """All units but the variables, with the final values of the variables filled in. Raises RefusedStart."""
+        """All units but the variables, with their final values filled in. Raises RefusedStart."""
         if not self._rules.by_variable_type and _VARIABLES in self._units:
             self._variables = self._units.pop(_VARIABLES).options
         for name, setting in self._variables.items():
@@ -276,7 +275,7 @@ class _Loader:
 
 
 def _has_call(text: str) -> bool:
-    """Whether TuneD calls a function: braces are paired, and a backslash makes it plain text."""
+    """Whether TuneD calls a function. Braces are paired, and a backslash escapes a call."""
     opened, is_escaped = [], False  # type: List[Tuple[bool, int]], bool
     for index, character in enumerate(text if FUNCTION in text else ''):
         if character == '}':
@@ -312,7 +311,7 @@ def _parse_unit(name: str, options: Dict[str, str], path: str, numbers: Dict[Tup
 # --------------------------------------------------------------------- releases
 
 def read_program(host: Host, denied: List[str], name: str) -> str:
-    """A file of the installed program, empty where there is none."""
+    """A file of the installed program; empty if there is none."""
     folders = ['/usr/lib/python3/dist-packages']
     folders += [f'/usr/lib/{folder}/site-packages' for folder in host.names('/usr/lib')
                 if folder.startswith('python')]
@@ -321,7 +320,7 @@ def read_program(host: Host, denied: List[str], name: str) -> str:
 
 
 def find_rules(host: Host, denied: List[str], main: Dict[str, str]) -> Rules:
-    """By the installed program, since distributions add features to older releases."""
+    """Find the rules in the installed program: distributions add features to older releases."""
     merger, unit = (read_program(host, denied, f'profiles/{name}.py') for name in ('merger', 'unit'))
     folders = _folders(host, denied)
     if 'profile_dirs' in main and (not folders or folders[0].endswith('/profiles')):
@@ -331,7 +330,7 @@ def find_rules(host: Host, denied: List[str], main: Dict[str, str]) -> Rules:
 
 
 def _folders(host: Host, denied: List[str]) -> Tuple[str, ...]:
-    """The folders of profiles; from 2.23 on they are called profiles. Both where no program tells."""
+    """The folders of profiles, named profiles from 2.23 on. Both if no program tells."""
     new, old = ('/etc/tuned/profiles', '/usr/lib/tuned/profiles'), ('/etc/tuned', '/usr/lib/tuned')
     consts = read_program(host, denied, 'consts.py')
     if 'CFG_DEF_PROFILE_DIRS' in consts:

@@ -14,9 +14,9 @@ from .._host.conf_files import read_program_file, split_lines
 from .._host.host import Host
 
 MAIN_CONF = '/etc/tuned/tuned-main.conf'
-_TOP = 'top'  # the section that TuneD puts before the global configuration, which has none
-_LONGEST_FILE = 1 << 16  # honest ones have some kilobytes
-# configparser takes the square of a run of blanks.
+_TOP = 'top'  # the section that TuneD adds before the global configuration
+_LONGEST_FILE = 1 << 16  # real ones have some kilobytes
+# configparser takes quadratic time for a run of blanks.
 _TOO_LONG = re.compile(r'[^\n]{4097}|[^\S\n]{257}')
 _BOOLEANS = ('daemon', 'dynamic_tuning', 'recommend_command', 'reapply_sysctl', 'enable_dbus', 'enable_unix_socket')
 _INTEGERS = ('sleep_interval', 'update_interval', 'default_instance_priority', 'log_file_count', 'connections_backlog')
@@ -26,7 +26,7 @@ _TEXTS = ('profile_dirs', 'reapply_sysctl_exclude', 'uname_string', 'cpuinfo_str
 
 
 class RefusedStart(Exception):
-    """TuneD does not load its configuration or its profiles, and then applies nothing at all."""
+    """TuneD refuses its configuration or its profiles, and then applies nothing."""
 
 
 def read(host: Host, path: str, denied: List[str]) -> str:
@@ -40,7 +40,7 @@ def read(host: Host, path: str, denied: List[str]) -> str:
 
 
 def sections(text: str, allow_no_value: bool = False) -> Optional[Dict[str, Dict[str, str]]]:
-    """The parsed text; None where TuneD refuses it, and where it would take too long to parse."""
+    """The parsed text; None if TuneD refuses it, or if parsing would take too long."""
     config = _parse(text, allow_no_value)
     if config is None:
         return None
@@ -62,7 +62,7 @@ def _parse(text: str, allow_no_value: bool = False) -> Optional[configparser.Con
 
 
 def read_main(host: Host, denied: List[str]) -> Dict[str, str]:
-    """The global configuration. Raises RefusedStart where it makes TuneD exit."""
+    """The global configuration. Raises RefusedStart if it makes TuneD exit."""
     config = _parse(f'[{_TOP}]\n{read(host, MAIN_CONF, denied)}')
     if config is None:
         raise RefusedStart(MAIN_CONF)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which profiles TuneD may load when it starts.
+"""The profiles that TuneD may load when it starts.
 
 Sources: tuned/daemon/daemon.py, tuned/utils/commands.py and profile_recommender.py, tuned/ppd/controller.py and
 config.py, releases 2.20 to 2.28.
@@ -17,7 +17,7 @@ from .tuned_config import RefusedStart
 _ACTIVE, _MODE, _POST_LOADED = ('/etc/tuned/active_profile', '/etc/tuned/profile_mode',
                                 '/etc/tuned/post_loaded_profile')
 _DEFAULT = 'balanced'
-_NO_PROFILE = '/'  # a file makes TuneD exit
+_NO_PROFILE = '/'  # for a file that makes TuneD exit
 _RECOMMEND_CONF = '/etc/tuned/recommend.conf'
 _RECOMMEND_FOLDERS = ('/usr/lib/tuned/recommend.d', '/etc/tuned/recommend.d')
 _MOST_RECOMMENDED = 20
@@ -27,11 +27,11 @@ _PPD_PROFILES = {'power-saver', 'balanced', 'performance'}
 
 def startup_profiles(host: Host, denied: List[str], main: Dict[str, str], is_running: bool,
                      has_ppd: bool) -> List[List[str]]:
-    """The possible lists of profiles, the most likely one first. Raises RefusedStart.
+    """The possible lists of profiles, the most likely first. Raises RefusedStart.
 
-    In automatic mode TuneD does not read its active profile but chooses one by virt-what, running processes and others.
-    A running TuneD has written its choice there. With ``has_ppd``, tuned-ppd starts later and switches to the profile
-    in its own file.
+    In automatic mode TuneD ignores its active profile, and chooses one by virt-what, running processes and others. A
+    running TuneD has written its choice there. With ``has_ppd``, tuned-ppd starts later and switches to the profile in
+    its own file.
     """
     active, mode, post_loaded = [tuned_config.read(host, path, denied).strip()
                                  for path in (_ACTIVE, _MODE, _POST_LOADED)]
@@ -51,7 +51,7 @@ def _choose_profiles(host: Host, denied: List[str], main: Dict[str, str], runnin
 
 
 def _recommended(host: Host, denied: List[str], main: Dict[str, str]) -> List[str]:
-    """The profiles that TuneD may recommend: those with conditions, up to the first one without any."""
+    """The profiles that TuneD may recommend: those with conditions, up to the first without any."""
     found: List[str] = []
     if main.get('recommend_command') == '0':
         return [_DEFAULT]
