@@ -26,7 +26,7 @@ class BootPlan(NamedTuple):
     conflicts: List[Dict[str, Any]]
     warnings: List[str]
     record: Dict[str, saved_values.File]  # files with our lines after the run
-    record_meanwhile: Dict[str, saved_values.File]  # files with our lines during the run, including lines that it removes
+    record_meanwhile: Dict[str, saved_values.File]  # files with our lines during the run, removed lines included
 
 
 # TuneD reads these below /etc, also where the loader does not.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that set our sysctls whenever they start, after sysctl.d was applied at boot.
 
-Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see _tuned);
-/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``; see _rc_local.
+Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plugin_sysctl.py of TuneD (see tuned);
+/etc/default/kdump-tools of Debian and Ubuntu, whose own example is ``vm.panic_on_oom=1``; see rc_local.
 """
 
 import os
@@ -20,21 +20,21 @@ from .._process import credentials
 from .._process.procfs import Proc
 from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 
-SETS = 'sets'            # writes the value at each of its starts
-YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf has the last word
-REAPPLIES = 'reapplies'  # writes a line of these files again at each of its starts
-REQUIRES = 'requires'    # writes nothing, and does not start with another value
+SETS = 'sets'  # writes the value at each start
+YIELDS = 'yields'  # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf wins
+REAPPLIES = 'reapplies'  # writes a line of these files again at each start
+REQUIRES = 'requires'  # writes nothing, and does not start with another value
 
 
 class Enforced(NamedTuple):
     key: str
     value_text: str  # as the program has it; for tuned also >N and <N, which only raise or lower
     by: str
-    file: Optional[str]  # where it can be changed; None where the program has no setting for it
-    how: Optional[str]  # one of those above; None where the configuration cannot be read
+    file: Optional[str]  # where it can be changed; None if the program has no setting for it
+    how: Optional[str]  # one of those above; None if the configuration is unreadable
 
 
-# By comm. k3s and MicroK8s hold the kubelet in a process of their own name.
+# By comm. k3s and MicroK8s run the kubelet inside their own process.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
          b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
 _PARENT = re.compile(br'^PPid:\s+([0-9]{1,10})$', re.MULTILINE)
@@ -50,9 +50,8 @@ def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
                  overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
     """The values that running programs set, by key. Never raises.
 
-    Unreadable files count as absent, and are added to ``denied`` where permissions protect them. ``running`` are the
-    processes of NAMES, where the caller has scanned for them with L(Proc.find_programs). ``overlay`` has the planned
-    files of sysctl.d.
+    Unreadable files count as absent, and are added to ``denied`` if permissions protect them. ``running`` are processes
+    of NAMES that the caller has found with L(Proc.find_programs). ``overlay`` has the planned files of sysctl.d.
     """
     try:
         with Proc(host) as processes:
@@ -76,7 +75,7 @@ def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denie
 
 
 def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
-    """The values of one program; none where it fails, so that the other programs are still listed."""
+    """The values of one program; none if it fails, so that the other programs are still listed."""
     try:
         return find()
     except OSError:
@@ -86,7 +85,7 @@ def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
 # ---------------------------------------------------------------------- kubelet
 
 def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
-    """A kubelet sets its values. With protectKernelDefaults it refuses to start with other ones instead."""
+    """The values of kubelets. With protectKernelDefaults, a kubelet refuses to start with others instead."""
     rke2 = [pid for pid, name in running if name == 'rke2']
     owners = {pid: _find_owner(processes, pid, rke2) for pid, name in running if name == 'kubelet'}
     found: List[Enforced] = []
@@ -115,7 +114,7 @@ def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
 
 
 def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> Any:
-    """See L(_sysctl.kubelet.Said); None where nothing tells."""
+    """The L(_sysctl.kubelet.Said) of a program; None if no source has one."""
     # Imported here, because few hosts run a kubelet.
     from .kubelet import Files, ask_microk8s, ask_process, ask_rancher, find_start
     files = Files(host, name, denied)
@@ -136,7 +135,7 @@ def _enforce(name: str, said: Any) -> List[Enforced]:
 # ---------------------------------------------------- tuned, kdump-tools, rc.local
 
 def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.Overlay]) -> List[Enforced]:
-    """The last write of a start of TuneD to each sysctl."""
+    """The last write to each sysctl in a start of TuneD."""
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
     unread: List[str] = []
@@ -161,7 +160,7 @@ def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
 
 
 def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
-    """The sysctls that kdump-tools has set with the crash kernel. Older releases set none."""
+    """The sysctls that kdump-tools sets with the crash kernel. Older releases set none."""
     if not _is_crash_kernel_loaded(host, denied):
         return []
     variables = {name: ''.join(values) for name, *values in _SHELL_ASSIGNMENT.findall(
@@ -174,7 +173,7 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
 
 
 def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
-    """The last write to each sysctl by a script of the administrator."""
+    """The last write to each sysctl by an administrator's script."""
     if not any(host.lstat(path) for path in _END_OF_BOOT):
         return []
     from . import rc_local
@@ -197,12 +196,12 @@ def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
     return False
 
 
-# ----------------------------------------------------------------- what it means
+# ---------------------------------------------------------------- contradictions
 
 def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
     """A message for each requested value that one of these programs overwrites. ``wanted`` holds values by key.
 
-    Where the request is ``persistent``, ``found`` must come from L(enforced) with the planned files as its overlay.
+    For a ``persistent`` request, ``found`` must come from L(find_writers) with the planned files as its overlay.
     """
     pairs = [(one, _contradicted(one, wanted)) for one in found]
     return [_message(one, key, wanted[key], persistent) for one, key in pairs if key is not None]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The writes to sysctls of a TuneD that starts: the values of its profiles, then those of sysctl.d again.
+"""The writes of TuneD to sysctls when it starts: the values of its profiles, then those of sysctl.d again.
 
 Sources: tuned/plugins/plugin_sysctl.py, tuned/units/manager.py and tuned/utils/global_config.py, releases 2.9 to 2.28.
 """
@@ -18,7 +18,7 @@ from .._host.host import Host
 from . import parser, tuned, tuned_config, tuned_profiles
 from .loader import PROCPS
 
-_MOST_UNITS = 100  # honest profiles have one or two
+_MOST_UNITS = 100  # real profiles have one or two
 _MOST_PATTERN, _MOST_CPUINFO = 1024, 1 << 16
 _BUFFER_BYTES = 8192  # Python decodes a file in pieces of this size
 _FOLDERS = ('/run/sysctl.d', '/etc/sysctl.d')
@@ -35,16 +35,16 @@ class Write(NamedTuple):
     file: str
     line: int
     is_reapplied: bool  # a line of sysctl.d, not of the profile
-    is_final: bool  # no line of sysctl.d may win over this value of the profile
-    is_known: bool  # no function of TuneD, whose result only TuneD knows, makes a part of the value
+    is_final: bool  # no line of sysctl.d may win over this value
+    is_known: bool  # the value has no TuneD function, whose result only TuneD knows
 
 
 class Start(NamedTuple):
     writes: List[Write]
-    skips_equal: bool  # does not write what a sysctl already holds
+    skips_equal: bool  # skips a value that the sysctl already holds
 
 
-# What differs between releases.
+# Differences between releases.
 class _Release(NamedTuple):
     folders: Tuple[str, ...]
     runs_procps: bool  # up to 2.10 it runs `sysctl --system`
@@ -62,8 +62,8 @@ def plan_starts(host: Host, denied: List[str], known: Sequence[str], overlay: Op
                 here: bool = True, is_running: bool = False, has_ppd: bool = False) -> List[Start]:
     """The possible starts, each with its writes to the ``known`` keys (paths below /proc/sys) in order.
 
-    There are several where the profile depends on the host, or on a function of TuneD. ``here`` is False where another
-    host gets these files: then every section counts, also one for certain hosts only.
+    There are several if the profile depends on the host, or on a TuneD function. ``here`` is False if another host gets
+    these files: then every section counts, also one for certain hosts.
     """
     planner = _Planner(host, denied, known, overlay, here, is_running)
     try:
@@ -89,7 +89,7 @@ class _Planner:
         self._again: Optional[List[Write]] = None
 
     def plan(self, main: Dict[str, str], names: List[str]) -> List[Start]:
-        """The possible starts with these profiles: several where it is unknown whether a unit applies."""
+        """The possible starts with these profiles: several if a unit may or may not apply."""
         rules = tuned.find_rules(self._host, self._denied, main)
         starts: List[Start] = []
         for is_virtual in (True, False):
@@ -99,7 +99,7 @@ class _Planner:
                 starts += self._starts(main, profiles)
             except tuned_config.RefusedStart:
                 starts.append(Start([], self._release.skips_equal))
-                continue  # perhaps for the one answer only
+                continue  # perhaps for this answer only
             if not profiles.asks_for_virt:
                 break
         return starts
@@ -135,7 +135,7 @@ class _Planner:
         return Start(writes, self._release.skips_equal)
 
     def _unit_writes(self, unit: tuned.Unit, exclude: Optional[List[str]]) -> List[Write]:
-        """``exclude`` are the keys that TuneD does not apply again; None for all."""
+        """The writes of a unit. TuneD does not apply keys in ``exclude`` again; None for all."""
         writes: List[Write] = []
         for name, setting in unit.options.items():
             key = _build_path(name, self._release)
@@ -152,7 +152,7 @@ class _Planner:
 
 
 def parse_assignment(text: str, current: Optional[int]) -> Optional[str]:
-    """The text that TuneD writes for ``>80`` or ``<80``; None where the sysctl is high or low enough."""
+    """The text that TuneD writes for ``>80`` or ``<80``; None if the sysctl is high or low enough."""
     if len(text) > 1 and text[0] in '<>' and current is not None:
         try:
             number = int(text[1:])
@@ -180,9 +180,9 @@ def _find_release(host: Host, denied: List[str]) -> _Release:
 
 
 def _build_path(name: str, release: _Release) -> str:
-    """The path below /proc/sys that TuneD makes of a name, empty for none."""
+    """The path below /proc/sys that TuneD makes of a name; empty for none."""
     path = name.translate({ord('.'): '/', ord('/'): '.'}) if release.swaps_slashes else name.replace('.', '/')
-    # A slash at the end leads into a folder, which no sysctl is.
+    # A trailing slash names a folder, which is not a sysctl.
     return '' if path.endswith('/') else posixpath.normpath('/' + path).lstrip('/')
 
 
@@ -202,7 +202,7 @@ def _matching(host: Host, main: Dict[str, str], units: _Units) -> _Units:
 
 def _matches(unit: tuned.Unit, pattern: Optional[tuned.Setting], text: Optional[str], host: Host,
              read: Callable[[Host], str]) -> Optional[bool]:
-    """Whether the expression is found in the text; None where only TuneD knows the expression."""
+    """Whether the text matches the expression; None if only TuneD knows the expression."""
     if pattern is None or not pattern.is_known:
         return True if pattern is None else None
     text = read(host) if text is None else text
@@ -215,7 +215,7 @@ def _matches(unit: tuned.Unit, pattern: Optional[tuned.Setting], text: Optional[
 
 
 def _by_priority(main: Dict[str, str], units: _Units) -> _Units:
-    """The units in the order in which TuneD applies them. Raises RefusedStart for a priority that is no integer."""
+    """The units in the order in which TuneD applies them. Raises RefusedStart if a priority is not an integer."""
     default = main.get('default_instance_priority', '0')
     try:
         return sorted(units, key=lambda pair: int(default if pair[0].priority is None else pair[0].priority))
@@ -228,7 +228,7 @@ def _cpuinfo(host: Host) -> str:
 
 
 def _uname(host: Host) -> str:
-    """As uname(2) has it, in the order of os.uname(). Kernels before 6.1 do not show the architecture there."""
+    """The words of uname(2), in the order of os.uname(). Kernels before 6.1 do not show the architecture there."""
     words = [(host.read_text('/proc/sys/kernel/' + name) or '').strip()
              for name in ('ostype', 'hostname', 'osrelease', 'version', 'arch')]
     return ' '.join(words[:4] + [words[4] or os.uname()[4]])
@@ -300,7 +300,7 @@ def _readable_part(text: str) -> Tuple[str, bool]:
 
 
 def _settings(text: str) -> Iterator[Tuple[str, str, int]]:
-    """(name, value, line number). There are no globs, and a dash is a part of the name."""
+    """(name, value, line number) of each setting. There are no globs, and a dash is part of the name."""
     for number, line in enumerate(conf_files.split_lines(text), 1):
         for piece in line.split('\r'):
             name, equals, value = piece.strip().partition('=')
