@@ -77,7 +77,7 @@ def _put_record(plan: Plan, rollback: Rollback) -> None:
 
 
 def _settle_record(plan: Plan, rollback: Rollback) -> None:
-    """Drop what killed runs could have left and what is reverted, once everything is done."""
+    """Drop reverted settings and those of killed runs from the record, once everything is done."""
     found, meanwhile = plan.host_state, plan.record_meanwhile
     data = found.originals_data if meanwhile == found.record else saved_values.dump(meanwhile)
     _replace_record(plan, data, meanwhile, plan.record_after, rollback)

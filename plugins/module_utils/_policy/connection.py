@@ -14,8 +14,8 @@ from .._core.text import to_number
 from .._host.host import Host
 from .._process.procfs import Stat, parse_stat
 
-# Servers with one process for each connection, from which all its commands descend. OpenSSH names it sshd-session since
-# 9.8. The listening sshd is never the nearest ancestor.
+# Servers with one process for each connection, from which all its commands descend. OpenSSH's is named sshd-session
+# since 9.8. The listening sshd is never the nearest ancestor.
 _SERVERS = (b'sshd', b'sshd-session', b'dropbear', b'tinysshd')
 _UNSET_SESSION = 2 ** 32 - 1
 # The wrapper that runs a task with C(async), in its command line.
@@ -57,7 +57,7 @@ def _ancestors(host: Host) -> List[Tuple[int, Stat]]:
     """The ancestors with their PIDs, parent first."""
     ancestors: List[Tuple[int, Stat]] = []
     found = process(host, 'self')
-    # A PID namespace ends at parent 0. The parents of a dying process lead to init, never in circles.
+    # A PID namespace ends at parent 0. Parents that die meanwhile lead to init, never in circles.
     while found is not None and found.parent > 0 and len(ancestors) < _MOST_ANCESTORS:
         pid = found.parent
         found = process(host, str(pid))

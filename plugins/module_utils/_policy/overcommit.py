@@ -17,7 +17,7 @@ from .._sysctl.state import HostState, Request
 from .plan import GREATEST_KB, Plan, Policy, Write, parse_values
 
 NEVER = MODES['never']
-# A CommitLimit within 0.1 % of the request is skipped: a few pages of swap or RAM are no reason to write.
+# A CommitLimit within 0.1 % of the request stays: a few pages of swap or RAM are no reason to write.
 _TOLERANCE = 0.001
 
 # A pair (ratio, kbytes), one of which is 0.

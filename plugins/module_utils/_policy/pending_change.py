@@ -164,7 +164,7 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
 
 
 def claim(host: WritableHost, name: str) -> bool:
-    """Remove the file of a change, and an empty folder; False if somebody else was first."""
+    """Remove the file of a change, and the folder with the last one; False if somebody else was first."""
     if not _is_first(lambda: os.unlink(_locate(host, name))):
         return False
     # The claim has succeeded: a folder that cannot be removed must not count as a failure.

@@ -53,7 +53,7 @@ def _apply(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
     removed = [path for path, (_before, after) in plan.files.items() if after is None]
     _clear(host, _list_drop_in_folders(removed), rollback)
     plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
-    # The next run finds by an earlier run's mark what could not be removed now.
+    # If something cannot be removed now, the next run finds it by an earlier run's mark.
     _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
     return backups
 
@@ -162,7 +162,7 @@ def _clear(host: WritableHost, paths: List[str], rollback: Rollback) -> None:
     """
     for path in paths:
         info = host.lstat(path)
-        kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # no link to one
+        kept = host.attributes(path) if info is not None and stat.S_ISDIR(info.st_mode) else None  # not a link
         if kept is not None:
             rollback.add(path, functools.partial(host.make_folder_again, path, kept))
         leftovers.remove(host, [path])

@@ -282,7 +282,7 @@ def _ask_configs(files: Files, folder: str, options: Dict[str, List[Option]]) ->
     named = {copy: _last_option(arguments, name) for copy, name in _COPIES.items()}
     if _is_kind(files, folder, stat.S_ISDIR):
         return _ask_defaults(files, folder, named, own)
-    # Up to 1.31 k3s passes the flag to the kubelet if it is true.
+    # Up to 1.31 the flag becomes an argument of the kubelet if it is true.
     if own is not None and own.protects is not False:
         return own
     return ask_kubelet(files, [f'--{_COPIES[copy]}={path}' for copy, path in named.items()]) or own

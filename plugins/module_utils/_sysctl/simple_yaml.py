@@ -26,8 +26,8 @@ class Document(NamedTuple):
 
 
 _EMPTY, _SCALARS, _BLOCK, _OPAQUE, _OPEN = 'empty', 'scalars', 'block', 'opaque', 'open'
-# Empty, scalars, the head of a block scalar, a value that is not understood but ends here (opaque), or one that may
-# continue in the next line or is not YAML (open).
+# Opaque: not understood, but ends here. Open: not YAML, or may continue in the next line. Block: the head of a block
+# scalar.
 _Value = Tuple[str, List[Scalar]]
 
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\'[^\']*(?:\'\'[^\']*)*\'')

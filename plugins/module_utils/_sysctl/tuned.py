@@ -215,7 +215,7 @@ class _Loader:
             self._variables = new
 
     def _merged(self, earlier: Unit, unit: Unit) -> Unit:
-        """Merge a unit into the earlier one: drop that one's options, then add its own."""
+        """Merge a unit into the earlier one: remove the options that it drops, then add its own."""
         options = OrderedDict((key, setting) for key, setting in earlier.options.items() if key not in unit.drop)
         options.update(unit.options)
         keeps = unit.priority is None or self._rules.keeps_priority
