@@ -20,10 +20,10 @@ from .._process import credentials
 from .._process.procfs import Proc
 from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
 
-SETS = 'sets'  # writes the value at each start
-YIELDS = 'yields'  # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf wins
+SETS = 'sets'            # writes the value at each start
+YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf wins
 REAPPLIES = 'reapplies'  # writes a line of these files again at each start
-REQUIRES = 'requires'  # writes nothing, and does not start with another value
+REQUIRES = 'requires'    # writes nothing, and does not start with another value
 
 
 class Enforced(NamedTuple):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sysctls that an administrator's script sets at the end of the boot: rc.local, or a script of OpenRC's service local.
 
-Known commands are ``sysctl KEY=VALUE``, ``sysctl -p FILE`` and ``echo VALUE > /proc/sys/...``. Conditions are ignored.
-Sources: systemd-rc-local-generator(8), which takes executable files only; init.d/local.in of OpenRC.
+Known commands start with ``sysctl KEY=VALUE``, ``sysctl -p FILE`` or ``echo VALUE > /proc/sys/...``. Conditions are
+ignored. Sources: systemd-rc-local-generator(8), which takes executable files only; init.d/local.in of OpenRC.
 """
 
 import re
