@@ -40,7 +40,7 @@ _DEEPEST = 20  # levels of lists and dictionaries; the fact about a daemon has f
 
 
 def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
-    """One run: the result, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
+    """The result of a run, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
     request = parse_request(params)
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
@@ -52,7 +52,7 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
 # ---------------------------------------------------------------------- options
 
 def parse_request(params: Dict[str, Any]) -> Request:
-    """The options, checked. Raises ConvertError."""
+    """Check the options. Raises ConvertError."""
     assumptions = [_parse_assumption(f'score_adj[{number}]', item)
                    for number, item in enumerate(params['score_adj'] or [])]
     growth, growing = None, params['growing']
@@ -154,13 +154,13 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
 
 
 def _read_oom_daemons(data: Dict[str, Any]) -> Any:
-    """The daemons of the snapshot, which the result only repeats. Raises ConvertError."""
+    """The snapshot's daemons, which the result only repeats. Raises ConvertError."""
     daemons = data.get('oom_daemons', [])
     level = [daemons]
     for _depth in range(_DEEPEST):
         level = [inner for one in level if isinstance(one, (dict, list)) for inner in (
             one.values() if isinstance(one, dict) else one)]
-    # A RecursionError would depend on the version of Python, and on what prints the result.
+    # A RecursionError would depend on the Python version, and on what prints the result.
     if level:
         raise ConvertError('snapshot: oom_daemons is nested too deeply')
     return sanitize_result(daemons)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a module that changes something: one run at a time, and every failure is a message."""
+"""Run a module that changes the host: one run at a time, every failure as a message."""
 
 import signal
 from typing import Any, Callable, Dict, Optional
@@ -23,7 +23,7 @@ def run_and_exit(module: AnsibleModule, work: Work, shared: Optional[Dict[str, A
 
     Holds the lock, except in check mode. ``shared`` are further objects of the helper process, see L(Helper).
     """
-    # Where the signal is ignored, wait(2) does not return how a child ended.
+    # If the signal is ignored, wait(2) returns no exit status.
     with signals.set_default_handler(signal.SIGCHLD):
         _run(module, work, shared)
 
@@ -47,7 +47,7 @@ def _run(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]]) ->
         result.pop('diff', None)
     result = sanitize_result(result)
     for warning in result.pop('warnings'):
-        module.warn(warning)  # Ansible shows and returns them; handing them to exit_json is deprecated in core 2.19
+        module.warn(warning)  # Ansible shows and returns them; passing them to exit_json is deprecated in core 2.19
     module.exit_json(**result)
 
 

@@ -38,7 +38,7 @@ _SCOPE_ADVICE = '; use process with pid, user or cmdline_regex'
 
 def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] = None,
         manager: Optional[Manager] = None) -> Dict[str, Any]:
-    """One run: the result, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
+    """The result of a run, with its warnings. Raises ConvertError, Refusal, ApplyError, ManagerError, OSError."""
     host = host or WritableHost()
     desired_states = parse_desired_states(params)
     request = parse_request(params, check_mode)
@@ -47,7 +47,7 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
         return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(_plan, host, manager, request, desired_states)
     forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj)
-    diff = build_diff(plan)  # before anything is done: files can lose their mode, or be removed
+    diff = build_diff(plan)  # before any change: files can lose their mode, or be removed
     result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.has_work and not check_mode
               else build_result(plan, []))
     return dict(result, diff=diff, **forecasts)
@@ -73,7 +73,7 @@ _ADVICE = {
 # ---------------------------------------------------------------------- options
 
 def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
-    """The requests of all services, checked. Raises ConvertError."""
+    """Check the requests of all services. Raises ConvertError."""
     _check_subject(params)
     if params['process'] is not None:
         return []
@@ -85,7 +85,7 @@ def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
 
 
 def _check_subject(params: Dict[str, Any]) -> None:
-    """Exactly one of name, services and process. None is for a revert of everything only."""
+    """Require exactly one of name, services and process; none only to revert everything."""
     given = [name for name in ('name', 'services', 'process') if params[name] is not None]
     least = 0 if params['state'] == 'absent' and params['exclusive'] else 1
     if not least <= len(given) <= 1:
@@ -121,7 +121,7 @@ def _parse_desired_state(prefix: str, item: Dict[str, Any], state: str) -> Desir
 
 
 def parse_request(params: Dict[str, Any], check_mode: bool) -> Request:
-    """The other options, checked against each other. Raises ConvertError."""
+    """Check the other options against each other. Raises ConvertError."""
     if not params['runtime'] and not params['persistent']:
         raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
     if params['process'] is not None and not params['runtime']:
@@ -184,19 +184,19 @@ def _warn_of_changes(one: Running) -> List[str]:
 
 
 def _describe_managed(managed: Optional[bool]) -> Dict[str, Any]:
-    """The keys of state absent that say whether there was anything to revert; None for unknown."""
+    """The result keys that say whether state absent had anything to revert; None for unknown."""
     return {'managed': managed} if managed is not False else {'managed': False, 'msg': _NOTHING_RECORDED}
 
 
 def _find(host: WritableHost, process: Dict[str, Any],
           asked: process_guard.Asked) -> Tuple[Group, List[ProcessIdentity]]:
-    """The group of processes that may be set, and the processes that the option names, for L(Host.call)."""
+    """The group of processes to set, and the processes that the option names, for L(Host.call)."""
     everything = selector.build_group(host, process)
     return process_guard.restrict_group(everything, asked, host), everything.look(host)
 
 
 def _apply_processes(host: WritableHost, one: Running, is_recorded: bool) -> None:
-    """Set them and record their originals, or revert them and remove these. Raises ApplyError."""
+    """Set and record them, or revert them and remove their records. Raises ApplyError."""
     with rollback_services() as rollback:
         for target in one.targets if one.goals else ():
             if is_recorded and not one.is_reverted:  # reverted processes are recorded already
@@ -212,7 +212,7 @@ def _apply_processes(host: WritableHost, one: Running, is_recorded: bool) -> Non
 
 
 def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: int, rollback: Rollback) -> None:
-    """Record processes just before they are set: the rule may match more than when the plan was made."""
+    """Record processes just before they are set: the rule may match more than at plan time."""
     data = saved_scores.read(host)
     record = host.call(saved_scores.without_ended, host, saved_scores.parse(data))
     put_record(host, data, saved_scores.with_processes(record, changes, [], wanted), rollback)
@@ -249,7 +249,7 @@ def build_diff(plan: Plan) -> List[Dict[str, str]]:
 
 
 def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
-    """What the module returns besides the diff, and its warnings."""
+    """The result besides the diff, and the warnings."""
     result = {
         'changed': plan.has_changes,
         'services': [_describe(plan, service) for service in plan.services],

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole of a module that sets sysctls."""
+"""Run a module that sets sysctls."""
 
 from typing import Any, Dict, Optional, Sequence, Tuple, Type
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The assumptions of a forecast by process.
 
-On this machine a value for a service goes to the processes where the module oom_score_adj would set it. In a snapshot
-it goes to all processes of the unit.
+On this machine a service's value goes to the processes where oom_score_adj would set it. In a snapshot it goes to all
+processes of the unit.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
@@ -45,7 +45,7 @@ class Growth(NamedTuple):
 
 def resolve_on_machine(host: Host, processes: ProcessTable, manager: Optional[Manager], assumptions: List[Assumption],
                        growth: Optional[Growth]) -> WhatIf:
-    """The assumptions by PID. Raises Refusal for a subject that is not there."""
+    """The assumptions by PID. Raises Refusal for a missing subject."""
     desired_states = [DesiredState(one.subject.value, one.subject.value, one.score_adj, None, None)
                       for one in assumptions if one.subject.kind == 'service']
     score_adj = _make_live_plan(host, manager, desired_states).score_adj if desired_states else {}
@@ -59,7 +59,7 @@ def resolve_on_machine(host: Host, processes: ProcessTable, manager: Optional[Ma
 
 
 def _make_live_plan(host: Host, manager: Optional[Manager], desired_states: List[DesiredState]) -> Plan:
-    """The plan of the module with its defaults, live only and without guards, since nothing is applied."""
+    """The module's plan with its defaults, live only and without guards, since nothing is applied."""
     try:
         return make_live_plan(HostState(host, manager), REQUEST, desired_states)
     except NeedsAdvice as exc:
@@ -86,7 +86,7 @@ def _find_pids(host: Host, processes: ProcessTable, subject: Subject) -> List[in
 
 
 def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager], subject: Subject) -> int:
-    """The process that grows: of a service the one with the most memory. Raises Refusal."""
+    """The process that grows: of a service, the one with the most memory. Raises Refusal."""
     if subject.kind == 'pid':
         return _find_pids(host, processes, subject)[0]
     plan = _make_live_plan(host, manager, [DesiredState(subject.value, subject.value, 0, None, None)])
@@ -102,7 +102,7 @@ def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager
 # -------------------------------------------------------------------- a snapshot
 
 def resolve_in_snapshot(snapshot: Snapshot, assumptions: List[Assumption], growth: Optional[Growth]) -> WhatIf:
-    """The assumptions by PID, for all processes of a service. Raises Refusal for a subject that is not there."""
+    """The assumptions by PID, for all processes of a service. Raises Refusal for a missing subject."""
     score_adj: Dict[int, int] = {}
     for one in assumptions:
         score_adj.update((pid, one.score_adj) for pid in _find_in_snapshot(snapshot, one.subject))

@@ -42,7 +42,7 @@ def plan_files(plan: Plan) -> UnitFiles:
 
 
 def _join_linked(plan: Plan) -> None:
-    """Handle drop-ins that links make one file as one. Raises Refusal for different settings."""
+    """Plan drop-ins that are links to one file as one. Raises Refusal for different settings."""
     real = plan.host_state.host.real
     listed: Dict[str, Service] = {}
     for service in plan.services:
@@ -70,13 +70,13 @@ def _draft_settings(plan: Plan, service: Service, draft: Draft) -> None:
 
 
 def _has_settings(data: bytes, settings: Dict[str, Any]) -> bool:
-    """Whether the drop-in sets these values, in any spelling, and keeps them as ours: others may have set them."""
+    """Whether the drop-in sets these values, in any spelling, and records them as ours, not as others'."""
     causes, ours = unit_files.parse_settings(data), drop_in.parse_recorded(data)
     return all(causes[key].value == ours.get(key) == value for key, value in settings.items())
 
 
 def _draft_removal(plan: Plan, service: Service, draft: Draft, staying: List[str]) -> None:
-    """Remove our drop-in and restore lines of others, also after a run that ended between the two."""
+    """Remove our drop-in and restore lines of others, also after a run that was killed halfway."""
     for path in _list_commented(plan, service, staying):
         draft.put(path, _restore(plan.host_state.files.read(path)))
     data = plan.host_state.ours.get(service.name)
@@ -90,7 +90,7 @@ def _draft_removal(plan: Plan, service: Service, draft: Draft, staying: List[str
 # -------------------------------------------------------------------- conflicts
 
 def _settle(plan: Plan, draft: Draft) -> None:
-    """Find the lines that would win over ours, and do with them what the option says. Raises Refusal."""
+    """Find the lines that would win over ours, and apply the option ``conflicts``. Raises Refusal."""
     unit_files_before = plan.host_state.files
 
     def find_conflicts() -> List[Conflict]:
@@ -115,7 +115,7 @@ _WOULD_WIN = ('Nothing was changed, because other drop-ins would win at the next
 
 
 def _find_conflicts(plan: Plan, service: Service, files: UnitFiles) -> List[Conflict]:
-    """One conflict for each line that wins. L(_policy.service_plan) warns of settings that systemd does not know."""
+    """List a conflict for each winning line. L(_policy.service_plan) warns of settings unknown to systemd."""
     found: Dict[Tuple[Any, Any], Conflict] = {}
     if service.is_transient or service.unit.state != LOADED:
         return []
@@ -136,7 +136,7 @@ def _is_for_instance(plan: Plan, service: Service, unit: Unit, cause: Cause) -> 
 
 
 def _list_units(plan: Plan, service: Service) -> List[Unit]:
-    """The unit, and the instances of a template that run or are enabled, for a revert also those with drop-ins."""
+    """List the unit and a template's running or enabled instances; for a revert also those with drop-ins."""
     if not unit_names.is_template(service.name):
         return [service.unit]
     names = {state['Id'] for state in service.states}
@@ -155,7 +155,7 @@ def _describe(conflict: Conflict) -> str:
 # -------------------------------------------------------- lines that are commented out
 
 def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[str]:
-    """Drop-ins of the unit with a line that we commented out, and that no other drop-in of ours needs commented out."""
+    """List drop-ins with a line that we commented out and that no other drop-in of ours conflicts with."""
     files = plan.host_state.files
     found: List[str] = []
     for unit in _list_units(plan, service):
@@ -167,14 +167,14 @@ def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[st
 
 
 def _list_staying(plan: Plan) -> List[str]:
-    """The units whose drop-ins of ours stay. Links can make one the same file as a drop-in that is removed."""
+    """List the units that keep our drop-in. Links can make it the same file as a removed one."""
     real, ours = plan.host_state.host.real, plan.host_state.ours
     removed = {real(drop_in.build_path(one.name)) for one in plan.services if one.is_reverted and one.name in ours}
     return [name for name in ours if real(drop_in.build_path(name)) not in removed]
 
 
 def _needs_comment(plan: Plan, name: str, path: str) -> bool:
-    """Whether our drop-in of the unit would lose a setting to the lines of the file that are comments now."""
+    """Whether our drop-in of the unit would lose a setting to the commented lines of the file."""
     files = plan.host_state.files
     then = files.with_overlay({plan.host_state.host.real(path): _restore(files.read(path))})
     own = unit_files.parse_settings(plan.host_state.ours[name])
@@ -184,14 +184,14 @@ def _needs_comment(plan: Plan, name: str, path: str) -> bool:
 
 
 def _comment_out_line(data: bytes, conflict: Conflict, version: int) -> bytes:
-    """The file with the winning line and its continuation lines as comments. One line of an editor may be several."""
+    """Comment out the winning line and its continuations. One editor line may be several lines for systemd."""
     winner = (conflict.line, conflict.setting)
     return to_bytes(''.join((MARKER if (line.number, unit_files.parse_key(line)) == winner else '') + raw
                             for line in unit_files.split_logical_lines(data, version) for raw in line.raws))
 
 
 def _restore(data: bytes) -> bytes:
-    """The file without the comment marks of L(_comment_out_line)."""
+    """Remove the comment marks of L(_comment_out_line)."""
     result: List[str] = []
     lines = unit_files.split_physical_lines(data) if to_bytes(MARKER) in data else [to_text(data)]
     for is_marked, group in itertools.groupby(lines, key=lambda raw: raw.startswith(MARKER)):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Refuse values that are too dangerous for a service, and warn of risky ones.
 
-A login session inherits its value from the service that started it (sshd restores for each session the value that it
-was started with itself): a negative value there protects every process of every user.
+A login session inherits the value of the service that started it: a negative one protects every process of every user.
+sshd restores, for each session, the value that sshd was started with.
 """
 
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -22,7 +22,7 @@ from .session_scan import SessionScan
 from .session_units import find_script_evidence, find_unit_evidence
 
 NEVER_KILLED = -1000
-# The big consumers are the fewest processes that together hold this part of all memory of processes.
+# Big consumers are the fewest processes that together hold this share of all process memory.
 _BIG_PART = 0.5
 
 
@@ -47,7 +47,7 @@ def _warn_of_orphans(plan: Plan) -> None:
 
 
 def guard_instances(plan: Plan) -> None:
-    """Refuse settings of a template that do not reach an instance, because a drop-in of ours hides the template's."""
+    """Refuse template settings that do not reach an instance because our drop-in hides the template's."""
     staying = set(plan.host_state.ours) - {service.name for service in plan.services if service.is_reverted}
     hidden = [text for service in plan.services if service.build_settings() and not service.is_transient
               for text in _find_hidden(plan, service, staying - service.listed_separately)]
@@ -60,7 +60,7 @@ def guard_instances(plan: Plan) -> None:
 
 
 def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]:
-    """The settings of a template that a drop-in of ours hides for an instance that runs or is enabled."""
+    """Find the template settings that our drop-in hides for a running or enabled instance."""
     files, texts = plan.host_state.files, []
     for name in sorted(name for name in ours if unit_names.parse_template(name) == service.name):
         if name in files.list_enabled_instances(name.partition('@')[0]) + [state['Id'] for state in service.states]:
@@ -71,7 +71,7 @@ def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]
 
 
 def _warn_of_hiding(plan: Plan, service: Service) -> None:
-    """Warn where the first drop-in for an instance hides that of its template."""
+    """Warn where the first drop-in of an instance hides its template's."""
     lost = [key for key, cause in sorted(service.next_start_before.items())
             if cause.value is not None and service.next_start[key] == UNSET]
     if lost and not service.is_reverted:
@@ -81,10 +81,10 @@ def _warn_of_hiding(plan: Plan, service: Service) -> None:
 
 
 def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[Evidence]:
-    """Evidence that the service starts sessions or programs of others, by its unit or by its processes."""
+    """Find evidence, in unit or processes, that the service starts sessions or programs of others."""
     found = [find_unit_evidence(plan.host_state.files, service.unit)]
     if plan.host_state.init != 'systemd':
-        # Not at the top: few hosts need it, and an import takes time on every host.
+        # Imported late: few hosts need it.
         from . import other_init
         scripts = other_init.read_scripts(plan.host_state.host, service.short_name)
         found += map(find_script_evidence, scripts)
@@ -119,7 +119,7 @@ def guard_inheritance(subject: str, value: int, source: str, is_login: bool, adv
 
 
 def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:
-    """A warning if no process with much memory can be killed any more; ``score_adj`` are the new values by PID."""
+    """Warn if no process with much memory can be killed any more; ``score_adj`` are the new values by PID."""
     exempt = {pid for pid, value in score_adj.items() if value == NEVER_KILLED}
     if not exempt:
         return []
@@ -133,7 +133,7 @@ def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:
 
 
 def find_big_consumers(memory_kb: Dict[int, int]) -> List[int]:
-    """The fewest processes that together hold half of the memory of all, the largest first."""
+    """The fewest processes that together hold half of all memory, the largest first."""
     big, sum_kb, all_kb = [], 0, sum(memory_kb.values())
     for pid in sorted(memory_kb, key=lambda one: (-memory_kb[one], one)):
         if sum_kb >= all_kb * _BIG_PART:
@@ -144,7 +144,7 @@ def find_big_consumers(memory_kb: Dict[int, int]) -> List[int]:
 
 
 def _read_memory(host: Host) -> Dict[int, Tuple[int, int]]:
-    """By PID, the memory in kB that a kill would free, and oom_score_adj."""
+    """The memory in kB that a kill would free, and oom_score_adj, by PID."""
     found = {}
     for pid in list_pids(host):
         if pid == 1:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the running processes of services, and decide which of them get the requested value.
+"""Find the running processes of services, and decide which get the requested value.
 
-A forecast needs this part of a plan as well: it assumes values and writes nothing.
+A forecast uses this part of a plan too: it assumes values and writes nothing.
 """
 
 from typing import Dict, Iterable, List, Optional
@@ -24,7 +24,7 @@ _MOST_NAMED = 10
 
 
 def make_live_plan(host_state: HostState, request: Request, desired_states: List[DesiredState]) -> Plan:
-    """Plan running processes alone, with the unit files as they are. Raises ConvertError and Refusal."""
+    """Plan running processes only, with the current unit files. Raises ConvertError and Refusal."""
     plan = Plan(host_state, request)
     find_services(plan, desired_states)
     if host_state.manager is not None:
@@ -34,13 +34,13 @@ def make_live_plan(host_state: HostState, request: Request, desired_states: List
 
 
 def find_services(plan: Plan, desired_states: List[DesiredState]) -> None:
-    """Fill the plan with the services and their running processes. Raises ConvertError and Refusal.
+    """Add the services and their running processes to the plan. Raises ConvertError and Refusal.
 
-    For other inits than systemd this also decides which processes are set.
+    For inits other than systemd this also decides which processes to set.
     """
     _check_init(plan.host_state, plan.request)
     if plan.host_state.is_other_init(plan.request):
-        # Not at the top: few hosts need it, and an import takes time on every host.
+        # Imported late: few hosts need it.
         from . import other_init
         settle_missing(plan, other_init.plan_services(plan, desired_states))
     else:
@@ -63,10 +63,10 @@ def _check_init(host_state: HostState, request: Request) -> None:
 # ---------------------------------------------------------------------- observe
 
 def _observe(plan: Plan) -> None:
-    """Ask the manager once about all units, and look at their processes."""
+    """Ask the manager once about all units, and read their processes."""
     host_state = plan.host_state
     recorded = saved_scores.list_units(host_state.record)
-    # Instances have entries of their own in the record.
+    # The record has separate entries for instances.
     recorded.update(filter(None, map(unit_names.parse_template, list(recorded))))
     for service in plan.services:
         service.is_owned = service.name in host_state.ours or service.name in recorded
@@ -88,7 +88,7 @@ def _ask_manager(manager: Manager, files: UnitFiles, services: List[Service]) ->
 
 
 def _build_patterns(service: Service, files: UnitFiles) -> List[str]:
-    """The patterns for a unit: its name, or all instances of a template, also of one that does the unit's work."""
+    """Build the patterns for a unit: its name, or all instances of a template, also of one that does its work."""
     if unit_names.is_template(service.name):
         return [unit_names.build_instance(service.name, '*')]
     template = unit_names.build_template(service.name)
@@ -110,7 +110,7 @@ def _look_at_processes(host_state: HostState, service: Service, by_id: Dict[str,
 
 
 def _find_states(service: Service, by_id: Dict[str, State]) -> List[State]:
-    """The states of the service, or of the instances of a template; units that do its work become ``related``."""
+    """Find the states of the service or of a template's instances. Units that do its work become ``related``."""
     if unit_names.is_template(service.name):
         names = [name for name in _list_instances(service.name, by_id) if name not in service.listed_separately]
     else:
@@ -144,7 +144,7 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
 # ------------------------------------------------------------------------- live
 
 def plan_live(plan: Plan, service: Service, files_after: UnitFiles) -> None:
-    """Decide which running processes of a service are set, with the planned unit files."""
+    """Decide which running processes of a service to set, given the planned unit files."""
     host_state = plan.host_state
     for one in service.running:
         unit = service.unit._replace(name=one.unit)
@@ -157,7 +157,7 @@ def plan_live(plan: Plan, service: Service, files_after: UnitFiles) -> None:
 
 
 def _plan_unit(plan: Plan, service: Service, one: Running, files_after: UnitFiles) -> None:
-    """Decide which processes of a running unit are set, and memory.oom.group."""
+    """Decide which processes of a running unit to set, and memory.oom.group."""
     own = drop_in.build_path(one.unit)
     one.has_own_drop_in = one.unit != service.name and drop_in.is_ours(files_after.read(own))
     if one.has_own_drop_in and one.next_start[SCORE_ADJ].file == own:
@@ -167,7 +167,7 @@ def _plan_unit(plan: Plan, service: Service, one: Running, files_after: UnitFile
         plan_revert(plan.host_state.record, one, one.unit, plan.host_state.find_score_at_start(one.next_start))
     elif not service.is_reverted and service.desired.score_adj is not None:
         _set_target(plan, service, one, service.desired.score_adj)
-    # The whole drop-in of the template does not count for it, since both have the same name.
+    # The template's whole drop-in does not apply to the instance: both have the same name.
     one.oom_group = None if one.has_own_drop_in else _plan_oom_group(plan, service, one)
 
 
@@ -191,7 +191,7 @@ def _set_target(plan: Plan, service: Service, one: Running, wanted: int) -> None
 
 
 def _plan_oom_group(plan: Plan, service: Service, one: Running) -> Optional[OomGroup]:
-    """Plan memory.oom.group, which systemd sets at a start only."""
+    """Plan memory.oom.group, which systemd sets only at start."""
     wanted = _find_wanted_group(plan, service, one)
     folder = getattr(one.group, 'folder', None)
     if wanted is None or folder is None:
@@ -209,7 +209,7 @@ def _plan_oom_group(plan: Plan, service: Service, one: Running) -> Optional[OomG
 
 
 def _is_skipped(plan: Plan, service: Service, one: Running, found: int) -> bool:
-    """Whether memory.oom.group stays, with a note, because it is neither as the unit files say nor as recorded."""
+    """Whether memory.oom.group stays, with a note: it matches neither the unit files nor the record."""
     policy = one.next_start_before[OOM_POLICY].value
     if policy is None or found == int(policy == 'kill') or one.unit in plan.host_state.record.groups:
         return False
@@ -219,7 +219,7 @@ def _is_skipped(plan: Plan, service: Service, one: Running, found: int) -> bool:
 
 
 def is_asked_beside(plan: Plan, service: Service, unit: str, key: str) -> bool:
-    """Whether the same call sets what this service reverts, for the instance itself or by its template."""
+    """Whether the same call sets what this service reverts, for the instance or its template."""
     follows = unit == service.name and not _keeps_own(plan, unit, key)
     names = (unit, unit_names.parse_template(unit) if follows else unit)
     setting = [other for other in plan.services if not other.is_reverted and getattr(other.desired, key) is not None]
@@ -227,16 +227,16 @@ def is_asked_beside(plan: Plan, service: Service, unit: str, key: str) -> bool:
 
 
 def _keeps_own(plan: Plan, unit: str, key: str) -> bool:
-    """Whether a drop-in of ours for the instance alone stays and wins over that of its template."""
+    """Whether our drop-in for the instance alone stays and wins over its template's."""
     own, files = drop_in.build_path(unit), plan.host_state.files
     return not plan.request.persistent and drop_in.is_ours(files.read(own)) and (
         key == 'oom_policy' or files.read_settings(files.find_unit(unit)._replace(name=unit))[SCORE_ADJ].file == own)
 
 
 def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[int]:
-    """The new value of memory.oom.group; None for no change.
+    """Find the new value of memory.oom.group; None for no change.
 
-    The first drop-in for one instance hides that of its template, and reverts a policy that only the template's had.
+    The first drop-in of an instance hides its template's. This reverts a policy that only the template's had.
     """
     policy = service.build_settings().get(OOM_POLICY)
     if policy is not None:
@@ -246,7 +246,7 @@ def _find_wanted_group(plan: Plan, service: Service, one: Running) -> Optional[i
     recorded = plan.host_state.record.groups.get(one.unit)
     before, after = one.next_start_before[OOM_POLICY].value, one.next_start[OOM_POLICY].value
     if recorded is not None and (after is None or not service.is_reverted):
-        return recorded if service.is_reverted else None  # what was set until the restart stays
+        return recorded if service.is_reverted else None  # the value set at runtime stays
     if before == after and recorded is None:
         return None
     files = plan.host_state.files

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of services and programs that start login sessions or jobs: these inherit oom_score_adj.
+"""Names of services and programs that start login sessions or jobs, which inherit oom_score_adj.
 
-L(_service.session_units) and L(_service.session_scan) find such services without their names. Sources: units of
-OpenSSH, systemd (systemd-ssh-generator(8), user@.service(5)), of the display managers of Debian, Fedora, openSUSE and
-Arch, and of container runtimes and job runners.
+L(_service.session_units) and L(_service.session_scan) find such services without names. Sources: units of OpenSSH,
+systemd (systemd-ssh-generator(8), user@.service(5)), the display managers of Debian, Fedora, openSUSE and Arch,
+container runtimes and job runners.
 """
 
 import os
@@ -31,7 +31,7 @@ _LOGIN = re.compile(r'''(?:snap\.[^.]+\.)?(?:
     )\.service\Z''', re.VERBOSE)
 # User managers, cron and at: all processes or jobs of users.
 _OF_USERS = re.compile(r'(?:user@.*|(?:ana|b|d|f|m|in|(?:vixie|isc|busybox)-)?cron(?:d|ie)?|atd)\.service\Z')
-# Services that run containers, virtual machines, jobs, or commands that are sent from other hosts.
+# Services that run containers, virtual machines, jobs, or commands from other hosts.
 _FOR_OTHERS = re.compile(r'''(?:
     containerd | docker | cri-docker | cri-o | crio | podman | kubelet | k3s(?:-agent)? | k0s(?:controller|worker)
     | rke2-(?:server|agent) | microk8s | buildkit | nomad | lxc(?:@.*)? | lxd | incusd? | libvirtd | virt(?:qemu|lxc)d
@@ -76,7 +76,7 @@ _BY_NAME, _BY_PROGRAM = 'known by name', 'it runs %s'
 
 
 class Evidence(NamedTuple):
-    is_login: bool  # it starts login sessions or jobs of users; else it runs programs of others
+    is_login: bool  # starts login sessions or jobs of users; else runs programs of others
     reason: str
 
 
@@ -117,14 +117,14 @@ def is_session(cgroup: bytes) -> bool:
 
 
 def is_of_login_user(uid: int) -> bool:
-    """Whether this is a user who can log in: not a system account, and not the user of this run."""
+    """Whether the user can log in: neither a system account nor the user of this run."""
     if uid in (os.geteuid(), _NOBODY):
         return False
     return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
 def read_cgroups(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
-    """The cgroups of a process, one for each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
+    """Read the cgroup of a process in each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
     return list_all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
                           read_init_cgroup(held.host) if init is None else init)
 

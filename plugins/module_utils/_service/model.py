@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data of services: the request, the state of the host, and the plan with units and their running processes."""
+"""Data of services: the request, the host state, and the plan with units and running processes."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -18,10 +18,10 @@ from . import saved_scores
 
 class DesiredState(NamedTuple):
     asked: str  # as the user wrote it
-    unit: str  # with its suffix; an alias perhaps
+    unit: str  # with its suffix; perhaps an alias
     score_adj: Optional[int]
     oom_policy: Optional[str]
-    missing: Optional[str]  # what to do if it does not exist; None for what the request says
+    missing: Optional[str]  # what to do if it does not exist; None: as in the request
 
 
 class Request(NamedTuple):
@@ -43,27 +43,27 @@ class OomGroup(NamedTuple):
     path: str
     before: int
     after: int
-    original: Optional[int]  # the value to revert to; None where it is what the files say
+    original: Optional[int]  # the value to revert to; None: as in the files
 
 
 class Running:
-    """A unit that has processes now, and the plan for them."""
+    """A unit with running processes, and the plan for them."""
 
     def __init__(self, unit: str, group: Group, processes: List[ProcessIdentity], main_pid: int, state: State) -> None:
         self.unit, self.group, self.processes, self.main_pid, self.state = unit, group, processes, main_pid, state
         self.targets: List[Target] = []
-        self.goals: Dict[int, int] = {}  # by PID, the new values
-        self.ours: Tuple[int, ...] = ()  # the values that we have set here
-        self.is_reverted = False  # whether all of ours that its processes have is reverted
-        self.known_values: List[Given] = []  # the values of which no original is recorded
+        self.goals: Dict[int, int] = {}  # new values by PID
+        self.ours: Tuple[int, ...] = ()  # values that we set here
+        self.is_reverted = False  # whether all our values on its processes are reverted
+        self.known_values: List[Given] = []  # values without a recorded original
         self.skipped: List[Skipped] = []
         self.oom_group: Optional[OomGroup] = None
         self.next_start_before: Causes = {}
         self.next_start: Causes = {}
-        self.has_own_drop_in = False  # an instance with a drop-in of ours, in the plan as one of its template
+        self.has_own_drop_in = False  # an instance with its own drop-in of ours, planned with its template
 
     def set_target(self, target: Target) -> None:
-        """Plan the value of the target for all its processes."""
+        """Plan the target's value for all its processes."""
         self.targets = [target]
         self.goals = {one.pid: target.wanted for one in target.find_to_change(self.processes)}
         self.skipped = target.find_skipped(self.processes)
@@ -84,16 +84,16 @@ class Running:
         return self.goals.get(self.find_leader().pid, self.before) if self.processes else None
 
     def list_to_record(self, wanted: int) -> List[ProcessIdentity]:
-        """The processes whose present value may be an original: those to set, and those that have the value already."""
+        """List processes whose present value may be an original: those to set, and those with the value already."""
         return [one for one in self.processes if one.pid in self.goals or one.score_adj == wanted]
 
     def list_ours_left(self, wanted: Optional[int]) -> List[int]:
-        """The values of ours besides this one that its processes keep."""
+        """List our other values that its processes keep."""
         left = {process.score_adj for process in self.processes if process.pid not in self.goals}
         return [value for value in self.ours if value in left and value != wanted]
 
     def find_leader(self) -> ProcessIdentity:
-        """The main process, or the oldest one where the main one is not among them. Its value stands for the unit's."""
+        """Find the main process, or the oldest one if it is not among them. Its value stands for the unit's."""
         return min(self.processes, key=lambda one: (one.pid != self.main_pid, one.start_ticks, one.pid))
 
 
@@ -103,7 +103,7 @@ class Service:
     def __init__(self, desired: DesiredState, unit: Unit, is_reverted: bool) -> None:
         self.desired, self.unit, self.is_reverted = desired, unit, is_reverted
         self.is_transient = False
-        self.listed_separately: Set[str] = set()  # its instances that are requested by their own names
+        self.listed_separately: Set[str] = set()  # instances requested by their own names
         self.is_owned = False  # whether there is anything of ours to revert
         self.running: List[Running] = []
         self.related: List[str] = []
@@ -121,12 +121,12 @@ class Service:
 
     @property
     def short_name(self) -> str:
-        """The name without its suffix, as other inits than systemd have it."""
+        """The name without its suffix, as inits other than systemd use it."""
         return self.name[:-len(unit_names.SERVICE)]
 
     @property
     def hides_policy(self) -> bool:
-        """Whether a policy changes only because our drop-in hides that of the template."""
+        """Whether a policy changes only because our drop-in hides the template's."""
         return not self.is_reverted and self.desired.oom_policy is None
 
     def build_settings(self) -> Dict[str, Any]:
@@ -136,7 +136,7 @@ class Service:
 
 
 class HostState:
-    """The state of the host before the run. ``manager`` is None where no systemd runs."""
+    """The host state before the run. ``manager`` is None without systemd."""
 
     def __init__(self, host: Host, manager: Optional[Manager] = None) -> None:
         self.host = host
@@ -153,17 +153,17 @@ class HostState:
         return self.manager is None and (request.runtime or self.init == 'openrc')
 
     def has_unit_files(self) -> bool:
-        """Whether this is a host with systemd, or an image of one."""
+        """Whether this is a host with systemd, or its image."""
         return any(self.host.exists(folder) for folder in ('/usr/lib/systemd/system', '/lib/systemd/system'))
 
     def find_score_at_start(self, causes: Causes) -> int:
-        """The oom_score_adj that a start with these settings gives."""
+        """Find the oom_score_adj of a start with these settings."""
         value = causes[unit_files.SCORE_ADJ].value
         return int(self.default.value if value is None else value)
 
 
 class Plan:
-    """What a run would do to services. A forecast plans their running processes only."""
+    """The changes of a run to services. A forecast plans only running processes."""
 
     def __init__(self, host_state: HostState, request: Request) -> None:
         self.host_state = host_state
@@ -197,15 +197,15 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        """Whether the run would change anything that the user sees."""
+        """Whether the run changes anything that the user sees."""
         return bool(self.files or self.is_stale or any(one.goals or one.oom_group for one in self.running))
 
     @property
     def is_managed(self) -> bool:
-        """Whether this collection has set anything that the plan is about, as far as recorded."""
+        """Whether this collection has set anything that the plan covers, as far as recorded."""
         return self.has_changes or bool(self.other_processes) or any(one.is_owned for one in self.services)
 
     @property
     def has_work(self) -> bool:
-        """Whether the run has anything to write, our own record included."""
+        """Whether the run writes anything, our record included."""
         return self.has_changes or self.record_after != self.host_state.record or bool(self.leftovers)

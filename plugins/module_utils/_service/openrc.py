@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The next start of a service of OpenRC: SSD_OOM_SCORE_ADJ, exported by the service's file below /etc/conf.d.
+"""The next start of an OpenRC service: SSD_OOM_SCORE_ADJ, exported in its file below /etc/conf.d.
 
-openrc-run(8) reads that file as shell before the service's script. start-stop-daemon(8) and supervise-daemon(8) take
-the value of this variable, unless their command line has --oom-score-adj.
+openrc-run(8) reads that file as shell before the service's script. start-stop-daemon(8) and supervise-daemon(8) use
+this variable, unless their command line has --oom-score-adj.
 """
 
 import re
@@ -17,7 +17,7 @@ FOLDER = '/etc/conf.d'
 _SCRIPTS = '/etc/init.d/'
 _VARIABLE = 'SSD_OOM_SCORE_ADJ'
 _MARK = '  # oomkit.linux'
-# +N: the file existed, perhaps empty, and N line ends were added before our line.
+# +N: the file existed, perhaps empty, and we added N line ends before our line.
 _OURS = re.compile(r'export SSD_OOM_SCORE_ADJ=(-?[0-9]{1,4}) {2}# oomkit\.linux(?: \+([0-2]))?\Z')
 _ASSIGNED = re.compile(r'(?:^|[\s;])SSD_OOM_SCORE_ADJ=(["\']?)(-?[0-9]{1,4})?')
 _OPTION = re.compile(r'--oom-score-adj\b')
@@ -38,7 +38,7 @@ def build_path(name: str) -> str:
 
 
 def find_cause(name: str, data: Optional[bytes]) -> Cause:
-    """The value that a file with this content gives the service at its next start."""
+    """Find the value that a file with this content sets at the next start."""
     found = UNSET
     for number, line in _split_lines(data):
         match = _ASSIGNED.search(line)
@@ -48,7 +48,7 @@ def find_cause(name: str, data: Optional[bytes]) -> Cause:
 
 
 def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
-    """The file with our line as the last one, or without it for no value; None for no file."""
+    """Put our line last, or remove it for no value. Returns None for no file."""
     rest = None if data is None else _without_ours(to_text(data))
     if value is None:
         return None if rest is None else to_bytes(rest)
@@ -63,7 +63,7 @@ def edit(data: Optional[bytes], value: Optional[int]) -> Optional[bytes]:
 
 
 def _without_ours(text: str) -> Optional[str]:
-    """The file without our line, with later changes of others; None where it was ours alone."""
+    """Remove our line and keep later changes of others; None if the file was ours alone."""
     lines = text.split('\n')
     ours = [match for match in map(_OURS.match, lines) if match]
     if not ours:
@@ -78,17 +78,17 @@ def _without_ours(text: str) -> Optional[str]:
 
 
 def is_ours(data: Optional[bytes]) -> bool:
-    """Whether the file has a line of ours."""
+    """Whether the file has our line."""
     return any(_OURS.match(line) for _number, line in _split_lines(data))
 
 
 def list_ours(host: Host) -> List[str]:
-    """The services whose file has a line of ours."""
+    """List the services whose file has our line."""
     return [name for name in host.names(FOLDER) if is_ours(host.read_bytes(build_path(name)))]
 
 
 def explain_no_effect(host: Host, name: str) -> Optional[str]:
-    """Why the file would have no effect; None where it has one. Looks at the programs, not at their version."""
+    """Explain why the file would have no effect; None if it has one. Checks the programs, not their version."""
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
         return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {build_path(name)}'
@@ -102,7 +102,7 @@ def explain_no_effect(host: Host, name: str) -> Optional[str]:
 
 
 def find_winning_lines(host: Host, name: str) -> List[Other]:
-    """Lines that would win over ours: an option of the command line, the script itself, a file of a runlevel."""
+    """Find lines that win over ours: a command-line option, the script, or a runlevel's file."""
     found = [Other(path, number) for path, data in _read_at_start(host, name) for number, line in _split_lines(data)
              if not line.lstrip().startswith('#') and (
                  _OPTION.search(line) or (_is_after_ours(path, name) and _ASSIGNED.search(line)))]
@@ -124,7 +124,7 @@ def _read_at_start(host: Host, name: str) -> Iterator[Tuple[str, bytes]]:
 
 
 def _list_of_runlevels(host: Host, name: str) -> List[str]:
-    """Files that are read instead of the service's own, each in one runlevel only."""
+    """List files that replace the service's own, each in one runlevel only."""
     paths = [f'{build_path(name)}.{level}' for level in host.folders('/etc/runlevels')]
     return [path for path in paths if host.read_bytes(path) is not None]
 

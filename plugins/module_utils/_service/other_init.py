@@ -29,11 +29,11 @@ _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
                '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
 _DAEMONS = '/run/openrc/daemons'
-_INIT = 1  # what descends from it is the whole machine
+_INIT = 1  # every process descends from it
 
 
 class TreeGroup(Group):
-    """A process and its descendants. The start time identifies the process, since its PID may be used again."""
+    """A process and its descendants. The start time identifies the process: PIDs are reused."""
 
     def __init__(self, host: Host, top: ProcessIdentity) -> None:
         self.host, self.top = host, top
@@ -43,10 +43,9 @@ class TreeGroup(Group):
         return sorted(one.pid for one in self.look(self.host))
 
     def look(self, host: Host) -> List[ProcessIdentity]:
-        """See Group. Looks at each process once.
+        """See Group. Reads each process once.
 
-        Children of a process that ended meanwhile are left out: their parent is init now, and the PID may have been
-        used again.
+        Skips children of a process that has ended: init is their parent now, and the PID may be reused.
         """
         children: Dict[int, List[ProcessIdentity]] = {}
         for seen in _identify_all(host):
@@ -111,7 +110,7 @@ def _without_policy(plan: Plan, desired: DesiredState, name: str) -> DesiredStat
 
 
 def has_script(host: Host, name: str) -> bool:
-    """Whether something here starts a service of this name."""
+    """Whether this host has a script for the service."""
     return any(host.exists(path % name) for path in _SCRIPTS)
 
 
@@ -130,12 +129,12 @@ def _list_ours(host_state: HostState) -> Set[str]:
 
 
 def _is_configured(host_state: HostState, name: str) -> bool:
-    """Whether it was started with a value of ours, so that its value is no original."""
+    """Whether our value was in effect at its start, so that it is not an original."""
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
 def _plan_service(plan: Plan, desired: DesiredState, is_reverted: bool, main: Optional[ProcessIdentity]) -> Service:
-    """One service, with the plan for its processes."""
+    """Plan one service and its processes."""
     host_state = plan.host_state
     service = Service(desired, unit_files.Unit(desired.unit, unit_files.LOADED, None), is_reverted)
     service.is_owned = service.short_name in _list_ours(host_state)
@@ -165,7 +164,7 @@ def _plan_running(plan: Plan, service: Service, one: Running) -> None:
 
 
 def _list_our_values(host_state: HostState, name: str, one: Running) -> Tuple[int, ...]:
-    """Our values that its processes may have: those that were set at runtime, and that of our line in its file."""
+    """List our values that its processes may have: those set at runtime, and that of our line in its file."""
     values = host_state.record.ours.get(one.unit, ())
     if _is_configured(host_state, name):
         configured = openrc.find_cause(name, host_state.host.read_bytes(openrc.build_path(name))).value
@@ -174,9 +173,9 @@ def _list_our_values(host_state: HostState, name: str, one: Running) -> Tuple[in
 
 
 def _find_value_before_us(host_state: HostState, name: str) -> Optional[int]:
-    """The value of a running service after a revert; None where nothing is ours.
+    """Find the value of a running service after a revert; None if nothing is ours.
 
-    The record holds its original until the next boot. After that it is the value that a start without our line gives.
+    Until the next boot the record holds the original. After that it is the value of a start without our line.
     """
     original = host_state.record.originals.get(name)
     if original is not None or name not in _list_ours(host_state):
@@ -245,7 +244,7 @@ def _plan_conf(plan: Plan, service: Service) -> str:
 
 
 def _guard_conflicts(plan: Plan, service: Service, name: str) -> None:
-    """Refuse lines that would win over ours, or warn with ``conflicts`` warn."""
+    """Refuse lines that win over ours, or warn if ``conflicts`` is warn."""
     found = openrc.find_winning_lines(plan.host_state.host, name)
     plan.conflicts += [{'unit': service.name, 'setting': unit_files.SCORE_ADJ, 'wanted': service.desired.score_adj,
                         'next_start': None, **one._asdict()} for one in found]
@@ -276,7 +275,7 @@ def _note_next_start(plan: Plan, service: Service, lost: str) -> None:
 # ------------------------------------------------------------------------ processes
 
 def _warn_and_find(plan: Plan, name: str) -> Optional[ProcessIdentity]:
-    """The main process; warn of doubts where there is none."""
+    """The main process; warn of doubts if there is none."""
     doubts: List[str] = []
     main = find_main_process(plan.host_state.host, name, doubts)
     if main is None:
@@ -287,8 +286,7 @@ def _warn_and_find(plan: Plan, name: str) -> Optional[ProcessIdentity]:
 def find_main_process(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
     """Find the main process of a service by the files of its supervisor, its PID file or its name.
 
-    The owner of a service may write any PID there, so only a process of the owner counts. Others are reported in
-    ``doubts``.
+    The owner of a service may write any PID there. So only the owner's processes count; ``doubts`` reports others.
     """
     paths = [path.replace('%s', name) for path in _SUPERVISED] + _list_openrc_pid_files(host, name, doubts)
     paths += [path.replace('%s', name) for path in _PID_FILES]
@@ -304,13 +302,13 @@ def find_main_process(host: Host, name: str, doubts: List[str]) -> Optional[Proc
         doubt = pid_file.explain_doubt(host, path, pid)
         if doubt is not None:
             doubts.append(f'{name}: {doubt}')
-        elif is_same(seen, identify(host, pid)):  # the checks in between were about this process
+        elif is_same(seen, identify(host, pid)):  # the checks were about this process
             return seen
     return _find_by_name(host, name, doubts)
 
 
 def _list_openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str]:
-    """The PID files in the records of start-stop-daemon; an unreadable record is one of the doubts."""
+    """List the PID files in start-stop-daemon's records. An unreadable record is a doubt."""
     folder, texts = f'{_DAEMONS}/{name}', []
     try:
         for entry in host.names(folder):
@@ -323,9 +321,9 @@ def _list_openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str
 
 
 def _find_by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
-    """The process of that name whose parent has another name; None unless there is exactly one.
+    """Find the only process of that name whose parent has another name; None for none or several.
 
-    Any user can choose this name, so processes of users who log in do not count.
+    Any user can choose this name, so processes of login users do not count.
     """
     named: Dict[int, ProcessIdentity] = {}
     for seen, uid in _find_named(host, name.encode('utf-8', 'surrogateescape')[:15]):
@@ -340,7 +338,7 @@ def _find_by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessI
 
 
 def _find_named(host: Host, name: bytes) -> Iterator[Tuple[ProcessIdentity, Optional[int]]]:
-    """The processes of that name, each with its user; None for a user that cannot be read."""
+    """Find processes of that name, each with its user; None for an unreadable user."""
     for seen in _identify_all(host):
         if seen.pid > _INIT and seen.name == name:
             uid = pid_file.find_user(host, seen.pid)

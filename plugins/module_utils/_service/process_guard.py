@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refuse a negative oom_score_adj for processes of users who log in, and for processes that start logins.
+"""Refuse a negative oom_score_adj for processes of login users, and for processes that start logins.
 
-Any user can choose the name and the arguments of a program, so that a rule by name can match anybody's process.
-L(_service.guard) has the same rules for services.
+Any user can choose a program's name and arguments, so a rule by name can match any process. L(_service.guard) has the
+same rules for services.
 Sources: login.defs(5), "Users, groups, UIDs and GIDs on systemd systems".
 """
 
@@ -31,12 +31,12 @@ class Asked(NamedTuple):
 
 
 def is_of_system_account(held: ProcessHandle) -> bool:
-    """Whether the process has no user ID and no login session of a user who logs in."""
+    """Whether no user ID and no login session of the process is a login user's."""
     return find_login_uid(held) is None
 
 
 def starts_no_login(units: LoginUnits, held: ProcessHandle) -> bool:
-    """Whether neither name nor unit of the process is evidence that it starts login sessions."""
+    """Whether neither name nor unit shows that the process starts login sessions."""
     evidence = _find_unit_evidence(units, held)
     return not (starts_logins(held) or (evidence is not None and evidence.is_login))
 
@@ -47,9 +47,9 @@ def _find_unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evid
 
 
 def find_login_uid(held: ProcessHandle) -> Optional[int]:
-    """The user who logs in and owns the process; None for system accounts.
+    """Find the login user who owns the process; None for system accounts.
 
-    All user IDs count, and the login session: sudo and su set all user IDs, and run under the name of a link.
+    All user IDs and the login session count: sudo and su set all user IDs, and run under the name of a link.
     """
     uids = list(parse_uids(held.read('status') or b'') or ())
     uids += [int(match.group(1)) for match in map(OF_USER.match, read_cgroups(held)) if match]
@@ -57,7 +57,7 @@ def find_login_uid(held: ProcessHandle) -> Optional[int]:
 
 
 def restrict_group(group: Group, asked: Asked, host: Host) -> Group:
-    """The group with the rules of L(guard) for processes that join it later."""
+    """Apply the rules of L(guard) to processes that join the group later."""
     rules: List[Rule] = []
     if asked.value < 0 and not (asked.force or asked.has_user):
         rules.append(is_of_system_account)
@@ -67,7 +67,7 @@ def restrict_group(group: Group, asked: Asked, host: Host) -> Group:
 
 
 def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentity], asked: Asked) -> List[str]:
-    """Warn of a negative value of these processes. Raises Refusal for one that protects users or their logins."""
+    """Warn of a negative value of these processes. Raises Refusal if it protects users or their logins."""
     if asked.value >= 0 or not found:
         return []
     if not (asked.has_user or asked.force):
@@ -86,7 +86,7 @@ def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> Non
 
 
 def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[ProcessIdentity, Evidence]]:
-    # Other users than root set their own processes only, and no login of another user descends from those.
+    # Unprivileged users set only their own processes, from which no other user's login descends.
     if os.geteuid() != 0:
         return []
     scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)

@@ -37,20 +37,20 @@ def resolve(plan: Plan, desired_states: List[DesiredState]) -> None:
 
 
 def _check_same(service: Service, desired: DesiredState) -> None:
-    """Refuse other values for a service that another name stands for."""
+    """Refuse different values for two names of a service."""
     if service.desired[2:4] != desired[2:4]:
         raise ConvertError(f'{service.desired.asked} and {desired.asked} are the same service ({service.name}), and '
                            'different values are asked for; name it once')
 
 
 def refuse_user_unit(asked: str) -> Refusal:
-    """The refusal of a unit of user managers."""
+    """The refusal of a user manager's unit."""
     return Refusal(f'{asked} is a unit of users (found in the folders of user units only): its processes belong to '
                    'each user\'s own manager, which is not managed here. Nothing was changed.')
 
 
 def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
-    """Fail, warn or go on for unknown services, by their own ``missing`` or that of the request."""
+    """Fail, warn or continue for unknown services, by their own ``missing`` or the request's."""
     if not missing or plan.request.absent:
         return
     known = plan.host_state.files.list_services()
@@ -65,14 +65,14 @@ def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
 
 
 def add_near_matches(name: str, services: List[str]) -> str:
-    """The name of an unknown service, with similar names of known ones."""
+    """Add similar known names to that of an unknown service."""
     known = sorted(one[:-len(unit_names.SERVICE)] for one in services)
     near = difflib.get_close_matches(name, known, 3, 0.7)
     return name + (f" (is {' or '.join(near)} meant?)" if near else '')
 
 
 def _inherit_from_templates(asked: Dict[str, Service]) -> None:
-    """Give an instance that is listed with its template the values that it does not set."""
+    """Copy values from a listed template to its listed instances that lack them."""
     for name, service in asked.items():
         template = asked.get(unit_names.parse_template(name) or '')
         if template is not None:
@@ -86,7 +86,7 @@ def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
     """Revert everything of ours that is not listed."""
     host_state = plan.host_state
     known = set(host_state.ours).union(listed)
-    # A recorded instance is part of its template, unless it has a drop-in of its own.
+    # A recorded instance belongs to its template, unless it has its own drop-in.
     recorded = {unit for unit in saved_scores.list_units(host_state.record)
                 if unit_names.parse_template(unit) not in known}
     for name in sorted(recorded.union(host_state.ours)):
@@ -95,6 +95,6 @@ def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
 
 
 def build_unlisted(host_state: HostState, name: str) -> Service:
-    """A service that reverts everything of ours for this unit."""
+    """A service that reverts all our settings of this unit."""
     unit = host_state.files.find_unit(name)._replace(name=name)
     return Service(DesiredState(name, name, None, None, None), unit, True)

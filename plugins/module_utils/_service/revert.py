@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""State absent for running processes: revert those that have a value of ours.
+"""State absent for running processes: revert those that have our values.
 
-A process with a record gets its own original. Another one with our value inherited it, or had the value of its unit: it
-gets what a start of the unit gives now. A process with another value is skipped.
+A recorded process gets its own original. An unrecorded one with our value inherited it, or had its unit's: it gets the
+value that a start of the unit gives now. A process with another value is skipped.
 """
 
 from typing import Dict, Iterable, List, Set, Tuple
@@ -23,7 +23,7 @@ NO_UNIT = 'process'
 
 
 class Unrecorded(Group):
-    """The processes of a group that have one of these values and no recorded original."""
+    """The processes of a group with one of these values and no recorded original."""
 
     def __init__(self, group: Group, values: Iterable[int], recorded: Iterable[saved_scores.Key]) -> None:
         self._group, self._values, self._recorded = group, set(values), set(recorded)
@@ -43,7 +43,7 @@ class Unrecorded(Group):
 
 
 def list_our_values(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:
-    """Our values that processes of a unit may have: those that were set at runtime, and those of our drop-ins."""
+    """List our values that processes of a unit may have: those set at runtime, and those of our drop-ins."""
     found: List[int] = []
     for name in (unit, service, unit_names.parse_template(unit) or ''):
         values = host_state.record.ours.get(name, ())
@@ -55,8 +55,7 @@ def list_our_values(host_state: HostState, unit: str, service: str) -> Tuple[int
 
 
 def plan_revert(record: saved_scores.Record, one: Running, label: str, start: int) -> None:
-    """Decide which processes of a running unit go back to which value; ``start`` is the value that a start gives now.
-    """
+    """Decide which processes of a running unit get which value; ``start`` is the value of a start now."""
     one.is_reverted = True
     for process in one.processes:
         original = record.processes.get(process.key)
@@ -85,7 +84,7 @@ def _build_targets(one: Running, label: str, recorded: Set[saved_scores.Key]) ->
 
 
 def plan_other_processes(host: Host, record: saved_scores.Record, services: List[Service]) -> List[Running]:
-    """Plan the revert of recorded processes that are in none of these services."""
+    """Plan the revert of recorded processes outside these services."""
     known = {process.key for service in services for one in service.running for process in one.processes}
     found = [seen for seen in (identify(host, pid) for pid, _ticks in sorted(record.processes))
              if seen is not None and seen.key in record.processes and seen.key not in known]

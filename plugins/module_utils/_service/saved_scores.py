@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The record of what was set on running processes, in /run/oomkit until the next boot, for state absent.
+"""The record of runtime changes for state absent, in /run/oomkit until the next boot.
 
-For a unit: the values that we set, values that its processes may have from unit files before our changes, and
-memory.oom.group of its cgroup before our first change. For a process: its value before our first change, unless its
-unit gives that at a start. So a service of 10,000 processes takes one entry, plus one for each process that differs.
+For a unit: our values, values that unit files gave its processes before our changes, and memory.oom.group of its cgroup
+before our first change. For a process: its value before our first change, unless its unit gives that at start. So a
+service of 10,000 processes takes one entry, plus one for each process that differs.
 """
 
 import json
@@ -24,15 +24,15 @@ Key = Tuple[int, int]  # PID and start time
 
 class Original(NamedTuple):
     value: int  # oom_score_adj before our first change
-    ours: Tuple[int, ...]  # what we have set since, the last one at the end
+    ours: Tuple[int, ...]  # what we have set since, the newest last
 
 
 class Record(NamedTuple):
     units: Dict[str, Tuple[Given, ...]]
-    originals: Dict[str, int]  # by service of other inits, what it was started with
+    originals: Dict[str, int]  # by service of other inits, its value at start
     processes: Dict[Key, Original]
     groups: Dict[str, int]  # by unit
-    ours: Dict[str, Tuple[int, ...]]  # by unit, what we have set on processes that still run
+    ours: Dict[str, Tuple[int, ...]]  # by unit, our values on running processes
 
 
 EMPTY = Record({}, {}, {}, {}, {})
@@ -54,9 +54,9 @@ def parse(data: Optional[bytes]) -> Record:
 
 
 def read(host: Host) -> Optional[bytes]:
-    """The file's content; None for a missing file, and for other users than root, who may not read it.
+    """Read the file; None if it is missing, or if the user is not root and may not read it.
 
-    Raises Refusal where other users than root could have written it, and OSError.
+    Raises Refusal if other users than root could have written it, and OSError.
     """
     try:
         return file_trust.read_record(host, FILE)
@@ -67,7 +67,7 @@ def read(host: Host) -> Optional[bytes]:
 
 
 def may_write(host: Host) -> bool:
-    """Whether this user may write the record, which is in a folder of root's."""
+    """Whether this user may write the record, which is in root's folder."""
     folder = RUN_FOLDER if host.exists(RUN_FOLDER) else os.path.dirname(RUN_FOLDER)
     return os.access(host.locate(folder), os.W_OK)
 
@@ -77,7 +77,7 @@ def _parse_given(value: Any, until_ticks: Any) -> Given:
 
 
 def dump(record: Record) -> Optional[bytes]:
-    """The file's content, None for an empty record."""
+    """The file's content; None for an empty record."""
     if record == EMPTY:
         return None
     data = {
@@ -98,9 +98,9 @@ def read_now_ticks(host: Host) -> int:
 
 def with_processes(record: Record, changes: Iterable[ProcessIdentity], known_values: Iterable[Given],
                    wanted: int) -> Record:
-    """Add these processes before they get the value ``wanted``. An original that is already recorded stays.
+    """Add these processes before they get the value ``wanted``. Recorded originals stay.
 
-    Processes with a value in ``known_values`` need no original: it is ours, or the unit's own.
+    Values in ``known_values`` need no original: they are ours, or the unit's own.
     """
     processes, values = dict(record.processes), list(known_values)
     for one in changes:
@@ -119,7 +119,7 @@ def without_processes(record: Record, keys: Iterable[Key]) -> Record:
 
 
 def without_ended(host: Host, record: Record) -> Record:
-    """The record without processes that have ended, so that it cannot grow without limit."""
+    """The record without ended processes, which limits its size."""
     found = (identify(host, pid) for pid, _start_ticks in record.processes)
     living = {one.key for one in found if one is not None}
     return without_processes(record, set(record.processes) - living)

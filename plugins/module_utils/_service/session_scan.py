@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find processes that start login sessions or run programs of others, by their descendants and not by their names.
+"""Find processes that start login sessions or run programs of others, by their descendants, not by name.
 
-Descendants inherit oom_score_adj. Each process is compared with its parent. Sources: pam_loginuid(8),
-proc_pid_loginuid(5), tty_nr in proc_pid_stat(5), cgroups(7).
+Descendants inherit oom_score_adj. The scan compares each process with its parent.
+Sources: pam_loginuid(8), proc_pid_loginuid(5), tty_nr in proc_pid_stat(5), cgroups(7).
 """
 
 from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set
@@ -25,12 +25,12 @@ class _Look(NamedTuple):
     name: bytes
     terminal: int
     login: Optional[int]  # of loginuid
-    users: FrozenSet[int]  # those who log in, of all its user IDs
+    users: FrozenSet[int]  # login users among its user IDs
     cgroups: FrozenSet[bytes]
 
 
 class SessionScan:
-    """The descendants of some processes, each looked at once."""
+    """The descendants of some processes, each read once."""
 
     def __init__(self, host: Host, asked: Iterable[int]) -> None:
         self._host = host
@@ -52,9 +52,9 @@ class SessionScan:
             pid = self._looks[pid].parent
 
     def find_evidence(self, members: List[int], leader: int) -> Optional[Evidence]:
-        """The strongest evidence for processes that belong together, such as those of a service.
+        """Find the strongest evidence for related processes, such as those of a service.
 
-        A process without a parent among them is compared with the leader.
+        The leader stands in for a parent that is not among them.
         """
         found: List[Optional[Evidence]] = [self._found.get(pid) for pid in members]
         found += [match_process(self._host, pid) for pid in members]
@@ -67,7 +67,7 @@ class SessionScan:
 
 
 def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
-    """The processes and all that descends from them."""
+    """Read the processes and their descendants."""
     children: Dict[int, List[int]] = {}
     for pid in list_pids(host):
         with ProcessHandle(host, pid) as held:
@@ -99,7 +99,7 @@ def _look(held: ProcessHandle) -> Optional[_Look]:
 
 
 def _find_difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
-    """Evidence that a process was started for another user or a container than its parent; None for none."""
+    """Find evidence that a process runs for another user or container than its parent; None for none."""
     who = f'process {pid} ({sanitize(one.name)})'
     login = _find_login(parent, one)
     if login:
@@ -113,7 +113,7 @@ def _find_difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
 
 
 def _find_login(parent: _Look, one: _Look) -> str:
-    """The sign of a login that the parent does not have; empty for none."""
+    """Find the sign of a login that the parent lacks; empty for none."""
     if any(map(is_session, one.cgroups)) and not any(map(is_session, parent.cgroups)):
         return 'is in a login session'
     # A process with a terminal or a login in an unrelated cgroup is in a container.
@@ -123,6 +123,6 @@ def _find_login(parent: _Look, one: _Look) -> str:
 
 
 def _is_inside(one: _Look, parent: _Look) -> bool:
-    """Whether its cgroups are those of the parent, or below them."""
+    """Whether its cgroups are the parent's, or below them."""
     return all(any(path == outer or path.startswith(outer.rstrip(b'/') + b'/') for outer in parent.cgroups)
                for path in one.cgroups)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which services start login sessions, or run programs of others, by what their unit files say.
+"""Find services that start login sessions or run programs of others, by their unit files.
 
 Sources: PAMName=, UtmpIdentifier= and StandardInput= in systemd.exec(5), Delegate= in systemd.resource-control(5),
-KillMode= in systemd.kill(5), ExecStart= in systemd.service(5), display-manager.service in systemd.special(7), whose
-units in Debian, Fedora, openSUSE and Arch have Alias= and most of them Conflicts=getty@tty1.service.
+KillMode= in systemd.kill(5), ExecStart= in systemd.service(5), display-manager.service in systemd.special(7). Its units
+in Debian, Fedora, openSUSE and Arch have Alias=, and most have Conflicts=getty@tty1.service.
 """
 
 import re
@@ -26,7 +26,7 @@ _IS_LOGIN: Dict[Tuple[str, str], Callable[[str], bool]] = {
     ('Install', 'Alias'): lambda value: _DISPLAY_MANAGER in value.split(),
     ('Unit', 'Conflicts'): lambda value: any(one.startswith('getty@') for one in value.split()),
 }
-# Settings that are lists. The other ones take the last value.
+# Settings that are lists. For others the last value counts.
 _LISTS = ('Alias', 'Conflicts', 'ExecStart')
 # Programs that start the one that their command line names.
 _STARTER = re.compile(r'(?:(?:ba|da|k|z|a)?sh|exec|env|nice|ionice|chrt|taskset|numactl|setsid|nohup|timeout|prlimit'
@@ -40,7 +40,7 @@ _SCRIPT_LINE = re.compile(r'\s*(?:(?:export\s+)?(?:command|procname|daemon|DAEMO
 
 
 class LoginUnits:
-    """Which units of a host start logins, each looked up once."""
+    """Units of a host that start logins, each looked up once."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -112,7 +112,7 @@ def _find_in_command(text: str) -> Optional[Evidence]:
 
 
 def parse_programs(command: str) -> Iterator[str]:
-    """The names of the programs that a command line starts, also by way of a shell, env or a similar program."""
+    """Parse the names of the programs that a command line starts, also through a shell, env or the like."""
     is_next = True
     for token in _TOKEN.findall(_QUOTES.sub(' ', command.lstrip(_PREFIXES))):
         if token[0] in _SEPARATORS:
@@ -124,9 +124,9 @@ def parse_programs(command: str) -> Iterator[str]:
 
 
 def delegates_memory(value: str, before: bool) -> bool:
-    """Whether Delegate= lets the service make cgroups with memory limits, as container runtimes and job runners do.
+    """Whether Delegate= allows cgroups with memory limits, as container runtimes and job runners make them.
 
-    It takes a boolean, or a list that adds to the one before. systemd-udevd delegates C(pids) only.
+    The value is a boolean, or a list that adds to the one before. systemd-udevd delegates C(pids) only.
     """
     if not value or value.lower() in FALSE:
         return False

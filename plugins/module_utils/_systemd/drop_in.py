@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our drop-in of a unit, UNIT.d/90-oomkit.conf: made, edited and known again by its first line.
+"""Our drop-in of a unit, UNIT.d/90-oomkit.conf, recognized by its first line.
 
-Its second line has the settings as we wrote them, so that a line which somebody else changed is known too.
+Its second line records the settings as we wrote them, which shows lines that somebody else changed.
 """
 
 import itertools
@@ -20,17 +20,17 @@ _RECORD = '# Settings as it wrote them: '
 
 
 def build_path(unit: str) -> str:
-    """Where our drop-in of the unit lies."""
+    """The path of our drop-in."""
     return f'{unit_files.ETC}/{unit}.d/{NAME}'
 
 
 def is_ours(data: Optional[bytes]) -> bool:
-    """Whether a file of this content was made by us."""
+    """Whether we made a file with this content."""
     return to_text(data or b'').startswith(_MARK)
 
 
 def edit(data: Optional[bytes], wanted: Dict[str, Any]) -> bytes:
-    """The drop-in with these settings; lines that somebody added, and settings not named, stay."""
+    """The drop-in with these settings; other settings and lines that somebody added stay."""
     keep = [line for line in _split(data) if unit_files.parse_key(line) not in wanted and not _has_mark(line, _RECORD)]
     read = itertools.takewhile(lambda line: not unit_files.ends_file(line), keep)
     if '[Service]' not in [line.text for line in read]:
@@ -47,7 +47,7 @@ def _build_assignments(settings: Dict[str, Any]) -> List[str]:
 
 
 def parse_recorded(data: Optional[bytes]) -> Dict[str, Any]:
-    """The settings as we wrote them; those that the file has where it has lost its record."""
+    """The settings as we wrote them; those in the file if it has lost its record."""
     lines = [line.raws[0] for line in _split(data) if _has_mark(line, _RECORD)]
     words = lines[0][len(_RECORD):].split() if lines else []
     found = unit_files.parse_settings(to_bytes('[Service]\n' + '\n'.join(words)) if words else data or b'')
@@ -55,7 +55,7 @@ def parse_recorded(data: Optional[bytes]) -> Dict[str, Any]:
 
 
 def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
-    """The drop-in without our settings, None where nothing else is in it; and lines that somebody else changed."""
+    """The drop-in without our settings, None if it has nothing else; and lines that somebody else changed."""
     lines = _split(data)
     ours = parse_recorded(data) if any(_has_mark(line, _RECORD) for line in lines) else None
     rest = [line for line in lines if not line.raws[0].startswith((_MARK, _RECORD)) and not _is_ours(line, ours)]
@@ -65,7 +65,7 @@ def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
 
 
 def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
-    """Whether we wrote the line; any of our settings counts where the file has lost its record."""
+    """Whether we wrote the line. Without a record, any line with one of our settings counts."""
     key = unit_files.parse_key(line)
     if ours is None:
         return key in unit_files.SETTINGS
@@ -78,7 +78,7 @@ def _split(data: Optional[bytes]) -> List[Logical]:
     whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
     lines = unit_files.split_logical_lines(whole)
     if unit_files.split_logical_lines(whole + b'x\n')[-1].text != 'x':
-        # A last line that would go on in a next one is ended, so that it does not go on in one of ours.
+        # End a last line that would continue, so that it does not continue in one of ours.
         raws = lines[-1].raws
         raws.append('\n\n' if unit_files.is_one_end(raws[-1], '\n') else '\n')
     return lines
@@ -93,7 +93,7 @@ def _has_mark(line: Logical, mark: str) -> bool:
 
 
 def _join(lines: List[Logical]) -> bytes:
-    """The file. An empty line must not become part of the end of what is above it now: line feed and NUL are one."""
+    """Build the file. An empty line must not join the line end above it: line feed and NUL are one end."""
     raws: List[str] = []
     for line in lines:
         first = '\n' if raws and unit_files.is_one_end(raws[-1], line.raws[0]) else line.raws[0]
@@ -102,7 +102,7 @@ def _join(lines: List[Logical]) -> bytes:
 
 
 def read_all_ours(host: Host) -> Dict[str, bytes]:
-    """By unit, the drop-ins on this machine that were made by us."""
+    """Our drop-ins on this machine, by unit."""
     found = {}
     for folder in host.names(unit_files.ETC):
         if folder.endswith('.service.d'):

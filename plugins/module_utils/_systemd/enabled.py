@@ -14,7 +14,7 @@ _RC_FOLDERS = ('/etc/rcS.d', '/etc/rc2.d', '/etc/rc3.d', '/etc/rc5.d')  # of Sys
 
 
 def starts_at_boot(host: Host, name: str, with_systemd: bool, started_by: Tuple[str, ...] = ()) -> bool:
-    """Whether the service is enabled, or one of those that require it is."""
+    """Whether the service, or one that requires it, is enabled."""
     if with_systemd:
         return _has_unit(host, name) and any(_is_wanted(host, one) for one in (name,) + started_by
                                              if _has_unit(host, one))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only the running systemd can tell or do: the state of units in one call, and daemon-reload.
+"""Ask the running systemd for the state of units in one call, or for a daemon-reload.
 
 Source: systemctl(1), org.freedesktop.systemd1(5).
 """
@@ -20,7 +20,7 @@ Run = Callable[[List[str]], Tuple[int, bytes, bytes]]
 
 
 class ManagerError(Exception):
-    """systemctl could not be run, or says that it failed."""
+    """systemctl could not be run, or failed."""
 
 
 class Manager:
@@ -31,7 +31,7 @@ class Manager:
         self._run = run
 
     def show(self, names: Iterable[str]) -> List[State]:
-        """The properties of the units; patterns stand for all units that are loaded. Raises ManagerError."""
+        """The properties of the units; patterns stand for all loaded units. Raises ManagerError."""
         wanted = list(names)
         if not wanted:
             return []

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unit files and drop-ins as systemd reads them: which line of which file gives a service its settings.
+"""Unit files and drop-ins as systemd reads them: which line of which file sets a service's settings.
 
-The rules differ by version: a constant below holds the version from which, or up to which, a rule applies (compared:
-v219 to v255, NEWS). Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in
-src/shared/dropin.c, ``config_parse`` in src/shared/conf-parser.c, ``read_line`` in src/basic/fileio.c,
-``lookup_paths_init`` in src/shared/path-lookup.c, ``parse_oom_score_adjust`` in src/basic/parse-util.c.
+The rules differ by version: constants below hold the first or last version of a rule (compared: v219 to v255, NEWS).
+Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in src/shared/dropin.c, ``config_parse`` in
+src/shared/conf-parser.c, ``read_line`` in src/basic/fileio.c, ``lookup_paths_init`` in src/shared/path-lookup.c,
+``parse_oom_score_adjust`` in src/basic/parse-util.c.
 """
 
 import errno
@@ -37,10 +37,10 @@ _SEARCH_SINCE = {'/etc/systemd/system.control': 231, '/run/systemd/system.contro
                  '/etc/systemd/system.attached': 240, '/run/systemd/system.attached': 240}
 _PREFIX_FOLDERS, _TYPE_FOLDER = 239, 244  # foo-.service.d, service.d
 _MAIN_ANYWHERE = 256  # older versions read /etc/systemd/system.conf only
-_LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; in a file that is included itself
-_MOST_INCLUDES = 100  # systemd has no limit: a loop ends when it runs out of file descriptors
-# Comments: up to 238 a joined line that begins with the mark; from 239 on each line that does, from 241 on also after
-# blanks. An empty line counts as a comment from 239 to 241.
+_LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; the same in an included file
+_MOST_INCLUDES = 100  # systemd has no limit: a loop ends when file descriptors run out
+# Up to 238 a joined line that begins with the mark is a comment, from 239 on each such line, from 241 on also after
+# blanks. From 239 to 241 an empty line counts as a comment.
 _COMMENTS_IN_BETWEEN, _COMMENTS_AFTER_BLANKS, _EMPTY_ENDS = 239, 241, 242
 _RETURN_ENDS = 240    # a carriage return ends a line
 _ENDS_WITH_FILE = 239  # older versions drop a last line that ends in a backslash
@@ -65,14 +65,14 @@ _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
 class Cause(NamedTuple):
     value: Any  # None for a setting that nothing sets
-    file: Optional[str]  # without a value that of the reset, if there is one
+    file: Optional[str]  # without a value: that of the reset, if any
     line: Optional[int]
 
 
 class Logical(NamedTuple):
     number: int  # of the first line
-    text: str  # as systemd reads it, with the continuation lines
-    raws: List[str]  # the lines of the file with their ends
+    text: str  # as systemd reads it, with continuation lines
+    raws: List[str]  # the file's lines with their ends
 
 
 class Assignment(NamedTuple):
@@ -92,7 +92,7 @@ LOADED, MASKED, MISSING, USER = 'loaded', 'masked', 'missing', 'user'
 
 INCLUDE = '.include'
 
-# Planned contents by real path, since a file may have several names; None for a file that will be removed.
+# Planned contents by real path, since a file may have several names; None for a removed file.
 Overlay = Dict[str, Optional[bytes]]
 UNSET = Cause(None, None, None)
 
@@ -117,13 +117,13 @@ _PARSERS = {SCORE_ADJ: parse_score_adj, OOM_POLICY: parse_policy}
 
 
 def split_physical_lines(data: bytes, version: int = NEWEST) -> List[str]:
-    """Split the file into lines as systemd does, with their ends."""
+    """Split the file into lines with their ends, as systemd does."""
     pattern = _LINE if version >= _RETURN_ENDS else _OLD_LINE
     return [match.group() for match in pattern.finditer(to_text(data))]
 
 
 def split_logical_lines(data: bytes, version: int = NEWEST) -> List[Logical]:
-    """Join lines that end in a backslash with the next one, without the comments between them."""
+    """Join lines that end in a backslash with the next one, and drop comments in between."""
     return join_lines(split_physical_lines(data, version), version)
 
 
@@ -161,7 +161,7 @@ def _is_passed(text: str, version: int) -> bool:
 
 
 def is_one_end(above: str, below: str) -> bool:
-    """Whether the empty line ``below`` would count as part of the end of ``above``."""
+    """Whether the empty line ``below`` is part of the end of ``above`` for systemd."""
     end = above[len(above.rstrip(_ENDS)):]
     match = _LINE.match(end + below[:1])
     return bool(end) and match is not None and match.end() > len(end)
@@ -195,8 +195,8 @@ def parse_key(line: Logical) -> str:
 def parse(data: bytes, version: int = NEWEST) -> List[Assignment]:
     """The assignments of a unit file in order. Never fails: systemd skips what it does not understand.
 
-    Lines after one that ends the file, see L(ends_file), do not count. An C(.include) becomes an assignment of the
-    file's name to that key.
+    Skips lines after one that ends the file, see L(ends_file). A C(.include) becomes an assignment of the file's name
+    to that key.
     """
     found: List[Assignment] = []
     section = ''
@@ -290,12 +290,12 @@ class UnitFiles:
         return (self.host.read_bytes(path) or b'') if self.host.is_openable(path) else b''
 
     def _find_planned(self, path: str) -> Optional[bytes]:
-        """The content in the overlay, empty for a file that will be removed; None for a file not in it."""
+        """The content in the overlay, empty for a removed file; None for a file not in it."""
         real = self._find_real(path) if self.overlay else path
         return (self.overlay[real] or b'') if real in self.overlay else None
 
     def _find_real(self, path: str) -> str:
-        """The real path; the path itself where links form a loop."""
+        """The real path; the path itself if links form a loop."""
         if path not in self._reals:
             try:
                 self._reals[path] = self.host.real(path)
@@ -308,7 +308,7 @@ class UnitFiles:
     # ------------------------------------------------------------------ units
 
     def find_unit(self, unit: str) -> Unit:
-        """Find the unit of a name. Aliases are followed, and an instance may have its template's file."""
+        """Find the unit of a name. Follows aliases; an instance may have its template's file."""
         seen = [unit]
         for _link in range(_MAX_LINKS):
             path = self._find_fragment(unit)
@@ -333,7 +333,7 @@ class UnitFiles:
         return None
 
     def _find_alias(self, unit: str, path: str) -> Optional[str]:
-        """The other unit that the file is a link to, None where it is the unit's own.
+        """The other unit to which the file is a link; None for the unit's own file.
 
         A link out of the search path is a linked unit file, which keeps its name.
         """
@@ -349,7 +349,7 @@ class UnitFiles:
         return name if name != unit else None
 
     def list_services(self) -> List[str]:
-        """The services that have a unit file here, templates and aliases included."""
+        """The services with a unit file here, templates and aliases included."""
         return sorted({name for folder in self._search for name in self._list_names(folder)
                        if name.endswith(unit_names.SERVICE)})
 
@@ -360,7 +360,7 @@ class UnitFiles:
                        if unit_names.parse_template(name) == template})
 
     def list_enabled_instances(self, prefix: str) -> List[str]:
-        """Instances ``prefix@...`` that a link for the boot (.wants, .requires) names."""
+        """Instances ``prefix@...`` that a boot link (.wants, .requires) names."""
         folders = [f'{folder}/{name}' for folder in self._search for name in self._list_names(folder)
                    if name.endswith(('.wants', '.requires'))]
         return sorted({unit for folder in folders for unit in self._list_names(folder)
@@ -369,16 +369,16 @@ class UnitFiles:
     # --------------------------------------------------------------- settings
 
     def list_drop_ins(self, unit: Unit) -> List[str]:
-        """The drop-ins that count for the unit, in the order in which they are read.
+        """The drop-ins of the unit, in reading order.
 
-        Of files with the same name only that of the first folder counts. A link to /dev/null masks the name.
+        Of files with the same name only the first folder's counts. A link to /dev/null masks the name.
         """
         if unit.name not in self._drop_ins:
             self._drop_ins[unit.name] = self._list_by_name(self._list_drop_in_folders(unit))
         return self._drop_ins[unit.name]
 
     def _list_by_name(self, folders: Iterable[str]) -> List[str]:
-        """The drop-ins of these folders by name, of each name that of the first folder. Hidden files do not count."""
+        """The drop-ins of these folders by name, for each name the first folder's. Hidden files do not count."""
         found: Dict[str, str] = {}
         for folder in folders:
             for name in self._list_names(folder):
@@ -394,7 +394,7 @@ class UnitFiles:
                             if one + '.d' in self._list_names(base) or self._is_planned(base, one + '.d')]
         if self.version < _TYPE_FOLDER:
             return folders
-        # Last come the drop-ins of every service.
+        # The drop-ins of every service come last.
         return folders + [base + '/service.d' for base in self._search if 'service.d' in self._list_names(base)]
 
     def _list_drop_in_names(self, unit: str) -> List[str]:
@@ -403,7 +403,7 @@ class UnitFiles:
             one for one in names if one in (unit, unit_names.parse_template(unit))]
 
     def _list_other_names(self, unit: str) -> List[str]:
-        """The aliases of the unit whose drop-ins count for it as well.
+        """The aliases of the unit whose drop-ins apply to it too.
 
         An alias of a template is an alias of each instance, unless the instance has another alias
         (unit_file_find_fragment() in src/basic/unit-file.c).
@@ -440,7 +440,7 @@ class UnitFiles:
         return any(path.startswith(start) and data is not None for path, data in self.overlay.items())
 
     def read_settings(self, unit: Unit) -> Dict[str, Cause]:
-        """The value of each of SETTINGS at the next start of the unit, and the line that causes it."""
+        """The value of each of SETTINGS at the unit's next start, and the line that sets it."""
         causes = dict.fromkeys(SETTINGS, UNSET)
         if unit.state != LOADED or unit.fragment is None:
             return causes
@@ -453,7 +453,7 @@ class UnitFiles:
         return [(path, one) for path, one in self.read_assignments(unit) if one.section == 'Service']
 
     def read_assignments(self, unit: Unit) -> List[Tuple[str, Assignment]]:
-        """All assignments of the unit's files, each with its file, in the order in which systemd reads them."""
+        """All assignments of the unit's files in reading order, each with its file."""
         found: List[Tuple[str, Assignment]] = []
         if unit.fragment is not None:
             self._read_fragment(found, unit.fragment, [])
@@ -462,7 +462,7 @@ class UnitFiles:
         return found
 
     def _read_fragment(self, found: List[Tuple[str, Assignment]], path: str, passed: List[str]) -> bool:
-        """Add the assignments of a unit's own file and of its includes; returns whether systemd reads on after it.
+        """Add the assignments of a unit's own file and its includes. Returns whether systemd reads on after it.
 
         Each file has its own sections. A missing file is skipped. An include that ends early also ends the files that
         include it. ``passed`` are the files so far.
@@ -482,26 +482,26 @@ class UnitFiles:
         return not is_nested or self._is_read_whole(data)
 
     def _read_included(self, path: str) -> bytes:
-        """The content of a file that an administrator has named, which may be anywhere; else as L(read)."""
+        """Read a file that an administrator has named, which may be anywhere; else as L(read)."""
         planned = self._find_planned(path)
         try:
             return (self.host.read_named_file(path) or b'') if planned is None else planned
         except OSError:
-            return b''  # a pipe, a device or a kernel file: these are not opened
+            return b''  # a pipe, a device or a kernel file: not opened
 
     def _is_read_whole(self, data: bytes) -> bool:
         return not any(ends_file(line, self.version) for line in split_logical_lines(data, self.version)
                        if _parse_include(line.text, self.version) is None)
 
     def find_default_score_adj(self) -> Cause:
-        """The value of a service without a setting: DefaultOOMScoreAdjust= of the manager, else that of PID 1."""
+        """The value of a service without a setting: the manager's DefaultOOMScoreAdjust=, else that of PID 1."""
         cause = self._find_manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
         if cause.value is not None:
             return cause
         return Cause(parse_score_adj((self.host.read_text('/proc/1/oom_score_adj') or '0').strip()) or 0, None, None)
 
     def find_policy_at_start(self, unit: Unit) -> Optional[str]:
-        """The OOMPolicy= that counts for the unit; None where nothing sets one, which means stop."""
+        """The OOMPolicy= of the unit; None if nothing sets one, which means stop."""
         policy = self.read_settings(unit)[OOM_POLICY].value
         return self.find_default_policy(unit) if policy is None else str(policy)
 
@@ -524,11 +524,11 @@ class UnitFiles:
                 if one.section == 'Manager' and one.key == key:
                     cause = _apply(cause, one._replace(key=setting), path)
             if not self.host.is_openable(path) or not self._is_read_whole(self.read(path)):
-                break  # after a file that ends early systemd reads no further one (config_parse_many())
+                break  # systemd reads no file after one that ends early (config_parse_many())
         return cause
 
     def _list_manager_files(self) -> List[str]:
-        """system.conf and its drop-ins, in the order in which they are read (systemd-system.conf(5))."""
+        """system.conf and its drop-ins, in reading order (systemd-system.conf(5))."""
         folders = _MANAGER_FOLDERS if self.version >= _MAIN_ANYWHERE else _MANAGER_FOLDERS[:1]
         mains = [path for path in (folder + '/system.conf' for folder in folders)
                  if not self.host.is_openable(path) or self.host.exists(path)]
@@ -536,7 +536,7 @@ class UnitFiles:
 
 
 def _apply(before: Cause, one: Assignment, path: str) -> Cause:
-    """The setting after an assignment: the value, a reset by an empty text, or no change by an invalid value."""
+    """The setting after an assignment: the value, a reset (empty text), or no change (invalid value)."""
     if one.key == SCORE_ADJ and not one.value:
         return Cause(None, path, one.line)
     value = _PARSERS[one.key](one.value)
@@ -544,7 +544,7 @@ def _apply(before: Cause, one: Assignment, path: str) -> Cause:
 
 
 def _drop_duplicates(host: Host, folders: Iterable[str]) -> List[str]:
-    """The folders without further names of the same one (/lib is a link to /usr/lib on most systems)."""
+    """Drop further names of the same folder (/lib is a link to /usr/lib on most systems)."""
     by_real: Dict[str, str] = {}
     for folder in folders:
         by_real.setdefault(host.real(folder), folder)

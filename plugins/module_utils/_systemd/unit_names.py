@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of systemd units as users write them: what is a service, and what is refused with the reason.
+"""Names of systemd units as users write them: accept services, refuse others with the reason.
 
 Source: ``unit_name_is_valid`` in systemd's src/basic/unit-name.c, systemd.unit(5).
 """
@@ -12,7 +12,7 @@ from .._core.convert import ConvertError, quote
 
 SERVICE = '.service'
 _VALID = re.compile(r'[A-Za-z0-9:_.\\@-]+\Z')
-_FOLDERS = ('.' + SERVICE, '..' + SERVICE)  # other inits than systemd have files of the name without the suffix
+_FOLDERS = ('.' + SERVICE, '..' + SERVICE)  # inits other than systemd name files without the suffix
 _MAX_LENGTH = 255  # UNIT_NAME_MAX, with the suffix and without the final NUL
 
 _NOT_A_SERVICE = {
@@ -30,9 +30,9 @@ _NOT_A_SERVICE = {
 
 
 def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
-    """The service that ``value`` names, with its suffix. ``scope_advice``: what else the module has for a scope.
+    """The service that ``value`` names, with its suffix. ``scope_advice``: the module's alternative for a scope.
 
-    Raises ConvertError for what cannot be the name of a unit, and for units of other types, with the reason.
+    Raises ConvertError, with the reason, for invalid names and for units of other types.
     """
     if not isinstance(value, str) or not value:
         raise ConvertError(f'{option}: {quote(value)} is not the name of a service; write it as systemctl does, such '
@@ -59,18 +59,18 @@ def _check_length(option: str, value: str, unit: str) -> None:
 
 
 def parse_template(unit: str) -> Optional[str]:
-    """The template of an instance (``a@b.service`` → ``a@.service``); None for what is no instance."""
+    """The template of an instance (``a@b.service`` → ``a@.service``); None for other units."""
     prefix, at, rest = unit[:-len(SERVICE)].partition('@')
     return prefix + '@' + SERVICE if at and rest else None
 
 
 def is_template(unit: str) -> bool:
-    """Whether this is a template, from which only instances can be started."""
+    """Whether this is a template: only its instances can start."""
     return unit.endswith('@' + SERVICE) and unit.count('@') == 1
 
 
 def parse_instance(unit: str) -> str:
-    """What stands between ``@`` and the suffix; empty for a template and for what is no instance."""
+    """The text between ``@`` and the suffix; empty for a template and for a plain unit."""
     return unit[:-len(SERVICE)].partition('@')[2]
 
 
@@ -85,16 +85,16 @@ def build_template(unit: str) -> Optional[str]:
 
 
 def serves(unit: str, service: str) -> bool:
-    """Whether a unit is this service, an instance of it, or does its work (postgresql@15-main for postgresql)."""
+    """Whether a unit is this service, its instance, or does its work (postgresql@15-main for postgresql)."""
     template = parse_template(unit) if unit.endswith(SERVICE) else None
     return unit == service or (template is not None and template in (service, build_template(service)))
 
 
 def list_drop_in_names(unit: str) -> List[str]:
-    """The names whose ``.d`` folders count for the unit, the most specific first.
+    """The names whose ``.d`` folders apply to the unit, the most specific first.
 
-    An instance takes its template's too, and ``a-b-c.service`` those of ``a-b-.service`` and ``a-.service``, where an
-    instance ``@i`` takes those of ``a-@i.service`` and ``a-@.service`` as well (``unit_file_find_dirs``,
+    An instance also takes its template's. ``a-b-c.service`` takes those of ``a-b-.service`` and ``a-.service``, where
+    an instance ``@i`` also takes those of ``a-@i.service`` and ``a-@.service`` (``unit_file_find_dirs``,
     src/shared/dropin.c).
     """
     prefix, _at, instance = unit[:-len(SERVICE)].partition('@')

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the version of the systemd that boots a host or an image in its files, without starting a program."""
+"""Find the systemd version of a host or image in its files, without starting a program."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from .._host.host import Host
 
 NEWEST = 999  # assumed where the version is unknown
 _LIBRARY = re.compile(r'libsystemd-shared-([0-9]{1,9})')
-# The program contains the name of the library that it loads; up to 229, without a library, its message at a start.
+# The program contains the name of the library that it loads; up to 229 there is none, but a startup message.
 _NAMED = re.compile(br'libsystemd-shared-([0-9]{1,9})|systemd ([0-9]{1,9}) running in ')
 
 
@@ -27,7 +27,7 @@ def find_version(host: Host) -> Optional[int]:
 
 
 def _find_libraries(host: Host) -> Set[int]:
-    """The versions of its shared library: several where an update has kept an old one."""
+    """The versions of its shared library: several if an update kept an old one."""
     folders = _list_folders(host) + ['/usr/lib64/systemd']
     folders += [f'/usr/lib/{name}/systemd' for name in host.names('/usr/lib') if '-linux-' in name]
     matches = (_LIBRARY.match(name) for folder in folders for name in host.names(folder))
@@ -38,7 +38,7 @@ def _list_folders(host: Host) -> List[str]:
     """The folders of the program, that of /sbin/init first."""
     try:
         folder, name = os.path.split(host.real('/sbin/init'))
-    except OSError:  # links in circles
+    except OSError:  # a loop of links
         folder, name = '', ''
     return ([folder] if name == 'systemd' else []) + ['/usr/lib/systemd', '/lib/systemd']
 
