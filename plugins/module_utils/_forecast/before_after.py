@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forecasts before and after a change, both from one snapshot that is taken before the change."""
+"""Forecasts before and after a change, both from one snapshot taken before the change."""
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -18,7 +18,7 @@ MOST_KILLS = 100
 
 
 class ForecastRequest(NamedTuple):
-    """The options of a module on forecasts."""
+    """A module's options on forecasts."""
 
     kills: int  # 0: no forecast
     protect: List[str]
@@ -27,7 +27,7 @@ class ForecastRequest(NamedTuple):
 
 
 def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
-    """The options, checked. Raises ConvertError."""
+    """Check the options. Raises ConvertError."""
     kills = to_integer('forecast', params['forecast'], 0, MOST_KILLS)
     protect = check_protect(params['protect'])
     if protect and not kills:
@@ -36,7 +36,7 @@ def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
 
 
 def check_protect(names: Optional[List[str]]) -> List[str]:
-    """The services to protect, as the user wrote them. Raises ConvertError for a name that no unit can have."""
+    """The services to protect, as the user wrote them. Raises ConvertError for an impossible unit name."""
     for number, name in enumerate(names or []):
         unit_names.to_unit(f'protect[{number}]', name)
     return list(names or [])
@@ -53,7 +53,7 @@ def forecast_before_and_after(host: Host, manager: Optional[Manager], request: F
                               score_adj: Dict[int, int]) -> Dict[str, Any]:
     """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is the planned value by PID.
 
-    Raises Refusal where the kernel would kill a service to protect.
+    Raises Refusal if the kernel would kill a service to protect.
     """
     if not request.kills:
         return {}

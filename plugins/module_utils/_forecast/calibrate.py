@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find by a test which of two counts of resident pages the kernel uses to choose a victim.
+"""Test which of two counts of resident pages the kernel uses to choose a victim.
 
-From 6.2 on each processor keeps a part of the counters. Some readers see the exact sum, others the part that was added
-up so far, and this changes between releases. So a child grows page by page until the two counts give different values
-of oom_score, and reads its own.
+From 6.2 on each processor keeps a part of the counters. Some readers see the exact sum, others the part added up so
+far, and this changes between releases. So a child grows page by page until the two counts give different values of
+oom_score, and reads its own.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _LIMIT_S = 10
 
 
 def find_used_count(host: Host, processes: ProcessTable, total_pages: int) -> Optional[str]:
-    """BY_STAT or BY_STATUS; None where the test does not start or gives no answer, as on large hosts."""
+    """BY_STAT or BY_STATUS; None if the test does not start or gives no answer, as on large hosts."""
     if _read_free_kb(host, processes) < _ENOUGH_KB:
         return None  # other processes need that memory
     try:
@@ -76,7 +76,7 @@ def _read_free_kb(host: Host, processes: ProcessTable) -> int:
 
 
 def _fork_child(processes: ProcessTable, total_pages: int, reader: int, writer: int) -> int:
-    """The child's PID, 0 where there is no memory for one. The child never returns."""
+    """The child's PID, 0 without memory for one. The child never returns."""
     try:
         child = os.fork()
     except OSError:
@@ -89,11 +89,11 @@ def _fork_child(processes: ProcessTable, total_pages: int, reader: int, writer: 
         signal.alarm(_LIMIT_S)
         os.write(writer, (_grow_and_compare(processes, total_pages) or '').encode('ascii'))
     finally:
-        os._exit(0)  # never run or flush anything of the parent twice
+        os._exit(0)  # runs and flushes nothing of the parent twice
 
 
 def _grow_and_compare(processes: ProcessTable, total_pages: int) -> Optional[str]:
-    """In the child: grow until the two counts give different scores, and see which one is the kernel's."""
+    """In the child: grow until the two counts give different scores, and find the kernel's count."""
     _make_eligible()
     scale = _find_scale(processes, total_pages)
     badness = _read_badness(processes)
@@ -117,7 +117,7 @@ def _grow_and_compare(processes: ProcessTable, total_pages: int) -> Optional[str
 
 
 def _compare(processes: ProcessTable, total_pages: int, scale: str) -> Optional[str]:
-    """The count that gives the score; None where both do, or where a number changed meanwhile."""
+    """The count that gives the score; None if both do, or if a number changed meanwhile."""
     before, score, after = _read_badness(processes), processes.read_score('self'), _read_badness(processes)
     if before is None or before != after or score is None:
         return None
@@ -143,7 +143,7 @@ def _find_scale(processes: ProcessTable, total_pages: int) -> Optional[str]:
 
 
 def _make_eligible() -> None:
-    """Leave -1000, where there is no score, and disable huge pages, which are steps of 512."""
+    """Leave -1000, which has no score, and disable huge pages, which are steps of 512."""
     with open('/proc/self/oom_score_adj', 'r+b', buffering=0) as stream:
         if int(stream.read(16)) != 0:
             stream.write(b'0\n')

@@ -49,7 +49,7 @@ class Tree:
         self.folder, self.version, self._root = mount.path, version, mount.root.rstrip('/')
 
     def find_folder(self, cgroup: str) -> Optional[str]:
-        """The folder of a cgroup that /proc/PID/cgroup names; None where it does not exist."""
+        """The folder of a cgroup that /proc/PID/cgroup names; None if missing."""
         inner = cgroup[len(self._root):] if (cgroup + '/').startswith(self._root + '/') else cgroup
         if self.folder is None or '..' in cgroup.split('/'):
             return None
@@ -90,7 +90,7 @@ class Tree:
         return {name: text for name, text in texts if text is not None}
 
     def is_oom_group(self, cgroup: str) -> bool:
-        """Whether memory.oom.group is set, which cgroup v1 does not have."""
+        """Whether memory.oom.group is set; cgroup v1 has none."""
         if cgroup not in self._oom_groups:
             folder = self.find_folder(cgroup) if self.version == 2 else None
             text = self._host.read_text(f'{folder}/memory.oom.group') if folder else None
@@ -98,7 +98,7 @@ class Tree:
         return self._oom_groups[cgroup]
 
     def reports_kills(self, cgroup: str) -> bool:
-        """Whether systemd can see kills there: it watches memory.events, which cgroup v1 does not have."""
+        """Whether systemd can see kills there: it watches memory.events, which cgroup v1 lacks."""
         folder = self.find_folder(cgroup) if self.version == 2 else None
         return bool(folder) and self._host.exists(f'{folder}/memory.events')
 
@@ -122,7 +122,7 @@ def _parse_pages(text: Optional[str]) -> Optional[int]:
 
 
 def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
-    """The cgroup as the place where memory runs out. Raises Refusal where it has no limit."""
+    """The cgroup as the place where memory runs out. Raises Refusal if it has no limit."""
     if tree.find_folder(cgroup) is None:
         raise Refusal(f'cgroup: there is no {sanitize(cgroup)} with the memory controller here; give its path as '
                       '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')

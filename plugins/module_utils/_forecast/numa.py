@@ -18,7 +18,7 @@ _ZONE = re.compile(r'^Node ([0-9]{1,4}), zone +\S+\n(?:(?!Node ).*\n)*? +present
 
 
 def find_domain(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
-    """The nodes as the place where memory runs out. Raises Refusal for a node that does not exist."""
+    """The nodes as the place where memory runs out. Raises Refusal for a missing node."""
     present_pages = parse_present_pages(host.read_text('/proc/zoneinfo') or '')
     missing = sorted(set(nodes) - set(present_pages))
     if missing:
@@ -37,7 +37,7 @@ def parse_present_pages(zoneinfo: str) -> Dict[int, int]:
 
 
 def parse_allowed(status: bytes) -> Optional[List[int]]:
-    """The nodes that a process may use, from /proc/PID/status; None where it does not say."""
+    """The nodes that a process may use, from /proc/PID/status; None if it does not say."""
     match = _ALLOWED.search(status)
     if match is None:
         return None

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A snapshot of this machine for a forecast, without the thousands of processes that the forecast does not need.
 
-Only the likeliest victims are read. The relations of a process are looked up when a forecast first needs them. So the
+It reads only the likeliest victims. It looks up the relations of a process when a forecast first needs them. So the
 caller makes forecasts and completes the snapshot in turns, until nothing is missing.
 """
 
@@ -23,12 +23,12 @@ from .relations import HIDING_ERRNOS, RelationReader
 from .snapshot import INIT, NO_MEMORY, SCORE_ZERO, Domain, Missing, Process, Settings, Snapshot
 
 _MORE = 4          # times as many processes in each further round
-_COUNTERS = 4      # that a margin is the error of: file, anonymous, shared and swapped pages
+_COUNTERS = 4      # whose error is a margin: file, anonymous, shared and swapped pages
 _TRIES = 3         # readings of a process whose numbers change meanwhile
 
 
 class Unreadable(Exception):
-    """What the forecast is made from cannot be read; the message says what."""
+    """Input of a forecast that cannot be read; the message says what."""
 
 
 class Observer:
@@ -36,7 +36,7 @@ class Observer:
 
     def __init__(self, host: Host, processes: ProcessTable, cgroup: Optional[str] = None,
                  manager: Optional[Manager] = None, nodes: Optional[List[int]] = None) -> None:
-        """Raises Unreadable, and Refusal for a cgroup or a NUMA node that is not there or a cgroup without limit."""
+        """Raises Unreadable, and Refusal for a missing cgroup or NUMA node, or a cgroup without limit."""
         sizes = total_memory.read_sizes(host)
         if sizes is None:
             raise Unreadable('how much memory the machine has cannot be read (/proc/meminfo)')
@@ -57,7 +57,7 @@ class Observer:
         self._approximate = False
         self._used_count: Optional[str] = None
         self._calibrated = False
-        self._hidden: Optional[str] = None  # why the cgroup that runs out cannot be seen in full
+        self._hidden: Optional[str] = None  # why the cgroup that runs out is not fully visible
         self._left_out_pages: Optional[int] = None
         self._wanted = 0
 
@@ -83,7 +83,7 @@ class Observer:
         return self._build_snapshot()
 
     def complete(self, missing: Missing) -> Optional[Snapshot]:
-        """The snapshot with what a forecast missed in it; None where nothing was missing."""
+        """The snapshot with what a forecast missed in it; None if nothing was missing."""
         pids = sorted(missing.relations - self._relations.looked_up)
         needs_counts = missing.exact_counts and self._approximate and not self._calibrated
         if not (pids or missing.more_processes or needs_counts):
@@ -129,7 +129,7 @@ class Observer:
             left_out_pages=self._left_out_pages, unknown=self._find_unseen(), notes=self._relations.list_unknown())
 
     def _add_swap_error(self, process: Process) -> Process:
-        """The process with the error of the counter of swapped pages, of which there is no second reading."""
+        """Add the error of the counter of swapped pages, which has no second reading."""
         if not self._approximate or process.pid not in self._swapped:
             return process
         return process._replace(error_pages=process.error_pages + self._process_scan.kernel.margin_pages // _COUNTERS)
@@ -146,12 +146,12 @@ class Observer:
             return None
 
     def _find_unseen(self) -> Optional[str]:
-        """Why some processes that count cannot be seen."""
+        """Why some relevant processes cannot be seen."""
         if self._cgroup is not None:
             pids = self._list_pids(self._cgroup)
             if 0 in pids:
                 return 'the cgroup holds processes of other PID namespaces, which are not seen here'
-            # Anybody can read the list of the cgroup: what is still in it and could not be read is hidden.
+            # Anybody can read the cgroup's list: a process that is still in it but unreadable is hidden.
             hidden = sum(pid in self._seen and self._seen[pid] is None for pid in pids)
             return self._hidden or (scan.explain_unseen(self._host, hidden) if hidden else None)
         if self._nested:
@@ -160,7 +160,7 @@ class Observer:
         return scan.explain_unseen(self._host, self._process_scan.denied)
 
     def _list_pids(self, cgroup: str) -> List[int]:
-        """The processes of the cgroup that runs out; none where that cannot be seen."""
+        """The processes of the cgroup that runs out; none if it cannot be seen."""
         try:
             return self._tree.pids(cgroup)
         except OSError as exc:
@@ -172,7 +172,7 @@ class Observer:
     # ---------------------------------------------------------------- processes
 
     def _read_process(self, pid: int) -> Optional[Process]:
-        """A process, read until its numbers belong together; None when it is gone."""
+        """Read a process until its numbers are consistent; None when it is gone."""
         score, holding, adj = self._read_numbers(pid)
         start_ticks, name = self._processes.read_start_ticks(pid), self._processes.read_name(pid)
         if score is None or adj is None or start_ticks is None or name is None:
@@ -199,10 +199,10 @@ class Observer:
         return score, holding, adj
 
     def _count_pages(self, pid: int, holding: Optional[Holding], adj: int, score: int) -> Tuple[int, int, int]:
-        """(pages of the badness, by how much the kernel's own number may differ, pages that its end frees).
+        """(pages of the badness, possible error of the kernel's own number, pages that its end frees).
 
         From 6.2 on /proc/PID/status has the exact sum of the counters, /proc/PID/stat what the processors have added up
-        so far. The kernel chooses by the latter up to 6.12 at least, and by the sum in 7.3 [run]: its number is between
+        so far. The kernel chooses by the latter up to 6.12 at least, and by the sum in 7.3 [run]. Its number is between
         both, unless a calibration has shown which one it is.
         """
         if holding is None:
@@ -230,10 +230,10 @@ class Observer:
 
 
 def fit_to_score(pages: int, error_pages: int, adj: int, score: int, kernel: badness.Kernel) -> Tuple[int, int]:
-    """(pages, error) as they are, or as the kernel's own score says where it contradicts them.
+    """(pages, error), corrected if the kernel's own score contradicts them.
 
-    The score holds whatever the kernel does that is not modelled: kernels up to 4.16 take 3 % off for processes with
-    CAP_SYS_ADMIN. It is coarse: one step is about a thousandth of the memory.
+    The score includes what is not modelled: kernels up to 4.16 take 3 % off for processes with CAP_SYS_ADMIN. It is
+    coarse: one step is about a thousandth of the memory.
     """
     if kernel.scale is None or adj == badness.ADJ_MIN or score == 0:
         return pages, error_pages

@@ -17,15 +17,15 @@ from .._systemd.manager import Manager, ManagerError, State
 from . import memcg
 from .snapshot import Process, Relations
 
-_FEW = 500  # among more processes of one score ended first threads are not looked for
-# A user can nest and close cgroups below his own, so that others cannot see them. A removed cgroup answers ENODEV.
+_FEW = 500  # with more processes of one score, ended first threads are not searched
+# A user can nest and close cgroups below his own to hide them. A removed cgroup returns ENODEV.
 HIDING_ERRNOS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENODEV, errno.ENOENT)
 _NO_RELATIONS = Relations([], True, [], None, [], [])
 _ENDS_ALL = ('control-group', 'mixed')  # KillMode= with which no process outlives its service
 
 
 class RelationReader:
-    """Looks up relations, and keeps what it found."""
+    """Looks up relations and caches them."""
 
     def __init__(self, host: Host, processes: ProcessTable, process_scan: scan.ProcessScan, tree: memcg.Tree,
                  manager: Optional[Manager], domain: Optional[str], own_pid: int) -> None:
@@ -37,10 +37,10 @@ class RelationReader:
         self.looked_up: Set[int] = set()  # also those whose relations are hidden
         self._units: Dict[str, State] = {}
         self._no_cgroups = environment.find_cgroup_version(host) is None
-        self._unknown: Dict[str, Set[str]] = {}  # units and cgroups whose relations are unknown, by the reason
+        self._unknown: Dict[str, Set[str]] = {}  # units and cgroups with unknown relations, by reason
 
     def look_up(self, wanted: Dict[int, Optional[Process]]) -> List[Relations]:
-        """The relations of these processes, None for one that is gone. Those that a cgroup hides are left out."""
+        """The relations of these processes, None for one that is gone. Skips those that a cgroup hides."""
         self._ask_manager({one.unit for one in wanted.values() if one is not None})
         self.looked_up.update(wanted)
         for pid, process in wanted.items():
@@ -76,13 +76,13 @@ class RelationReader:
         return memcg.find_oom_group(self._tree, cgroup, self._domain)
 
     def _find_sharers(self, process: Process, children: List[int]) -> Optional[List[int]]:
-        """The processes with the same memory; None where kcmp does not answer.
+        """The processes with the same memory; None if kcmp does not answer.
 
         They have the same score, except for children of vfork.
         """
         suspects = set(self._process_scan.with_score(process.oom_score)) | set(children)
         suspects.discard(process.pid)
-        # Two that have ended have no memory, which kcmp takes for the same.
+        # kcmp takes two ended threads, which have no memory, for sharing.
         thread = self._processes.find_living_thread(process.pid)
         if shared_mm.share_memory(thread, thread) is None and self._processes.read_score(process.pid) is not None:
             return None
@@ -110,7 +110,7 @@ class RelationReader:
         self._units.update((unit, found.get(unit, {})) for unit in missing)
 
     def _find_unit_members(self, process: Process) -> List[int]:
-        """The other processes of its unit where systemd ends the unit when the kernel has killed this one."""
+        """The other processes of its unit, if systemd ends the unit after the kernel has killed this one."""
         state = self._units.get(process.unit or '', {})
         cgroup = state.get('ControlGroup')
         if not cgroup or process.cgroup is None:
@@ -120,7 +120,7 @@ class RelationReader:
             return []
         members = set(UnitGroup(self._host, cgroup).pids())
         if process.pid not in members:
-            return []  # a user can name a cgroup below his user manager like a unit of the system
+            return []  # a user can name a cgroup below his user manager like a system unit
         if state.get('KillMode', _ENDS_ALL[0]) not in _ENDS_ALL:
             members = {main}
         return sorted(members - {0, process.pid, self._own_pid})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Forecasts of this machine and of snapshots, and their description as a module's result."""
+"""Forecasts of this machine and of snapshots, described as a module's result."""
 
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -39,7 +39,7 @@ def _join(needs: List[Missing]) -> Missing:
 
 
 def forecast_snapshot(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Forecast:
-    """The forecast of a snapshot; unknown where the snapshot lacks processes for this question."""
+    """The forecast of a snapshot; unknown if it lacks processes for this question."""
     forecast = simulate(snapshot, kills, what_if)
     if forecast.missing.more_processes:
         return Forecast(UNKNOWN, f'the snapshot holds too few processes for this question: {snapshot.left_out} were '
@@ -50,7 +50,7 @@ def forecast_snapshot(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Foreca
 # ------------------------------------------------------------------- descriptions
 
 def describe(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -> Dict[str, Any]:
-    """The forecast as a module returns it, of the snapshot with the settings that it assumes."""
+    """The forecast as a module returns it, for the snapshot with the assumed settings."""
     return {
         'outcome': forecast.outcome,
         'reason': forecast.reason,
@@ -62,7 +62,7 @@ def describe(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -
 
 
 def _summarize(forecast: Forecast) -> List[str]:
-    """The forecast in lines to read."""
+    """The forecast as lines of text."""
     if not forecast.kills:
         return [f'{forecast.outcome}: {forecast.reason}']
     return [f'{rank}. {_summarize_kill(kill)}' for rank, kill in enumerate(forecast.kills, 1)]
@@ -100,7 +100,7 @@ def _identify(process: Process) -> Dict[str, Any]:
 
 
 def _find_violations(snapshot: Snapshot, forecast: Forecast, protect: List[Protected]) -> List[Dict[str, Any]]:
-    """The kills that end a protected service."""
+    """Kills that end a protected service."""
     found = []
     for one in protect:
         pids = {pid for pid, process in snapshot.processes.items()
@@ -113,7 +113,7 @@ def _find_violations(snapshot: Snapshot, forecast: Forecast, protect: List[Prote
 
 
 def _find_violation(snapshot: Snapshot, kill: Kill, pids: Set[int]) -> Optional[Dict[str, Any]]:
-    """How this kill ends one of these processes; None where it ends none."""
+    """How this kill ends one of these processes; None if it does not."""
     hit = [one.process for one in kill.victims if one.process.pid in pids]
     if hit:
         return dict(_identify(hit[0]), how=VICTIM, certain=len(hit) == len(kill.victims))
@@ -122,7 +122,7 @@ def _find_violation(snapshot: Snapshot, kill: Kill, pids: Set[int]) -> Optional[
 
 
 def _list_notes(snapshot: Snapshot, forecast: Forecast) -> Iterator[str]:
-    """What limits the forecast, for the user to read."""
+    """The limits of the forecast, for the user."""
     relations = snapshot.relations
     victims = {one.process.pid for kill in forecast.kills for one in kill.victims}
     if not all(relations[pid].sharers_known for pid in victims & set(relations)):

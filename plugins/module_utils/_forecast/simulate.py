@@ -5,9 +5,9 @@
 Sources: out_of_memory(), oom_evaluate_task(), oom_badness(), oom_kill_process() in mm/oom_kill.c, and
 mem_cgroup_get_oom_group() in mm/memcontrol.c.
 
-/proc shows the kernel's numbers with an error, so the badness of a process is a range. Where ranges overlap at the top,
-any of these processes may be killed, and the next kill depends on which one was. The simulation follows all these
-branches. The victims of a rank are those of all branches.
+/proc shows the kernel's numbers with an error, so a process's badness is a range. If ranges overlap at the top, any of
+these processes may be killed, and the next kill depends on which one. The simulation follows all these branches. A rank
+lists the victims of all branches.
 """
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
@@ -19,7 +19,7 @@ KILL, PANIC, DEADLOCK, NO_KILL, UNKNOWN = 'kill', 'panic', 'deadlock', 'no_kill'
 # Why a process is killed with another one.
 SHARES_MEMORY, OOM_GROUP, SERVICE_ENDS = 'shares_memory', 'oom_group', 'service_ends'
 
-# More branches arise only from many equal processes, whose branches are alike.
+# More branches arise only from many equal processes, and are alike.
 _MOST_BRANCHES, _FEWEST_BRANCHES = 40, 4
 _MOST_STEPS = 40000
 _MOST_LOOKED_UP = 20  # equal victims whose relations are looked up
@@ -63,7 +63,7 @@ class Forecast(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """Among which processes the kernel chooses, in one branch."""
+    """The kernel's choice in one branch."""
 
     victims: List[Victim]
     margin_pages: Optional[int]
@@ -71,7 +71,7 @@ class _Choice(NamedTuple):
 
 
 def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forecast:
-    """The next ``kills`` kills, fewer where the machine panics or no process is left."""
+    """The next ``kills`` kills, fewer if the machine panics or no process is left."""
     snapshot = assume_settings(snapshot, what_if)
     outcome, reason = _decide_without_choice(snapshot, what_if)
     if outcome is not None:
@@ -80,14 +80,14 @@ def simulate(snapshot: Snapshot, kills: int, what_if: WhatIf = NOTHING) -> Forec
 
 
 def assume_settings(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
-    """The snapshot with the settings that are assumed."""
+    """The snapshot with the assumed settings."""
     changes = {name: getattr(what_if, name) for name in ('panic_on_oom', 'kill_allocating_task')
                if getattr(what_if, name) is not None}
     return snapshot._replace(settings=snapshot.settings._replace(**changes))
 
 
 def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:
-    """(outcome, reason) where the kernel does not look at the processes, else (None, None)."""
+    """(outcome, reason) if the kernel does not look at the processes, else (None, None)."""
     settings, domain = snapshot.settings, snapshot.domain
     is_whole_machine = domain.cgroup is None and domain.nodes is None
     if domain.kill_disabled:
@@ -103,7 +103,7 @@ def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optiona
 
 
 class _Simulation:
-    """One snapshot with its assumptions, and what was found to be missing in it."""
+    """One snapshot with its assumptions, and what it lacks."""
 
     def __init__(self, snapshot: Snapshot, what_if: WhatIf) -> None:
         self._snapshot, self._what_if = snapshot, what_if
@@ -114,7 +114,7 @@ class _Simulation:
         self._most_branches = max(_FEWEST_BRANCHES, min(_MOST_BRANCHES, _MOST_STEPS // max(1, len(self._ranked))))
 
     def run(self, kills: int) -> Forecast:
-        """Follow the branches, rank by rank. The first branch is the likeliest one in each rank."""
+        """Follow the branches, rank by rank. The first branch is the likeliest in each rank."""
         found: List[Kill] = []
         branches: List[FrozenSet[int]] = [frozenset()]
         while len(found) < kills:
@@ -174,7 +174,7 @@ class _Simulation:
         return next((one for one in self._ranked if one.process.pid in self._what_if.growth_pages), None)
 
     def _add_children(self, victims: List[Victim], alive: List[Victim]) -> List[Victim]:
-        """The victims and, for kernels up to 5.0, their worst children with memory of their own.
+        """Add, for kernels up to 5.0, the victims' worst children with memory of their own.
 
         These kernels kill such a child instead. Kernels from 5.2 to 5.8 do not, but share the scale of oom_score, and
         /proc shows no other difference: either process may be the victim.
@@ -192,7 +192,7 @@ class _Simulation:
         return list(found.values())
 
     def _find_deaths(self, pid: int) -> Dict[int, str]:
-        """The processes that end when this one is chosen, itself included, and why."""
+        """The processes that end with this victim, itself included, and why."""
         if pid not in self._deaths:
             self._deaths[pid] = self._look_up_deaths(pid)
         return self._deaths[pid]
@@ -207,7 +207,7 @@ class _Simulation:
         for other in relations.group_members:
             if self._score_adj(other) != ADJ_MIN:
                 deaths.setdefault(other, OOM_GROUP)
-        # systemd sees each of these deaths, whatever the kernel's reason was.
+        # systemd sees each of these deaths, whatever the kernel's reason.
         for dead in list(deaths):
             relations = self._snapshot.relations.get(dead)
             for other in relations.unit_members if relations is not None else ():
@@ -215,7 +215,7 @@ class _Simulation:
         return deaths
 
     def _look_up_relations(self, pid: int) -> Optional[Relations]:
-        """The relations of a process. Notes where they are missing, also those of processes that may die with it."""
+        """The relations of a process. Notes missing ones, also of processes that may die with it."""
         relations = self._snapshot.relations.get(pid)
         related = [pid] if relations is None else relations.sharers + relations.group_members
         self._missing_relations.update(other for other in related if other not in self._snapshot.relations)
@@ -226,7 +226,7 @@ class _Simulation:
         return self._what_if.score_adj.get(pid, None if process is None else process.oom_score_adj)
 
     def _count_freed_pages(self, pids: Iterable[int], victim: int) -> int:
-        """The memory that is free after a kill; memory that several share is counted once."""
+        """The memory that a kill frees; shared memory counts once."""
         relations = self._snapshot.relations.get(victim)
         shared = set(relations.sharers) if relations is not None else set()
         return sum(self._snapshot.processes[pid].freed_pages + self._what_if.growth_pages.get(pid, 0)
@@ -279,7 +279,7 @@ def _least_badness(one: Victim) -> int:
 
 
 def _find_margin(ranked: List[Victim]) -> Optional[int]:
-    """By how many pages the first one leads."""
+    """The lead of the first one in pages."""
     return ranked[0].badness_pages - ranked[1].badness_pages if len(ranked) > 1 else None
 
 

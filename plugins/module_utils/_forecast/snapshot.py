@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data that a forecast is made from, as JSON can hold it: anybody can replay the snapshot of a bug report.
+"""The data of a forecast, as JSON can hold it: anybody can replay the snapshot of a bug report.
 
 Names are sanitized. Sizes are in pages of ``page_kb``.
 """
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
     page_kb: int
     total_pages: int  # RAM and swap: what oom_score is measured against, in a cgroup too
     scale: Optional[str]
-    panic_on_oom: Optional[int]  # None where it cannot be read, here and in the next line
+    panic_on_oom: Optional[int]  # None if unreadable, also in the next line
     kill_allocating_task: Optional[bool]
 
 
@@ -50,10 +50,10 @@ class Process(NamedTuple):
     oom_score: int
     oom_score_adj: int
     memory_pages: int  # resident, swapped and page tables
-    error_pages: int  # by how much the kernel's own number may be more, or less
+    error_pages: int  # how much the kernel's own number may differ
     freed_pages: int  # what no other process has: anonymous, swapped and page tables
     never: Optional[str]  # why it is never chosen: one of those above
-    nodes: Optional[List[int]]  # the NUMA nodes that it may use; None where that is not asked
+    nodes: Optional[List[int]]  # the NUMA nodes that it may use; None if not needed
 
 
 class Relations(NamedTuple):
@@ -72,17 +72,17 @@ class Snapshot(NamedTuple):
     domain: Domain
     processes: Dict[int, Process]
     relations: Dict[int, Relations]
-    left_out: int  # processes that were not looked at closely
-    left_out_pages: Optional[int]  # the highest badness that one of those can have; None without any
-    unknown: Optional[str]  # why the processes cannot all be seen
-    notes: List[str]  # what else could not be seen
+    left_out: int  # processes that were not read closely
+    left_out_pages: Optional[int]  # the highest possible badness of those; None without any
+    unknown: Optional[str]  # why not all processes are visible
+    notes: List[str]  # what else is not visible
 
 
 class Missing(NamedTuple):
     """What a forecast needs and a snapshot lacks."""
 
     relations: Set[int]  # possible victims whose relations are unknown
-    more_processes: bool  # whether a process that was left out may be a victim
+    more_processes: bool  # whether a left-out process may be a victim
     exact_counts: bool  # whether the error of the counts leaves several victims possible
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the configuration files that a program reads from its folders, in their order.
+"""Find the configuration files that a program reads, in reading order.
 
 Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. L(_sysctl.parser) parses the lines.
 """
@@ -20,7 +20,7 @@ NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 
 
 class Source(NamedTuple):
-    folders: Tuple[str, ...]  # of files with the same name the one in the earliest folder counts
+    folders: Tuple[str, ...]  # of equal names the file in the earliest folder counts
     last_file: str  # read last; empty: none
     shadows: Tuple[str, ...]  # folders whose files mask those with the same name
     entries: str  # NAMES, EXISTING or REGULAR
@@ -46,7 +46,7 @@ def build_loader(name: str, dialect: str, folders: Tuple[str, ...], last_file: s
 
 
 def describe_sources(sources: Tuple[Source, ...]) -> str:
-    """The sources in their order, for messages."""
+    """The sources in order, for messages."""
     parts: List[str] = []
     for source in sources:
         if source.folders:
@@ -57,12 +57,12 @@ def describe_sources(sources: Tuple[Source, ...]) -> str:
 
 
 def list_files(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[str]:
-    """The files that the loader reads, in its order."""
+    """The files that the loader reads, in order."""
     return [path for files in list_runs(host, loader, overlay) for path in files]
 
 
 def list_runs(host: Host, loader: Loader, overlay: Optional[Overlay] = None) -> List[List[str]]:
-    """The files that each run of the program reads, in its order."""
+    """The files of each run of the program, in order."""
     runs: List[List[str]] = []
     for source in loader.sources:
         files = _list_source(host, loader.dialect, source, overlay or {})
@@ -124,7 +124,7 @@ def _passes(host: Host, entries: str, path: str, overlay: Overlay) -> bool:
 
 
 def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
-    """The text of a file, in the overlay if it is there; empty for masks, devices and missing files."""
+    """The text of a file or of its overlay; empty for masks, devices and missing files."""
     real = host.real(path)
     if overlay is not None and real in overlay:
         return to_text(overlay[real] or b'')

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detect containers by namespaces, cgroup and mounts.
 
-Files such as /.dockerenv alone are no evidence, because a host whose image was made from a container has them too.
-Sources: detect_container() in systemd's src/basic/virt.c, whose order this follows; include/linux/proc_ns.h;
-namespaces(7); systemd.io/CONTAINER_INTERFACE.
+Files such as /.dockerenv alone are no evidence: a host has them too if its image was made from a container.
+Sources: detect_container() in systemd's src/basic/virt.c (same order); include/linux/proc_ns.h; namespaces(7);
+systemd.io/CONTAINER_INTERFACE.
 """
 
 import re
@@ -85,14 +85,14 @@ def _is_container_beside_init(host: Host) -> bool:
 
 
 def _without_namespaces(host: Host) -> Optional[str]:
-    """The manager without /proc (an image build), where only files show it, or without PID namespaces."""
+    """The manager without PID namespaces, or without /proc (an image build), where only files show it."""
     has_proc = host.exists('/proc/self/status')
     variable = _VARIABLE.search(read_or_none(host, '/proc/1/environ') or '')
     return _name(host, '1') if not has_proc or variable or _storage(host) or _cgroup_hint(host, '1') else None
 
 
 def _inside_wsl(host: Host) -> Optional[str]:
-    """The manager on WSL, where a distribution has a PID namespace but can set sysctls."""
+    """The manager on WSL: a distribution has a PID namespace but can set sysctls."""
     name = _reported_name(host, '1')
     if name not in (None, _WSL) or _storage(host) or _cgroup_hint(host, '1') or _has_own_cgroup_namespace(host):
         return _name(host, '1') or _UNKNOWN
@@ -143,7 +143,7 @@ def _storage(host: Host) -> Optional[str]:
 
 
 def find_engine(options: str) -> Optional[str]:
-    """The container engine that the folders in these options of an overlay belong to."""
+    """The container engine of the folders in these overlay options."""
     for folder in _FOLDER.findall(options):
         found = _ENGINE.search(folder)
         if found:
@@ -152,7 +152,7 @@ def find_engine(options: str) -> Optional[str]:
 
 
 def read_or_none(host: Host, path: str) -> Optional[str]:
-    """The text; None where it cannot be read, which unprivileged users need."""
+    """The text; None if it cannot be read, as by unprivileged users."""
     try:
         return host.read_text(path)
     except OSError:

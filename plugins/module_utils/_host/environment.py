@@ -26,7 +26,7 @@ def is_chroot(host: Host) -> bool:
 
 
 def is_writable(host: Host) -> bool:
-    """Whether vm.* can be set. It opens a file for writing and writes nothing."""
+    """Whether vm.* can be set. Opens a file for writing and writes nothing."""
     return host.write_refusal(sysctl_path('vm.overcommit_memory')) is None
 
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of other users may be read: all except those of which an earlier read did not return.
+"""Restrict reads of other users' files: skip those whose earlier read did not return.
 
-A user's FUSE file system can block a read of /proc/PID for ever, and so can a file server that is down. So a helper
-process (L(_host.helper)) makes such reads. It writes the path of each read to memory that it shares with its parent
-(the board). In all other processes L(current) writes nothing and allows everything.
+A user's FUSE file system, or a file server that is down, can block a read of /proc/PID for ever. So a helper process
+(L(_host.helper)) makes such reads. It writes the path of each read to the board: memory that it shares with its parent.
+In all other processes L(current) writes nothing and allows everything.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ import time
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 BOARD_BYTES = 4096
-# The number of reads so far, the length of the path that follows (0 between two reads), the seconds of all slow reads.
+# Number of reads so far, length of the path that follows (0 between two reads), seconds of all slow reads.
 _HEAD = struct.Struct('QHd')
 _MOST_BYTES = 2000
-# A read takes a few microseconds. When slow ones have taken this long, further slow processes and users are skipped.
+# A read takes a few microseconds. After MOST_SLOW_S of slow reads, further slow processes and users are skipped.
 SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
 NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
-# Stands for a path during a request to a directory service (nsswitch.conf(5)).
+# Replaces the path in a request to a directory service (nsswitch.conf(5)).
 USER_DATABASE = 'the user database'
 
 # Whose processes are read.
 ALL, TRUSTED, NONE = 'all', 'trusted', 'none'
 
-# A read of these checks ptrace(2) access, and waits for locks that the process may hold. kcmp stands for kcmp(2).
+# Reads of these check ptrace(2) access, and wait for locks that the process may hold. kcmp stands for kcmp(2).
 TRACED = ('cmdline', 'environ', 'exe', 'kcmp', 'ns')
 
 
@@ -44,7 +44,7 @@ class Stall(NamedTuple):
 
 @contextlib.contextmanager
 def open_fd(path: str, flags: int, dir_fd: Optional[int] = None) -> Iterator[int]:
-    """A descriptor, closed at the end. Ignores errors of close(2), which closes also when it fails."""
+    """A descriptor, closed at the end. Ignores errors of close(2), which closes even then."""
     fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         yield fd
@@ -54,7 +54,7 @@ def open_fd(path: str, flags: int, dir_fd: Optional[int] = None) -> Iterator[int
 
 
 def parse_stall(path: str) -> Stall:
-    """The stall of a read of this path, which is absolute or relative to /proc."""
+    """The stall of a read of this path, absolute or relative to /proc."""
     match = _PID.match(path)
     return Stall(path, int(match.group(1)) if match else 0, path.rpartition('/')[2])
 
@@ -92,27 +92,27 @@ class Access:
         return True
 
     def unread_processes(self) -> List[str]:
-        """Which processes are skipped and why, as sentences."""
+        """The skipped processes and why, as sentences."""
         return []
 
     def other_unread(self) -> List[str]:
-        """Which folders, and which command lines and memory maps, are skipped and why, as sentences."""
+        """The skipped folders, command lines and memory maps and why, as sentences."""
         return []
 
     @property
     def restriction(self) -> str:
-        """Why the processes of all ordinary users are skipped; empty where they are not."""
+        """Why all ordinary users' processes are skipped; empty if they are not."""
         return ''
 
 
 class RestrictedAccess(Access):
-    """Access without the files of which an earlier read did not return; writes the path of each read to a board."""
+    """Access without the files whose earlier read did not return; writes each path to a board."""
 
     def __init__(self, proc: str, stalls: Sequence[Stall] = (), whose: str = ALL, why: str = '',
                  board: Any = None, slow_s: float = 0) -> None:
         """``proc`` is the path of /proc. ``why`` explains a ``whose`` other than ALL.
 
-        ``slow_s`` are the seconds that slow reads of earlier helpers took.
+        ``slow_s`` are the seconds of earlier helpers' slow reads.
         """
         self._proc, self._board, self._whose, self._why = proc, board, whose, why
         self._count, self._slow_s, self._since = 0, slow_s, 0.0
@@ -122,7 +122,7 @@ class RestrictedAccess(Access):
         self._traced = self._read_users(stall for stall in stalls if stall.pid and stall.name in TRACED)
 
     def _read_users(self, stalls: Iterable[Stall]) -> Dict[int, Set[int]]:
-        """The untrusted user IDs of each process, by PID; empty where its status is what did not answer."""
+        """The untrusted user IDs of each process, by PID; empty if its status did not answer."""
         return {stall.pid: set() if stall.name == 'status' else set(self._uids(stall.pid)) - self._trusted
                 for stall in stalls}
 
@@ -150,7 +150,7 @@ class RestrictedAccess(Access):
             self._add_duration(time.monotonic() - self._since)
 
     def _add_duration(self, seconds: float) -> None:
-        """Count a slow read. Past the limit its process and its user are skipped from now on."""
+        """Count a slow read. Past the limit, skip its process and its user from now on."""
         path, self.path = self.path, ''
         if seconds < SLOW_S:
             return
@@ -205,20 +205,20 @@ class RestrictedAccess(Access):
 
 
 def _describe(text: str, others: str, known: Dict[int, Set[int]]) -> List[str]:
-    """A sentence for each process, which also names the users of whom all processes are skipped."""
+    """A sentence for each process, with the users whose processes are all skipped."""
     return [text % pid + ' because it does not answer'
             + (f", and so are {others} processes of user {', '.join(map(str, sorted(users)))}" if users else '')
             for pid, users in sorted(known.items())]
 
 
 def _unread_path(path: str) -> str:
-    """What is skipped: the folder of the path, or the path alone where its folder is / or one level below."""
+    """The skipped path: its folder, or the path alone if the folder is / or one level below."""
     folder = os.path.dirname(path)
     return folder if folder.count('/') > 1 else path
 
 
 class Reading:
-    """Context of one read, which can be part of another one. Raises OSError for a file that is skipped."""
+    """Context of one read, which can be nested. Raises OSError for a skipped file."""
 
     def __init__(self, path: str) -> None:
         self._path = path

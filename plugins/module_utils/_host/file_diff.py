@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build Ansible diffs of files: the lines that change, but only our settings of a file that others may not read.
+"""Build Ansible diffs of files: the changed lines, or only our settings if others may not read the file.
 
-Results are registered, logged and sent to other programs, and a file can hold passwords.
+Users register, log and forward results, and a file can hold passwords.
 Source: acl(5).
 """
 
@@ -24,7 +24,7 @@ _CUT = ' [...]'
 # systemd ends a line at each of these.
 _LINE_ENDS = re.compile('[\r\n\0]')
 
-Hunk = Tuple[int, int, int, int]  # lines of the one from, to; of the other one from, to
+Hunk = Tuple[int, int, int, int]  # lines from, to of the first text; of the second text
 
 _ACL_USER_OBJ = 0x01
 
@@ -40,7 +40,7 @@ def describe_files(host: Host, files: Files, keys: Sequence[str] = ()) -> List[D
 
 
 def _build_setting_pattern(keys: Sequence[str]) -> Pattern[str]:
-    """One of our settings at the beginning of a line. The diff omits what follows it."""
+    """One of our settings at the start of a line. The diff omits the rest."""
     any_key = '|'.join(re.escape(key).replace(r'\.', '[./]') for key in keys) or '(?!)'
     return re.compile(r'''(?:%s)*[ \t]*(?:
         -?(?:%s)[ \t]*=[ \t]*[-+]?[0-9a-fA-Fx]{1,22}(?![^ \t#;])
@@ -64,7 +64,7 @@ def _describe(host: Host, path: str, before: str, after: str, setting: Pattern[s
 # ----------------------------------------------------------------------- lines
 
 def _changes(before: List[str], after: List[str]) -> Tuple[str, str]:
-    """Both texts with the lines that differ, and some lines around them."""
+    """Both texts with the changed lines, and some lines around them."""
     texts: Tuple[List[str], List[str]] = ([], [])
     shown = 0
     for first, last, other_first, other_last in _hunks(before, after, _CONTEXT):
@@ -79,7 +79,7 @@ def _changes(before: List[str], after: List[str]) -> Tuple[str, str]:
 
 
 def _our_changes(before: List[str], after: List[str], setting: Pattern[str]) -> Tuple[str, str]:
-    """Both texts with our settings among the lines that differ."""
+    """Both texts with our settings among the changed lines."""
     texts: Tuple[List[str], List[str]] = ([], [])
     for first, last, other_first, other_last in _hunks(before, after, 0):
         for text, lines in zip(texts, (before[first:last], after[other_first:other_last])):
@@ -89,10 +89,10 @@ def _our_changes(before: List[str], after: List[str], setting: Pattern[str]) -> 
 
 
 def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:
-    """The lines that differ, with up to C(context) equal lines around them."""
+    """The changed lines, with up to C(context) equal lines around them."""
     if before == after:
         return
-    # A late import, because most runs change no file.
+    # Imported late: most runs change no file.
     import difflib
     for group in difflib.SequenceMatcher(None, before, after).get_grouped_opcodes(context):
         yield group[0][1], group[-1][2], group[0][3], group[-1][4]
@@ -101,7 +101,7 @@ def _hunks(before: List[str], after: List[str], context: int) -> Iterator[Hunk]:
 # --------------------------------------------------------------- who may read it
 
 def others_may_read(host: Host, path: str) -> bool:
-    """Whether every user may read the file, by mode and access control lists, its folders included."""
+    """Whether mode, access control lists and folders let every user read the file."""
     try:
         real, passed = host.walk(path)
         folders = [folder for folder in passed if folder != real and not _is_link(host, folder)]

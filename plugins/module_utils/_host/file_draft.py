@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draft files as an overlay over those on the disk, and settle conflicts with lines of others that win over ours."""
+"""Draft files as an overlay over the disk, and settle conflicts with others' lines that win over ours."""
 
 from typing import Callable, Dict, List, Optional, TypeVar
 
@@ -8,18 +8,18 @@ from .._core.errors import Refusal
 from .host import Host
 from .transaction import Files
 
-# Each round comments out one line, and no sensible file has so many.
+# Each round comments out one line; no sensible file has so many.
 MOST_LINES = 1000
 Conflict = TypeVar('Conflict')
 
 
 class Draft:
-    """Files as they will be. A file with several names, by links, is one file."""
+    """Planned files. A file with several names, by links, is one file."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self.overlay: Dict[str, Optional[bytes]] = {}  # by real path; None for no file
-        self.commented_out: List[str] = []  # the files in which a line of others became a comment
+        self.commented_out: List[str] = []  # files of others with a line that became a comment
         self._names: Dict[str, str] = {}  # by real path
 
     def read(self, path: str) -> Optional[bytes]:
@@ -49,13 +49,13 @@ class Draft:
 
 
 def is_below_etc(host: Host, path: Optional[str]) -> bool:
-    """Whether comment_out may change the file. Other files belong to packages, or are lost at reboot."""
+    """Whether comment_out may change the file. Other files belong to packages, or vanish at reboot."""
     return path is not None and host.real(path).startswith('/etc/')
 
 
 def settle(choice: str, find: Callable[[], List[Conflict]], comment_out: Callable[[Conflict], None],
            describe: Callable[[Conflict], str], refusal: str) -> List[Conflict]:
-    """Do what the option ``conflicts`` says: fail with the text ``refusal``, warn, or comment out one line a round.
+    """Apply the option ``conflicts``: fail with the text ``refusal``, warn, or comment out one line per round.
 
     Returns the conflicts that stay with warn. Raises Refusal.
     """

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check that other users cannot change a file that root writes or reads, nor replace it.
+"""Check that other users cannot change or replace a file that root writes or reads.
 
-It follows links, but only through folders that other users cannot change either.
+It follows links only through folders that other users cannot change either.
 Sources: path_resolution(7), acl(5), include/uapi/linux/posix_acl_xattr.h.
 """
 
@@ -36,7 +36,7 @@ def check_files(host: Host, paths: Iterable[str]) -> None:
 
 
 def find_danger(host: Host, path: str) -> Optional[Danger]:
-    """The first folder or link on the path, or the file, that users other than root can change."""
+    """The first folder, link or file on the path that users other than root can change."""
     return next(_dangers(host, path), None)
 
 
@@ -51,13 +51,13 @@ def find_owner(host: Host, path: str) -> Optional[int]:
 
 
 def read_record(host: Host, path: str) -> Optional[bytes]:
-    """Read one of our records, None where there is none. Raises Refusal where others can write it, and OSError."""
+    """Read one of our records; None if missing. Raises Refusal if others can write it, and OSError."""
     check_record(host, path)
     return host.read_bytes(path)
 
 
 def check_record(host: Host, path: str) -> None:
-    """Raise Refusal where others than root can write or replace the record."""
+    """Raise Refusal if others than root can write or replace the record."""
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise Refusal(f'{doubt}. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
@@ -65,14 +65,14 @@ def check_record(host: Host, path: str) -> None:
 
 
 def check_record_again(host: Host, path: str) -> None:
-    """Check again right before the write. Raises OSError, so that the run is rolled back."""
+    """Check again right before the write. Raises OSError, which rolls the run back."""
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise OSError(errno.EINVAL, doubt)
 
 
 def doubt_record(host: Host, path: str) -> Optional[str]:
-    """Why a record of ours is not trusted; None where it is, or does not exist. Raises OSError."""
+    """Why our record is not trusted; None if it is, or is missing. Raises OSError."""
     danger = find_danger(host, path)
     if danger is not None:
         return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])}'
@@ -103,12 +103,12 @@ def _find_replaceable(host: Host, name: str) -> Optional[Danger]:
         return folder, around
     if info.st_uid not in (0, os.geteuid()):
         return name, info
-    # Any user can move a link or a file of root's there from a folder of their own, but not a folder of root's (/tmp).
+    # Any user can move root's links and files there from an own folder, but not root's folders (/tmp).
     return None if stat.S_ISDIR(info.st_mode) else (folder, around)
 
 
 def _is_sticky(info: os.stat_result) -> bool:
-    """Whether only its owner and root can rename or remove what other users have in the folder."""
+    """Whether only owner and root can rename or remove other users' files in the folder."""
     return bool(info.st_mode & stat.S_ISVTX) and info.st_uid in (0, os.geteuid())
 
 
@@ -124,7 +124,7 @@ def _is_writable(host: Host, path: str, info: os.stat_result) -> bool:
 
 
 def _is_shared(path: str) -> bool:
-    """Whether an access control list lets another user or group write, if the mode lets the group write (acl(5))."""
+    """Whether an access control list lets another user or group write, if the mode allows it (acl(5))."""
     return any(tag == _ACL_USER and who not in (0, os.geteuid()) or tag == _ACL_GROUP and who != 0
                for tag, rights, who in acl_entries(path) if rights & stat.S_IWOTH)
 

@@ -3,9 +3,9 @@
 """A helper process that reads what other users control: their processes, and files in folders that they can write.
 
 Such a read may never return, not even after SIGKILL, but the module can abandon the helper. The helper keeps only its
-two pipes, because Ansible waits for each process that holds the module's output. When a read takes too long
-(L(_host.file_access)), the module kills the helper without waiting, and another helper does the same work without that
-process or folder. Where fork(2) fails, the module reads only processes of root and of its own user.
+two pipes, because Ansible waits for each process that holds the module's output. If a read takes too long
+(L(_host.file_access)), the module kills the helper without waiting. Another helper repeats the work without that
+process or folder. If fork(2) fails, the module reads only processes of root and of its own user.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from .._core.sanitize import InternalError, internal_error
 from . import file_access, signals
 
 DEADLINE_S = 4.0  # for one read
-# All reads that take longer than a poll may take BUDGET_S together; after that, LEAST_S is the deadline. Otherwise a
-# user could let each of a hundred reads return just before the deadline.
+# All reads longer than a poll share BUDGET_S; after that, LEAST_S is the deadline. Otherwise a user could let each of a
+# hundred reads return just before the deadline.
 BUDGET_S, LEAST_S = 12.0, 0.5
-# After so many reads that did not return only trusted processes are read, then none, and then the run fails.
+# After so many reads that did not return, only trusted processes are read, then none, then the run fails.
 _UNTIL_TRUSTED, _UNTIL_NONE, _UNTIL_END = 2, 4, 6
 _LOST = 2  # helpers of one call that something else killed, such as the OOM killer, until the run fails
 _END_S = 1.0  # from the close of its pipes to its end, which waitpid(2) reports
@@ -44,10 +44,10 @@ class HelperError(OSError):
 
 
 class Helper:
-    """Calls functions in a helper process, and replaces the process when one of its reads does not return."""
+    """Calls functions in a helper process; replaces the process if one of its reads does not return."""
 
     def __init__(self, shared: Dict[str, Any]) -> None:
-        """``shared`` are objects, by name, that both processes have: only the name is sent. C(host) is one of them."""
+        """``shared``: objects, by name, that both processes have. Only the name is sent. C(host) is one of them."""
         self._shared = shared
         self._stalls: List[file_access.Stall] = []
         self._child = 0
@@ -59,7 +59,7 @@ class Helper:
         self._start()
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The result of a function of a module, called with these arguments in the helper.
+        """Call a function of a module in the helper, and return its result.
 
         Raises what the function raises, and HelperError.
         """
@@ -80,13 +80,13 @@ class Helper:
         raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
 
     def unread(self) -> List[str]:
-        """What the last call skipped and why, as sentences."""
+        """What the last call skipped, with the reasons."""
         return self._unread
 
     def close(self) -> None:
-        """Kill the helper without waiting for it: it may be in a read that nothing ends.
+        """Kill the helper without waiting for it: its read may never end.
 
-        An idle helper also exits when this process does, because its pipe closes.
+        An idle helper also exits with this process, because its pipe closes.
         """
         if self._requests < 0:
             return
@@ -99,7 +99,7 @@ class Helper:
     # ------------------------------------------------------------------ processes
 
     def _start(self) -> None:
-        """Start a helper. Where that fails C(_fork_error) says why."""
+        """Start a helper. On failure C(_fork_error) says why."""
         pipes: List[int] = []
         try:
             self._board = mmap.mmap(-1, file_access.BOARD_BYTES)
@@ -117,7 +117,7 @@ class Helper:
         self._requests, self._answers, self._fork_error = pipes[1], pipes[2], None
 
     def _has_ended(self) -> bool:
-        """Whether the helper has exited. After that the kernel may reuse its PID, so that it is forgotten here."""
+        """Whether the helper has exited. The kernel may reuse its PID then, so forget it."""
         try:
             if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
                 self._child = 0
@@ -126,7 +126,7 @@ class Helper:
         return not self._child
 
     def _await_end(self) -> None:
-        """Its pipes are closed, so it ends. Until waitpid(2) says so it would look as if a read did not return."""
+        """Wait for the helper's end after its pipes closed. Otherwise it looks like a stalled read."""
         last = time.monotonic() + _END_S
         while not self._has_ended() and time.monotonic() < last:
             time.sleep(0.001)
@@ -153,7 +153,7 @@ class Helper:
         return file_access.RestrictedAccess(proc, self._stalls, whose, reason, board, self._slow_s)
 
     def _add_stall(self) -> bool:
-        """Close a helper that did not answer. True if one of its reads did not return; False if it was killed."""
+        """Close a helper that did not answer. True if its read did not return; False if something killed it."""
         path = '' if self._has_ended() else file_access.read_board(self._board)[1]
         self._slow_s = file_access.read_slow_s(self._board)
         self.close()
@@ -166,7 +166,7 @@ class Helper:
     # ------------------------------------------------------------------- exchange
 
     def _request(self, function: Callable[..., Any], args: Tuple[Any, ...]) -> Optional[bytes]:
-        """Send a call and return the answer; None where the helper does not answer in time. Raises HelperError."""
+        """Send a call and return the answer; None if it does not come in time. Raises HelperError."""
         try:
             return self._exchange(_dump((function, args), self._shared))
         except OSError as exc:
@@ -177,7 +177,7 @@ class Helper:
             raise
 
     def _exchange(self, request: bytes) -> Optional[bytes]:
-        """Send a request and return the answer; None where the helper does not answer in time."""
+        """Send a request and return the answer; None if it does not come in time."""
         left = memoryview(_LENGTH.pack(len(request)) + request)
         try:
             while left and self._is_ready(self._requests, select.POLLOUT):
@@ -189,7 +189,7 @@ class Helper:
         return self._read(_LENGTH.unpack(head)[0]) if head else None
 
     def _read(self, count: int) -> Optional[bytes]:
-        """Read so many bytes of the answer; None where they do not come in time."""
+        """Read so many bytes of the answer; None if they do not come in time."""
         pieces: List[bytes] = []
         while count and self._is_ready(self._answers, select.POLLIN):
             piece = os.read(self._answers, min(count, _CHUNK_BYTES))
@@ -201,7 +201,7 @@ class Helper:
         return None if count else b''.join(pieces)
 
     def _is_ready(self, fd: int, event: int) -> bool:
-        """Wait for the pipe; False when one read of the helper takes too long."""
+        """Wait for the pipe; False if one read of the helper takes too long."""
         poll = select.poll()
         poll.register(fd, event)
         seen, since = file_access.read_board(self._board), time.monotonic()
@@ -229,7 +229,7 @@ def _serve(requests: int, answers: int, shared: Dict[str, Any], access: Callable
             function, args = _load(_read_all(requests, _LENGTH.unpack(head)[0]), shared)
             _write_all(answers, _answer(function, args, shared))
     finally:
-        os._exit(0)  # without the parent's exit handlers, and without flushing its buffers twice
+        os._exit(0)  # skips the parent's exit handlers, and flushes no buffer twice
 
 
 def _answer(function: Callable[..., Any], args: Tuple[Any, ...], shared: Dict[str, Any]) -> bytes:
@@ -255,7 +255,7 @@ def _is_expected(exc: Exception) -> bool:
 
 
 def _close(*descriptors: int) -> None:
-    """Close them. An error changes nothing, because close(2) closes also when it fails."""
+    """Close them. Ignores errors, because close(2) closes even then."""
     for fd in descriptors:
         with contextlib.suppress(OSError):
             os.close(fd)
@@ -271,7 +271,7 @@ def keep_only(*kept: int) -> None:
         found = [int(name) for name in os.listdir('/proc/self/fd')]
     except OSError:
         found = list(range(3, 1024))
-    _close(*(fd for fd in found if fd > 2 and fd not in kept))  # that of the listing itself is closed already
+    _close(*(fd for fd in found if fd > 2 and fd not in kept))  # the listing's own is closed already
 
 
 def _read_all(fd: int, count: int) -> bytes:

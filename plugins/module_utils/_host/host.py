@@ -3,7 +3,7 @@
 """All read access to the host, below a root directory.
 
 The root is C(/) in a real run and a small tree on disk in a test. L(Host) takes absolute paths of the host and resolves
-all symbolic links inside the root.
+symbolic links inside the root.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from .mounts import parse_mountinfo
 # Errors of what does not exist: a process that exits between two reads returns ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 _NO_LINK = ABSENT + (errno.EINVAL,)
-# For files of this collection until the next boot, only for root.
+# Files of this collection until the next boot, only for root.
 RUN_FOLDER, RUN_FOLDER_MODE = '/run/oomkit', 0o700
 _MAX_LINKS = 40  # as the kernel (MAXSYMLINKS, fs/namei.c)
 # All files of the kernel and of configurations are much shorter.
 _MOST_BYTES, _CHUNK_BYTES = 1 << 24, 1 << 16
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _KERNEL_FOLDERS = ('/proc', '/sys')
-# File systems that store files without a block device. With all others that are nodev in /proc/filesystems the kernel
-# makes the content when a file is opened or read.
+# File systems that store files without a block device. For all others that are nodev in /proc/filesystems, the kernel
+# makes the content at open or read.
 _STORES = frozenset((
     '9p', 'afs', 'aufs', 'beegfs', 'ceph', 'cifs', 'coda', 'drvfs', 'ecryptfs', 'fuse', 'gpfs', 'jffs2', 'lustre',
     'nfs', 'nfs4', 'orangefs', 'overlay', 'overlayfs', 'ramfs', 'rootfs', 'shiftfs', 'smb3', 'tmpfs', 'ubifs', 'vboxsf',
@@ -41,7 +41,7 @@ def sysctl_path(key: str) -> str:
 
 
 def _reading(path: str) -> file_access.Reading:
-    """Announce a read. Raises OSError for a process that is skipped."""
+    """Announce a read. Raises OSError for a skipped process."""
     stall = file_access.parse_stall(path) if path.startswith('/proc/') else None
     if stall is not None and stall.pid and not file_access.current.allows(stall.pid, stall.name):
         raise OSError(errno.ETIMEDOUT, file_access.NO_ANSWER, path)
@@ -79,7 +79,7 @@ def _unless_absent(path: str, absent: Tuple[int, ...] = ABSENT) -> Iterator[None
 class Host:
     """The files of a host below ``root``.
 
-    Reads return None, or an empty list, for what does not exist, and raise OSError for other errors such as EACCES.
+    Reads return None or an empty list for missing files, and raise OSError for other errors such as EACCES.
     """
 
     # Reads what other users control, see L(_host.helper.Helper). Without it this process does.
@@ -89,7 +89,7 @@ class Host:
         self.root = os.path.abspath(root)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function that reads what other users control, in the helper where there is one."""
+        """Call a function that reads what other users control, in the helper if there is one."""
         return function(*args) if self.helper is None else self.helper.call(function, *args)
 
     def unread(self) -> List[str]:
@@ -102,14 +102,14 @@ class Host:
         return _native(path if self.root == '/' else self.root + path)
 
     def real(self, path: str) -> str:
-        """The path with all links resolved, below the root. Parts that do not exist stay.
+        """The path with all links resolved, below the root. Missing parts stay.
 
         Raises OSError, ELOOP for a loop.
         """
         return self.walk(path)[0]
 
     def walk(self, path: str) -> Tuple[str, List[str]]:
-        """(The path with all links resolved, each path that was looked up, in order.) Like L(real)."""
+        """(The path with all links resolved, each path looked up, in order.) Like L(real)."""
         done: List[str] = []
         passed: List[str] = []
         todo = _split_reversed(path)
@@ -133,7 +133,7 @@ class Host:
         return '/' + '/'.join(done), passed
 
     def _readlink(self, path: str) -> Optional[str]:
-        try:  # no _unless_absent: each part of each path comes here, and a generator costs more than the call
+        try:  # no _unless_absent: each path part comes here, and a generator costs more than the call
             with _reading(path):
                 return os.readlink(self._join(path))
         except OSError as exc:
@@ -142,16 +142,16 @@ class Host:
         return None
 
     def locate(self, path: str) -> str:
-        """The path for calls of Python: below the root, with links resolved inside it."""
+        """The path for Python calls: below the root, with links resolved inside it."""
         return _native(path) if self.root == '/' else self._join(self.real(path))
 
     # ------------------------------------------------------------------ reads
 
     def read_bytes(self, path: str) -> Optional[bytes]:
-        """The whole file, or None where there is none. Never opens a pipe, socket or device, which count as empty.
+        """The whole file; None if missing. Never opens a pipe, socket or device, which count as empty.
 
-        For a path that this code has chosen; it may not lead to /proc or /sys unless it is below one of them. For paths
-        that other users choose there is L(read_named_file). Raises OSError, EFBIG for a file that is too long.
+        For paths that this code chooses; they may lead to /proc or /sys only from below one of them. For paths that
+        other users choose there is L(read_named_file). Raises OSError, EFBIG for a file that is too long.
         """
         with _unless_absent(path), _reading(path):
             place = self.locate(path)
@@ -160,10 +160,10 @@ class Host:
         return None
 
     def read_named_file(self, path: str) -> Optional[bytes]:
-        """The whole file at a path that another user has chosen, or can replace; None where there is none.
+        """The whole file at a path that another user chose, or can replace; None if missing.
 
         For paths in arguments, PID files and configuration. Opens only regular files on a file system that stores
-        files, because to open a device or to read /proc/kmsg has effects. Raises OSError for anything else.
+        files: opening a device or reading /proc/kmsg has effects. Raises OSError for anything else.
         """
         with _unless_absent(path):
             real, passed = self.walk(path)
@@ -174,30 +174,30 @@ class Host:
         return None
 
     def read_text(self, path: str) -> Optional[str]:
-        """The whole file as text, or None where there is none."""
+        """The whole file as text; None if missing."""
         data = self.read_bytes(path)
         return None if data is None else to_text(data)
 
     def names(self, path: str) -> List[str]:
-        """The names in a directory, sorted by bytes; empty where there is none."""
+        """The names in a directory, sorted by bytes; empty if missing."""
         with _unless_absent(path, ABSENT + (errno.ELOOP,)), _reading(path):
             return sorted(os.listdir(self.locate(path)), key=os.fsencode)
         return []
 
     def folders(self, path: str) -> List[str]:
-        """The names of the directories in a directory, but not of links; empty where there is none."""
+        """The names of directories in a directory, without links; empty if missing."""
         with _unless_absent(path), _reading(path), os.scandir(self.locate(path)) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         return []
 
     def stat(self, path: str) -> Optional[os.stat_result]:
-        """stat(2) of the path, or None where it does not exist."""
+        """stat(2) of the path; None if missing."""
         with _unless_absent(path), _reading(path):
             return os.stat(self.locate(path))
         return None
 
     def lstat(self, path: str) -> Optional[os.stat_result]:
-        """lstat(2) of the path, or None where it does not exist."""
+        """lstat(2) of the path; None if missing."""
         with _unless_absent(path), _reading(path):
             return os.lstat(self._named(path))
         return None
@@ -207,7 +207,7 @@ class Host:
         return self._join(f"{self.real(folder).rstrip('/')}/{name}")
 
     def exists(self, path: str) -> bool:
-        """Whether the path exists, with links followed."""
+        """Whether the path exists; follows links."""
         return self.stat(path) is not None
 
     def is_openable(self, path: str) -> bool:
@@ -222,14 +222,14 @@ class Host:
         return self._readlink(self.real(os.path.dirname(path)).rstrip('/') + '/' + os.path.basename(path))
 
     def read_link(self, path: str) -> Optional[str]:
-        """The same, but None also where it may not be read."""
+        """The same; None also if it may not be read."""
         try:
             return self.link_target(path)
         except OSError:
             return None
 
     def write_refusal(self, path: str) -> Optional[int]:
-        """The errno of opening the file for writing, None where that is possible. Writes nothing."""
+        """The errno of opening the file for writing, None for success. Writes nothing."""
         try:
             os.close(os.open(self.locate(path), os.O_WRONLY | os.O_CLOEXEC))
         except OSError as exc:
@@ -266,7 +266,7 @@ def _kernel_content(path: str) -> bytes:
 
 
 def _content(path: str) -> bytes:
-    """The content of a regular file. Does not open others, which count as empty like the /dev/null of a mask."""
+    """The content of a regular file. Others stay closed and count as empty, like the /dev/null of a mask."""
     with file_access.open_fd(path, os.O_PATH) as found:
         info = os.fstat(found)
         if info.st_dev in _kernel_devices():
@@ -293,7 +293,7 @@ def _has_content(info: os.stat_result) -> bool:
 
 
 def _read_same(found: int, info: os.stat_result, path: str) -> bytes:
-    """The content of the file of an O_PATH descriptor. Its path may lead to another file by now.
+    """Read the file of an O_PATH descriptor. Its path may lead to another file by now.
 
     With procfs it opens the descriptor. Without (a chroot) it opens the path, and compares both files.
     """
@@ -311,7 +311,7 @@ def _read_same(found: int, info: os.stat_result, path: str) -> bytes:
 
 
 def _read_all(fd: int, info: os.stat_result) -> bytes:
-    """All bytes of a regular file; none of others, which can block or be endless."""
+    """All bytes of a regular file; none of others, which can block or never end."""
     pieces = []
     left = _MOST_BYTES if _has_content(info) else 0
     while left > 0:
@@ -336,10 +336,10 @@ def _kernel_devices() -> List[int]:
 
 
 def _file_system(fd: int) -> Optional[str]:
-    """The type of the file system of an open file; None where it is not on our mounts.
+    """The file system type of an open file; None if it is not on our mounts.
 
-    By the number of the mount (proc_pid_fdinfo(5), proc_pid_mountinfo(5)): there can be several procfs with different
-    device numbers, to which a path through /proc/PID/root leads.
+    It compares mount numbers (proc_pid_fdinfo(5), proc_pid_mountinfo(5)): a path through /proc/PID/root can lead to
+    another procfs with another device number.
     """
     try:
         mount = re.search(br'^mnt_id:\s+([0-9]+)$', _kernel_content(f'/proc/self/fdinfo/{fd}'), re.MULTILINE)
@@ -353,7 +353,7 @@ def _file_system(fd: int) -> Optional[str]:
 def _is_stored(kind: Optional[str], info: os.stat_result) -> bool:
     """Whether a file system of this type stores files."""
     if kind is None:
-        # A chroot does not list the mount of /. A mount of another namespace must be that of a block device.
+        # A chroot does not list the mount of /. A mount of another namespace must be a block device's.
         return info.st_dev == os.stat('/').st_dev or os.major(info.st_dev) != 0
     if kind.partition('.')[0] in _STORES:  # fuse.sshfs
         return True

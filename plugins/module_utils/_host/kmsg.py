@@ -27,7 +27,7 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
     """
     with open_fd(host.locate(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY) as fd:
         info = os.fstat(fd)
-        # In containers it can be /dev/null, a terminal or a pipe, which contain no kills.
+        # In containers it can be /dev/null, a terminal or a pipe, without kills.
         if host.root == '/' and not (stat.S_ISCHR(info.st_mode) and info.st_rdev == KMSG_NUMBER):
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
         for _count in range(_MOST_RECORDS):
@@ -47,8 +47,8 @@ def read_records(host: Host, path: str = '/dev/kmsg') -> Iterator[bytes]:
 def compute_log_start_s(host: Host) -> float:
     """The start of the log's clock in seconds since 1970.
 
-    Like CLOCK_MONOTONIC, the clock stops while the host sleeps. A time namespace has an offset to CLOCK_MONOTONIC, but
-    not to the log's clock (time_namespaces(7)).
+    Like CLOCK_MONOTONIC, the clock stops during suspend. A time namespace shifts CLOCK_MONOTONIC, but not the log's
+    clock (time_namespaces(7)).
     """
     offset = re.search(r'^monotonic +(-?[0-9]{1,20}) +([0-9]{1,9})$',
                        host.read_text('/proc/self/timens_offsets') or '', re.MULTILINE)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find and remove the leftovers of a killed run: temporary files and empty folders.
 
-An empty folder of drop-ins may belong to the user. So an empty file beside it, the mark, shows that a run works in it.
-Its name is the temporary name of the folder (L(_host.writable.WritableHost.build_temporary_path)).
+An empty folder of drop-ins may belong to the user. So a run marks its folder with an empty file beside it. The mark has
+the folder's temporary name (L(_host.writable.WritableHost.build_temporary_path)).
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def list_files(host: WritableHost, folder: str) -> List[str]:
 
 
 def list_with_folder(host: WritableHost, folder: str) -> List[str]:
-    """The same, and the folder if it contains nothing else. For folders of this collection."""
+    """The same, and the folder if it is otherwise empty. For folders of this collection."""
     files = list_files(host, folder)
     with contextlib.suppress(OSError):
         if _is_folder(host, folder) and len(host.names(folder)) == len(files):
@@ -35,7 +35,7 @@ def list_with_folder(host: WritableHost, folder: str) -> List[str]:
 
 
 def list_drop_ins(host: WritableHost, parent: str) -> List[str]:
-    """The folders in ``parent`` with a mark, after the temporary files in them, and then the marks."""
+    """The marked folders in ``parent``, after their temporary files and before their marks."""
     marks = list_files(host, parent)
     found = []
     for name in host.names(parent) if marks else ():
@@ -46,10 +46,10 @@ def list_drop_ins(host: WritableHost, parent: str) -> List[str]:
 
 
 def _places(host: WritableHost, folder: str) -> List[str]:
-    """The folder, and the folders of the targets of links in it, where their temporary files are."""
+    """The folder, and the folders of link targets in it, which hold their temporary files."""
     found = {folder}
     for name in host.names(folder):
-        with contextlib.suppress(OSError):  # a link in circles
+        with contextlib.suppress(OSError):  # a loop of links
             if host.link_target(f'{folder}/{name}') is not None:
                 found.add(os.path.dirname(host.real(f'{folder}/{name}')))
     return sorted(found)
@@ -65,14 +65,14 @@ def mark_folder(host: WritableHost, folder: str, rollback: Rollback) -> str:
     path = build_mark_path(host, folder)
     for made in host.make_folder(os.path.dirname(folder)):
         rollback.add(made, functools.partial(host.remove_folder, made))
-    if host.lstat(path) is None:  # else it is that of a killed run, and stays until this run succeeds
+    if host.lstat(path) is None:  # a killed run's mark stays until this run succeeds
         rollback.add(path, functools.partial(host.remove_name, path))
         host.make_empty(path)
     return path
 
 
 def remove(host: WritableHost, paths: List[str]) -> None:
-    """Remove these files, and these folders if they are empty. Links stay, because they are not ours."""
+    """Remove these files, and these folders if empty. Links stay, because they are not ours."""
     for path in paths:
         info = host.lstat(path)
         if info is not None and stat.S_ISDIR(info.st_mode):
@@ -82,7 +82,7 @@ def remove(host: WritableHost, paths: List[str]) -> None:
 
 
 def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
-    """Remove the leftovers of an earlier run; returns a warning on failure."""
+    """Remove leftovers of an earlier run; returns a warning on failure."""
     try:
         remove(host, paths)
     except OSError as exc:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lock, so that one run at a time changes the host. It ends with its process.
+"""A lock that lets one run at a time change the host. It ends with its process.
 
-Source: flock(2). The file is in a folder that only root can enter, because every user who can open a file can lock it.
-The holder removes the file with the lock, so that a run that has waited checks that its file is still at the path.
+Source: flock(2). Every user who can open a file can lock it, so only root can enter the file's folder. The holder
+removes the file with the lock. So a waiting run then checks that its file is still at the path.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _IN_THE_WAY = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EINVAL, errno.ENOTD
 
 @contextlib.contextmanager
 def hold_lock(host: WritableHost, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the lock. Raises Refusal if another run holds it, or something blocks it, for too long; and OSError."""
+    """Hold the lock. Raises Refusal if another run or something else blocks it for too long; and OSError."""
     try:
         made, fd = _take(host, wait_s)
     except OSError as exc:
@@ -59,7 +59,7 @@ def _take(host: WritableHost, wait_s: float) -> Tuple[List[str], int]:
             if time.monotonic() > end_s:
                 _remove(host, made)
                 raise
-            time.sleep(_LOOK_S)  # its holder is just removing it
+            time.sleep(_LOOK_S)  # its holder is removing it
             continue
         except BaseException:
             _remove(host, made)
@@ -85,7 +85,7 @@ def _check_folder(host: WritableHost) -> None:
 
 
 def _give_up(host: WritableHost, made: List[str], fd: int) -> None:
-    """After a failure: remove the file unless another run has the lock."""
+    """After a failure, remove the file unless another run has the lock."""
     with contextlib.suppress(OSError):
         if _flock(fd) and host.is_at(FILE, fd):
             os.unlink(host.locate(FILE))
@@ -94,7 +94,7 @@ def _give_up(host: WritableHost, made: List[str], fd: int) -> None:
 
 
 def _lock(host: WritableHost, fd: int) -> bool:
-    """Lock the file; False where that fails, or where the path leads to another file by now."""
+    """Lock the file; False if that fails, or if the path leads to another file now."""
     if not _flock(fd) or not host.is_at(FILE, fd):
         return False
     os.ftruncate(fd, 0)
@@ -103,7 +103,7 @@ def _lock(host: WritableHost, fd: int) -> bool:
 
 
 def _flock(fd: int) -> bool:
-    """Lock the file; False where another process holds the lock."""
+    """Lock the file; False if another process holds the lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -15,6 +15,6 @@ def get_page_kb() -> int:
 
 
 def read_memory(host: Host) -> Optional[Memory]:
-    """The machine's memory now, None where /proc/meminfo is not there."""
+    """The machine's memory now; None without /proc/meminfo."""
     text = host.read_text('/proc/meminfo')
     return None if text is None else parse_meminfo(text)

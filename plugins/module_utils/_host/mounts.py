@@ -14,7 +14,7 @@ _ESCAPED = re.compile(r'\\([0-7]{3})')
 class Mount(NamedTuple):
     number: str
     device: str
-    root: str  # the folder of the file system that is mounted
+    root: str  # the mounted folder of the file system
     path: str
     fs_type: str
     options: str  # of the file system

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a program, without the signal mask and ignored signals of this process.
 
-With posix_spawn(3) the child uses the memory of its parent until execve(2), which matters on a host without free
-memory. Python before 3.8 has only fork(2).
+With posix_spawn(3) the child uses its parent's memory until execve(2), which matters on a host without free memory.
+Python before 3.8 has only fork(2).
 """
 
 import errno
@@ -68,7 +68,7 @@ def _fork(program: str, arguments: Sequence[str], environment: Dict[str, str], o
 
 
 def _read(out: int, errors: int) -> Tuple[bytes, bytes]:
-    """The output of both pipes until their end. Raises OSError."""
+    """The output of both pipes to the end. Raises OSError."""
     pieces: Dict[int, List[bytes]] = {out: [], errors: []}
     with selectors.DefaultSelector() as waiting:
         for fd in pieces:

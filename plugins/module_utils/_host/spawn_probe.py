@@ -5,9 +5,9 @@
 Under strict overcommit fork(2) and execve(2) fail with ENOMEM once Committed_AS reaches CommitLimit. A task with
 CAP_SYS_ADMIN may use admin_reserve_kbytes in addition (``__vm_enough_memory``, mm/util.c), so the two results differ.
 
-For an ordinary user CAP_SYS_ADMIN is not effective at fork(2), and the child gives all capabilities up before
-execve(2): the kernel looks at nothing else. The child keeps uid 0, so that no user can send it a signal. Every wait has
-a deadline. What the child needs is prepared before the fork, because it may find no memory.
+For an ordinary user CAP_SYS_ADMIN is not effective at fork(2), and the child drops all capabilities before execve(2).
+The kernel checks nothing else. The child keeps uid 0, so that no user can send it a signal. Every wait has a deadline.
+All preparation precedes the fork, because the child may find no memory.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ SIGNAL = 'signal'            # this signal ended it
 NO_ANSWER = 'no answer'      # it has not ended after so many seconds
 PRIVILEGED = 'privileged'    # we or the child could not give up rights, with this errno
 
-# NixOS has only sh below /bin. Python, which is there, comes last because it is the largest.
+# NixOS has only sh below /bin. Python is there, but comes last because it is the largest.
 PROGRAMS = tuple((path, 'true') for path in ('/bin/true', '/usr/bin/true', '/run/current-system/sw/bin/true')) + (
     ('/bin/sh', 'sh', '-c', ':'), ('/proc/self/exe', 'python', '-V'))
 _NO_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EPERM, errno.ELIBBAD)
@@ -60,7 +60,7 @@ Program = Tuple[str, ...]  # its path, and its arguments from argv[0] on
 
 
 class _Way(NamedTuple):
-    """A way to have the rights of an ordinary user. Each step raises OSError."""
+    """Steps to get the rights of an ordinary user. Each step raises OSError."""
 
     lower: Step  # before the fork
     restore: Step  # in the parent, after it
@@ -95,7 +95,7 @@ def describe_outcome(outcome: SpawnOutcome) -> str:
 # ------------------------------------------------------------------- the parent
 
 def _start(programs: Sequence[Program], way: _Way, wait_s: float) -> SpawnOutcome:
-    """The outcome with the first of the programs that exists."""
+    """The outcome of the first program that exists."""
     outcome = SpawnOutcome(ERRNO, errno.ENOENT)
     for program in programs:
         outcome = _start_again(program, way, wait_s)
@@ -105,7 +105,7 @@ def _start(programs: Sequence[Program], way: _Way, wait_s: float) -> SpawnOutcom
 
 
 def _start_again(program: Program, way: _Way, wait_s: float) -> SpawnOutcome:
-    """The outcome, after up to two more attempts if it may be temporary.
+    """The outcome, after up to two retries if it may be temporary.
 
     The kernel also ends a process with a signal if execve(2) runs out of memory too late to return.
     """
@@ -152,7 +152,7 @@ def _pipe() -> Iterator[Tuple[int, int]]:
 
 @contextlib.contextmanager
 def _dev_null() -> Iterator[Optional[int]]:
-    """A descriptor of /dev/null; None where there is none."""
+    """A descriptor of /dev/null; None if missing."""
     try:
         fd = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -259,13 +259,13 @@ def _ways() -> List[_Way]:
 
 
 def _without_capabilities() -> Optional[_Way]:
-    """Keep uid 0, and give up capabilities; None where that is not possible, such as without ctypes.
+    """Keep uid 0 and give up capabilities; None if impossible, such as without ctypes.
 
     With an empty bounding set execve(2) gives uid 0 no capabilities (capabilities(7)). Without CAP_SETPCAP it cannot be
     emptied, but no_new_privs has the same effect (cap_bprm_creds_from_file, security/commoncap.c).
     """
     try:
-        # A late import, because most runs start no program.
+        # Imported late: most runs start no program.
         import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
         prctl, capset, capget = libc.prctl, libc.capset, libc.capget
@@ -296,7 +296,7 @@ def _without_capabilities() -> Optional[_Way]:
 
 
 def _change_user() -> None:
-    """Become an unused user, to whom nobody can send a signal. This clears the effective capabilities."""
+    """Become an unused user, whom nobody can signal. This clears the effective capabilities."""
     try:
         os.seteuid(_UNUSED)
     except OSError as exc:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check that the sysctls can be set: not in a container, nor on a host that denies it to root."""
+"""Check that the sysctls can be set: not in a container, nor where root is denied them."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _CAUSES = {
 
 
 def check_place(host: Host, keys: Sequence[str], container: Optional[str], force: bool) -> None:
-    """Raise Refusal in a container, and where the sysctls do not exist."""
+    """Raise Refusal in a container, and if the sysctls do not exist."""
     if container:
         key, refused = _first_refused(host, keys)
         _check_container(key, refused if _is_denied(refused) else None, container, force)
@@ -30,7 +30,7 @@ def check_place(host: Host, keys: Sequence[str], container: Optional[str], force
 
 
 def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
-    """Raise Refusal where one of the sysctls to write is not writable, and OSError for other errors."""
+    """Raise Refusal if a sysctl to write is not writable, and OSError for other errors."""
     key, refused = _first_refused(host, keys)
     if _is_denied(refused):
         raise Refusal(f'{key} cannot be set: {sysctl_path(key)} is not writable ({_describe(refused)}), and this is '
@@ -45,12 +45,12 @@ def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
 
 
 def _is_denied(refused: Optional[int]) -> bool:
-    """Whether root cannot write it either."""
+    """Whether even root cannot write it."""
     return refused == errno.EROFS or (refused in _FORBIDDEN and os.geteuid() == 0)
 
 
 def _first_refused(host: Host, keys: Sequence[str]) -> Tuple[str, Optional[int]]:
-    """The first sysctl that cannot be opened for writing, and the errno; None for the errno if all can be.
+    """The first sysctl that cannot be opened for writing, and the errno, which is None if all can.
 
     Single files and folders can be read-only or hidden. Skips sysctls that the kernel lacks, such as overcommit_kbytes
     before 3.14.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read the memory of the host from sysinfo(2).
 
-In containers lxcfs mounts a file of its own over /proc/meminfo, but badness and oom_score depend on the memory of the
-host. ansible.module_utils.basic has loaded ctypes already.
+lxcfs mounts its own /proc/meminfo in containers, but badness and oom_score depend on the host's memory.
+ansible.module_utils.basic has loaded ctypes already.
 """
 
 import struct

@@ -13,7 +13,7 @@ from .._core.sanitize import explain, internal_error
 from . import signals
 from .writable import Attributes, WritableHost
 
-# Precedes a line of another program's file that the collection commented out, so that a revert finds it.
+# Marks a line of another program's file that the collection commented out, for a later revert.
 MARKER = '# oomkit.linux: '
 
 LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after this collection wrote it. Remove it if '
@@ -24,7 +24,7 @@ Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
 
 
 class ApplyError(Exception):
-    """A change failed; the message says why, and whether everything was rolled back."""
+    """A change failed; the message says why, and whether the rollback was complete."""
 
 
 class Rollback:
@@ -48,7 +48,7 @@ class Rollback:
             what, step = self._steps.pop()
             try:
                 step()
-            except Exception as exc:  # the other steps follow in any case
+            except Exception as exc:  # the other steps run in any case
                 self.failed.append(f'{what} ({exc})')
 
     def describe(self) -> str:
@@ -81,7 +81,7 @@ def write_file(host: WritableHost, path: str, before: Optional[bytes], after: Op
                mode: int = 0o644, folder_mode: int = 0o755) -> None:
     """Write or remove a file, and add its rollback. Makes missing folders.
 
-    Raises ApplyError where something else has changed the file; the rollback does so too.
+    Raises ApplyError if something else has changed the file; so does the rollback.
     """
     if host.read_bytes(path) != before:
         raise ApplyError(_CHANGED % path)
@@ -113,7 +113,7 @@ def _write(host: WritableHost, path: str, data: Optional[bytes], mode: int, attr
 
 
 def back_up_file(host: WritableHost, path: str, rollback: Rollback) -> str:
-    """Copy a file beside it, under a name that no program reads, unless there is an equal copy. Returns the path."""
+    """Copy a file beside it, under a name that no program reads, unless an equal copy exists. Returns the path."""
     folder, base = os.path.split(path)
     data = host.read_bytes(path)
     for found in host.names(folder):

@@ -14,11 +14,11 @@ from typing import Dict, List, NamedTuple, Optional
 from .file_access import open_fd
 from .host import ABSENT, Host, ignore_errors, naming
 
-# A file system or security policy may refuse to set an attribute; then the new file keeps the one that it was given.
-# An ACL must be set, because it decides who may read the file.
+# A file system or security policy may refuse an attribute. The new file then keeps its initial one. An ACL must be set,
+# because it decides who may read the file.
 _NONE_HERE = (errno.ENOTSUP, errno.ENODATA)
 _OF_POLICY = ('security.', 'trusted.')
-# A new file inherits these from the default list of its folder (acl(5)).
+# A new file inherits these from its folder's default list (acl(5)).
 _INHERITED = ('system.posix_acl_access', 'system.posix_acl_default')
 _NAME_CHARACTERS = 60  # of the original name, because a name has at most 255 bytes (NAME_MAX)
 _TEMPORARY = '.oomkit-%s~'  # does not end with .conf, because procps before 4.0 reads names with a leading dot
@@ -34,7 +34,7 @@ class Attributes(NamedTuple):
 
 
 class ProcFile:
-    """An open file of procfs: a write(2) sets the value, and a read returns the present value."""
+    """An open file of procfs: write(2) sets the value, a read returns the present one."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -51,7 +51,7 @@ class ProcFile:
             return os.pread(self._fd, 127, 0)
 
     def close(self) -> None:
-        """Close the descriptor. An error changes nothing, because close(2) closes also when it fails."""
+        """Close the descriptor. Ignores errors, because close(2) closes even then."""
         with contextlib.suppress(OSError):
             os.close(self._fd)
 
@@ -60,7 +60,7 @@ class WritableHost(Host):
     """A host that may be changed."""
 
     def open_proc(self, path: str) -> 'ProcFile':
-        """Open a file of procfs, which stays usable when nothing can be opened any more."""
+        """Open a procfs file, which stays usable when nothing can be opened any more."""
         return ProcFile(self.locate(path))
 
     def attributes(self, path: str) -> Optional[Attributes]:
@@ -73,7 +73,7 @@ class WritableHost(Host):
         """Replace the content atomically, also in a crash.
 
         Replaces the target of a symbolic link. Keeps ``attributes``, or those of the existing file; ``mode`` is for a
-        new one. Until it is complete its name is L(build_temporary_path) of ``named_after``, or of the path.
+        new one. The incomplete file has the name L(build_temporary_path) of ``named_after``, or of the path.
         """
         target = self._join(self.real(path))
         folder = os.path.dirname(target)
@@ -92,7 +92,7 @@ class WritableHost(Host):
         _sync_folder(folder)
 
     def build_temporary_path(self, path: str) -> str:
-        """The name of the incomplete file in L(replace_file), always the same, which no program reads.
+        """The name of the incomplete file in L(replace_file): always the same, and read by no program.
 
         The next run removes the file of a killed run.
         """
@@ -138,10 +138,7 @@ class WritableHost(Host):
             _sync_folder(os.path.dirname(target))
 
     def make_folder(self, path: str, mode: int = 0o755) -> List[str]:
-        """Make the directory and its parents. Returns those that were made, outermost first.
-
-        Makes none if one of them fails.
-        """
+        """Make the directory and its parents, or none if one fails. Returns those made, outermost first."""
         made: List[str] = []
         parts = self.real(path).strip('/').split('/')
         try:
@@ -183,7 +180,7 @@ def _new_file(path: str) -> int:
 
 
 def _remove_after(temporary: str, cause: BaseException) -> None:
-    """Remove the file after an error, whose message tells if that fails (chattr +a)."""
+    """Remove the file after an error. Its message reports a failure (chattr +a)."""
     try:
         os.unlink(temporary)
     except OSError:

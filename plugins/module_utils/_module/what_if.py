@@ -86,7 +86,7 @@ def _find_pids(host: Host, processes: ProcessTable, subject: Subject) -> List[in
 
 
 def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager], subject: Subject) -> int:
-    """The process that grows: of a service, the one with the most memory. Raises Refusal."""
+    """The growing process: of a service, the one with the most memory. Raises Refusal."""
     if subject.kind == 'pid':
         return _find_pids(host, processes, subject)[0]
     plan = _make_live_plan(host, manager, [DesiredState(subject.value, subject.value, 0, None, None)])

@@ -3,9 +3,9 @@
 """Find the unit of the system manager that a process belongs to, by its cgroup.
 
 The systemd of a container or user uses the same names further down in the path. So only the start of the path counts:
-slices, then one unit. Source: ``cg_path_get_unit``, ``cg_path_decode_unit``,
-``cg_get_root_path`` and ``cg_shift_path`` in systemd's src/basic/cgroup-util.c, ``unit_name_is_valid`` in
-src/basic/unit-name.c.
+slices, then one unit.
+Source: ``cg_path_get_unit``, ``cg_path_decode_unit``, ``cg_get_root_path`` and ``cg_shift_path`` in systemd's
+src/basic/cgroup-util.c, ``unit_name_is_valid`` in src/basic/unit-name.c.
 """
 
 import re
@@ -26,9 +26,9 @@ _INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
 def find_unit(text: bytes, init: bytes = b'') -> Optional[bytes]:
     """Find the unit of /proc/PID/cgroup, as systemctl names it; None for a process outside of all units.
 
-    ``init`` is /proc/1/cgroup, empty where that cannot be read. In a hybrid setup systemd moves its processes in both
-    hierarchies (``cg_attach``). If these differ, another program has moved the process out of its unit, such as a
-    container runtime that uses one hierarchy only.
+    ``init`` is /proc/1/cgroup, empty if unreadable. In a hybrid setup systemd moves its processes in both hierarchies
+    (``cg_attach``). If these differ, another program has moved the process out of its unit, such as a container runtime
+    that uses one hierarchy only.
     """
     units = {parse_unit(path) for path in list_manager_paths(text, init)}
     return units.pop() if len(units) == 1 else None

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check by its credentials that a process is the program of its name, which any user can choose.
 
-The collection does not read the arguments of a doubtful process, nor files that these name.
+The collection reads neither the arguments of a doubtful process nor files that they name.
 Sources: credentials(7), capabilities(7), user_namespaces(7), cgroups(7), proc_pid_status(5), proc_pid_exe(5).
 """
 
@@ -25,7 +25,7 @@ _SYSTEM_SERVICE = re.compile(br'/(?:(?!user\.slice/|machine\.slice/)[^/]+\.slice
 
 
 def doubt_root(processes: Proc, pid: int) -> Optional[str]:
-    """Why root did not start the process; None where root did.
+    """Why root did not start the process; None if root did.
 
     For programs that set sysctls or read configuration as root (kubelet, TuneD).
     """
@@ -34,7 +34,7 @@ def doubt_root(processes: Proc, pid: int) -> Optional[str]:
 
 
 def doubt_oom_daemon(processes: Proc, pid: int) -> Optional[str]:
-    """Why the process may not kill those of all users; None where it may.
+    """Why the process may not kill those of all users; None if it may.
 
     earlyoom and systemd-oomd have users of their own: these are services of the system with CAP_KILL.
     """
@@ -75,7 +75,7 @@ def _doubt_root(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
     user = f'it runs as user {(parse_uids(status) or (-1,))[0]}'
     capabilities = _CAPABILITIES.search(status)
-    # The namespace is read after the status, because a process cannot return from one.
+    # Read the namespace after the status: a process cannot return from one.
     if (capabilities is None or not int(capabilities.group(1), 16) & _CAP_KILL
             or not _is_in_our_user_namespace(processes, pid)):
         return f'{user}, not root, and without CAP_KILL in our user namespace: it can kill processes of that user only'
@@ -87,10 +87,10 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 
 
 def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
-    """Whether its capabilities are valid here: any user has all of them in a user namespace of their own.
+    """Whether its capabilities are valid here: any user has all of them in an own user namespace.
 
-    Where the link ns/user may not be read it compares the maps of user IDs, which every user can read. Only a process
-    with capabilities here can give another namespace the same map.
+    If the link ns/user is unreadable, it compares the maps of user IDs, which every user can read. Only a process with
+    capabilities here can give another namespace the same map.
     """
     ours, its = _user_namespace(processes, 'self'), _user_namespace(processes, f'{pid}')
     if ours is not None and its is not None:

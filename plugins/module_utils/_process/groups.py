@@ -33,7 +33,7 @@ class Group:
         raise NotImplementedError
 
     def holds(self, handle: ProcessHandle) -> bool:
-        """Whether it contains the process, read through its descriptor because a PID can be reused."""
+        """Whether it contains the process. Reads through the descriptor, because PIDs are reused."""
         raise NotImplementedError
 
     def look(self, host: Host) -> List[ProcessIdentity]:
@@ -48,12 +48,12 @@ class Group:
 
 
 def look_at_group(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
-    """Look at a group in the helper process: the group after that, and its processes. Raises OSError."""
+    """Look at a group in the helper. Returns the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
 
 class TheseProcesses(Group):
-    """Exactly these processes, also where their PIDs are reused."""
+    """Exactly these processes, even if their PIDs are reused."""
 
     def __init__(self, processes: List[ProcessIdentity]) -> None:
         self._processes = {one.pid: one for one in processes}
@@ -75,7 +75,7 @@ class UnitGroup(Group):
         self.cgroup = cgroup
         self.folder = find_cgroup_folder(host, cgroup)
         self._init_cgroup: Optional[bytes] = None
-        self._patience_s = _SETUP_S  # for all looks together, because any process can have such a name
+        self._patience_s = _SETUP_S  # for all looks together: any process can have such a name
 
     def pids(self) -> List[int]:
         """See Group."""
@@ -84,7 +84,7 @@ class UnitGroup(Group):
     def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group. Waits up to _SETUP_S for processes that systemd has forked and not yet set up.
 
-        Such a process is in the cgroup already, and systemd will overwrite its value with that of the unit.
+        Such a process is in the cgroup already, and systemd will replace its value with the unit's.
         """
         while True:
             begin = time.monotonic()
@@ -105,7 +105,7 @@ class UnitGroup(Group):
     def holds(self, handle: ProcessHandle) -> bool:
         """See Group."""
         try:
-            # Cgroup v1 shows the root for a first thread that has ended (proc_cgroup_show() in kernel/cgroup).
+            # Cgroup v1 shows the root for an ended first thread (proc_cgroup_show() in kernel/cgroup).
             return any(self._is_in(read('cgroup') or b'') for read in (handle.read, handle.read_thread))
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
@@ -126,7 +126,7 @@ def _is_young(host: Host, one: ProcessIdentity) -> bool:
 
 
 class MatchGroup(Group):
-    """All processes that these rules match, except this one and its ancestors."""
+    """All processes that match these rules, except this one and its ancestors."""
 
     def __init__(self, host: Host, rules: Sequence[Rule]) -> None:
         self._host, self._rules = host, rules
@@ -141,7 +141,7 @@ class MatchGroup(Group):
 
 
 class Restricted(Group):
-    """The processes of a group that these rules match."""
+    """The processes of a group that match these rules."""
 
     def __init__(self, group: Group, rules: Sequence[Rule]) -> None:
         self._group, self._rules = group, rules
@@ -156,10 +156,10 @@ class Restricted(Group):
 
 
 def list_pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None) -> List[int]:
-    """The processes of a cgroup and of those below it. 0 stands for processes outside of this PID namespace.
+    """The processes of a cgroup and of those below it. 0 stands for processes outside this PID namespace.
 
-    A user with a delegated cgroup can nest cgroups until the path is too long. Such folders are added to ``unseen``, if
-    given. Raises OSError.
+    A user with a delegated cgroup can nest cgroups until the path is too long. ``unseen`` collects such folders. Raises
+    OSError.
     """
     found: List[int] = []
     folders = [folder]
@@ -179,7 +179,7 @@ def list_pids_below(host: Host, folder: str, unseen: Optional[List[str]] = None)
 
 
 def find_cgroup_folder(host: Host, cgroup: str) -> Optional[str]:
-    """The folder of a cgroup as systemd names it, None when there is none."""
+    """The folder of a cgroup as systemd names it; None if missing."""
     if not cgroup.startswith('/') or cgroup == '/':
         return None
     for tree in _TREES:

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read and write one process through a directory descriptor of /proc/PID.
 
-The kernel can reuse a PID between a scan and a write. The descriptor belongs to the process, not to the PID: once the
-process is gone each use returns ESRCH (fs/proc/base.c). PID and start time identify a process from one descriptor to
-the next: L(ProcessHandle.look) waits for the end of the clock tick in which the process started, so that a later
-process with its PID has a later start time.
+The kernel can reuse a PID between a scan and a write. The descriptor belongs to the process, not to the PID: when the
+process is gone, each use returns ESRCH (fs/proc/base.c). PID and start time identify a process across descriptors.
+L(ProcessHandle.look) waits for the end of the clock tick in which the process started. So a later process with its PID
+has a later start time.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class ProcessIdentity(NamedTuple):
 
     @property
     def key(self) -> Tuple[int, int]:
-        """PID and start time, which name the process also when its PID is used again."""
+        """PID and start time, which identify the process even if its PID is reused."""
         return self.pid, self.start_ticks
 
 
@@ -67,7 +67,7 @@ class ProcessHandle:
                 os.close(self._fd)
 
     def read(self, name: str) -> Optional[bytes]:
-        """A file of the process, up to 64 KiB; None where the process is gone. Raises OSError."""
+        """A file of the process, up to 64 KiB; None if the process is gone. Raises OSError."""
         if self._fd is None or not file_access.current.allows(self.pid, name.rpartition('/')[2]):
             return None
         try:
@@ -79,9 +79,9 @@ class ProcessHandle:
             raise self._named(exc, name) from exc
 
     def read_thread(self, name: str) -> Optional[bytes]:
-        """The file of another thread where only the first thread has ended: that one has lost its memory.
+        """The file of another thread if only the first one has ended and lost its memory.
 
-        None where the first thread runs, or none. Raises OSError.
+        None if the first thread runs, or no thread does. Raises OSError.
         """
         stat = parse_stat(self.read('stat') or b'')
         if stat is None or not stat.has_lost_first_thread():
@@ -93,13 +93,13 @@ class ProcessHandle:
         return None
 
     def _threads(self) -> List[str]:
-        """The IDs of its threads; none where it is gone."""
+        """The IDs of its threads; none if it is gone."""
         with contextlib.suppress(OSError), open_fd('task', os.O_RDONLY | os.O_DIRECTORY, self._fd) as fd:
             return [name for name in os.listdir(fd) if name.isdigit()]
         return []
 
     def look(self) -> Optional[ProcessIdentity]:
-        """Its identity and oom_score_adj; None where it is gone or dead. Waits a clock tick if it has just started."""
+        """Its identity and oom_score_adj; None if it is gone or dead. Waits a clock tick if it has just started."""
         seen = self._look()
         if seen is not None and self._is_real:
             wait_s = (seen.start_ticks + 1) / os.sysconf('SC_CLK_TCK') - time.clock_gettime(_CLOCK_BOOTTIME)
@@ -115,7 +115,7 @@ class ProcessHandle:
         return ProcessIdentity(self.pid, stat.parent, stat.start_ticks, stat.name, adj)
 
     def write_score_adj(self, value: int) -> bool:
-        """Set oom_score_adj. False where the process is gone.
+        """Set oom_score_adj. False if the process is gone.
 
         Raises OSError: EACCES without CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
         """
@@ -136,7 +136,7 @@ class ProcessHandle:
 
 
 def read_init_cgroup(host: Host) -> bytes:
-    """/proc/1/cgroup; empty where it cannot be read."""
+    """/proc/1/cgroup; empty if unreadable."""
     try:
         with ProcessHandle(host, _INIT) as init:
             return init.read('cgroup') or b''

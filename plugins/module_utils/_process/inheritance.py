@@ -3,9 +3,9 @@
 """Tell processes with the value of their unit from those that set their own value. Pure.
 
 After a restart all processes have the unit's new value, except those that set their own again. So a change at runtime
-sets the first and skips the second. The value alone does not show which is which: sshd sets -1000 on itself and 0 on
-its sessions, and 0 is the value of many units. A descendant, within the unit, of a process that set its own value has
-inherited from that process.
+sets the first and skips the second. The value alone does not distinguish them: sshd sets -1000 on itself and 0 on its
+sessions, and 0 is the value of many units. If a process set its own value, its descendants within the unit inherited
+it.
 """
 
 from typing import Callable, Dict, Iterable, List, NamedTuple, Set

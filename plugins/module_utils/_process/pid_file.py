@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read PID files, and check which process one may name: a user who can write the file can name any process."""
+"""Read PID files, and check which process one may name: a user who can write the file can name any."""
 
 import errno
 import re
@@ -19,14 +19,14 @@ MOST_SYSTEM_UID = 999  # login.defs(5): SYS_UID_MAX
 
 
 class PidFileError(Exception):
-    """A file that is not a PID file, or that cannot be read."""
+    """A file that is not a PID file, or is unreadable."""
 
 
 def read_pid_file(host: Host, path: str) -> Optional[int]:
-    """The number at the start of the file, None where there is no file. Raises PidFileError.
+    """The number at the start of the file; None without a file. Raises PidFileError.
 
-    The owner of a service can replace the file by a device, a pipe, a link into /proc or an endless file. Raises
-    OSError if the system cannot read a file that only root can write: then it is unknown what runs.
+    A service's owner can replace the file with a device, a pipe, a link into /proc or an endless file. Raises OSError
+    if the system cannot read a file that only root can write: then it is unknown what runs.
     """
     if not path.startswith('/'):
         raise PidFileError(f'{sanitize(path)} is not an absolute path')
@@ -46,7 +46,7 @@ def read_pid_file(host: Host, path: str) -> Optional[int]:
 
 
 def is_fault(host: Host, path: str, exc: OSError) -> bool:
-    """Whether the system caused the error: the file system of a user can return any error."""
+    """Whether the system caused the error: a user's file system can return any error."""
     try:
         return exc.errno in _FAULTS and file_trust.find_owner(host, path) == 0
     except OSError:
@@ -54,10 +54,9 @@ def is_fault(host: Host, path: str, exc: OSError) -> bool:
 
 
 def find_user(host: Host, pid: int) -> Optional[int]:
-    """The one user whose rights the process has; None for several users, and where it is gone or does not answer.
+    """The one user whose rights the process has; None for several users, or if it is gone or does not answer.
 
-    A set-user-ID program such as su has the rights of two users. sudo has only those of root while it asks for a
-    password.
+    A set-user-ID program such as su has the rights of two users. sudo has only root's while it asks for a password.
     """
     with ProcessHandle(host, pid) as handle:
         uids = parse_uids(handle.read('status') or b'')
@@ -73,9 +72,9 @@ def find_user(host: Host, pid: int) -> Optional[int]:
 
 
 def explain_doubt(host: Host, path: str, pid: int) -> Optional[str]:
-    """Why the file may not name this process; None where it may.
+    """Why the file may not name this process; None if it may.
 
-    A file that only root can write may name any process, a file of a user only processes of that user, as PIDFile= of
+    A file that only root can write may name any process. A user's file may name only that user's, as PIDFile= of
     systemd.service(5).
     """
     try:

@@ -95,7 +95,7 @@ class Proc:
         return Named(sorted(found), denied)
 
     def _read_each(self, pids: Iterable[str], name: str, limit_bytes: int) -> Iterator[Tuple[int, Optional[bytes]]]:
-        """(PID, start of the file) of each process; None where it may not be read.
+        """(PID, start of the file) of each process; None if it may not be read.
 
         Written for speed: three system calls and little else for each process.
         """
@@ -120,7 +120,7 @@ class Proc:
         access.end()
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> Optional[bytes]:
-        """A file below /proc, up to the limit; None where it is gone or may not be read."""
+        """A file below /proc, up to the limit; None if it is gone or may not be read."""
         pid, _slash, name = path.partition('/')
         if not file_access.current.allows(pid, name):
             return None
@@ -129,7 +129,7 @@ class Proc:
 
     def _read(self, path: str, limit_bytes: int) -> Optional[bytes]:
         with contextlib.suppress(OSError), file_access.open_fd(path, os.O_RDONLY, self.fd) as fd:
-            # The kernel writes these files as one record, so that a short read is the last one.
+            # The kernel writes these files as one record, so a short read is the last one.
             data = more = os.read(fd, CHUNK_BYTES)
             while len(more) == CHUNK_BYTES and len(data) < limit_bytes:
                 more = os.read(fd, CHUNK_BYTES)
@@ -138,7 +138,7 @@ class Proc:
         return None
 
     def stat(self, pid: str, name: str) -> Optional[os.stat_result]:
-        """stat(2) of the target of a link of a process; None where that is not allowed."""
+        """stat(2) of the target of a link of a process; None if not allowed."""
         link = name.partition('/')[0]
         if not file_access.current.allows(pid, link):
             return None
@@ -149,7 +149,7 @@ class Proc:
             return None
 
     def read_init_cgroup(self) -> bytes:
-        """/proc/1/cgroup, read once; empty where that is not possible."""
+        """/proc/1/cgroup, read once; empty if unreadable."""
         if self._init_cgroup is None:
             self._init_cgroup = self.read('1/cgroup') or b''
         return self._init_cgroup

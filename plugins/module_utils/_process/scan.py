@@ -22,7 +22,7 @@ class ProcessScan:
         self._processes = processes
         scores = processes.read_scores()
         self.denied = scores.denied
-        # The kernel never chooses the global init; it does choose PID 1 of a container.
+        # The kernel never chooses the global init, but does choose PID 1 of a container.
         self._scores = [pair for pair in scores.found if pair[1] != 1 or not init_namespace]
         self._scored_zero = sorted(pid for score, pid in scores.found if score == 0)
         self.kernel = self._read_kernel(total_pages)
@@ -64,7 +64,7 @@ class ProcessScan:
 
 
 def explain_unseen(host: Host, denied: int) -> Optional[str]:
-    """Why some processes of this PID namespace are not visible; None where all are."""
+    """Why some processes of this PID namespace are not visible; None if all are."""
     unread = file_access.current.unread_processes()
     if unread:
         return ', and '.join(unread)
@@ -76,7 +76,7 @@ def explain_unseen(host: Host, denied: int) -> Optional[str]:
 
 
 def list_gaps(host: Host, denied: int) -> List[str]:
-    """Why some processes of this host are not visible, a reason each."""
+    """The reasons why some processes of this host are not visible."""
     reasons = [explain_unseen(host, denied)]
     if container.find_pid_namespace(host) == 'nested':
         reasons.append('only the processes of this PID namespace are seen, not those of the rest of the machine')

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Set oom_score_adj of the running processes of a group, and roll that back.
 
-A child that is forked between the scan and the write has the old value. So the scan is repeated until it finds nothing
-to change.
+A child forked between scan and write has the old value. So the scan repeats until it finds nothing to change.
 """
 
 import errno
@@ -26,7 +25,7 @@ class Given(NamedTuple):
     """A value that a unit gave its processes."""
 
     value: int
-    until_ticks: Optional[int]  # for processes that started until then; None: for all
+    until_ticks: Optional[int]  # for processes started until then; None: for all
 
 
 def is_given(one: ProcessIdentity, values: Iterable[Given]) -> bool:
@@ -40,11 +39,11 @@ class ScoreAdjError(Exception):
 
 
 class Target:
-    """A group of processes and the value that they should have."""
+    """A group of processes and their desired value."""
 
     def __init__(self, label: str, group: Group, wanted: int, scope: str = ALL, given: Iterable[Given] = (),
                  main_pid: int = 0, found: Optional[Iterable[ProcessIdentity]] = None) -> None:
-        """``found`` are the processes at the time of the plan, of which some may have the value already."""
+        """``found`` are the processes at plan time; some may have the value already."""
         self.label, self.group, self.wanted, self.scope = label, group, wanted, scope
         self.given = list(given)
         self.main_pid = main_pid
@@ -60,7 +59,7 @@ class Target:
         return one.score_adj == self.wanted or is_given(one, self.given)
 
     def split(self, processes: List[ProcessIdentity]) -> Split:
-        """Split processes into those in the scope, and those that are skipped."""
+        """Split processes into those in the scope, and the skipped."""
         if self.scope == INHERITED:
             return split_processes(processes, self._is_given)
         if self.scope == MAIN:
@@ -104,7 +103,7 @@ class Target:
                                 f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
 
     def _set(self, host: Host, one: ProcessIdentity, value: int) -> None:
-        """Set a process that is as the scan found it."""
+        """Set a process that is as in the scan."""
         was_changed = one.pid in self.changed
         # Before the write, which can take effect and fail: the rollback reads the present value.
         self.changed.setdefault(one.pid, (one.start_ticks, one.score_adj))
@@ -116,7 +115,7 @@ class Target:
             del self.changed[one.pid]
 
     def rollback(self, host: Host) -> None:
-        """Restore changed processes, and set those that have started with the value. Raises OSError, ScoreAdjError."""
+        """Restore changed processes, and set those started with the value. Raises OSError, ScoreAdjError."""
         if self._had_it is None:
             return  # nothing was changed
         failed = self._restore(host)
@@ -162,12 +161,12 @@ class Target:
 
 
 def write_score_adj(host: Host, one: ProcessIdentity, value: int, group: Optional[Group] = None) -> bool:
-    """Set a process that is as the scan found it; False where it is gone or has changed. Raises OSError."""
+    """Set a process that is as in the scan; False if it is gone or changed. Raises OSError."""
     with ProcessHandle(host, one.pid) as handle:
         now = handle.look() if group is None or group.holds(handle) else None
         if now is None or not is_same(now, one) or now.score_adj not in (one.score_adj, value):
             return False
-        # A helper process that was killed before it answered may have set it.
+        # A helper that was killed before it answered may have set it.
         return now.score_adj == value or handle.write_score_adj(value)
 
 
@@ -181,7 +180,7 @@ def restore_score_adj(host: Host, one: ProcessIdentity, value: int) -> None:
 def _explain(label: str, one: ProcessIdentity, value: int, exc: OSError) -> str:
     why = exc.strerror or ''
     if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
-        # To raise it takes no capability, but only its owner can open the file for writing (proc_pid_oom_score_adj(5)).
+        # Raising it takes no capability, but only the owner can open the file for writing (proc_pid_oom_score_adj(5)).
         why += '; the process is not of this user: run the task as root (become: true)'
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '

@@ -37,14 +37,14 @@ def has_memory(handle: ProcessHandle) -> bool:
 
 
 def has_name(name: bytes, handle: ProcessHandle) -> bool:
-    """Whether this is the name of the process. It can itself end with a line end."""
+    """Whether the process has this name, which can end with a line end."""
     return (handle.read('comm') or b'')[:-1] == name
 
 
 def has_cmdline(pattern: Pattern[bytes], handle: ProcessHandle) -> bool:
     """Whether the start of the command line matches."""
     cmdline = (handle.read('cmdline') or handle.read_thread('cmdline') or b'')[:_CMDLINE_BYTES]
-    with Reading(f'/proc/{handle.pid}/cmdline'):  # which has a deadline
+    with Reading(f'/proc/{handle.pid}/cmdline'):  # this has a deadline
         return bool(pattern.search(cmdline.rstrip(b'\0').replace(b'\0', b' ')))
 
 
@@ -72,12 +72,12 @@ def _build_single(host: Host, name: str, value: Any) -> Group:
     doubt = pid_file.explain_doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
         raise Refusal(f'process.pidfile: {doubt}. Nothing was changed.')
-    # The checks were made for this process only if it still has the PID.
+    # The checks count only if the process still has the PID.
     return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
 
 
 def _read_pid(host: Host, path: str) -> int:
-    """The PID in a PID file; 0 where there is no file."""
+    """The PID in a PID file; 0 without a file."""
     try:
         return pid_file.read_pid_file(host, path) or 0
     except pid_file.PidFileError as exc:
@@ -85,7 +85,7 @@ def _read_pid(host: Host, path: str) -> int:
 
 
 def _list_given(process: Dict[str, Any]) -> List[str]:
-    """The selectors that are given: one, or one and the user. Raises ConvertError."""
+    """The given selectors: one, or one and the user. Raises ConvertError."""
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
         raise ConvertError(f"process: give exactly one of {', '.join(SELECTORS)}, or user together with comm or "

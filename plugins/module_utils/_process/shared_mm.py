@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find out by kcmp(2) whether two processes share their memory, which /proc does not show.
 
-C libraries have no function for it, so that it is called by its number. It needs the right to trace both processes.
+C libraries have no function for it, so it is called by number. It needs the right to trace both processes.
 """
 
 import os
@@ -22,7 +22,7 @@ _KCMP_VM = 1
 
 
 def share_memory(pid: int, other: int) -> Optional[bool]:
-    """Whether both processes share memory; None where that is unknown, or one of them is gone."""
+    """Whether both processes share memory; None if that is unknown, or if one is gone."""
     number = _NUMBERS.get(os.uname().machine)
     if ctypes is None or number is None or not all(file_access.current.allows(one, 'kcmp') for one in (pid, other)):
         return None

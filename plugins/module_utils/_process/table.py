@@ -69,7 +69,7 @@ def parse_cgroup(text: bytes, init: bytes = b'') -> Tuple[Optional[bytes], Optio
     """(cgroup, unit) of /proc/PID/cgroup, with /proc/1/cgroup as ``init``.
 
     The cgroup is the one that limits memory: in the v1 memory hierarchy, else in v2, else in systemd's. The unit comes
-    from systemd's hierarchy, because the memory hierarchy of v1 need not have all units.
+    from systemd's hierarchy, because the v1 memory hierarchy may lack units.
     """
     paths = parse_cgroup_paths(text)
     cgroup = paths.get(b'memory', paths.get(V2, paths.get(NAMED)))
@@ -125,7 +125,7 @@ class ProcessTable(Proc):
         return found
 
     def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
-        """The memory in this status in pages; that of another thread where the first has ended."""
+        """The memory in this status in pages; another thread's if the first has ended."""
         memory_kb = parse_memory_kb(status)
         if memory_kb is None and _FIRST_HAS_ENDED in status:
             texts = (self.read(thread + '/status') or b'' for thread in self.list_threads(pid))
@@ -143,7 +143,7 @@ class ProcessTable(Proc):
         return found
 
     def find_living_thread(self, pid: int) -> int:
-        """The ID of a thread that has its memory: the first one, or another where that has ended."""
+        """The ID of a thread that has its memory: the first one, or another if that has ended."""
         if _FIRST_HAS_ENDED not in (self.read(f'{pid}/status') or b''):
             return pid
         alive = (int(path.rpartition('/')[2]) for path in self.list_threads(pid) if self._holding(path) is not None)
@@ -153,14 +153,14 @@ class ProcessTable(Proc):
         return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
 
     def list_threads(self, pid: Any) -> List[str]:
-        """The folders of its threads below /proc; none where it is gone."""
+        """The folders of its threads below /proc; none if it is gone."""
         folder = f'{pid}/task'
         with contextlib.suppress(OSError), open_fd(folder, os.O_RDONLY | os.O_DIRECTORY, self.fd) as fd:
             return [f'{folder}/{name}' for name in os.listdir(fd)]
         return []
 
     def list_children(self, pid: int) -> List[int]:
-        """Its children (proc_pid_tid_children(5)); none also where the kernel does not list them."""
+        """Its children (proc_pid_tid_children(5)); none also if the kernel does not list them."""
         return [int(child) for thread in self.list_threads(pid)
                 for child in (self.read(thread + '/children') or b'').split() if to_number(child)]
 
@@ -175,7 +175,7 @@ class ProcessTable(Proc):
         return comm[:-1] if comm and comm.endswith(b'\n') else comm
 
     def find_cgroup_and_unit(self, pid: int) -> Tuple[Optional[bytes], Optional[bytes]]:
-        """See L(parse_cgroup). Under cgroup v1 the kernel shows the root for a first thread that has ended."""
+        """See L(parse_cgroup). Cgroup v1 shows the root for an ended first thread."""
         cgroup, unit = parse_cgroup(self.read(f'{pid}/cgroup') or b'', self.read_init_cgroup())
         thread = self.find_living_thread(pid) if cgroup == b'/' else pid
         if thread == pid:
