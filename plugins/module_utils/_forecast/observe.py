@@ -23,8 +23,8 @@ from .relations import HIDING_ERRNOS, RelationReader
 from .snapshot import INIT, NO_MEMORY, SCORE_ZERO, Domain, Missing, Process, Settings, Snapshot
 
 _MORE = 4          # times as many processes in each further round
-_COUNTERS = 4      # whose error is a margin: file, anonymous, shared and swapped pages
-_TRIES = 3         # readings of a process whose numbers change meanwhile
+_COUNTERS = 4      # in the margin: file, anonymous, shared and swapped pages
+_TRIES = 3         # readings of a process with changing numbers
 
 
 class Unreadable(Exception):
@@ -47,7 +47,7 @@ class Observer:
         self._total_pages = sum(sizes)
         self._process_scan = scan.ProcessScan(processes, self._total_pages, not self._nested)
         self._domain = self._find_domain(sizes[1])
-        # This process is gone before anybody reads the forecast.
+        # This process ends before anybody reads the forecast.
         self._own_pid = os.getpid() if host.root == '/' else 0
         self._relations = RelationReader(host, processes, self._process_scan, self._tree, manager, cgroup,
                                          self._own_pid)

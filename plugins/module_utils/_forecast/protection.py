@@ -19,7 +19,7 @@ class Protected(NamedTuple):
 
 
 def from_names(names: List[str]) -> List[Protected]:
-    """The names as they are, for a snapshot, which holds no aliases."""
+    """The names unchanged, for a snapshot, which holds no aliases."""
     return [Protected(name, unit_names.to_unit('protect', name), set()) for name in sorted(set(names))]
 
 

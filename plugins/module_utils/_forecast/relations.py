@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes are killed with a victim: those that share its memory, its OOM group and its unit."""
+"""The processes that are killed with a victim: they share its memory, its OOM group or its unit."""
 
 import errno
 from typing import Dict, List, Optional, Set
@@ -32,9 +32,9 @@ class RelationReader:
         """``domain`` is the cgroup that runs out of memory."""
         self._host, self._processes, self._process_scan = host, processes, process_scan
         self._tree, self._manager, self._domain, self._own_pid = tree, manager, domain, own_pid
-        self.cgroups: Dict[int, str] = {}  # as they are; in the snapshot they are sanitized
+        self.cgroups: Dict[int, str] = {}  # not sanitized, unlike in the snapshot
         self.found: Dict[int, Relations] = {}
-        self.looked_up: Set[int] = set()  # also those whose relations are hidden
+        self.looked_up: Set[int] = set()  # also those with hidden relations
         self._units: Dict[str, State] = {}
         self._no_cgroups = environment.find_cgroup_version(host) is None
         self._unknown: Dict[str, Set[str]] = {}  # units and cgroups with unknown relations, by reason
@@ -52,7 +52,7 @@ class RelationReader:
         return [self.found[pid] for pid in wanted if pid in self.found]
 
     def list_unknown(self) -> List[str]:
-        """Notes on the units and cgroups whose relations are unknown."""
+        """Notes on the units and cgroups with unknown relations."""
         return [f"which processes of {', '.join(sorted(names))} are killed with a victim is unknown: {reason}"
                 for reason, names in sorted(self._unknown.items())]
 

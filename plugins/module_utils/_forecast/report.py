@@ -10,7 +10,7 @@ from .protection import Protected
 from .simulate import DEADLOCK, KILL, UNKNOWN, Forecast, Kill, WhatIf, simulate
 from .snapshot import Missing, Process, Settings, Snapshot
 
-_SPARE = 5     # processes read beyond those that are asked for
+_SPARE = 5     # processes read beyond the requested ones
 _ROUNDS = 50   # each reads more, and a forecast names only so many
 
 _MOST_NAMED = 3

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes the kernel kills next: a pure function from a snapshot to a list of kills.
+"""Predict which processes the kernel kills next: a pure function of a snapshot.
 
 Sources: out_of_memory(), oom_evaluate_task(), oom_badness(), oom_kill_process() in mm/oom_kill.c, and
 mem_cgroup_get_oom_group() in mm/memcontrol.c.
@@ -22,7 +22,7 @@ SHARES_MEMORY, OOM_GROUP, SERVICE_ENDS = 'shares_memory', 'oom_group', 'service_
 # More branches arise only from many equal processes, and are alike.
 _MOST_BRANCHES, _FEWEST_BRANCHES = 40, 4
 _MOST_STEPS = 40000
-_MOST_LOOKED_UP = 20  # equal victims whose relations are looked up
+_MOST_LOOKED_UP = 20  # equal victims with a relations look-up
 _PAGES_PER_TABLE = 512
 
 
@@ -87,7 +87,7 @@ def assume_settings(snapshot: Snapshot, what_if: WhatIf) -> Snapshot:
 
 
 def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optional[str], Optional[str]]:
-    """(outcome, reason) if the kernel does not look at the processes, else (None, None)."""
+    """(outcome, reason) if the kernel does not compare processes, else (None, None)."""
     settings, domain = snapshot.settings, snapshot.domain
     is_whole_machine = domain.cgroup is None and domain.nodes is None
     if domain.kill_disabled:
@@ -145,7 +145,7 @@ class _Simulation:
             freed_pages=self._count_freed_pages(set(deaths) - dead, victim))
 
     def _follow(self, branches: List[FrozenSet[int]], choices: List[Optional[_Choice]]) -> List[FrozenSet[int]]:
-        """The branches after one rank: one for each victim of each branch, as far as they are followed."""
+        """The branches after one rank: one for each victim of each branch, up to the limit."""
         after: Dict[FrozenSet[int], None] = {}
         for branch, choice in zip(branches, choices):
             for victim in choice.victims[:_MOST_LOOKED_UP] if choice else ():
@@ -279,7 +279,7 @@ def _least_badness(one: Victim) -> int:
 
 
 def _find_margin(ranked: List[Victim]) -> Optional[int]:
-    """The lead of the first one in pages."""
+    """The lead of the first in pages."""
     return ranked[0].badness_pages - ranked[1].badness_pages if len(ranked) > 1 else None
 
 

@@ -52,16 +52,16 @@ class Process(NamedTuple):
     memory_pages: int  # resident, swapped and page tables
     error_pages: int  # how much the kernel's own number may differ
     freed_pages: int  # what no other process has: anonymous, swapped and page tables
-    never: Optional[str]  # why it is never chosen: one of those above
+    never: Optional[str]  # why it is never chosen, see above
     nodes: Optional[List[int]]  # the NUMA nodes that it may use; None if not needed
 
 
 class Relations(NamedTuple):
-    """Which processes are killed with a process. Looked up only for those that may be chosen."""
+    """The processes that are killed with a process. Looked up only for possible victims."""
 
     sharers: List[int]  # processes that use the same memory
     sharers_known: bool  # whether this could be read
-    children: List[int]  # of which kernels up to 5.0 sacrifice one
+    children: List[int]  # kernels up to 5.0 sacrifice one
     group: Optional[str]  # the highest cgroup with memory.oom.group, up to where memory runs out
     group_members: List[int]
     unit_members: List[int]  # the processes that systemd ends then
@@ -81,7 +81,7 @@ class Snapshot(NamedTuple):
 class Missing(NamedTuple):
     """What a forecast needs and a snapshot lacks."""
 
-    relations: Set[int]  # possible victims whose relations are unknown
+    relations: Set[int]  # possible victims with unknown relations
     more_processes: bool  # whether a left-out process may be a victim
     exact_counts: bool  # whether the error of the counts leaves several victims possible
 

@@ -22,7 +22,7 @@ NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 class Source(NamedTuple):
     folders: Tuple[str, ...]  # of equal names the file in the earliest folder counts
     last_file: str  # read last; empty: none
-    shadows: Tuple[str, ...]  # folders whose files mask those with the same name
+    shadows: Tuple[str, ...]  # folders with files that mask equal names
     entries: str  # NAMES, EXISTING or REGULAR
     is_per_file: bool  # the program runs for each file, not once
 

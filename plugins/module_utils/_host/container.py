@@ -137,7 +137,7 @@ def _cgroup_hint(host: Host, process: str) -> Optional[str]:
 
 
 def _storage(host: Host) -> Optional[str]:
-    """The engine whose overlay is the root directory."""
+    """The engine of the overlay at the root directory."""
     mounts = parse_mountinfo(read_or_none(host, '/proc/self/mountinfo') or '')
     return next((find_engine(one.options) for one in mounts if one.path == '/' and 'overlay' in one.fs_type), None)
 

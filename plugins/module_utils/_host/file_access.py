@@ -106,7 +106,7 @@ class Access:
 
 
 class RestrictedAccess(Access):
-    """Access without the files whose earlier read did not return; writes each path to a board."""
+    """Access that skips files after reads that did not return; writes each path to a board."""
 
     def __init__(self, proc: str, stalls: Sequence[Stall] = (), whose: str = ALL, why: str = '',
                  board: Any = None, slow_s: float = 0) -> None:

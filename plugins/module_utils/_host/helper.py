@@ -44,10 +44,10 @@ class HelperError(OSError):
 
 
 class Helper:
-    """Calls functions in a helper process; replaces the process if one of its reads does not return."""
+    """Calls functions in a helper process; replaces the process if a read does not return."""
 
     def __init__(self, shared: Dict[str, Any]) -> None:
-        """``shared``: objects, by name, that both processes have. Only the name is sent. C(host) is one of them."""
+        """``shared``: objects, by name, that both processes have. Only the name is sent. C(host) is one."""
         self._shared = shared
         self._stalls: List[file_access.Stall] = []
         self._child = 0
@@ -121,12 +121,12 @@ class Helper:
         try:
             if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
                 self._child = 0
-        except ChildProcessError:  # where SIGCHLD is ignored
+        except ChildProcessError:  # if SIGCHLD is ignored
             self._child = 0
         return not self._child
 
     def _await_end(self) -> None:
-        """Wait for the helper's end after its pipes closed. Otherwise it looks like a stalled read."""
+        """Wait until waitpid(2) reports its end. Otherwise it looks like a read that did not return."""
         last = time.monotonic() + _END_S
         while not self._has_ended() and time.monotonic() < last:
             time.sleep(0.001)

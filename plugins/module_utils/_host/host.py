@@ -326,7 +326,7 @@ def _read_all(fd: int, info: os.stat_result) -> bytes:
 
 
 def _kernel_devices() -> List[int]:
-    """The device numbers of procfs and sysfs where they are mounted."""
+    """The device numbers of mounted procfs and sysfs."""
     numbers = []
     for folder in _KERNEL_FOLDERS:
         with contextlib.suppress(OSError):

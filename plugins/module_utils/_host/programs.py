@@ -45,7 +45,7 @@ def _find(name: str) -> str:
 
 
 def _spawn(program: str, arguments: Sequence[str], environment: Dict[str, str], out: int, errors: int) -> int:
-    """Start it in its own process group, so that a signal to our group, which we may block, does not end it."""
+    """Start it in its own process group. A signal to our group, which we may block, does not end it."""
     every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     actions: List[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out, 1),
                           (os.POSIX_SPAWN_DUP2, errors, 2)]

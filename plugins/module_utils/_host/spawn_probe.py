@@ -49,7 +49,7 @@ _ATTEMPTS = 3
 _PAUSE_S = 0.2
 _NOT_EXECUTED = 125
 
-# A uid that is unassigned in systemd's table, and the overflow uid if the first one is not mapped.
+# An unassigned uid of systemd's table, and the overflow uid if the first is not mapped.
 _UNUSED, _NOBODY = 0x70000000, 65534
 # linux/prctl.h, linux/capability.h
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _CAPABILITY_VERSION_3, _MOST_CAPABILITIES = 24, 38, 0x20080522, 64
@@ -296,7 +296,7 @@ def _without_capabilities() -> Optional[_Way]:
 
 
 def _change_user() -> None:
-    """Become an unused user, whom nobody can signal. This clears the effective capabilities."""
+    """Become an unused user; nobody can signal it. This clears the effective capabilities."""
     try:
         os.seteuid(_UNUSED)
     except OSError as exc:

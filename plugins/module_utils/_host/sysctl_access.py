@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check that the sysctls can be set: not in a container, nor where root is denied them."""
+"""Check that the sysctls can be set: not in a container, and not denied to root."""
 
 import errno
 import os

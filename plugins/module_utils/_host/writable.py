@@ -196,7 +196,7 @@ def _attributes(path: str) -> Optional[Attributes]:
 
 
 def _set_attributes(fd: int, attributes: Optional[Attributes], mode: int) -> None:
-    """Set the attributes of an open file, or ``mode`` where these are None."""
+    """Set the attributes of an open file, or ``mode`` if these are None."""
     if attributes is None:
         os.fchmod(fd, mode)
         return

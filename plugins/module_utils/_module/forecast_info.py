@@ -95,7 +95,7 @@ def _parse_assumption(place: str, item: Dict[str, Any]) -> Assumption:
 
 
 def _parse_subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
-    """The process or service of an assumption, named in exactly one of these ways."""
+    """The process or service of an assumption, named in exactly one way."""
     given = [kind for kind in kinds if item.get(kind) is not None]
     if len(given) != 1:
         raise ConvertError(f"{place}: give exactly one of {', '.join(kinds)} (found {', '.join(given) or 'none'})")

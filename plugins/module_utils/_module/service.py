@@ -240,7 +240,7 @@ def _describe_processes(one: Running) -> List[Dict[str, Any]]:
 # ----------------------------------------------------------------------- result
 
 def build_diff(plan: Plan) -> List[Dict[str, str]]:
-    """The changes, without PIDs, so that check mode and the real run agree."""
+    """The changes, without PIDs: check mode and the real run agree."""
     diff = [_build_live_diff(one.unit, sorted({process.score_adj for process in one.to_change}),
                              sorted(set(one.goals.values()))) for one in plan.running if one.goals]
     diff += [_build_live_diff(one.unit, [one.oom_group.before], [one.oom_group.after], 'memory.oom.group')

@@ -17,7 +17,7 @@ def run_module(policy: Type[Policy], run: Runner, more_options: Optional[Dict[st
                mutually_exclusive: Sequence[Tuple[str, ...]] = ()) -> None:
     """Run the module of this policy and exit. Does not return.
 
-    ``run`` is L(run_at_once) or that of _policy.confirm.
+    ``run`` is L(run_at_once) or _policy.confirm's.
     """
     options = {sysctl.option: dict(type='bool' if sysctl.is_switch else 'raw')
                for sysctl in list_sysctls(policy.module)}

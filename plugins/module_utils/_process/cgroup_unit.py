@@ -18,7 +18,7 @@ _TYPES = br'service|socket|target|device|mount|automount|swap|timer|path|slice|s
 _NAME = re.compile(br'[A-Za-z0-9:_.\\-]+(@)?(?(1)[A-Za-z0-9:_.\\@-]+)\.(?:%s)\Z' % _TYPES)
 _SLICE = b'.slice'
 _MOST_BYTES = 255  # UNIT_NAME_MAX without the final NUL
-_DEAD = b' (deleted)'  # cgroup v2, of a zombie whose cgroup is gone
+_DEAD = b' (deleted)'  # cgroup v2, of a zombie in a removed cgroup
 # The cgroup of PID 1 below the root of its units: systemd since 226, up to 225, up to 204.
 _INIT_FOLDERS = (b'/init.scope', b'/system.slice', b'/system')
 

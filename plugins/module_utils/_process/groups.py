@@ -48,7 +48,7 @@ class Group:
 
 
 def look_at_group(group: Group, host: Host) -> Tuple[Group, List[ProcessIdentity]]:
-    """Look at a group in the helper. Returns the group after that, and its processes. Raises OSError."""
+    """Scan a group in the helper. Returns the group after that, and its processes. Raises OSError."""
     return group, group.look(host)
 
 

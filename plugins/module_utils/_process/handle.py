@@ -79,7 +79,7 @@ class ProcessHandle:
             raise self._named(exc, name) from exc
 
     def read_thread(self, name: str) -> Optional[bytes]:
-        """The file of another thread if only the first one has ended and lost its memory.
+        """The file of another thread if only the first has ended and lost its memory.
 
         None if the first thread runs, or no thread does. Raises OSError.
         """

@@ -54,7 +54,7 @@ def is_fault(host: Host, path: str, exc: OSError) -> bool:
 
 
 def find_user(host: Host, pid: int) -> Optional[int]:
-    """The one user whose rights the process has; None for several users, or if it is gone or does not answer.
+    """The user of all rights of the process; None for several users, or if it is gone or does not answer.
 
     A set-user-ID program such as su has the rights of two users. sudo has only root's while it asks for a password.
     """

@@ -22,7 +22,7 @@ class ProcessScan:
         self._processes = processes
         scores = processes.read_scores()
         self.denied = scores.denied
-        # The kernel never chooses the global init, but does choose PID 1 of a container.
+        # The kernel never chooses the global init, but does choose a container's PID 1.
         self._scores = [pair for pair in scores.found if pair[1] != 1 or not init_namespace]
         self._scored_zero = sorted(pid for score, pid in scores.found if score == 0)
         self.kernel = self._read_kernel(total_pages)
@@ -36,7 +36,7 @@ class ProcessScan:
             margin_pages=4 * processors * max(32, 2 * processors))
 
     def _detect_scale(self, total_pages: int) -> Optional[str]:
-        """The scale of oom_score by our own score, or by others where ours is always 0 (at -1000)."""
+        """The scale of oom_score by our own score, or by others if ours is always 0 (at -1000)."""
         others: List[Any] = [pid for score, pid in self._scores if score]
         for pid in ['self'] + others[:_MOST_READ]:
             score, terms = self._processes.read_score(pid), self._processes.read_terms(pid)

@@ -49,7 +49,7 @@ def has_cmdline(pattern: Pattern[bytes], handle: ProcessHandle) -> bool:
 
 
 def has_only_uid(uid: int, handle: ProcessHandle) -> bool:
-    """Whether all user IDs of the process are this one, so that set-user-ID programs are excluded."""
+    """Whether all user IDs of the process are this one. This excludes set-user-ID programs."""
     return set(parse_uids(handle.read('status') or b'') or ()) == {uid}
 
 

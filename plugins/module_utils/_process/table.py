@@ -107,7 +107,7 @@ class ProcessTable(Proc):
         return to_number(self.read(f'{pid}/oom_score_adj'))
 
     def read_terms(self, pid: Any) -> Optional[Terms]:
-        """The terms of its badness; None for kernel threads, zombies and those that are gone."""
+        """The terms of its badness; None for kernel threads, zombies and ended processes."""
         status = self.read(f'{pid}/status')
         memory = self._memory(pid, status) if status else None
         adj = self.read_score_adj(pid) if memory else None
@@ -136,14 +136,14 @@ class ProcessTable(Proc):
         return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
 
     def read_holding(self, pid: Any) -> Optional[Holding]:
-        """Its memory; None for kernel threads, zombies and those that are gone."""
+        """Its memory; None for kernel threads, zombies and ended processes."""
         found = self._holding(f'{pid}')
         if found is None and _FIRST_HAS_ENDED in (self.read(f'{pid}/status') or b''):
             found = next((one for one in map(self._holding, self.list_threads(pid)) if one is not None), None)
         return found
 
     def find_living_thread(self, pid: int) -> int:
-        """The ID of a thread that has its memory: the first one, or another if that has ended."""
+        """The ID of a thread that has its memory: the first, or another if that has ended."""
         if _FIRST_HAS_ENDED not in (self.read(f'{pid}/status') or b''):
             return pid
         alive = (int(path.rpartition('/')[2]) for path in self.list_threads(pid) if self._holding(path) is not None)

@@ -155,7 +155,7 @@ def _describe(conflict: Conflict) -> str:
 # -------------------------------------------------------- lines that are commented out
 
 def _list_commented(plan: Plan, service: Service, staying: List[str]) -> List[str]:
-    """List drop-ins with a line that we commented out and that no other drop-in of ours conflicts with."""
+    """List drop-ins with a line that we commented out and that conflicts with none of our other drop-ins."""
     files = plan.host_state.files
     found: List[str] = []
     for unit in _list_units(plan, service):

@@ -99,7 +99,7 @@ def _is_login_name(name: bytes) -> bool:
 
 
 def pick_strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
-    """The first evidence of logins, else the first one."""
+    """The first evidence of logins, else the first."""
     real = [one for one in found if one is not None]
     return next((one for one in real if one.is_login), real[0] if real else None)
 

@@ -60,7 +60,7 @@ class Running:
         self.oom_group: Optional[OomGroup] = None
         self.next_start_before: Causes = {}
         self.next_start: Causes = {}
-        self.has_own_drop_in = False  # an instance with its own drop-in of ours, planned with its template
+        self.has_own_drop_in = False  # an instance with our own drop-in, planned with its template
 
     def set_target(self, target: Target) -> None:
         """Plan the target's value for all its processes."""
@@ -104,7 +104,7 @@ class Service:
         self.desired, self.unit, self.is_reverted = desired, unit, is_reverted
         self.is_transient = False
         self.listed_separately: Set[str] = set()  # instances requested by their own names
-        self.is_owned = False  # whether there is anything of ours to revert
+        self.is_owned = False  # whether we have anything to revert
         self.running: List[Running] = []
         self.related: List[str] = []
         self.unread: List[int] = []  # processes that could not be read

@@ -27,7 +27,7 @@ from .revert import plan_revert
 _SCRIPTS = ('/etc/init.d/%s', '/etc/sv/%s', '/etc/service/%s', '/var/service/%s', '/etc/s6/sv/%s')
 _PID_FILES = ('/run/%s.pid', '/run/%s/%s.pid', '/run/%sd.pid', '/run/%s/pid')
 _SUPERVISED = ('/etc/service/%s/supervise/pid', '/var/service/%s/supervise/pid', '/run/service/%s/supervise/pid',
-               '/run/openrc/options/%s/child_pid')  # of supervise-daemon, whose own PID is in the PID file
+               '/run/openrc/options/%s/child_pid')  # of supervise-daemon; the PID file has its own PID
 _DAEMONS = '/run/openrc/daemons'
 _INIT = 1  # every process descends from it
 
@@ -129,7 +129,7 @@ def _list_ours(host_state: HostState) -> Set[str]:
 
 
 def _is_configured(host_state: HostState, name: str) -> bool:
-    """Whether our value was in effect at its start, so that it is not an original."""
+    """Whether it started with our value, which is no original."""
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 
@@ -164,7 +164,7 @@ def _plan_running(plan: Plan, service: Service, one: Running) -> None:
 
 
 def _list_our_values(host_state: HostState, name: str, one: Running) -> Tuple[int, ...]:
-    """List our values that its processes may have: those set at runtime, and that of our line in its file."""
+    """List our values that its processes may have: those set at runtime, and our line's in its file."""
     values = host_state.record.ours.get(one.unit, ())
     if _is_configured(host_state, name):
         configured = openrc.find_cause(name, host_state.host.read_bytes(openrc.build_path(name))).value
@@ -321,7 +321,7 @@ def _list_openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str
 
 
 def _find_by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessIdentity]:
-    """Find the only process of that name whose parent has another name; None for none or several.
+    """Find the only process of that name with a differently named parent; None for none or several.
 
     Any user can choose this name, so processes of login users do not count.
     """

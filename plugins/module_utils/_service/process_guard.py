@@ -86,7 +86,7 @@ def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> Non
 
 
 def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[ProcessIdentity, Evidence]]:
-    # Unprivileged users set only their own processes, from which no other user's login descends.
+    # Unprivileged users set only their own processes; no other user's login descends from those.
     if os.geteuid() != 0:
         return []
     scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)

@@ -65,7 +65,7 @@ def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
 
 
 def add_near_matches(name: str, services: List[str]) -> str:
-    """Add similar known names to that of an unknown service."""
+    """Add similar known names to an unknown service's."""
     known = sorted(one[:-len(unit_names.SERVICE)] for one in services)
     near = difflib.get_close_matches(name, known, 3, 0.7)
     return name + (f" (is {' or '.join(near)} meant?)" if near else '')
@@ -83,7 +83,7 @@ def _inherit_from_templates(asked: Dict[str, Service]) -> None:
 
 
 def _add_unlisted(plan: Plan, listed: Dict[str, Service]) -> None:
-    """Revert everything of ours that is not listed."""
+    """Revert all our settings that are not listed."""
     host_state = plan.host_state
     known = set(host_state.ours).union(listed)
     # A recorded instance belongs to its template, unless it has its own drop-in.

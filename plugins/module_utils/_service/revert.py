@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""State absent for running processes: revert those that have our values.
+"""State absent for running processes: revert those with our values.
 
 A recorded process gets its own original. An unrecorded one with our value inherited it, or had its unit's: it gets the
 value that a start of the unit gives now. A process with another value is skipped.

@@ -65,7 +65,7 @@ def without_ours(data: bytes) -> Tuple[Optional[bytes], List[str]]:
 
 
 def _is_ours(line: Logical, ours: Optional[Dict[str, Any]]) -> bool:
-    """Whether we wrote the line. Without a record, any line with one of our settings counts."""
+    """Whether we wrote the line. Without a record, any line with our settings counts."""
     key = unit_files.parse_key(line)
     if ours is None:
         return key in unit_files.SETTINGS
@@ -78,7 +78,7 @@ def _split(data: Optional[bytes]) -> List[Logical]:
     whole = data if data.endswith((b'\n', b'\r', b'\0')) else data + b'\n'
     lines = unit_files.split_logical_lines(whole)
     if unit_files.split_logical_lines(whole + b'x\n')[-1].text != 'x':
-        # End a last line that would continue, so that it does not continue in one of ours.
+        # End a last line that would continue, so that none of ours continues it.
         raws = lines[-1].raws
         raws.append('\n\n' if unit_files.is_one_end(raws[-1], '\n') else '\n')
     return lines

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unit files and drop-ins as systemd reads them: which line of which file sets a service's settings.
+"""Unit files and drop-ins as systemd reads them: the file and line of each setting.
 
 The rules differ by version: constants below hold the first or last version of a rule (compared: v219 to v255, NEWS).
 Sources: systemd.unit(5), systemd.syntax(7), ``unit_file_find_dropin_paths`` in src/shared/dropin.c, ``config_parse`` in
@@ -39,7 +39,7 @@ _PREFIX_FOLDERS, _TYPE_FOLDER = 239, 244  # foo-.service.d, service.d
 _MAIN_ANYWHERE = 256  # older versions read /etc/systemd/system.conf only
 _LAST_INCLUDE, _NESTED_INCLUDES = 245, 236  # .include; the same in an included file
 _MOST_INCLUDES = 100  # systemd has no limit: a loop ends when file descriptors run out
-# Up to 238 a joined line that begins with the mark is a comment, from 239 on each such line, from 241 on also after
+# Comments: up to 238 a joined line that begins with the mark; from 239 each such line, from 241 also after
 # blanks. From 239 to 241 an empty line counts as a comment.
 _COMMENTS_IN_BETWEEN, _COMMENTS_AFTER_BLANKS, _EMPTY_ENDS = 239, 241, 242
 _RETURN_ENDS = 240    # a carriage return ends a line
@@ -65,7 +65,7 @@ _LONG_LINE_BYTES = 1 << 20  # LONG_LINE_MAX in src/basic/def.h
 
 class Cause(NamedTuple):
     value: Any  # None for a setting that nothing sets
-    file: Optional[str]  # without a value: that of the reset, if any
+    file: Optional[str]  # without a value: the reset's file, if any
     line: Optional[int]
 
 
@@ -84,7 +84,7 @@ class Assignment(NamedTuple):
 
 class Unit(NamedTuple):
     name: str  # the real one, aliases resolved
-    state: str  # one of those below
+    state: str  # see below
     fragment: Optional[str]  # the unit file
 
 
@@ -247,7 +247,7 @@ class UnitFiles:
     """The unit files of a host. Each folder is listed once. ``overlay`` holds planned contents."""
 
     def __init__(self, host: Host, overlay: Optional[Overlay] = None, version: Optional[int] = None) -> None:
-        """``version`` is that of systemd; None looks it up on this host."""
+        """``version`` is systemd's; None looks it up on this host."""
         self.host = host
         self.is_version_known = True
         if version is None:
@@ -333,7 +333,7 @@ class UnitFiles:
         return None
 
     def _find_alias(self, unit: str, path: str) -> Optional[str]:
-        """The other unit to which the file is a link; None for the unit's own file.
+        """The other unit that the file links to; None for the unit's own file.
 
         A link out of the search path is a linked unit file, which keeps its name.
         """
@@ -494,7 +494,7 @@ class UnitFiles:
                        if _parse_include(line.text, self.version) is None)
 
     def find_default_score_adj(self) -> Cause:
-        """The value of a service without a setting: the manager's DefaultOOMScoreAdjust=, else that of PID 1."""
+        """The value of a service without a setting: the manager's DefaultOOMScoreAdjust=, else PID 1's."""
         cause = self._find_manager_default('DefaultOOMScoreAdjust', SCORE_ADJ)
         if cause.value is not None:
             return cause

@@ -35,7 +35,7 @@ def _find_libraries(host: Host) -> Set[int]:
 
 
 def _list_folders(host: Host) -> List[str]:
-    """The folders of the program, that of /sbin/init first."""
+    """The folders of the program, /sbin/init's first."""
     try:
         folder, name = os.path.split(host.real('/sbin/init'))
     except OSError:  # a loop of links
