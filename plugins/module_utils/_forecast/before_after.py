@@ -27,7 +27,7 @@ class ForecastRequest(NamedTuple):
 
 
 def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
-    """Check the options. Raises ConvertError."""
+    """Parse the options. Raises ConvertError."""
     kills = to_integer('forecast', params['forecast'], 0, MOST_KILLS)
     protect = check_protect(params['protect'])
     if protect and not kills:

@@ -20,7 +20,7 @@ NAMES, EXISTING, REGULAR = 'names', 'existing', 'regular'
 
 
 class Source(NamedTuple):
-    folders: Tuple[str, ...]  # of equal names the file in the earliest folder counts
+    folders: Tuple[str, ...]  # the earliest folder's file counts for each name
     last_file: str  # read last; empty: none
     shadows: Tuple[str, ...]  # folders with files that mask equal names
     entries: str  # NAMES, EXISTING or REGULAR

@@ -42,7 +42,7 @@ class Draft:
             self.commented_out.append(real)
 
     def changes(self) -> Files:
-        """The changed files, by the real path, or by the first name if that was not used."""
+        """The changed files, by the real path if it was used, else by the first name."""
         found = ((self._names[real], data) for real, data in self.overlay.items())
         pairs = [(path, (self.host.read_bytes(path), data)) for path, data in found]
         return {path: pair for path, pair in pairs if pair[0] != pair[1]}

@@ -57,7 +57,7 @@ def read_record(host: Host, path: str) -> Optional[bytes]:
 
 
 def check_record(host: Host, path: str) -> None:
-    """Raise Refusal if others than root can write or replace the record."""
+    """Raise Refusal if non-root users can write or replace the record."""
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise Refusal(f'{doubt}. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
@@ -103,7 +103,7 @@ def _find_replaceable(host: Host, name: str) -> Optional[Danger]:
         return folder, around
     if info.st_uid not in (0, os.geteuid()):
         return name, info
-    # Any user can move root's links and files there from an own folder, but not root's folders (/tmp).
+    # Users can move root's links and files there from their own folders, but not root's folders (/tmp).
     return None if stat.S_ISDIR(info.st_mode) else (folder, around)
 
 

@@ -52,7 +52,7 @@ def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[M
 # ---------------------------------------------------------------------- options
 
 def parse_request(params: Dict[str, Any]) -> Request:
-    """Check the options. Raises ConvertError."""
+    """Parse the options. Raises ConvertError."""
     assumptions = [_parse_assumption(f'score_adj[{number}]', item)
                    for number, item in enumerate(params['score_adj'] or [])]
     growth, growing = None, params['growing']

@@ -73,7 +73,7 @@ _ADVICE = {
 # ---------------------------------------------------------------------- options
 
 def parse_desired_states(params: Dict[str, Any]) -> List[DesiredState]:
-    """Check the requests of all services. Raises ConvertError."""
+    """Parse the requests of all services. Raises ConvertError."""
     _check_subject(params)
     if params['process'] is not None:
         return []

@@ -87,7 +87,7 @@ def _doubt_service(processes: Proc, pid: int, status: bytes) -> Optional[str]:
 
 
 def _is_in_our_user_namespace(processes: Proc, pid: int) -> bool:
-    """Whether its capabilities are valid here: any user has all of them in an own user namespace.
+    """Whether its capabilities are valid here: any user has all of them in a new user namespace.
 
     If the link ns/user is unreadable, it compares the maps of user IDs, which every user can read. Only a process with
     capabilities here can give another namespace the same map.
