@@ -84,8 +84,8 @@ def serve_port(path):
     """Serve whoever holds the other end, until told to end. What modules import is there already when they start."""
     for folder, _folders, names in os.walk(os.path.join(sys.path[0], *UTILS.split('.'))):
         for name in sorted(name for name in names if name.endswith('.py')):
-            path = os.path.relpath(os.path.join(folder, name[:-3]), sys.path[0])
-            importlib.import_module(path.replace(os.sep, '.'))
+            module = os.path.relpath(os.path.join(folder, name[:-3]), sys.path[0])
+            importlib.import_module(module.replace(os.sep, '.'))
     port, rest = os.open(path, os.O_RDWR | os.O_CLOEXEC), b''
     while True:
         found = os.read(port, 65536)
