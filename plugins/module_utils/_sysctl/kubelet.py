@@ -61,6 +61,7 @@ _GO_BOOLEANS = {**dict.fromkeys(('1', 't', 'T', 'true', 'TRUE', 'True'), True),
                 **dict.fromkeys(('0', 'f', 'F', 'false', 'FALSE', 'False'), False)}
 _OPTIONS = (_FLAG, 'kubelet-arg', 'data-dir', 'profile')
 _MOST_DROP_INS, _MOST_DEPTH = 1000, 20
+_LONGEST_LINE = 10000  # the time of shlex grows with the square of a word's length
 # k3s copies the files that kubelet-arg names for --config and --config-dir to these names.
 _COPIES = {'10-cli-config.conf': 'config', '20-cli-config-dir': 'config-dir'}
 
@@ -154,7 +155,7 @@ def _words(text: str) -> List[str]:
     for line in text.split('\n'):
         if line.strip()[:1] != '#':
             try:
-                found += shlex.split(line)
+                found += shlex.split(line) if len(line) <= _LONGEST_LINE else line.split()
             except ValueError:
                 found += line.split()
     return found
