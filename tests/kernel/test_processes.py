@@ -54,7 +54,7 @@ def test_bad_choices(fresh):
     assert 'exactly one' in failed(fresh, MODULE, process={}, score_adj=1)
     assert 'exactly one' in failed(fresh, MODULE, process={'pid': 1, 'comm': 'x'}, score_adj=1)
     assert '15' in failed(fresh, MODULE, process={'comm': 'a' * 16}, score_adj=1)
-    assert 'no regular expression' in failed(fresh, MODULE, process={'cmdline_regex': '('}, score_adj=1)
+    assert 'not a regular expression' in failed(fresh, MODULE, process={'cmdline_regex': '('}, score_adj=1)
     assert 'no user' in failed(fresh, MODULE, process={'user': 'nobody-at-all'}, score_adj=1)
     assert 'process.pid' in failed(fresh, MODULE, process={'pid': True}, score_adj=1)
     assert 'matches no process' in failed(fresh, MODULE, process={'comm': 'none-such'}, score_adj=1)
