@@ -118,7 +118,7 @@ def test_protected_victim_ends_the_play_before_any_change(fleet):
     desired = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)
     refused = fleet.play(vars=dict(desired, oom_policy_protect=['plain']), expect=2)
     assert fleet.executions() == ['oom_score_adj'] and fleet.state() == before
-    assert 'protect: with this, plain (victim of kill 1)' in str([task['result'].get('msg') for task in refused])
+    assert 'would end plain (victim of kill 1)' in str([task['result'].get('msg') for task in refused])
 
     result, _facts = task_log.last_message(fleet.play(vars=dict(desired, oom_policy_protect=['family'])))
     assert fleet.executions() == ['oom_score_adj', 'overcommit', *ALL]
