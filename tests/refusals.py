@@ -19,7 +19,7 @@ code.
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -54,6 +54,7 @@ NOT_MESSAGES = {
 
 ANY = '…'
 _PLACEHOLDER = re.compile(r'%(?:\([^)]*\))?[-+#0]*[0-9]*(?:\.[0-9]+)?[a-zA-Z]|\{[^{}]*\}')
+_CODE = re.compile(r' ?\[(OOMK-[0-9]{4})\]$')
 _WORD = re.compile(r"[A-Za-z_][\w.'-]+")
 _DOCUMENTATION = ('DOCUMENTATION', 'EXAMPLES', 'RETURN')
 _QUOTED = re.compile(r"'([^'\n]*)'")
@@ -69,6 +70,7 @@ class Text:
     text: str
     place: str  # FILE:LINE
     is_message: bool
+    code: str = ''  # OOMK-NNNN
 
     def __str__(self) -> str:
         return '%s: %s' % (self.place, self.text)
@@ -81,6 +83,7 @@ class Entry:
     line: int
     messages: list[str]  # as in Text
     explanation: str
+    code: str  # empty below a heading "Texts in …": parts of results, and no errors or warnings
 
 
 # ------------------------------------------------------------------------ the code
@@ -168,9 +171,11 @@ def _scalars(node: yaml.Node | None, is_spoken: bool) -> Iterator[tuple[yaml.Sca
 
 def _text(text: str, place: str, is_raised: bool) -> Text:
     shown = ' '.join(text.split())
+    code = _CODE.search(shown)
+    shown = _CODE.sub('', shown)
     words = len(_WORD.findall(shown))
     is_message = words >= 2 and ' ' in shown or is_raised and words > 0
-    return Text(shown, place, is_message and shown not in NOT_MESSAGES)
+    return Text(shown, place, is_message and shown not in NOT_MESSAGES, code.group(1) if code else '')
 
 
 # ----------------------------------------------------------------------- the guide
@@ -178,12 +183,15 @@ def _text(text: str, place: str, is_raised: bool) -> Text:
 def entries_of(guide: str) -> list[Entry]:
     """The guide's entries: list items that are one piece of code each, and the paragraph after them."""
     entries: list[Entry] = []
+    code = ''
     for start, block in _blocks(guide):
+        if block[0].startswith('#'):
+            code = block[0].removeprefix('### ') if block[0].startswith('### OOMK-') else ''
         found = [re.fullmatch(r'- `([^`]+)`', line) for line in block]
         if any(found):
-            entries.append(Entry(start, [message_of(match.group(1)) for match in found if match], ''))
+            entries.append(Entry(start, [message_of(match.group(1)) for match in found if match], '', code))
         elif entries and not entries[-1].explanation:
-            entries[-1] = Entry(entries[-1].line, entries[-1].messages, ' '.join(block))
+            entries[-1] = replace(entries[-1], explanation=' '.join(block))
     return entries
 
 
@@ -219,6 +227,22 @@ def unknown(texts: list[Text], messages: list[str]) -> list[tuple[str, list[str]
         if words:
             found.append((message, words))
     return found
+
+
+def wrong_codes(texts: list[Text], entries: list[Entry]) -> list[str]:
+    """Codes of the code that the guide does not have for that text, and messages of the guide without their code."""
+    coded = [text for text in texts if text.code]
+    found = ['%s: %s is not the code of this text' % (text, text.code) for text in coded
+             if not any(text.code == entry.code and _is_in(text, message)
+                        for entry in entries for message in entry.messages)]
+    return found + ['%s: nothing in the code has %s' % (message, entry.code) for entry in entries if entry.code
+                    for message in entry.messages
+                    if not any(text.code == entry.code and _is_in(text, message) for text in coded)]
+
+
+def _is_in(text: Text, message: str) -> bool:
+    """Whether the text is in the message. A code may stand alone, after a message from elsewhere."""
+    return not text.text.strip(ANY) or bool(_pattern(text.text).search(message))
 
 
 def _without(message: str, texts: list[Text]) -> str:

@@ -67,7 +67,8 @@ def _read_fleet(hosts: list[str], request: ReportRequest) -> Fleet:
         else:
             fleet.take_facts(host, oom)
     if broken and len(broken) == len(hosts):  # no damaged record, but a server that is down: spare the last report
-        raise ReportError(f"The fact cache could not be read for any host: {sanitize(broken[0]).rstrip('.')}.")
+        raise ReportError(f"The fact cache could not be read for any host: {sanitize(broken[0]).rstrip('.')}."
+                          " [OOMK-2706]")
     return fleet
 
 
@@ -80,7 +81,7 @@ def _check_names(hosts: list[str]) -> None:
     """Caches make names of files of them. Raises ReportError."""
     for host in hosts:
         if '\0' in host or any(0xd800 <= ord(char) <= 0xdfff for char in host):
-            raise ReportError(f'hosts: {quote(host)} cannot be the name of a host.')
+            raise ReportError(f'hosts: {quote(host)} cannot be the name of a host. [OOMK-2702]')
 
 
 def _read_cache(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
@@ -91,7 +92,7 @@ def _read_cache(hosts: list[str]) -> Iterator[tuple[str, Mapping | None, str]]:
         if cache is None or not _outlives_a_run(cache):
             raise ReportError(f'Facts are kept in {C.CACHE_PLUGIN}, which does not outlive a run. Set fact_caching in '
                               'ansible.cfg, such as to ansible.builtin.jsonfile with fact_caching_connection = '
-                              'FOLDER, and run oomkit.linux.oom_facts on the hosts once.')
+                              'FOLDER, and run oomkit.linux.oom_facts on the hosts once. [OOMK-2705]')
         for host in hosts[start:start + _CHUNK]:
             yield host, *_read_facts(cache, host)
 

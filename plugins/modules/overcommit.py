@@ -65,7 +65,7 @@ options:
   confirm_within:
     description:
       - The seconds, up to 3600, in which a change at runtime has to be confirmed. V(0) does everything at once.
-      - At first nothing but runtime is written, no file. A watchdog is started before that. It puts runtime back
+      - At first nothing but runtime is written, no file. A watchdog is started before that. It rolls runtime back
         at the end of the time, and says so in the kernel log, unless the change was confirmed.
       - To confirm is to make the same call again over a new connection (C(reset_connection) of
         M(ansible.builtin.meta)). Only that writes O(sysctl_file), so a machine that is reset before comes up as it

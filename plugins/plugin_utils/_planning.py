@@ -32,7 +32,8 @@ def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbyt
     sizes_kb = {name: _parse_size_kb(name, value if value is not None else found.get(name, 0))
                 for name, value in (('memory', found['memory']), ('swap', swap), ('hugepages', hugepages))}
     if sizes_kb['hugepages'] > sizes_kb['memory']:
-        raise ConvertError(f"hugepages: {sizes_kb['hugepages']} kB are more than the {sizes_kb['memory']} kB of memory")
+        raise ConvertError(f"hugepages: {sizes_kb['hugepages']} kB are more than the {sizes_kb['memory']} kB of memory"
+                           " [OOMK-2803]")
     percent, amount_kb = _parse_limit(ratio, kbytes)
     whole = Memory(total_kb=sizes_kb['memory'], available_kb=None, swap_total_kb=sizes_kb['swap'], swap_free_kb=0,
                    hugetlb_kb=sizes_kb['hugepages'], commit_limit_kb=None, committed_kb=None)
@@ -63,7 +64,7 @@ def _select_facts(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.
     found = {own: value[key] for key, own in keys.items() if value.get(key) is not None}
     if name not in found:
         raise ConvertError(f"{name}: a mapping must hold {next(iter(keys))}, as the facts of oomkit.linux.oom_facts "
-                           f"do; it has {_list_keys(value) or 'nothing'}")
+                           f"do; it has {_list_keys(value) or 'nothing'} [OOMK-2802]")
     return found
 
 
@@ -80,7 +81,7 @@ def _parse_size_kb(name: str, value: t.Any) -> int:
         return convert.to_integer(name, size_kb, 0, _MOST_KB)
     except ConvertError:
         raise ConvertError(f'{name}: {quote(value)} is neither a number of kB, 0 or more, nor a size with a unit such '
-                           'as 64G') from None
+                           'as 64G [OOMK-2801]') from None
 
 
 def _parse_total_kb(value: t.Any) -> int:
@@ -97,7 +98,7 @@ def _parse_limit(ratio: t.Any, kbytes: t.Any) -> tuple[int, int]:
     percent = convert.to_integer('ratio', ratio, 0)
     if percent and amount_kb:
         raise ConvertError(f'ratio and kbytes: {percent} and {amount_kb} cannot both hold, the kernel sets the one to '
-                           '0 when the other is set; give one of them')
+                           '0 when the other is set; give one of them [OOMK-2803]')
     return percent, amount_kb
 
 
@@ -105,5 +106,5 @@ def _parse_page_kb(value: t.Any) -> int:
     """The size of a page. Raises ConvertError."""
     page_kb = convert.to_integer('page_kb', value, 1)
     if page_kb not in _PAGE_SIZES_KB:
-        raise ConvertError(f"page_kb: {page_kb} is not one of {', '.join(map(str, _PAGE_SIZES_KB))}")
+        raise ConvertError(f"page_kb: {page_kb} is not one of {', '.join(map(str, _PAGE_SIZES_KB))} [OOMK-2801]")
     return page_kb

@@ -41,7 +41,7 @@ class HostAction(NormalAction):  # type: ignore[misc]  # ansible-core has no typ
         if isinstance(known, Mapping) and _HOST_NAME in known:
             raise AnsibleActionFail(
                 'The facts of this host hold inventory_hostname, which decides where Ansible connects to. Nothing was '
-                'done. Look at the host, and remove its facts from the cache.')
+                'done. Look at the host, and remove its facts from the cache. [OOMK-3002]')
         name = getattr(self._task, 'resolved_action', None) or self._task.action
         return check_answer(super().run(tmp, task_vars), _FACTS.get(name))
 
@@ -67,7 +67,7 @@ def check_answer(result: dict[str, t.Any], allowed: str | None) -> dict[str, t.A
         result = {key: value for key, value in result.items() if key != 'ansible_facts'}
         result.update(failed=True, msg=(
             f"The host answered with facts that this module does not return ({', '.join(foreign)}). They are not "
-            "used. Look at the host: somebody may have taken it over."))
+            "used. Look at the host: somebody may have taken it over. [OOMK-3002]"))
     safe: dict[str, t.Any] = wrap_var(sanitize_answer(result))
     return safe
 

@@ -99,7 +99,7 @@ def nothing_is_left(machine):
 
 
 def undone(machine, within_s):
-    """Wait for the watchdog to have put all back, and see that it did."""
+    """Wait for the watchdog to have rolled all back, and see that it did."""
     last = time.monotonic() + within_s + 20
     while watchdog(machine) is not None:
         assert time.monotonic() < last, 'the watchdog lives on'

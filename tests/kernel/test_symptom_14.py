@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Symptom 14: a daemon puts its own value back, and nobody says so. Here the facts do, and the modules."""
+"""Symptom 14: a daemon sets its own value again, and nobody says so. Here the facts do, and the modules."""
 
 import pytest
 from test_facts import gather

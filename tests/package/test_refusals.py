@@ -17,6 +17,7 @@ from refusals import (
     python_texts,
     texts_of_code,
     unknown,
+    wrong_codes,
     yaml_texts,
 )
 
@@ -92,16 +93,41 @@ def test_every_entry_says_why_and_what_to_do(guide):
         assert entry.explanation.count('**What to do.** ') == 1, (entry.line, entry.messages)
 
 
+def test_code_and_guide_agree_about_the_codes(texts, guide):
+    """Each message ends with the code under which the guide explains it."""
+    wrong = wrong_codes(texts, entries_of(guide))
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_each_entry_has_a_code_of_its_section(guide):
+    """Except for texts that are parts of results."""
+    section, codes = 10, []
+    for heading in re.findall(r'^##+ .+$', guide, re.MULTILINE):
+        section += heading.startswith('## ')
+        assert heading.startswith(('## ', '### Texts in ')) or re.fullmatch(f'### OOMK-{section}[0-9]{{2}}', heading)
+        codes += [heading] if heading.startswith('### ') else []
+    assert sorted(set(codes)) == sorted(codes)
+    headings = {heading.removeprefix('### ') for heading in codes}
+    assert {entry.code for entry in entries_of(guide)} - {''} == {one for one in headings if one.startswith('OOMK-')}
+    below = re.split(r'^##+ ', guide, flags=re.MULTILINE)
+    assert all(part.startswith(('OOMK-', 'Texts in ')) for part in below if re.search(r'^- `', part, re.MULTILINE))
+
+
 def test_no_message_is_told_twice(messages):
     assert sorted(messages) == sorted(set(messages))
 
 
 def test_the_table_of_contents_has_every_section(guide):
     headings = re.findall(r'^## (.+)$', guide, re.MULTILINE)
-    anchors = [re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-') for heading in headings]
+    anchors = [anchor(heading) for heading in headings]
     assert re.findall(r'^[0-9]+\. \[(.+?)\]\(#(.+?)\)$', guide, re.MULTILINE) == list(
         zip(headings, anchors, strict=True))
-    assert set(re.findall(r'\]\(#(.+?)\)', guide)) <= set(anchors)
+    assert set(re.findall(r'\]\(#(.+?)\)', guide)) <= set(map(anchor, re.findall('^##+ (.+)$', guide, re.MULTILINE)))
+
+
+def anchor(heading):
+    """The name of a heading in a link."""
+    return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
 
 
 def test_what_is_left_out_is_there(checkout, texts):

@@ -312,7 +312,7 @@ def test_only_what_waits_is_said_to_be_roll_back(command, checkout, tmp_path, st
     done = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', tmp_path / 'play.yml', check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 2 and 'could not be confirmed: the reason' in said
-    assert ('within 60 s, the host puts its old values back' in said) is promised
+    assert ('within 60 s, the host rolls back' in said) is promised
     assert ('It holds anyway' in said) is not promised
 
 

@@ -58,9 +58,10 @@ def to_integer(name: str, value: Any, minimum: Optional[int] = INT_MIN, maximum:
     """
     number = _as_integer(value)
     if number is None:
-        raise ConvertError(f'{name}: {quote(value)} is not a decimal integer; give a plain number such as 50')
+        raise ConvertError(f'{name}: {quote(value)} is not a decimal integer; give a plain number such as 50'
+                           ' [OOMK-1101]')
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-        raise ConvertError(f'{name}: {number} is out of range; {_range_text(minimum, maximum)}')
+        raise ConvertError(f'{name}: {number} is out of range; {_range_text(minimum, maximum)} [OOMK-1102]')
     return number
 
 
@@ -87,7 +88,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
     number = _as_integer(value)
     if number is None or number not in choices.values():
         allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
-        raise ConvertError(f'{name}: {quote(value)} is not one of {allowed}')
+        raise ConvertError(f'{name}: {quote(value)} is not one of {allowed} [OOMK-1103]')
     return number
 
 
@@ -117,5 +118,5 @@ def to_amount(name: str, value: Any) -> Amount:
     size = _SIZE.match(text)
     if size is None:
         raise ConvertError(f'{name}: {quote(value)} is neither a size with a unit such as 28G nor a percentage such '
-                           'as 80%')
+                           'as 80% [OOMK-1104]')
     return Amount(size_kb=int(size.group(1)) * _UNIT_KB[size.group(2).upper()])

@@ -92,4 +92,4 @@ def internal_error(exc: BaseException) -> str:
         file, line, place = place.tb_frame.f_code.co_filename, place.tb_lineno, place.tb_next
     file = '/'.join(file.split('/')[-2:])  # some packages have files of the same name
     return (f'this is an internal error of the collection, please report it: {type(exc).__name__} in {file} '
-            f'line {line}')
+            f'line {line} [OOMK-2317]')

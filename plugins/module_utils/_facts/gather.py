@@ -44,7 +44,7 @@ def select_keys(subset: List[str]) -> Set[str]:
         name = item[1:] if item.startswith('!') else item
         if name not in KEYS and (name != 'all' or item != name):
             raise ConvertError(f"gather_subset: {sanitize(item)!r} is unknown; give all, or any of {', '.join(KEYS)}, "
-                               "or one of these with ! before it to leave it out")
+                               "or one of these with ! before it to leave it out [OOMK-1109]")
         (unwanted if item != name else wanted).update(KEYS if name == 'all' else [name])
     return (wanted or set(KEYS)) - unwanted
 
@@ -81,7 +81,7 @@ class _Run:
         except Unknown as exc:
             self.warn(key, str(exc))
         except OSError as exc:
-            self.warn(key, f"{exc.filename or '/proc'}: {exc.strerror}")
+            self.warn(key, f"{exc.filename or '/proc'}: {exc.strerror} [OOMK-2508]")
         except Exception as exc:  # one fact must not cost the others
             self.warn(key, internal_error(exc))
         return None
@@ -111,14 +111,14 @@ class _Run:
         values = self.read_once('runtime', lambda: boot_facts.runtime_values(self.host))
         missing = [name for name in names if values[name] is None]
         if missing:
-            self.warn(key, f"this kernel does not show {', '.join(missing)}")
+            self.warn(key, f"this kernel does not show {', '.join(missing)} [OOMK-2503]")
         return values
 
     def read_memory(self) -> Memory:
         """/proc/meminfo. Raises Unknown."""
         memory = self.read_once('memory', lambda: read_memory(self.host))
         if memory is None:
-            raise Unknown('/proc/meminfo is not there')
+            raise Unknown('/proc/meminfo is not there [OOMK-2503]')
         return memory
 
     def read_environment(self) -> Dict[str, Any]:
@@ -144,18 +144,18 @@ class _Run:
         """See L(_sysctl.boot_facts.boot_facts). Raises Unknown."""
         runtime = self.read_sysctls(key, list(ALL_KEYS))
         if not any(value is not None for value in runtime.values()):
-            raise Unknown('without any sysctl now, what the next boot changes is unknown')
+            raise Unknown('without any sysctl now, what the next boot changes is unknown [OOMK-2506]')
         try:
             return self.read_once('boot', lambda: boot_facts.boot_facts(self.host, runtime))
         except OSError as exc:
             raise Unknown(f'{exc.filename} could not be read ({exc.strerror}), so what the next boot sets is '
-                          'unknown') from exc
+                          'unknown [OOMK-2506]') from exc
 
     def scan_processes(self, key: str) -> Candidates:
         """All processes. Warns of unseen ones. Raises Unknown."""
         candidates = self.read_once('processes', self._scan_processes)
         if candidates is None:
-            raise Unknown('how much memory the kernel counts with cannot be read')
+            raise Unknown('how much memory the kernel counts with cannot be read [OOMK-2503]')
         self.warn_unseen(key, candidates.denied)
         return candidates
 
@@ -193,7 +193,7 @@ def _gather_commit(run: _Run) -> Dict[str, Any]:
     limit_kb, committed_kb = memory.commit_limit_kb, memory.committed_kb
     headroom_kb = used_percent = None
     if limit_kb is None or committed_kb is None:
-        run.warn('commit', '/proc/meminfo does not show CommitLimit and Committed_AS')
+        run.warn('commit', '/proc/meminfo does not show CommitLimit and Committed_AS [OOMK-2503]')
     else:
         if all(values[key] is not None for key in reserves):
             headroom_kb = limit_kb - commit_limit.compute_reserves_kb(values) - committed_kb
@@ -211,7 +211,7 @@ def _gather_commit(run: _Run) -> Dict[str, Any]:
 def _gather_memory(run: _Run) -> Dict[str, Any]:
     memory = run.read_memory()
     if memory.available_kb is None:
-        run.warn('memory', 'this kernel does not show MemAvailable')
+        run.warn('memory', 'this kernel does not show MemAvailable [OOMK-2503]')
     return {name: getattr(memory, name)
             for name in ('total_kb', 'available_kb', 'swap_total_kb', 'swap_free_kb', 'hugetlb_kb')}
 
@@ -219,11 +219,11 @@ def _gather_memory(run: _Run) -> Dict[str, Any]:
 def _gather_kills(run: _Run) -> Dict[str, Any]:
     total = kill_log.parse_kill_count(run.host.read_text('/proc/vmstat') or '')
     if total is None:
-        run.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on)')
+        run.warn('kills', 'this kernel does not count kills in /proc/vmstat (from 4.13 on) [OOMK-2503]')
     try:
         kills = kill_log.parse_kills(kmsg.read_records(run.host))
     except OSError as exc:
-        run.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown')
+        run.warn('kills', f'the kernel log cannot be read ({exc.strerror}), so recent kills are unknown [OOMK-2504]')
         return {'total': total, 'recent': None}
     boot_epoch_s = kmsg.compute_log_start_s(run.host)
     return {'total': total,
@@ -246,9 +246,10 @@ def _gather_pressure(run: _Run) -> Dict[str, Any]:
         text = run.host.read_text('/proc/pressure/memory')
     except OSError as exc:
         raise Unknown(f'/proc/pressure/memory: {exc.strerror}; pressure stall information may be switched off (psi=1 '
-                      'on the kernel command line switches it on)') from exc
+                      'on the kernel command line switches it on) [OOMK-2505]') from exc
     if not text:
-        raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)')
+        raise Unknown('this kernel has no pressure stall information (from 4.20 on, with CONFIG_PSI and not psi=0)'
+                      ' [OOMK-2505]')
     return parse_pressure(text)
 
 
@@ -259,9 +260,9 @@ def _gather_boot(run: _Run) -> Dict[str, Any]:
         run.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
     if not loader.is_known:
         run.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
-                 'predicted')
+                 'predicted [OOMK-2507]')
     elif loader.reason:
-        run.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot')
+        run.warn('boot', f'{sanitize(loader.reason)}, so no file below sysctl.d counts at boot [OOMK-2506]')
     return {key: _sanitize_file(fact) for key, fact in boot.items()}
 
 
@@ -282,7 +283,7 @@ def _gather_competing_writers(run: _Run) -> List[Dict[str, Any]]:
     programs = run.find_named('competing_writers', competing_writers.NAMES)
     found = competing_writers.find_writers(run.host, programs, denied)
     for path in denied:
-        run.warn('competing_writers', f'{path} may not be read, so its settings are unknown')
+        run.warn('competing_writers', f'{path} may not be read, so its settings are unknown [OOMK-2502]')
     return [{'key': one.key, 'value': sanitize(one.value_text), 'by': one.by, 'how': one.how,
              'file': sanitize_optional(one.file)} for one in found]
 

@@ -103,7 +103,7 @@ def gather_oom_daemons(processes: ProcessTable,
             continue
         unit = processes.find_cgroup_and_unit(pid)[1]
         facts.append({'name': name, 'pid': pid, 'unit': sanitize_optional(unit)})
-    return facts, [f'{len(found)} processes called {name} are not counted; {found[0]}'
+    return facts, [f'{len(found)} processes called {name} are not counted; {found[0]} [OOMK-2603]'
                    for name, found in sorted(doubts.items())]
 
 

@@ -31,7 +31,7 @@ def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
     kills = to_integer('forecast', params['forecast'], 0, MOST_KILLS)
     protect = check_protect(params['protect'])
     if protect and not kills:
-        raise ConvertError('protect: this needs a forecast, and forecast: 0 switches it off')
+        raise ConvertError('protect: this needs a forecast, and forecast: 0 switches it off [OOMK-1905]')
     return ForecastRequest(kills, protect, *parse_policy('forecast_assuming.', params['forecast_assuming'] or {}))
 
 
@@ -60,7 +60,7 @@ def forecast_before_and_after(host: Host, manager: Optional[Manager], request: F
     try:
         protect = protection.resolve(host, manager, request.protect)
     except ManagerError as exc:
-        raise Refusal(f'{exc}. Nothing was changed.') from exc
+        raise Refusal(f'{exc}. Nothing was changed. [OOMK-2316]') from exc
     try:
         with ProcessTable(host) as processes:
             observer = Observer(host, processes, None, manager)
@@ -70,7 +70,7 @@ def forecast_before_and_after(host: Host, manager: Optional[Manager], request: F
     except (Unreadable, OSError) as exc:
         if request.protect:
             raise Refusal(f"protect: no forecast is possible ({exc}), so it is unknown whether the kernel would kill "
-                          f"{', '.join(request.protect)}. Nothing was changed.") from exc
+                          f"{', '.join(request.protect)}. Nothing was changed. [OOMK-1904]") from exc
         return {'forecast_before': None, 'forecast_after': None}
     described = [report.describe(simulate.assume_settings(snapshot, what_if), forecast, protect)
                  for what_if, forecast in zip(what_ifs, forecasts)]
@@ -84,9 +84,9 @@ def _refuse_violations(host: Host, request: ForecastRequest, after: Dict[str, An
     names = ', '.join(sorted(request.protect))
     if after['outcome'] == simulate.UNKNOWN:
         raise Refusal(f"protect: it is unknown whether the kernel would kill {names}: {after['reason']}. Nothing was "
-                      "changed.", CONTAINER if detect_container(host) else OTHER)
+                      "changed. [OOMK-1904]", CONTAINER if detect_container(host) else OTHER)
     if after['violations']:
         services = ' and '.join(f"{one['service']} ({one['how']} of kill {one['rank']})" for one in after['violations'])
         raise Refusal(f"protect: with this change, the first {request.kills} kills would end {services}. The forecast "
                       f"is: {'; '.join(after['summary'])}. Give it a lower score_adj or others a higher one. Nothing "
-                      "was changed.")
+                      "was changed. [OOMK-1903]")

@@ -125,11 +125,11 @@ def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     """The cgroup as the place where memory runs out. Raises Refusal if it has no limit."""
     if tree.find_folder(cgroup) is None:
         raise Refusal(f'cgroup: there is no {sanitize(cgroup)} with the memory controller here; give its path as '
-                      '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service')
+                      '/proc/PID/cgroup shows it, such as /system.slice/redis-server.service [OOMK-2409]')
     limit = tree.read_limit(cgroup)
     if limit.memory_pages is None:
         outer = next((one for one in list_ancestors(cgroup)[1:] if tree.read_limit(one).memory_pages is not None), None)
-        raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s' % (
+        raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s [OOMK-2410]' % (
             sanitize(cgroup), 'the next one around it that has is %s' % sanitize(outer) if outer else
             'none around it has either, so that only the whole machine can run out: leave cgroup out'))
     swap_pages = 0

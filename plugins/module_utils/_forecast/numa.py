@@ -23,7 +23,7 @@ def find_domain(host: Host, nodes: List[int], total_swap_pages: int) -> Domain:
     missing = sorted(set(nodes) - set(present_pages))
     if missing:
         raise Refusal(f"nodes: there is no NUMA node {', '.join(map(str, missing))} here; there are "
-                      f"{', '.join(map(str, sorted(present_pages))) or 'none'}")
+                      f"{', '.join(map(str, sorted(present_pages))) or 'none'} [OOMK-2411]")
     total_pages = total_swap_pages + sum(present_pages[node] for node in set(nodes))
     return Domain(None, total_pages or 1, False, sorted(set(nodes)))
 

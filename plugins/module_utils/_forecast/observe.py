@@ -150,13 +150,13 @@ class Observer:
         if self._cgroup is not None:
             pids = self._list_pids(self._cgroup)
             if 0 in pids:
-                return 'the cgroup holds processes of other PID namespaces, which are not seen here'
+                return 'the cgroup holds processes of other PID namespaces, which are not seen here [OOMK-2401]'
             # Anybody can read the cgroup's list: a process that is still in it but unreadable is hidden.
             hidden = sum(pid in self._seen and self._seen[pid] is None for pid in pids)
             return self._hidden or (scan.explain_unseen(self._host, hidden) if hidden else None)
         if self._nested:
             return ('this is a nested PID namespace (a container): the processes outside are not seen, and are '
-                    'candidates as well; ask on the host, or for one cgroup')
+                    'candidates as well; ask on the host, or for one cgroup [OOMK-2401]')
         return scan.explain_unseen(self._host, self._process_scan.denied)
 
     def _list_pids(self, cgroup: str) -> List[int]:
@@ -166,7 +166,7 @@ class Observer:
         except OSError as exc:
             if exc.errno not in HIDING_ERRNOS:
                 raise
-            self._hidden = f'not all that is in the cgroup can be seen ({explain(exc)})'
+            self._hidden = f'not all that is in the cgroup can be seen ({explain(exc)}) [OOMK-2401]'
             return []
 
     # ---------------------------------------------------------------- processes

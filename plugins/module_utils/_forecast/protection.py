@@ -34,7 +34,7 @@ def resolve(host: Host, manager: Optional[Manager], names: List[str]) -> List[Pr
         known = host_state.files.list_services()
         raise Refusal("protect: there is no such service on this machine: "
                       f"{', '.join(add_near_matches(name, known) for name in missing)}. Nothing was changed. "
-                      "Correct the name, or leave it out.")
+                      "Correct the name, or leave it out. [OOMK-1702]")
     return [one for _name, one in sorted(found.items()) if one is not None]
 
 

@@ -54,6 +54,7 @@ class RelationReader:
     def list_unknown(self) -> List[str]:
         """Notes on the units and cgroups with unknown relations."""
         return [f"which processes of {', '.join(sorted(names))} are killed with a victim is unknown: {reason}"
+                " [OOMK-2406]"
                 for reason, names in sorted(self._unknown.items())]
 
     def _read_relations(self, process: Process) -> Relations:

@@ -43,7 +43,8 @@ def forecast_snapshot(snapshot: Snapshot, kills: int, what_if: WhatIf) -> Foreca
     forecast = simulate(snapshot, kills, what_if)
     if forecast.missing.more_processes:
         return Forecast(UNKNOWN, f'the snapshot holds too few processes for this question: {snapshot.left_out} were '
-                                 'left out of it, and one of those may be the victim', [], Missing(set(), True, False))
+                                 'left out of it, and one of those may be the victim'
+                                 ' [OOMK-2403]', [], Missing(set(), True, False))
     return forecast
 
 
@@ -126,15 +127,15 @@ def _list_notes(snapshot: Snapshot, forecast: Forecast) -> Iterator[str]:
     relations = snapshot.relations
     victims = {one.process.pid for kill in forecast.kills for one in kill.victims}
     if not all(relations[pid].sharers_known for pid in victims & set(relations)):
-        yield 'whether other processes use the memory of a victim may not be seen here (kcmp); become root'
+        yield 'whether other processes use the memory of a victim may not be seen here (kcmp); become root [OOMK-2406]'
     missing = sorted(forecast.missing.relations - set(relations))
     if missing:
-        yield f"which processes are killed with process {', '.join(map(str, missing))} is unknown"
+        yield f"which processes are killed with process {', '.join(map(str, missing))} is unknown [OOMK-2406]"
     unread = _list_unread(snapshot.settings)
     if unread and forecast.outcome in (KILL, DEADLOCK):
-        yield f"{', '.join(unread)} cannot be read here: 0 is assumed"
+        yield f"{', '.join(unread)} cannot be read here: 0 is assumed [OOMK-2406]"
     if snapshot.settings.scale is None and forecast.kills:
-        yield "the scale of this kernel's oom_score is unknown, so it was not used as a check"
+        yield "the scale of this kernel's oom_score is unknown, so it was not used as a check [OOMK-2406]"
 
 
 def _list_unread(settings: Settings) -> List[str]:

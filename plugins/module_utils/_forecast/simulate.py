@@ -98,7 +98,7 @@ def _decide_without_choice(snapshot: Snapshot, what_if: WhatIf) -> Tuple[Optiona
         return UNKNOWN, snapshot.unknown
     if settings.kill_allocating_task and domain.cgroup is None and not what_if.growth_pages:
         return UNKNOWN, ('vm.oom_kill_allocating_task is 1, so the kernel kills the task that triggers the OOM, '
-                         'however little memory it has; name that process with growing')
+                         'however little memory it has; name that process with growing [OOMK-2402]')
     return None, None
 
 

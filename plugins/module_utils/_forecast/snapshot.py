@@ -111,13 +111,13 @@ def from_json(data: Any) -> Snapshot:
     _check(data, dict, 'the snapshot')
     if data.get('format') != FORMAT:
         raise ConvertError(f"snapshot: format {quote(data.get('format'))} is not known; this version reads format "
-                           f"{FORMAT}")
+                           f"{FORMAT} [OOMK-2415]")
     processes = _read_list(data, 'processes', _read_process)
     relations = _read_list(data, 'relations', _read_relations)
     settings: Settings = _read_record(Settings, data.get('settings'), 'settings')
     domain: Domain = _read_record(Domain, data.get('domain'), 'domain')
     if domain.total_pages < 1 or settings.total_pages < 1 or settings.page_kb < 1:
-        raise ConvertError('snapshot: total_pages and page_kb must be positive')
+        raise ConvertError('snapshot: total_pages and page_kb must be positive [OOMK-2415]')
     return Snapshot(
         settings, domain, {one.pid: one for one in processes}, dict(relations),
         *[_read_field(data, name, Snapshot.__annotations__[name], '')
@@ -128,7 +128,8 @@ def _read_process(data: Any, place: str) -> Process:
     process: Process = _read_record(Process, data, place)
     for name in _COUNTS:
         if getattr(process, name) < 0:
-            raise ConvertError(f'snapshot: {place}.{name} must be 0 or more, and is {quote(getattr(process, name))}')
+            raise ConvertError(f'snapshot: {place}.{name} must be 0 or more, and is {quote(getattr(process, name))}'
+                               ' [OOMK-2415]')
     return process
 
 
@@ -149,7 +150,7 @@ def _read_field(data: Dict[str, Any], name: str, annotation: Any, prefix: str) -
     """A field with the type that it is declared with."""
     place = prefix + name
     if name not in data:
-        raise ConvertError(f'snapshot: {place} is missing')
+        raise ConvertError(f'snapshot: {place} is missing [OOMK-2415]')
     value, (kind, item_kind, is_optional) = data[name], _TYPES[annotation]
     if value is None and is_optional:
         return None
@@ -159,7 +160,7 @@ def _read_field(data: Dict[str, Any], name: str, annotation: Any, prefix: str) -
 
 def _check(value: Any, kind: Type[Any], place: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {quote(value)}')
+        raise ConvertError(f'snapshot: {place} must be of type {kind.__name__}, and is {quote(value)} [OOMK-2415]')
     if kind is int and abs(value) >= _LARGEST:
-        raise ConvertError(f'snapshot: {place} must be smaller, and is {quote(value)}')
+        raise ConvertError(f'snapshot: {place} must be smaller, and is {quote(value)} [OOMK-2415]')
     return sanitize(value) if isinstance(value, str) else value

@@ -23,7 +23,7 @@ _MOST_BYTES = 2000
 SLOW_S, MOST_SLOW_S = 0.002, 8.0
 _PID = re.compile(r'/?(?:proc/)?([0-9]{1,10})(?:/|\Z)')
 _UIDS = re.compile(br'^Uid:\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s', re.MULTILINE)
-NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down)'
+NO_ANSWER = 'it does not answer (a file system of a user, or a file server that is down) [OOMK-3103]'
 # Replaces the path in a request to a directory service (nsswitch.conf(5)).
 USER_DATABASE = 'the user database'
 
@@ -183,7 +183,7 @@ class RestrictedAccess(Access):
 
     def other_unread(self) -> List[str]:
         """See Access."""
-        found = [f'{folder} is skipped because it does not answer' for folder in sorted(set(self._folders))]
+        found = [f'{folder} is skipped because it does not answer [OOMK-3103]' for folder in sorted(set(self._folders))]
         return found + _describe('the command line and memory map of process %d are skipped', 'those of all',
                                  self._traced)
 
@@ -208,7 +208,7 @@ def _describe(text: str, others: str, known: Dict[int, Set[int]]) -> List[str]:
     """A sentence for each process, with the users whose processes are all skipped."""
     return [text % pid + ' because it does not answer'
             + (f", and so are {others} processes of user {', '.join(map(str, sorted(users)))}" if users else '')
-            for pid, users in sorted(known.items())]
+            + ' [OOMK-3101]' for pid, users in sorted(known.items())]
 
 
 def _unread_path(path: str) -> str:

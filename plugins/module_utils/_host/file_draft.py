@@ -67,4 +67,4 @@ def settle(choice: str, find: Callable[[], List[Conflict]], comment_out: Callabl
             raise Refusal(refusal % '; '.join(map(describe, found)))
         comment_out(found[0])
     raise Refusal(f'Nothing was changed. conflicts: comment_out would comment out more than {MOST_LINES} lines: '
-                  f'{describe(found[0])}. Remove these lines, or use conflicts: warn.')
+                  f'{describe(found[0])}. Remove these lines, or use conflicts: warn. [OOMK-1404]')

@@ -30,7 +30,7 @@ def check_files(host: Host, paths: Iterable[str]) -> None:
         info = host.stat(real)
         if danger is None and info is not None and not stat.S_ISREG(info.st_mode):
             raise Refusal(f'{sanitize(path)} leads to {sanitize(real)}, which is not a regular file. Nothing was '
-                          'changed. Remove it, or the link to it.')
+                          'changed. Remove it, or the link to it. [OOMK-1412]')
         if danger is not None:
             raise_refusal(path, *danger)
 
@@ -75,10 +75,10 @@ def doubt_record(host: Host, path: str) -> Optional[str]:
     """Why our record is not trusted; None if it is, or is missing. Raises OSError."""
     danger = find_danger(host, path)
     if danger is not None:
-        return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])}'
+        return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])} [OOMK-1414]'
     info = host.stat(path)
     if info is not None and not stat.S_ISREG(info.st_mode):
-        return f'the record {sanitize(path)} is not a regular file'
+        return f'the record {sanitize(path)} is not a regular file [OOMK-1414]'
     return None
 
 
@@ -146,7 +146,7 @@ def raise_refusal(path: str, found: str, info: os.stat_result) -> None:
     where = '' if found == path else f' (on the way to {sanitize(path)})'
     if stat.S_ISDIR(info.st_mode) and _is_sticky(info):
         raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who can create files there. Nothing was changed. '
-                      'Keep the file, or what the link leads to, in a folder of root\'s.')
+                      'Keep the file, or what the link leads to, in a folder of root\'s. [OOMK-1413]')
     raise Refusal(f'{sanitize(found)}{where} {_why(info)}, who could put anything there. Nothing was changed. See '
                   'what it holds, and its access list (getfacl); then give it to root (chown -h root:root, chmod '
-                  'go-w).')
+                  'go-w). [OOMK-1413]')

@@ -77,7 +77,8 @@ class Helper:
             if returned:
                 return value
             raise value
-        raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice')
+        raise HelperError(errno.ENOMEM, 'the helper process that reads processes and files was killed twice'
+                                        ' [OOMK-3104]')
 
     def unread(self) -> List[str]:
         """What the last call skipped, with the reasons."""
@@ -144,11 +145,11 @@ class Helper:
     def _make_access(self, board: Any) -> file_access.Access:
         whose, why = file_access.ALL, ''
         if len(self._stalls) >= _UNTIL_TRUSTED:
-            whose, why = file_access.TRUSTED, f'{len(self._stalls)} reads did not return'
+            whose, why = file_access.TRUSTED, f'{len(self._stalls)} reads did not return [OOMK-3102]'
         if len(self._stalls) >= _UNTIL_NONE:
             whose = file_access.NONE
         if self._fork_error:
-            whose, why = file_access.TRUSTED, f'no helper process could be started ({self._fork_error})'
+            whose, why = file_access.TRUSTED, f'no helper process could be started ({self._fork_error}) [OOMK-3102]'
         proc, reason = self._shared['host'].locate('/proc'), _FOLLOWS[whose] % why if why else ''
         return file_access.RestrictedAccess(proc, self._stalls, whose, reason, board, self._slow_s)
 
@@ -160,7 +161,7 @@ class Helper:
         if path:
             self._stalls.append(file_access.parse_stall(path))
             if len(self._stalls) >= _UNTIL_END:
-                raise HelperError(errno.ETIMEDOUT, 'too many processes or files do not answer', path)
+                raise HelperError(errno.ETIMEDOUT, 'too many processes or files do not answer [OOMK-3104]', path)
         return bool(path)
 
     # ------------------------------------------------------------------- exchange
@@ -171,7 +172,8 @@ class Helper:
             return self._exchange(_dump((function, args), self._shared))
         except OSError as exc:
             self.close()
-            raise HelperError(exc.errno or errno.EIO, exc.strerror, 'the pipe to the helper process') from exc
+            raise HelperError(exc.errno or errno.EIO, f'{exc.strerror} [OOMK-3104]',
+                              'the pipe to the helper process') from exc
         except BaseException:
             self.close()
             raise

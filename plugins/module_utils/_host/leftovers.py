@@ -87,7 +87,7 @@ def remove_or_warn(host: WritableHost, paths: List[str]) -> List[str]:
         remove(host, paths)
     except OSError as exc:
         return [f'What an earlier run left, because it was killed, could not be removed ({explain(exc)}). The next '
-                'run tries again.']
+                'run tries again. [OOMK-2303]']
     return []
 
 

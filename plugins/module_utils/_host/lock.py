@@ -117,9 +117,9 @@ def _read_holder(fd: int) -> str:
 
 
 _BUSY = ('Another run of this collection (PID %s) is changing this machine, and has not ended within %d s. Nothing was '
-         'changed. Try again when it has ended.')
+         'changed. Try again when it has ended. [OOMK-2305]')
 _NO_FILE = ('%s. Nothing was changed. One run at a time changes a machine, and the lock for that is a file. Remove, or '
-            'umount, what is in its place.')
+            'umount, what is in its place. [OOMK-2306]')
 
 
 def _release(host: WritableHost, made: List[str], fd: int) -> None:

@@ -26,7 +26,7 @@ def check_place(host: Host, keys: Sequence[str], container: Optional[str], force
         _check_container(key, refused if _is_denied(refused) else None, container, force)
     if host.write_refusal(sysctl_path(keys[0])) == errno.ENOENT:
         raise Refusal(f'{sysctl_path(keys[0])} is not there: no /proc in a chroot, or a kernel without it. runtime: '
-                      'false writes only the boot configuration.')
+                      'false writes only the boot configuration. [OOMK-1204]')
 
 
 def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
@@ -35,12 +35,12 @@ def check_writable(host: Host, keys: Sequence[str], check_mode: bool) -> None:
     if _is_denied(refused):
         raise Refusal(f'{key} cannot be set: {sysctl_path(key)} is not writable ({_describe(refused)}), and this is '
                       f'no container. {_CAUSES[refused or 0]}. Allow it, or use runtime: false to write only the boot '
-                      'configuration. Nothing was changed.', NOT_WRITABLE)
+                      'configuration. Nothing was changed. [OOMK-1203]', NOT_WRITABLE)
     if refused is None or check_mode:
         return
     if refused in _FORBIDDEN:
         raise Refusal(f'{sysctl_path(key)} cannot be written: {os.strerror(refused)}. Run the task as root (become: '
-                      'true).')
+                      'true). [OOMK-1205]')
     raise OSError(refused, os.strerror(refused), sysctl_path(key))
 
 
@@ -67,10 +67,10 @@ def _check_container(key: str, refused: Optional[int], container: str, force: bo
              'writes only the boot configuration (image builds, chroots)')
     if refused is not None:
         raise Refusal(f'{key} cannot be set from here: /proc/sys is not writable ({os.strerror(refused)}) (container: '
-                      f'{container}). {owner}.', CONTAINER)
+                      f'{container}). {owner}. [OOMK-1201]', CONTAINER)
     if not force:
         raise Refusal(f'{key} is not set from inside a container (container: {container}), because it would change '
-                      f'the whole host. {owner}; force: true sets it anyway.', CONTAINER)
+                      f'the whole host. {owner}; force: true sets it anyway. [OOMK-1202]', CONTAINER)
 
 
 def _describe(refused: Optional[int]) -> str:

@@ -17,7 +17,7 @@ from .writable import Attributes, WritableHost
 MARKER = '# oomkit.linux: '
 
 LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after this collection wrote it. Remove it if '
-             'it is not wanted')
+             'it is not wanted [OOMK-1309]')
 
 # The content before and after, by path; None for no file.
 Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
@@ -54,8 +54,8 @@ class Rollback:
     def describe(self) -> str:
         """The result of the rollback, for the end of an error message."""
         if not self.failed:
-            return 'Everything was rolled back.'
-        return f"NOT rolled back: {'; '.join(self.failed)}. Look at these by hand."
+            return 'Everything was rolled back. [OOMK-2301]'
+        return f"NOT rolled back: {'; '.join(self.failed)}. Look at these by hand. [OOMK-2301]"
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def write_file(host: WritableHost, path: str, before: Optional[bytes], after: Op
     _write(host, path, after, mode, kept)
 
 
-_CHANGED = '%s was changed by something else during this run; run the task again when that has ended'
+_CHANGED = '%s was changed by something else during this run; run the task again when that has ended [OOMK-2313]'
 
 
 def _restore(host: WritableHost, path: str, before: Optional[bytes], after: Optional[bytes], mode: int,

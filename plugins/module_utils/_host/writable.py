@@ -185,7 +185,7 @@ def _remove_after(temporary: str, cause: BaseException) -> None:
         os.unlink(temporary)
     except OSError:
         if isinstance(cause, OSError) and cause.strerror:
-            cause.strerror += f'; {temporary} is left, and could not be removed either'
+            cause.strerror += f'; {temporary} is left, and could not be removed either [OOMK-2302]'
 
 
 def _attributes(path: str) -> Optional[Attributes]:

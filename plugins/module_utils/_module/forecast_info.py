@@ -70,13 +70,14 @@ def _parse_cgroup(path: Optional[str]) -> Optional[str]:
     parts = path.split('/')
     if not path.startswith('/') or '..' in parts or set('\n\0') & set(path):
         raise ConvertError(f'cgroup: {sanitize(repr(path))} is not the path of a cgroup; give it as /proc/PID/cgroup '
-                           'shows it, such as /system.slice/redis-server.service')
+                           'shows it, such as /system.slice/redis-server.service [OOMK-2409]')
     names = [part for part in parts if part not in ('', '.')]
     for tree in (['sys', 'fs', 'cgroup', 'memory'], ['sys', 'fs', 'cgroup']):
         if names[:len(tree)] == tree:
             names = names[len(tree):]
     if not names:
-        raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine')
+        raise ConvertError('cgroup: the root has no limit of its own; leave cgroup out for the whole machine'
+                           ' [OOMK-2410]')
     return '/' + '/'.join(names)
 
 
@@ -85,7 +86,8 @@ def _parse_nodes(params: Dict[str, Any]) -> Optional[List[int]]:
     if params['nodes'] is None:
         return None
     if params['cgroup'] is not None or not params['nodes']:
-        raise ConvertError('nodes: give at least one, and no cgroup, whose limit is for its memory on all nodes')
+        raise ConvertError('nodes: give at least one, and no cgroup, whose limit is for its memory on all nodes'
+                           ' [OOMK-2411]')
     return [to_integer(f'nodes[{number}]', node, 0) for number, node in enumerate(params['nodes'])]
 
 
@@ -98,7 +100,8 @@ def _parse_subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     """The process or service of an assumption, named in exactly one way."""
     given = [kind for kind in kinds if item.get(kind) is not None]
     if len(given) != 1:
-        raise ConvertError(f"{place}: give exactly one of {', '.join(kinds)} (found {', '.join(given) or 'none'})")
+        raise ConvertError(f"{place}: give exactly one of {', '.join(kinds)} (found {', '.join(given) or 'none'})"
+                           " [OOMK-2412]")
     kind, value = given[0], item[given[0]]
     if kind == 'pid':
         return Subject(kind, to_integer(place + '.pid', value, 1))
@@ -109,17 +112,17 @@ def _parse_subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
     except UnicodeError:
         length = 0
     if not length:
-        raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process')
+        raise ConvertError(f'{place}.comm: {quote(value)} cannot be the name of a process [OOMK-2412]')
     if length > selector.COMM_BYTES:
         raise ConvertError(f'{place}.comm: {quote(value)} has more than {selector.COMM_BYTES} bytes, and the kernel '
-                           f'cuts names there; give the first {selector.COMM_BYTES}')
+                           f'cuts names there; give the first {selector.COMM_BYTES} [OOMK-2412]')
     return Subject(kind, value)
 
 
 def _parse_pages(size: Any) -> int:
     amount = to_amount('growing.size', size)
     if amount.size_kb is None:
-        raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage')
+        raise ConvertError('growing.size: a size with a unit such as 2G is wanted, not a percentage [OOMK-2412]')
     return amount.size_kb // get_page_kb()
 
 
@@ -132,7 +135,7 @@ def _forecast_host(request: Request, host: Host, manager: Optional[Manager]) -> 
         try:
             observer = Observer(host, processes, request.cgroup, manager, request.nodes)
         except Unreadable as exc:
-            raise Refusal(f'No forecast is possible: {exc}.') from exc
+            raise Refusal(f'No forecast is possible: {exc}. [OOMK-2408]') from exc
         snapshot, forecasts = report.forecast_host(observer, request.kills, [_with_policy(request, assumed)])
         running = processes.find_programs(scan.OOM_DAEMONS)
         oom_daemons = read_thresholds(host, processes, running.found)
@@ -145,9 +148,9 @@ def _replay(request: Request, data: Any) -> Dict[str, Any]:
     snapshot = from_json(data)
     if request.cgroup is not None and sanitize(request.cgroup) != snapshot.domain.cgroup:
         raise ConvertError(f"cgroup: the snapshot was taken for {snapshot.domain.cgroup or 'the whole machine'} and "
-                           'holds no other one')
+                           'holds no other one [OOMK-2414]')
     if request.nodes is not None and request.nodes != snapshot.domain.nodes:
-        raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes')
+        raise ConvertError('nodes: the snapshot was not taken for these NUMA nodes [OOMK-2414]')
     what_if = _with_policy(request, resolve_in_snapshot(snapshot, request.assumptions, request.growth))
     return _build_result(request, snapshot, report.forecast_snapshot(snapshot, request.kills, what_if),
                          protection.from_names(request.protect), _read_oom_daemons(data))
@@ -162,7 +165,7 @@ def _read_oom_daemons(data: Dict[str, Any]) -> Any:
             one.values() if isinstance(one, dict) else one)]
     # A RecursionError would depend on the Python version, and on what prints the result.
     if level:
-        raise ConvertError('snapshot: oom_daemons is nested too deeply')
+        raise ConvertError('snapshot: oom_daemons is nested too deeply [OOMK-2415]')
     return sanitize_result(daemons)
 
 

@@ -39,7 +39,7 @@ def _run(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]]) ->
         module.fail_json(msg=sanitize(str(exc)))
     except (OSError, MemoryError) as exc:
         # A failure after the first change is an ApplyError.
-        module.fail_json(msg=sanitize(f'{explain(exc)}. Nothing was changed.'))
+        module.fail_json(msg=sanitize(f'{explain(exc)}. Nothing was changed. [OOMK-2304]'))
     except Exception as exc:
         module.fail_json(msg=f'{internal_error(exc)}. Nothing was changed.')
     result['warnings'] += host.unread()

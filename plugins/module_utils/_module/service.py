@@ -29,10 +29,10 @@ from .._systemd.manager import Manager, ManagerError
 from .._systemd.unit_files import OOM_POLICY, SCORE_ADJ
 
 _MOST_SKIPPED = 100
-_NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed.'
+_NOTHING_RECORDED = 'This module has set nothing here that it could revert, so nothing was changed. [OOMK-1908]'
 _NOT_RECORDED = ('%s is accessible for root only, so state: absent cannot restore the original value; '
-                 'set become: true')
-_NOT_REVERTED = '%s is accessible for root only, so nothing is reverted; set become: true'
+                 'set become: true [OOMK-2106]')
+_NOT_REVERTED = '%s is accessible for root only, so nothing is reverted; set become: true [OOMK-2106]'
 _SCOPE_ADVICE = '; use process with pid, user or cmdline_regex'
 
 
@@ -57,16 +57,16 @@ def _plan(host: WritableHost, manager: Optional[Manager], request: Request, desi
     try:
         return make_plan(host, manager, request, desired_states)
     except ManagerError as exc:
-        raise Refusal(f'{exc}. Nothing was changed.') from exc
+        raise Refusal(f'{exc}. Nothing was changed. [OOMK-2316]') from exc
     except NeedsAdvice as exc:
         raise exc.add_advice(_ADVICE) from exc
 
 
 _ADVICE = {
-    NO_SERVICE: 'Nothing was changed. Correct the name, or use missing: warn or ignore.',
-    NO_UNIT_FILES: 'Use runtime: true to set running processes only.',
-    NO_SYSTEMD: 'Use runtime: false to write the drop-ins only.',
-    NO_POLICY: 'Nothing was changed. Leave it out, or use missing: warn to go without it.',
+    NO_SERVICE: 'Nothing was changed. Correct the name, or use missing: warn or ignore. [OOMK-1701]',
+    NO_UNIT_FILES: 'Use runtime: true to set running processes only. [OOMK-1809]',
+    NO_SYSTEMD: 'Use runtime: false to write the drop-ins only. [OOMK-1809]',
+    NO_POLICY: 'Nothing was changed. Leave it out, or use missing: warn to go without it. [OOMK-2005]',
 }
 
 
@@ -90,11 +90,12 @@ def _check_subject(params: Dict[str, Any]) -> None:
     least = 0 if params['state'] == 'absent' and params['exclusive'] else 1
     if not least <= len(given) <= 1:
         raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
-                           'exclusive: true, which reverts everything, needs none' % (', '.join(given) or 'none'))
+                           'exclusive: true, which reverts everything, needs none'
+                           ' [OOMK-1108]' % (', '.join(given) or 'none'))
     _check_list(params)
     is_for_services = params['exclusive'] or params['oom_policy'] is not None
     if params['process'] is not None and is_for_services:
-        raise ConvertError('process: exclusive and oom_policy are for services only')
+        raise ConvertError('process: exclusive and oom_policy are for services only [OOMK-1108]')
 
 
 def _check_list(params: Dict[str, Any]) -> None:
@@ -102,18 +103,21 @@ def _check_list(params: Dict[str, Any]) -> None:
         return
     if not params['services'] and not (params['exclusive'] or params['protect']):
         raise ConvertError('services: the list is empty, so nothing is requested; list a service, or revert all others '
-                           'with exclusive: true')
+                           'with exclusive: true [OOMK-1105]')
     if params['score_adj'] is not None or params['oom_policy'] is not None:
-        raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own')
+        raise ConvertError('score_adj and oom_policy belong to name or process; with services each item has its own'
+                           ' [OOMK-1108]')
 
 
 def _parse_desired_state(prefix: str, item: Dict[str, Any], state: str) -> DesiredState:
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), _SCOPE_ADVICE)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
     if state == 'present' and not values:
-        raise ConvertError(f"{prefix}name: nothing is asked for {item['name']}; give score_adj, oom_policy or both")
+        raise ConvertError(f"{prefix}name: nothing is asked for {item['name']}; give score_adj, oom_policy or both"
+                           " [OOMK-1105]")
     if state == 'absent' and prefix == '' and values:
-        raise ConvertError(f"state: absent takes no {' and no '.join(values)}: it reverts what was set. Leave that out")
+        raise ConvertError(f"state: absent takes no {' and no '.join(values)}: it reverts what was set. Leave that out"
+                           " [OOMK-1106]")
     score_adj = item.get('score_adj')
     if score_adj is not None:
         score_adj = to_score_adj(prefix + 'score_adj', score_adj)
@@ -123,9 +127,11 @@ def _parse_desired_state(prefix: str, item: Dict[str, Any], state: str) -> Desir
 def parse_request(params: Dict[str, Any], check_mode: bool) -> Request:
     """Check the other options against each other. Raises ConvertError."""
     if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
+                           ' [OOMK-1107]')
     if params['process'] is not None and not params['runtime']:
-        raise ConvertError('process: only running processes can be set, so runtime: false leaves nothing to do')
+        raise ConvertError('process: only running processes can be set, so runtime: false leaves nothing to do'
+                           ' [OOMK-1107]')
     same = ('runtime', 'persistent', 'scope', 'missing', 'exclusive', 'conflicts', 'force')
     return Request(absent=params['state'] == 'absent', check_mode=check_mode, **{
         name: params[name] for name in same})
@@ -165,7 +171,7 @@ def _parse_wanted(params: Dict[str, Any], request: Request) -> Optional[int]:
     if not request.absent:
         return to_score_adj('score_adj', params['score_adj'])
     if params['score_adj'] is not None:
-        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out')
+        raise ConvertError('state: absent takes no score_adj: it reverts what was set. Leave that out [OOMK-1106]')
     return None
 
 
@@ -179,7 +185,7 @@ def _warn_of_record(one: Running) -> List[str]:
 def _warn_of_changes(one: Running) -> List[str]:
     """Warn of processes that something else has set since."""
     return [f'process {process.pid} ({sanitize(process.name)}) keeps its oom_score_adj {process.score_adj}: something '
-            'else has changed it since this module set it'
+            'else has changed it since this module set it [OOMK-1907]'
             for process, reason in one.skipped if reason == CHANGED_MEANWHILE]
 
 
@@ -221,7 +227,8 @@ def _put_originals(host: WritableHost, changes: List[ProcessIdentity], wanted: i
 def _warn_of_none(label: str, request: Request) -> List[str]:
     text = f'{sanitize(label)} matches no process'
     if request.missing == 'fail' and not request.absent:
-        raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.')
+        raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.'
+                      ' [OOMK-2104]')
     return [text] if request.missing == 'warn' else []
 
 

@@ -67,9 +67,9 @@ def _make_live_plan(host: Host, manager: Optional[Manager], desired_states: List
 
 
 _ADVICE = {
-    NO_SERVICE: 'Correct the name, or leave the service out.',
-    NO_UNIT_FILES: 'Name processes by their pid.',
-    NO_SYSTEMD: 'Name processes by their pid.',
+    NO_SERVICE: 'Correct the name, or leave the service out. [OOMK-1701]',
+    NO_UNIT_FILES: 'Name processes by their pid. [OOMK-1809]',
+    NO_SYSTEMD: 'Name processes by their pid. [OOMK-1809]',
 }
 
 
@@ -81,7 +81,7 @@ def _find_pids(host: Host, processes: ProcessTable, subject: Subject) -> List[in
         found = [one.pid for one in selector.build_group(host, {'comm': subject.value}).look(host)]
     if not found:
         raise Refusal(f'There is no process with {subject.kind} {sanitize(str(subject.value))} on this machine, so '
-                      'nothing can be assumed of it. Correct it, or leave it out.')
+                      'nothing can be assumed of it. Correct it, or leave it out. [OOMK-2413]')
     return found
 
 
@@ -95,7 +95,7 @@ def _find_largest(host: Host, processes: ProcessTable, manager: Optional[Manager
     found = [(sum(terms.memory), pid) for pid, terms in all_terms if terms is not None]
     if not found:
         raise Refusal(f'growing: {subject.value} has no processes now, so none of them can grow. Start it, or name a '
-                      'process by its pid.')
+                      'process by its pid. [OOMK-2413]')
     return max(found)[1]
 
 
@@ -122,5 +122,6 @@ def _find_in_snapshot(snapshot: Snapshot, subject: Subject) -> List[int]:
     found = [one.pid for one in snapshot.processes.values() if matches(one)]
     if not found:
         raise Refusal(f'The snapshot holds no process with {subject.kind} {sanitize(str(subject.value))}, so nothing '
-                      'can be assumed of it. It holds the likeliest victims only: take one with more kills.')
+                      'can be assumed of it. It holds the likeliest victims only: take one with more kills.'
+                      ' [OOMK-2413]')
     return found

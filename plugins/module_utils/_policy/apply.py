@@ -164,7 +164,7 @@ def _write_one(proc_file: ProcFile, key: str, value: int) -> None:
     try:
         proc_file.write(b'%d\n' % value)
     except OSError as exc:
-        raise ApplyError(f'{key}: the kernel refused the value {value} ({exc.strerror})') from exc
+        raise ApplyError(f'{key}: the kernel refused the value {value} ({exc.strerror}) [OOMK-2308]') from exc
 
 
 def _read_back(plan: Plan, host: WritableHost) -> None:
@@ -176,7 +176,7 @@ def _read_back(plan: Plan, host: WritableHost) -> None:
             continue  # a counterpart that this kernel lacks counts as 0
         if found != wanted:
             raise ApplyError(f'{key} reads {found} after {wanted} was written; something else sets it, or the kernel '
-                             'does not keep it')
+                             'does not keep it [OOMK-2308]')
 
 
 def _check_spawns(before: Dict[str, SpawnOutcome]) -> List[str]:
@@ -196,13 +196,14 @@ def _check_spawns(before: Dict[str, SpawnOutcome]) -> List[str]:
     return warnings
 
 
-_NOT_TRIED = 'whether %s can still start programs is unknown, because this module may not drop its privileges (%s)'
+_NOT_TRIED = ('whether %s can still start programs is unknown, because this module may not drop its privileges (%s)'
+              ' [OOMK-2312]')
 _LIMIT = ('with the new limit %s cannot start a program any more (%s): Committed_AS is too near to CommitLimit. Raise '
-          'the ratio, kbytes or commit_limit, or lower the reserves')
+          'the ratio, kbytes or commit_limit, or lower the reserves [OOMK-2309]')
 _OTHER_CAUSE = ('right after the change %s could not start a program (%s), and not for lack of memory. Remove the '
-                'cause, such as too many processes (pids.max, TasksMax, ulimit -u), and run the task again')
+                'cause, such as too many processes (pids.max, TasksMax, ulimit -u), and run the task again [OOMK-2310]')
 _UNCLEAR = ('right after the change a program did not start as it should for %s (%s), so that the new limit is not '
-            'proven. Run the task again; if this comes back, raise the limit')
+            'proven. Run the task again; if this comes back, raise the limit [OOMK-2311]')
 
 
 # ------------------------------------------------------------------------ files
@@ -215,4 +216,4 @@ def _check_boot(plan: Plan) -> None:
     for key in plan.policy.keys:
         if found[key] != plan.boot_after[key]:
             raise ApplyError(f'{key} would be {found[key]} at boot instead of {plan.boot_after[key]}: a file below '
-                             'sysctl.d changed meanwhile')
+                             'sysctl.d changed meanwhile [OOMK-2313]')

@@ -121,8 +121,8 @@ def _remove_leftovers(host: WritableHost) -> None:
     leftovers.remove(host, leftovers.list_files(host, RUN_FOLDER) + pending_change.left_over(host))
 
 
-_GONE = ('a change at runtime (%s) waited for its confirmation, but its watchdog is gone, so nothing puts it back any '
-         'more. This run took what it found as it is')
+_GONE = ('a change at runtime (%s) waited for its confirmation, but its watchdog is gone, so nothing rolls it back any '
+         'more. This run took what it found as it is [OOMK-2208]')
 
 
 def _settled(host: WritableHost) -> List[Pending]:
@@ -140,8 +140,8 @@ def _settled(host: WritableHost) -> List[Pending]:
 
 
 def _busy(pending: Pending) -> Refusal:
-    return Refusal(f'Another change was not confirmed, and its watchdog (PID {pending.pid}) has not put runtime back '
-                   f'within {_END_S} s. Nothing was changed. Try again when it has ended.')
+    return Refusal(f'Another change was not confirmed, and its watchdog (PID {pending.pid}) has not rolled runtime '
+                   f'back within {_END_S} s. Nothing was changed. Try again when it has ended. [OOMK-2204]')
 
 
 def _is_half_made(host: WritableHost, pending: Pending) -> bool:
@@ -216,8 +216,8 @@ def _start(plan: Plan, asked: Asked) -> RunOutcome:
         _check_alone(host, pending)
         apply_runtime(plan, lambda: _check_watched(host, pending))
     except WatchdogError as exc:
-        raise Refusal(f'confirm_within: the watchdog that would put the change back could not be started ({exc}). '
-                      'Nothing was changed. confirm_within: 0 goes without it.') from exc
+        raise Refusal(f'confirm_within: the watchdog that would roll the change back could not be started ({exc}). '
+                      'Nothing was changed. confirm_within: 0 goes without it. [OOMK-2201]') from exc
     except BaseException:
         _give_up(host, pending)
         raise
@@ -242,14 +242,15 @@ def _check_alone(host: WritableHost, pending: Pending) -> None:
               if one.name != pending.name and pending_change.is_watched(host, one)]
     if others:
         raise Refusal('confirm_within: another call started to change the same settings at the same time '
-                      f'({pending_change.describe(others[0])}). Nothing was changed by this one. Try again.')
+                      f'({pending_change.describe(others[0])}). Nothing was changed by this one. Try again.'
+                      ' [OOMK-2202]')
 
 
 def _check_watched(host: WritableHost, pending: Pending) -> None:
     waits = host.exists(f'{RUN_FOLDER}/{pending.name}')
     if not waits or not pending_change.is_watched(host, pending):
         raise ApplyError(f'the watchdog ended while runtime was being written: within {pending.within_s} s all was '
-                         'not done')
+                         'not done [OOMK-2207]')
 
 
 def _end(host: WritableHost, pending: Pending) -> bool:
@@ -291,7 +292,7 @@ def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending
             f'Refused, because another change waits for its confirmation until {pending_change.until(pending)}: '
             f'{pending_change.describe(pending)} (runtime only, so far). Confirm it by the call that made it over a '
             'new connection, wait until it is rolled back, or take it and all settings of this module back at once by '
-            'state: absent.')
+            'state: absent. [OOMK-2205]')
     if is_same(pending.connection, connection(host)):
         return _outcome(Plan(HostState(host), request, policy), PENDING, pending.within_s, pending,
                         'this call came over the connection that made the change, which proves nothing: connect again '
@@ -307,14 +308,14 @@ def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pend
             f'Not confirmed, because runtime is not what this change made of it: {_text(plan.runtime_before, plan)} '
             f'now, and {_text(plan.runtime_after, plan)} is wanted. Somebody else has set it meanwhile, or the '
             'machine has more or less memory or swap. Nothing was written; what is still as the change left it is '
-            f'rolled back at {pending_change.until(pending)}. Make the call again after that.')
+            f'rolled back at {pending_change.until(pending)}. Make the call again after that. [OOMK-2206]')
     if request.check_mode:
         return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
     outcome = _outcome(plan, CONFIRMED, pending.within_s)
 
     def last(_undo: Rollback) -> None:
         if not _end(host, pending):
-            raise ApplyError('the confirmation came too late: the watchdog has just put runtime back')
+            raise ApplyError('the confirmation came too late: the watchdog has just rolled runtime back [OOMK-2207]')
     add_backups(outcome.result, apply_plan(plan, last))
     return outcome
 

@@ -50,7 +50,7 @@ def connection(host: Host) -> Connection:
 
 
 _CUT_OFF = ('confirm_within: a task with async leaves the connection that it came by, so that nothing tells whether it '
-            'is a new one. Nothing was changed. Run the task without async.')
+            'is a new one. Nothing was changed. Run the task without async. [OOMK-2203]')
 
 
 def _ancestors(host: Host) -> List[Tuple[int, Stat]]:

@@ -113,17 +113,19 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
     """
     memory = host_state.memory
     if memory is None:
-        raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.')
+        raise Refusal('commit_limit needs /proc/meminfo to know RAM and swap, which is not there. Use kbytes or ratio.'
+                      ' [OOMK-1304]')
     limit_kb = wanted.to_kb(memory.total_kb - memory.hugetlb_kb + memory.swap_total_kb)
     if host_state.is_for_another(request):
         _refuse_own_memory(wanted, limit_kb, memory.swap_total_kb)
     if limit_kb > GREATEST_KB:
-        raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {GREATEST_KB} kB or less')
+        raise ConvertError(f'commit_limit: {limit_kb} kB is out of range; it must be {GREATEST_KB} kB or less'
+                           ' [OOMK-1102]')
     kbytes = limit_kb - memory.swap_total_kb
     if kbytes < host_state.page_kb:
         raise Refusal(f'commit_limit: {limit_kb} kB is not above the swap of this machine (SwapTotal '
                       f'{memory.swap_total_kb} kB), and CommitLimit always holds all of swap. Ask for more than '
-                      f'{memory.swap_total_kb + host_state.page_kb} kB, or take swap away.')
+                      f'{memory.swap_total_kb + host_state.page_kb} kB, or take swap away. [OOMK-1303]')
     return _keep_near_pairs(host_state, request, limit_kb, kbytes)
 
 
@@ -147,12 +149,12 @@ def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
     if wanted.percent is not None:
         raise Refusal(f'commit_limit: {wanted.percent:g}% was asked for, which is {limit_kb} kB of the RAM and swap '
                       'of this machine, but this is a container or a chroot (runtime: false), and another machine '
-                      'boots it. Use ratio, which is a part of its own RAM, or give kbytes.')
+                      'boots it. Use ratio, which is a part of its own RAM, or give kbytes. [OOMK-1301]')
     if swap_kb:
         raise Refusal(f'commit_limit: {limit_kb} kB was asked for, from which the swap of this machine (SwapTotal '
                       f'{swap_kb} kB) would be taken, but this is a container or a chroot (runtime: false), and '
                       'another machine boots it. Give kbytes, to which the kernel adds the swap of that machine, or '
-                      'ratio.')
+                      'ratio. [OOMK-1301]')
 
 
 def _get_pair(state: State) -> Pair:
@@ -184,7 +186,7 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: State, afte
         reason = ('this is a container or a chroot, and another machine boots it' if elsewhere
                   else '/proc/meminfo does not tell Committed_AS here')
         plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
-                             f'{reason}')
+                             f'{reason} [OOMK-1305]')
     elif not plan.request.force:
         _check_headroom(host_state, memory, min_headroom, when, before, after)
 
@@ -203,7 +205,7 @@ def _check_headroom(host_state: HostState, memory: Memory, min_headroom: Amount,
         f'CommitLimit of {limit_kb} kB. Less Committed_AS {memory.committed_kb} kB, admin_reserve '
         f'{after.get(ADMIN_RESERVE) or 0} kB and user_reserve {after.get(USER_RESERVE) or 0} kB that is a headroom of '
         f'{headroom_kb} kB, and min_headroom wants {least_kb} kB. {_enough_text(host_state, after, min_headroom)}. '
-        'force: true overrides this.')
+        'force: true overrides this. [OOMK-1302]')
 
 
 def _limit_text(state: State) -> str:

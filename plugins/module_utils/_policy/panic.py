@@ -40,7 +40,8 @@ class PanicPolicy(Policy):
         raise Refusal(
             f'Refused, because the machine would hang forever: {when} panic_on_oom would be '
             f'{_NAMES.get(after[PANIC_ON_OOM] or 0)} while kernel.panic is 0, so a panic never reboots. Give '
-            'reboot_after, such as reboot_after: 10 (seconds; negative: at once). force: true overrides this.')
+            'reboot_after, such as reboot_after: 10 (seconds; negative: at once). force: true overrides this.'
+            ' [OOMK-1601]')
 
     def _warn(self, plan: Plan) -> None:
         afters = ([plan.runtime_after] if plan.request.runtime else []) + (
@@ -48,7 +49,8 @@ class PanicPolicy(Policy):
         policies = [after[PANIC_ON_OOM] for after in afters]
         if not plan.request.absent and POLICIES['panic_always'] in policies:
             plan.warnings.append('panic_always: a single container or service that reaches its own memory limit panics '
-                                 'the whole host; panic does so only when the machine itself is out of memory')
+                                 'the whole host; panic does so only when the machine itself is out of memory'
+                                 ' [OOMK-1602]')
         if not plan.request.absent and any(policies) and (plan.host_state.host.read_text(_KDUMP) or '').strip() == '1':
             plan.warnings.append('a kdump kernel is loaded: at a panic it runs first, and reboot_after does not count '
-                                 'until it is done')
+                                 'until it is done [OOMK-1603]')

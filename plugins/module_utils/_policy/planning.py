@@ -45,7 +45,7 @@ def make_plan(host_state: HostState, request: Request, policy: Policy) -> Plan:
 
 
 _DAMAGED = ('%s is damaged: unreadable entries count as never recorded, so values from before the first change may be '
-            'lost. Compare the sysctls with what this host should have, then remove that file')
+            'lost. Compare the sysctls with what this host should have, then remove that file [OOMK-1307]')
 
 
 def _plan_present(plan: Plan) -> Dict[str, int]:
@@ -128,4 +128,4 @@ def _check_known(host_state: HostState, target: Dict[str, int]) -> None:
         # A counterpart that the kernel lacks (kbytes before 3.14) counts as 0.
         if host_state.runtime.get(key) is None and not (value == 0 and SYSCTLS[key].counterpart):
             raise Refusal(f'{key} was to be set to {value}, but this kernel shows no {sysctl_path(key)}. Use runtime: '
-                          'false to write the boot configuration only.')
+                          'false to write the boot configuration only. [OOMK-1204]')

@@ -94,7 +94,7 @@ def revert_runtime(plan: Plan, boot_plan: BootPlan) -> Reverted:
 
 
 _VALUE_LEFT = ('%s stays at runtime, because something else set it after this collection set %s. Set it by hand if it '
-               'is not wanted')
+               'is not wanted [OOMK-1309]')
 
 
 def _record(plan: Plan, look: '_Look', setting: Setting, is_left: bool, values: Values) -> None:
@@ -124,7 +124,7 @@ def _goal(look: '_Look', setting: Setting, boot_plan: BootPlan) -> Tuple[Numbers
 
 
 _DEFAULT = ('%s: its value before the first change is not recorded in %s, so the documented default %d is taken; the '
-            'next boot may compute another')
+            'next boot may compute another [OOMK-1306]')
 
 
 def _text(setting: Setting, numbers: Numbers) -> str:

@@ -45,15 +45,17 @@ def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> N
         raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
     if absent and given:
         raise ConvertError("state: absent takes away all settings of this module and takes no value; remove "
-                           f"{', '.join(given)}")
+                           f"{', '.join(given)} [OOMK-1106]")
     if not absent and not given:
-        raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent")
+        raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent"
+                           " [OOMK-1105]")
     _check_path(params['sysctl_file'])
 
 
 def _check_path(path: str) -> None:
     if not path.startswith('/') or path != os.path.normpath(path):
-        raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf')
+        raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf'
+                           ' [OOMK-1411]')
 
 
 def build_result(plan: Plan) -> Dict[str, Any]:
@@ -85,7 +87,7 @@ def build_result(plan: Plan) -> Dict[str, Any]:
 
 
 _NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no file below /etc holds a line that this '
-                'collection wrote')
+                'collection wrote [OOMK-1308]')
 
 
 def add_backups(result: Dict[str, Any], backups: List[str]) -> None:

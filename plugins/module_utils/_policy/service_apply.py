@@ -199,7 +199,7 @@ def _check_next_start(plan: Plan) -> None:
         for key, cause in found.items():
             if cause.value != service.next_start[key].value:
                 raise ApplyError(f'{key} of {service.name} would be {cause.value} at the next start instead of '
-                                 f'{service.next_start[key].value}: a unit file changed meanwhile')
+                                 f'{service.next_start[key].value}: a unit file changed meanwhile [OOMK-2313]')
 
 
 def _read_settings(plan: Plan) -> List[Causes]:

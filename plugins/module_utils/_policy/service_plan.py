@@ -74,7 +74,7 @@ def _warn_of_version(plan: Plan) -> None:
     if names and plan.request.persistent and not files.knows(OOM_POLICY):
         plan.warnings.append(f"systemd {files.version} of this host does not know OOMPolicy=, which came with systemd "
                              f"{SINCE[OOM_POLICY]}: what oom_policy sets for {', '.join(names)} ends with the next "
-                             "restart of the service. Leave oom_policy out, or update systemd")
+                             "restart of the service. Leave oom_policy out, or update systemd [OOMK-1810]")
     if not files.is_version_known:
         _warn_of_unknown_version(plan, [_find_score_at_start(service, files) for service in plan.services])
 
@@ -89,7 +89,7 @@ def _warn_of_unknown_version(plan: Plan, newest: List[int]) -> None:
             plan.warnings.append("the version of systemd is unknown, because no file of this host names it. A "
                                  f"systemd up to {version} gives {', '.join(names)} another oom_score_adj than a "
                                  "newer one. The newest is assumed. Compare with systemctl show "
-                                 "--property=OOMScoreAdjust")
+                                 "--property=OOMScoreAdjust [OOMK-1811]")
             return
 
 
@@ -131,10 +131,10 @@ def _note(plan: Plan, service: Service) -> None:
     """Note settings that apply only later, or only now."""
     name = service.desired.asked
     if service.unit.state == MASKED:
-        service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started')
+        service.notes.append(f'{name} is masked: the drop-in counts once it is unmasked and started [OOMK-1808]')
     if service.is_transient and not service.is_reverted:
         service.notes.append(f'{name} is a transient unit: only its running processes are set, and no drop-in is '
-                             'written, because the unit ends with its processes')
+                             'written, because the unit ends with its processes [OOMK-1808]')
     if plan.host_state.manager is not None and not service.is_reverted:
         _note_processes(plan, service)
 
@@ -145,11 +145,11 @@ def _note_processes(plan: Plan, service: Service) -> None:
         _note_stopped(plan, service)
     elif any(left.process == one.find_leader() for one in service.running for left in one.skipped):
         service.notes.append(f'the main process of {name} sets its own value: the requested value applies to it and '
-                             'its children after a restart')
+                             'its children after a restart [OOMK-1906]')
     elif not plan.request.runtime and any(service.desired.score_adj not in (None, one.before)
                                           for one in service.running):
         service.restart_needed = True
-        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false)')
+        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false) [OOMK-1909]')
 
 
 def _note_stopped(plan: Plan, service: Service) -> None:
@@ -161,9 +161,9 @@ def _note_stopped(plan: Plan, service: Service) -> None:
     related = sorted(set(service.related).union(enabled))
     if related:
         plan.warnings.append(f"{name} has no processes of its own; its work is done by {', '.join(related)}. Name "
-                             f"those, or the template {template}")
+                             f"those, or the template {template} [OOMK-1707]")
     else:
-        service.notes.append(f'{name} is not running: it counts from its next start')
+        service.notes.append(f'{name} is not running: it counts from its next start [OOMK-1808]')
 
 
 # ----------------------------------------------------------------------- record

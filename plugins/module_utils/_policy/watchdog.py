@@ -132,7 +132,7 @@ def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
         text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
     if outcome.failed:
         text += '; NOT rolled back, the kernel refused it: ' + ', '.join(outcome.failed)
-    return _PRIORITY + text.encode('ascii', 'replace') + b'\n'
+    return _PRIORITY + (text + ' [OOMK-2211]').encode('ascii', 'replace') + b'\n'
 
 
 # ------------------------------------------------------------------------- start
@@ -401,9 +401,9 @@ def leave_cgroups(host: WritableHost) -> List[str]:
         error = _move(host, path)
         # systemd keeps its services and sessions in v2, or in a v1 hierarchy of its own.
         if error and (kind == 'cgroup2' or path.endswith('/systemd')):
-            warnings.append(f'the watchdog that puts the change back stays in the cgroup of this login ({path}: '
+            warnings.append(f'the watchdog that rolls the change back stays in the cgroup of this login ({path}: '
                             f'{error}): where logind ends what a login leaves behind, it rolls back when the '
-                            'connection ends')
+                            'connection ends [OOMK-2209]')
     return warnings
 
 

@@ -12,8 +12,8 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Set
 
 from .handle import ProcessIdentity
 
-OWN_VALUE = 'it sets its own value'
-OWN_PARENT = 'it descends from process %d, which sets its own value'
+OWN_VALUE = 'it sets its own value [OOMK-1906]'
+OWN_PARENT = 'it descends from process %d, which sets its own value [OOMK-1906]'
 
 
 class Skipped(NamedTuple):

@@ -69,9 +69,10 @@ def explain_unseen(host: Host, denied: int) -> Optional[str]:
     if unread:
         return ', and '.join(unread)
     if denied:
-        return f'{denied} processes may not be read (hidepid or a security module), so the list is incomplete'
+        return (f'{denied} processes may not be read (hidepid or a security module), so the list is incomplete '
+                '[OOMK-2501]')
     if not host.exists('/proc/1'):
-        return '/proc shows only own processes (hidepid), so the list is incomplete; become root to see all'
+        return '/proc shows only own processes (hidepid), so the list is incomplete; become root to see all [OOMK-2501]'
     return None
 
 
@@ -79,5 +80,6 @@ def list_gaps(host: Host, denied: int) -> List[str]:
     """The reasons why some processes of this host are not visible."""
     reasons = [explain_unseen(host, denied)]
     if container.find_pid_namespace(host) == 'nested':
-        reasons.append('only the processes of this PID namespace are seen, not those of the rest of the machine')
+        reasons.append('only the processes of this PID namespace are seen, not those of the rest of the machine '
+                       '[OOMK-2501]')
     return [reason for reason in reasons if reason]

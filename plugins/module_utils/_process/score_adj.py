@@ -100,7 +100,8 @@ class Target:
     def _check_time(self, end: float, value: int, left: List[ProcessIdentity]) -> None:
         if time.monotonic() > end:
             raise ScoreAdjError(f'{self.label}: after {_LIMIT_S} s there are still processes with another value than '
-                                f'{value} ({len(left)} of them): it starts new ones faster than they can be set')
+                                f'{value} ({len(left)} of them): it starts new ones faster than they can be set'
+                                ' [OOMK-2315]')
 
     def _set(self, host: Host, one: ProcessIdentity, value: int) -> None:
         """Set a process that is as in the scan."""
@@ -181,10 +182,10 @@ def _explain(label: str, one: ProcessIdentity, value: int, exc: OSError) -> str:
     why = exc.strerror or ''
     if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
         # Raising it takes no capability, but only the owner can open the file for writing (proc_pid_oom_score_adj(5)).
-        why += '; the process is not of this user: run the task as root (become: true)'
+        why += '; the process is not of this user: run the task as root (become: true) [OOMK-2314]'
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
-                'inside a container without that capability')
+                'inside a container without that capability [OOMK-2314]')
     return (f'{label}: oom_score_adj of process {one.pid} ({sanitize(one.name)}) was to become {value} and is '
             f'{one.score_adj}: {why}')
 

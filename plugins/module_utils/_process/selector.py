@@ -71,7 +71,7 @@ def _build_single(host: Host, name: str, value: Any) -> Group:
         return TheseProcesses([])
     doubt = pid_file.explain_doubt(host, value, pid) if name == 'pidfile' else None
     if doubt is not None:
-        raise Refusal(f'process.pidfile: {doubt}. Nothing was changed.')
+        raise Refusal(f'process.pidfile: {doubt}. Nothing was changed. [OOMK-2003]')
     # The checks count only if the process still has the PID.
     return TheseProcesses([seen] if is_same(seen, identify(host, pid)) else [])
 
@@ -81,7 +81,7 @@ def _read_pid(host: Host, path: str) -> int:
     try:
         return pid_file.read_pid_file(host, path) or 0
     except pid_file.PidFileError as exc:
-        raise ConvertError(f'process.pidfile: {exc}') from exc
+        raise ConvertError(f'process.pidfile: {exc} [OOMK-2105]') from exc
 
 
 def _list_given(process: Dict[str, Any]) -> List[str]:
@@ -89,7 +89,7 @@ def _list_given(process: Dict[str, Any]) -> List[str]:
     given = [name for name in SELECTORS if process.get(name) is not None]
     if len(given) != 1 and not (len(given) == 2 and given[0] in _WITH_USER and given[1] == 'user'):
         raise ConvertError(f"process: give exactly one of {', '.join(SELECTORS)}, or user together with comm or "
-                           f"cmdline_regex; found {', '.join(given) or 'none of them'}")
+                           f"cmdline_regex; found {', '.join(given) or 'none of them'} [OOMK-2101]")
     return given
 
 
@@ -97,14 +97,14 @@ def _bytes(option: str, value: str) -> bytes:
     try:
         return to_bytes(value)
     except UnicodeError:
-        raise ConvertError(f'process.{option}: {value!r} is not text') from None
+        raise ConvertError(f'process.{option}: {value!r} is not text [OOMK-2105]') from None
 
 
 def _build_comm_rule(value: str) -> Rule:
     wanted = _bytes('comm', value)
     if not wanted or len(wanted) > COMM_BYTES:
         raise ConvertError(f'process.comm: {quote(value)} has {len(wanted)} bytes, and the kernel keeps the first '
-                           f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex')
+                           f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex [OOMK-2105]')
     return functools.partial(has_name, wanted)
 
 
@@ -112,15 +112,16 @@ def _build_cmdline_rule(value: str) -> Rule:
     text = _bytes('cmdline_regex', value)
     if len(text) > _MOST_PATTERN_BYTES:
         raise ConvertError(f'process.cmdline_regex: {quote(value)} has {len(text)} bytes, and an expression that long '
-                           f'takes too much time; give at most {_MOST_PATTERN_BYTES}')
+                           f'takes too much time; give at most {_MOST_PATTERN_BYTES} [OOMK-2105]')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # FutureWarning and DeprecationWarning about the syntax
             pattern = re.compile(text)
     except (re.error, ValueError, OverflowError, RecursionError) as exc:
-        raise ConvertError(f'process.cmdline_regex: {quote(value)} is not a regular expression: {exc}') from exc
+        raise ConvertError(f'process.cmdline_regex: {quote(value)} is not a regular expression: {exc}'
+                           ' [OOMK-2105]') from exc
     if not value:
-        raise ConvertError('process.cmdline_regex: an empty expression matches everything')
+        raise ConvertError('process.cmdline_regex: an empty expression matches everything [OOMK-2105]')
     return functools.partial(has_cmdline, pattern)
 
 
@@ -130,7 +131,7 @@ def _build_user_rule(value: str) -> Rule:
             uid = int(value) if re.match('[0-9]{1,10}\\Z', value) else pwd.getpwnam(value).pw_uid
             return functools.partial(has_only_uid, uid)
     except (KeyError, ValueError) as exc:
-        raise ConvertError(f'process.user: there is no user {quote(value)} on this machine') from exc
+        raise ConvertError(f'process.user: there is no user {quote(value)} on this machine [OOMK-2105]') from exc
 
 
 _RULES: Dict[str, Callable[[str], Rule]] = {

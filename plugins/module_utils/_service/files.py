@@ -54,7 +54,7 @@ def _join_linked(plan: Plan) -> None:
             raise Refusal(f'The drop-ins of {other.desired.asked} and {service.desired.asked} are one file, as links '
                           f'lead from both to {sanitize(path)}, and different settings are asked for. Nothing was '
                           'changed. Ask for the same ones for both, or replace the link of one of them by a folder of '
-                          'its own.')
+                          'its own. [OOMK-1806]')
     plan.services = [one for one in plan.services if not one.is_reverted or one.name not in plan.host_state.ours
                      or real(drop_in.build_path(one.name)) not in listed]
 
@@ -64,7 +64,7 @@ def _draft_settings(plan: Plan, service: Service, draft: Draft) -> None:
     data, settings = plan.host_state.host.read_bytes(path), service.build_settings()
     if data is not None and not drop_in.is_ours(data):
         raise Refusal(f'{path} is there and was not made by this collection (its first line does not say so). Nothing '
-                      'was changed. Move it to another name, or remove it.')
+                      'was changed. Move it to another name, or remove it. [OOMK-1805]')
     if data is None or not _has_settings(data, settings):
         draft.put(path, drop_in.edit(data, settings))
 
@@ -102,16 +102,16 @@ def _settle(plan: Plan, draft: Draft) -> None:
         if not is_below_etc(draft.host, conflict.file):
             raise Refusal(f'Nothing was changed. {_describe(conflict)}. Only files below /etc are changed by '
                           f'conflicts: comment_out: put a file of the same name below {unit_files.ETC}, or use '
-                          'conflicts: warn.')
+                          'conflicts: warn. [OOMK-1803]')
         draft.put_commented(path, _comment_out_line(draft.read(path) or b'', conflict, unit_files_before.version))
 
     found = settle(plan.request.conflicts, find_conflicts, comment_out, _describe, _WOULD_WIN)
     plan.conflicts = [dict(conflict._asdict()) for conflict in found]
-    plan.warnings += map(_describe, found)
+    plan.warnings += [f'{_describe(conflict)} [OOMK-1801]' for conflict in found]
 
 
 _WOULD_WIN = ('Nothing was changed, because other drop-ins would win at the next start. %s. Remove or rename them, or '
-              'use conflicts: comment_out (comments the lines out) or warn.')
+              'use conflicts: comment_out (comments the lines out) or warn. [OOMK-1801]')
 
 
 def _find_conflicts(plan: Plan, service: Service, files: UnitFiles) -> List[Conflict]:

@@ -43,7 +43,7 @@ def _warn_of_orphans(plan: Plan) -> None:
     if plan.orphans:
         plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
                              f"{', '.join(sanitize(path) for path in plan.orphans)}. exclusive: true, or state: "
-                             "absent with their names, removes them")
+                             "absent with their names, removes them [OOMK-1807]")
 
 
 def guard_instances(plan: Plan) -> None:
@@ -55,8 +55,8 @@ def guard_instances(plan: Plan) -> None:
         raise Refusal("Nothing was changed, because drop-ins of this collection for single instances would win at "
                       f"the next start. {'. '.join(hidden)}. Name the instance and its template in one call "
                       "(services): then it inherits the values that it does not set. Or revert its own drop-in with "
-                      "state: absent.")
-    plan.warnings += hidden
+                      "state: absent. [OOMK-1804]")
+    plan.warnings += [f'{text} [OOMK-1804]' for text in hidden]
 
 
 def _find_hidden(plan: Plan, service: Service, ours: Iterable[str]) -> List[str]:
@@ -77,7 +77,7 @@ def _warn_of_hiding(plan: Plan, service: Service) -> None:
     if lost and not service.is_reverted:
         plan.warnings.append(f"The drop-in of {service.name} hides that of its template, so that {' and '.join(lost)} "
                              "of the template does not count for it any more. Name both in one call (services): then "
-                             "it inherits the values that it does not set")
+                             "it inherits the values that it does not set [OOMK-1804]")
 
 
 def _find_evidence(plan: Plan, service: Service, scan: SessionScan) -> Optional[Evidence]:
@@ -109,13 +109,13 @@ def guard_inheritance(subject: str, value: int, source: str, is_login: bool, adv
     """
     if not is_login:
         return (f'{subject} at {value}: what it runs for others inherits this from {source}, unless it sets a value of '
-                'its own for them')
+                'its own for them [OOMK-1901]')
     if value == NEVER_KILLED and advice:
         raise Refusal(f'Refused: {subject} at -1000. Every new login session inherits the value of {source}, so that '
                       f'the kernel could kill no process of any user. {advice}, or set force: true. Nothing was '
-                      'changed.')
+                      'changed. [OOMK-1901]')
     return (f'{subject} at {value}: every new login session inherits this from {source}, so that it protects the '
-            'processes of all users')
+            'processes of all users [OOMK-1901]')
 
 
 def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:
@@ -129,7 +129,7 @@ def warn_of_consumers(host: Host, score_adj: Dict[int, int]) -> List[str]:
         return []
     return [f'With this, none of the processes that hold most of the memory can be killed any more ({len(big)} of '
             f'them, with {sum(held_kb[pid][0] for pid in big)} kB): running out of memory then kills much else '
-            'without getting any free, and ends in a panic']
+            'without getting any free, and ends in a panic [OOMK-1902]']
 
 
 def find_big_consumers(memory_kb: Dict[int, int]) -> List[int]:

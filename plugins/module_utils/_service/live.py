@@ -106,7 +106,7 @@ def _look_at_processes(host_state: HostState, service: Service, by_id: Dict[str,
     service.running = [one for one in looked if one.processes]
     if unseen:
         service.notes.append(f'{service.name} has cgroups that are nested deeper than a path may be long; their '
-                             'processes are skipped')
+                             'processes are skipped [OOMK-1808]')
 
 
 def _find_states(service: Service, by_id: Dict[str, State]) -> List[State]:
@@ -134,11 +134,11 @@ def _note_unread(service: Service, looked: List[Running]) -> None:
     service.unread = [pid for one in looked for pid in one.group.pids() if pid and not file_access.current.allows(pid)]
     if service.unread and file_access.current.restriction:
         raise Refusal(f'{service.name}: {file_access.current.restriction}. Nothing was changed. Remove the cause and '
-                      'run the task again.')
+                      'run the task again. [OOMK-3105]')
     if service.unread:
         named = ', '.join(map(str, service.unread[:_MOST_NAMED]))
         service.notes.append(f'{len(service.unread)} of its processes are not set, because they or other processes of '
-                             f'their user do not answer: {named}')
+                             f'their user do not answer: {named} [OOMK-3105]')
 
 
 # ------------------------------------------------------------------------- live
@@ -161,7 +161,7 @@ def _plan_unit(plan: Plan, service: Service, one: Running, files_after: UnitFile
     own = drop_in.build_path(one.unit)
     one.has_own_drop_in = one.unit != service.name and drop_in.is_ours(files_after.read(own))
     if one.has_own_drop_in and one.next_start[SCORE_ADJ].file == own:
-        service.notes.append(f'{one.unit} has a drop-in of its own and follows that')
+        service.notes.append(f'{one.unit} has a drop-in of its own and follows that [OOMK-1808]')
         return
     if service.is_reverted and not is_asked_beside(plan, service, one.unit, 'score_adj'):
         plan_revert(plan.host_state.record, one, one.unit, plan.host_state.find_score_at_start(one.next_start))
@@ -187,7 +187,8 @@ def _set_target(plan: Plan, service: Service, one: Running, wanted: int) -> None
         inherited = Target(one.unit, one.group, wanted, INHERITED, given).split(one.processes).inherited
         if any(process.score_adj != wanted and process.pid != one.main_pid for process in inherited):
             service.restart_needed = True
-            service.notes.append('only the main process is set; its children keep their value until a restart')
+            service.notes.append('only the main process is set; its children keep their value until a restart'
+                                 ' [OOMK-1909]')
 
 
 def _plan_oom_group(plan: Plan, service: Service, one: Running) -> Optional[OomGroup]:
@@ -201,7 +202,7 @@ def _plan_oom_group(plan: Plan, service: Service, one: Running) -> Optional[OomG
     found = to_number(text) or 0
     if text is None:
         service.notes.append('memory.oom.group is not there (cgroup v1, or no memory controller), so OOMPolicy counts '
-                             'without it')
+                             'without it [OOMK-1910]')
     elif found != wanted and not (service.is_reverted and _is_skipped(plan, service, one, found)):
         original = wanted if service.is_reverted else found
         return OomGroup(path, found, wanted, None if service.hides_policy else original)
@@ -214,7 +215,7 @@ def _is_skipped(plan: Plan, service: Service, one: Running, found: int) -> bool:
     if policy is None or found == int(policy == 'kill') or one.unit in plan.host_state.record.groups:
         return False
     service.notes.append(f'memory.oom.group of {one.unit} is skipped: something else has changed it since this module '
-                         'set it')
+                         'set it [OOMK-1907]')
     return True
 
 

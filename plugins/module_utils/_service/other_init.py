@@ -81,7 +81,7 @@ def plan_services(plan: Plan, desired_states: List[DesiredState]) -> List[Desire
     for desired in desired_states:
         name = desired.unit[:-len(unit_names.SERVICE)]
         if name in seen:
-            raise ConvertError(f'{name} is named twice; name it once')
+            raise ConvertError(f'{name} is named twice; name it once [OOMK-1705]')
         seen.add(name)
         main = _warn_and_find(plan, name)
         if main is None and not has_script(host_state.host, name):
@@ -105,7 +105,7 @@ def _without_policy(plan: Plan, desired: DesiredState, name: str) -> DesiredStat
     text = f'{name}: oom_policy is a setting of systemd, and the init here is {plan.host_state.init}'
     if (desired.missing or plan.request.missing) == 'fail':
         raise NeedsAdvice(text, NO_POLICY)
-    plan.warnings.append(text + ', so that it is not set')
+    plan.warnings.append(text + ', so that it is not set [OOMK-2005]')
     return desired._replace(oom_policy=None)
 
 
@@ -253,7 +253,7 @@ def _guard_conflicts(plan: Plan, service: Service, name: str) -> None:
     places = ', '.join(f'{sanitize(one.file)} line {one.line}' for one in found)
     text = f'{places} decides about the next start of {name}, and not SSD_OOM_SCORE_ADJ of {openrc.build_path(name)}'
     if plan.request.conflicts != 'warn':
-        raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn.')
+        raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn. [OOMK-2004]')
     plan.warnings.append(text)
 
 
@@ -261,10 +261,10 @@ def _note_next_start(plan: Plan, service: Service, lost: str) -> None:
     """Note settings that do not apply now, or not later."""
     name, request, running = service.desired.asked, plan.request, service.running
     if lost and not running:
-        service.notes.append(f'{name} does not run, and only running processes can be set: {lost}')
+        service.notes.append(f'{name} does not run, and only running processes can be set: {lost} [OOMK-2002]')
     elif lost and request.persistent:
         plan.warnings.append(f'{name}: only its running processes are set; its next start will lose it: {lost}. '
-                             f'Starting it by "choom -n {service.desired.score_adj} -- COMMAND" keeps it')
+                             f'Starting it by "choom -n {service.desired.score_adj} -- COMMAND" keeps it [OOMK-2001]')
     elif not running and request.persistent:
         service.notes.append(f'{name} is not running: it counts from its next start')
     elif running and not request.runtime and running[0].before != service.desired.score_adj:
@@ -294,14 +294,14 @@ def find_main_process(host: Host, name: str, doubts: List[str]) -> Optional[Proc
         try:
             pid = pid_file.read_pid_file(host, path) or 0
         except pid_file.PidFileError as exc:
-            doubts.append(f'{name}: {exc}')
+            doubts.append(f'{name}: {exc} [OOMK-2003]')
             continue
         seen = identify(host, pid) if pid > _INIT else None
         if seen is None:
             continue
         doubt = pid_file.explain_doubt(host, path, pid)
         if doubt is not None:
-            doubts.append(f'{name}: {doubt}')
+            doubts.append(f'{name}: {doubt} [OOMK-2003]')
         elif is_same(seen, identify(host, pid)):  # the checks were about this process
             return seen
     return _find_by_name(host, name, doubts)
@@ -316,7 +316,7 @@ def _list_openrc_pid_files(host: Host, name: str, doubts: List[str]) -> List[str
     except OSError as exc:
         if pid_file.is_fault(host, folder, exc):
             raise
-        doubts.append(f'{name}: what OpenRC has noted of its daemons cannot be read: {explain(exc)}')
+        doubts.append(f'{name}: what OpenRC has noted of its daemons cannot be read: {explain(exc)} [OOMK-2003]')
     return [match for text in texts for match in re.findall(r'^pidfile=(/.+)$', text, re.MULTILINE)]
 
 
@@ -332,7 +332,7 @@ def _find_by_name(host: Host, name: str, doubts: List[str]) -> Optional[ProcessI
         elif not doubts:
             doubts.append(f"{name}: process {seen.pid} has this name and is skipped: it belongs to user "
                           f"{'unknown' if uid is None else uid}, who is not a system account. Select it with the "
-                          "option process, or keep a PID file in a folder of root's")
+                          "option process, or keep a PID file in a folder of root's [OOMK-2003]")
     tops = [one for one in named.values() if one.parent not in named]
     return tops[0] if len(tops) == 1 else None
 

@@ -82,7 +82,8 @@ def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> Non
         if uid is not None:
             raise Refusal(f'Refused: {sanitize(asked.label)} at {asked.value}. Process {one.pid} '
                           f'({sanitize(one.name)}) belongs to user {uid}, who is not a system account: any user can '
-                          'choose this name. Add user to the process option, or set force: true. Nothing was changed.')
+                          'choose this name. Add user to the process option, or set force: true. Nothing was changed.'
+                          ' [OOMK-2102]')
 
 
 def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[ProcessIdentity, Evidence]]:

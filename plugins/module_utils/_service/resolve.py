@@ -40,13 +40,13 @@ def _check_same(service: Service, desired: DesiredState) -> None:
     """Refuse different values for two names of a service."""
     if service.desired[2:4] != desired[2:4]:
         raise ConvertError(f'{service.desired.asked} and {desired.asked} are the same service ({service.name}), and '
-                           'different values are asked for; name it once')
+                           'different values are asked for; name it once [OOMK-1705]')
 
 
 def refuse_user_unit(asked: str) -> Refusal:
     """The refusal of a user manager's unit."""
     return Refusal(f'{asked} is a unit of users (found in the folders of user units only): its processes belong to '
-                   'each user\'s own manager, which is not managed here. Nothing was changed.')
+                   'each user\'s own manager, which is not managed here. Nothing was changed. [OOMK-1706]')
 
 
 def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
@@ -61,7 +61,7 @@ def settle_missing(plan: Plan, missing: List[DesiredState]) -> None:
     if 'fail' in texts:
         raise NeedsAdvice(text % ', '.join(texts['fail']), NO_SERVICE)
     if 'warn' in texts:
-        plan.warnings.append(text % ', '.join(texts['warn']))
+        plan.warnings.append(text % ', '.join(texts['warn']) + ' [OOMK-1701]')
 
 
 def add_near_matches(name: str, services: List[str]) -> str:

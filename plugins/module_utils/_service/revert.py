@@ -17,8 +17,8 @@ from .._systemd import drop_in, unit_files, unit_names
 from . import saved_scores
 from .model import HostState, Running, Service
 
-CHANGED_MEANWHILE = 'something else has changed its value since this module set it'
-NOT_OURS = 'this module did not set its value'
+CHANGED_MEANWHILE = 'something else has changed its value since this module set it [OOMK-1907]'
+NOT_OURS = 'this module did not set its value [OOMK-1907]'
 NO_UNIT = 'process'
 
 

@@ -77,13 +77,13 @@ def plan_boot(host_state: HostState, request: Request, keys: Sequence[str], targ
         warnings = [_UNKNOWN % (boot_facts.UNKNOWN_LOADER % sanitize(draft.loader.reason), request.sysctl_file)]
         return BootPlan(draft.outcome(), draft.changes(), [], [], warnings, record, meanwhile)
     conflicts = _settle(draft, target)
-    warnings = [_conflict_text(draft, conflict) for conflict in conflicts]
+    warnings = [f'{_conflict_text(draft, conflict)} [OOMK-1401]' for conflict in conflicts]
     warnings += _losing_counterparts(draft, target, conflicts)
     return BootPlan(draft.outcome(), draft.changes(), draft.commented_out, conflicts, warnings, record, meanwhile)
 
 
 _UNKNOWN = ('%s, so that neither the effect of %s nor a conflict with another file could be predicted. Look at the '
-            'sysctls after a reboot')
+            'sysctls after a reboot [OOMK-1409]')
 
 
 def _lines(target: Dict[str, int]) -> Dict[str, Optional[int]]:
@@ -190,17 +190,17 @@ def _check_is_read(draft: _Draft) -> None:
     path, loader = draft.request.sysctl_file, draft.loader
     if loader.is_known and loader.reason:
         raise Refusal(f'sysctl_file {path} would not be read at boot: {sanitize(loader.reason)}. Change that, or use '
-                      'persistent: false.')
+                      'persistent: false. [OOMK-1407]')
     if draft.ours.startswith(('/run/', '/dev/')):
         raise Refusal(f'sysctl_file {path} leads to {draft.ours}, which is lost at reboot or is a mask. Use a file '
-                      'such as /etc/sysctl.d/99-oomkit.conf.')
+                      'such as /etc/sysctl.d/99-oomkit.conf. [OOMK-1410]')
     read = conf_files.list_files(draft.host, loader, draft.overlay)
     if not loader.is_known or draft.ours in [draft.host.real(name) for name in read]:
         return
     masks = [f'{name} masks it' for name in read if os.path.basename(name) == os.path.basename(path)]
     why = (masks + ['it reads ' + conf_files.describe_sources(loader.sources)])[0]
     raise Refusal(f'sysctl_file {path} is not read by {loader.name}, which sets the sysctls of this machine at boot: '
-                  f'{why}. Use a file such as /etc/sysctl.d/99-oomkit.conf.')
+                  f'{why}. Use a file such as /etc/sysctl.d/99-oomkit.conf. [OOMK-1406]')
 
 
 # ---------------------------------------------------------------------- conflicts
@@ -213,7 +213,7 @@ def _settle(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
 
 
 _WOULD_WIN = ('Another file would win at boot: %s. Remove that line, choose a sysctl_file that is read later, or use '
-              'conflicts: comment_out (comments the line out, below /etc only) or conflicts: warn.')
+              'conflicts: comment_out (comments the line out, below /etc only) or conflicts: warn. [OOMK-1401]')
 
 
 def _conflicts(draft: _Draft, target: Dict[str, int]) -> List[Dict[str, Any]]:
@@ -242,10 +242,11 @@ def _comment_out(draft: _Draft, conflict: Dict[str, Any]) -> None:
     path = conflict['file']
     if not is_below_etc(draft.host, path):
         raise Refusal(f'conflicts: comment_out changes files below /etc only, but {_conflict_text(draft, conflict)}. '
-                      f'Choose a sysctl_file that is read later than it, such as {_late_file(draft.loader)}.')
+                      f'Choose a sysctl_file that is read later than it, such as {_late_file(draft.loader)}.'
+                      ' [OOMK-1402]')
     if conflict['key'] in draft.by_tuned and path != _TUNED_READS.sources[0].last_file and not _is_in_sysctl_d(path):
         raise Refusal(f'conflicts: comment_out changes files of sysctl.d only, but {_conflict_text(draft, conflict)}. '
-                      'Change the profile, or use conflicts: warn.')
+                      'Change the profile, or use conflicts: warn. [OOMK-1403]')
     text = file_edit.comment_out(draft.text(path) or '', conflict['line'])
     if draft.host.real(path) == draft.ours:
         draft.put_text(path, text)
@@ -274,7 +275,7 @@ def _losing_counterparts(draft: _Draft, target: Dict[str, int], conflicts: List[
     counterpart = sysctls.RATIO if target[sysctls.KBYTES] else sysctls.KBYTES
     return [f'{setting.path} line {setting.line} sets {counterpart}, which erases '
             f'{SYSCTLS[counterpart].counterpart} wherever it is '
-            'written later; it loses at boot now, but should go'
+            'written later; it loses at boot now, but should go [OOMK-1405]'
             for setting in parser.read_settings(draft.host, draft.loader, draft.overlay)
             if setting.key == counterpart.replace('.', '/') and setting.value is not None
             and draft.host.real(setting.path) != draft.ours]

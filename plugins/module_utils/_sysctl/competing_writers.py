@@ -227,15 +227,16 @@ def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
     asked = f'{key}: {value} is asked for, but {one.by}'
     if one.how == REQUIRES:
         return (f"{asked} does not start unless it is {text} "
-                f"(protectKernelDefaults{' in ' + where if where else ''}). Ask for {text} on this machine.")
+                f"(protectKernelDefaults{' in ' + where if where else ''}). Ask for {text} on this machine."
+                " [OOMK-1501]")
     sets = f"{asked} sets {'it' if key == one.key else one.key} to {text} whenever it starts"
     if where is None and one.how is None:
         return (f'{asked} sets it to {text} whenever it starts, or does not start with another value: its '
-                f'configuration may not be read or is not understood. Ask for {text} on this machine.')
+                f'configuration may not be read or is not understood. Ask for {text} on this machine. [OOMK-1501]')
     if where is None:
-        return f'{sets}, and has no option for it. Ask for {text} on this machine.'
+        return f'{sets}, and has no option for it. Ask for {text} on this machine. [OOMK-1501]'
     erases = '' if key == one.key else f', which erases {key}'
-    return f'{sets}{erases} ({where}). Ask for the same, change it there, or {_advice(one, persistent)}.'
+    return f'{sets}{erases} ({where}). Ask for the same, change it there, or {_advice(one, persistent)}. [OOMK-1502]'
 
 
 def _advice(one: Enforced, persistent: bool) -> str:

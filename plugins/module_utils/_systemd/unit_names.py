@@ -36,26 +36,27 @@ def to_unit(option: str, value: Any, scope_advice: str = '') -> str:
     """
     if not isinstance(value, str) or not value:
         raise ConvertError(f'{option}: {quote(value)} is not the name of a service; write it as systemctl does, such '
-                           'as redis-server')
+                           'as redis-server [OOMK-1703]')
     if not _VALID.match(value):
         raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: only letters, digits and :-_.\\@ '
-                           'may be in it')
+                           'may be in it [OOMK-1703]')
     suffix = value[value.rfind('.'):] if '.' in value else ''
     if suffix in _NOT_A_SERVICE:
         advice = scope_advice if suffix == '.scope' else ''
-        raise ConvertError(f'{option}: {quote(value)} is no service: {_NOT_A_SERVICE[suffix]}{advice}')
+        raise ConvertError(f'{option}: {quote(value)} is not a service: {_NOT_A_SERVICE[suffix]}{advice} '
+                           '[OOMK-1704]')
     unit = value if suffix == SERVICE else value + SERVICE
     _check_length(option, value, unit)
     if unit in _FOLDERS:
         raise ConvertError(f'{option}: {quote(value)} cannot be the name of a service: as that of a file it means a '
-                           'folder')
+                           'folder [OOMK-1703]')
     return unit
 
 
 def _check_length(option: str, value: str, unit: str) -> None:
     if len(unit) > _MAX_LENGTH or unit == SERVICE or unit.startswith('@'):
         raise ConvertError(f'{option}: {quote(value)} cannot be the name of a unit: it has {len(unit) - len(SERVICE)} '
-                           f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE}')
+                           f'characters, and needs 1 to {_MAX_LENGTH - len(SERVICE)} before {SERVICE} [OOMK-1703]')
 
 
 def parse_template(unit: str) -> Optional[str]:

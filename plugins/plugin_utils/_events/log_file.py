@@ -18,7 +18,7 @@ LONGEST_LINE_BYTES = 8192  # longer than any line of the kernel, with each of it
 QUIET_S = 10.0  # a renamed file to which nothing was added for so long is done
 PATIENCE_S = 30.0  # a new file may belong to somebody else until logrotate has given it away
 _MOST_OLD_FILES = 4
-NO_LOG = "is neither the kernel's log device nor a regular file"
+NO_LOG = "is neither the kernel's log device nor a regular file [OOMK-2902]"
 
 
 class LogError(Exception):
@@ -105,7 +105,7 @@ class LogFile:
             pass
         except OSError as exc:
             self.close()
-            raise LogError(f'cannot be read ({exc.strerror})') from exc
+            raise LogError(f'cannot be read ({exc.strerror}) [OOMK-2904]') from exc
 
     def close(self) -> None:
         """Close all files."""
@@ -130,7 +130,7 @@ class LogFile:
                 self._cut = self._tail.restart_if_cut() or self._cut
                 yield from self._tail.read_chunks()
         except OSError as exc:
-            raise LogError(f'cannot be read any more ({exc.strerror})') from exc
+            raise LogError(f'cannot be read any more ({exc.strerror}) [OOMK-2905]') from exc
 
     def _reopen(self) -> None:
         """Open the file at the path if it is another one now. While there is none, keep the old one."""

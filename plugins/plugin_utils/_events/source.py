@@ -73,15 +73,17 @@ def parse_request(args: t.Mapping[str, t.Any]) -> SourceRequest:
     """The options of the source as they were given. Raises EventsError."""
     unknown = sorted(quote(name) for name in set(args) - {'path', 'replay', 'poll_interval_s'})
     if unknown:
-        raise EventsError(f"{', '.join(unknown)}: there is no such option; path, replay and poll_interval_s are")
+        raise EventsError(f"{', '.join(unknown)}: there is no such option; path, replay and poll_interval_s are"
+                          " [OOMK-2901]")
     path, replay = args.get('path', KMSG), args.get('replay', False)
     if not _is_absolute(path):
-        raise EventsError(f'path: {quote(path)} is no absolute path; give {KMSG} or a log file')
+        raise EventsError(f'path: {quote(path)} is no absolute path; give {KMSG} or a log file [OOMK-2901]')
     if not isinstance(replay, bool):
-        raise EventsError(f'replay: {quote(replay)} is neither true nor false')
+        raise EventsError(f'replay: {quote(replay)} is neither true nor false [OOMK-2901]')
     interval_s = args.get('poll_interval_s', SourceRequest.poll_interval_s)
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not 0.05 <= interval_s <= 60:
-        raise EventsError(f'poll_interval_s: {quote(interval_s)} is not a number of seconds from 0.05 to 60')
+        raise EventsError(f'poll_interval_s: {quote(interval_s)} is not a number of seconds from 0.05 to 60'
+                          ' [OOMK-2901]')
     return SourceRequest(path, replay, float(interval_s))
 
 
@@ -117,9 +119,9 @@ def _is_device(path: str) -> bool:
         # A log may come with its first line, but not without its folder.
         if os.path.isdir(os.path.dirname(path)):
             return False
-        raise EventsError(f'path: {sanitize(path)} is not there, nor is its folder') from None
+        raise EventsError(f'path: {sanitize(path)} is not there, nor is its folder [OOMK-2903]') from None
     except OSError as exc:
-        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror})') from exc
+        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror}) [OOMK-2904]') from exc
     is_kmsg = stat.S_ISCHR(status.st_mode) and status.st_rdev == KMSG_NUMBER
     if not is_kmsg and not stat.S_ISREG(status.st_mode):
         raise EventsError(f'path: {sanitize(path)} {NO_LOG}')
@@ -134,7 +136,7 @@ def _open(path: str) -> int:
         raise
     except OSError as exc:
         hint = '; it takes root or CAP_SYSLOG, unless kernel.dmesg_restrict is 0' if path == KMSG else ''
-        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror}){hint}') from exc
+        raise EventsError(f'path: {sanitize(path)} cannot be read ({exc.strerror}){hint} [OOMK-2904]') from exc
 
 
 def _sanitize_name(name: bytes | str) -> str:
@@ -224,9 +226,9 @@ def _read_some(fd: int, messages: HostMessages, read: t.Callable[[int, int], byt
             messages.lose()  # the next read begins with the oldest record that is left
             continue
         except OSError as exc:
-            raise EventsError(f'the kernel log cannot be read any more ({exc.strerror})') from exc
+            raise EventsError(f'the kernel log cannot be read any more ({exc.strerror}) [OOMK-2905]') from exc
         if not record:
-            raise EventsError('the kernel log has ended')
+            raise EventsError('the kernel log has ended [OOMK-2905]')
         parsed = parse_record(record)
         events = messages.feed(*parsed, when=_format_kill_time) if parsed else []
         if events:

@@ -40,9 +40,9 @@ class ReportRequest:
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is written. Raises ReportError."""
         if self.rows < 0:
-            raise ReportError(f'rows is {self.rows}; it has to be 0, for all, or more.')
+            raise ReportError(f'rows is {self.rows}; it has to be 0, for all, or more. [OOMK-2701]')
         if not 0 <= self.candidates <= 100:
-            raise ReportError(f'candidates is {self.candidates}; it has to be between 0 and 100.')
+            raise ReportError(f'candidates is {self.candidates}; it has to be between 0 and 100. [OOMK-2701]')
 
     def files(self) -> list[tuple[str, t.Callable[[Fleet], bool]]]:
         """Each path, and what writes it."""
@@ -61,7 +61,7 @@ def _bind(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Flee
             return writer(path, fleet)
         except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
             raise ReportError(f"The fleet report could not be written to {sanitize(path)}: "
-                              f"{getattr(exc, 'strerror', None) or sanitize(str(exc))}.") from exc
+                              f"{getattr(exc, 'strerror', None) or sanitize(str(exc))}. [OOMK-2703]") from exc
     return write
 
 

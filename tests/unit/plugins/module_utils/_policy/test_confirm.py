@@ -679,7 +679,7 @@ def test_wait_for_a_stuck_watchdog_is_limited(machine, monkeypatch):
     pending = killed_while_writing(machine)
     os.kill(pending.pid, signal.SIGSTOP)
     monkeypatch.setattr(confirm, '_END_S', 0.2)
-    with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not put runtime back.*Nothing was' % pending.pid):
+    with pytest.raises(Refusal, match=r'watchdog \(PID %d\) has not rolled runtime back.*Nothing was' % pending.pid):
         go(machine, **REQUEST)
 
 
