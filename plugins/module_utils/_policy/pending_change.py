@@ -136,20 +136,20 @@ def left_over(host: WritableHost) -> List[str]:
     this_boot = boot_id(host)
     found = [(name, parse(name, data)) for name, data in _seen(host).items() if data is not None]
     names = [name for name, pending in found if pending is None or this_boot and pending.boot != this_boot]
-    return [f'{RUN_FOLDER}/{name}' for name in names if not _is_locked(host, name)]
+    return [f'{RUN_FOLDER}/{name}' for name in names if _is_free(host, name)]
 
 
-def _is_locked(host: WritableHost, name: str) -> bool:
-    """Whether a live watchdog locks the file, or this is unknown. Only root can open it, and so lock it."""
+def _is_free(host: WritableHost, name: str) -> bool:
+    """Whether the file is there and no live watchdog locks it. Only root can open it, and so lock it."""
     try:
         fd = os.open(_locate(host, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         finally:
             os.close(fd)
-    except OSError as exc:
-        return exc.errno != errno.ENOENT
-    return False
+    except OSError:
+        return False  # A missing file tells nothing: a watchdog that rolls back renames it.
+    return True
 
 
 def is_watched(host: WritableHost, pending: Pending) -> bool:
@@ -157,7 +157,7 @@ def is_watched(host: WritableHost, pending: Pending) -> bool:
 
     It locks its file until it ends. After that, its PID may belong to another process.
     """
-    if host.lstat(f'{RUN_FOLDER}/{pending.name}') is not None and not _is_locked(host, pending.name):
+    if _is_free(host, pending.name):
         return False
     found = host.call(process, host, str(pending.pid))
     return found is not None and found.start_ticks == pending.started

@@ -61,7 +61,7 @@ def test_everything_is_there_and_in_order(box):
     facts = gather(box)
     assert list(facts) == list(facts_gather.KEYS)
     assert facts['warnings'] == [
-        'kills: the kernel log cannot be read (No such file or directory), so recent kills are unknown']
+        'kills: the kernel log cannot be read (No such file or directory), so recent kills are unknown [OOMK-2504]']
 
 
 def test_settings(box):
@@ -91,7 +91,7 @@ def test_without_the_reserves_the_headroom_is_not_known(box, tmp_path):
     (tmp_path / 'proc/sys/vm/user_reserve_kbytes').unlink()
     facts = gather(box, 'commit', 'warnings')
     assert facts['commit']['headroom_kb'] is None and facts['commit']['used_percent'] > 0
-    assert facts['warnings'] == ['commit: this kernel does not show vm.user_reserve_kbytes']
+    assert facts['warnings'] == ['commit: this kernel does not show vm.user_reserve_kbytes [OOMK-2503]']
 
 
 def test_a_limit_of_nothing_has_no_percentage(box):
@@ -177,7 +177,8 @@ def test_unreadable_file_leaves_next_boot_and_drift_unknown(box, monkeypatch, su
 
     monkeypatch.setattr(box, 'read_text', read)
     assert gather(box, 'warnings', *subset) == {**dict.fromkeys(subset), 'warnings': [
-        '%s: /etc/sysctl.d/99-x.conf could not be read (Permission denied), so what the next boot sets is unknown' % key
+        f'{key}: /etc/sysctl.d/99-x.conf could not be read (Permission denied), so what the next boot sets is unknown '
+        '[OOMK-2506]'
         for key in subset]}
 
 
@@ -187,7 +188,7 @@ def test_unreadable_sysctl_has_unknown_drift_and_a_warning(box, tmp_path, key):
     (tmp_path / 'proc/sys/vm/overcommit_memory').unlink()
     facts = gather(box, key, 'warnings')
     assert 'vm.panic_on_oom' in str(facts[key]) and 'overcommit_memory' not in str(facts[key])
-    assert facts['warnings'] == [key + ': this kernel does not show vm.overcommit_memory']
+    assert facts['warnings'] == [key + ': this kernel does not show vm.overcommit_memory [OOMK-2503]']
     shutil.rmtree(tmp_path / 'proc/sys')
     facts = gather(box, key, 'warnings')
     assert facts[key] is None
@@ -242,7 +243,7 @@ def test_a_configuration_of_root_alone_is_a_warning(box, monkeypatch):
     facts = gather(box, 'competing_writers', 'warnings')
     assert {(one['how'], one['file']) for one in facts['competing_writers']} == {(None, None)}
     assert facts['warnings'] == [
-        'competing_writers: /var/lib/kubelet/config.yaml may not be read, so its settings are unknown']
+        'competing_writers: /var/lib/kubelet/config.yaml may not be read, so its settings are unknown [OOMK-2502]']
 
 
 def denying(part):

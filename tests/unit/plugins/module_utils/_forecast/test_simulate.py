@@ -283,7 +283,7 @@ def test_victim_within_the_error_is_in_the_set(processes, kills, random):
     ({'left_out_pages': 'x'}, 'left_out_pages'), ({'relations': [{}]}, 'relations[0].pid'),
     ({'relations': [-1]}, 'relations[0] must be of type dict'),
     ({'relations': [[]]}, 'relations[0] must be of type dict'),
-    ({'format': '\x1b\ud800'}, r"format '\\x1b\\ud800' is not known"), ({'unknown': ['\x1b' * 2000]}, r'\.\.\.$'),
+    ({'format': '\x1b\ud800'}, r"format '\\x1b\\ud800' is not known"), ({'unknown': ['\x1b' * 2000]}, r'\.\.\. '),
     ({'processes': [{'pid': True}]}, 'pid'),
     ({'domain': {'cgroup': None, 'total_pages': 0, 'kill_disabled': False, 'nodes': None}}, 'positive'),
 ])

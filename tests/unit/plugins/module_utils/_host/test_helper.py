@@ -175,7 +175,7 @@ def test_a_file_that_does_not_answer_is_not_read_again(box):
     with pytest.raises(OSError, match='does not answer') as caught:
         box.call(stuck_read, box)
     assert caught.value.errno == errno.ETIMEDOUT
-    assert box.unread() == ['/run/daemon is skipped because it does not answer']
+    assert box.unread() == ['/run/daemon is skipped because it does not answer [OOMK-3103]']
 
 
 def stuck_after_an_inner_read():

@@ -254,8 +254,8 @@ def test_a_cgroup_at_its_own_limit(machine):
     ({'score_adj': [{'pid': 5, 'value': 1001}]}, r'score_adj\[0\].value'),
     ({'score_adj': [{'comm': 'x' * 16, 'value': 1}]}, '15 bytes'),
     ({'score_adj': [{'comm': '', 'value': 1}]}, r"score_adj\[0\].comm: '' cannot be the name of a process"),
-    ({'protect': ['x.scope']}, 'its settings have no effect$'),
-    ({'score_adj': [{'service': 'x.scope', 'value': 1}]}, 'its settings have no effect$'),
+    ({'protect': ['x.scope']}, r'its settings have no effect \[OOMK-1704\]$'),
+    ({'score_adj': [{'service': 'x.scope', 'value': 1}]}, r'its settings have no effect \[OOMK-1704\]$'),
     ({'score_adj': [{'comm': '\ud800', 'value': 1}]}, r"comm: '\\ud800' cannot be the name of a process"),
     ({'protect': ['../a']}, r'protect\[0\]'),
     ({'growing': {'pid': 5, 'size': '10%'}}, 'growing.size'), ({'growing': {'pid': 5, 'size': 100}}, 'growing.size'),
@@ -310,7 +310,8 @@ def test_a_daemon_that_kills_first_may_run_where_it_is_not_seen(machine):
     result = run(machine, cgroup='/system.slice/a.service')
     assert (result['outcome'], result['oom_daemons']) == ('kill', [])
     assert [note for note in result['notes'] if note not in seen] == [
-        'oom_daemons: only the processes of this PID namespace are seen, not those of the rest of the machine']
+        'oom_daemons: only the processes of this PID namespace are seen, not those of the rest of the machine '
+        '[OOMK-2501]']
     assert run(None, snapshot=result['snapshot'])['notes'] == result['notes']
 
 
@@ -320,7 +321,8 @@ def test_unknown_service_gets_advice_for_this_module(machine, params):
     with pytest.raises(Refusal) as caught:
         run(machine, **params)
     assert str(caught.value) == (
-        'There is no such service on this machine: sever.service. Correct the name, or leave the service out.')
+        'There is no such service on this machine: sever.service. Correct the name, or leave the service out. '
+        '[OOMK-1701]')
 
 
 def test_silent_systemd_is_reported_in_the_forecast(machine):
@@ -337,7 +339,7 @@ def test_silent_systemd_is_reported_in_the_forecast(machine):
     result = forecast_info.run(params, machine, Manager(fail))
     assert victims(result) == [[12], [10]] and not result['kill_order'][1]['collateral']
     assert notes(result) == ['which processes of a.service, b.service are killed with a victim is unknown: systemctl '
-                             'show failed: Failed to connect to bus']
+                             'show failed: Failed to connect to bus [OOMK-2406]']
     assert run(None, snapshot=result['snapshot'], kills=2)['notes'] == result['notes']
 
 
@@ -347,7 +349,7 @@ def test_where_no_cgroups_are_mounted_that_is_told(machine):
     result = run(machine, kills=1)
     assert victims(result) == [[12]]
     assert ('which processes of /system.slice/b.service are killed with a victim is unknown: no cgroups are mounted '
-            'here' in result['notes'])
+            'here [OOMK-2406]' in result['notes'])
 
 
 def test_unreadable_policy_is_a_stated_assumption(machine):
@@ -359,10 +361,10 @@ def test_unreadable_policy_is_a_stated_assumption(machine):
     result = run(machine, kills=2)
     settings = result['snapshot']['settings']
     assert (result['outcome'], settings['panic_on_oom'], settings['kill_allocating_task']) == ('kill', None, None)
-    both = ['vm.panic_on_oom, vm.oom_kill_allocating_task cannot be read here: 0 is assumed']
+    both = ['vm.panic_on_oom, vm.oom_kill_allocating_task cannot be read here: 0 is assumed [OOMK-2406]']
     assert assumption(result) == assumption(run(None, kills=2, snapshot=result['snapshot'])) == both
     assert assumption(run(machine, policy='kill')) == [
-        'vm.oom_kill_allocating_task cannot be read here: 0 is assumed']
+        'vm.oom_kill_allocating_task cannot be read here: 0 is assumed [OOMK-2406]']
     assert assumption(run(machine, policy='kill', kill_allocating_task=False)) == []
     assert run(machine, policy='panic')['outcome'] == 'panic'
     planned = machine.run(check=True, name='a', score_adj=300)
@@ -407,7 +409,7 @@ def test_one_process_cannot_hide_what_becomes_of_the_others(machine, monkeypatch
         monkeypatch.setattr(machine, call, answering(code, '/user.slice/evil')(getattr(machine, call)))
     result = run(machine, kills=2)
     assert victims(result) == [[12], [10]]
-    assert 'which processes are killed with process %d is unknown' % (NOBODY + 12) in result['notes']
+    assert 'which processes are killed with process %d is unknown [OOMK-2406]' % (NOBODY + 12) in result['notes']
     assert victims(run(None, snapshot=result['snapshot'], kills=2)) == [[12], [10]]
 
 

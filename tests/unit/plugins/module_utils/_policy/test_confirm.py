@@ -54,7 +54,7 @@ class ProcFile(FakeProcFile):
 class Live(Machine):
     """A machine whose processes are the real ones, and whose logins are what the test says."""
 
-    login = 4001
+    login = 5_000_000  # above every PID that a real process can have (4194304)
 
     def open_proc(self, path):
         super().open_proc(path)
@@ -67,7 +67,7 @@ class Live(Machine):
 
     def read_bytes(self, path):
         match = re.fullmatch(r'/proc/(self|[0-9]+)/stat', path)
-        if match is None or match.group(1).startswith('400'):
+        if match is None or match.group(1) != 'self' and int(match.group(1)) >= Live.login:
             return super().read_bytes(path)
         try:
             data = Path(path).read_bytes()
@@ -231,15 +231,15 @@ def test_the_connection_that_made_the_change_confirms_nothing(machine):
 def test_async_task_neither_makes_nor_confirms_a_change(machine):
     """Two of them over one connection would confirm each other. Where nothing has to be confirmed they may run."""
     login = machine.login
-    machine.put('/proc/4009/stat', '4009 (python3) S 1 %s9 0\n' % ('0 ' * 17))
-    machine.put('/proc/4009/cmdline', '/usr/bin/python3\0/root/async_wrapper.py\0j1\0')
-    machine.login, before = 4009, machine.tree()
+    machine.put('/proc/5000999/stat', '5000999 (python3) S 1 %s9 0\n' % ('0 ' * 17))
+    machine.put('/proc/5000999/cmdline', '/usr/bin/python3\0/root/async_wrapper.py\0j1\0')
+    machine.login, before = 5_000_999, machine.tree()
     with pytest.raises(Refusal, match='async'):
         go(machine, **REQUEST)
     assert machine.tree() == before and machine.log == []
     machine.login = login
     _result, pending = wait(machine)
-    machine.login = 4009
+    machine.login = 5_000_999
     with pytest.raises(Refusal, match='async'):
         go(machine, **REQUEST)
     assert machine.waiting() == [pending] and machine.get(OURS) is None
@@ -287,7 +287,7 @@ def test_unconfirmed_is_rolled_back_and_logged(machine):
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[KBYTES]) == (1, 70, 0)
     assert machine.get(LOG) == (
         '<12>oomkit.linux.overcommit: not confirmed within 2 s; rolled back at runtime: '
-        'vm.overcommit_memory = 1, vm.overcommit_ratio = 70\n')
+        'vm.overcommit_memory = 1, vm.overcommit_ratio = 70 [OOMK-2211]\n')
     machine.put(LOG, '')
     machine.put('/sys/fs/cgroup/cgroup.procs', '')
     assert machine.tree() == before
@@ -430,7 +430,7 @@ def test_a_damaged_state_file_counts_for_nothing(machine, text):
     assert go(machine, check=True, **REQUEST)['confirmation']['state'] == 'pending'
 
 
-NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
+NO_WATCHDOG = '5040077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', None])
@@ -439,9 +439,9 @@ NO_WATCHDOG = '40077 (bash) S 1 ' + '0 ' * 17 + '9 0 0\n'
 def test_file_of_another_boot_or_damaged_is_removed(machine, text, name, params):
     """Where /run outlives a boot nobody else would ever do it."""
     pending = pending_change.Pending(
-        name, 'b0', 40077, 9, 3.0, 9, 'x', pending_change.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
+        name, 'b0', 5_040_077, 9, 3.0, 9, 'x', pending_change.Connection(None, None), {MEMORY: 0}, {MEMORY: 2}, {})
     machine.put('/run/oomkit/' + name, pending_change.dump(pending) if text is None else text)
-    machine.put('/proc/40077/stat', NO_WATCHDOG)
+    machine.put('/proc/5040077/stat', NO_WATCHDOG)
     go(machine, check=True, **params)
     assert machine.get('/run/oomkit/' + name) is not None
     go(machine, **params)
@@ -467,7 +467,7 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
 
 def test_process_named_like_watchdog_blocks_no_cleanup(machine):
     machine.put('/run/oomkit/overcommit-x', '{')
-    machine.put('/proc/40077/stat', NO_WATCHDOG.replace('bash', pending_change.WATCHDOG))
+    machine.put('/proc/5040077/stat', NO_WATCHDOG.replace('bash', pending_change.WATCHDOG))
     go(machine, mode='heuristic')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
@@ -627,6 +627,12 @@ def test_a_folder_that_stays_does_not_stop_the_watchdog(machine, monkeypatch):
     _result, pending = wait(machine, confirm_within=1)
     machine.ended(pending)
     assert machine.state[MEMORY] == 1 and machine.waiting() == [] and 'not confirmed' in machine.get(LOG)
+
+
+def test_file_that_is_being_renamed_is_watched(machine, monkeypatch):
+    _result, pending = wait(machine)
+    fails(monkeypatch, 'open', lambda path, *_rest: str(path).endswith(pending.name), errno.ENOENT)
+    assert pending_change.is_watched(machine, pending)
 
 
 def killed_while_writing(machine, written=(), **params):

@@ -68,7 +68,7 @@ def test_a_refused_write_is_said_after_many_tries(monkeypatch):
     line = watchdog.log_line(outcome, TIGHTENED, 'not confirmed within 5 s')
     assert line == (
         b'<12>oomkit.linux.overcommit: not confirmed within 5 s; rolled back at runtime: vm.overcommit_ratio = 50; '
-        b'NOT rolled back, the kernel refused it: vm.overcommit_memory\n'
+        b'NOT rolled back, the kernel refused it: vm.overcommit_memory [OOMK-2211]\n'
     )
 
 

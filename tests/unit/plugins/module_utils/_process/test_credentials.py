@@ -138,7 +138,8 @@ def test_facts_and_forecast_believe_the_same(box, uids, users):
         facts, warnings = facts_processes.gather_oom_daemons(processes, [(40, 'earlyoom')])
         (forecast,) = thresholds.read_thresholds(box, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
-    assert warnings == ['1 processes called earlyoom are not counted; process 40: ' + forecast['reason']]
+    assert warnings == [
+        f"1 processes called earlyoom are not counted; process 40: {forecast['reason']} [OOMK-2603]"]
 
 
 @pytest.mark.parametrize('name', ['kubelet', 'k3s-server', 'kubelite', 'tuned'])

@@ -22,7 +22,8 @@ def test_those_with_the_units_value_follow_it():
 
 def test_sshd_and_its_sessions_do_not():
     rows = [(10, 1, -1000), (11, 10, 0), (12, 11, 0)]
-    own, child = 'it sets its own value', 'it descends from process 10, which sets its own value'
+    own = 'it sets its own value [OOMK-1906]'
+    child = 'it descends from process 10, which sets its own value [OOMK-1906]'
     assert followers(rows, 0) == ([], {10: own, 11: child, 12: child})
 
 

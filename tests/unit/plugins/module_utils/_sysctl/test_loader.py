@@ -216,7 +216,7 @@ def test_an_older_alpine_reads_usr_lib_after_etc(alpine):
     assert (outcome.values[MEMORY], outcome.values[RATIO]) == (1, 70)
     with pytest.raises(Refusal, match='/usr/lib/sysctl.d/10-a.conf line 1'):
         run(alpine, 'overcommit', mode='never')
-    with pytest.raises(Refusal, match=r'read later than it, such as /etc/sysctl\.conf\.$'):
+    with pytest.raises(Refusal, match=r'read later than it, such as /etc/sysctl\.conf\. '):
         run(alpine, 'overcommit', mode='never', conflicts='comment_out')
     run(alpine, 'overcommit', mode='never', sysctl_file='/etc/sysctl.conf')
     assert boot(alpine).values[MEMORY] == 2
@@ -477,7 +477,8 @@ def test_a_service_in_no_runlevel_is_said_with_what_to_do(alpine):
     with pytest.raises(Refusal) as refused:
         run(alpine, 'overcommit', mode='never', ratio=90)
     assert str(refused.value).endswith('would not be read at boot: the service sysctl of OpenRC is in no runlevel '
-                                       '(rc-update add sysctl boot). Change that, or use persistent: false.')
+                                       '(rc-update add sysctl boot). Change that, or use persistent: false. '
+                                       '[OOMK-1407]')
     assert facts(alpine)['boot'][MEMORY] == {'value': 0, 'file': None, 'line': None}
     assert any('rc-update add sysctl boot' in warning for warning in facts(alpine)['warnings'])
 
@@ -574,7 +575,7 @@ def test_facts_predict_nothing_for_an_unknown_loader(tmp_path):
     assert set(found['boot']) == set(ALL_KEYS) and found['drift'] == []
     assert all(one == {'value': None, 'file': None, 'line': None} for one in found['boot'].values())
     assert found['warnings'] == ['boot: ' + boot_facts.UNKNOWN_LOADER % 'its init is dinit'
-                                 + ', so that no value after a reboot is predicted']
+                                 + ', so that no value after a reboot is predicted [OOMK-2507]']
 
 
 def test_a_persistent_request_with_an_unknown_loader(tmp_path):

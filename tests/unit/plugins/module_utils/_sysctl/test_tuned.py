@@ -689,6 +689,6 @@ def test_endless_regex_keeps_nobody_waiting(box, monkeypatch):
     try:
         outcome = box.call(sysctl_boot.simulate, box, loader.find_loader(box))
         assert outcome.values[PANIC_ON_OOM] == 0
-        assert box.unread() == ['/etc/tuned/ours is skipped because it does not answer']
+        assert box.unread() == ['/etc/tuned/ours is skipped because it does not answer [OOMK-3103]']
     finally:
         box.helper.close()

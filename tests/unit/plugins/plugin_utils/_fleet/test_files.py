@@ -194,7 +194,7 @@ def test_a_cache_that_is_down_is_an_error_and_no_empty_report(monkeypatch):
     down = Cache(dict.fromkeys('ab', OSError('it is\x1b down.')))
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: down)
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
-    with pytest.raises(ReportError, match=r'^The fact cache could not be read for any host: it is\\x1b down\.$'):
+    with pytest.raises(ReportError, match=r'^The fact cache could not be read for any host: it is\\x1b down\. '):
         action._read_fleet(['a', 'b'], request())
     assert len(action._read_fleet([], request())) == 0
 
