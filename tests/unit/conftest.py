@@ -6,6 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 HERE = Path(__file__).resolve().parent
@@ -22,3 +23,22 @@ def pytest_configure(config):
     amounts.is_quick = config.option.markexpr == 'not thorough'
     settings.register_profile('amounts', max_examples=amounts.examples(100))
     settings.load_profile('amounts')
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine on disk."""
+    from machine import Machine
+
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def service_machine(tmp_path):
+    """A machine on disk whose a.service runs as process 10."""
+    from services_machine import ServiceMachine
+
+    machine = ServiceMachine(tmp_path)
+    machine.unit('a.service')
+    machine.process(10, unit='a.service')
+    return machine

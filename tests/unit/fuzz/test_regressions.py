@@ -5,7 +5,6 @@
 import os
 
 import pytest
-from services_machine import ServiceMachine
 from test_fuzz_parsers import OF_BYTES, OF_TEXT, STAT, STATUS
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core import convert as core_convert
@@ -79,12 +78,8 @@ def test_options(value):
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """One service of one process."""
-    machine = ServiceMachine(tmp_path)
-    machine.unit('a.service')
-    machine.process(10, unit='a.service')
-    return machine
+def machine(service_machine):
+    return service_machine
 
 
 @pytest.mark.parametrize('name', ['stat', 'status', 'oom_score', 'oom_score_adj', 'cgroup'])

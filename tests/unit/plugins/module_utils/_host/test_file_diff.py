@@ -6,7 +6,7 @@ import difflib
 import json
 
 import pytest
-from machine import OURS, Machine, run
+from machine import OURS, run
 from services_machine import ETC, ServiceMachine
 from special_files import GROUP, USER, set_acl
 
@@ -19,11 +19,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._systemd.drop_in impo
 SECRET = 'hunter2'
 THEIRS = '/etc/sysctl.d/zz.conf'
 CONF = '/etc/conf.d/x'
-
-
-@pytest.fixture
-def machine(tmp_path):
-    return Machine(tmp_path)
 
 
 def describe(host, path, before, after):

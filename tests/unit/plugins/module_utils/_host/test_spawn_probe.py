@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from machine import Machine, run
+from machine import run
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import spawn_probe
 from ansible_collections.oomkit.linux.plugins.module_utils._host.spawn_probe import (
@@ -30,11 +30,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='an ordinary user has no rights to give up')
 NO_MEMORY = SpawnOutcome(ERRNO, errno.ENOMEM)
 NOT_THERE = SpawnOutcome(ERRNO, errno.ENOENT)
-
-
-@pytest.fixture
-def machine(tmp_path):
-    return Machine(tmp_path)
 
 
 @pytest.fixture

@@ -25,12 +25,9 @@ DROP_IN = ETC + '/a.service.d/90-oomkit.conf'
 
 
 @pytest.fixture
-def machine(tmp_path):
-    machine = ServiceMachine(tmp_path)
-    machine.unit('a.service')
-    machine.process(10, unit='a.service')
-    machine.process(11, parent=10, unit='a.service')
-    return machine
+def machine(service_machine):
+    service_machine.process(11, parent=10, unit='a.service')
+    return service_machine
 
 
 def everything(machine):

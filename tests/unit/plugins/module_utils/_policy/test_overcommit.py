@@ -31,11 +31,6 @@ ENTRIES = {
 }
 
 
-@pytest.fixture
-def machine(tmp_path):
-    return Machine(tmp_path)
-
-
 def again_is_unchanged(machine, **params):
     result = run(machine, 'overcommit', **params)
     assert not result['changed'] and result['changed_keys'] == [] and result['diff'] == []
@@ -137,8 +132,7 @@ def test_commit_limit_beyond_what_the_kernel_holds_is_refused(machine, limit):
         run(machine, 'overcommit', commit_limit=limit, mode='always')
 
 
-def test_commit_limit_near_enough_stays(tmp_path):
-    machine = Machine(tmp_path)
+def test_commit_limit_near_enough_stays(machine):
     run(machine, 'overcommit', commit_limit='3G')
     machine.swap_kb = 2000  # less than 0.1 % of 3 GB
     machine.show()
@@ -717,8 +711,7 @@ def test_every_request_converges_from_every_state(tmp_path_factory, data):
     again_is_unchanged(machine, state='absent', force=True)
 
 
-def test_a_program_that_sets_its_own_value_again_is_told(tmp_path):
-    machine = Machine(tmp_path)
+def test_a_program_that_sets_its_own_value_again_is_told(machine):
     machine.put('/proc/77/comm', 'kubelet\n')
     machine.put('/proc/77/status', 'Name:\tkubelet\nUid:\t0\t0\t0\t0\n')
     machine.put('/proc/77/cmdline', '/usr/bin/kubelet\0')

@@ -15,11 +15,6 @@ from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records impor
 KILL_ALLOCATING_TASK = 'vm.oom_kill_allocating_task'
 
 
-@pytest.fixture
-def machine(tmp_path):
-    return Machine(tmp_path)
-
-
 def again_is_unchanged(machine, **params):
     assert not run(machine, 'panic_on_oom', **params)['changed']
 

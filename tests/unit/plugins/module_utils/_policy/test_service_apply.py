@@ -102,11 +102,8 @@ def ends(machine, **desired):
 
 
 @pytest.fixture
-def machine(tmp_path):
-    machine = ServiceMachine(tmp_path)
-    machine.unit('a.service')
-    machine.process(10, unit='a.service')
-    return machine
+def machine(service_machine):
+    return service_machine
 
 
 def services(*names):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 
-import machine
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils._daemon import thresholds
@@ -24,20 +23,15 @@ CAP_KILL = 1 << 5
 SERVICE = '0::/system.slice/x.service\n'
 
 
-@pytest.fixture
-def box(tmp_path):
-    return machine.Machine(tmp_path)
-
-
-def process(box, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVICE, name='kubelet', arguments=()):
+def process(machine, uids=(0, 0, 0), users=ALL_MAPPED, capabilities=0, cgroup=SERVICE, name='kubelet', arguments=()):
     pid = 40
-    box.put(f'/proc/{pid}/comm', name + '\n')
-    box.put(f'/proc/{pid}/status', 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\nCapEff:\t%016x\n'
-            % (name, *uids, uids[1], capabilities))
-    box.put(f'/proc/{pid}/uid_map', users)
-    box.put(f'/proc/{pid}/cgroup', cgroup)
-    box.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/\n')
-    box.put(f'/proc/{pid}/cmdline', '\0'.join(['/usr/bin/' + name, *arguments, '']))
+    machine.put(f'/proc/{pid}/comm', name + '\n')
+    machine.put(f'/proc/{pid}/status', 'Name:\t%s\nUid:\t%d\t%d\t%d\t%d\nCapEff:\t%016x\n'
+                % (name, *uids, uids[1], capabilities))
+    machine.put(f'/proc/{pid}/uid_map', users)
+    machine.put(f'/proc/{pid}/cgroup', cgroup)
+    machine.put('/proc/1/cgroup', '1:name=systemd:/init.scope\n0::/\n')
+    machine.put(f'/proc/{pid}/cmdline', '\0'.join(['/usr/bin/' + name, *arguments, '']))
 
 
 def doubts(host, pid=40):
@@ -46,67 +40,67 @@ def doubts(host, pid=40):
         return credentials.doubt_root(processes, pid), credentials.doubt_oom_daemon(processes, pid)
 
 
-def test_what_root_has_started_is_believed(box):
-    process(box)
-    assert doubts(box) == (None, None)
+def test_what_root_has_started_is_believed(machine):
+    process(machine)
+    assert doubts(machine) == (None, None)
 
 
-def test_who_is_gone_is_not(box):
-    assert all('it has ended' in doubt for doubt in doubts(box))
+def test_who_is_gone_is_not(machine):
+    assert all('it has ended' in doubt for doubt in doubts(machine))
 
 
 # Real, effective and saved: as a set-user-ID program starts, has given its rights up for now, or has taken them on.
 @pytest.mark.parametrize('uids', [(1000, 0, 0), (1000, 1000, 0), (0, 1000, 0), (0, 0, 1000), (1000, 0, 1000)])
-def test_a_program_with_the_rights_of_two_users_is_none(box, uids):
-    process(box, uids, capabilities=CAP_KILL)
-    assert all('with the rights of user' in doubt for doubt in doubts(box))
+def test_a_program_with_the_rights_of_two_users_is_none(machine, uids):
+    process(machine, uids, capabilities=CAP_KILL)
+    assert all('with the rights of user' in doubt for doubt in doubts(machine))
 
 
 # By unshare(2); by newuidmap(1); root's own with all IDs, as PrivateUsers=identity of systemd has it.
 @pytest.mark.parametrize('users', ['0 1000 1\n', '0 1000 1\n1 100000 65536\n', '0 0 65536\n'])
 @pytest.mark.parametrize('uid', [0, 1000])
-def test_in_another_user_namespace_nothing_is_believed(box, users, uid):
-    process(box, (uid,) * 3, users, capabilities=(1 << 41) - 1)
-    assert None not in doubts(box)
+def test_in_another_user_namespace_nothing_is_believed(machine, users, uid):
+    process(machine, (uid,) * 3, users, capabilities=(1 << 41) - 1)
+    assert None not in doubts(machine)
 
 
 @pytest.mark.parametrize('users', ['0 100000 65536\n', None])
-def test_daemon_in_container_or_without_userns_is_believed(box, users):
-    process(box, (998,) * 3, users or '', capabilities=CAP_KILL)
+def test_daemon_in_container_or_without_userns_is_believed(machine, users):
+    process(machine, (998,) * 3, users or '', capabilities=CAP_KILL)
     for who in ('self', '40'):
         if users:
-            box.put(f'/proc/{who}/uid_map', users)
+            machine.put(f'/proc/{who}/uid_map', users)
         else:
-            (box.base / 'proc' / who / 'uid_map').unlink()
-    assert doubts(box)[1] is None
+            (machine.base / 'proc' / who / 'uid_map').unlink()
+    assert doubts(machine)[1] is None
 
 
 @pytest.mark.parametrize('same', [True, False])
-def test_the_link_to_the_namespace_decides_where_it_may_be_read(box, same):
+def test_the_link_to_the_namespace_decides_where_it_may_be_read(machine, same):
     """Its map of users can look like ours: where we are in a namespace ourselves each is told from its parent."""
-    process(box)
+    process(machine)
     for who, target in (('self', 'one'), ('40', 'one' if same else 'other')):
-        (box.base / f'proc/{who}/ns').mkdir()
-        box.put('/proc/' + target, '')
-        (box.base / f'proc/{who}/ns/user').symlink_to(box.base / 'proc' / target)
-    assert (doubts(box) == (None, None)) is same
+        (machine.base / f'proc/{who}/ns').mkdir()
+        machine.put('/proc/' + target, '')
+        (machine.base / f'proc/{who}/ns/user').symlink_to(machine.base / 'proc' / target)
+    assert (doubts(machine) == (None, None)) is same
 
 
-def test_a_set_user_id_program_that_has_all_of_roots_ids_is_none(box):
+def test_a_set_user_id_program_that_has_all_of_roots_ids_is_none(machine):
     """sudo asks for the password that way, and is started by anybody under any name."""
-    process(box)
-    program = box.put('/proc/40/exe', '')
-    assert doubts(box) == (None, None)
+    process(machine)
+    program = machine.put('/proc/40/exe', '')
+    assert doubts(machine) == (None, None)
     program.chmod(0o4755)
-    assert all('its program is set-user-ID' in doubt for doubt in doubts(box))
+    assert all('its program is set-user-ID' in doubt for doubt in doubts(machine))
 
 
 @pytest.mark.parametrize('cgroup', [
     '0::/system.slice/earlyoom.service', '0::/earlyoom.service', '0::/system.slice/system-a.slice/a@b.service',
     '0::/ours.slice/earlyoom.service', '12:memory:/x\n1:name=systemd:/system.slice/earlyoom.service\n0::/y'])
-def test_a_system_service_that_may_kill_is_believed(box, cgroup):
-    process(box, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
-    assert doubts(box)[1] is None and 'user 998' in doubts(box)[0]
+def test_a_system_service_that_may_kill_is_believed(machine, cgroup):
+    process(machine, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
+    assert doubts(machine)[1] is None and 'user 998' in doubts(machine)[0]
 
 
 @pytest.mark.parametrize('cgroup', [
@@ -117,26 +111,26 @@ def test_a_system_service_that_may_kill_is_believed(box, cgroup):
     '0::/system.slice/app.service/libpod-payload-01', '0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope',
     '0::/lxc/x/system.slice/earlyoom.service', '0::/../system.slice/earlyoom.service', '0::/', '',
     '1:name=systemd:/user.slice/x.scope\n0::/system.slice/earlyoom.service', '7:name=mine:/system.slice/a.service'])
-def test_user_outside_system_services_is_not_believed(box, cgroup):
-    process(box, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
-    assert 'which is not that of a system service' in doubts(box)[1]
+def test_user_outside_system_services_is_not_believed(machine, cgroup):
+    process(machine, (998,) * 3, capabilities=CAP_KILL, cgroup=cgroup + '\n')
+    assert 'which is not that of a system service' in doubts(machine)[1]
 
 
 @pytest.mark.parametrize('capabilities', [0, 1 << 4, 1 << 6])
-def test_who_may_not_kill_is_no_daemon_that_kills(box, capabilities):
-    process(box, (998,) * 3, capabilities=capabilities)
-    assert 'without CAP_KILL' in doubts(box)[1]
+def test_who_may_not_kill_is_no_daemon_that_kills(machine, capabilities):
+    process(machine, (998,) * 3, capabilities=capabilities)
+    assert 'without CAP_KILL' in doubts(machine)[1]
 
 
 # ------------------------------------------------------------------------- facts and forecast alike
 
 @pytest.mark.parametrize('uids, users', [
     ((1000, 0, 0), ALL_MAPPED), ((1000,) * 3, ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
-def test_facts_and_forecast_believe_the_same(box, uids, users):
-    process(box, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
-    with ProcessTable(box) as processes:
+def test_facts_and_forecast_believe_the_same(machine, uids, users):
+    process(machine, uids, users, capabilities=CAP_KILL, name='earlyoom', cgroup='0::/user.slice/x.service\n')
+    with ProcessTable(machine) as processes:
         facts, warnings = facts_processes.gather_oom_daemons(processes, [(40, 'earlyoom')])
-        (forecast,) = thresholds.read_thresholds(box, processes, [(40, 'earlyoom')])
+        (forecast,) = thresholds.read_thresholds(machine, processes, [(40, 'earlyoom')])
     assert facts == [] and forecast['thresholds'] == []
     assert warnings == [
         f"1 processes called earlyoom are not counted; process 40: {forecast['reason']} [OOMK-2603]"]
@@ -145,50 +139,50 @@ def test_facts_and_forecast_believe_the_same(box, uids, users):
 @pytest.mark.parametrize('name', ['kubelet', 'k3s-server', 'kubelite', 'tuned'])
 @pytest.mark.parametrize('uids, users', [
     ((1000, 0, 0), ALL_MAPPED), ((1000,) * 3, ALL_MAPPED), ((0,) * 3, '0 1000 1\n')])
-def test_what_is_not_believed_sets_nothing(box, name, uids, users):
-    box.put('/etc/tuned/active_profile', 'a\n')
-    box.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
-    process(box, uids, users, name=name)
-    assert competing_writers.find_writers(box) == []
-    process(box, name=name)
-    assert competing_writers.find_writers(box)
+def test_what_is_not_believed_sets_nothing(machine, name, uids, users):
+    machine.put('/etc/tuned/active_profile', 'a\n')
+    machine.put('/etc/tuned/a/tuned.conf', '[sysctl]\nvm.panic_on_oom=1\n')
+    process(machine, uids, users, name=name)
+    assert competing_writers.find_writers(machine) == []
+    process(machine, name=name)
+    assert competing_writers.find_writers(machine)
 
 
 @pytest.mark.parametrize('words', [['--config=/dev/x'], ['--config', '/proc/kmsg'], ['--config=/srv/pipe'],
                                    ['--config=/srv/to-proc']])
-def test_believed_kubelet_has_only_regular_files_read(box, words):
-    process(box, arguments=words)
-    box.put('/proc/kmsg', 'protectKernelDefaults: true\n')
-    (box.base / 'srv').mkdir()
-    os.mkfifo(box.base / 'srv/pipe')
-    os.mkfifo(box.base / 'dev/x')
-    (box.base / 'srv/to-proc').symlink_to('/proc/kmsg')
-    assert {(one.how, one.file) for one in competing_writers.find_writers(box)} == {('sets', None)}
+def test_believed_kubelet_has_only_regular_files_read(machine, words):
+    process(machine, arguments=words)
+    machine.put('/proc/kmsg', 'protectKernelDefaults: true\n')
+    (machine.base / 'srv').mkdir()
+    os.mkfifo(machine.base / 'srv/pipe')
+    os.mkfifo(machine.base / 'dev/x')
+    (machine.base / 'srv/to-proc').symlink_to('/proc/kmsg')
+    assert {(one.how, one.file) for one in competing_writers.find_writers(machine)} == {('sets', None)}
 
 
-def test_nohangs_configuration_must_be_a_regular_file(box):
-    process(box, name='nohang', arguments=['--config', '/proc/kmsg'])
-    box.put('/proc/kmsg', 'zram_checking_enabled = False\n')
-    with ProcessTable(box) as processes:
-        (fact,) = thresholds.read_thresholds(box, processes, [(40, 'nohang')])
+def test_nohangs_configuration_must_be_a_regular_file(machine):
+    process(machine, name='nohang', arguments=['--config', '/proc/kmsg'])
+    machine.put('/proc/kmsg', 'zram_checking_enabled = False\n')
+    with ProcessTable(machine) as processes:
+        (fact,) = thresholds.read_thresholds(machine, processes, [(40, 'nohang')])
     assert 'Not a stored file' in fact['reason']
 
 
-def test_variables_of_tuned_are_read_from_a_regular_file_only(box):
-    shutil.rmtree(box.base / 'etc/sysctl.d')  # TuneD applies its files too
-    process(box, name='tuned')
-    box.put('/proc/kmsg', 'mode=2\n')
-    box.put('/etc/tuned/active_profile', 'a\n')
-    box.put('/etc/tuned/a/tuned.conf', '[variables]\ninclude=/proc/kmsg\n[sysctl]\nvm.overcommit_memory=${mode}\n')
-    assert [one.value_text for one in competing_writers.find_writers(box)] == ['${mode}']
+def test_variables_of_tuned_are_read_from_a_regular_file_only(machine):
+    shutil.rmtree(machine.base / 'etc/sysctl.d')  # TuneD applies its files too
+    process(machine, name='tuned')
+    machine.put('/proc/kmsg', 'mode=2\n')
+    machine.put('/etc/tuned/active_profile', 'a\n')
+    machine.put('/etc/tuned/a/tuned.conf', '[variables]\ninclude=/proc/kmsg\n[sysctl]\nvm.overcommit_memory=${mode}\n')
+    assert [one.value_text for one in competing_writers.find_writers(machine)] == ['${mode}']
 
 
 @pytest.mark.parametrize('uids, user', [((999,) * 3, 999), ((999, 0, 0), None), ((999, 999, 0), None), ((0,) * 3, 0)])
-def test_whose_a_process_is(box, uids, user):
-    process(box, uids)
-    assert pid_file.find_user(box, 40) == user
-    box.put('/proc/40/exe', '').chmod(0o4755)
-    assert pid_file.find_user(box, 40) == (user or None)
+def test_whose_a_process_is(machine, uids, user):
+    process(machine, uids)
+    assert pid_file.find_user(machine, 40) == user
+    machine.put('/proc/40/exe', '').chmod(0o4755)
+    assert pid_file.find_user(machine, 40) == (user or None)
 
 
 # ------------------------------------------------------------------------- of this kernel

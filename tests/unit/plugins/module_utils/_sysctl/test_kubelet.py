@@ -5,8 +5,8 @@
 import errno
 import os
 
-import machine
 import pytest
+from machine import Machine
 from test_competing_writers import runs
 
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import competing_writers
@@ -19,24 +19,19 @@ K3S_KUBELET, RKE2_KUBELET = ('/var/lib/rancher/%s/agent/etc/kubelet.conf.d' % na
 SERVICE = '/etc/systemd/system/k3s.service'
 
 
-@pytest.fixture
-def box(tmp_path):
-    return machine.Machine(tmp_path)
-
-
-def decided(box):
+def decided(machine):
     """(by, how, file) of what is found; all keys of a program agree."""
-    return {(one.by, one.how, one.file) for one in competing_writers.find_writers(box)}
+    return {(one.by, one.how, one.file) for one in competing_writers.find_writers(machine)}
 
 
-def kubelet(box, *arguments, pid=40, parent=1):
-    runs(box, 'kubelet', pid, arguments=arguments)
-    status = box.get('/proc/%d/status' % pid)
-    box.put('/proc/%d/status' % pid, status + 'PPid:\t%d\n' % parent)
+def kubelet(machine, *arguments, pid=40, parent=1):
+    runs(machine, 'kubelet', pid, arguments=arguments)
+    status = machine.get('/proc/%d/status' % pid)
+    machine.put('/proc/%d/status' % pid, status + 'PPid:\t%d\n' % parent)
 
 
-def service(box, arguments, path=SERVICE, role='server'):
-    box.put(path, '[Service]\nExecStart=\nExecStart=/usr/local/bin/k3s %s %s\n' % (role, arguments))
+def service(machine, arguments, path=SERVICE, role='server'):
+    machine.put(path, '[Service]\nExecStart=\nExecStart=/usr/local/bin/k3s %s %s\n' % (role, arguments))
 
 
 # ---------------------------------------------------------------------- kubelet
@@ -81,11 +76,11 @@ def service(box, arguments, path=SERVICE, role='server'):
     ({CONFIG: NO, FOLDER + '/1.conf': 'a: [A,\n  B]\n' + YES}, (None, None)),
     ({CONFIG: '"protectKernel\\x44efaults": true\n'}, (None, None)),
 ])
-def test_the_files_of_a_kubelet_in_their_order(box, files, decision):
-    kubelet(box, '--config=' + CONFIG, '--config-dir', FOLDER)
+def test_the_files_of_a_kubelet_in_their_order(machine, files, decision):
+    kubelet(machine, '--config=' + CONFIG, '--config-dir', FOLDER)
     for path, text in files.items():
-        box.put(path, text)
-    assert decided(box) == {('kubelet', *decision)}
+        machine.put(path, text)
+    assert decided(machine) == {('kubelet', *decision)}
 
 
 @pytest.mark.parametrize('arguments, how', [
@@ -93,74 +88,74 @@ def test_the_files_of_a_kubelet_in_their_order(box, files, decision):
     (['--protect-kernel-defaults=FALSE'], 'sets'), (['--protect-kernel-defaults=yes'], None),
     (['--protect-kernel-defaults=true', '--protect-kernel-defaults=false'], 'sets'),
 ])
-def test_the_last_argument_of_a_kubelet_wins_over_its_files(box, arguments, how):
-    kubelet(box, '--config=' + CONFIG, '--config-dir=' + FOLDER, *arguments)
-    box.put(CONFIG, NO if how == 'requires' else YES)
-    box.put(FOLDER + '/1.conf', NO if how == 'requires' else YES)
-    assert decided(box) == {('kubelet', how, None)}
+def test_the_last_argument_of_a_kubelet_wins_over_its_files(machine, arguments, how):
+    kubelet(machine, '--config=' + CONFIG, '--config-dir=' + FOLDER, *arguments)
+    machine.put(CONFIG, NO if how == 'requires' else YES)
+    machine.put(FOLDER + '/1.conf', NO if how == 'requires' else YES)
+    assert decided(machine) == {('kubelet', how, None)}
 
 
-def test_of_two_config_arguments_the_last_one_counts(box):
-    kubelet(box, '--config=/srv/a.yaml', '--config', CONFIG)
-    box.put('/srv/a.yaml', YES)
-    assert decided(box) == {('kubelet', 'sets', None)}
-    box.put(CONFIG, YES)
-    assert decided(box) == {('kubelet', 'requires', CONFIG)}
+def test_of_two_config_arguments_the_last_one_counts(machine):
+    kubelet(machine, '--config=/srv/a.yaml', '--config', CONFIG)
+    machine.put('/srv/a.yaml', YES)
+    assert decided(machine) == {('kubelet', 'sets', None)}
+    machine.put(CONFIG, YES)
+    assert decided(machine) == {('kubelet', 'requires', CONFIG)}
 
 
-def test_only_what_an_argument_names_is_read(box):
-    kubelet(box, '--kubeconfig=/etc/kubernetes/kubelet.conf')
-    box.put('/var/lib/kubelet/config.yaml', YES)
-    assert decided(box) == {('kubelet', 'sets', None)}
-    kubelet(box, '--config=config.yaml')
-    assert decided(box) == {('kubelet', None, None)}  # below a folder that only the kubelet knows
+def test_only_what_an_argument_names_is_read(machine):
+    kubelet(machine, '--kubeconfig=/etc/kubernetes/kubelet.conf')
+    machine.put('/var/lib/kubelet/config.yaml', YES)
+    assert decided(machine) == {('kubelet', 'sets', None)}
+    kubelet(machine, '--config=config.yaml')
+    assert decided(machine) == {('kubelet', None, None)}  # below a folder that only the kubelet knows
 
 
 @pytest.mark.parametrize('arguments', [[], ['100000']])
-def test_usual_file_counts_if_options_are_unreadable(box, arguments):
-    kubelet(box, *arguments)
-    box.put('/var/lib/kubelet/config.yaml', YES)
-    assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
-    box.put('/proc/40/cmdline', '/usr/sbin/other\0--option\0')
-    assert decided(box) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
+def test_usual_file_counts_if_options_are_unreadable(machine, arguments):
+    kubelet(machine, *arguments)
+    machine.put('/var/lib/kubelet/config.yaml', YES)
+    assert decided(machine) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
+    machine.put('/proc/40/cmdline', '/usr/sbin/other\0--option\0')
+    assert decided(machine) == {('kubelet', 'requires', '/var/lib/kubelet/config.yaml')}
 
 
-def test_links_in_a_folder_of_drop_ins(box):
+def test_links_in_a_folder_of_drop_ins(machine):
     """filepath.WalkDir() of Go follows no folders, and a file is read through its link."""
-    kubelet(box, '--config-dir=' + FOLDER)
-    box.put('/srv/drop-ins/1.conf', YES)
-    (box.base / FOLDER[1:]).mkdir(parents=True)
-    (box.base / FOLDER[1:] / '1.conf').symlink_to('/srv/drop-ins/1.conf')
-    assert decided(box) == {('kubelet', 'requires', FOLDER + '/1.conf')}
-    (box.base / FOLDER[1:] / '1.conf').unlink()
-    (box.base / FOLDER[1:] / 'x').symlink_to('/srv/drop-ins')
-    assert decided(box) == {('kubelet', 'sets', None)}
-    (box.base / FOLDER[1:] / 'x').unlink()
-    (box.base / FOLDER[1:]).rmdir()
-    (box.base / FOLDER[1:]).symlink_to('/srv/drop-ins')
-    assert decided(box) == {('kubelet', 'sets', None)}
+    kubelet(machine, '--config-dir=' + FOLDER)
+    machine.put('/srv/drop-ins/1.conf', YES)
+    (machine.base / FOLDER[1:]).mkdir(parents=True)
+    (machine.base / FOLDER[1:] / '1.conf').symlink_to('/srv/drop-ins/1.conf')
+    assert decided(machine) == {('kubelet', 'requires', FOLDER + '/1.conf')}
+    (machine.base / FOLDER[1:] / '1.conf').unlink()
+    (machine.base / FOLDER[1:] / 'x').symlink_to('/srv/drop-ins')
+    assert decided(machine) == {('kubelet', 'sets', None)}
+    (machine.base / FOLDER[1:] / 'x').unlink()
+    (machine.base / FOLDER[1:]).rmdir()
+    (machine.base / FOLDER[1:]).symlink_to('/srv/drop-ins')
+    assert decided(machine) == {('kubelet', 'sets', None)}
 
 
-def test_a_pipe_among_the_drop_ins_is_not_opened(box):
-    kubelet(box, '--config-dir=' + FOLDER)
-    box.put(FOLDER + '/1.conf', YES)
-    os.mkfifo(box.base / FOLDER[1:] / '2.conf')
-    assert decided(box) == {('kubelet', 'requires', FOLDER + '/1.conf')}
+def test_a_pipe_among_the_drop_ins_is_not_opened(machine):
+    kubelet(machine, '--config-dir=' + FOLDER)
+    machine.put(FOLDER + '/1.conf', YES)
+    os.mkfifo(machine.base / FOLDER[1:] / '2.conf')
+    assert decided(machine) == {('kubelet', 'requires', FOLDER + '/1.conf')}
 
 
-def test_folders_without_end_are_unknown(box):
-    kubelet(box, '--config-dir=' + FOLDER)
-    box.put(FOLDER + '/a' * 30 + '/1.conf', YES)
-    assert decided(box) == {('kubelet', None, None)}
+def test_folders_without_end_are_unknown(machine):
+    kubelet(machine, '--config-dir=' + FOLDER)
+    machine.put(FOLDER + '/a' * 30 + '/1.conf', YES)
+    assert decided(machine) == {('kubelet', None, None)}
 
 
 @pytest.mark.parametrize('path, told', [
     (FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d'), (RKE2_KUBELET, RKE2_KUBELET)])
-def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
+def test_a_folder_that_may_not_be_read_is_unknown(machine, monkeypatch, path, told):
     if 'rancher' in path:
-        runs(box, 'rke2')
+        runs(machine, 'rke2')
     else:
-        kubelet(box, '--config=' + CONFIG, '--config-dir=' + FOLDER)
+        kubelet(machine, '--config=' + CONFIG, '--config-dir=' + FOLDER)
 
     def denying(call):
         def answer(asked, *more):
@@ -169,9 +164,9 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
             return call(asked, *more)
         return answer
     for name in ('names', 'lstat', 'read_named_file'):
-        monkeypatch.setattr(box, name, denying(getattr(box, name)))
+        monkeypatch.setattr(machine, name, denying(getattr(machine, name)))
     denied = []
-    assert {one.how for one in competing_writers.find_writers(box, denied=denied)} == {None} and denied == [told]
+    assert {one.how for one in competing_writers.find_writers(machine, denied=denied)} == {None} and denied == [told]
 
 
 # ----------------------------------------------------- several programs on a host
@@ -181,11 +176,11 @@ def test_a_folder_that_may_not_be_read_is_unknown(box, monkeypatch, path, told):
     (SERVICE, '[Service]\nExecStart=/usr/local/bin/k3s server --protect-kernel-defaults\n'),
     ('/var/snap/microk8s/current/args/kubelet', '--protect-kernel-defaults\n'),
 ])
-def test_files_of_other_programs_do_not_decide_for_a_kubelet(box, path, text):
-    kubelet(box, '--config=' + CONFIG)
-    box.put(CONFIG, NO)
-    box.put(path, text)
-    assert decided(box) == {('kubelet', 'sets', None)}
+def test_files_of_other_programs_do_not_decide_for_a_kubelet(machine, path, text):
+    kubelet(machine, '--config=' + CONFIG)
+    machine.put(CONFIG, NO)
+    machine.put(path, text)
+    assert decided(machine) == {('kubelet', 'sets', None)}
 
 
 @pytest.mark.parametrize('name, by, other', [
@@ -194,28 +189,28 @@ def test_files_of_other_programs_do_not_decide_for_a_kubelet(box, path, text):
     ('rke2', 'rke2', K3S_KUBELET + '/1.conf'), ('kubelite', 'microk8s', K3S),
     ('kubelite', 'microk8s', '/var/lib/kubelet/config.yaml'),
 ])
-def test_files_of_one_do_not_decide_for_another(box, name, by, other):
-    runs(box, name)
-    box.put(other, OWN_YES + YES)
-    assert decided(box) == {(by, 'sets', None)}
+def test_files_of_one_do_not_decide_for_another(machine, name, by, other):
+    runs(machine, name)
+    machine.put(other, OWN_YES + YES)
+    assert decided(machine) == {(by, 'sets', None)}
 
 
-def test_each_of_several_kubelets_has_its_own_files(box):
-    kubelet(box, '--config=' + CONFIG, pid=40)
-    runs(box, 'rke2', 41)
-    kubelet(box, '--config-dir=' + RKE2_KUBELET, pid=42, parent=41)
-    box.put(CONFIG, NO)
-    box.put(RKE2, 'profile: cis\n')
-    assert decided(box) == {('kubelet', 'sets', None), ('rke2', 'requires', RKE2)}
-    box.put(CONFIG, YES)
-    box.put(RKE2, OWN_NO)
-    assert decided(box) == {('kubelet', 'requires', CONFIG), ('kubelet', 'sets', None)}
+def test_each_of_several_kubelets_has_its_own_files(machine):
+    kubelet(machine, '--config=' + CONFIG, pid=40)
+    runs(machine, 'rke2', 41)
+    kubelet(machine, '--config-dir=' + RKE2_KUBELET, pid=42, parent=41)
+    machine.put(CONFIG, NO)
+    machine.put(RKE2, 'profile: cis\n')
+    assert decided(machine) == {('kubelet', 'sets', None), ('rke2', 'requires', RKE2)}
+    machine.put(CONFIG, YES)
+    machine.put(RKE2, OWN_NO)
+    assert decided(machine) == {('kubelet', 'requires', CONFIG), ('kubelet', 'sets', None)}
 
 
-def test_rke2_kubelet_counts_where_configuration_is_silent(box):
-    runs(box, 'rke2', 41)
-    kubelet(box, '--protect-kernel-defaults=true', pid=42, parent=41)
-    assert decided(box) == {('kubelet', 'requires', None)}
+def test_rke2_kubelet_counts_where_configuration_is_silent(machine):
+    runs(machine, 'rke2', 41)
+    kubelet(machine, '--protect-kernel-defaults=true', pid=42, parent=41)
+    assert decided(machine) == {('kubelet', 'requires', None)}
 
 
 # -------------------------------------------------------------------------- k3s
@@ -275,11 +270,11 @@ def test_rke2_kubelet_counts_where_configuration_is_silent(box):
     ({K3S: 'tls-san: [a,\n  b]\n'}, ('sets', None)),
     ({K3S: 'protect-kernel-defaults: {{ x }}\n'}, (None, None)),
 ])
-def test_the_files_of_k3s_in_their_order(box, files, decision):
-    runs(box, 'k3s-server')
+def test_the_files_of_k3s_in_their_order(machine, files, decision):
+    runs(machine, 'k3s-server')
     for path, text in files.items():
-        box.put(path, text)
-    assert decided(box) == {('k3s', *decision)}
+        machine.put(path, text)
+    assert decided(machine) == {('k3s', *decision)}
 
 
 @pytest.mark.parametrize('arguments, files, decision', [
@@ -295,12 +290,12 @@ def test_the_files_of_k3s_in_their_order(box, files, decision):
     ('--config=https://example.org/k3s.yaml', {}, (None, None)),
     ('-d /data', {'/data/agent/etc/kubelet.conf.d/1.conf': YES}, ('requires', None)),
 ])
-def test_k3s_arguments_of_the_unit_come_after_its_files(box, arguments, files, decision):
-    runs(box, 'k3s-server')
-    service(box, arguments)
+def test_k3s_arguments_of_the_unit_come_after_its_files(machine, arguments, files, decision):
+    runs(machine, 'k3s-server')
+    service(machine, arguments)
     for path, text in files.items():
-        box.put(path, text)
-    assert decided(box) == {('k3s', *decision)}
+        machine.put(path, text)
+    assert decided(machine) == {('k3s', *decision)}
 
 
 @pytest.mark.parametrize('arguments, environment, decision', [
@@ -310,17 +305,17 @@ def test_k3s_arguments_of_the_unit_come_after_its_files(box, arguments, files, d
     ('$K3S_ARGS', 'K3S_ARGS=\0X=--protect-kernel-defaults\0', ('sets', None)),
     ('--token=${TOKEN} --node-ip=$IP', '', ('sets', None)),
 ])
-def test_arguments_of_k3s_may_be_in_a_variable(box, arguments, environment, decision):
-    runs(box, 'k3s-server')
-    service(box, arguments)
-    box.put('/proc/40/environ', environment)
-    assert decided(box) == {('k3s', *decision)}
+def test_arguments_of_k3s_may_be_in_a_variable(machine, arguments, environment, decision):
+    runs(machine, 'k3s-server')
+    service(machine, arguments)
+    machine.put('/proc/40/environ', environment)
+    assert decided(machine) == {('k3s', *decision)}
 
 
-def test_a_script_that_starts_k3s_hides_its_arguments(box):
-    runs(box, 'k3s-server')
-    box.put(SERVICE, '[Service]\nExecStart=/opt/start-k3s.sh\n')
-    assert decided(box) == {('k3s', None, None)}
+def test_a_script_that_starts_k3s_hides_its_arguments(machine):
+    runs(machine, 'k3s-server')
+    machine.put(SERVICE, '[Service]\nExecStart=/opt/start-k3s.sh\n')
+    assert decided(machine) == {('k3s', None, None)}
 
 
 SCRIPT = '/etc/init.d/k3s'
@@ -337,33 +332,33 @@ SCRIPT = '/etc/init.d/k3s'
 ])
 def test_the_arguments_of_k3s_come_from_its_script_with_openrc(tmp_path, arguments, decision):
     """As its installer writes it, and Rancher Desktop's."""
-    box = machine.Machine(tmp_path, init='openrc')
-    runs(box, 'k3s-server')
-    box.put(SCRIPT, '#!/sbin/openrc-run\nsupervisor=supervise-daemon\nname=k3s\ncommand="/usr/local/bin/k3s"\n'
+    machine = Machine(tmp_path, init='openrc')
+    runs(machine, 'k3s-server')
+    machine.put(SCRIPT, '#!/sbin/openrc-run\nsupervisor=supervise-daemon\nname=k3s\ncommand="/usr/local/bin/k3s"\n'
                     'command_args="%s"\n\noutput_log=/var/log/k3s.log\n' % arguments)
-    assert decided(box) == {('k3s', *decision)}
+    assert decided(machine) == {('k3s', *decision)}
 
 
-def test_the_unit_is_that_of_the_role_with_its_drop_ins(box):
-    runs(box, 'k3s-agent')
-    service(box, '--protect-kernel-defaults')
-    assert decided(box) == {('k3s', 'sets', None)}
-    service(box, '', '/etc/systemd/system/k3s-agent.service', 'agent')
+def test_the_unit_is_that_of_the_role_with_its_drop_ins(machine):
+    runs(machine, 'k3s-agent')
+    service(machine, '--protect-kernel-defaults')
+    assert decided(machine) == {('k3s', 'sets', None)}
+    service(machine, '', '/etc/systemd/system/k3s-agent.service', 'agent')
     drop_in = '/etc/systemd/system/k3s-agent.service.d/own.conf'
-    service(box, '--protect-kernel-defaults', drop_in, 'agent')
-    assert decided(box) == {('k3s', 'requires', drop_in)}
+    service(machine, '--protect-kernel-defaults', drop_in, 'agent')
+    assert decided(machine) == {('k3s', 'requires', drop_in)}
 
 
-def test_variables_of_k3s_say_where_its_files_are(box):
-    runs(box, 'k3s-server')
-    service(box, '--config /srv/no.yaml')
-    box.put('/srv/no.yaml', OWN_NO)
-    box.put('/srv/yes.yaml', OWN_YES)
-    box.put('/proc/40/environ', 'K3S_TOKEN=hunter2\0RKE2_CONFIG_FILE=/srv/no.yaml\0K3S_CONFIG_FILE=/srv/yes.yaml\0')
-    assert decided(box) == {('k3s', 'requires', None)}
-    box.put('/proc/40/environ', 'K3S_DATA_DIR=/data\0')
-    box.put('/data/agent/etc/kubelet.conf.d/1.conf', YES)
-    assert decided(box) == {('k3s', 'requires', None)}
+def test_variables_of_k3s_say_where_its_files_are(machine):
+    runs(machine, 'k3s-server')
+    service(machine, '--config /srv/no.yaml')
+    machine.put('/srv/no.yaml', OWN_NO)
+    machine.put('/srv/yes.yaml', OWN_YES)
+    machine.put('/proc/40/environ', 'K3S_TOKEN=hunter2\0RKE2_CONFIG_FILE=/srv/no.yaml\0K3S_CONFIG_FILE=/srv/yes.yaml\0')
+    assert decided(machine) == {('k3s', 'requires', None)}
+    machine.put('/proc/40/environ', 'K3S_DATA_DIR=/data\0')
+    machine.put('/data/agent/etc/kubelet.conf.d/1.conf', YES)
+    assert decided(machine) == {('k3s', 'requires', None)}
 
 
 # ------------------------------------------------------------------------- RKE2
@@ -388,12 +383,12 @@ def test_variables_of_k3s_say_where_its_files_are(box):
     ({'/proc/40/environ': 'RKE2_CIS_PROFILE=cis\0'}, ('requires', None)),
     ({'/proc/40/environ': 'RKE2_CIS_PROFILE=cis\0', RKE2: 'profile: etcd\n'}, ('sets', None)),
 ])
-def test_the_sources_of_rke2_in_their_order(box, files, decision):
-    runs(box, 'rke2')
-    box.put('/proc/40/cmdline', '/usr/local/bin/rke2 agent\0\0\0')
+def test_the_sources_of_rke2_in_their_order(machine, files, decision):
+    runs(machine, 'rke2')
+    machine.put('/proc/40/cmdline', '/usr/local/bin/rke2 agent\0\0\0')
     for path, text in files.items():
-        box.put(path, text)
-    assert decided(box) == {('rke2', *decision)}
+        machine.put(path, text)
+    assert decided(machine) == {('rke2', *decision)}
 
 
 # --------------------------------------------------------------------- MicroK8s
@@ -405,9 +400,9 @@ def test_the_sources_of_rke2_in_their_order(box, files, decision):
      ('requires', '/var/snap/microk8s/current/args/kubelet')),
     ('', {'/var/lib/kubelet/config.yaml': YES}, ('sets', None)),
 ])
-def test_the_arguments_of_the_kubelet_within_microk8s(box, text, files, decision):
-    runs(box, 'kubelite')
-    box.put('/var/snap/microk8s/current/args/kubelet', text)
+def test_the_arguments_of_the_kubelet_within_microk8s(machine, text, files, decision):
+    runs(machine, 'kubelite')
+    machine.put('/var/snap/microk8s/current/args/kubelet', text)
     for path, content in files.items():
-        box.put(path, content)
-    assert decided(box) == {('microk8s', *decision)}
+        machine.put(path, content)
+    assert decided(machine) == {('microk8s', *decision)}

@@ -3,7 +3,6 @@
 """What systemctl answers arrives whole; a script stands for systemctl."""
 
 import pytest
-from services_machine import ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
@@ -29,11 +28,8 @@ def test_much_of_both_outputs(manager):
         manager('i=0; while test $i -lt 3000; do echo "a warning: $i" >&2; i=$((i+1)); done; exit 1').reload()
 
 
-def test_an_answer_that_lacks_a_service_is_none(tmp_path, monkeypatch):
-    machine = ServiceMachine(tmp_path)
-    machine.unit('a.service')
-    machine.process(10, unit='a.service')
-    monkeypatch.setattr(machine, 'show', lambda names=None: [])
+def test_an_answer_that_lacks_a_service_is_none(service_machine, monkeypatch):
+    monkeypatch.setattr(service_machine, 'show', lambda names=None: [])
     with pytest.raises(Refusal, match='did not report a.service. Nothing was changed'):
-        machine.run(name='a', score_adj=-5)
-    assert machine.adj(10) == 15
+        service_machine.run(name='a', score_adj=-5)
+    assert service_machine.adj(10) == 15

@@ -3,16 +3,10 @@
 """The version of systemd by its files, as distributions lay them out."""
 
 import pytest
-from machine import Machine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.version import find_version
 
 NEEDS = b'\x7fELF\0libsystemd-shared-%s.so\0libc.so.6\0'
-
-
-@pytest.fixture
-def box(tmp_path):
-    return Machine(tmp_path)
 
 
 @pytest.mark.parametrize(('path', 'version'), [
@@ -25,39 +19,39 @@ def box(tmp_path):
     ('/usr/lib/systemd/libsystemd-shared-258~rc1.so', 258),
     ('/usr/lib/systemd/libsystemd-shared.so', None),
 ])  # fmt: skip
-def test_the_name_of_the_library(box, path, version):
-    box.put(path, '')
-    assert find_version(box) == version
+def test_the_name_of_the_library(machine, path, version):
+    machine.put(path, '')
+    assert find_version(machine) == version
 
 
-def test_of_several_libraries_the_one_that_the_program_loads(box):
-    box.put('/usr/lib/systemd/libsystemd-shared-249.so', '')
-    box.put('/usr/lib/systemd/libsystemd-shared-252.so', '')
-    assert find_version(box) == 252
-    box.put('/usr/lib/systemd/systemd', NEEDS % b'249')
-    assert find_version(box) == 249
+def test_of_several_libraries_the_one_that_the_program_loads(machine):
+    machine.put('/usr/lib/systemd/libsystemd-shared-249.so', '')
+    machine.put('/usr/lib/systemd/libsystemd-shared-252.so', '')
+    assert find_version(machine) == 252
+    machine.put('/usr/lib/systemd/systemd', NEEDS % b'249')
+    assert find_version(machine) == 249
 
 
-def test_one_without_a_library_says_its_version_when_it_starts(box):
+def test_one_without_a_library_says_its_version_when_it_starts(machine):
     """As RHEL 7."""
-    box.put('/usr/lib/systemd/systemd', b'\x7fELF\0systemd 219 running in %ssystem mode. (+PAM)\0')
-    assert find_version(box) == 219
+    machine.put('/usr/lib/systemd/systemd', b'\x7fELF\0systemd 219 running in %ssystem mode. (+PAM)\0')
+    assert find_version(machine) == 219
 
 
-def test_where_init_leads(box):
+def test_where_init_leads(machine):
     """As on NixOS."""
-    box.put('/nix/store/x-systemd-256/lib/systemd/systemd', NEEDS % b'256')
-    box.put('/nix/store/x-systemd-256/lib/systemd/libsystemd-shared-256.so', '')
-    box.put('/sbin/other', '')
-    (box.base / 'sbin/init').symlink_to('/nix/store/x-systemd-256/lib/systemd/systemd')
-    assert find_version(box) == 256
+    machine.put('/nix/store/x-systemd-256/lib/systemd/systemd', NEEDS % b'256')
+    machine.put('/nix/store/x-systemd-256/lib/systemd/libsystemd-shared-256.so', '')
+    machine.put('/sbin/other', '')
+    (machine.base / 'sbin/init').symlink_to('/nix/store/x-systemd-256/lib/systemd/systemd')
+    assert find_version(machine) == 256
 
 
-def test_nothing_tells(box):
-    assert find_version(box) is None
-    box.put('/usr/lib/systemd/systemd', b'\x7fELF\0')
-    box.put('/sbin/other', '')
-    (box.base / 'sbin/init').symlink_to('init')
-    assert find_version(box) is None
-    (box.base / 'lib/systemd/systemd').mkdir(parents=True)
-    assert find_version(box) is None
+def test_nothing_tells(machine):
+    assert find_version(machine) is None
+    machine.put('/usr/lib/systemd/systemd', b'\x7fELF\0')
+    machine.put('/sbin/other', '')
+    (machine.base / 'sbin/init').symlink_to('init')
+    assert find_version(machine) is None
+    (machine.base / 'lib/systemd/systemd').mkdir(parents=True)
+    assert find_version(machine) is None
