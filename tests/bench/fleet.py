@@ -12,11 +12,8 @@ processors' time is told too, of Ansible and all that it started, which does not
 The smaller fleet is then measured with Mitogen as well, where it is to be had. There is no target for that.
 """
 
-import argparse
-import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,8 +21,9 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
+sys.path[:0] = [str(HERE / 'shared'), str(HERE.parent), str(HERE.parent.parent / 'tools')]
 
+import command_line  # noqa: E402
 import commands  # noqa: E402
 from policy import LINEAR, MITOGEN, mitogen_variables  # noqa: E402
 
@@ -108,18 +106,12 @@ def show(result: dict) -> None:
 
 def main() -> int:
     """0 when the target is met."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = command_line.build_parser(__doc__)
     parser.add_argument('--quick', action='store_true',
                         help='%d hosts only, and without Mitogen' % next(iter(QUICK_ROUNDS)))
-    parser.add_argument('--json', action='store_true', help='print the result as JSON')
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(QUICK_ROUNDS if options.quick else ROUNDS, not options.quick)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result['met'] else 1
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    return command_line.run_and_show(lambda: run(rounds, not options.quick), show, options.json)
 
 
 if __name__ == '__main__':

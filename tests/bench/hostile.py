@@ -14,10 +14,8 @@ Four kinds, each with its target:
 The ratios are of times in one run, the best of some rounds each, so that they hold on slow machines too.
 """
 
-import argparse
 import functools
 import gc
-import json
 import os
 import resource
 import sys
@@ -30,6 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / 'shared'), str(HERE.parent), str(HERE.parent / 'unit')]
 
+import command_line  # noqa: E402
 import forged_logs  # noqa: E402
 import hostile_inputs  # noqa: E402
 import snapshots  # noqa: E402
@@ -254,23 +253,21 @@ def show(result: dict) -> None:
     print('Targets: %s' % ('met' if result['met'] else 'MISSED'))
 
 
+def run(quick: bool) -> dict:
+    """All of it; the log first, so that its memory is its own."""
+    result = {'log': log(QUICK_LOG_MB if quick else LOG_MB),
+              'processes': processes(QUICK_PROCESSES if quick else PROCESSES),
+              'cgroups': cgroups(), 'parsers': parsers()}
+    return {**result, 'met': all(one['met'] for one in result.values())}
+
+
 def main() -> int:
     """0 when the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = command_line.build_parser(__doc__)
     parser.add_argument('--quick', action='store_true', help='%d MB of log lines instead of %d, and %d processes'
                         % (QUICK_LOG_MB, LOG_MB, QUICK_PROCESSES[1]))
-    parser.add_argument('--json', action='store_true', help='print the result as JSON')
     options = parser.parse_args()
-    # The log first, so that its memory is its own.
-    result = {'log': log(QUICK_LOG_MB if options.quick else LOG_MB),
-              'processes': processes(QUICK_PROCESSES if options.quick else PROCESSES),
-              'cgroups': cgroups(), 'parsers': parsers()}
-    result['met'] = all(one['met'] for one in result.values())
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result['met'] else 1
+    return command_line.run_and_show(lambda: run(options.quick), show, options.json)
 
 
 if __name__ == '__main__':

@@ -22,9 +22,7 @@ import argparse
 import collections
 import contextlib
 import importlib.metadata
-import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,6 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / 'shared'))
 
+import command_line
 import lab_plays
 from lab_plays import SYSCTLS, Bench, Machine
 
@@ -226,20 +225,14 @@ def show(result: dict) -> None:
 
 def main() -> int:
     """0 when the targets are met."""
-    parser = lab_plays.arguments(__doc__.partition('\n')[0], SERVICES)
+    parser = lab_plays.arguments(__doc__, SERVICES)
     parser.add_argument('--strategy', choices=(LINEAR, MITOGEN), action='append',
                         help='only with this strategy (both; %s if it is to be had, and not with --quick)' % MITOGEN)
     parser.add_argument('--rounds', type=int, default=1, help='rounds to take the best runs of (1)')
     options = lab_plays.parsed(parser)
     if options.rounds < 1:
         parser.error('--rounds must be at least 1')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(options)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result.get('met', True) and not result['failed'] else 1
+    return command_line.run_and_show(lambda: run(options), show, options.json)
 
 
 if __name__ == '__main__':

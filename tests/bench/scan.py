@@ -16,13 +16,10 @@ Then the usual case again among 100 to 30,000 processes, with psutil too, which 
 resident memory, as people do with it. The time must not grow faster than the number of processes.
 """
 
-import argparse
 import collections
 import contextlib
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,9 +30,10 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
+sys.path[:0] = [str(HERE / 'shared'), str(HERE.parent), str(HERE.parent.parent / 'tools')]
 
 import collection  # noqa: E402
+import command_line  # noqa: E402
 
 collection.lay()
 
@@ -291,23 +289,16 @@ def show(result: dict) -> None:
 
 def main() -> int:
     """0 when the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = command_line.build_parser(__doc__)
     parser.add_argument('--processes', type=int, default=10000, help='idle processes to make (10000)')
     parser.add_argument('--rounds', type=int, default=7, help='rounds to take the best of (7)')
     parser.add_argument('--quick', action='store_true', help='without the growth up to %d processes' % GROWTH[-1])
-    parser.add_argument('--json', action='store_true', help='print the result as JSON')
     options = parser.parse_args()
     if options.processes < 1 or options.rounds < 1:
         parser.error('--processes and --rounds must be at least 1')
     if not shutil.which('ps'):
         sys.exit('The benchmark compares with ps. As root: apt-get install procps')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(options.processes, options.rounds, options.quick)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result['met'] else 1
+    return command_line.run_and_show(lambda: run(options.processes, options.rounds, options.quick), show, options.json)
 
 
 if __name__ == '__main__':

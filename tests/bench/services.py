@@ -14,15 +14,14 @@ would take a restart of each service; ours does, and that is in its time.
 """
 
 import contextlib
-import json
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / 'shared'))
 
+import command_line
 import lab_plays
 from lab_plays import Bench, Machine
 
@@ -107,14 +106,9 @@ def show(result: dict) -> None:
 
 def main() -> int:
     """0 when the target is met."""
-    options = lab_plays.parsed(lab_plays.arguments(__doc__.partition('\n')[0], SERVICES))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(options.services, options.peer_services, options.peer_sysctls)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result['met'] else 1
+    options = lab_plays.parsed(lab_plays.arguments(__doc__, SERVICES))
+    counts = options.services, options.peer_services, options.peer_sysctls
+    return command_line.run_and_show(lambda: run(*counts), show, options.json)
 
 
 if __name__ == '__main__':

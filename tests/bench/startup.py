@@ -14,14 +14,12 @@ is another one on each machine.
 An import that is never used costs the same, so there must be none in what is sent.
 """
 
-import argparse
 import ast
 import base64
 import binascii
 import io
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -32,8 +30,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / 'tools')]
+sys.path[:0] = [str(HERE / 'shared'), str(HERE.parent), str(HERE.parent.parent / 'tools')]
 
+import command_line  # noqa: E402
 import commands  # noqa: E402
 
 PLUGINS = commands.CHECKOUT / 'plugins'
@@ -220,19 +219,12 @@ def show(result: dict) -> None:
 
 def main() -> int:
     """0 when the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = command_line.build_parser(__doc__)
     parser.add_argument('--rounds', type=int, default=15, help='rounds to take the median of (15)')
-    parser.add_argument('--json', action='store_true', help='print the result as JSON')
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error('--rounds must be at least 1')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = run(options.rounds)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-    return 0 if result['met'] else 1
+    return command_line.run_and_show(lambda: run(options.rounds), show, options.json)
 
 
 if __name__ == '__main__':

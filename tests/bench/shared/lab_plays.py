@@ -25,6 +25,7 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS), str(TESTS / 'lab'), str(TESTS.parent / 'tools')]
 
 import collection  # noqa: E402
+import command_line  # noqa: E402
 import commands  # noqa: E402
 import task_log  # noqa: E402
 from oomlab.machine import Machine  # noqa: E402
@@ -233,16 +234,15 @@ def describe(machine: Machine) -> str:
         len(os.sched_getaffinity(0)), os.getloadavg()[0])
 
 
-def arguments(summary: str, services: int) -> argparse.ArgumentParser:
+def arguments(docstring: str, services: int) -> argparse.ArgumentParser:
     """The options that both programs have."""
-    parser = argparse.ArgumentParser(description=summary)
+    parser = command_line.build_parser(docstring)
     parser.add_argument('--services', type=int, default=services, help='services for our way (%d)' % services)
     parser.add_argument('--peer-services', type=int, default=PEER_SERVICES,
                         help='services that the usual way really sets (%d)' % PEER_SERVICES)
     parser.add_argument('--peer-sysctls', type=int, default=PEER_SYSCTLS,
                         help='sysctls that the usual way really sets (%d)' % PEER_SYSCTLS)
     parser.add_argument('--quick', action='store_true', help='the usual way really sets one service and one sysctl')
-    parser.add_argument('--json', action='store_true', help='print the result as JSON')
     return parser
 
 
