@@ -5,10 +5,11 @@
 Sources: src/basic/conf-files.c of systemd, src/sysctl.c of procps. L(_sysctl.parser) parses the lines.
 """
 
+import contextlib
 import errno
 import re
 import stat
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._core.text import to_bytes, to_text
 from .host import Host, ignore_errors
@@ -134,17 +135,24 @@ def read_file(host: Host, path: str, overlay: Optional[Overlay] = None) -> str:
     return host.read_text(path) or ''
 
 
+@contextlib.contextmanager
+def note_denied(denied: List[str], path: Optional[str] = None) -> Iterator[None]:
+    """Suppress OSError, and add the path to ``denied`` if permissions protect it. ``path`` defaults to the error's."""
+    try:
+        yield
+    except PermissionError as exc:
+        denied.append(path or exc.filename)
+    except OSError:
+        pass
+
+
 def read_program_file(host: Host, path: str, denied: List[str]) -> str:
     """The text of another program's file, whose path can come from its configuration or arguments.
 
     Empty for a missing or unreadable file. Adds a path that permissions protect to ``denied``.
     """
-    try:
+    with note_denied(denied, path):
         return to_text(host.read_named_file(path) or b'')
-    except PermissionError:
-        denied.append(path)
-    except OSError:
-        pass
     return ''
 
 

@@ -187,12 +187,8 @@ def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
 
 def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
     path = '/sys/kernel/kexec_crash_loaded'
-    try:
+    with conf_files.note_denied(denied, path):
         return (host.read_text(path) or '').strip() == '1'
-    except PermissionError:
-        denied.append(path)
-    except OSError:
-        pass
     return False
 
 

@@ -32,7 +32,7 @@ _COMMENT = re.compile(r'(?:^|(?<=\s))#.*$', re.MULTILINE)
 
 
 def list_scripts(host: Host, denied: List[str]) -> List[str]:
-    """The scripts that run at the end of the boot. Adds an unreadable folder to ``denied``."""
+    """The scripts that run at the end of the boot. Adds a folder without permission to ``denied``."""
     found = [path for path in _RC_LOCAL if _is_executable(host, path)][:1]
     if host.exists('/etc/runlevels/default/local'):
         found += [path for path in _list_local(host, denied) if _is_executable(host, path)]
@@ -40,18 +40,15 @@ def list_scripts(host: Host, denied: List[str]) -> List[str]:
 
 
 def _list_local(host: Host, denied: List[str]) -> List[str]:
-    try:
-        names = sorted(host.names(_LOCAL_FOLDER))
-    except OSError:
-        denied.append(_LOCAL_FOLDER)
-        return []
-    return [f'{_LOCAL_FOLDER}/{name}' for name in names if name.endswith('.start')]
+    with conf_files.note_denied(denied, _LOCAL_FOLDER):
+        return [f'{_LOCAL_FOLDER}/{name}' for name in sorted(host.names(_LOCAL_FOLDER)) if name.endswith('.start')]
+    return []
 
 
 def read_writes(host: Host, path: str, denied: List[str]) -> Iterator[Tuple[str, str, str]]:
     """(key, value, file that has it) of what the script sets, in order.
 
-    Adds unreadable files to ``denied``.
+    Adds files without permission to ``denied``.
     """
     text = _END.sub('', _COMMENT.sub('', read_program_file(host, path, denied).replace('\\\n', ' ')))
     count = 0

@@ -10,6 +10,7 @@ import configparser
 import re
 from typing import Dict, List, Optional, Set
 
+from .._host.conf_files import note_denied
 from .._host.host import Host
 from . import tuned_config
 from .tuned_config import RefusedStart
@@ -72,12 +73,8 @@ def _recommended(host: Host, denied: List[str], main: Dict[str, str]) -> List[st
 def _recommend_files(host: Host, denied: List[str]) -> List[str]:
     paths: Dict[str, str] = {}
     for folder in _RECOMMEND_FOLDERS:
-        try:
+        with note_denied(denied, folder):
             paths.update((name, f'{folder}/{name}') for name in host.names(folder))
-        except PermissionError:
-            denied.append(folder)
-        except OSError:
-            pass
     return [_RECOMMEND_CONF] + [paths[name] for name in sorted(paths)]
 
 

@@ -269,22 +269,14 @@ def _reapplied(host: Host, denied: List[str], release: _Release, exclude: List[s
 
 def _list_files(host: Host, loader: conf_files.Loader, denied: List[str],
                 overlay: Optional[conf_files.Overlay]) -> List[str]:
-    try:
+    with conf_files.note_denied(denied):
         return conf_files.list_files(host, loader, overlay)
-    except PermissionError as exc:
-        denied.append(exc.filename)
-    except OSError:
-        pass
     return []
 
 
 def _read_file(host: Host, path: str, denied: List[str], overlay: Optional[conf_files.Overlay]) -> str:
-    try:
+    with conf_files.note_denied(denied, path):
         return conf_files.read_file(host, path, overlay)
-    except PermissionError:
-        denied.append(path)
-    except OSError:
-        pass
     return ''
 
 
