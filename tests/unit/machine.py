@@ -143,6 +143,13 @@ class Machine(WritableHost):
         target.write_bytes(text if isinstance(text, bytes) else text.encode())
         return target
 
+    def link(self, path, target):
+        """Make a symbolic link."""
+        link = self.base / path.lstrip('/')
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+        return link
+
     def get(self, path):
         """A file of the machine as text, None when there is none."""
         target = self.base / path.lstrip('/')

@@ -343,8 +343,7 @@ def test_only_the_first_oomd_conf_counts_and_drop_ins_win(box):
     assert systemd_oomd.read_conf(box) == {
         'SwapUsedLimit': (20, '/usr/lib/systemd/oomd.conf.d/20-a.conf'),
         'DefaultMemoryPressureLimit': (31, '/run/systemd/oomd.conf.d/10-b.conf')}
-    (box.base / 'etc/systemd/oomd.conf.d').mkdir()
-    (box.base / 'etc/systemd/oomd.conf.d/20-a.conf').symlink_to('/dev/null')
+    box.link('/etc/systemd/oomd.conf.d/20-a.conf', '/dev/null')
     assert conf(box)['SwapUsedLimit'] == 30
 
 
@@ -421,16 +420,15 @@ def test_marks_in_unit_files_and_drop_ins(box):
 
 def test_masked_units_and_aliases_are_not_marked(box):
     box.put('/usr/lib/systemd/system/a.service', '[Service]\nManagedOOMSwap=kill\n')
-    (box.base / 'etc/systemd/system').mkdir(parents=True)
-    (box.base / 'etc/systemd/system/alias.service').symlink_to('/usr/lib/systemd/system/a.service')
+    box.link('/etc/systemd/system/alias.service', '/usr/lib/systemd/system/a.service')
     assert [name for name, _settings in marks(box)] == ['a.service']
-    (box.base / 'etc/systemd/system/a.service').symlink_to('/dev/null')
+    box.link('/etc/systemd/system/a.service', '/dev/null')
     assert marks(box) == []
 
 
 def test_what_is_no_file_is_passed_over(box):
     (box.base / 'usr/lib/systemd/system/a.service').mkdir(parents=True)
-    (box.base / 'usr/lib/systemd/system/circle.service').symlink_to('circle.service')
+    box.link('/usr/lib/systemd/system/circle.service', 'circle.service')
     os.mkfifo(str(box.base / 'usr/lib/systemd/system/pipe.service'))
     box.put('/usr/lib/systemd/system/b.service.d', 'ManagedOOMSwap=kill')
     assert marks(box) == []
@@ -456,8 +454,7 @@ def test_units_with_limits_of_their_own_and_preferences(box):
 
 
 def test_settings_that_cannot_be_read(box):
-    (box.base / 'etc/systemd').mkdir(parents=True)
-    (box.base / 'etc/systemd/oomd.conf').symlink_to('oomd.conf')
+    box.link('/etc/systemd/oomd.conf', 'oomd.conf')
     fact = oomd(box)
     assert fact['thresholds'] == [] and fact['reason'].startswith('its settings cannot be read: ')
 

@@ -37,8 +37,7 @@ def box(tmp_path):
     one.put('/proc/vmstat', 'pgfault 1\noom_kill 3\n')
     one.put('/proc/pressure/memory', 'some avg10=0.12 avg60=1.00 avg300=0.50 total=1234\n'
                                      'full avg10=0.00 avg60=0.50 avg300=0.25 total=567\n')
-    (tmp_path / 'proc/self/ns').mkdir()
-    os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
+    one.link('/proc/self/ns/pid', 'pid:[4026531836]')
     add_process(one, 1, 0, name=b'systemd', cgroup=b'0::/init.scope\n')
     add_process(one, 40, 700, rss_kb=200000, cgroup=b'0::/system.slice/web.service\n', name=b'web')
     add_process(one, 41, 690, rss_kb=100000)
@@ -120,7 +119,7 @@ def test_top(box, top, pids):
 
 def test_the_first_process_of_a_container_is_a_candidate(box, tmp_path):
     (tmp_path / 'proc/self/ns/pid').unlink()
-    os.symlink('pid:[4026532999]', tmp_path / 'proc/self/ns/pid')
+    box.link('/proc/self/ns/pid', 'pid:[4026532999]')
     add_process(box, 1, 668, rss_kb=50000)
     facts = gather(box, 'candidates', 'environment', 'warnings')
     assert 1 in [one['pid'] for one in facts['candidates']]

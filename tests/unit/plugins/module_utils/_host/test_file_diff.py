@@ -85,7 +85,7 @@ def hidden_by_link(machine, path):
     target = machine.put('/etc/private/file', (machine.base / path[1:]).read_text())
     target.parent.chmod(0o700)
     (machine.base / path[1:]).unlink()
-    (machine.base / path[1:]).symlink_to('/etc/private/file')
+    machine.link(path, '/etc/private/file')
 
 
 def hidden_by_acl(machine, path):
@@ -171,6 +171,6 @@ def test_no_line_that_holds_more_than_a_setting_is_shown(machine, line):
 
 
 def test_where_nobody_can_tell_who_may_read_it_it_is_hidden(machine):
-    (machine.base / 'etc/sysctl.d/zz.conf').symlink_to('zz.conf')
+    machine.link('/etc/sysctl.d/zz.conf', 'zz.conf')
     assert not file_diff.others_may_read(machine, THEIRS)
     assert not file_diff.others_may_read(machine, '/etc/sysctl.d/none.conf')

@@ -42,8 +42,7 @@ def box(tmp_path, monkeypatch):
     monkeypatch.setattr(helper, 'DEADLINE_S', 0.5)
     one = machine.Machine(tmp_path)
     one.put('/proc/stat', 'cpu 1 2 3\nbtime 1700000000\n')
-    (tmp_path / 'proc/self/ns').mkdir()
-    os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
+    one.link('/proc/self/ns/pid', 'pid:[4026531836]')
     for pid, uid in ((1, 0), (40, 0), (41, 1000), (42, 1000), (43, 1001), (44, 1002), (45, 1003)):
         add_process(one, pid, 0 if pid == 1 else 700, rss_kb=200000 + pid, uid=uid)
     one.helper = helper.Helper({'host': one})

@@ -80,7 +80,7 @@ def test_a_link_is_somebody_s_own_and_stays(tmp_path):
     machine.put('/srv/dropins/50-theirs.conf', '[Service]\nMemoryMax=1G\n')
     folder = tmp_path / 'etc/systemd/system/a.service.d'
     machine.without_admin('a.service')
-    folder.symlink_to('/srv/dropins')
+    machine.link('/etc/systemd/system/a.service.d', '/srv/dropins')
     locked(machine, act, name='a', score_adj=-5)
     machine.put(leftovers.build_mark_path(machine, '/etc/systemd/system/a.service.d'), '')  # as a killed run leaves it
     locked(machine, act, name='a', score_adj=-6)
@@ -93,8 +93,7 @@ def test_a_link_is_somebody_s_own_and_stays(tmp_path):
 def test_a_record_behind_a_link_is_kept(tmp_path):
     machine, act = sysctls(tmp_path, '')
     (tmp_path / 'srv/data').mkdir(parents=True)
-    (tmp_path / 'var/lib').mkdir(parents=True, exist_ok=True)
-    (tmp_path / 'var/lib/oomkit').symlink_to('/srv/data')
+    machine.link('/var/lib/oomkit', '/srv/data')
     for _time in range(2):
         locked(machine, act, **SYSCTLS)
         assert os.listdir(tmp_path / 'srv/data') == ['originals.json']
@@ -108,8 +107,8 @@ def test_a_file_that_lies_elsewhere_is_cleared_away_there(tmp_path):
     machine, act = services(tmp_path, 'systemd')
     machine.put('/etc/cm/zz.conf', '[Service]\n')
     machine.put('/etc/cm/.oomkit-zz.conf~', 'half')
-    (tmp_path / 'etc/systemd/system/a.service.d/zz.conf').symlink_to('/etc/cm/zz.conf')
-    (tmp_path / 'etc/systemd/system/a.service.d/loop.conf').symlink_to('loop.conf')
+    machine.link('/etc/systemd/system/a.service.d/zz.conf', '/etc/cm/zz.conf')
+    machine.link('/etc/systemd/system/a.service.d/loop.conf', 'loop.conf')
     machine.put(leftovers.build_mark_path(machine, '/etc/systemd/system/a.service.d'), '')
     locked(machine, act, state='absent', exclusive=True)
     assert machine.get('/etc/cm/.oomkit-zz.conf~') is None and machine.get('/etc/cm/zz.conf') == '[Service]\n'

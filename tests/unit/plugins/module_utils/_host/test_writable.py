@@ -18,8 +18,7 @@ ABSENT = {'overcommit': {'state': 'absent'}, 'panic_on_oom': {'state': 'absent'}
 def machine(tmp_path, monkeypatch):
     """A host asked by root. ``refusals`` are the errors that opening a sysctl for writing gives."""
     machine = Machine(tmp_path, **{'vm.overcommit_memory': 0})
-    (tmp_path / 'proc/self/ns').mkdir()
-    os.symlink('pid:[4026531836]', tmp_path / 'proc/self/ns/pid')
+    machine.link('/proc/self/ns/pid', 'pid:[4026531836]')
     machine.refusals = {}
     monkeypatch.setattr(Machine, 'write_refusal', lambda self, path: self.refusals.get(path))
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
@@ -28,7 +27,7 @@ def machine(tmp_path, monkeypatch):
 
 def make_container(machine):
     os.unlink(machine.base / 'proc/self/ns/pid')
-    os.symlink('pid:[4026532713]', machine.base / 'proc/self/ns/pid')
+    machine.link('/proc/self/ns/pid', 'pid:[4026532713]')
     machine.put('/proc/1/environ', 'container=lxc\0')
 
 

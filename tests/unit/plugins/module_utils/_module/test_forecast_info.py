@@ -137,9 +137,8 @@ def test_protected_services(machine):
 @pytest.mark.parametrize('name', ['cache', 'cache.service', 'a', 'dbus-a'])
 def test_a_protected_service_by_any_of_its_names(machine, name):
     """An alias of [Install], which is a link, and one that is a link in another folder."""
-    for path in ('etc/systemd/system/cache.service', 'usr/lib/systemd/system/dbus-a.service'):
-        (machine.base / path).parent.mkdir(parents=True, exist_ok=True)
-        (machine.base / path).symlink_to('/usr/lib/systemd/system/a.service')
+    for path in ('/etc/systemd/system/cache.service', '/usr/lib/systemd/system/dbus-a.service'):
+        machine.link(path, '/usr/lib/systemd/system/a.service')
     assert [one['unit'] for one in run(machine, kills=2, protect=[name])['violations']] == ['a.service']
     with pytest.raises(Refusal, match='protect: with this'):
         machine.run(name='a', score_adj=300, protect=[name], forecast=1)
@@ -178,8 +177,7 @@ def test_protect_takes_the_names_that_services_takes(tmp_path, name, init):
         machine.put('/usr/lib/systemd/user/piper.service', '[Service]\n')
         for one, target in (('cache', 'a.service'), ('old@', 'pg@.service'), ('masked', '/dev/null'),
                             ('dangling', 'gone.service')):
-            path = machine.base / f'usr/lib/systemd/system/{one}.service'
-            path.symlink_to(target)
+            machine.link(f'/usr/lib/systemd/system/{one}.service', target)
     machine.process(NOBODY + 10, rss_kb=400_000, name='java')
     answers = []
     for params in ({'name': name, 'score_adj': 300}, {'name': 'b', 'score_adj': 1, 'protect': [name], 'forecast': 1}):

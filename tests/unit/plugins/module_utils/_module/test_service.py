@@ -252,11 +252,10 @@ def stop(machine, pid, unit):
 @pytest.mark.parametrize('gone', amounts.first_then_thorough([False, True]))
 def test_stopped_instance_gets_its_lines_back(machine, folder, gone):
     machine.unit('p@.service')
-    (machine.base / ETC[1:]).mkdir(parents=True, exist_ok=True)
-    (machine.base / ETC[1:] / 'q.service').symlink_to('p@x.service')
+    machine.link(ETC + '/q.service', 'p@x.service')
     machine.process(20, unit='p@x.service')
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
-    machine.put(folder + '/y', '').with_name('95-x.conf').symlink_to('/etc/a/x.conf')
+    machine.link(folder + '/95-x.conf', '/etc/a/x.conf')
     machine.run(name='p@', score_adj=-5, conflicts='comment_out')
     assert MARKER in theirs.read_bytes()
     stop(machine, 20, 'p@x.service')
@@ -282,18 +281,11 @@ def test_stopped_instance_keeps_what_is_commented_out(machine):
 @pytest.mark.parametrize('folder', [ETC, '/usr/lib/systemd/system'])
 def test_link_below_etc_is_commented_out_and_reverted(machine, folder):
     theirs = machine.put('/etc/a/x.conf', '[Service]\nOOMScoreAdjust=5\n')
-    link = machine.put(folder + '/a.service.d/y', '').with_name('95-x.conf')
-    link.symlink_to('/etc/a/x.conf')
+    link = machine.link(folder + '/a.service.d/95-x.conf', '/etc/a/x.conf')
     machine.run(name='a', score_adj=-5, conflicts='comment_out')
     assert MARKER in theirs.read_bytes()
     machine.run(name='a', state='absent')
     assert theirs.read_bytes() == b'[Service]\nOOMScoreAdjust=5\n' and link.is_symlink()
-
-
-def link(machine, path, target):
-    path = machine.base / path.lstrip('/')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
 
 
 @pytest.fixture
@@ -317,7 +309,7 @@ def test_file_of_two_services_is_commented_out_once(pair, place, at_once):
     shared = pair.put(place, '[Service]\nOOMScoreAdjust=7\nOOMScoreAdjust=8\n')
     for name in 'ab':
         if place != f'{ETC}/{name}.service.d/zz.conf':
-            link(pair, f'{ETC}/{name}.service.d/zz.conf', place)
+            pair.link(f'{ETC}/{name}.service.d/zz.conf', place)
     for pid in (10, 11, 20):
         pair.put(f'/proc/{pid}/oom_score_adj', '8\n')  # as they start with this
     before = without_copies(pair)
@@ -341,7 +333,7 @@ def share_folder(machine, place):
     machine.put(place + '/zz.conf', '[Service]\nOOMScoreAdjust=7\n')
     for name in 'ab':
         if place != f'{ETC}/{name}.service.d':
-            link(machine, f'{ETC}/{name}.service.d', place)
+            machine.link(f'{ETC}/{name}.service.d', place)
 
 
 @pytest.mark.parametrize('place', ['/etc/cm', ETC + '/a.service.d', ETC + '/b.service.d'])
@@ -376,7 +368,7 @@ def test_shared_file_of_stopped_instance_stays_commented_out(machine):
     machine.process(20, unit='p@x.service')
     theirs = machine.put('/etc/cm/zz.conf', '[Service]\nOOMScoreAdjust=5\n')
     for name in ('a', 'p@x'):
-        link(machine, f'{ETC}/{name}.service.d/zz.conf', '/etc/cm/zz.conf')
+        machine.link(f'{ETC}/{name}.service.d/zz.conf', '/etc/cm/zz.conf')
     desired = [{'name': 'a', 'score_adj': -5}, {'name': 'p@', 'score_adj': -6}]
     machine.run(services=desired, conflicts='comment_out')
     stop(machine, 20, 'p@x.service')
@@ -595,7 +587,7 @@ def test_link_to_another_services_pid_file_is_not_followed(redis, tmp_path):
     redis.run(name='mysqld', score_adj=3)
     assert redis.adj(50) == 3
     (tmp_path / 'run/redis/redis.pid').unlink()
-    (tmp_path / 'run/redis/redis.pid').symlink_to('/run/mysqld/mysqld.pid')
+    redis.link('/run/redis/redis.pid', '/run/mysqld/mysqld.pid')
     redis.run(name='redis', score_adj=500)
     assert scores(redis) == [0, 3, 3, 0, 0]  # 51 is a child of 50
 
@@ -639,7 +631,7 @@ def test_what_is_no_pid_file_is_passed_over_with_the_reason(redis, tmp_path, mak
 
 def test_a_pid_file_that_leads_nowhere_is_none(redis, tmp_path):
     (tmp_path / 'run/redis/redis.pid').unlink()
-    (tmp_path / 'run/redis/redis.pid').symlink_to('/run/none')
+    redis.link('/run/redis/redis.pid', '/run/none')
     redis.run(services=[{'name': 'redis', 'score_adj': 5}, {'name': 'sshd', 'score_adj': -7}])
     with pytest.raises(Refusal, match='matches no process'):
         redis.run(process={'pidfile': '/run/redis/redis.pid'}, score_adj=5)

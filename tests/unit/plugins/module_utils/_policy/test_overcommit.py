@@ -315,7 +315,7 @@ def test_comment_out_only_below_etc(machine):
     before = machine.tree()
     with pytest.raises(Refusal, match='below /etc only.*/usr/lib/sysctl.d/99-z.conf line 1.*later'):
         run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
-    (machine.base / 'etc/sysctl.d/99-zz.conf').symlink_to('/usr/lib/sysctl.d/99-z.conf')
+    machine.link('/etc/sysctl.d/99-zz.conf', '/usr/lib/sysctl.d/99-z.conf')
     with pytest.raises(Refusal, match='below /etc only'):
         run(machine, 'overcommit', mode='never', ratio=90, conflicts='comment_out')
     (machine.base / 'etc/sysctl.d/99-zz.conf').unlink()
@@ -344,14 +344,14 @@ def test_a_losing_counterpart_is_warned_of(machine):
 )
 def test_a_file_that_is_not_read_is_refused(machine, path, why):
     machine.put('/etc/sysctl.d/50-x.conf', '')
-    (machine.base / 'etc/sysctl.d/m.conf').symlink_to('/dev/null')
+    machine.link('/etc/sysctl.d/m.conf', '/dev/null')
     with pytest.raises(Refusal, match=why):
         run(machine, 'overcommit', mode='always', sysctl_file=path)
 
 
 def test_sysctl_conf_through_its_link(machine):
     machine.put('/etc/sysctl.conf', '# mine\n')
-    (machine.base / 'etc/sysctl.d/99-sysctl.conf').symlink_to('../sysctl.conf')
+    machine.link('/etc/sysctl.d/99-sysctl.conf', '../sysctl.conf')
     run(machine, 'overcommit', mode='always', sysctl_file='/etc/sysctl.conf')
     assert machine.get('/etc/sysctl.conf') == '# mine\nvm.overcommit_memory = 1\n'
     run(machine, 'overcommit', state='absent', sysctl_file='/etc/sysctl.conf')
@@ -361,7 +361,7 @@ def test_sysctl_conf_through_its_link(machine):
 def test_a_symlink_stays_one_and_attributes_stay(machine):
     target = machine.put('/srv/ours', '# note\nvm.overcommit_memory=0\n')
     target.chmod(0o640)
-    (machine.base / 'etc/sysctl.d/99-oomkit.conf').symlink_to('/srv/ours')
+    machine.link('/etc/sysctl.d/99-oomkit.conf', '/srv/ours')
     run(machine, 'overcommit', mode='always')
     assert (machine.base / 'etc/sysctl.d/99-oomkit.conf').is_symlink()
     assert target.read_text() == '# note\n# oomkit.linux: vm.overcommit_memory=0\nvm.overcommit_memory = 1\n'
@@ -465,7 +465,7 @@ def test_second_comment_out_makes_no_second_copy(machine):
 def test_leftovers_beside_boot_files_are_removed(tmp_path, place):
     machine = Machine(tmp_path, init='other')
     machine.put('/srv/config/oom.conf', '')
-    (tmp_path / OURS.lstrip('/')).symlink_to('/srv/config/oom.conf')
+    machine.link(OURS, '/srv/config/oom.conf')
     machine.put('/usr/sbin/sysctl', '')
     machine.put('/etc/sysctl.conf', '')
     machine.put('/etc/sysctl.d/zz.conf', '')

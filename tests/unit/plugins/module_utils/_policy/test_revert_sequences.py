@@ -163,8 +163,7 @@ def test_any_bytes_come_back(machine, text, path, conflicts):
 
 def test_a_link_stays_one(machine):
     machine.put('/etc/sysctl.conf', 'vm.overcommit_memory = 1\n')
-    link = machine.base / 'etc/sysctl.d/99-sysctl.conf'
-    link.symlink_to('../sysctl.conf')
+    link = machine.link('/etc/sysctl.d/99-sysctl.conf', '../sysctl.conf')
     before = files(machine)
     run(machine, 'overcommit', mode='never', force=True, sysctl_file='/etc/sysctl.d/99-sysctl.conf')
     assert link.is_symlink() and files(machine) != before

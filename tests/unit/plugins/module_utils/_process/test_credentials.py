@@ -80,9 +80,8 @@ def test_the_link_to_the_namespace_decides_where_it_may_be_read(machine, same):
     """Its map of users can look like ours: where we are in a namespace ourselves each is told from its parent."""
     process(machine)
     for who, target in (('self', 'one'), ('40', 'one' if same else 'other')):
-        (machine.base / f'proc/{who}/ns').mkdir()
         machine.put('/proc/' + target, '')
-        (machine.base / f'proc/{who}/ns/user').symlink_to(machine.base / 'proc' / target)
+        machine.link(f'/proc/{who}/ns/user', machine.base / 'proc' / target)
     assert (doubts(machine) == (None, None)) is same
 
 
@@ -156,7 +155,7 @@ def test_believed_kubelet_has_only_regular_files_read(machine, words):
     (machine.base / 'srv').mkdir()
     os.mkfifo(machine.base / 'srv/pipe')
     os.mkfifo(machine.base / 'dev/x')
-    (machine.base / 'srv/to-proc').symlink_to('/proc/kmsg')
+    machine.link('/srv/to-proc', '/proc/kmsg')
     assert {(one.how, one.file) for one in competing_writers.find_writers(machine)} == {('sets', None)}
 
 

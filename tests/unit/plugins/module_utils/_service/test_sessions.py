@@ -112,8 +112,7 @@ def test_by_the_other_sections_of_its_unit_file(machine, lines, reason):
 
 
 def test_by_being_the_display_manager(machine):
-    (machine.base / 'etc/systemd/system').mkdir(parents=True, exist_ok=True)
-    (machine.base / 'etc/systemd/system/display-manager.service').symlink_to('/usr/lib/systemd/system/some.service')
+    machine.link('/etc/systemd/system/display-manager.service', '/usr/lib/systemd/system/some.service')
     check(machine, LOGIN, 'display-manager.service is an alias of it')
     check(machine, LOGIN, '', name='display-manager')
 

@@ -62,7 +62,7 @@ def test_procps_last_line_wins_and_sysctl_conf_is_last(tmp_path):
 def test_sysctl_conf_counts_under_systemd_only_by_a_link(machine):
     machine.put('/etc/sysctl.conf', 'vm.overcommit_memory=1\n')
     assert boot(machine).values[MEMORY] == 0
-    (machine.base / 'etc/sysctl.d/99-sysctl.conf').symlink_to('../sysctl.conf')
+    machine.link('/etc/sysctl.d/99-sysctl.conf', '../sysctl.conf')
     outcome = boot(machine)
     assert outcome.values[MEMORY] == 1
     assert outcome.causes[MEMORY] == ('/etc/sysctl.d/99-sysctl.conf', 1)
@@ -78,7 +78,7 @@ def test_of_one_name_the_earlier_folder_counts(machine):
 
 def test_a_link_to_dev_null_masks(machine):
     machine.put('/usr/lib/sysctl.d/50-x.conf', 'vm.overcommit_memory=1\n')
-    (machine.base / 'etc/sysctl.d/50-x.conf').symlink_to('/dev/null')
+    machine.link('/etc/sysctl.d/50-x.conf', '/dev/null')
     assert boot(machine).values[MEMORY] == 0
 
 
@@ -202,8 +202,7 @@ def test_the_kernel_command_line_comes_before_the_files(machine):
 
 def test_a_masked_loader_sets_nothing(machine):
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory=2\n')
-    machine.put('/etc/systemd/system/x', '')
-    (machine.base / 'etc/systemd/system/systemd-sysctl.service').symlink_to('/dev/null')
+    machine.link('/etc/systemd/system/systemd-sysctl.service', '/dev/null')
     assert boot(machine).values[MEMORY] == 0
     assert 'masked' in loader.find_loader(machine).reason
 
@@ -235,13 +234,13 @@ def test_a_service_of_openrc_in_no_runlevel_sets_nothing(tmp_path, link, value):
 def test_an_image_boots_what_is_installed(tmp_path):
     machine = Machine(tmp_path, init='other', defaults=True)
     assert loader.find_loader(machine).name == 'procps'
-    (machine.base / 'sbin/init').symlink_to('/usr/lib/systemd/systemd')
+    machine.link('/sbin/init', '/usr/lib/systemd/systemd')
     assert loader.find_loader(machine).name == 'systemd-sysctl'
 
 
 def test_odd_files_do_not_stop_it(machine):
     (machine.base / 'etc/sysctl.d/a.conf').mkdir()
-    (machine.base / 'etc/sysctl.d/b.conf').symlink_to('/nowhere')
+    machine.link('/etc/sysctl.d/b.conf', '/nowhere')
     machine.put('/etc/sysctl.d/c.conf', b'\xff\xfe=\x80\n\0vm.overcommit_memory=1\n')
     machine.put('/etc/sysctl.d/.d.conf', 'vm.overcommit_memory=2\n')
     machine.put('/etc/sysctl.d/e.conf~', 'vm.overcommit_memory=2\n')

@@ -124,15 +124,14 @@ def test_links_in_a_folder_of_drop_ins(machine):
     """filepath.WalkDir() of Go follows no folders, and a file is read through its link."""
     kubelet(machine, '--config-dir=' + FOLDER)
     machine.put('/srv/drop-ins/1.conf', YES)
-    (machine.base / FOLDER[1:]).mkdir(parents=True)
-    (machine.base / FOLDER[1:] / '1.conf').symlink_to('/srv/drop-ins/1.conf')
+    machine.link(FOLDER + '/1.conf', '/srv/drop-ins/1.conf')
     assert decided(machine) == {('kubelet', 'requires', FOLDER + '/1.conf')}
     (machine.base / FOLDER[1:] / '1.conf').unlink()
-    (machine.base / FOLDER[1:] / 'x').symlink_to('/srv/drop-ins')
+    machine.link(FOLDER + '/x', '/srv/drop-ins')
     assert decided(machine) == {('kubelet', 'sets', None)}
     (machine.base / FOLDER[1:] / 'x').unlink()
     (machine.base / FOLDER[1:]).rmdir()
-    (machine.base / FOLDER[1:]).symlink_to('/srv/drop-ins')
+    machine.link(FOLDER, '/srv/drop-ins')
     assert decided(machine) == {('kubelet', 'sets', None)}
 
 

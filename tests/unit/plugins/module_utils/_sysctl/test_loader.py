@@ -134,17 +134,11 @@ def boot(machine):
     return sysctl_boot.simulate(machine, sysctl_loader.find_loader(machine))
 
 
-def link(machine, path, target):
-    path = machine.base / path.lstrip('/')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
-
-
 def with_sysctl(machine, busybox):
     """Install the program."""
     machine.put('/bin/busybox' if busybox else '/usr/sbin/sysctl', '')
     if busybox:
-        link(machine, '/sbin/sysctl', '/bin/busybox')
+        machine.link('/sbin/sysctl', '/bin/busybox')
     return machine
 
 
@@ -154,9 +148,9 @@ def alpine(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
     machine.put('/run/openrc/softlevel', 'default')
     machine.put('/proc/1/comm', 'init\n')
-    link(machine, '/sbin/init', '/bin/busybox')
+    machine.link('/sbin/init', '/bin/busybox')
     machine.put('/etc/init.d/sysctl', ALPINE)
-    link(machine, '/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
+    machine.link('/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
     return machine
 
 
@@ -166,7 +160,7 @@ def void(tmp_path):
     machine.put('/run/runit/reboot', '')
     machine.put('/proc/1/comm', 'runit\n')
     machine.put('/sbin/runit-init', '')
-    link(machine, '/sbin/init', 'runit-init')
+    machine.link('/sbin/init', 'runit-init')
     machine.put('/etc/runit/core-services/08-sysctl.sh', VOID)
     return machine
 
@@ -193,7 +187,7 @@ def test_alpine_lets_regular_files_alone_keep_a_name_out(alpine):
     alpine.put('/etc/sysctl.d/10-a.conf', '')
     assert boot(alpine).values[MEMORY] == 0
     (alpine.base / 'etc/sysctl.d/10-a.conf').unlink()
-    link(alpine, '/etc/sysctl.d/10-a.conf', '/dev/null')
+    alpine.link('/etc/sysctl.d/10-a.conf', '/dev/null')
     # /dev/null of the fixture is a regular file; on a machine it is a device, as good as the folder here.
     (alpine.base / 'dev/null').unlink()
     (alpine.base / 'dev/null').mkdir()
@@ -329,7 +323,7 @@ def test_debian_with_sysvinit(tmp_path, rc_link, value, is_live):
     machine.put('/etc/inittab', 'id:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n#si::sysinit:/sbin/openrc\n')
     machine.put('/etc/init.d/rcS', '#!/bin/sh\nexec /etc/init.d/rc S\n')
     machine.put('/etc/init.d/procps', DEBIAN)
-    link(machine, rc_link, '../init.d/procps')
+    machine.link(rc_link, '../init.d/procps')
     machine.put('/usr/lib/sysctl.d/99-z.conf', 'vm.overcommit_memory = 1\n')
     assert boot(machine).values[MEMORY] == value
     loader = sysctl_loader.find_loader(machine)
@@ -338,14 +332,14 @@ def test_debian_with_sysvinit(tmp_path, rc_link, value, is_live):
 
 def test_an_image_with_openrc(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
-    link(machine, '/sbin/init', '/bin/busybox')
+    machine.link('/sbin/init', '/bin/busybox')
     machine.put('/etc/inittab', '::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n')
     assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS, 'a container image, which has no init'
     machine.put('/sbin/openrc', '')
     machine.put('/etc/init.d/sysctl', ALPINE)
     machine.put('/etc/sysctl.d/x.conf', 'vm.overcommit_memory = 1\n')
     assert 'rc-update add sysctl boot' in sysctl_loader.find_loader(machine).reason
-    link(machine, '/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
+    machine.link('/etc/runlevels/boot/sysctl', '/etc/init.d/sysctl')
     assert boot(machine).values[MEMORY] == 1
 
 
@@ -359,7 +353,7 @@ def test_runit_that_only_supervises_services_is_no_init(void, comm, is_runit):
     void.put('/sbin/init', '')
     void.put('/etc/inittab', 'si::sysinit:/etc/init.d/rcS\n')
     void.put('/etc/init.d/procps', DEBIAN)
-    link(void, '/etc/rcS.d/S12procps', '../init.d/procps')
+    void.link('/etc/rcS.d/S12procps', '../init.d/procps')
     assert sysctl_loader.find_loader(void).name == (
         '/etc/runit/core-services/08-sysctl.sh' if is_runit else 'procps')
 
@@ -369,7 +363,7 @@ def test_two_services_that_do_the_same_are_as_good_as_one(alpine):
     alpine.put('/sbin/sysctl', '')
     alpine.put('/etc/init.d/sysctl', OPENRC)
     alpine.put('/etc/init.d/procps', DEBIAN)
-    link(alpine, '/etc/runlevels/sysinit/procps', '/etc/init.d/procps')
+    alpine.link('/etc/runlevels/sysinit/procps', '/etc/init.d/procps')
     assert sysctl_loader.find_loader(alpine) == sysctl_loader.PROCPS
     alpine.put('/etc/init.d/procps', 'sysctl -p /etc/sysctl.conf\n')
     loader = sysctl_loader.find_loader(alpine)
@@ -378,7 +372,7 @@ def test_two_services_that_do_the_same_are_as_good_as_one(alpine):
 
 def test_an_image_of_busybox_alone_has_no_init(tmp_path):
     machine = with_sysctl(Machine(tmp_path, defaults=True, init='other'), busybox=True)
-    link(machine, '/sbin/init', '/bin/busybox')
+    machine.link('/sbin/init', '/bin/busybox')
     assert sysctl_loader.find_loader(machine) == sysctl_loader.PROCPS
     machine.put('/etc/init.d/rcS', '#!/bin/sh\nmount -a\n')
     assert not sysctl_loader.find_loader(machine).is_known
@@ -396,7 +390,7 @@ def test_wsl_does_not_start_the_init_that_is_installed(tmp_path, release, is_kno
     machine.put('/proc/1/comm', 'init\n')
     machine.put('/proc/sys/kernel/osrelease', release + '\n')
     machine.put('/usr/lib/systemd/systemd', '')
-    link(machine, '/sbin/init', '/usr/lib/systemd/systemd')
+    machine.link('/sbin/init', '/usr/lib/systemd/systemd')
     loader = sysctl_loader.find_loader(machine)
     assert loader.is_known is is_known
     assert ('systemd=true' in loader.reason) is not is_known
@@ -425,13 +419,13 @@ def test_void_takes_the_first_file_of_a_name_and_sorts_by_name(void):
 
 def test_a_link_that_leads_nowhere_keeps_no_name_out_on_void(void):
     void.put('/usr/lib/sysctl.d/10-a.conf', 'vm.overcommit_memory = 1\n')
-    link(void, '/etc/sysctl.d/10-a.conf', '/nowhere')
+    void.link('/etc/sysctl.d/10-a.conf', '/nowhere')
     assert boot(void).values[MEMORY] == 1
     (void.base / 'etc/sysctl.d/10-a.conf').unlink()
-    link(void, '/etc/sysctl.d/10-a.conf', '/dev/null')
+    void.link('/etc/sysctl.d/10-a.conf', '/dev/null')
     assert boot(void).values[MEMORY] == 0
     (void.base / 'etc/sysctl.d/10-a.conf').unlink()
-    link(void, '/etc/sysctl.d/10-a.conf', '10-a.conf')  # a circle
+    void.link('/etc/sysctl.d/10-a.conf', '10-a.conf')  # a circle
     assert boot(void).values[MEMORY] == 1
 
 
@@ -464,7 +458,7 @@ def test_each_file_is_a_run_of_its_own_for_globs(void):
 def test_artix_with_runit(void):
     (void.base / 'etc/runit/core-services/08-sysctl.sh').unlink()
     void.put('/usr/lib/rc/sv.d/sysctl', ARTIX_RUNIT)
-    link(void, '/etc/rc/sysinit/55-sysctl', '/usr/lib/rc/sv.d/sysctl')
+    void.link('/etc/rc/sysinit/55-sysctl', '/usr/lib/rc/sv.d/sysctl')
     assert sysctl_loader.find_loader(void) == sysctl_loader.PROCPS
 
 
@@ -540,7 +534,7 @@ def script(machine, text):
     lambda machine: script(machine, b'\xff\0sysctl\n'),
     lambda machine: script(machine, 'done; fi; esac; done\nsysctl --system'),
     lambda machine: (machine.put('/bin/toybox', ''), (machine.base / 'usr/sbin/sysctl').unlink(),
-                     link(machine, '/usr/sbin/sysctl', '/bin/toybox')),
+                     machine.link('/usr/sbin/sysctl', '/bin/toybox')),
 ])
 def test_another_script_is_unknown(void, change):
     change(void)
@@ -564,7 +558,7 @@ def test_another_init_is_unknown(tmp_path, name):
     assert not sysctl_loader.find_loader(machine).is_known and name in sysctl_loader.find_loader(machine).reason
     image = Machine(tmp_path / 'image', init='other')
     image.put('/usr/bin/' + name, '')
-    link(image, '/sbin/init', '/usr/bin/' + name)
+    image.link('/sbin/init', '/usr/bin/' + name)
     assert not sysctl_loader.find_loader(image).is_known
 
 
@@ -657,7 +651,7 @@ def test_the_file_of_the_kernel_comes_first_on_suse(suse):
     assert outcome.causes[PANIC_ON_OOM] == ('/boot/sysctl.conf-' + RELEASE, 1)
     suse.put('/etc/sysctl.d/zz.conf', 'vm.overcommit_ratio = 60\n')
     assert boot(suse).values[RATIO] == 60, 'two runs: the equal value keeps no place from the first one'
-    link(suse, '/etc/systemd/system/systemd-sysctl.service.d/50-kernel-uname_r.conf', '/dev/null')
+    suse.link('/etc/systemd/system/systemd-sysctl.service.d/50-kernel-uname_r.conf', '/dev/null')
     assert boot(suse).values[PANIC_ON_OOM] == 0
 
 
@@ -671,7 +665,7 @@ def test_the_services_of_newer_suse(suse):
     suse.put('/usr/lib/modules/%s/sysctl.conf' % RELEASE, 'vm.panic_on_oom = 2\n')
     assert boot(suse).values[PANIC_ON_OOM] == 2
     assert boot(suse).values[RATIO] == 70
-    link(suse, '/etc/systemd/system/kernel-sysctl.service', '/dev/null')
+    suse.link('/etc/systemd/system/kernel-sysctl.service', '/dev/null')
     assert boot(suse).values[PANIC_ON_OOM] == 0
 
 

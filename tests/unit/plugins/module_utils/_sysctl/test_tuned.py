@@ -113,7 +113,7 @@ def test_of_one_name_the_file_below_run_counts(box):
 
 def test_a_mask_below_etc_takes_nothing_from_tuned(box):
     box.put(LIB, 'vm.overcommit_memory=2\n')
-    (box.base / 'etc/sysctl.d/99-x.conf').symlink_to('/dev/null')
+    box.link('/etc/sysctl.d/99-x.conf', '/dev/null')
     assert boot(box, MEMORY) == 0
 
 
@@ -584,14 +584,14 @@ def test_only_what_is_enabled_starts_at_boot(box):
 
 def test_a_link_to_a_unit_that_is_gone_starts_nothing(box):
     without(box, WANTED)
-    (box.base / WANTED.lstrip('/')).symlink_to(UNIT)
+    box.link(WANTED, UNIT)
     assert is_applied(box)
     without(box, UNIT)
     assert not is_applied(box)
 
 
 def test_a_masked_tuned_does_not_start(box):
-    (box.base / 'etc/systemd/system/tuned.service').symlink_to('/dev/null')
+    box.link('/etc/systemd/system/tuned.service', '/dev/null')
     assert not is_applied(box)
 
 

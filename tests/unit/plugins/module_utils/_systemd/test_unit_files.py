@@ -89,7 +89,7 @@ def test_a_link_to_nothing_takes_a_drop_in_away(machine):
     put(machine, 'a.service', 1, LIB)
     put(machine, 'a.service.d/50-x.conf', 3, LIB)
     machine.put(f'{ETC}/a.service.d/x', '')
-    (machine.base / 'etc/systemd/system/a.service.d/50-x.conf').symlink_to('/dev/null')
+    machine.link('/etc/systemd/system/a.service.d/50-x.conf', '/dev/null')
     assert settings(machine, 'a.service')[SCORE_ADJ].value == 1
 
 
@@ -113,16 +113,15 @@ def test_names_lead_to_units(machine):
     machine.unit('ssh.service')
     machine.unit('getty@.service')
     machine.unit('own.service', folder='/usr/lib/systemd/user')
-    base = machine.base / 'etc/systemd/system'
     machine.put(f'{ETC}/empty.service', '')
     machine.put('/opt/linked.service', '[Service]\n')
-    (base / 'sshd.service').symlink_to('/usr/lib/systemd/system/ssh.service')
-    (base / 'secure.service').symlink_to('sshd.service')
-    (base / 'autovt@.service').symlink_to('/usr/lib/systemd/system/getty@.service')
-    (base / 'masked.service').symlink_to('/dev/null')
-    (base / 'linked.service').symlink_to('/opt/linked.service')
-    (base / 'round.service').symlink_to('trip.service')
-    (base / 'trip.service').symlink_to('round.service')
+    machine.link(ETC + '/sshd.service', '/usr/lib/systemd/system/ssh.service')
+    machine.link(ETC + '/secure.service', 'sshd.service')
+    machine.link(ETC + '/autovt@.service', '/usr/lib/systemd/system/getty@.service')
+    machine.link(ETC + '/masked.service', '/dev/null')
+    machine.link(ETC + '/linked.service', '/opt/linked.service')
+    machine.link(ETC + '/round.service', 'trip.service')
+    machine.link(ETC + '/trip.service', 'round.service')
     assert find(machine, 'sshd.service') == ('ssh.service', 'loaded') == find(machine, 'secure.service')
     assert find(machine, 'autovt@tty3.service') == ('getty@tty3.service', 'loaded')
     assert find(machine, 'getty@.service') == ('getty@.service', 'loaded')
@@ -135,8 +134,7 @@ def test_names_lead_to_units(machine):
 
 def test_drop_ins_of_an_alias_count_for_the_unit(machine):
     put(machine, 'ssh.service', 1, LIB)
-    (machine.base / 'etc/systemd/system').mkdir(parents=True, exist_ok=True)
-    (machine.base / 'etc/systemd/system/sshd.service').symlink_to('/usr/lib/systemd/system/ssh.service')
+    machine.link('/etc/systemd/system/sshd.service', '/usr/lib/systemd/system/ssh.service')
     put(machine, 'sshd.service.d/50-x.conf', 2)
     assert settings(machine, 'ssh.service')[SCORE_ADJ].value == 2
 
@@ -147,7 +145,7 @@ def test_drop_ins_of_an_alias_count_for_the_unit(machine):
 ])  # fmt: skip
 def test_drop_ins_of_the_prefixes_of_an_alias_count_too(machine, alias, folder, counts):
     put(machine, 'ssh.service', 1, LIB)
-    (machine.base / LIB[1:] / alias).symlink_to('ssh.service')
+    machine.link(f'{LIB}/{alias}', 'ssh.service')
     put(machine, f'{folder}/50-x.conf', 2)
     assert settings(machine, 'ssh.service')[SCORE_ADJ].value == (2 if counts else 1)
 
@@ -157,7 +155,7 @@ def test_drop_ins_of_the_prefixes_of_an_alias_count_too(machine, alias, folder, 
     ('new@.service.d', True)])  # fmt: skip
 def test_template_alias_drop_ins_count_for_instances(machine, folder, counts):
     put(machine, 'new@.service', 1, LIB)
-    (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
+    machine.link(LIB + '/old@.service', 'new@.service')
     put(machine, f'{folder}/50-x.conf', 2)
     assert settings(machine, 'new@1.service')[SCORE_ADJ].value == (2 if counts else 1)
     assert settings(machine, 'old@1.service')[SCORE_ADJ].value == (2 if counts else 1)
@@ -166,8 +164,8 @@ def test_template_alias_drop_ins_count_for_instances(machine, folder, counts):
 def test_instance_alias_to_another_unit_is_no_instance(machine):
     for name in ('new@.service', 'other.service', 'else@.service'):
         put(machine, name, 1, LIB)
-    (machine.base / LIB[1:] / 'old@.service').symlink_to('new@.service')
-    (machine.base / LIB[1:] / 'old@1.service').symlink_to('else@1.service')
+    machine.link(LIB + '/old@.service', 'new@.service')
+    machine.link(LIB + '/old@1.service', 'else@1.service')
     put(machine, 'old@.service.d/50-x.conf', 2)
     assert [settings(machine, f'new@{one}.service')[SCORE_ADJ].value for one in '12'] == [1, 2]
 
@@ -373,7 +371,7 @@ def test_include_of_a_linked_unit_is_relative_to_its_target(machine):
     machine.put('/opt/units/a-b.service', '.include x\n')
     machine.put('/opt/units/x', '[Service]\nOOMScoreAdjust=7\n')
     machine.put(f'{ETC}/other', '')
-    (machine.base / ETC[1:] / 'a-b.service').symlink_to('/opt/units/a-b.service')
+    machine.link(ETC + '/a-b.service', '/opt/units/a-b.service')
     assert score(machine, 245) == 7
 
 

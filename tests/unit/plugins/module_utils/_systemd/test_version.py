@@ -43,7 +43,7 @@ def test_where_init_leads(machine):
     machine.put('/nix/store/x-systemd-256/lib/systemd/systemd', NEEDS % b'256')
     machine.put('/nix/store/x-systemd-256/lib/systemd/libsystemd-shared-256.so', '')
     machine.put('/sbin/other', '')
-    (machine.base / 'sbin/init').symlink_to('/nix/store/x-systemd-256/lib/systemd/systemd')
+    machine.link('/sbin/init', '/nix/store/x-systemd-256/lib/systemd/systemd')
     assert find_version(machine) == 256
 
 
@@ -51,7 +51,7 @@ def test_nothing_tells(machine):
     assert find_version(machine) is None
     machine.put('/usr/lib/systemd/systemd', b'\x7fELF\0')
     machine.put('/sbin/other', '')
-    (machine.base / 'sbin/init').symlink_to('init')
+    machine.link('/sbin/init', 'init')
     assert find_version(machine) is None
     (machine.base / 'lib/systemd/systemd').mkdir(parents=True)
     assert find_version(machine) is None
