@@ -11,6 +11,9 @@ and quoted texts of two words within templates. No messages are
 - what draws the table and the page of the fleet report (DRAWING);
 - the texts in NOT_MESSAGES, with the reason.
 
+An error or warning ends with its code: the heading in the guide below which it stands. What is below a heading "Texts
+in …" is a part of results and has none.
+
 A text is in the guide if its words stand in one of the guide's messages, one after the other, with anything where the
 text has a placeholder. In the reverse every word of the guide's messages outside ``<placeholders>`` must come from the
 code.
@@ -25,14 +28,16 @@ from pathlib import Path
 import yaml
 
 GUIDE = 'docs/errors.md'
-CODE = ('plugins/action/*.py', 'plugins/callback/*.py', 'plugins/module_utils/**/*.py', 'plugins/modules/*.py',
-        'plugins/plugin_utils/**/*.py')
+CODE = ('plugins/action/*.py', 'plugins/callback/*.py', 'plugins/filter/*.py', 'plugins/module_utils/**/*.py',
+        'plugins/modules/*.py', 'plugins/plugin_utils/**/*.py', 'extensions/eda/plugins/**/*.py')
 PLAYS = ('playbooks/**/*.yml', 'roles/*/tasks/*.yml', 'roles/*/handlers/*.yml', 'roles/*/vars/*.yml')
 DRAWING = {'_fleet/chart.py', '_fleet/page.py', '_fleet/text.py'}
 NOT_MESSAGES = {
     '# Made by the Ansible collection oomkit.linux, which deletes this file once its last setting is gone.': 'in files',
     '# Made by the Ansible collection oomkit.linux; its module oom_score_adj edits and removes it.': 'in files',
     '# Settings as it wrote them:': 'in files',
+    'oomkit.linux.badness: …': 'before a message',
+    'oomkit.linux.commit_limit: …': 'before a message',
     'runtime': 'heading of a diff',
     '… (others may not read it: settings of this collection only)': 'heading of a diff',
     '[… unchanged lines]': 'in a diff',
@@ -57,7 +62,12 @@ _PLACEHOLDER = re.compile(r'%(?:\([^)]*\))?[-+#0]*[0-9]*(?:\.[0-9]+)?[a-zA-Z]|\{
 _CODE = re.compile(r' ?\[(OOMK-[0-9]{4})\]$')
 _WORD = re.compile(r"[A-Za-z_][\w.'-]+")
 _DOCUMENTATION = ('DOCUMENTATION', 'EXAMPLES', 'RETURN')
-_QUOTED = re.compile(r"'([^'\n]*)'")
+_QUOTED = re.compile(r"""'([^'\n]*)'|"([^"\n]*)\"""")
+# What ends up as ``msg``, in ``warnings`` or in ``notes``.
+_ERRORS = {'Refusal', 'ConvertError', 'ApplyError', 'ScoreAdjError', 'EventsError', 'ReportError', 'Unknown',
+           'LogError', 'AnsibleActionFail', 'AnsibleFilterError'}
+_LISTS = {'warnings', 'notes', 'doubts'}
+_CALLS = {'warn', 'fail_json'}
 _TEMPLATE = re.compile(r'\{\{.*?\}\}', re.DOTALL)
 _SPEAKING = ('ansible.builtin.assert', 'ansible.builtin.fail', 'assert', 'fail')
 _SPOKEN = ('msg', 'fail_msg')
@@ -71,6 +81,7 @@ class Text:
     place: str  # FILE:LINE
     is_message: bool
     code: str = ''  # OOMK-NNNN
+    needs_code: bool = False  # the end of an error or warning
 
     def __str__(self) -> str:
         return '%s: %s' % (self.place, self.text)
@@ -107,14 +118,15 @@ def python_texts(source: str, name: str) -> Iterator[Text]:
     """The texts of one Python file."""
     tree = ast.parse(source)
     ignored, raised = _ignored(tree), _raised(tree)
+    ends = set() if '/_daemon/' in name else _ends_of_messages(tree)  # notes of a daemon are parts of results
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr) and id(node) not in ignored:
             parts = [part.value if isinstance(part, ast.Constant) else ANY for part in node.values]
             ignored.update(map(id, node.values))
-            yield _text(''.join(parts), '%s:%d' % (name, node.lineno), id(node) in raised)
+            yield _text(''.join(parts), '%s:%d' % (name, node.lineno), id(node) in raised, id(node) in ends)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in ignored:
             yield _text(_PLACEHOLDER.sub(ANY, node.value.replace('%%', '\0')).replace('\0', '%'),
-                        '%s:%d' % (name, node.lineno), id(node) in raised)
+                        '%s:%d' % (name, node.lineno), id(node) in raised, id(node) in ends)
 
 
 def _ignored(tree: ast.Module) -> set[int]:
@@ -141,6 +153,43 @@ def _raised(tree: ast.Module) -> set[int]:
     return found
 
 
+def _ends_of_messages(tree: ast.Module) -> set[int]:
+    """The texts with which an error or a warning ends."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node.func) in _ERRORS | _CALLS or _adds_to_list(node):
+            for value in [*node.args, *(word.value for word in node.keywords)] if isinstance(node, ast.Call) else [
+                    node.value]:
+                found.update(map(id, _ends(value)))
+    return found
+
+
+def _adds_to_list(node: ast.AST) -> bool:
+    if isinstance(node, ast.AugAssign):
+        return _name(node.target) in _LISTS
+    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ('append', 'extend') and _name(node.func.value) in _LISTS)
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ''
+
+
+def _ends(node: ast.AST) -> Iterator[ast.AST]:
+    """The constant or formatted texts with which this expression can end."""
+    if isinstance(node, (ast.Constant, ast.JoinedStr)):
+        yield node
+    elif isinstance(node, ast.BinOp):
+        yield from _ends(node.left if isinstance(node.op, ast.Mod) else node.right)
+    elif isinstance(node, ast.IfExp):
+        yield from (*_ends(node.body), *_ends(node.orelse))
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        for item in node.elts:
+            yield from _ends(item)
+    elif isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+        yield from _ends(node.elt)
+
+
 def yaml_texts(source: str, name: str) -> Iterator[Text]:
     """The texts of a file of tasks or variables."""
     root = yaml.compose(source, Loader=yaml.SafeLoader)
@@ -149,8 +198,8 @@ def yaml_texts(source: str, name: str) -> Iterator[Text]:
         if is_spoken:
             yield _text(_TEMPLATE.sub(ANY, node.value), place, True)
         for template in _TEMPLATE.findall(node.value):
-            for quoted in _QUOTED.findall(template):
-                yield _text(quoted, place, False)
+            for single, double in _QUOTED.findall(template):
+                yield _text(single or double, place, False)
 
 
 def _scalars(node: yaml.Node | None, is_spoken: bool) -> Iterator[tuple[yaml.ScalarNode, bool]]:
@@ -166,16 +215,17 @@ def _scalars(node: yaml.Node | None, is_spoken: bool) -> Iterator[tuple[yaml.Sca
                 for option, said in value.value:
                     yield from _scalars(said, option.value in _SPOKEN)
             else:
-                yield from _scalars(value, False)
+                yield from _scalars(value, key.value in _SPEAKING)
 
 
-def _text(text: str, place: str, is_raised: bool) -> Text:
+def _text(text: str, place: str, is_raised: bool, is_end: bool = False) -> Text:
     shown = ' '.join(text.split())
     code = _CODE.search(shown)
     shown = _CODE.sub('', shown)
     words = len(_WORD.findall(shown))
     is_message = words >= 2 and ' ' in shown or is_raised and words > 0
-    return Text(shown, place, is_message and shown not in NOT_MESSAGES, code.group(1) if code else '')
+    return Text(shown, place, is_message and shown not in NOT_MESSAGES, code.group(1) if code else '',
+                is_end and words > 1 and not shown.endswith(ANY))
 
 
 # ----------------------------------------------------------------------- the guide
@@ -232,7 +282,9 @@ def unknown(texts: list[Text], messages: list[str]) -> list[tuple[str, list[str]
 def wrong_codes(texts: list[Text], entries: list[Entry]) -> list[str]:
     """Codes of the code that the guide does not have for that text, and messages of the guide without their code."""
     coded = [text for text in texts if text.code]
-    found = ['%s: %s is not the code of this text' % (text, text.code) for text in coded
+    found = ['%s: ends without a code' % text for text in texts if text.needs_code and not text.code]
+    found += ['%s: its code is not at its end' % text for text in texts if '[OOMK-' in text.text]
+    found += ['%s: %s is not the code of this text' % (text, text.code) for text in coded
              if not any(text.code == entry.code and _is_in(text, message)
                         for entry in entries for message in entry.messages)]
     return found + ['%s: nothing in the code has %s' % (message, entry.code) for entry in entries if entry.code

@@ -309,16 +309,25 @@ ansible_facts:
           description: What could not be read, and why, each beginning with the key that it is about.
           type: list
           elements: str
-          sample: ["kills: the kernel log cannot be read (Operation not permitted), so recent kills are unknown"]
+          sample:
+            - "kills: the kernel log cannot be read (Operation not permitted), so recent kills are unknown [OOMK-2504]"
 '''
+
+import functools
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError, to_integer
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, internal_error
+from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import to_integer
 from ansible_collections.oomkit.linux.plugins.module_utils._facts.gather import Request, gather_facts, select_keys
-from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
+from ansible_collections.oomkit.linux.plugins.module_utils._module.read_only import run_and_exit
+
+
+def _gather(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
+    request = Request(select_keys(params['gather_subset']), to_integer('top', params['top'], minimum=0),
+                      params['cmdline'])
+    return {'ansible_facts': {'oom': host.call(gather_facts, host, request)}}
 
 
 def main() -> None:
@@ -331,20 +340,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    try:
-        request = Request(select_keys(module.params['gather_subset']),
-                          to_integer('top', module.params['top'], minimum=0), module.params['cmdline'])
-    except ConvertError as exc:
-        module.fail_json(msg=str(exc))
-    host = Host()
-    try:
-        host.helper = Helper({'host': host})
-        facts = host.call(gather_facts, host, request)
-    except (OSError, MemoryError) as exc:
-        module.fail_json(msg=explain(exc))
-    except Exception as exc:
-        module.fail_json(msg=internal_error(exc))
-    module.exit_json(ansible_facts={'oom': facts})
+    run_and_exit(module, functools.partial(_gather, module.params), {})
 
 
 if __name__ == '__main__':

@@ -294,13 +294,9 @@ snapshot:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import explain, internal_error, sanitize
-from ansible_collections.oomkit.linux.plugins.module_utils._host.helper import Helper
-from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
 from ansible_collections.oomkit.linux.plugins.module_utils._module.forecast_info import run
-from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager, ManagerError
+from ansible_collections.oomkit.linux.plugins.module_utils._module.read_only import run_and_exit
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager
 
 
 def main() -> None:
@@ -317,17 +313,8 @@ def main() -> None:
         policy=dict(type='raw'),
         kill_allocating_task=dict(type='bool'),
         snapshot=dict(type='dict')))
-    host, manager = Host(), Manager()
-    try:
-        host.helper = Helper({'host': host, 'manager': manager})
-        result = run(module.params, host, manager)
-    except (ConvertError, Refusal, ManagerError) as exc:
-        module.fail_json(msg=sanitize(str(exc)))
-    except (OSError, MemoryError) as exc:
-        module.fail_json(msg=explain(exc))
-    except Exception as exc:
-        module.fail_json(msg=internal_error(exc))
-    module.exit_json(**result)
+    manager = Manager()
+    run_and_exit(module, lambda host: run(module.params, host, manager), {'manager': manager})
 
 
 if __name__ == '__main__':

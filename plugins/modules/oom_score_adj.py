@@ -357,7 +357,7 @@ services:
         - pid: 702
           name: postgres
           oom_score_adj: 0
-          reason: it sets its own value
+          reason: it sets its own value [OOMK-1906]
     skipped_count:
       description: The number of skipped processes.
       type: int
@@ -366,7 +366,7 @@ services:
       description: Settings that apply only later, or only until a restart, and why.
       type: list
       elements: str
-      sample: ["nginx is not running: it counts from its next start"]
+      sample: ["nginx is not running: it counts from its next start [OOMK-1808]"]
 processes:
   description: The processes that match O(process), or all that it has set if everything is reverted.
   returned: success, when O(process) is used, and when there are some to revert

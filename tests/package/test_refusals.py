@@ -223,6 +223,47 @@ def test_a_new_message_is_missing(line):
     assert new.place.startswith('made_up.py:') and str(new).startswith(new.place)
 
 
+GUIDE_WITH_CODES = """
+### OOMK-1101
+
+- `Too much: <number>`
+- `<value> is gone`
+
+**Why.** x
+**What to do.** y
+
+### Texts in results
+
+- `it is small`
+"""
+
+
+@pytest.mark.parametrize('code', [
+    "raise Refusal('Too much: %s [OOMK-1101]' % x)\nplan.notes.append(f'{x} is gone [OOMK-1101]')",
+    "def f(x): return 'Too much: %s' % x\nraise Refusal(f'{f(x)} [OOMK-1101]')\nnotes += [f'{x} is gone [OOMK-1101]']",
+])
+def test_messages_that_end_with_their_codes_are_right(code):
+    assert wrong_codes(list(python_texts(code, 'made_up.py')), entries_of(GUIDE_WITH_CODES)) == []
+
+
+@pytest.mark.parametrize('line', [
+    "raise ConvertError('%s is gone' % x)",
+    "raise Refusal('Too much: %s [OOMK-1101]' % x + '. Nothing was changed.')",
+    "self.warnings += [text + ' is gone' for text in found]",
+    "plan.notes.append(f'{x} is gone')",
+    "doubts.extend(['it is gone'] if x else [])",
+    "module.warn('it is gone')",
+    "module.fail_json(msg=f'{x} is gone')",
+    "TEXT = '%s [OOMK-1101] is gone'",
+    "TEXT = 'it is small [OOMK-1101]'",
+    "TEXT = 'it is gone [OOMK-1102]'",
+])
+def test_a_message_without_its_code_is_found(line):
+    right = "raise Refusal('Too much: %s [OOMK-1101]' % x)\nplan.notes.append(f'{x} is gone [OOMK-1101]')\n"
+    wrong = wrong_codes(list(python_texts(right + line, 'made_up.py')), entries_of(GUIDE_WITH_CODES))
+    assert wrong and all('made_up.py:3' in one for one in wrong)
+
+
 def test_a_word_more_or_less_is_another_message():
     for wrong in ('Too much: <number> is asked (<value>). use less of it.',
                   'Too much: <number> is really asked for (<value>). use less of it.'):

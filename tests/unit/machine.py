@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import kernel_model
+from module_stub import has_code
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 
@@ -246,8 +247,25 @@ def run(machine, module, check=False, **params):
     assert not unknown, unknown
     options.update(params)
     if check:
-        return way(machine, options, policy, check)
+        return with_codes(lambda: way(machine, options, policy, check))
     sides = [(module, side) for side in ('runtime', 'persistent') if options[side]]
     with machine.life.run(sides, options['state'] == 'absent') as results:
-        results.append(way(machine, options, policy, check))
+        results.append(with_codes(lambda: way(machine, options, policy, check)))
     return results[0]
+
+
+def with_codes(work):
+    """The result of a module; each of its warnings and notes, and what it raises, has a code."""
+    from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
+    from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
+    from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import to_message
+    from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
+
+    try:
+        result = work()
+    except (Refusal, ConvertError, ApplyError) as exc:
+        assert has_code(to_message(str(exc))), exc
+        raise
+    texts = result['warnings'] + [note for one in result.get('services', []) for note in one['notes']]
+    assert all(has_code(to_message(text)) for text in texts), texts
+    return result

@@ -10,7 +10,7 @@ import fnmatch
 import shutil
 
 import unit_model
-from machine import Machine
+from machine import Machine, with_codes
 
 from ansible_collections.oomkit.linux.plugins.module_utils._module import service
 
@@ -167,9 +167,9 @@ class ServiceMachine(Machine):
             names = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
             options['process'] = dict(dict.fromkeys(names), **options['process'])
         if check:
-            return service.run(options, check, host=self, manager=self)
+            return with_codes(lambda: service.run(options, check, host=self, manager=self))
         with self.life.run(*self._subjects(options)) as results:
-            results.append(service.run(options, check, host=self, manager=self))
+            results.append(with_codes(lambda: service.run(options, check, host=self, manager=self)))
         return results[0]
 
     def _subjects(self, options):

@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 
 from .text import to_bytes, to_text
 
+_CODE = re.compile(r' \[OOMK-[0-9]{4}\]')
 _FIRST_ESCAPED_BYTE, _LAST_ESCAPED_BYTE = 0xdc80, 0xdcff  # PEP 383: a byte that is not UTF-8, as a surrogate
 
 
@@ -73,6 +74,12 @@ def explain(exc: BaseException) -> str:
     if isinstance(exc, PermissionError) and os.geteuid() != 0:
         reason += '. Run the task as root (become: true)'
     return reason
+
+
+def to_message(text: str) -> str:
+    """An error or warning for the user: sanitized, each code of an error of docs/errors.md once, and at the end."""
+    shown = sanitize(text)
+    return _CODE.sub('', shown) + ''.join(dict.fromkeys(_CODE.findall(shown)))
 
 
 class InternalError(Exception):

@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple, TypeVar
 
 from .._core.convert import MODES, ConvertError
-from .._core.sanitize import internal_error, sanitize, sanitize_optional
+from .._core.sanitize import internal_error, sanitize, sanitize_optional, to_message
 from .._host import environment as host_environment
 from .._host import file_access, kmsg, total_memory
 from .._host.host import Host
@@ -88,7 +88,7 @@ class _Run:
 
     def warn(self, key: str, reason: str) -> None:
         """Add a warning, once."""
-        text = sanitize(f'{key}: {reason}')
+        text = to_message(f'{key}: {reason}')
         if text not in self.warnings:
             self.warnings.append(text)
 
@@ -257,7 +257,8 @@ def _gather_boot(run: _Run) -> Dict[str, Any]:
     boot, _drift, loader = run.read_boot('boot')
     doubt = saved_values.doubt(run.host)
     if doubt is not None:
-        run.warn('boot', f'{doubt}, so what it says of values from before the first change does not count')
+        run.warn('boot', f'{doubt}, so what it says of values from before the first change does not count '
+                 '[OOMK-1414]')
     if not loader.is_known:
         run.warn('boot', boot_facts.UNKNOWN_LOADER % sanitize(loader.reason) + ', so that no value after a reboot is '
                  'predicted [OOMK-2507]')

@@ -61,24 +61,24 @@ def check_record(host: Host, path: str) -> None:
     doubt = doubt_record(host, path)
     if doubt is not None:
         raise Refusal(f'{doubt}. Nothing was changed. See what it holds; then remove it, or give it to root (chown -h '
-                      'root:root, chmod go-w).')
+                      'root:root, chmod go-w). [OOMK-1414]')
 
 
 def check_record_again(host: Host, path: str) -> None:
     """Check again right before the write. Raises OSError, which rolls the run back."""
     doubt = doubt_record(host, path)
     if doubt is not None:
-        raise OSError(errno.EINVAL, doubt)
+        raise OSError(errno.EINVAL, f'{doubt} [OOMK-1414]')
 
 
 def doubt_record(host: Host, path: str) -> Optional[str]:
     """Why our record is not trusted; None if it is, or is missing. Raises OSError."""
     danger = find_danger(host, path)
     if danger is not None:
-        return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])} [OOMK-1414]'
+        return f'{sanitize(danger[0])}, which leads to the record {sanitize(path)}, {_why(danger[1])}'
     info = host.stat(path)
     if info is not None and not stat.S_ISREG(info.st_mode):
-        return f'the record {sanitize(path)} is not a regular file [OOMK-1414]'
+        return f'the record {sanitize(path)} is not a regular file'
     return None
 
 

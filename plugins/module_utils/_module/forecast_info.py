@@ -21,7 +21,7 @@ from .._host.meminfo import get_page_kb
 from .._process import scan, selector
 from .._process.table import ProcessTable
 from .._systemd import unit_names
-from .._systemd.manager import Manager
+from .._systemd.manager import Manager, ManagerError
 from .what_if import Assumption, Growth, Subject, resolve_in_snapshot, resolve_on_machine
 
 
@@ -40,12 +40,16 @@ _DEEPEST = 20  # levels of lists and dictionaries; the fact about a daemon has f
 
 
 def run(params: Dict[str, Any], host: Optional[Host] = None, manager: Optional[Manager] = None) -> Dict[str, Any]:
-    """The result of a run, with its warnings. Raises ConvertError, Refusal, ManagerError, OSError."""
+    """The result of a run, with its warnings. Raises ConvertError, Refusal, OSError."""
     request = parse_request(params)
     if params['snapshot'] is not None:
         return _replay(request, params['snapshot'])
     host = host or Host()
-    result: Dict[str, Any] = host.call(_forecast_host, request, host, manager if find_init(host) == 'systemd' else None)
+    try:
+        result: Dict[str, Any] = host.call(_forecast_host, request, host,
+                                           manager if find_init(host) == 'systemd' else None)
+    except ManagerError as exc:
+        raise Refusal(f'{exc}. Nothing was changed. [OOMK-2316]') from exc
     return result
 
 

@@ -9,7 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.convert import ConvertError
 from .._core.errors import Refusal
-from .._core.sanitize import explain, internal_error, sanitize, sanitize_result
+from .._core.sanitize import explain, internal_error, sanitize_result, to_message
 from .._host import lock, signals
 from .._host.helper import Helper
 from .._host.transaction import ApplyError
@@ -34,20 +34,21 @@ def _run(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]]) ->
         host.helper = Helper(dict(shared or {}, host=host))
         result = _work(host, module.check_mode, work)
     except Refusal as exc:
-        module.fail_json(msg=sanitize(str(exc)), refusal=exc.code)
+        module.fail_json(msg=to_message(str(exc)), refusal=exc.code)
     except (ConvertError, ApplyError) as exc:
-        module.fail_json(msg=sanitize(str(exc)))
+        module.fail_json(msg=to_message(str(exc)))
     except (OSError, MemoryError) as exc:
         # A failure after the first change is an ApplyError.
-        module.fail_json(msg=sanitize(f'{explain(exc)}. Nothing was changed. [OOMK-2304]'))
+        module.fail_json(msg=to_message(f'{explain(exc)}. Nothing was changed. [OOMK-2304]'))
     except Exception as exc:
-        module.fail_json(msg=f'{internal_error(exc)}. Nothing was changed.')
+        module.fail_json(msg=to_message(f'Nothing was changed: {internal_error(exc)}'))
     result['warnings'] += host.unread()
     if not module._diff:
         result.pop('diff', None)
     result = sanitize_result(result)
+    # Ansible shows and returns warnings; passing them to exit_json is deprecated in core 2.19.
     for warning in result.pop('warnings'):
-        module.warn(warning)  # Ansible shows and returns them; passing them to exit_json is deprecated in core 2.19
+        module.warn(to_message(warning))
     module.exit_json(**result)
 
 

@@ -229,7 +229,7 @@ def _warn_of_none(label: str, request: Request) -> List[str]:
     if request.missing == 'fail' and not request.absent:
         raise Refusal(f'{text}. Nothing was changed. Use missing: warn or ignore where that is to be expected.'
                       ' [OOMK-2104]')
-    return [text] if request.missing == 'warn' else []
+    return [f'{text} [OOMK-2104]'] if request.missing == 'warn' else []
 
 
 def _build_process_result(one: Running, warnings: List[str]) -> Dict[str, Any]:

@@ -42,7 +42,8 @@ def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool
 def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> None:
     given = [name for name in values if params[name] is not None]
     if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true')
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
+                           ' [OOMK-1107]')
     if absent and given:
         raise ConvertError("state: absent takes away all settings of this module and takes no value; remove "
                            f"{', '.join(given)} [OOMK-1106]")

@@ -5,6 +5,7 @@
 import os
 from typing import Any, List, Optional
 
+from .._core.sanitize import to_message
 from .._host import container, file_access
 from .._host.host import Host
 from .._kernel import badness
@@ -67,7 +68,7 @@ def explain_unseen(host: Host, denied: int) -> Optional[str]:
     """Why some processes of this PID namespace are not visible; None if all are."""
     unread = file_access.current.unread_processes()
     if unread:
-        return ', and '.join(unread)
+        return to_message(', and '.join(unread))
     if denied:
         return (f'{denied} processes may not be read (hidepid or a security module), so the list is incomplete '
                 '[OOMK-2501]')

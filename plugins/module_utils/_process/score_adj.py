@@ -182,12 +182,12 @@ def _explain(label: str, one: ProcessIdentity, value: int, exc: OSError) -> str:
     why = exc.strerror or ''
     if exc.errno in (errno.EACCES, errno.EPERM) and value > one.score_adj:
         # Raising it takes no capability, but only the owner can open the file for writing (proc_pid_oom_score_adj(5)).
-        why += '; the process is not of this user: run the task as root (become: true) [OOMK-2314]'
+        why += '; the process is not of this user: run the task as root (become: true)'
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why += ('; lowering oom_score_adj needs CAP_SYS_RESOURCE: run the task as root (become: true), and not '
-                'inside a container without that capability [OOMK-2314]')
+                'inside a container without that capability')
     return (f'{label}: oom_score_adj of process {one.pid} ({sanitize(one.name)}) was to become {value} and is '
-            f'{one.score_adj}: {why}')
+            f'{one.score_adj}: {why} [OOMK-2314]')
 
 
 def _most_common(values: List[int]) -> int:

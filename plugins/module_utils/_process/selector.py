@@ -102,7 +102,9 @@ def _bytes(option: str, value: str) -> bytes:
 
 def _build_comm_rule(value: str) -> Rule:
     wanted = _bytes('comm', value)
-    if not wanted or len(wanted) > COMM_BYTES:
+    if not wanted:
+        raise ConvertError('process.comm: an empty name matches nothing; give the name of a process [OOMK-2105]')
+    if len(wanted) > COMM_BYTES:
         raise ConvertError(f'process.comm: {quote(value)} has {len(wanted)} bytes, and the kernel keeps the first '
                            f'{COMM_BYTES} only, so nothing could match; give those, or use cmdline_regex [OOMK-2105]')
     return functools.partial(has_name, wanted)

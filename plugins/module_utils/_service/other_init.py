@@ -254,7 +254,7 @@ def _guard_conflicts(plan: Plan, service: Service, name: str) -> None:
     text = f'{places} decides about the next start of {name}, and not SSD_OOM_SCORE_ADJ of {openrc.build_path(name)}'
     if plan.request.conflicts != 'warn':
         raise Refusal(f'Nothing was changed: {text}. Take that out, or use conflicts: warn. [OOMK-2004]')
-    plan.warnings.append(text)
+    plan.warnings.append(f'{text} [OOMK-2004]')
 
 
 def _note_next_start(plan: Plan, service: Service, lost: str) -> None:
@@ -266,10 +266,10 @@ def _note_next_start(plan: Plan, service: Service, lost: str) -> None:
         plan.warnings.append(f'{name}: only its running processes are set; its next start will lose it: {lost}. '
                              f'Starting it by "choom -n {service.desired.score_adj} -- COMMAND" keeps it [OOMK-2001]')
     elif not running and request.persistent:
-        service.notes.append(f'{name} is not running: it counts from its next start')
+        service.notes.append(f'{name} is not running: it counts from its next start [OOMK-1808]')
     elif running and not request.runtime and running[0].before != service.desired.score_adj:
         service.restart_needed = True
-        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false)')
+        service.notes.append(f'{name} runs on with its old value until it is restarted (runtime: false) [OOMK-1909]')
 
 
 # ------------------------------------------------------------------------ processes

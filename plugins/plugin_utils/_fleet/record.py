@@ -19,6 +19,7 @@ from ...module_utils._core.sanitize import sanitize
 TEXT_LENGTH = 120
 WORD_LENGTH = 20  # of what is one of a few names on an honest host
 MESSAGE_LENGTH = 300
+_CODES, _MOST_CODES = re.compile(r'(?: \[OOMK-[0-9]{4}\])+\Z'), 60
 LIST_LENGTH = 16
 _MOMENT = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z', re.ASCII)
 LARGEST = 2 ** 63  # beyond this nothing in a kernel counts
@@ -125,7 +126,17 @@ def clean(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
     if isinstance(value, int) and abs(value) > LARGEST:  # Python shows no number of thousands of digits
         return None
     shown = sanitize(str(value)[:length + 1])
-    return shown if len(shown) <= length else shown[:length - 1] + '…'
+    if len(shown) <= length:
+        return shown
+    codes = find_codes(str(value))
+    codes = codes if len(codes) < length // 2 else ''
+    return shown[:length - 1 - len(codes)] + '…' + codes
+
+
+def find_codes(message: str) -> str:
+    """The codes of docs/errors.md at the end of a message: what is cut keeps them."""
+    found = _CODES.search(message[-_MOST_CODES:])
+    return found.group() if found else ''
 
 
 def to_json(record: Record) -> dict[str, t.Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ansible.utils.display import get_text_width
 
 from .hosts import CRITICAL, FULL_PERCENT, Fleet, describe_oom, describe_victim, find_level, hangs
-from .record import OK, Record
+from .record import OK, Record, find_codes
 
 # How a cell is to look; the terminal's colours for them are chosen by who prints.
 PLAIN, GOOD, ALARM, ALERT, HEADING = 'plain', 'good', 'alarm', 'alert', 'heading'
@@ -167,5 +167,9 @@ def _format_cell(cell: _Cell, column: _Column, width: int, paint: Paint) -> str:
 
 def _build_silent_line(record: Record, width: int, paint: Paint) -> str:
     head = f'{cut(record.host, max(12, width // 3))}  {record.status}'
-    rest = cut(record.message, max(0, width - _measure(head) - 2)) if record.message else ''
+    message, room = record.message or '', max(0, width - _measure(head) - 2)
+    codes = find_codes(message)
+    if _measure(message) > room > 2 * len(codes):
+        message = cut(message.removesuffix(codes), room - len(codes)) + codes
+    rest = cut(message, room)
     return paint(head, ALARM) + (': ' + rest if rest else '')

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize
+from ansible_collections.oomkit.linux.plugins.module_utils._core.sanitize import sanitize, to_message
 
 
 @pytest.mark.parametrize('name, text', [
@@ -45,3 +45,8 @@ def test_printable_text_stays_as_it_is(name):
     assert text.isprintable()
     if name.isprintable():
         assert text == name
+
+
+def test_each_code_stands_once_and_at_the_end():
+    said = to_message('\x1b: it ended [OOMK-1102]. Everything was rolled back. [OOMK-2301], and it ended [OOMK-1102]')
+    assert said == '\\x1b: it ended. Everything was rolled back., and it ended [OOMK-1102] [OOMK-2301]'

@@ -59,8 +59,9 @@ def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts)
 
 
 @pytest.mark.parametrize('error', [
-    ConvertError('x: \udcff\x1b\n'), Refusal('/\udcff\x1b'), ApplyError('/\udcff\x1b'), ValueError('\udcff\x1b'),
-    OSError(errno.EIO, 'I/O error', '/\udcff\x1b'), OSError(errno.EIO, 'I/O error', b'/\xff\x1b'),
+    ConvertError('x: \udcff\x1b\n [OOMK-1101]'), Refusal('/\udcff\x1b [OOMK-1101]'), ApplyError('/\udcff [OOMK-2301]'),
+    ValueError('\udcff\x1b'), OSError(errno.EIO, 'I/O error', '/\udcff\x1b'),
+    OSError(errno.EIO, 'I/O error', b'/\xff\x1b'),
     PermissionError(errno.EACCES, 'denied', '/\ud800\x1b'), PermissionError(errno.EACCES, 'denied', 7)])
 def test_messages_can_be_printed(error):
     def fail(_host):

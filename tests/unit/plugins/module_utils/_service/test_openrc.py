@@ -90,7 +90,8 @@ def test_one_of_both(machine):
 def test_a_service_that_does_not_run(machine):
     machine.end(50)
     result = machine.run(name='x', score_adj=3)
-    assert result['changed'] and result['services'][0]['notes'] == ['x is not running: it counts from its next start']
+    assert result['changed']
+    assert result['services'][0]['notes'] == ['x is not running: it counts from its next start [OOMK-1808]']
 
 
 @pytest.mark.parametrize('between', [[], [-4], [-3]])

@@ -105,6 +105,14 @@ def test_rows_are_limited_and_the_rest_is_told():
     assert len([line for line in shown if 'example.net' in line]) == 3
 
 
+@pytest.mark.parametrize('width', [80, 120, 2000])
+def test_a_message_that_is_cut_keeps_its_codes(width):
+    fleet = fleet_of(1)
+    fleet.lose('gone', UNREACHABLE, 'x' * 400 + ' [OOMK-1203] [OOMK-2301]')
+    line, = [line for line in table(fleet, width) if line.strip().startswith('gone')]
+    assert line.endswith('x… [OOMK-1203] [OOMK-2301]') and get_text_width(line) <= width
+
+
 def test_an_empty_fleet():
     assert table(Fleet(5), 80) == ['', '0 hosts: 0 ok; 0 critical, 0 with warnings, 0 fine, 0 in drift; overcommit',
                                    '  unknown; 0 killed since boot']
