@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import badness_pages
+from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import badness_pages, build_filter
 
 DOCUMENTATION = r'''
 name: badness
@@ -87,17 +84,9 @@ _value:
 '''
 
 
-def badness(rss: t.Any, *args: t.Any, **kwargs: t.Any) -> int:
-    """Badness in pages. Raises AnsibleFilterError."""
-    try:
-        return badness_pages(rss, *args, **kwargs)
-    except (ConvertError, TypeError) as exc:
-        raise AnsibleFilterError(f'oomkit.linux.badness: {exc}') from exc
-
-
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, t.Callable]:
         """The filter by its name."""
-        return {'badness': badness}
+        return {'badness': build_filter('badness', badness_pages)}

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
-from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import commit_limit_kb
+from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import build_filter, commit_limit_kb
 
 DOCUMENTATION = r'''
 name: commit_limit
@@ -90,17 +87,9 @@ _value:
 '''
 
 
-def commit_limit(memory: t.Any, *args: t.Any, **kwargs: t.Any) -> int:
-    """CommitLimit in kB. Raises AnsibleFilterError."""
-    try:
-        return commit_limit_kb(memory, *args, **kwargs)
-    except (ConvertError, TypeError) as exc:
-        raise AnsibleFilterError(f'oomkit.linux.commit_limit: {exc}') from exc
-
-
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, t.Callable]:
         """The filter by its name."""
-        return {'commit_limit': commit_limit}
+        return {'commit_limit': build_filter('commit_limit', commit_limit_kb)}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
+from ansible.errors import AnsibleFilterError
+
 from ..module_utils._core import convert
 from ..module_utils._core.convert import ConvertError, quote
 from ..module_utils._core.sanitize import sanitize
@@ -19,6 +21,16 @@ from ..module_utils._kernel.meminfo import Memory
 _MOST_KB = 2 ** 54  # all that 64 bits can address
 _MOST_SHOWN = 100  # characters of the keys of a mapping
 _PAGE_SIZES_KB = (4, 8, 16, 64, 256)  # arch/*/Kconfig
+
+
+def build_filter(name: str, compute: t.Callable[..., int]) -> t.Callable[..., int]:
+    """A filter that computes this, and raises AnsibleFilterError."""
+    def run(*args: t.Any, **kwargs: t.Any) -> int:
+        try:
+            return compute(*args, **kwargs)
+        except (ConvertError, TypeError) as exc:
+            raise AnsibleFilterError(f'oomkit.linux.{name}: {exc}') from exc
+    return run
 
 
 def commit_limit_kb(memory: t.Any, swap: t.Any = None, ratio: t.Any = None, kbytes: t.Any = None,
