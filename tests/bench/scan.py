@@ -165,16 +165,10 @@ def facts_ms() -> float:
         return (time.perf_counter() - begin) * 1000
 
 
-def run_command(args: list[str], **_options: object) -> tuple[int, bytes, bytes]:
-    """As AnsibleModule does it."""
-    done = subprocess.run(args, capture_output=True, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
 def forecast_ms() -> float:
     """All that the module oom_forecast_info does without options."""
     names = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
-    manager = Manager(run_command)
+    manager = Manager()
     begin = time.perf_counter()
     with helped(manager=manager) as host:
         result = forecast_info.run(dict(dict.fromkeys(names), kills=5), host, manager)

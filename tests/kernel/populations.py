@@ -28,7 +28,7 @@ import time
 import traceback
 
 from ansible_collections.oomkit.linux.plugins.module_utils._module import forecast_info
-from ansible_collections.oomkit.linux.plugins.module_utils._systemd import manager
+from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager
 
 PAGE = mmap.PAGESIZE
 MIB = 1 << 20
@@ -41,21 +41,15 @@ MADV_PAGEOUT = 21
 NEVER = '-1000'
 # An emulated machine, busy beside others, may take a minute for each GB.
 EATING_S = 150
+YOUNG_S, REST_S = 2, 60  # how old the other processes must be, and how long to wait for that
 OPTIONS = ('score_adj', 'protect', 'cgroup', 'nodes', 'growing', 'snapshot', 'policy', 'kill_allocating_task')
 SHAPES = ('plain', 'plain', 'plain', 'threads', 'headless', 'tree', 'shared', 'sharer', 'swapped')
 HELD = []  # the memory of a process of a population
 STACK = ctypes.create_string_buffer(1 << 16)
 
 
-def run_command(args, **_options):
-    """As AnsibleModule does it."""
-    done = subprocess.run(args, capture_output=True, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
 def forecast(**params):
-    return forecast_info.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params},
-                             manager=manager.Manager(run_command))
+    return forecast_info.run({**dict.fromkeys(OPTIONS), 'kills': 3, **params}, manager=Manager())
 
 
 def write(path, text):
@@ -282,16 +276,16 @@ def numbers(text):
     return tasks
 
 
-def wait_for_quiet(population, age_s=2, limit_s=60):
+def wait_for_quiet(population):
     """Until nobody else has just started: a service that was killed before, and started again, is still growing.
 
     Raises TimeoutError.
     """
-    ticks, end = os.sysconf('SC_CLK_TCK'), time.monotonic() + limit_s
+    ticks, end = os.sysconf('SC_CLK_TCK'), time.monotonic() + REST_S
     while time.monotonic() < end:
         now_ticks = float(read('/proc/uptime').split()[0]) * ticks
         young = [pid for pid in os.listdir('/proc') if pid.isdigit() and int(pid) not in population.pids
-                 and now_ticks - started_ticks(pid) < age_s * ticks]  # fmt: skip
+                 and now_ticks - started_ticks(pid) < YOUNG_S * ticks]  # fmt: skip
         if not young:
             return
         time.sleep(0.1)

@@ -23,6 +23,7 @@ from populations import LIBC, MIB, PAGE, ROOT, forecast, kills_so_far, log, sett
 CLONE_VFORK = 0x4000
 CLONE_NEWPID = 0x20000000
 MAP_HUGETLB = 0x40000
+DEATH_S = 10  # how long to wait for the end of killed processes
 
 
 def spec(mib, adj=0, cgroup='/c', shape='plain'):
@@ -77,9 +78,9 @@ def named(population):
     return names
 
 
-def wait_for_the_end(names, killed, limit_s=10):
+def wait_for_the_end(names, killed):
     """The PIDs of the names that are dead, once all killed processes are."""
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + DEATH_S
     while not all(map(populations.is_dead, killed)) and time.monotonic() < end:
         time.sleep(0.02)
     return {pid for pid in names.values() if populations.is_dead(pid)}

@@ -16,8 +16,8 @@ import yaml
 from conftest import FLAVOUR
 from oomlab.machine import Machine
 from oomlab.recipe import DEFAULT
+from test_sysctls import ours
 
-OURS = '/etc/sysctl.d/99-oomkit.conf'
 REQUEST = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'confirm_within': 60}
 SHORT = dict(REQUEST, confirm_within=10)
 UNTOUCHED = {'vm.overcommit_memory': 0, 'vm.overcommit_ratio': 50}
@@ -67,11 +67,6 @@ def state(machine):
 
 def values(machine):
     return {key: machine.sysctl(key) for key in UNTOUCHED}
-
-
-def ours(machine):
-    done = machine.run(f'cat {OURS}', check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def log(machine):

@@ -4,6 +4,8 @@
 
 import random
 
+from test_sysctls import good
+
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
 
 OURS, ADMIN, VENDOR = '/etc/sysctl.d/99-oomkit.conf', '/etc/sysctl.d/50-admin.conf', '/etc/sysctl.d/10-vendor.conf'
@@ -45,11 +47,6 @@ def make_foreign(machine, dice):
     keys = [key for key in VALUES if key not in ('vm.overcommit_ratio', 'vm.overcommit_kbytes')]
     words = [f'{key}={dice.choice(VALUES[key])}' for key in keys] + [f'{pair}={VALUES[pair][1]}']
     machine.run('sysctl -qw ' + ' '.join(words))
-
-
-def good(result):
-    assert not result.get('failed'), result
-    return result
 
 
 def test_absent_changes_nothing_on_an_unmanaged_host(fresh):
