@@ -14,14 +14,11 @@ from .._kernel.meminfo import Memory
 from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE, State
 from .._sysctl import file_edit
 from .._sysctl.state import HostState, Request
-from .plan import GREATEST_KB, Plan, Policy, Write, parse_values
+from .plan import GREATEST_KB, Pair, Plan, Policy, Write, get_limit_pair, parse_values
 
 NEVER = MODES['never']
 # A CommitLimit within 0.1 % of the request stays: a few pages of swap or RAM are no reason to write.
 _TOLERANCE = 0.001
-
-# A pair (ratio, kbytes), one of which is 0.
-Pair = Tuple[int, int]
 
 
 class OvercommitPolicy(Policy):
@@ -130,7 +127,7 @@ def _pairs_for_limit(wanted: Amount, host_state: HostState, request: Request) ->
 
 
 def _keep_near_pairs(host_state: HostState, request: Request, limit_kb: int, kbytes: int) -> Tuple[Pair, Pair]:
-    runtime, boot = _get_pair(host_state.runtime), _get_pair(host_state.boot(request).values)
+    runtime, boot = get_limit_pair(host_state.runtime), get_limit_pair(host_state.boot(request).values)
     keeps = []
     if request.runtime:
         keeps.append((_is_near(host_state, runtime, limit_kb), runtime))
@@ -155,10 +152,6 @@ def _refuse_own_memory(wanted: Amount, limit_kb: int, swap_kb: int) -> None:
                       f'{swap_kb} kB) would be taken, but this is a container or a chroot (runtime: false), and '
                       'another machine boots it. Give kbytes, to which the kernel adds the swap of that machine, or '
                       'ratio. [OOMK-1301]')
-
-
-def _get_pair(state: State) -> Pair:
-    return (state.get(RATIO) or 0, state.get(KBYTES) or 0)
 
 
 def _is_near(host_state: HostState, pair: Pair, limit_kb: int) -> bool:

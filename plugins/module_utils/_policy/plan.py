@@ -16,6 +16,8 @@ from .._sysctl.records import SYSCTLS, list_sysctls
 from .._sysctl.state import HostState, Request
 
 Write = Tuple[str, int]
+# A pair (ratio, kbytes), one of which is 0.
+Pair = Tuple[int, int]
 # Fits in the kernel's unsigned long, and is more than any host has.
 GREATEST_KB = 2 ** 63 - 1
 
@@ -160,12 +162,13 @@ def writes_between(before: State, after: State) -> List[Write]:
     """The writes that lead from one state to the other. A pair needs one write: it sets the counterpart to 0."""
     changed = [(key, after[key]) for key in before if after[key] != before[key] and not SYSCTLS[key].counterpart]
     writes = [(key, value) for key, value in changed if value is not None]
-    if _get_limit(before) != _get_limit(after):
-        ratio, kbytes = _get_limit(after)
+    if get_limit_pair(before) != get_limit_pair(after):
+        ratio, kbytes = get_limit_pair(after)
         # Only a write to the ratio, even of 0, sets kbytes to 0.
         writes.append((KBYTES, kbytes) if kbytes else (RATIO, ratio))
     return writes
 
 
-def _get_limit(state: State) -> Tuple[int, int]:
+def get_limit_pair(state: State) -> Pair:
+    """The pair of a state; 0 for a value that is unknown."""
     return state.get(RATIO) or 0, state.get(KBYTES) or 0

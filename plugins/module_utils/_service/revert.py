@@ -9,8 +9,8 @@ value that a start of the unit gives now. A process with another value is skippe
 from typing import Dict, Iterable, List, Set, Tuple
 
 from .._host.host import Host
-from .._process.groups import Group, TheseProcesses
-from .._process.handle import ProcessHandle, ProcessIdentity, identify
+from .._process.groups import Group, Restricted, TheseProcesses
+from .._process.handle import ProcessIdentity, identify
 from .._process.inheritance import Skipped
 from .._process.score_adj import ALL, Given, Target
 from .._systemd import drop_in, unit_files, unit_names
@@ -22,24 +22,17 @@ NOT_OURS = 'this module did not set its value [OOMK-1907]'
 NO_UNIT = 'process'
 
 
-class Unrecorded(Group):
+class Unrecorded(Restricted):
     """The processes of a group with one of these values and no recorded original."""
 
     def __init__(self, group: Group, values: Iterable[int], recorded: Iterable[saved_scores.Key]) -> None:
-        self._group, self._values, self._recorded = group, set(values), set(recorded)
-
-    def pids(self) -> List[int]:
-        """See Group."""
-        return self._group.pids()
+        super().__init__(group, ())
+        self._values, self._recorded = set(values), set(recorded)
 
     def look(self, host: Host) -> List[ProcessIdentity]:
         """See Group."""
         return [one for one in self._group.look(host)
                 if one.score_adj in self._values and one.key not in self._recorded]
-
-    def holds(self, held: ProcessHandle) -> bool:
-        """See Group."""
-        return self._group.holds(held)
 
 
 def list_our_values(host_state: HostState, unit: str, service: str) -> Tuple[int, ...]:

@@ -161,17 +161,20 @@ def test_a_folder_that_was_deleted_is_not_waited_for_without_end(host, monkeypat
     assert len(tries) > 1 and left(host) == ['/run']
 
 
-@pytest.mark.parametrize('call', ['flock', 'ftruncate', 'pwrite', 'fstat'])
-def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
-    failing = [OSError(28, 'No space left on device')]
+def fail_once(monkeypatch, call, error):
     library = lock.fcntl if call == 'flock' else os
-    real = getattr(library, call)
+    real, failing = getattr(library, call), [error]
 
     def once(*args):
         if failing:
             raise failing.pop()
         return real(*args)
     monkeypatch.setattr(library, call, once)
+
+
+@pytest.mark.parametrize('call', ['flock', 'ftruncate', 'pwrite', 'fstat'])
+def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
+    fail_once(monkeypatch, call, OSError(28, 'No space left on device'))
     with pytest.raises(OSError, match='No space') as caught, lock.hold_lock(host):
         raise AssertionError('it was not taken')
     assert caught.value.filename == lock.FILE
@@ -179,14 +182,7 @@ def test_a_failure_leaves_nothing_and_names_the_file(host, monkeypatch, call):
 
 
 def test_a_failure_does_not_take_it_from_who_has_it(host, holder, monkeypatch):
-    failing = [OSError(5, 'Input/output error')]
-    real = lock.fcntl.flock
-
-    def once(*args):
-        if failing:
-            raise failing.pop()
-        return real(*args)
-    monkeypatch.setattr(lock.fcntl, 'flock', once)
+    fail_once(monkeypatch, 'flock', OSError(5, 'Input/output error'))
     with pytest.raises(OSError, match='Input'), lock.hold_lock(host):
         raise AssertionError('both have it')
     assert host.read_bytes(lock.FILE) == b'%d\n' % holder.pid
