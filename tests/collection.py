@@ -14,23 +14,23 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = ('ansible_collections', 'oomkit', 'linux')
 
 
-def root(checkout: Path = CHECKOUT) -> Path:
+def root() -> Path:
     """The folder above ansible_collections, for sys.path and ANSIBLE_COLLECTIONS_PATH. Makes the link if it must."""
-    if checkout.parts[-3:] == NAME:
-        return checkout.parents[2]
-    collections = checkout / '.cache' / 'collections'
+    if CHECKOUT.parts[-3:] == NAME:
+        return CHECKOUT.parents[2]
+    collections = CHECKOUT / '.cache' / 'collections'
     link = collections.joinpath(*NAME)
-    if not (link.is_symlink() and link.resolve() == checkout):
-        _link(link, checkout)
+    if not (link.is_symlink() and link.resolve() == CHECKOUT):
+        _link(link)
     return collections
 
 
-def _link(link: Path, checkout: Path) -> None:
+def _link(link: Path) -> None:
     """Put the link in place in one step: several test processes may do so at once."""
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name('.%s.%d' % (link.name, os.getpid()))
     fresh.unlink(missing_ok=True)
-    fresh.symlink_to(checkout)
+    fresh.symlink_to(CHECKOUT)
     fresh.replace(link)
 
 

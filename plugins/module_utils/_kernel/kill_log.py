@@ -172,9 +172,9 @@ def _without_task(cgroup_and_task: bytes, name: bytes) -> bytes:
     return cgroup_and_task.rpartition(b',task=')[0]
 
 
-def parse_kills(records: Iterable[bytes], keep: int = RECENT) -> List[LoggedKill]:
-    """The last ``keep`` kills in these records of /dev/kmsg, oldest first."""
-    parser = KillParser(keep)
+def parse_kills(records: Iterable[bytes]) -> List[LoggedKill]:
+    """The last RECENT kills in these records of /dev/kmsg, oldest first."""
+    parser = KillParser()
     for record in records:
         parsed = parse_record(record) if _WORD in record else None
         if parsed is not None:

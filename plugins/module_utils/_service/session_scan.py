@@ -12,7 +12,7 @@ from .._core.sanitize import sanitize
 from .._core.text import to_number
 from .._host.file_access import parse_uids
 from .._host.host import Host
-from .._process.handle import ProcessHandle, list_pids
+from .._process.handle import ProcessHandle, list_pids, read_init_cgroup
 from .._process.procfs import parse_stat
 from .login_guard import Evidence, is_of_login_user, is_session, match_process, pick_strongest, read_cgroups
 
@@ -75,11 +75,11 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
         if stat is not None:
             children.setdefault(stat.parent, []).append(pid)
     looks: Dict[int, _Look] = {}
-    todo, known = list(asked), set(asked)
+    todo, known, init = list(asked), set(asked), read_init_cgroup(host)
     while todo:
         pid = todo.pop()
         with ProcessHandle(host, pid) as held:
-            one = _look(held)
+            one = _look(held, init)
         if one is not None:
             looks[pid] = one
         born = [child for child in children.get(pid, []) if child not in known]
@@ -88,14 +88,14 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     return looks
 
 
-def _look(held: ProcessHandle) -> Optional[_Look]:
+def _look(held: ProcessHandle, init: bytes) -> Optional[_Look]:
     stat = parse_stat(held.read('stat') or b'')
     if stat is None:
         return None
     login = to_number(held.read('loginuid'))
     uids = parse_uids(held.read('status') or b'') or ()
     return _Look(stat.parent, stat.name, stat.terminal, None if login == _NO_LOGIN else login,
-                 frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(held)))
+                 frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(held, init)))
 
 
 def _find_difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:

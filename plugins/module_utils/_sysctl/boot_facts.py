@@ -15,10 +15,10 @@ from .records import ALL_KEYS
 UNKNOWN_LOADER = 'which program sets the sysctls at boot is not known here (%s)'
 
 
-def runtime_values(host: Host, keys: Tuple[str, ...] = ALL_KEYS) -> sysctls.State:
+def runtime_values(host: Host) -> sysctls.State:
     """The values at runtime; None for a key that this kernel lacks or hides."""
     values: sysctls.State = {}
-    for key in keys:
+    for key in ALL_KEYS:
         try:
             values[key] = runtime_value(host, key)
         except OSError:
