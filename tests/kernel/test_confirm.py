@@ -102,7 +102,8 @@ def undone(machine, within_s):
     assert values(machine) == UNTOUCHED and machine.sysctl('vm.admin_reserve_kbytes') == 8192
     assert ours(machine) is None and machine.run('ls /var/lib/oomkit', check=False).returncode != 0
     assert log(machine).endswith(
-        'rolled back at runtime: vm.overcommit_memory = 0, vm.admin_reserve_kbytes = 8192, vm.overcommit_ratio = 50 [OOMK-2211]\n'
+        'rolled back at runtime: vm.overcommit_memory = 0, vm.admin_reserve_kbytes = 8192, vm.overcommit_ratio = 50 '
+        '[OOMK-2211]\n'
     )
     nothing_is_left(machine)
 
