@@ -107,8 +107,7 @@ def test_a_play_with_group_defaults(ansible):
 
 
 def test_yaml_that_means_something_else_is_refused(ansible):
-    desired_states = [{'mode': True}, {'mode': 2.0}, {'ratio': True}, {'ratio': 1.5}, {'kbytes': '0x1000'},
-                      {'mode': 'on'}]
+    desired_states = [{'mode': True}, {'ratio': 1.5}, {'kbytes': '0x1000'}]
     playbook(ansible, [{'oomkit.linux.overcommit': desired, 'ignore_errors': True} for desired in desired_states])
     ansible('ansible-playbook', 'play.yml')
     for desired, result in zip(desired_states, results(ansible), strict=True):

@@ -15,7 +15,7 @@ from faults.cases import CASES
 from oomlab.guest import HOME
 
 PROGRAM = Path(__file__).with_name('faults') / 'campaign.py'
-INJECTIONS = int(os.environ.get('OOMKIT_FAULTS', '6'))
+INJECTIONS = int(os.environ.get('OOMKIT_FAULTS', '4'))
 SHORT = 'OOMKIT_FAULTS' not in os.environ
 REQUESTS = [case for case in CASES if case.get('short') or not SHORT]
 SEED = os.environ.get('OOMKIT_FAULTS_SEED', '1')

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The forecast of random populations against the kernel's own choice.
 
-OOMKIT_POPULATIONS is how many for each kernel (20; make lab-matrix takes 200), OOMKIT_SEED the number of the first one
+OOMKIT_POPULATIONS is how many for each kernel (10; make lab-matrix takes 200), OOMKIT_SEED the number of the first one
 (1). One alone: OOMKIT_ONLY="sysrq 17" or "sysrq+swap 17". One kind: OOMKIT_KIND=memcg.
 """
 
@@ -56,7 +56,7 @@ def plan():
     if only:
         kind, seed = only.split()
         return [(kind.partition('+')[0], kind.endswith('+swap'), [seed])]
-    count, first = int(os.environ.get('OOMKIT_POPULATIONS', '20')), int(os.environ.get('OOMKIT_SEED', '1'))
+    count, first = int(os.environ.get('OOMKIT_POPULATIONS', '10')), int(os.environ.get('OOMKIT_SEED', '1'))
     # Swap comes last, since it stays.
     parts = sorted(PARTS, key=lambda part: part[1])
     return [(kind, swap, [str(first + number) for number in range(max(1, round(count * share)))])

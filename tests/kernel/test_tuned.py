@@ -150,6 +150,7 @@ def test_boot_and_enforcers_say_what_tuned_leaves(fresh, start):
     assert run(fresh, files, start, reset=False) == values  # restarted
 
 
+@pytest.mark.long
 def test_boot_and_enforcers_say_what_a_boot_with_tuned_leaves(fresh, start):
     files, expected = CASES['a profile of foreign keys applies the files below /etc again']
     values = run(fresh, files, start)

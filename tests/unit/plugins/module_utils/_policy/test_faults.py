@@ -548,12 +548,15 @@ def sample(calls):
 
 
 def each_change(calls, step):
-    """A failure at each call that changes something, and a kill (but at fsync: it is as one at the next call).
+    """A failure or a kill, in turn, at every ``step``-th call that changes something; with OOMKIT_LONG both at each.
 
-    Of these every ``step``-th one.
+    No kill at fsync: it is as one at the next call.
     """
-    return [(number, error) for number, name in enumerate(calls) if name in CHANGING
-            for error in ((errno.EIO,) if name == 'fsync' else (errno.EIO, KILL))][::step]
+    changing = [number for number, name in enumerate(calls) if name in CHANGING][::step]
+    errors = {place: (errno.EIO, KILL) if os.environ.get('OOMKIT_LONG') else ((errno.EIO, KILL)[place % 2],)
+              for place in range(len(changing))}
+    return [(number, error) for place, number in enumerate(changing) for error in errors[place]
+            if error != KILL or calls[number] != 'fsync']
 
 
 def inject(trial, pairs):
