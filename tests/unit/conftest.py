@@ -25,6 +25,15 @@ def pytest_configure(config):
     settings.load_profile('amounts')
 
 
+def pytest_collection_modifyitems(config, items):
+    """After the deselection by marks."""
+    amounts = importlib.import_module('amounts')
+    if amounts.is_quick:
+        kept = amounts.leave_few(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
 @pytest.fixture
 def machine(tmp_path):
     """A machine on disk."""

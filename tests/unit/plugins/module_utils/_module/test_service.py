@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 
-import amounts
 import pytest
 from services_machine import ETC, ServiceMachine
 from special_files import a_device, a_socket
@@ -249,7 +248,7 @@ def stop(machine, pid, unit):
 
 @pytest.mark.parametrize('folder', [ETC + '/p@x.service.d', '/etc/systemd/system.control/p@x.service.d',
                                     ETC + '/q.service.d', '/usr/lib/systemd/system/p@x.service.d'])
-@pytest.mark.parametrize('gone', amounts.first_then_thorough([False, True]))
+@pytest.mark.parametrize('gone', [False, True])
 def test_stopped_instance_gets_its_lines_back(machine, folder, gone):
     machine.unit('p@.service')
     machine.link(ETC + '/q.service', 'p@x.service')
@@ -304,7 +303,7 @@ def without_copies(machine):
 
 
 @pytest.mark.parametrize('place', ['/etc/cm/zz.conf', ETC + '/a.service.d/zz.conf', ETC + '/b.service.d/zz.conf'])
-@pytest.mark.parametrize('at_once', amounts.first_then_thorough([True, False]))
+@pytest.mark.parametrize('at_once', [True, False])
 def test_file_of_two_services_is_commented_out_once(pair, place, at_once):
     shared = pair.put(place, '[Service]\nOOMScoreAdjust=7\nOOMScoreAdjust=8\n')
     for name in 'ab':

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Negative values for services that start sessions or programs of others, known by what they are."""
 
-import amounts
 import pytest
 from services_machine import ETC, ServiceMachine
 
@@ -53,7 +52,7 @@ def inherited(result):
     return [text for text in result['warnings'] if 'inherits' in text]
 
 
-@pytest.mark.parametrize('lines, sign, reason', amounts.sparse([
+@pytest.mark.parametrize('lines, sign, reason', [
     ('PAMName=login', LOGIN, 'PAMName= in '), ('PAMName=login\nPAMName=', None, ''),
     ('Delegate=yes', OTHERS, 'Delegate= in '), ('Delegate=true', OTHERS, 'Delegate= in '),
     ('Delegate=cpu memory pids', OTHERS, 'Delegate= in '), ('Delegate=memory\nDelegate=pids', OTHERS, 'Delegate= in '),
@@ -85,8 +84,8 @@ def inherited(result):
     ("ExecStart=/bin/sh -c 'exec /usr/bin/php artisan cron'", None, ''),
     ('ExecStart=/usr/sbin/sshd\nExecStart=', None, ''),
     ('ExecStart=/usr/bin/dockerd -H fd://', OTHERS, 'it runs dockerd'), ('ExecStart=\nExecStart=/bin/y', None, ''),
-], 2))  # fmt: skip
-@pytest.mark.parametrize('drop_in', amounts.first_then_thorough([False, True]))
+])  # fmt: skip
+@pytest.mark.parametrize('drop_in', [False, True])
 def test_by_its_unit_file(machine, lines, sign, reason, drop_in):
     path = f'{ETC}/some.service.d/a.conf' if drop_in else '/usr/lib/systemd/system/some.service'
     machine.put(path, f'[Service]\n{lines}\n[Install]\nPAMName=x\nDelegate=yes\n')
@@ -153,9 +152,9 @@ def with_init(tmp_path, init, name):
     return machine
 
 
-@pytest.mark.parametrize('init', amounts.first_then_thorough(INITS))
-@pytest.mark.parametrize('name, sign', amounts.sparse([
-    *((one, LOGIN) for one in LOGIN_UNITS), *((one, OTHERS) for one in UNITS_FOR_OTHERS)], 6))  # fmt: skip
+@pytest.mark.parametrize('init', INITS)
+@pytest.mark.parametrize('name, sign', [
+    *((one, LOGIN) for one in LOGIN_UNITS), *((one, OTHERS) for one in UNITS_FOR_OTHERS)])  # fmt: skip
 def test_by_its_name(tmp_path, name, sign, init):
     check(with_init(tmp_path, init, name), sign, 'known by name', name=name)
 
