@@ -284,11 +284,12 @@ def wrong_codes(texts: list[Text], entries: list[Entry]) -> list[str]:
     found = ['%s: ends without a code' % text for text in texts if text.needs_code and not text.code]
     found += ['%s: its code is not at its end' % text for text in texts if '[OOMK-' in text.text]
     found += ['%s: %s is not the code of this text' % (text, text.code) for text in coded
-             if not any(text.code == entry.code and _is_in(text, message)
-                        for entry in entries for message in entry.messages)]
-    return found + ['%s: nothing in the code has %s' % (message, entry.code) for entry in entries if entry.code
-                    for message in entry.messages
-                    if not any(text.code == entry.code and _is_in(text, message) for text in coded)]
+              if not any(text.code == entry.code and _is_in(text, message)
+                         for entry in entries for message in entry.messages)]
+    found += ['%s: nothing in the code has %s' % (message, entry.code) for entry in entries if entry.code
+              for message in entry.messages
+              if not any(text.code == entry.code and _is_in(text, message) for text in coded)]
+    return found
 
 
 def _is_in(text: Text, message: str) -> bool:

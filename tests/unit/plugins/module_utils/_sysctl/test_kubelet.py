@@ -334,7 +334,7 @@ def test_the_arguments_of_k3s_come_from_its_script_with_openrc(tmp_path, argumen
     machine = Machine(tmp_path, init='openrc')
     runs(machine, 'k3s-server')
     machine.put(SCRIPT, '#!/sbin/openrc-run\nsupervisor=supervise-daemon\nname=k3s\ncommand="/usr/local/bin/k3s"\n'
-                    'command_args="%s"\n\noutput_log=/var/log/k3s.log\n' % arguments)
+                        'command_args="%s"\n\noutput_log=/var/log/k3s.log\n' % arguments)
     assert decided(machine) == {('k3s', *decision)}
 
 
