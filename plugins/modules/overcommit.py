@@ -22,7 +22,7 @@ options:
       - C(vm.overcommit_memory), by name or by number.
       - V(heuristic) (0) refuses only a single request larger than RAM and swap together (kernels from 5.2).
       - V(always) (1) lets every request pass the accounting; other limits, such as RLIMIT_AS, still count.
-      - V(never) (2) promises no more than the CommitLimit.
+      - V(never) (2) commits no more than the CommitLimit.
     type: raw
   ratio:
     description:
