@@ -238,7 +238,7 @@ def fit_to_score(pages: int, error_pages: int, adj: int, score: int, kernel: bad
     if kernel.scale is None or adj == badness.ADJ_MIN or score == 0:
         return pages, error_pages
     least, most = badness.find_badness_range(score, kernel.total_pages, kernel.scale)
-    by_adj = adj * (kernel.total_pages // 1000)
+    by_adj = badness.weigh_adj(adj, kernel.total_pages)
     low = 0 if least is None else max(0, least - by_adj)
     high = most - by_adj
     slack = kernel.margin_pages

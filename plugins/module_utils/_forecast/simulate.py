@@ -12,7 +12,7 @@ lists the victims of all branches.
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from .._kernel.badness import ADJ_MIN, SCALE_OLD
+from .._kernel.badness import ADJ_MIN, SCALE_OLD, weigh_adj
 from .snapshot import Domain, Missing, Process, Relations, Settings, Snapshot
 
 KILL, PANIC, DEADLOCK, NO_KILL, UNKNOWN = 'kill', 'panic', 'deadlock', 'no_kill', 'unknown'
@@ -243,7 +243,7 @@ def _rank_processes(snapshot: Snapshot, what_if: WhatIf) -> List[Victim]:
         if not _can_be_chosen(process, adj) or not _is_within(process, snapshot.domain):
             continue
         memory_pages = process.memory_pages + _add_tables(what_if.growth_pages.get(process.pid, 0))
-        badness_pages = memory_pages + adj * (snapshot.domain.total_pages // 1000)
+        badness_pages = memory_pages + weigh_adj(adj, snapshot.domain.total_pages)
         if snapshot.settings.scale == SCALE_OLD:
             badness_pages = max(badness_pages, 1)  # kernels before 5.9 know no negative badness
         found.append(Victim(process._replace(oom_score_adj=adj), badness_pages))

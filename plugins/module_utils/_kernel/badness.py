@@ -48,9 +48,18 @@ class Kernel(NamedTuple):
     margin_pages: int  # /proc may show this much more than the kernel counts
 
 
+def weigh_adj(adj: int, total_pages: int) -> int:
+    """The pages that oom_score_adj adds to the badness; negative for a negative one.
+
+    ``total_pages`` are RAM and swap of the domain that runs out of memory. Divides first, as ``oom_badness`` in
+    mm/oom_kill.c does: ``adj *= totalpages / 1000``.
+    """
+    return adj * (total_pages // 1000)
+
+
 def compute_badness_pages(terms: Terms, total_pages: int) -> int:
-    """Badness of a process that can be chosen. Divides first, as the kernel does."""
-    return sum(terms.memory) + terms.adj * (total_pages // 1000)
+    """Badness of a process that can be chosen."""
+    return sum(terms.memory) + weigh_adj(terms.adj, total_pages)
 
 
 def _toward_zero(number: int, divisor: int) -> int:
@@ -110,7 +119,7 @@ def build_upper_bound(score: int, kernel: Kernel) -> Callable[[Memory], Optional
     oom_score_adj is unknown, but memory and oom_score_adj together are below the next score. The kernel counts page
     tables exactly, and up to the margin less of the rest than /proc shows.
     """
-    unit = kernel.total_pages // 1000
+    unit = weigh_adj(1, kernel.total_pages)
     if kernel.scale is None or unit < 1:
         return lambda memory: None
     highest = compute_highest_badness(score, kernel.total_pages, kernel.scale)

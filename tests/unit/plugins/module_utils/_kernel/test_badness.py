@@ -20,6 +20,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.badness impor
     detect_scale,
     is_never_chosen,
     select,
+    weigh_adj,
 )
 
 SCALES = st.sampled_from([SCALE_OLD, SCALE_NEW])
@@ -35,6 +36,16 @@ TOTALS = st.integers(1000, 2 ** 28)
 ])
 def test_badness(memory, adj, total_pages, expected):
     assert compute_badness_pages(Terms(memory, adj), total_pages) == expected
+
+
+@pytest.mark.parametrize('adj, total_pages, pages', [
+    (1, 262144, 262),
+    (-1000, 262144, -262000),
+    (100, 262144, 26200),   # 262144 // 1000 comes first
+    (1000, 999, 0),
+])
+def test_weight_of_oom_score_adj(adj, total_pages, pages):
+    assert weigh_adj(adj, total_pages) == pages
 
 
 @pytest.mark.parametrize('badness, scale, score', [
