@@ -138,7 +138,7 @@ def start(fresh):
     return {**{key: fresh.sysctl(key) for key in keys}, KBYTES: 0}
 
 
-def test_boot_and_enforcers_say_what_tuned_leaves(fresh, start):
+def test_boot_and_writers_say_what_tuned_leaves(fresh, start):
     wrong = []
     for name, (files, expected) in CASES.items():
         values = run(fresh, files, start)
@@ -151,7 +151,7 @@ def test_boot_and_enforcers_say_what_tuned_leaves(fresh, start):
 
 
 @pytest.mark.long
-def test_boot_and_enforcers_say_what_a_boot_with_tuned_leaves(fresh, start):
+def test_boot_and_writers_say_what_a_boot_with_tuned_leaves(fresh, start):
     files, expected = CASES['a profile of foreign keys applies the files below /etc again']
     values = run(fresh, files, start)
     facts = agree(fresh, values)

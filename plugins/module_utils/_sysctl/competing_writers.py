@@ -8,6 +8,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 
 import os
 import re
+from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .._core.sanitize import sanitize
@@ -26,7 +27,7 @@ REAPPLIES = 'reapplies'  # writes a line of these files again at each start
 REQUIRES = 'requires'    # writes nothing, and does not start with another value
 
 
-class Enforced(NamedTuple):
+class CompetingWrite(NamedTuple):
     key: str
     value_text: str  # as the program has it; for tuned also >N and <N, which only raise or lower
     by: str
@@ -37,6 +38,7 @@ class Enforced(NamedTuple):
 # By comm. k3s and MicroK8s run the kubelet inside their own process.
 NAMES = {b'kubelet\n': 'kubelet', b'k3s-server\n': 'k3s', b'k3s-agent\n': 'k3s', b'kubelite\n': 'microk8s',
          b'rke2\n': 'rke2', b'tuned\n': 'tuned'}
+_KUBELETS = ('kubelet', 'k3s', 'microk8s', 'rke2')
 _PARENT = re.compile(br'^PPid:\s+([0-9]{1,10})$', re.MULTILINE)
 _KUBELET_VALUES = ((sysctls.MEMORY, '1'), (sysctls.PANIC_ON_OOM, '0'), (sysctls.PANIC, '10'))
 _KDUMP_DEFAULTS = '/etc/default/kdump-tools'
@@ -47,7 +49,7 @@ _SHELL_ASSIGNMENT = re.compile(r'^[ \t]*(?:export[ \t]+)?(\w+)=(?:"([^"\n]*)"|\'
 
 def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
                  denied: Optional[List[str]] = None,
-                 overlay: Optional[conf_files.Overlay] = None) -> List[Enforced]:
+                 overlay: Optional[conf_files.Overlay] = None) -> List[CompetingWrite]:
     """The values that running programs set, by key. Never raises.
 
     Unreadable files count as absent, and are added to ``denied`` if permissions protect them. ``running`` are processes
@@ -55,26 +57,27 @@ def find_writers(host: Host, running: Optional[List[Tuple[int, str]]] = None,
     """
     try:
         with Proc(host) as processes:
-            return _enforced(host, processes, processes.find_programs(NAMES).found if running is None else running,
-                             [] if denied is None else denied, overlay)
+            return _find_writes(host, processes, processes.find_programs(NAMES).found if running is None else running,
+                                [] if denied is None else denied, overlay)
     except OSError:
         return []
 
 
-def _enforced(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
-              overlay: Optional[conf_files.Overlay]) -> List[Enforced]:
+def _find_writes(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str],
+                 overlay: Optional[conf_files.Overlay]) -> List[CompetingWrite]:
     trusted = [one for one in running if credentials.doubt_root(processes, one[0]) is None]
-    finders = [lambda: _kdump_tools(host, denied), lambda: _end_of_boot(host, denied)]
-    if any(name == 'tuned' for _pid, name in trusted):
-        finders.append(lambda: _tuned_sysctls(host, denied, overlay))
-    kubelets = [one for one in trusted if one[1] != 'tuned']
-    if kubelets:
-        finders.append(lambda: _kubelets(host, processes, kubelets, denied))
+    kubelets = [one for one in trusted if one[1] in _KUBELETS]
+    by_name = {
+        **dict.fromkeys(_KUBELETS, partial(_find_kubelet_writes, host, processes, kubelets, denied)),
+        'tuned': partial(_tuned_sysctls, host, denied, overlay),
+    }
+    finders = [partial(_kdump_tools, host, denied), partial(_end_of_boot, host, denied)]
+    finders += dict.fromkeys(by_name[name] for _pid, name in trusted)  # each finder once
     found = [one for find in finders for one in _call_finder(find)]
     return sorted(set(found), key=lambda one: (ALL_KEYS.index(one.key),) + one[1:3])
 
 
-def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
+def _call_finder(find: Callable[[], List[CompetingWrite]]) -> List[CompetingWrite]:
     """The values of one program; none if it fails, so that the other programs are still listed."""
     try:
         return find()
@@ -84,26 +87,27 @@ def _call_finder(find: Callable[[], List[Enforced]]) -> List[Enforced]:
 
 # ---------------------------------------------------------------------- kubelet
 
-def _kubelets(host: Host, processes: Proc, running: List[Tuple[int, str]], denied: List[str]) -> List[Enforced]:
+def _find_kubelet_writes(host: Host, processes: Proc, running: List[Tuple[int, str]],
+                         denied: List[str]) -> List[CompetingWrite]:
     """The values of kubelets. With protectKernelDefaults, a kubelet refuses to start with others instead."""
     rke2 = [pid for pid, name in running if name == 'rke2']
     owners = {pid: _find_owner(processes, pid, rke2) for pid, name in running if name == 'kubelet'}
-    found: List[Enforced] = []
+    found: List[CompetingWrite] = []
     for pid, name in running:
         if owners.get(pid) is None:  # RKE2 decides for the kubelets that it starts
             kubelets = [kubelet for kubelet, owner in owners.items() if owner == pid]
-            found += _enforce_one(host, processes, (pid, name), kubelets, denied)
+            found += _find_program_writes(host, processes, (pid, name), kubelets, denied)
     return found
 
 
-def _enforce_one(host: Host, processes: Proc, one: Tuple[int, str], kubelets: List[int],
-                 denied: List[str]) -> List[Enforced]:
+def _find_program_writes(host: Host, processes: Proc, one: Tuple[int, str], kubelets: List[int],
+                         denied: List[str]) -> List[CompetingWrite]:
     """The values of one program, which may have started kubelets."""
     said = _ask(host, processes, one[0], one[1], denied)
     if not kubelets or (said is not None and said.protects is not False):
-        return _enforce(one[1], said)
+        return _build_kubelet_writes(one[1], said)
     return [value for kubelet in kubelets
-            for value in _enforce('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))]
+            for value in _build_kubelet_writes('kubelet', said or _ask(host, processes, kubelet, 'kubelet', denied))]
 
 
 def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
@@ -126,15 +130,15 @@ def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) ->
     return ask_process(files, words)
 
 
-def _enforce(name: str, said: Any) -> List[Enforced]:
+def _build_kubelet_writes(name: str, said: Any) -> List[CompetingWrite]:
     protects, file = said or (False, None)
     how = None if protects is None else REQUIRES if protects else SETS
-    return [Enforced(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
+    return [CompetingWrite(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
 
 
 # ---------------------------------------------------- tuned, kdump-tools, rc.local
 
-def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.Overlay]) -> List[Enforced]:
+def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.Overlay]) -> List[CompetingWrite]:
     """The last write to each sysctl in a start of TuneD."""
     # Imported here, because few hosts run TuneD: its configparser takes a tenth of a module's start time.
     from . import tuned_start
@@ -145,8 +149,8 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
     return [one for start in starts for one in _last_writes(start.writes, knows_files)]
 
 
-def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
-    found: Dict[str, Enforced] = {}
+def _last_writes(writes: List[Any], knows_files: bool) -> List[CompetingWrite]:
+    found: Dict[str, CompetingWrite] = {}
     for write in writes:
         key = KEYS_BY_PATH[write.key]
         if write.is_reapplied and (not knows_files or SYSCTLS[key].parse_written(write.value) is None):
@@ -155,11 +159,11 @@ def _last_writes(writes: List[Any], knows_files: bool) -> List[Enforced]:
             # Writing ratio or kbytes sets the other one to 0.
             found.pop(SYSCTLS[key].counterpart, None)
         how = REAPPLIES if write.is_reapplied else SETS if write.is_final else YIELDS
-        found[key] = Enforced(key, write.value, 'tuned', write.file, how if knows_files else None)
+        found[key] = CompetingWrite(key, write.value, 'tuned', write.file, how if knows_files else None)
     return list(found.values())
 
 
-def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
+def _kdump_tools(host: Host, denied: List[str]) -> List[CompetingWrite]:
     """The sysctls that kdump-tools sets with the crash kernel. Older releases set none."""
     if not _is_crash_kernel_loaded(host, denied):
         return []
@@ -168,20 +172,20 @@ def _kdump_tools(host: Host, denied: List[str]) -> List[Enforced]:
     if not any(re.search(r'\bKDUMP_SYSCTL\b', read_program_file(host, program, denied)) for program in _KDUMP_PROGRAMS):
         return []
     pairs = [word.partition('=') for word in variables.get('KDUMP_SYSCTL', '').split()]
-    return [Enforced(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
+    return [CompetingWrite(key, value, 'kdump-tools', _KDUMP_DEFAULTS, SETS) for key, _equals, value in pairs
             if key in SYSCTLS]
 
 
-def _end_of_boot(host: Host, denied: List[str]) -> List[Enforced]:
+def _end_of_boot(host: Host, denied: List[str]) -> List[CompetingWrite]:
     """The last write to each sysctl by an administrator's script."""
     if not any(host.lstat(path) for path in _END_OF_BOOT):
         return []
     from . import rc_local
-    found: Dict[str, Enforced] = {}
+    found: Dict[str, CompetingWrite] = {}
     for path in rc_local.list_scripts(host, denied):
         for key, value, file in rc_local.read_writes(host, path, denied):
             if key in SYSCTLS:
-                found[key] = Enforced(key, value, os.path.basename(path), file, SETS)
+                found[key] = CompetingWrite(key, value, os.path.basename(path), file, SETS)
     return list(found.values())
 
 
@@ -194,7 +198,7 @@ def _is_crash_kernel_loaded(host: Host, denied: List[str]) -> bool:
 
 # ---------------------------------------------------------------- contradictions
 
-def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bool) -> List[str]:
+def contradictions(found: List[CompetingWrite], wanted: Dict[str, int], persistent: bool) -> List[str]:
     """A message for each requested value that one of these programs overwrites. ``wanted`` holds values by key.
 
     For a ``persistent`` request, ``found`` must come from L(find_writers) with the planned files as its overlay.
@@ -203,7 +207,7 @@ def contradictions(found: List[Enforced], wanted: Dict[str, int], persistent: bo
     return [_message(one, key, wanted[key], persistent) for one, key in pairs if key is not None]
 
 
-def _contradicted(one: Enforced, wanted: Dict[str, int]) -> Optional[str]:
+def _contradicted(one: CompetingWrite, wanted: Dict[str, int]) -> Optional[str]:
     """The requested key that the program overwrites: a write to ratio or kbytes sets the other one to 0."""
     counterpart = SYSCTLS[one.key].counterpart
     if wanted.get(counterpart) and SYSCTLS[one.key].parse_written(one.value_text) != 0:
@@ -218,7 +222,7 @@ def _agrees(key: str, text: str, value: int) -> bool:
     return SYSCTLS[key].parse_written(text) == value
 
 
-def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
+def _message(one: CompetingWrite, key: str, value: int, persistent: bool) -> str:
     text, where = sanitize(one.value_text), sanitize(one.file) if one.file else None
     asked = f'{key}: {value} is asked for, but {one.by}'
     if one.how == REQUIRES:
@@ -235,7 +239,7 @@ def _message(one: Enforced, key: str, value: int, persistent: bool) -> str:
     return f'{sets}{erases} ({where}). Ask for the same, change it there, or {_advice(one, persistent)}. [OOMK-1502]'
 
 
-def _advice(one: Enforced, persistent: bool) -> str:
+def _advice(one: CompetingWrite, persistent: bool) -> str:
     if one.how not in (YIELDS, REAPPLIES):
         return 'stop using it'
     if persistent:

@@ -194,7 +194,7 @@ def test_unreadable_sysctl_has_unknown_drift_and_a_warning(box, tmp_path, key):
     assert facts['warnings'][0].startswith(key + ': this kernel does not show vm.overcommit_memory, ')
 
 
-def test_enforcers(box):
+def test_competing_writers(box):
     """Found in the same look at all names as the OOM daemons in user space."""
     add_process(box, 70, 666, name=b'kubelet')
     add_process(box, 71, 666, name=b'tuned')

@@ -24,7 +24,7 @@ PROFILE = '/etc/tuned/ours/tuned.conf'
 
 @pytest.fixture
 def box(tmp_path):
-    """Without files of sysctl.d: TuneD applies them, and so they are enforcers."""
+    """Without files of sysctl.d: TuneD applies them, and so it competes with them."""
     return machine.Machine(tmp_path, defaults=True)
 
 
@@ -62,6 +62,18 @@ def test_nothing_runs(box):
 
 def test_a_machine_without_proc_has_none(tmp_path):
     assert competing_writers.find_writers(Host(str(tmp_path / 'none'))) == []
+
+
+@pytest.mark.parametrize('name', sorted(set(competing_writers.NAMES.values())))
+def test_every_name_has_a_finder(box, name):
+    runs(box, name)
+    assert {one.by for one in competing_writers.find_writers(box, [(40, name)])} <= {name}
+
+
+def test_a_name_without_a_finder_is_no_kubelet(box):
+    runs(box, 'other')
+    with pytest.raises(KeyError):
+        competing_writers.find_writers(box, [(40, 'other')])
 
 
 # ---------------------------------------------------------------------- kubelet
@@ -392,7 +404,7 @@ def test_kdump_tools(box, loaded, program, text, expected):
 # --------------------------------------------------------------- contradictions
 
 def one(key, text, how='sets', file=PROFILE, by='tuned'):
-    return competing_writers.Enforced(key, text, by, file, how)
+    return competing_writers.CompetingWrite(key, text, by, file, how)
 
 
 @pytest.mark.parametrize('text, value, agrees', [

@@ -67,7 +67,7 @@ def profile(box, text, main=''):
 
 
 def run_tuned(box):
-    """As a process, which is what the enforcers are found by."""
+    """As a process: competing writers are found by their processes."""
     box.put('/proc/50/comm', 'tuned\n')
     box.put('/proc/50/status', 'Name:\ttuned\nUid:\t0\t0\t0\t0\n')
     box.put('/proc/50/uid_map', box.get('/proc/self/uid_map'))
