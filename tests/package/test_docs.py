@@ -8,6 +8,8 @@ import sys
 
 import pytest
 import yaml
+from ansible.module_utils.basic import AnsibleModule
+from ansible.plugins.action import ActionBase
 
 
 @pytest.fixture(scope='module')
@@ -48,6 +50,44 @@ def test_the_callback_and_the_module_have_the_same_options(command, documents):
     module = documents['oomkit.linux.fleet_report']['doc']['options']
     assert {name: (option['type'], option['default']) for name, option in callback.items()} == {
         name: (option['type'], option['default']) for name, option in module.items() if name != 'hosts'}
+
+
+class SpecFound(Exception):
+    """A module passes this argument_spec to Ansible."""
+
+
+def stop(*_arguments, argument_spec, **_more):
+    """Stand in for what takes the argument_spec."""
+    raise SpecFound(argument_spec)
+
+
+def find_spec(name, monkeypatch):
+    """The argument_spec of a module, or of the action that has the module's name."""
+    base = 'ansible_collections.oomkit.linux.plugins.'
+    monkeypatch.setattr(AnsibleModule, '__init__', stop)
+    monkeypatch.setattr(ActionBase, 'run', lambda *_arguments: {})
+    monkeypatch.setattr(ActionBase, 'validate_argument_spec', stop)
+    with pytest.raises(SpecFound) as found:
+        if name == 'fleet_report':
+            action = importlib.import_module(base + 'action.fleet_report').ActionModule
+            action.run(action.__new__(action))
+        else:
+            importlib.import_module(base + 'modules.' + name).main()
+    return found.value.args[0]
+
+
+def list_options(options, nested):
+    """By option, what an argument_spec and a documentation both say of it; ``nested`` is the key of suboptions."""
+    return {name: {**{key: one.get(key) for key in ('elements', 'default', 'choices', 'aliases')},
+                   'type': one.get('type', 'str'), 'required': one.get('required', False),
+                   'options': list_options(one.get(nested, {}), nested)} for name, one in options.items()}
+
+
+def test_code_and_documentation_have_the_same_options(documents, module_names, monkeypatch):
+    for name in module_names:
+        documented = documents['oomkit.linux.' + name]['doc'].get('options', {})
+        spec = find_spec(name, monkeypatch)
+        assert list_options(spec, 'options') == list_options(documented, 'suboptions'), name
 
 
 def test_every_option_and_result_is_described(documents):
