@@ -165,8 +165,13 @@ def test_globs(pattern, key, text):
     parser.matches(text + '*', key)
 
 
-@fuzz(changed(SYSCTL).map(to_text), st.dictionaries(st.sampled_from(sorted(SYSCTLS)),
-                                                    st.sampled_from([None, 0, 1, 2]), min_size=1))
+# By key, 0, 1 or 2 where the kernel takes it; None removes the key.
+DESIRED_STATES = st.fixed_dictionaries({}, optional={
+    key: st.sampled_from([None, *(value for value in range(3) if sysctl.minimum <= value <= sysctl.maximum)])
+    for key, sysctl in sorted(SYSCTLS.items())}).filter(bool)
+
+
+@fuzz(changed(SYSCTL).map(to_text), DESIRED_STATES)
 def test_edit_of_a_sysctl_file(text, desired_states):
     """What was asked for stands there, all other lines stay, and a second edit changes nothing."""
     edited, ours = file_edit.edit(text, desired_states)
