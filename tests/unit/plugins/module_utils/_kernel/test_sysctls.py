@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import kernel_model
 import pytest
 
 from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls import KBYTES, MEMORY, PANIC, RATIO
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import ALL_KEYS, SYSCTLS
+from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
 
 
 @pytest.mark.parametrize(
@@ -67,4 +68,4 @@ def test_a_refused_write_changes_nothing():
 
 
 def test_every_key_has_a_record():
-    assert set(SYSCTLS) == set(ALL_KEYS)
+    assert set(SYSCTLS) == set(kernel_model.DEFAULTS)
