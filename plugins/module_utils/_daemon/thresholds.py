@@ -33,7 +33,7 @@ def _build_daemon_fact(host: Host, processes: ProcessTable, pid: int, name: str)
         doubt = credentials.doubt_oom_daemon(processes, pid)
         if doubt is not None:
             raise UnknownThresholds(doubt)
-        settings = _read_settings(name, host, _read_arguments(processes, pid))
+        settings = _READERS[name](host, _read_arguments(processes, pid))
     except UnknownThresholds as exc:
         reason = sanitize(str(exc))
     except OSError as exc:
@@ -52,12 +52,22 @@ def _read_arguments(processes: ProcessTable, pid: int) -> List[str]:
     return to_text(data[:-1] if data.endswith(b'\0') else data).split('\0')
 
 
-def _read_settings(name: str, host: Host, arguments: List[str]) -> DaemonSettings:
-    # Imported late: most hosts run none of them, the others one.
-    if name == 'earlyoom':
-        from .earlyoom import read_settings
-    elif name == 'nohang':
-        from .nohang import read_settings
-    else:
-        from .systemd_oomd import read_settings
+# Each reader imports its file late: most hosts run none of these daemons, the others one.
+
+def _read_earlyoom(host: Host, arguments: List[str]) -> DaemonSettings:
+    from .earlyoom import read_settings
     return read_settings(host, arguments)
+
+
+def _read_nohang(host: Host, arguments: List[str]) -> DaemonSettings:
+    from .nohang import read_settings
+    return read_settings(host, arguments)
+
+
+def _read_systemd_oomd(host: Host, arguments: List[str]) -> DaemonSettings:
+    from .systemd_oomd import read_settings
+    return read_settings(host, arguments)
+
+
+# By the names of L(_process.scan.OOM_DAEMONS).
+_READERS = {'earlyoom': _read_earlyoom, 'nohang': _read_nohang, 'systemd-oomd': _read_systemd_oomd}

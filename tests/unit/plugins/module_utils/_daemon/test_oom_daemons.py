@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.oomkit.linux.plugins.module_utils._daemon import earlyoom, model, systemd_oomd, thresholds
 from ansible_collections.oomkit.linux.plugins.module_utils._daemon import nohang as nohang_file
+from ansible_collections.oomkit.linux.plugins.module_utils._process import scan
 from ansible_collections.oomkit.linux.plugins.module_utils._process.table import ProcessTable
 
 PID = 40
@@ -90,6 +91,18 @@ def limits(options, totals=TOTALS):
 def test_none_runs(box):
     with ProcessTable(box) as processes:
         assert thresholds.read_thresholds(box, processes, []) == []
+
+
+@pytest.mark.parametrize('name', sorted(scan.OOM_DAEMONS.values()))
+def test_every_daemon_has_a_reader(box, name):
+    runs(box, name)
+    assert look(box, name)['name'] == name
+
+
+def test_a_daemon_without_a_reader_is_no_systemd_oomd(box):
+    runs(box, 'other')
+    with pytest.raises(KeyError):
+        look(box, 'other')
 
 
 # ------------------------------------------------------------------- whose it is
