@@ -127,8 +127,9 @@ def lab(flavour: str | None = None) -> results.Tally:
 
 
 STAGES: dict[str, Callable[[], results.Tally]] = {
-    'unit': lambda: pytest('unit', 'tests/unit', '-n', '2', limit_s=900),
-    'quick-unit': lambda: pytest('quick-unit', 'tests/unit', '-n', '2', '-m', 'not thorough', limit_s=300),
+    # Three on two processors, since many tests wait.
+    'unit': lambda: pytest('unit', 'tests/unit', '-n', '3', limit_s=900),
+    'quick-unit': lambda: pytest('quick-unit', 'tests/unit', '-n', '3', '-m', 'not thorough', limit_s=300),
     # What a file of them makes once, only one worker uses.
     'package': lambda: pytest('package', 'tests/package', '-v', '-n', '2', '--dist', 'loadfile', limit_s=900),
     'quick-lint': lambda: lint(QUICK_LINT),

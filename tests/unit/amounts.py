@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much make quick leaves to make test: tests marked as thorough, most cases of a test with many, most examples."""
 
-FEW = 4
+FEW = 3
 is_quick = False  # set by conftest.py
 
 

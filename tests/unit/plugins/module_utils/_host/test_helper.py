@@ -68,6 +68,7 @@ def pids(facts):
     return {one['pid'] for one in facts['candidates']}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('name', ['stat', 'status', 'comm', 'cgroup', 'oom_score', 'oom_score_adj'])
 def test_stalled_process_costs_only_its_user(box, name):
     block(box, '/proc/41/' + name)
@@ -247,6 +248,7 @@ def test_it_holds_its_pipes_and_nothing_else(box, tmp_path):
     assert len([one for one in found if one.startswith('pipe:')]) == 2
 
 
+@pytest.mark.thorough
 def test_nobody_waits_for_a_helper_that_was_abandoned(tmp_path):
     """Ansible waits until everything that holds the module's output is gone."""
     os.mkfifo(tmp_path / 'pipe')
@@ -403,6 +405,7 @@ def test_rollback_names_stalled_process_restores_others(box, target, pid):
     assert adjs(box) == [600 if one == pid else 0 for one in (41, 43, 44)]
 
 
+@pytest.mark.thorough
 def test_rollback_without_helper_says_what_is_not_restored(box, target):
     for pid in (42, 45):
         block(box, '/proc/%d/stat' % pid)

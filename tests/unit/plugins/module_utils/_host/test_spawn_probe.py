@@ -159,6 +159,7 @@ while [ ! -s {tmp_path}/tried ]; do sleep 0.02; done'''
     assert (tmp_path / 'answers').read_text().split() == [str(errno.EPERM)] * 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV])
 def test_death_by_a_signal_is_not_a_lack_of_memory(program, tmp_path, number):
     """Only root and the kernel can send one."""

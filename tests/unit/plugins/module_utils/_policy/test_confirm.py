@@ -601,6 +601,7 @@ def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when
     assert machine.state[MEMORY] == 2 and machine.get(OURS) and machine.get(LOG) == ''
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('name, when', [
     ('unlink', os.path.exists),
     ('rename', lambda _path, new: 'restoring-' in new),
@@ -620,6 +621,7 @@ def test_the_watchdog_rolls_back_whatever_fails(machine, monkeypatch, name, when
     assert ('not confirmed' in machine.get(LOG)) is (name != 'write')
 
 
+@pytest.mark.thorough
 def test_a_folder_that_stays_does_not_stop_the_watchdog(machine, monkeypatch):
     me = os.getpid()
     fails(monkeypatch, 'rmdir', lambda _path: os.getpid() != me, errno.ENOMEM, times=1000)
@@ -708,6 +710,7 @@ def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name
     assert go(machine, mode='never', ratio=90)['confirmation']['state'] == 'not_needed'
 
 
+@pytest.mark.thorough
 def test_one_that_is_ready_too_late_is_none(machine, monkeypatch):
     monkeypatch.setattr(watchdog, '_hear', lambda _reader: time.sleep(1) or {'error': 'it was not ready within 30 s'})
     with pytest.raises(Refusal, match='it was not ready within 30 s'):
@@ -952,6 +955,7 @@ def begun_to_roll_back(machine, monkeypatch):
     return pending
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('check', [True, False])
 def test_a_run_waits_while_another_change_is_rolled_back(machine, monkeypatch, check):
     pending = begun_to_roll_back(machine, monkeypatch)

@@ -655,6 +655,7 @@ def test_a_chroot_without_proc(machine):
 # ------------------------------------------------------------------ from anywhere
 
 
+@pytest.mark.thorough
 @settings(max_examples=amounts.examples(150),
           deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())

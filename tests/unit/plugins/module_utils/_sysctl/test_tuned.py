@@ -528,6 +528,7 @@ def test_recommendation_leaves_the_winning_line_unknown(choosing):
     assert cause(choosing, PANIC) == ((ETC, 2), False)
 
 
+@pytest.mark.thorough
 def test_each_recommended_profile_is_read_once(choosing, monkeypatch):
     choosing.put(MODE, 'auto\n')
     choosing.put(RECOMMEND, ''.join('[p%d]\nvirt=x\n' % number for number in range(100)))
