@@ -42,7 +42,7 @@ _EVENT_SOURCES = '''\
 Event Sources
 ~~~~~~~~~~~~~
 
-* :doc:`oom_kills event source <../events>` -- Tell of every process that the kernel kills because memory ran out, for
+* :doc:`oom_kills event source <../events>` -- Report every process that the kernel kills because memory ran out, for
   Event-Driven Ansible; with a rulebook of the same name
 
 '''

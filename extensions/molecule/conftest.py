@@ -24,31 +24,31 @@ def pytest_configure(config):
 
 
 class Machine:
-    """The lab machine as the tests look at it. What common/state.py tells is asked for once in a file of tests."""
+    """The lab machine as the tests look at it. A file of tests runs common/state.py once."""
 
     def __init__(self, host):
         self.host = host
-        self._told = {}
+        self._reports = {}
 
     def now(self):
-        """What common/state.py tells."""
-        return self._tell(f'python3 {HOME}/state.py')
+        """The report of common/state.py."""
+        return self._report(f'python3 {HOME}/state.py')
 
     def prepared(self):
-        """What it told when the scenario was prepared."""
-        return self._tell(f'cat {HOME}/prepared.json')
+        """Its report when the scenario was prepared."""
+        return self._report(f'cat {HOME}/prepared.json')
 
     def before(self):
-        """What it told before that, where a scenario keeps two notes."""
-        return self._tell(f'cat {HOME}/before.json')
+        """Its report before that, where a scenario keeps two notes."""
+        return self._report(f'cat {HOME}/before.json')
 
-    def _tell(self, command):
-        if command not in self._told:
-            self._told[command] = self.host.check_output(command)
-        return json.loads(self._told[command])
+    def _report(self, command):
+        if command not in self._reports:
+            self._reports[command] = self.host.check_output(command)
+        return json.loads(self._reports[command])
 
     def show(self, unit, *names):
-        """Properties of a unit as systemd tells them."""
+        """Properties of a unit as systemd reports them."""
         lines = self.host.check_output('systemctl show -p %s %s', ','.join(names), unit).splitlines()
         return dict(line.split('=', 1) for line in lines)
 

@@ -301,8 +301,8 @@ def is_unit(name):
         return False
 
 
-@pytest.mark.parametrize('state, promised', [('pending', True), ('not_needed', False)])
-def test_only_what_waits_is_said_to_be_roll_back(command, checkout, tmp_path, state, promised):
+@pytest.mark.parametrize('state, announced', [('pending', True), ('not_needed', False)])
+def test_only_a_pending_change_is_announced_as_rolled_back(command, checkout, tmp_path, state, announced):
     """Where the watchdog was killed nothing waits any more."""
     check = load(checkout, 'tasks/confirm.yml')[-1]
     found = {'confirmation': {'state': state, 'reason': 'the reason'}}
@@ -312,8 +312,8 @@ def test_only_what_waits_is_said_to_be_roll_back(command, checkout, tmp_path, st
     done = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', tmp_path / 'play.yml', check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 2 and 'could not be confirmed: the reason' in said
-    assert ('within 60 s, the host rolls back' in said) is promised
-    assert ('It holds anyway' in said) is not promised
+    assert ('within 60 s, the host rolls back' in said) is announced
+    assert ('It holds anyway' in said) is not announced
 
 
 @pytest.mark.parametrize('name', ['audit', 'apply', 'rollback', 'demo'])
@@ -342,7 +342,7 @@ def test_the_audit_says_what_it_could_not_read(command, tmp_path):
     keys = ('overcommit', 'commit', 'panic', 'candidates', 'kills', 'drift', 'environment',
             'competing_writers', 'oom_daemons')  # fmt: skip
     assert audit_of(command, tmp_path, {**dict.fromkeys(keys), 'warnings': ['kills: no']}) == [
-        'overcommit: ?, ? of ? kB promised (? % of CommitLimit)', 'out of memory: ?, ? killed since boot',
+        'overcommit: ?, ? of ? kB committed (? % of CommitLimit)', 'out of memory: ?, ? killed since boot',
         'note: kills: no']  # fmt: skip
 
 
@@ -357,7 +357,7 @@ def test_the_audit_of_a_host(command, tmp_path):
         'oom_daemons': [{'name': 'earlyoom', 'pid': 5, 'unit': None}]}  # fmt: skip
     assert audit_of(command, tmp_path, oom) == [
         'in a container (lxc), where vm.* is the host\'s',
-        'overcommit: always, 150 of 100 kB promised (150.0 % of CommitLimit, not enforced)',
+        'overcommit: always, 150 of 100 kB committed (150.0 % of CommitLimit, not enforced)',
         'out of memory: panic, then hangs for ever, 3 killed since boot',
         '1. a(b) (PID 9, x.service): 5 kB, oom_score_adj 0',
         'next boot: vm.panic_on_oom becomes 0 (now 1)', 'tuned yields kernel.panic = 5',

@@ -14,7 +14,7 @@ from typing import Any
 
 DOCUMENTATION = r'''
 name: oom_kills
-short_description: Tell of every process that the kernel kills because memory ran out
+short_description: Report every process that the kernel kills because memory ran out
 version_added: 0.1.0
 description:
   - Follows the kernel log and emits an event for each kill as it happens, with the fields of C(kills.recent) of
@@ -36,7 +36,7 @@ options:
     default: false
   poll_interval_s:
     description:
-      - How often a file is looked at, in seconds from 0.05 to 60. C(/dev/kmsg) tells by itself.
+      - How often a file is read, in seconds from 0.05 to 60. C(/dev/kmsg) needs no polling.
     type: float
     default: 0.5
 author:

@@ -7,7 +7,7 @@ import re
 
 def test_the_job_was_refused_memory(machine):
     said = machine.host.check_output('journalctl -q -o cat -u oomkit-job')
-    # More than half of the machine was promised to it before.
+    # Before, more than half of the machine's memory was committed to it.
     assert int(re.search(r'refused after (\d+) MB', said)[1]) > 400
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""It was a reboot, and the boot gave what was promised for it."""
+"""It was a reboot, and the values after it are those of the forecast."""
 
 
 def test_it_is_another_boot(machine):
