@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The packages of plugins/module_utils and their imports, which go down only.
 
-``.venv/bin/python tools/architecture.py`` names each import that goes up, and exits with 1 if there is one.
+``.venv/bin/python tools/architecture.py`` names each import that goes up or cannot be traced, and then exits with 1.
 ``tools/generated.py`` draws the picture in CONTRIBUTING.md.
 """
 
@@ -26,9 +26,9 @@ PACKAGES = {
     '_sysctl': 'sysctl.d and the boot',
     '_process': 'processes',
     '_systemd': 'units',
-    '_host': 'all access to the machine',
+    '_host': 'files, locks, helper process',
     '_kernel': 'what the kernel does, pure',
-    '_core': 'texts, numbers, errors',
+    '_core': 'text, numbers, errors',
 }
 
 
@@ -51,6 +51,44 @@ def _base(node: ast.ImportFrom, path: Path, plugins: Path) -> Path | None:
         return path.parents[node.level - 1].joinpath(*parts)
     name = '.'.join(parts)
     return plugins.joinpath(*name[len(COLLECTION):].split('.')) if name.startswith(COLLECTION) else None
+
+
+def untraceable(plugins: Path = PLUGINS) -> list[str]:
+    """Files outside the packages, and imports whose file the contract cannot find."""
+    utils = plugins / 'module_utils'
+    found = []
+    for path in sorted(utils.rglob('*.py')):
+        if path.parent.parent != utils or path.parent.name not in PACKAGES:
+            found.append('%s is in no package' % path.relative_to(utils))
+            continue
+        found += ['%s:%d: %s' % (path.relative_to(utils), node.lineno, why)
+                  for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+                  for why in _hides(node, path, plugins)]
+    return found
+
+
+def _hides(node: ast.AST, path: Path, plugins: Path) -> Iterator[str]:
+    """Why this imports something that L(imported) does not see."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ('__import__', 'exec', 'eval'):
+        yield '%s hides an import' % ast.unparse(node.func)
+    elif isinstance(node, ast.Import):
+        roots = {alias.name.partition('.')[0] for alias in node.names}
+        yield from ('write from … import' for root in roots if root == 'ansible_collections')
+        yield from _foreign(roots - {'ansible_collections'}, path)
+    elif isinstance(node, ast.ImportFrom):
+        base = _base(node, path, plugins)
+        if base is None:
+            yield from _foreign({(node.module or '').partition('.')[0]}, path)
+        elif not base.with_suffix('.py').is_file():
+            yield from ('%s is no file' % alias.name for alias in node.names
+                        if not (base / (alias.name + '.py')).is_file())
+
+
+def _foreign(roots: set[str], path: Path) -> Iterator[str]:
+    """Targets have the standard library; Ansible's own is for the top package alone."""
+    ansible = {'ansible'} if path.parent.name == next(iter(PACKAGES)) else set()
+    known = sys.stdlib_module_names - {'importlib'} | ansible
+    yield from ('%s may not be imported here' % root for root in sorted(roots - known))
 
 
 def imports(plugins: Path = PLUGINS) -> Iterator[tuple[Path, Path]]:
@@ -120,7 +158,7 @@ def markdown() -> str:
 
 def main() -> None:
     """Name the imports that are wrong."""
-    wrong = upward() + cycles()
+    wrong = untraceable() or upward() + cycles()
     sys.exit('\n'.join(wrong) if wrong else 0)
 
 

@@ -5,6 +5,7 @@
 Ruff's C901 does not count boolean operators and comprehensions, radon does.
 """
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +18,11 @@ MOST_COMPLEXITY, MOST_LINES = 10, 40
 
 
 def functions(source: str) -> Iterator[Function]:
-    """All functions, methods and the functions inside them."""
-    found = ComplexityVisitor.from_code(source, no_assert=True)
-    todo = [*found.functions, *(method for one in found.classes for method in one.methods)]
-    todo += [method for one in found.classes for inner in one.inner_classes for method in inner.methods]
-    while todo:
-        one = todo.pop()
-        todo += one.closures
-        yield one
+    """All functions and methods, however deep they lie. Their decorators belong to them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            one, = ComplexityVisitor.from_ast(ast.Module([node], []), no_assert=True).functions
+            yield one._replace(lineno=min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]))
 
 
 def too_large(path: Path) -> Iterator[str]:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Words that this project does not use, and the terms of the field that stand in their place.
 
-``.venv/bin/python tools/terms.py [FILE...]`` names each one, and exits with 1 if there is one. Names count too:
-``take_over`` has the word ``take over``.
+``.venv/bin/python tools/terms.py [FILE...]`` names each one, and exits with 1 if there is one. Names count too, also of
+files: ``take_over`` and ``TakeOver`` have the words ``take over``.
 """
 
 import re
@@ -16,29 +16,28 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # Regular expressions of whole words. A blank stands for an underscore too, and for the end of a line.
 TERMS = {
     'knobs?': 'sysctl',
-    'wish|wishes|wished': 'desired state, request',
+    r'wish(?!bone)\w*': 'desired state, request',
     'situations?': 'host state',
-    'held process': 'process handle',
+    'held process(?:es)?': 'process handle',
     'census|censuses': 'process scan',
-    'litter': 'leftovers',
+    r'litter\w*': 'leftovers',
     'startable': 'spawn probe',
     'untold': 'unknown',
-    'way back|put back|puts back|take back|takes back|taken back|took back|putting back|taking back':
-        'roll back, rollback, revert',
+    r'way back|(?:put|puts|putting|take|takes|taken|took|taking)(?: \w+){0,2} back': 'roll back, rollback, revert',
     'foretells?|foretold|foretelling': 'forecast, predict',
-    'promised? memory|memory promised?|what (?:of it )?is promised': 'committed',
+    'promised? memory|memory promised?|what (?:of it )?is promised|(?:kB|MB|GB|memory) promised': 'committed',
     'run time': 'runtime',
     'is no (?:whole )?number': 'is not an integer',
     'courses': 'branches',
-    'asker': 'allocating task',
+    'askers?': 'allocating task',
     'twins?': 'counterpart',
-    'left alone|leave alone|leaves alone': 'skipped',
-    'take over|takes over|taken over|took over': 'comment out',
+    r'(?:left|leave|leaves|leaving)(?: \w+)? alone': 'skipped',
+    'tak(?:e|es|en|ing) over|took over|takeovers?': 'comment out',
     'the house|how the house is built': 'architecture',
     'killers': 'OOM daemons, or the kernel\'s OOM killer',
     'unless somebody who got in afterwards': 'unless a new connection confirms it',
     'whoever asks|who asks for memory': 'the task that triggered the OOM',
-    'goes? down with': 'is killed with',
+    '(?:go|goes|going|went|gone) down with': 'is killed with',
     'what the next boot gives': 'value after reboot',
     'from the start of the next one on': 'after a restart',
     'anew': 'again',
@@ -47,8 +46,9 @@ TERMS = {
 }
 # They quote the words, or are history.
 EXCEPT = ('tools/terms.py', 'tests/package/test_architecture.py', 'CHANGELOG.md', 'changelogs/', 'LICENSES/')
+_CAMEL_CASE = re.compile('(?<=[a-z0-9])(?=[A-Z])')
 _ANY = re.compile(r'(?<![A-Za-z])(?:%s)(?![A-Za-z])' % '|'.join(
-    '(?P<t%d>%s)' % (number, words.replace(' ', r'[\s_#]+')) for number, words in enumerate(TERMS)), re.IGNORECASE)
+    '(?P<t%d>%s)' % (number, words.replace(' ', r'[\s_#-]+')) for number, words in enumerate(TERMS)), re.IGNORECASE)
 
 
 def files() -> list[Path]:
@@ -60,6 +60,7 @@ def files() -> list[Path]:
 def found_in(text: str) -> Iterator[tuple[int, str, str]]:
     """(line, word, term) of each word that has a better term."""
     terms = list(TERMS.values())
+    text = _CAMEL_CASE.sub('_', text)
     for match in _ANY.finditer(text):
         number = int((match.lastgroup or 't0')[1:])
         yield text.count('\n', 0, match.start()) + 1, match.group(), terms[number]
@@ -73,8 +74,9 @@ def main() -> None:
             text = path.read_text(encoding='utf-8')
         except (UnicodeDecodeError, IsADirectoryError):
             continue
-        for line, word, term in found_in(text):
-            print('%s:%d: %s: write "%s"' % (path.resolve().relative_to(CHECKOUT), line, word, term))
+        name = str(path.resolve().relative_to(CHECKOUT))
+        for line, word, term in [*found_in(text), *found_in(name)]:
+            print('%s:%d: %s: write "%s"' % (name, line, ' '.join(word.split()), term))
             count += 1
     sys.exit('%d words that this project does not use' % count if count else 0)
 

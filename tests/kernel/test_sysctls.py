@@ -12,8 +12,8 @@ from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records impor
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 OVERCOMMIT = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'user_reserve_kbytes': 20000}
-SWITCHES = [sysctl for sysctl in SYSCTLS.values() if sysctl.is_switch]
-PANIC = {'policy': 'panic', 'reboot_after': 10, **{one.option: not one.default for one in SWITCHES}}
+PANIC = {'policy': 'panic', 'reboot_after': 10, 'kill_allocating_task': True, 'dump_tasks': False}
+# Not from the records: a wrong key there must not be expected here.
 VALUES = {
     'overcommit': {
         'vm.overcommit_memory': 2,
@@ -25,7 +25,8 @@ VALUES = {
     'panic_on_oom': {
         'vm.panic_on_oom': 1,
         'kernel.panic': 10,
-        **{one.key: int(not one.default) for one in SWITCHES},
+        'vm.oom_kill_allocating_task': 1,
+        'vm.oom_dump_tasks': 0,
     },
 }
 REQUESTS = {'overcommit': OVERCOMMIT, 'panic_on_oom': PANIC}
