@@ -8,8 +8,6 @@ import random
 
 import pytest
 
-from ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records import SYSCTLS
-
 OURS = '/etc/sysctl.d/99-oomkit.conf'
 OVERCOMMIT = {'mode': 'never', 'ratio': 90, 'admin_reserve_kbytes': 9000, 'user_reserve_kbytes': 20000}
 PANIC = {'policy': 'panic', 'reboot_after': 10, 'kill_allocating_task': True, 'dump_tasks': False}
