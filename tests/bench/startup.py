@@ -127,12 +127,22 @@ def unused_imports() -> list[str]:
 def unused_in(source: str) -> Iterator[tuple[int, str]]:
     """(line, name) of each import whose name is not used. A name that stands in a comment only is not."""
     tree = ast.parse(source)
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used = {node.id for part in (tree, *quoted_annotations(tree)) for node in ast.walk(part)
+            if isinstance(node, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, 'module', '') != '__future__':
             for alias in node.names:
                 if (alias.asname or alias.name.partition('.')[0]) not in used:
                     yield node.lineno, alias.asname or alias.name
+
+
+def quoted_annotations(tree: ast.Module) -> Iterator[ast.AST]:
+    """The annotations that are strings: they name what is imported only under TYPE_CHECKING."""
+    for node in ast.walk(tree):
+        for name in ('annotation', 'returns'):
+            quoted = getattr(node, name, None)
+            if isinstance(quoted, ast.Constant) and isinstance(quoted.value, str):
+                yield ast.parse(quoted.value, mode='eval')
 
 
 # ------------------------------------------------------------------------- start-up

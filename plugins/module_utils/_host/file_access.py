@@ -9,11 +9,12 @@ In all other processes L(current) writes nothing and allows everything.
 
 import contextlib
 import errno
+import mmap
 import os
 import re
 import struct
 import time
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 BOARD_BYTES = 4096
 # Number of reads so far, length of the path that follows (0 between two reads), seconds of all slow reads.
@@ -59,13 +60,13 @@ def parse_stall(path: str) -> Stall:
     return Stall(path, int(match.group(1)) if match else 0, path.rpartition('/')[2])
 
 
-def read_board(board: Any) -> Tuple[int, str]:
+def read_board(board: mmap.mmap) -> Tuple[int, str]:
     """(Number of reads so far, path of the read in progress or an empty text.)"""
     count, length, _slow_s = _HEAD.unpack_from(board)
     return count, bytes(board[_HEAD.size:_HEAD.size + length]).decode('utf-8', 'surrogateescape')
 
 
-def read_slow_s(board: Any) -> float:
+def read_slow_s(board: mmap.mmap) -> float:
     """The seconds of all slow reads so far."""
     return float(_HEAD.unpack_from(board)[2])
 
@@ -87,7 +88,7 @@ class Access:
     def end(self) -> None:
         """Report that the read has returned."""
 
-    def allows(self, pid: Any, name: str = '') -> bool:
+    def allows(self, pid: Union[int, str], name: str = '') -> bool:
         """Whether this file of the process may be read; without a name, whether any may."""
         return True
 
@@ -109,7 +110,7 @@ class RestrictedAccess(Access):
     """Access that skips files after reads that did not return; writes each path to a board."""
 
     def __init__(self, proc: str, stalls: Sequence[Stall] = (), whose: str = ALL, why: str = '',
-                 board: Any = None, slow_s: float = 0) -> None:
+                 board: Optional[mmap.mmap] = None, slow_s: float = 0) -> None:
         """``proc`` is the path of /proc. ``why`` explains a ``whose`` other than ALL.
 
         ``slow_s`` are the seconds of earlier helpers' slow reads.
@@ -161,7 +162,7 @@ class RestrictedAccess(Access):
             if users:
                 self._silent[stall.pid] = users
 
-    def allows(self, pid: Any, name: str = '') -> bool:
+    def allows(self, pid: Union[int, str], name: str = '') -> bool:
         """See Access."""
         traced = self._traced if name in TRACED else {}
         if not (traced or self._silent or self._whose != ALL) or not str(pid).isdigit():  # self

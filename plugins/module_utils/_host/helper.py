@@ -52,7 +52,7 @@ class Helper:
         self._stalls: List[file_access.Stall] = []
         self._child = 0
         self._requests = self._answers = -1
-        self._board: Any = None
+        self._board: mmap.mmap  # of the helper in C(_child)
         self._fork_error: Optional[str] = None
         self._unread: List[str] = []
         self._waited_s = self._slow_s = 0.0
@@ -142,7 +142,7 @@ class Helper:
 
     # --------------------------------------------------------------------- stalls
 
-    def _make_access(self, board: Any) -> file_access.Access:
+    def _make_access(self, board: Optional[mmap.mmap]) -> file_access.Access:
         whose, why = file_access.ALL, ''
         if len(self._stalls) >= _UNTIL_TRUSTED:
             whose, why = file_access.TRUSTED, f'{len(self._stalls)} reads did not return [OOMK-3102]'

@@ -11,11 +11,14 @@ import errno
 import os
 import re
 import stat
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Tuple
 
 from .._core.text import to_bytes, to_text
 from . import file_access
 from .mounts import parse_mountinfo
+
+if TYPE_CHECKING:
+    from .helper import Helper
 
 # Errors of what does not exist: a process that exits between two reads returns ESRCH.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
@@ -83,7 +86,7 @@ class Host:
     """
 
     # Reads what other users control, see L(_host.helper.Helper). Without it this process does.
-    helper: Any = None
+    helper: 'Optional[Helper]' = None
 
     def __init__(self, root: str = '/') -> None:
         self.root = os.path.abspath(root)

@@ -4,7 +4,7 @@
 
 import contextlib
 import signal
-from typing import Any, Iterable, Iterator
+from typing import Iterable, Iterator
 
 # A dropped connection must not leave the host between two states.
 _BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -21,7 +21,7 @@ def block_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def set_default_handler(number: Any) -> Iterator[None]:
+def set_default_handler(number: int) -> Iterator[None]:
     """Give a signal its default handler, and restore the handler at the end."""
     before = signal.signal(number, signal.SIG_DFL)
     try:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module oom_forecast_info: check the options, forecast, build the result."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .._core.convert import ConvertError, quote, to_amount, to_integer, to_score_adj
 from .._core.errors import Refusal
@@ -100,7 +100,7 @@ def _parse_assumption(place: str, item: Dict[str, Any]) -> Assumption:
     return Assumption(subject, to_score_adj(place + '.value', item['value']))
 
 
-def _parse_subject(place: str, item: Dict[str, Any], kinds: Any) -> Subject:
+def _parse_subject(place: str, item: Dict[str, Any], kinds: Sequence[str]) -> Subject:
     """The process or service of an assumption, named in exactly one way."""
     given = [kind for kind in kinds if item.get(kind) is not None]
     if len(given) != 1:

@@ -3,7 +3,7 @@
 """Scan all processes: the most likely victims, and why some processes are not visible."""
 
 import os
-from typing import Any, List, Optional
+from typing import List, Optional, Union
 
 from .._core.sanitize import to_message
 from .._host import container, file_access
@@ -38,7 +38,7 @@ class ProcessScan:
 
     def _detect_scale(self, total_pages: int) -> Optional[str]:
         """The scale of oom_score by our own score, or by others if ours is always 0 (at -1000)."""
-        others: List[Any] = [pid for score, pid in self._scores if score]
+        others: List[Union[int, str]] = [pid for score, pid in self._scores if score]
         for pid in ['self'] + others[:_MOST_READ]:
             score, terms = self._processes.read_score(pid), self._processes.read_terms(pid)
             scale = None if score is None or terms is None else badness.detect_scale(terms, score, total_pages)

@@ -9,7 +9,7 @@ A process can end at any time: each read returns None then.
 import contextlib
 import os
 import re
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 from .._core.text import to_number
 from .._host.file_access import open_fd
@@ -98,15 +98,15 @@ class ProcessTable(Proc):
                 found.append((number, pid))
         return Scores(found, denied)
 
-    def read_score(self, pid: Any) -> Optional[int]:
+    def read_score(self, pid: Union[int, str]) -> Optional[int]:
         """oom_score."""
         return to_number(self.read(f'{pid}/oom_score'))
 
-    def read_score_adj(self, pid: Any) -> Optional[int]:
+    def read_score_adj(self, pid: Union[int, str]) -> Optional[int]:
         """oom_score_adj."""
         return to_number(self.read(f'{pid}/oom_score_adj'))
 
-    def read_terms(self, pid: Any) -> Optional[Terms]:
+    def read_terms(self, pid: Union[int, str]) -> Optional[Terms]:
         """The terms of its badness; None for kernel threads, zombies and ended processes."""
         status = self.read(f'{pid}/status')
         memory = self._memory(pid, status) if status else None
@@ -124,7 +124,7 @@ class ProcessTable(Proc):
                 found.append((memory, pid))
         return found
 
-    def _memory(self, pid: Any, status: bytes) -> Optional[Memory]:
+    def _memory(self, pid: Union[int, str], status: bytes) -> Optional[Memory]:
         """The memory in this status in pages; another thread's if the first has ended."""
         memory_kb = parse_memory_kb(status)
         if memory_kb is None and _FIRST_HAS_ENDED in status:
@@ -135,7 +135,7 @@ class ProcessTable(Proc):
         page_kb = self._page_kb
         return memory_kb[0] // page_kb, memory_kb[1] // page_kb, memory_kb[2] // page_kb
 
-    def read_holding(self, pid: Any) -> Optional[Holding]:
+    def read_holding(self, pid: Union[int, str]) -> Optional[Holding]:
         """Its memory; None for kernel threads, zombies and ended processes."""
         found = self._holding(f'{pid}')
         if found is None and _FIRST_HAS_ENDED in (self.read(f'{pid}/status') or b''):
@@ -152,7 +152,7 @@ class ProcessTable(Proc):
     def _holding(self, path: str) -> Optional[Holding]:
         return parse_holding(self.read(path + '/status') or b'', self.read(path + '/stat') or b'')
 
-    def list_threads(self, pid: Any) -> List[str]:
+    def list_threads(self, pid: Union[int, str]) -> List[str]:
         """The folders of its threads below /proc; none if it is gone."""
         folder = f'{pid}/task'
         with contextlib.suppress(OSError), open_fd(folder, os.O_RDONLY | os.O_DIRECTORY, self.fd) as fd:

@@ -3,7 +3,7 @@
 """Plan the drop-ins: edit ours, find lines of others that would win at the next start, and settle these conflicts."""
 
 import itertools
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
@@ -18,8 +18,8 @@ from .model import Plan, Service
 class Conflict(NamedTuple):
     unit: str
     setting: str
-    wanted: Any
-    next_start: Any
+    wanted: Union[int, str, None]
+    next_start: Union[int, str, None]
     file: Optional[str]
     line: Optional[int]
 

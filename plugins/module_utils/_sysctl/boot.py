@@ -9,7 +9,7 @@ overcommit_kbytes and the reverse. systemd-sysctl keeps a later equal value at i
 import errno
 import os
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._host import conf_files
 from .._host.host import Host
@@ -17,6 +17,9 @@ from .._kernel import sysctls
 from .._systemd import enabled
 from . import parser
 from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
+
+if TYPE_CHECKING:
+    from .tuned_start import Start
 
 CMDLINE = '/proc/cmdline'
 
@@ -121,7 +124,7 @@ def _merge_starts(outcome: BootOutcome, outcomes: List[BootOutcome]) -> None:
     outcome.by_tuned.update(name for name in before if outcome.causes[name] != before[name])
 
 
-def _after_start(outcome: BootOutcome, start: Any, skips_negative: bool,
+def _after_start(outcome: BootOutcome, start: 'Start', skips_negative: bool,
                  parse_assignment: Callable[[str, Optional[int]], Optional[str]]) -> BootOutcome:
     """Copy the outcome, and apply the writes of one start of TuneD."""
     after = BootOutcome(dict(outcome.values), dict(outcome.causes), set())

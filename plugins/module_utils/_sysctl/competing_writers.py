@@ -9,7 +9,7 @@ Sources: setupKernelTunables() in pkg/kubelet/cm/container_manager_linux.go; plu
 import os
 import re
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .._core.sanitize import sanitize
 from .._core.text import to_text
@@ -20,6 +20,10 @@ from .._kernel import sysctls
 from .._process import credentials
 from .._process.procfs import Proc
 from .records import ALL_KEYS, KEYS_BY_PATH, SYSCTLS
+
+if TYPE_CHECKING:
+    from .kubelet import Said
+    from .tuned_start import Write
 
 SETS = 'sets'            # writes the value at each start
 YIELDS = 'yields'        # the same, but a line in /etc/sysctl.d, /run/sysctl.d or /etc/sysctl.conf wins
@@ -117,8 +121,8 @@ def _find_owner(processes: Proc, pid: int, rke2: List[int]) -> Optional[int]:
     return parent if parent in rke2 else None
 
 
-def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> Any:
-    """The L(_sysctl.kubelet.Said) of a program; None if no source has one."""
+def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) -> 'Optional[Said]':
+    """The answer of a program's configuration; None if no source has one."""
     # Imported here, because few hosts run a kubelet.
     from .kubelet import Files, ask_microk8s, ask_process, ask_rancher, find_start
     files = Files(host, name, denied)
@@ -130,7 +134,7 @@ def _ask(host: Host, processes: Proc, pid: int, name: str, denied: List[str]) ->
     return ask_process(files, words)
 
 
-def _build_kubelet_writes(name: str, said: Any) -> List[CompetingWrite]:
+def _build_kubelet_writes(name: str, said: 'Optional[Said]') -> List[CompetingWrite]:
     protects, file = said or (False, None)
     how = None if protects is None else REQUIRES if protects else SETS
     return [CompetingWrite(key, value, name, file if protects else None, how) for key, value in _KUBELET_VALUES]
@@ -149,7 +153,7 @@ def _tuned_sysctls(host: Host, denied: List[str], overlay: Optional[conf_files.O
     return [one for start in starts for one in _last_writes(start.writes, knows_files)]
 
 
-def _last_writes(writes: List[Any], knows_files: bool) -> List[CompetingWrite]:
+def _last_writes(writes: 'List[Write]', knows_files: bool) -> List[CompetingWrite]:
     found: Dict[str, CompetingWrite] = {}
     for write in writes:
         key = KEYS_BY_PATH[write.key]
