@@ -149,10 +149,10 @@ def _read_memory(host: Host) -> Dict[int, Tuple[int, int]]:
     for pid in list_pids(host):
         if pid == 1:
             continue
-        with ProcessHandle(host, pid) as held:
-            memory = (parse_memory_kb(held.read('status') or b'')
-                      or parse_memory_kb(held.read_thread('status') or b''))
-            text = held.read('oom_score_adj')
+        with ProcessHandle(host, pid) as handle:
+            memory = (parse_memory_kb(handle.read('status') or b'')
+                      or parse_memory_kb(handle.read_thread('status') or b''))
+            text = handle.read('oom_score_adj')
         adj = to_number(text)
         if memory is not None and adj is not None:
             found[pid] = (sum(memory), adj)

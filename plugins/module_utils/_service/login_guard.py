@@ -106,9 +106,9 @@ def pick_strongest(found: Iterable[Optional[Evidence]]) -> Optional[Evidence]:
 
 def match_process(host: Host, pid: int) -> Optional[Evidence]:
     """Find evidence in the name and the unit of a process."""
-    with ProcessHandle(host, pid) as held:
-        name = (held.read('comm') or b'')[:-1]
-        return match_program(name) or (Evidence(True, _BY_NAME) if starts_logins(held) else None)
+    with ProcessHandle(host, pid) as handle:
+        name = (handle.read('comm') or b'')[:-1]
+        return match_program(name) or (Evidence(True, _BY_NAME) if starts_logins(handle) else None)
 
 
 def is_session(cgroup: bytes) -> bool:
@@ -123,20 +123,20 @@ def is_of_login_user(uid: int) -> bool:
     return uid > MOST_SYSTEM_UID and not _DYNAMIC_UIDS[0] <= uid <= _DYNAMIC_UIDS[1]
 
 
-def read_cgroups(held: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
+def read_cgroups(handle: ProcessHandle, init: Optional[bytes] = None) -> List[bytes]:
     """Read the cgroup of a process in each hierarchy, below the system manager's root; ``init``: /proc/1/cgroup."""
-    return list_all_paths(held.read_thread('cgroup') or held.read('cgroup') or b'',
-                          read_init_cgroup(held.host) if init is None else init)
+    return list_all_paths(handle.read_thread('cgroup') or handle.read('cgroup') or b'',
+                          read_init_cgroup(handle.host) if init is None else init)
 
 
-def read_unit(held: ProcessHandle) -> Optional[bytes]:
+def read_unit(handle: ProcessHandle) -> Optional[bytes]:
     """The unit of a process, see L(find_unit)."""
-    return find_unit(held.read_thread('cgroup') or held.read('cgroup') or b'', read_init_cgroup(held.host))
+    return find_unit(handle.read_thread('cgroup') or handle.read('cgroup') or b'', read_init_cgroup(handle.host))
 
 
-def starts_logins(held: ProcessHandle) -> bool:
+def starts_logins(handle: ProcessHandle) -> bool:
     """Whether the name or the unit of the process is known to start login sessions."""
-    if held.pid == _INIT or _is_login_name((held.read('comm') or b'')[:-1]):
+    if handle.pid == _INIT or _is_login_name((handle.read('comm') or b'')[:-1]):
         return True
-    unit = read_unit(held)
+    unit = read_unit(handle)
     return unit is not None and bool(_LOGIN.match(to_text(unit)))

@@ -61,7 +61,7 @@ class TreeGroup(Group):
                 todo += born
         return sorted(found)
 
-    def holds(self, held: ProcessHandle) -> bool:
+    def holds(self, handle: ProcessHandle) -> bool:
         """See Group: a descendant stays one, and the start time identifies it."""
         return True
 

@@ -30,29 +30,29 @@ class Asked(NamedTuple):
     force: bool
 
 
-def is_of_system_account(held: ProcessHandle) -> bool:
+def is_of_system_account(handle: ProcessHandle) -> bool:
     """Whether no user ID and no login session of the process is a login user's."""
-    return find_login_uid(held) is None
+    return find_login_uid(handle) is None
 
 
-def starts_no_login(units: LoginUnits, held: ProcessHandle) -> bool:
+def starts_no_login(units: LoginUnits, handle: ProcessHandle) -> bool:
     """Whether neither name nor unit shows that the process starts login sessions."""
-    evidence = _find_unit_evidence(units, held)
-    return not (starts_logins(held) or (evidence is not None and evidence.is_login))
+    evidence = _find_unit_evidence(units, handle)
+    return not (starts_logins(handle) or (evidence is not None and evidence.is_login))
 
 
-def _find_unit_evidence(units: LoginUnits, held: ProcessHandle) -> Optional[Evidence]:
-    unit = read_unit(held)
+def _find_unit_evidence(units: LoginUnits, handle: ProcessHandle) -> Optional[Evidence]:
+    unit = read_unit(handle)
     return None if unit is None else units.find_evidence(unit)
 
 
-def find_login_uid(held: ProcessHandle) -> Optional[int]:
+def find_login_uid(handle: ProcessHandle) -> Optional[int]:
     """Find the login user who owns the process; None for system accounts.
 
     All user IDs and the login session count: sudo and su set all user IDs, and run under the name of a link.
     """
-    uids = list(parse_uids(held.read('status') or b'') or ())
-    uids += [int(match.group(1)) for match in map(OF_USER.match, read_cgroups(held)) if match]
+    uids = list(parse_uids(handle.read('status') or b'') or ())
+    uids += [int(match.group(1)) for match in map(OF_USER.match, read_cgroups(handle)) if match]
     return next((uid for uid in uids if is_of_login_user(uid)), None)
 
 
@@ -77,8 +77,8 @@ def guard(host: Host, found: List[ProcessIdentity], changes: List[ProcessIdentit
 
 def _refuse_users(host: Host, found: List[ProcessIdentity], asked: Asked) -> None:
     for one in found:
-        with ProcessHandle(host, one.pid) as held:
-            uid = find_login_uid(held)
+        with ProcessHandle(host, one.pid) as handle:
+            uid = find_login_uid(handle)
         if uid is not None:
             raise Refusal(f'Refused: {sanitize(asked.label)} at {asked.value}. Process {one.pid} '
                           f'({sanitize(one.name)}) belongs to user {uid}, who is not a system account: any user can '
@@ -93,8 +93,8 @@ def _find_evidence(host: Host, found: List[ProcessIdentity]) -> List[Tuple[Proce
     scan, units = SessionScan(host, [one.pid for one in found]), LoginUnits(host)
     pairs: List[Tuple[ProcessIdentity, Evidence]] = []
     for one in found:
-        with ProcessHandle(host, one.pid) as held:
-            evidence = pick_strongest([scan.find_evidence([one.pid], one.pid), _find_unit_evidence(units, held)])
+        with ProcessHandle(host, one.pid) as handle:
+            evidence = pick_strongest([scan.find_evidence([one.pid], one.pid), _find_unit_evidence(units, handle)])
         if evidence is not None:
             pairs.append((one, evidence))
     return pairs

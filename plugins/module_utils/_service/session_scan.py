@@ -70,16 +70,16 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     """Read the processes and their descendants."""
     children: Dict[int, List[int]] = {}
     for pid in list_pids(host):
-        with ProcessHandle(host, pid) as held:
-            stat = parse_stat(held.read('stat') or b'')
+        with ProcessHandle(host, pid) as handle:
+            stat = parse_stat(handle.read('stat') or b'')
         if stat is not None:
             children.setdefault(stat.parent, []).append(pid)
     looks: Dict[int, _Look] = {}
     todo, known, init = list(asked), set(asked), read_init_cgroup(host)
     while todo:
         pid = todo.pop()
-        with ProcessHandle(host, pid) as held:
-            one = _look(held, init)
+        with ProcessHandle(host, pid) as handle:
+            one = _look(handle, init)
         if one is not None:
             looks[pid] = one
         born = [child for child in children.get(pid, []) if child not in known]
@@ -88,14 +88,14 @@ def _look_below(host: Host, asked: Set[int]) -> Dict[int, _Look]:
     return looks
 
 
-def _look(held: ProcessHandle, init: bytes) -> Optional[_Look]:
-    stat = parse_stat(held.read('stat') or b'')
+def _look(handle: ProcessHandle, init: bytes) -> Optional[_Look]:
+    stat = parse_stat(handle.read('stat') or b'')
     if stat is None:
         return None
-    login = to_number(held.read('loginuid'))
-    uids = parse_uids(held.read('status') or b'') or ()
+    login = to_number(handle.read('loginuid'))
+    uids = parse_uids(handle.read('status') or b'') or ()
     return _Look(stat.parent, stat.name, stat.terminal, None if login == _NO_LOGIN else login,
-                 frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(held, init)))
+                 frozenset(filter(is_of_login_user, uids)), frozenset(read_cgroups(handle, init)))
 
 
 def _find_difference(parent: _Look, one: _Look, pid: int) -> Optional[Evidence]:
