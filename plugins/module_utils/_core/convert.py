@@ -87,7 +87,7 @@ def to_choice(name: str, value: Any, choices: Dict[str, int]) -> int:
         return choices[value.strip()]
     number = _as_integer(value)
     if number is None or number not in choices.values():
-        allowed = ', '.join('%s (%d)' % pair for pair in sorted(choices.items(), key=lambda pair: pair[1]))
+        allowed = ', '.join(f'{name} ({number})' for name, number in sorted(choices.items(), key=lambda pair: pair[1]))
         raise ConvertError(f'{name}: {quote(value)} is not one of {allowed} [OOMK-1103]')
     return number
 

@@ -129,9 +129,10 @@ def find_domain(tree: Tree, cgroup: str, total_swap_pages: int) -> Domain:
     limit = tree.read_limit(cgroup)
     if limit.memory_pages is None:
         outer = next((one for one in list_ancestors(cgroup)[1:] if tree.read_limit(one).memory_pages is not None), None)
-        raise Refusal('cgroup: %s has no limit of its own to run into (memory.max); %s [OOMK-2410]' % (
-            sanitize(cgroup), 'the next one around it that has is %s' % sanitize(outer) if outer else
-            'none around it has either, so that only the whole machine can run out: leave cgroup out'))
+        advice = (f'the next one around it that has is {sanitize(outer)}' if outer else
+                  'none around it has either, so that only the whole machine can run out: leave cgroup out')
+        raise Refusal(f'cgroup: {sanitize(cgroup)} has no limit of its own to run into (memory.max); {advice} '
+                      '[OOMK-2410]')
     swap_pages = 0
     if limit.swappiness:
         swap_pages = total_swap_pages if limit.swap_pages is None else min(limit.swap_pages, total_swap_pages)

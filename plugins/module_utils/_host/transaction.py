@@ -119,7 +119,7 @@ def back_up_file(host: WritableHost, path: str, rollback: Rollback) -> str:
     for found in host.names(folder):
         if found.startswith(base + '.oomkit-') and found.endswith('~') and _holds(host, folder + '/' + found, data):
             return folder + '/' + found
-    stem = '%s.oomkit-%s' % (path, time.strftime('%Y%m%dT%H%M%S'))
+    stem = f"{path}.oomkit-{time.strftime('%Y%m%dT%H%M%S')}"
     names = [stem + '~'] + [f'{stem}.{number}~' for number in range(2, 100)]
     name = next(one for one in names if host.lstat(one) is None)
     rollback.add(name, functools.partial(host.remove_file, name))

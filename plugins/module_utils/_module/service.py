@@ -89,9 +89,8 @@ def _check_subject(params: Dict[str, Any]) -> None:
     given = [name for name in ('name', 'services', 'process') if params[name] is not None]
     least = 0 if params['state'] == 'absent' and params['exclusive'] else 1
     if not least <= len(given) <= 1:
-        raise ConvertError('give exactly one of name, services and process (found %s); only state: absent with '
-                           'exclusive: true, which reverts everything, needs none'
-                           ' [OOMK-1108]' % (', '.join(given) or 'none'))
+        raise ConvertError(f"give exactly one of name, services and process (found {', '.join(given) or 'none'}); only "
+                           'state: absent with exclusive: true, which reverts everything, needs none [OOMK-1108]')
     _check_list(params)
     is_for_services = params['exclusive'] or params['oom_policy'] is not None
     if params['process'] is not None and is_for_services:

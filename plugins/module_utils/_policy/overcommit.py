@@ -202,7 +202,7 @@ def _check_headroom(host_state: HostState, memory: Memory, min_headroom: Amount,
 
 
 def _limit_text(state: State) -> str:
-    return f'kbytes {state[KBYTES]}' if state.get(KBYTES) else 'ratio %d' % (state.get(RATIO) or 0)
+    return f'kbytes {state[KBYTES]}' if state.get(KBYTES) else f'ratio {state.get(RATIO) or 0}'
 
 
 def needed_kb(memory: Memory, state: State, min_headroom: Amount) -> int:

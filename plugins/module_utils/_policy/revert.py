@@ -129,7 +129,7 @@ _DEFAULT = ('%s: its value before the first change is not recorded in %s, so the
 
 def _text(setting: Setting, numbers: Numbers) -> str:
     pairs = list(zip(setting, numbers))
-    return ', '.join('%s = %d' % pair for pair in ([pair for pair in pairs if pair[1]] or pairs[:1]))
+    return ', '.join(f'{key} = {number}' for key, number in ([pair for pair in pairs if pair[1]] or pairs[:1]))
 
 
 class _Look:

@@ -126,8 +126,8 @@ def _insist(work: Callable[[], T], otherwise: T) -> T:
 def log_line(outcome: RollbackOutcome, steps: List[Step], why: str) -> bytes:
     """Describe the rollback in one line for the system log."""
     values = {step.key: step.value for step in steps}
-    text = 'oomkit.linux.overcommit: %s; rolled back at runtime: %s' % (
-        why, ', '.join('%s = %d' % (key, values[key]) for key in outcome.back) or 'nothing')
+    rolled_back = ', '.join(f'{key} = {values[key]}' for key in outcome.back) or 'nothing'
+    text = f'oomkit.linux.overcommit: {why}; rolled back at runtime: {rolled_back}'
     if outcome.left:
         text += '; left as somebody else has set it: ' + ', '.join(outcome.left)
     if outcome.failed:
@@ -269,7 +269,7 @@ class _Watchdog:
 
     def rehearse(self) -> None:
         """Do every later step without effect, so that Python has allocated what it needs."""
-        ours = dict(pair for step in self.steps for pair in zip(step.keys, step.ours))
+        ours = {key: value for step in self.steps for key, value in zip(step.keys, step.ours)}
         for step in self.steps:
             self._read(step.key)
         outcome = roll_back(self.steps, ours.get, lambda step: None)

@@ -102,7 +102,7 @@ def files_of_ours(host_state: HostState, sysctl_file: str) -> Dict[str, saved_va
     A file with our header but no record was made in an image, or copied here.
     """
     host, recorded = host_state.host, host_state.record.files
-    found = dict(item for item in recorded.items() if not _is_replaced(host, item[0]))
+    found = {path: entry for path, entry in recorded.items() if not _is_replaced(host, path)}
     for path in _list_candidates(host_state) + [sysctl_file]:
         real = host.real(path)
         if real not in found:
@@ -160,7 +160,7 @@ def _draft_absent(draft: _Draft) -> Tuple[Dict[str, saved_values.File], List[str
         entry = known.get(path, saved_values.File(False, {}))
         if text is not None:
             warnings += _draft_without_ours(draft, path, text, entry, stays)
-        lines = dict(item for item in entry.lines.items() if item[0] in stays)
+        lines = {key: line for key, line in entry.lines.items() if key in stays}
         _note(record, path, entry, {} if text is None else lines)
     return record, warnings
 

@@ -82,7 +82,8 @@ def _normalized(text: str) -> str:
 
 def _commands(text: str) -> Iterator[_Command]:
     """The simple commands and keywords, each with the separator before it."""
-    before, words = '\n', []  # type: str, List[str]
+    before = '\n'
+    words: List[str] = []
     for token in _TOKEN.findall(text):
         word = token if token in _SEPARATORS else token.replace('"', '').replace("'", '')
         is_keyword = not words and word in _KEYWORDS

@@ -47,10 +47,10 @@ class HostState:
         self.originals_data = saved_values.read(host)
         self.record = saved_values.parse(self.originals_data)
         self.unconfirmed = unconfirmed or {}
-        self.boot_defaults = dict(
-            ((key, before) for key, (before, _after) in self.unconfirmed.items()
-             if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and before is not None),
-            **saved_values.boot_defaults(self.record))
+        self.boot_defaults = {
+            **{key: before for key, (before, _after) in self.unconfirmed.items()
+               if key in (sysctls.ADMIN_RESERVE, sysctls.USER_RESERVE) and before is not None},
+            **saved_values.boot_defaults(self.record)}
         self.container = detect_container(host)
         # In an image build, the kernel and the memory seen here are not those of the host that boots it.
         self.foreign_kernel = bool(self.container) or is_chroot(host)

@@ -92,7 +92,8 @@ def read_units(host: Host, denied: List[str], rules: Rules, names: List[str], is
 
 def split_drop(text: str) -> Tuple[str, ...]:
     r"""The words of an option ``drop``, which TuneD splits at ``\b\s*[,;]\s*``: after a letter, digit or ``_`` only."""
-    words, word = [], ''  # type: List[str], str
+    words: List[str] = []
+    word = ''
     pieces = _SEPARATOR.split(text)
     for piece, separator in zip(pieces[::2], pieces[1::2] + ['']):
         word += piece.lstrip() if words and not word else piece
@@ -276,7 +277,8 @@ class _Loader:
 
 def _has_call(text: str) -> bool:
     """Whether TuneD calls a function. Braces are paired, and a backslash escapes a call."""
-    opened, is_escaped = [], False  # type: List[Tuple[bool, int]], bool
+    opened: List[Tuple[bool, int]] = []
+    is_escaped = False
     for index, character in enumerate(text if FUNCTION in text else ''):
         if character == '}':
             if not opened:

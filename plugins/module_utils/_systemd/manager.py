@@ -36,7 +36,7 @@ class Manager:
         if not wanted:
             return []
         text = self._systemctl(['show', '--property=' + ','.join(_PROPERTIES), '--'] + wanted)
-        blocks = [dict(line.partition('=')[::2] for line in block.split('\n') if '=' in line)
+        blocks = [{key: value for key, equals, value in (line.partition('=') for line in block.split('\n')) if equals}
                   for block in text.split('\n\n')]
         return [block for block in blocks if block.get('Id')]
 

@@ -174,11 +174,12 @@ def _read_kills(record: Record, value: t.Any) -> None:
 
 def _read_competing_writers(record: Record, value: t.Any) -> None:
     """Keep ``reapplies`` separate: TuneD writes the administrator's own value, which matters only with a drift."""
-    found = [(one.get('how') == 'reapplies', clean(one.get('key')) or '?',
-              '%s %s %s = %s' % tuple(clean(one.get(key)) or '?' for key in ('by', 'how', 'key', 'value')))
-             for one in _to_mappings(value)]
-    record.competing_writers = [shown for reapplies, _key, shown in found if not reapplies]
-    record.reapplied = [(key, shown) for reapplies, key, shown in found if reapplies]
+    found = []
+    for one in _to_mappings(value):
+        by, how, key, written = (clean(one.get(name)) or '?' for name in ('by', 'how', 'key', 'value'))
+        found.append((how == 'reapplies', key, f'{by} {how} {key} = {written}'))
+    record.competing_writers = [text for reapplies, _key, text in found if not reapplies]
+    record.reapplied = [(key, text) for reapplies, key, text in found if reapplies]
 
 
 def _read_oom_daemons(record: Record, value: t.Any) -> None:
