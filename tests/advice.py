@@ -16,7 +16,7 @@ import architecture
 import yaml
 from refusals import PLAYS, python_texts, yaml_texts
 
-# What a sentence tells to use: names of options, one or several.
+# What a sentence advises to use: names of options, one or several.
 _NAMED = re.compile(r'\b(?:[uU]se|[gG]ive|[sS]et|[aA]dd|[tT]ake) (?:the option )?'
                     r'([a-z][a-z_]*(?:(?:, | or | and | with )[a-z][a-z_]*\b(?!:))*)\b(?!:)')
 _ABOUT = re.compile(r'([a-z][a-z_]*)(?:\.|:|\[)')  # a message that begins with an option is about that

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes up the facts of a fleet for tests of the report; ``python tests/fleet_facts.py FOLDER HOSTS`` fills a cache.
 
-The facts are as oom_facts would tell them of a believable fleet: databases with strict overcommit, web servers, batch
-workers, some in drift, some that would hang, some nearly full. It is the same fleet each time.
+The facts are as oom_facts would return them for a believable fleet: databases with strict overcommit, web servers,
+batch workers, some in drift, some that would hang, some nearly full. It is the same fleet each time.
 """
 
 import random

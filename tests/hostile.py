@@ -178,7 +178,7 @@ def interpreter(folder: Path, answer: dict[str, dict[str, Any]]) -> Path:
 # ----------------------------------------------------------------------- the watch
 
 class Watch:
-    """Tells of everything that is opened, made, changed or removed in a folder (inotify(7))."""
+    """Reports everything that is opened, made, changed or removed in a folder (inotify(7))."""
 
     _ALL = 0x0fff & ~0x18  # without the closing of files
     _IS_FOLDER = 0x40000000

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / 'callbacks'
-# What Ansible does by itself, without a module on the host.
+# What Ansible does without a module on the host.
 ON_CONTROLLER = ('meta', 'set_fact', 'include_tasks', 'include_role', 'debug', 'assert', 'validate_argument_spec')
 
 

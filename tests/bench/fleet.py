@@ -7,7 +7,7 @@ the local connection. ping is the floor: the same connections, the same forks, a
 measured is all that Ansible, the program that it sends and the module itself take, the printing of the results
 included. The times are the best of all rounds: what others do on the machine only ever makes a round slower. Where the
 target is missed, up to four times the rounds are run, since the best of few may still be one that others slowed. The
-processors' time is told too, of Ansible and all that it started, which does not depend on that.
+processors' time is reported too, of Ansible and all that it started, which does not depend on that.
 
 The smaller fleet is then measured with Mitogen as well, where it is to be had. There is no target for that.
 """
@@ -33,7 +33,7 @@ FLOOR, OURS = 'ansible.builtin.ping', 'oomkit.linux.oom_facts'
 # By number of hosts the rounds; a round of a thousand hosts takes minutes.
 ROUNDS = {100: 3, 1000: 2}
 QUICK_ROUNDS = {24: 3}
-# Whoever misses the target gets this many times the rounds: best times only become better, and by what is true.
+# Where the target is missed, this many times the rounds: best times only become better, and by what is true.
 MOST_PATIENCE = 4
 
 

@@ -6,8 +6,8 @@ The policy: six sysctls, the scores of 20 services, and facts. Here it is the ro
 overcommit over a new connection, sets the running processes and gathers the facts. There it is ansible.posix.sysctl,
 file, copy and systemd, without facts (there are none to have), without the running processes, and without a second
 connection. Both ways are one play against the same lab machine, over the same kept ssh connection with pipelining, from
-the same snapshot: a first run, then one with nothing left to change. Told are the modules executed on the machine, the
-whole time of ansible-playbook, and the bytes that the machine's network cards received.
+the same snapshot: a first run, then one with nothing left to change. Reported are the modules executed on the machine,
+the whole time of ansible-playbook, and the bytes that the machine's network cards received.
 
 By default only a few items of the usual way's loops are run, and what they take is multiplied: every item runs the same
 modules. The bytes of each loop are then read in between, by raw tasks whose own time and bytes are taken off again.
@@ -67,7 +67,7 @@ def peers_play(bench: Bench, tasks: list[dict], factors: dict[str, float]) -> di
     report = measured(bench, lambda: bench.play(tasks))
     parts_bytes = {}
     if multiplied:
-        # The first two readings tell what one costs, the others come after a task each.
+        # The first two readings show what one costs, the others come after a task each.
         before, *read = map(lab_plays.received_bytes, report['printed'])
         cost_bytes = read[0] - before
         names = [name for name in map(next, map(iter, tasks)) if name != RAW]

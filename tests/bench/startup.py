@@ -170,7 +170,7 @@ def times_ms(programs: dict[str, Path], rounds: int) -> dict[str, list[float]]:
 
 
 def ratio(ours: list[float], empty: list[float]) -> float:
-    """The median of the rounds, each by itself: a machine that is busy for a while slows both down."""
+    """The median of the ratios of the rounds: a machine that is busy for a while slows both down."""
     return statistics.median(one / other for one, other in zip(ours, empty, strict=True))
 
 

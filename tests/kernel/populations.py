@@ -257,7 +257,7 @@ def log():
     return subprocess.run(['dmesg'], check=True, stdout=subprocess.PIPE).stdout.decode('utf-8', 'replace')
 
 
-def told(text):
+def parse_killed_pids(text):
     """Whom the kernel log says it killed, the victim first. It leaves out most else when there are several in a row."""
     return [int(pid) for pid in re.findall(r' Killed process ([0-9]+) ', text)]
 
@@ -303,12 +303,12 @@ def started_ticks(pid):
 
 
 def settle(population, before, limit_s=30):
-    """Wait until a kill is over: the log has it, and whoever dies is dead."""
+    """Wait until a kill is over: the log has it, and the processes that it names are dead."""
     end = time.monotonic() + limit_s
     while kills_so_far() == before and time.monotonic() < end:
         time.sleep(0.01)
-    # Counted first, told afterwards (mm/oom_kill.c, __oom_kill_process): an emulated machine is slow in between.
-    while kills_so_far() > before and not told(log()) and time.monotonic() < end:
+    # Counted first, logged afterwards (mm/oom_kill.c, __oom_kill_process): an emulated machine is slow in between.
+    while kills_so_far() > before and not parse_killed_pids(log()) and time.monotonic() < end:
         time.sleep(0.05)
     dead, since = population.dead(), time.monotonic()
     while time.monotonic() < min(end, since + 0.08):
@@ -338,7 +338,7 @@ def sysrq(rng):
             write('/proc/sysrq-trigger', 'f')
             settle(population, before)
             texts.append(log())
-            kernel.append(told(texts[-1]))
+            kernel.append(parse_killed_pids(texts[-1]))
         return judged(population, expected, kernel, texts)
     finally:
         population.end()
@@ -375,7 +375,7 @@ def memcg(rng):
         settle(population, before)
         text = log()
         # Further kills follow until it fits: only the first one is of this forecast's making.
-        return judged(population, expected, [told(text)[:1]], [text], alone=True)
+        return judged(population, expected, [parse_killed_pids(text)[:1]], [text], alone=True)
     finally:
         population.end()
         write(ROOT + '/memory.max', 'max')
@@ -399,7 +399,7 @@ def exhaustion(rng):
         settle(population, before, EATING_S)
         os.kill(eater, signal.SIGKILL)
         text = log()
-        return judged(population, expected, [told(text)[:1]], [text], alone=True)
+        return judged(population, expected, [parse_killed_pids(text)[:1]], [text], alone=True)
     finally:
         if eater:
             with contextlib.suppress(OSError):
@@ -432,7 +432,7 @@ def rank_of(verdict, item):
 
 
 def judged(population, expected, kernel, texts, alone=False):
-    """Each rank against the kernel: its victim, who went down with it, and the numbers it weighed them with."""
+    """Each rank against the kernel: its victim, what was killed with it, and the numbers it weighed them with."""
     ranks = []
     for rank, killed in enumerate(kernel):
         item = expected['kill_order'][rank] if rank < len(expected['kill_order']) else None
@@ -461,7 +461,7 @@ def population_differs(population, expected, count, exactly):
     for item in expected['kill_order'][:count]:
         doomed |= {item['victims'][0]['pid']} | {one['pid'] for one in item['collateral']}
     doomed &= set(population.pids)
-    end = time.monotonic() + 5  # whoever is killed may take its time on a slow machine
+    end = time.monotonic() + 5  # a killed process may take its time on a slow machine
     while not doomed <= population.dead() and time.monotonic() < end:
         time.sleep(0.02)
     dead = population.dead()

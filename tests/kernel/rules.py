@@ -18,7 +18,7 @@ import time
 from types import SimpleNamespace
 
 import populations
-from populations import LIBC, MIB, PAGE, ROOT, forecast, kills_so_far, log, settle, told, touched, write
+from populations import LIBC, MIB, PAGE, ROOT, forecast, kills_so_far, log, parse_killed_pids, settle, touched, write
 
 CLONE_VFORK = 0x4000
 CLONE_NEWPID = 0x20000000
@@ -51,7 +51,7 @@ def kill(population, how):
 
 
 def victims(population, text):
-    return [population.process_of.get(pid, pid) for pid in told(text)]
+    return [population.process_of.get(pid, pid) for pid in parse_killed_pids(text)]
 
 
 def by_sysrq():
@@ -86,7 +86,7 @@ def wait_for_the_end(names, killed):
     return {pid for pid in names.values() if populations.is_dead(pid)}
 
 
-def told_by(names, expected, killed, dead):
+def summarize(names, expected, killed, dead):
     """With letters in the place of PIDs."""
     letter = {pid: name for name, pid in names.items()}
     return {
@@ -108,12 +108,12 @@ def tried(specs, how=by_sysrq, kills=1, **params):
         names = named(population)
         expected = forecast(kills=kills, **params)
         killed, dead = [], set()
-        scores = told_by(names, expected, [], set())['scores']
+        scores = summarize(names, expected, [], set())['scores']
         for _number in range(kills):
             some, later = kill(population, how)
             killed += some[:1]
             dead = wait_for_the_end(names, some) - later
-        return dict(told_by(names, expected, killed, dead), scores=scores)
+        return dict(summarize(names, expected, killed, dead), scores=scores)
     finally:
         population.end()
         if os.path.exists(ROOT + '/memory.max'):
@@ -135,9 +135,9 @@ def cgroup_example(adj, mib=5):
     try:
         names = dict(a=population.pids[0], b=population.pids[1])
         expected = forecast(kills=1, cgroup='/oomkit-test')
-        scores = told_by(names, expected, [], set())['scores']
+        scores = summarize(names, expected, [], set())['scores']
         killed, _later = kill(population, lambda: grow_in_cgroup(population))
-        return dict(told_by(names, expected, killed, population.dead()), scores=scores)
+        return dict(summarize(names, expected, killed, population.dead()), scores=scores)
     finally:
         population.end()
 
@@ -261,8 +261,8 @@ def allocating_task():
         populations.clear_log()
         os.write(writer, b'1')
         settle(population, before, populations.EATING_S)
-        killed = told(log())[:1]
-        return dict(told_by(names, expected, killed, population.dead()), unasked=unasked)
+        killed = parse_killed_pids(log())[:1]
+        return dict(summarize(names, expected, killed, population.dead()), unasked=unasked)
     finally:
         write('/proc/sys/vm/oom_kill_allocating_task', 0)
         os.kill(eater, signal.SIGKILL)

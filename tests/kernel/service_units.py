@@ -21,7 +21,7 @@ for _ in range(3):
 time.sleep(1e6)
 """
 
-# Two hundred short-lived children a second, each of which has a child of its own.
+# Two hundred short-lived children a second, each with a child of its own.
 BUSY = r"""
 import os, signal, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)

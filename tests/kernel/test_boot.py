@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot simulation against the loaders themselves, on generated trees of files.
 
-OOMKIT_TREES sets how many (300 unless told); OOMKIT_SEED another start than 1. Each tree's seed is its own number.
+OOMKIT_TREES sets how many (300 by default); OOMKIT_SEED another start than 1. Each tree's seed is its own number.
 OOMKIT_RECORD=1 writes what the loaders answered into tests/unit/recorded, for tests that have none.
 """
 

@@ -89,7 +89,7 @@ def test_guides(hosts):
 def test_examples(hosts):
     """Those of the plugins' own documentation."""
     play(hosts, blocks_of('plugins', 'yaml'), 7)
-    # The last of them take everything back.
+    # The last of them revert everything.
     assert hosts.machine.run('ls /etc/sysctl.d | grep -c oomkit', check=False).stdout.strip() == '0'
 
 
@@ -99,9 +99,9 @@ def play(hosts, blocks, at_least):
     snapshot = hosts.machine.module('oom_forecast_info')['snapshot']
     (hosts.folder / 'snapshot.json').write_text(json.dumps(snapshot))
     book(hosts.folder, *blocks)
-    told = hosts('ansible-playbook', 'play.yml', ANSIBLE_CACHE_PLUGIN='ansible.builtin.jsonfile',
-                 ANSIBLE_CACHE_PLUGIN_CONNECTION=str(hosts.folder / 'cache'))
-    assert 'failed=0' in told and 'ignored=0' in told
+    reported = hosts('ansible-playbook', 'play.yml', ANSIBLE_CACHE_PLUGIN='ansible.builtin.jsonfile',
+                     ANSIBLE_CACHE_PLUGIN_CONNECTION=str(hosts.folder / 'cache'))
+    assert 'failed=0' in reported and 'ignored=0' in reported
 
 
 def test_commands(hosts):
@@ -125,8 +125,8 @@ def commands(hosts, blocks):
         variables, lines = code_blocks.environment_and_commands(block)
         for words in lines:
             if tuple(words) not in ran:
-                told = hosts(*words, **variables)
-                assert 'SUCCESS' in told or 'CHANGED' in told or 'failed=0' in told, (block.place, told)
+                reported = hosts(*words, **variables)
+                assert 'SUCCESS' in reported or 'CHANGED' in reported or 'failed=0' in reported, (block.place, reported)
             ran.add(tuple(words))
     return len(ran)
 

@@ -104,7 +104,7 @@ def test_a_group_is_an_event_for_each_process(source):
     assert {event['cgroup'] for _arrived, event in events} == {'/system.slice/team.service'}
 
 
-def test_an_overrun_is_told_and_survived(source):
+def test_an_overrun_is_reported_and_survived(source):
     source.start()
     source.signal('STOP')
     source.machine.run("/usr/bin/python3 -c \"\nlog = open('/dev/kmsg', 'wb', 0)\nfor n in range(20000): "
@@ -116,7 +116,7 @@ def test_an_overrun_is_told_and_survived(source):
         ('/system.slice/late.service', True)]
 
 
-def test_replay_tells_what_the_log_still_holds(source):
+def test_replay_reports_what_the_log_still_holds(source):
     eat(source.machine, 'early')
     source.start(replay=True)
     assert [event['cgroup'] for _arrived, event in source.events(1)] == ['/system.slice/early.service']
@@ -125,8 +125,8 @@ def test_replay_tells_what_the_log_still_holds(source):
 def test_without_the_right_to_read_it_says_what_is_missing(source):
     source.machine.run('sysctl -qw kernel.dmesg_restrict=1; rm -f /srv/events/out')
     source.start(user='tester')
-    told = '\n'.join(source.output())
-    assert 'EventsError: path: /dev/kmsg cannot be read (' in told and 'CAP_SYSLOG' in told
+    reported = '\n'.join(source.output())
+    assert 'EventsError: path: /dev/kmsg cannot be read (' in reported and 'CAP_SYSLOG' in reported
 
 
 def test_what_somebody_writes_into_the_log_is_no_kill(source):

@@ -79,15 +79,15 @@ def wait_until_gone(machine, pid):
 def test_facts_of_the_classic_machine_are_those_of_meminfo(big_machine, mode, ratio):
     big_machine.restore('fresh')
     big_machine.module('overcommit', mode=mode, ratio=ratio, persistent=False)
-    facts, told = gather(big_machine, 'memory', 'commit', 'overcommit'), meminfo(big_machine)
+    facts, reported = gather(big_machine, 'memory', 'commit', 'overcommit'), meminfo(big_machine)
     assert facts['warnings'] == []
     assert (facts['memory']['total_kb'], facts['memory']['swap_total_kb'], facts['memory']['hugetlb_kb']) == (
-        told['MemTotal'], told['SwapTotal'], told['Hugetlb'])
-    assert facts['commit']['limit_kb'] == told['CommitLimit']
-    assert abs(facts['commit']['limit_kb'] - told['MemTotal'] * ratio // 100) <= 4
+        reported['MemTotal'], reported['SwapTotal'], reported['Hugetlb'])
+    assert facts['commit']['limit_kb'] == reported['CommitLimit']
+    assert abs(facts['commit']['limit_kb'] - reported['MemTotal'] * ratio // 100) <= 4
     assert facts['commit']['enforced'] is (mode == 'never')
-    assert abs(facts['commit']['committed_kb'] - told['Committed_AS']) < 100_000
-    assert abs(facts['memory']['available_kb'] - told['MemAvailable']) < 100_000
+    assert abs(facts['commit']['committed_kb'] - reported['Committed_AS']) < 100_000
+    assert abs(facts['memory']['available_kb'] - reported['MemAvailable']) < 100_000
     assert (facts['overcommit']['mode_name'], facts['overcommit']['ratio']) == (mode, ratio)
 
 
@@ -105,7 +105,7 @@ def test_the_classic_example(big_machine):
         assert facts['overcommit']['ratio'] == ratio and facts['commit']['enforced'] and facts['drift'] == []
 
 
-def test_everything_is_told_to_root(fresh):
+def test_everything_is_reported_to_root(fresh):
     facts = gather(fresh)
     expected = [] if fresh.run('cat /proc/pressure/memory', check=False).returncode == 0 else ['pressure']
     assert [text.partition(':')[0] for text in facts['warnings']] == expected
@@ -162,7 +162,7 @@ def test_badness_is_what_the_kernel_writes_in_its_table_of_tasks(fresh):
         assert abs(badness - kernels) <= 512
 
 
-def test_a_kill_in_a_cgroup_is_told_with_its_cgroup(fresh):
+def test_a_kill_in_a_cgroup_is_reported_with_its_cgroup(fresh):
     fresh.write_file('/root/hog.py', HOG.encode())
     fresh.run('mkdir -p /run/hogs; systemd-run --wait --unit=small -p MemoryMax=30M -p MemorySwapMax=0 '
               'python3 /root/hog.py %s 100 0 plain x' % b'small'.hex(), check=False)
@@ -173,7 +173,7 @@ def test_a_kill_in_a_cgroup_is_told_with_its_cgroup(fresh):
 
 
 @pytest.mark.parametrize('name, text', [(b'\n\x1b[31m', '\\x0a\\x1b[31m'), (b'\xff\xfex', '\\xff\\xfex')])
-def test_hostile_names_are_harmless_alive_and_dead(fresh, name, text):
+def test_hostile_names_are_sanitized_alive_and_dead(fresh, name, text):
     pid = start_hog(fresh, name, 5, 1000)
     facts = gather(fresh, 'candidates', top=1)
     assert [(one['pid'], one['name']) for one in facts['candidates']] == [(pid, text)]
@@ -202,7 +202,7 @@ def test_an_ordinary_user_learns_almost_everything(fresh):
 
 
 @pytest.mark.parametrize('hidepid, reason', [(1, 'may not be read'), (2, 'only own processes')])
-def test_hidden_processes_are_told_of(fresh, hidepid, reason):
+def test_hidden_processes_are_reported(fresh, hidepid, reason):
     start_hog(fresh, 'large', 50, 500)
     fresh.run('mount -o remount,hidepid=%d /proc' % hidepid)
     facts = gather(fresh, user='tester')
@@ -220,7 +220,7 @@ def test_inside_a_pid_namespace_the_first_process_is_a_candidate(fresh):
     assert any(text.startswith('candidates: ') and 'PID namespace' in text for text in facts['warnings'])
 
 
-def test_sysctls_that_are_read_only_are_told_as_such(fresh):
+def test_sysctls_that_are_read_only_are_reported_as_such(fresh):
     result = fresh.module_under(
         'unshare -m sh -c \'mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys; exec "$@"\' -',
         'oom_facts', gather_subset=['environment'])
@@ -237,7 +237,7 @@ def test_daemons_that_kill_are_named(fresh):
     assert [one['unit'] for one in found if one['name'] == 'earlyoom'] == ['earlyoom.service']
 
 
-def test_drift_is_told_until_the_reboot(fresh):
+def test_drift_is_reported_until_the_reboot(fresh):
     fresh.write_file('/etc/sysctl.d/50-vendor.conf', b'# strict\nvm.overcommit_ratio = 77\n')
     drift = gather(fresh, 'drift')['drift']
     assert drift == [{'key': 'vm.overcommit_ratio', 'runtime': 50, 'boot': 77, 'file': '/etc/sysctl.d/50-vendor.conf'}]

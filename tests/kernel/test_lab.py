@@ -81,6 +81,6 @@ def test_the_mirror_is_debians_own():
     assert install.mirror_among(archives[:1], 'trixie') is None
 
 
-def test_failure_is_told(machine):
+def test_failure_is_reported(machine):
     with pytest.raises(LabError, match='ended with 3'):
         machine.run('exit 3')

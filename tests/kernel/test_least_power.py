@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users who are not root can do and are told, who could lead root's writing elsewhere, and what stays secret."""
+"""What users who are not root can do and see, who could lead root's writing elsewhere, and what stays secret."""
 
 import json
 

@@ -57,7 +57,7 @@ TEXTS = [
     '\xa02',
 ]
 
-# Puts each key back to a known state, writes the text, and tells what became of all keys.
+# Resets each key to a known state, writes the text, and prints the values of all keys.
 SCRIPT = r'''
 import json, os, sys
 todo, start = json.load(sys.stdin)

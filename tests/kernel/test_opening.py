@@ -10,7 +10,7 @@ from test_processes import score, start
 from test_sysctls import failed, good
 
 HOME = '/home/tester'
-# Whoever waits for a reader of the pipe goes on once somebody has opened it, and leaves a file.
+# A process that waits for a reader of the pipe goes on once somebody has opened it, and leaves a file.
 TRAP = (f'mkfifo {HOME}/pipe; setsid -f sh -c "echo x > {HOME}/pipe; touch {HOME}/opened" '
         '>/dev/null 2>&1 </dev/null; sleep 0.5')
 # A set-user-ID program waits for a password under the name of another program. Only its real user ID is the user's.

@@ -157,7 +157,7 @@ def test_a_policy_that_locks_out_is_reverted_by_the_host(fleet):
     assert 'oomkit.linux.panic_on_oom' not in [task['action'] for task in tasks]
     last = time.monotonic() + within_s + 20
     while fleet.machine.sysctl('vm.overcommit_memory') == 2:
-        assert time.monotonic() < last, 'the host did not take it back'
+        assert time.monotonic() < last, 'the host did not roll it back'
         time.sleep(0.5)
     assert f'not confirmed within {within_s} s' in fleet.machine.run('dmesg').stdout
     fleet.machine.run('until systemctl -q is-active ssh; do sleep 0.2; done')

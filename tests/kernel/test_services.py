@@ -275,7 +275,7 @@ def test_without_the_capability_nothing_is_half_applied(fresh):
     assert fresh.run('systemctl show -P OOMScoreAdjust plain family').stdout.split() == ['0', '0']
 
 
-def test_an_unprivileged_user_is_told_so(fresh):
+def test_an_unprivileged_user_gets_a_message(fresh):
     install(fresh, 'plain')
     before = tree(fresh)
     result = fresh.module(MODULE, user='tester', name='plain', score_adj=5)

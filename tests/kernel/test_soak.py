@@ -34,7 +34,7 @@ def small():
 
 
 class Caller(threading.Thread):
-    """Somebody who logs in again again and again."""
+    """A user who logs in again and again."""
 
     def __init__(self, machine):
         super().__init__(daemon=True)

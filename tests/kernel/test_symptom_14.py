@@ -60,8 +60,8 @@ def competing_writers(machine, user='root'):
 def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
     assert competing_writers(fresh, user) == []
     start_tuned(fresh, reapply=False)
-    told = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]
-    assert competing_writers(fresh, user) == told
+    reported = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]
+    assert competing_writers(fresh, user) == reported
     for check in (True, False):
         result = good(fresh.module('panic_on_oom', check=check, policy='kill'))
         assert 'tuned sets it to 1 whenever it starts (%s)' % PROFILE in warnings(result)
@@ -69,7 +69,7 @@ def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
     assert fresh.sysctl('vm.panic_on_oom') == 0
     restart_tuned(fresh)
     assert fresh.sysctl('vm.panic_on_oom') == 1  # the symptom itself
-    assert competing_writers(fresh, user) == told
+    assert competing_writers(fresh, user) == reported
     assert warnings(good(fresh.module('panic_on_oom', check=True, policy='panic', reboot_after=10))) == ''
     fresh.run('systemctl stop tuned')
     assert competing_writers(fresh, user) == []
@@ -90,8 +90,8 @@ def test_a_tuned_that_lets_files_win_is_named_until_one_does(fresh):
 
 def test_a_kubelet_is_named(fresh):
     start_kubelet(fresh)
-    told = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
-    assert [(one['key'], one['value']) for one in competing_writers(fresh)] == told
+    reported = [('vm.overcommit_memory', '1'), ('vm.panic_on_oom', '0'), ('kernel.panic', '10')]
+    assert [(one['key'], one['value']) for one in competing_writers(fresh)] == reported
     assert {(one['by'], one['how'], one['file']) for one in competing_writers(fresh)} == {('kubelet', 'sets', None)}
     desired = {'mode': 'heuristic', 'check': True}
     assert 'kubelet sets it to 1' in warnings(good(fresh.module('overcommit', **desired)))

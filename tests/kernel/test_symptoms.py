@@ -70,7 +70,7 @@ def test_6_a_file_that_the_boot_does_not_read_is_refused(fresh):
 
 
 @pytest.mark.long
-def test_7_a_later_file_is_told_and_commented_out_only_below_etc(fresh):
+def test_7_a_later_file_is_reported_commented_out_only_in_etc(fresh):
     fresh.write_file('/etc/sysctl.d/99-vendor.conf', b'# v\nvm.overcommit_memory = 1\n')
     message = failed(fresh, 'overcommit', mode='never', ratio=90)
     assert '/etc/sysctl.d/99-vendor.conf line 2' in message and ours(fresh) is None

@@ -17,10 +17,10 @@ print('async is', connection._is_async(Host(), connection._ancestors(Host())[1:]
 """
 
 
-@pytest.mark.parametrize('background, told', [(['-B', '60', '-P', '1'], True), ([], False)])
-def test_a_task_with_async_is_known_as_one(command, tmp_path, background, told):
+@pytest.mark.parametrize('background, reported', [(['-B', '60', '-P', '1'], True), ([], False)])
+def test_a_task_with_async_is_known_as_one(command, tmp_path, background, reported):
     (tmp_path / 'look.py').write_text(LOOK)
     done = command('ansible', 'localhost', '-i', 'localhost,', '-c', 'local', '-m', 'command', *background, '-a',
                    f'{sys.executable} {tmp_path}/look.py {collection.root()}', '-e',
                    'ansible_python_interpreter={{ ansible_playbook_python }}', '-o')  # fmt: skip
-    assert f'async is {told}' in done.stdout, done.stdout
+    assert f'async is {reported}' in done.stdout, done.stdout

@@ -60,8 +60,8 @@ def test_commands_that_only_read(block, command, tmp_path):
     variables.setdefault('ANSIBLE_INVENTORY', str(tmp_path / 'inventory'))
     for words in commands:
         done = command(*words, cwd=tmp_path, **variables)
-        told = done.stdout.lower()
-        assert 'success' in told or 'failed=0' in told or '1 host: 1 ok' in told, done.stdout + done.stderr
+        reported = done.stdout.lower()
+        assert 'success' in reported or 'failed=0' in reported or '1 host: 1 ok' in reported, done.stdout + done.stderr
 
 
 def test_the_requirements_file_names_this_collection(checkout):

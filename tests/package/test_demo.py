@@ -62,7 +62,7 @@ def test_first_and_second_time(fresh):
     assert 'Setting up .venv' not in again
     for text in (first, again):
         assert '\033' not in text
-        for told in ('CommitLimit', 'Committed_AS', 'Most likely victims', 'The next boot', 'would change:',
-                     'Nothing was changed.'):
-            assert told in text
+        for reported in ('CommitLimit', 'Committed_AS', 'Most likely victims', 'The next boot', 'would change:',
+                         'Nothing was changed.'):
+            assert reported in text
     assert not list(fresh[0].glob('.venv/bin/pytest')), 'the demo takes ansible-core only'

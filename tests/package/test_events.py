@@ -33,8 +33,8 @@ def java_version():
     program = program or shutil.which('java')
     if program is None:
         return 0
-    told = subprocess.run([program, '-version'], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', told)
+    reported = subprocess.run([program, '-version'], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', reported)
     return int(found.group(1)) if found else 0
 
 

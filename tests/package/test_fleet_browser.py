@@ -62,7 +62,7 @@ def process_named(name, folder):
 
 @pytest.fixture(scope='module')
 def hostile_page(command, tmp_path_factory):
-    """The page of a real run on hosts with hostile names, one of which cannot be reached."""
+    """The page of a real run on hosts with hostile names. One of them cannot be reached."""
     folder = tmp_path_factory.mktemp('hostile')
     local = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable}
     dead = {'ansible_connection': 'ssh', 'ansible_host': '127.0.0.1', 'ansible_port': 1}

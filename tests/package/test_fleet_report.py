@@ -106,14 +106,14 @@ def test_counts_are_right_whatever_happens_to_hosts(command, inventory, tmp_path
                 dict(fail, when="inventory_hostname == 'ignored'", ignore_errors=True),
                 {'block': [dict(fail, when="inventory_hostname == 'rescued'")],
                  'rescue': [{'ansible.builtin.debug': {'msg': 'put right'}}]})
-    done = command('ansible-playbook', '-i', hosts, path, '-e', 'fleet_report_json_lines={{ playbook_dir }}/told.jsonl',
+    done = command('ansible-playbook', '-i', hosts, path, '-e', 'fleet_report_json_lines={{ playbook_dir }}/out.jsonl',
                    cwd=tmp_path, check=False, **ENABLED)
-    told = records(tmp_path / 'told.jsonl')
-    assert {name: one['status'] for name, one in told.items()} == {
+    reported = records(tmp_path / 'out.jsonl')
+    assert {name: one['status'] for name, one in reported.items()} == {
         'good': 'ok', 'broken': 'failed', 'rescued': 'ok', 'ignored': 'ok', 'skipped': 'no_facts', 'refused': 'failed',
         'dead': 'unreachable', 'gone': 'unreachable'}
-    assert told['broken']['mode'] and told['broken']['message'] == r'this \x1b[31mwent\x0awrong'
-    assert 'top' in told['refused']['message'] and told['refused']['mode'] is None
+    assert reported['broken']['mode'] and reported['broken']['message'] == r'this \x1b[31mwent\x0awrong'
+    assert 'top' in reported['refused']['message'] and reported['refused']['mode'] is None
     summary, = [line for line in report_of(done.stdout) if line.startswith('8 hosts: ')]
     assert summary.startswith('8 hosts: 3 ok, 2 failed, 2 unreachable, 1 without facts; ')
     recap = done.stdout[done.stdout.index('PLAY RECAP'):]
@@ -132,12 +132,12 @@ def test_ignored_or_rescued_failure_before_facts_is_none(command, inventory, tmp
                 {'ansible.builtin.fail': {'msg': 'no facts of ours'}, 'when': "inventory_hostname == 'other'",
                  'ignore_errors': True},
                 dict(facts, when="inventory_hostname == 'broken'"))
-    done = command('ansible-playbook', '-i', hosts, path, '-e', 'fleet_report_json_lines={{ playbook_dir }}/told.jsonl',
+    done = command('ansible-playbook', '-i', hosts, path, '-e', 'fleet_report_json_lines={{ playbook_dir }}/out.jsonl',
                    cwd=tmp_path, check=False, **ENABLED)
-    told = records(tmp_path / 'told.jsonl')
-    assert {name: one['status'] for name, one in told.items()} == {
+    reported = records(tmp_path / 'out.jsonl')
+    assert {name: one['status'] for name, one in reported.items()} == {
         'good': 'ok', 'ignored': 'no_facts', 'rescued': 'no_facts', 'other': 'no_facts', 'broken': 'failed'}
-    assert all('top' in told[name]['message'] for name in ('ignored', 'rescued', 'broken'))
+    assert all('top' in reported[name]['message'] for name in ('ignored', 'rescued', 'broken'))
     assert [line for line in report_of(done.stdout) if line.startswith('5 hosts: 1 ok, 1 failed, 3 without facts; ')]
 
 
@@ -145,15 +145,15 @@ def test_facts_that_are_delegated_belong_to_their_host(command, inventory, tmp_p
     path = play(tmp_path, {FACTS: {'gather_subset': ['commit']}, 'delegate_to': '{{ item }}', 'delegate_facts': True,
                            'loop': ['a', 'b'], 'run_once': True})
     command('ansible-playbook', '-i', inventory(a=LOCAL, b=LOCAL), path, cwd=tmp_path,
-            OOMKIT_FLEET_REPORT_JSON_LINES='told.jsonl', **ENABLED)
-    assert {name: one['status'] for name, one in records(tmp_path / 'told.jsonl').items()} == {'a': 'ok', 'b': 'ok'}
+            OOMKIT_FLEET_REPORT_JSON_LINES='out.jsonl', **ENABLED)
+    assert {name: one['status'] for name, one in records(tmp_path / 'out.jsonl').items()} == {'a': 'ok', 'b': 'ok'}
 
 
 def test_hidden_facts_are_no_facts(command, inventory, tmp_path):
     path = play(tmp_path, {FACTS: {}, 'no_log': True})
     command('ansible-playbook', '-i', inventory(a=LOCAL), path, cwd=tmp_path,
-            OOMKIT_FLEET_REPORT_JSON_LINES='told.jsonl', **ENABLED)
-    one = records(tmp_path / 'told.jsonl')['a']
+            OOMKIT_FLEET_REPORT_JSON_LINES='out.jsonl', **ENABLED)
+    one = records(tmp_path / 'out.jsonl')['a']
     assert one['status'] == 'no_facts' and 'no_log' in one['message']
 
 
@@ -161,8 +161,8 @@ def test_the_role(command, inventory, tmp_path):
     path = play(tmp_path, {'ansible.builtin.include_role': {'name': 'oomkit.linux.oom_policy'}},
                 vars={'oom_policy_panic': 'kill'})
     done = command('ansible-playbook', '--check', '-i', inventory(a=LOCAL), path, cwd=tmp_path,
-                   OOMKIT_FLEET_REPORT_JSON_LINES='told.jsonl', **ENABLED)
-    one = records(tmp_path / 'told.jsonl')['a']
+                   OOMKIT_FLEET_REPORT_JSON_LINES='out.jsonl', **ENABLED)
+    one = records(tmp_path / 'out.jsonl')['a']
     assert one['status'] == 'ok' and one['mode'] and one['policy_changed'] in (True, False), done.stdout
     assert one['gathered_at'] and one['victim']
 
@@ -210,10 +210,10 @@ def test_ansible_pull(command, tmp_path):
         subprocess.run([*git, *words], check=True)
     done = command('ansible-pull', '-U', 'file://%s' % source, '-d', tmp_path / 'pulled', '-i', 'localhost,', '-c',
                    'local', '-e', 'ansible_python_interpreter=' + sys.executable, cwd=tmp_path,
-                   OOMKIT_FLEET_REPORT_JSON_LINES=str(tmp_path / 'told.jsonl'),
+                   OOMKIT_FLEET_REPORT_JSON_LINES=str(tmp_path / 'out.jsonl'),
                    OOMKIT_FLEET_REPORT_HTML='', **ENABLED)
     assert any(line.startswith('1 host: 1 ok; ') for line in report_of(done.stdout)), done.stdout
-    assert records(tmp_path / 'told.jsonl')['localhost']['limit_kb'] > 0
+    assert records(tmp_path / 'out.jsonl')['localhost']['limit_kb'] > 0
 
 
 # ------------------------------------------------------------------ from the cache
@@ -249,9 +249,10 @@ def test_damaged_records_cost_the_facts_of_their_own_hosts_only(command, invento
     report = {'oomkit.linux.fleet_report': {'hosts': ['fine', *damage], 'html': '', 'json_lines': 'x.jsonl'}}
     command('ansible-playbook', '-i', 'localhost,', play(tmp_path, report, connection='local'), cwd=tmp_path,
             **cached(tmp_path / 'cache'))
-    told = records(tmp_path / 'x.jsonl')
-    assert {name: one['status'] for name, one in told.items()} == {'fine': 'ok', **dict.fromkeys(damage, 'no_facts')}
-    assert 'its facts in the cache cannot be read' in told['nul']['message']
+    reported = records(tmp_path / 'x.jsonl')
+    found = {name: one['status'] for name, one in reported.items()}
+    assert found == {'fine': 'ok', **dict.fromkeys(damage, 'no_facts')}
+    assert 'its facts in the cache cannot be read' in reported['nul']['message']
 
 
 def test_without_a_cache_it_says_what_to_do(command, inventory, tmp_path):

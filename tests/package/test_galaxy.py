@@ -20,11 +20,11 @@ def importer():
 def test_the_importer_has_no_warning(command, importer, tarball, tmp_path):
     done = command('python', '-m', 'galaxy_importer.main', tarball, cwd=tmp_path, limit_s=300, HOME=str(tmp_path),
                    PATH='%s:%s' % (importer, os.environ['PATH']))
-    told = done.stdout + done.stderr
+    reported = done.stdout + done.stderr
     # It ends with 0 whatever it found.
-    assert 'Importer processing completed successfully' in told
-    assert not re.findall(r'^.*(?:WARNING|ERROR).*$', told, re.MULTILINE)
-    assert '...ansible-lint run complete' in told
+    assert 'Importer processing completed successfully' in reported
+    assert not re.findall(r'^.*(?:WARNING|ERROR).*$', reported, re.MULTILINE)
+    assert '...ansible-lint run complete' in reported
 
 
 def test_an_importer_that_finds_something_is_noticed(command, importer, tarball, tmp_path):
@@ -46,8 +46,8 @@ def test_documented_execution_environment_is_created(command, installed, tarball
     assert 'Complete!' in done.stdout
     recipe, = (tmp_path / 'context').glob('*file')  # Dockerfile where docker is installed, else Containerfile
     assert 'requirements.yml' in recipe.read_text()
-    told = command('ansible-builder', 'introspect', installed, cwd=tmp_path).stdout
-    found = yaml.safe_load(told.partition('---\n')[2])
+    reported = command('ansible-builder', 'introspect', installed, cwd=tmp_path).stdout
+    found = yaml.safe_load(reported.partition('---\n')[2])
     assert 'openssh-client [platform:dpkg]  # from collection oomkit.linux' in found['system']
     assert not found['python']
 

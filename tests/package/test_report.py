@@ -61,21 +61,21 @@ def reports(command, checkout, tmp_path_factory):
     return {name: (folder / name).read_text() for name in cases}
 
 
-@pytest.mark.parametrize('told', [
+@pytest.mark.parametrize('reported', [
     'RAM                3.8 GiB', 'Swap               2.0 GiB', 'enforced\n', '] 90.0 %', 'limit set in kB: 4000000',
     'panics, even when only one container', 'hangs for ever', 'CONSTRAINT_MEMCG', '12.5 %', 'earlyoom',
     r' 4194303 \n\x1b[31m-hos~', 'postgresql@16-main.service', '2 now, then 1 (/etc/sysctl.d/50-x.conf)',
     '0 now, then 50 (the default)', '    - vm.overcommit_memory = 0\n    + vm.overcommit_memory = 2\n',
     '  ! Refused, because', '- kills: the kernel log'])
-def test_tells(reports, told):
-    assert told in reports['seen']
+def test_reports(reports, reported):
+    assert reported in reports['seen']
 
 
-@pytest.mark.parametrize('told', [
+@pytest.mark.parametrize('reported', [
     'RAM                unknown', 'CommitLimit        unknown', 'Kills so far       unknown', 'none can be seen',
     'Container          unknown', 'runtime: false', 'Nothing: this machine is set like that', 'Note: look out'])
-def test_tells_what_it_cannot_see(reports, told):
-    assert told in reports['unseen']
+def test_reports_what_it_cannot_see(reports, reported):
+    assert reported in reports['unseen']
 
 
 def test_fits_the_terminal(reports):

@@ -138,8 +138,8 @@ def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
     """Services by name, whichever of its names; and what sets the CommitLimit only once."""
     mine = [{'name': 'mysql.service', 'score_adj': -800}, {'name': 'cron', 'score_adj': 1}]
     desired = {'oom_policy_profile': 'database', 'oom_policy_overcommit_ratio': 70, 'oom_policy_services': mine}
-    told = '{{ [__oom_policy_settings, __oom_policy_services] }}'
-    show = {'ansible.builtin.debug': {'msg': told}, 'vars': dict(desired, role_path=str(CHECKOUT / ROLE))}
+    reported = '{{ [__oom_policy_settings, __oom_policy_services] }}'
+    show = {'ansible.builtin.debug': {'msg': reported}, 'vars': dict(desired, role_path=str(CHECKOUT / ROLE))}
     settings, services = task_log.last_message(play({}, show=show)[0])
     del settings['oom_policy_services']
     assert settings == {

@@ -86,7 +86,7 @@ def test_its_documentation_is_found(command, installed, tmp_path, kind, name):
 
 
 def test_make_build_says_where_it_is(command, checkout, tmp_path):
-    told = command('make', '-n', 'build').stdout
-    assert 'ansible-galaxy collection build --force --output-path .cache/build' in told
+    reported = command('make', '-n', 'build').stdout
+    assert 'ansible-galaxy collection build --force --output-path .cache/build' in reported
     version = yaml.safe_load((checkout / 'galaxy.yml').read_text())['version']
     assert '.cache/build/oomkit-linux-%s.tar.gz' % version in (checkout / 'docs' / 'install.md').read_text()

@@ -17,7 +17,7 @@ from module_stub import has_code
 from ansible_collections.oomkit.linux.plugins.module_utils._host.writable import WritableHost
 
 OURS = '/etc/sysctl.d/99-oomkit.conf'
-# What others have set: a kubelet and an administrator at runtime, where no file tells it, and files of others.
+# What others have set: a kubelet and an administrator at runtime, where no file has it, and files of others.
 FOREIGN = {
     'vm.overcommit_memory': 1,
     'vm.overcommit_ratio': 70,

@@ -92,7 +92,7 @@ def _script(text: str) -> object:
 
 
 def _chain(count: int) -> list[ProcessIdentity]:
-    """Processes each of which has the next one as its child."""
+    """Processes: each one has the next one as its child."""
     return [ProcessIdentity(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, count + 2)]
 
 
@@ -238,8 +238,8 @@ PARSERS = {
     'a chain of processes': (_chain, lambda seen: inheritance.split_processes(seen, lambda one: one.score_adj != 5),
                              500),
     # ---------------------------------------------------------------------- options
-    'an amount': (lambda n: '1' * n, _amount, 100000),
-    'an amount and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),
+    'a size': (lambda n: '1' * n, _amount, 100000),
+    'a size and blanks': (lambda n: '1' + ' ' * n + 'x', _amount, 100000),
     'a percentage': (lambda n: '1.' + '1' * n + '%', _amount, 100000),
     'an integer': (lambda n: '1' * n, _amount, 100000),
     'a name with control characters': (lambda n: b'\x1b' * n, sanitize.sanitize, 50000),

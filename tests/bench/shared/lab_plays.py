@@ -124,7 +124,7 @@ class Bench:
         self.env = dict(commands.environment(), ANSIBLE_HOME=str(folder / 'home'),
                         ANSIBLE_COLLECTIONS_PATH='%s:%s' % (collection.root(), peers_path),
                         ANSIBLE_STDOUT_CALLBACK='ansible.posix.json',
-                        # The lab's own kept connection, which it drops when it goes back to a snapshot.
+                        # The lab's own kept connection, which it drops when it restores a snapshot.
                         ANSIBLE_SSH_CONTROL_PATH='%s/cm-%%%%r' % machine.folder)
 
     def prepare(self, count: int) -> None:
@@ -136,7 +136,7 @@ class Bench:
         self.machine.save('fresh')
 
     def play(self, tasks: list[dict], **more: object) -> dict:
-        """Run the tasks as one play: its seconds, and what read_report tells of it."""
+        """Run the tasks as one play: its seconds, and what read_report returns for it."""
         named = [dict(task, name=next(iter(task))) for task in tasks]
         play = self.folder / 'play.json'
         play.write_text(json.dumps([{'hosts': 'all', 'gather_facts': False, 'tasks': named, **more}]), encoding='utf-8')
@@ -199,7 +199,7 @@ def expect(what: str, found: object, wanted: object) -> None:
 
 
 def read_report(text: str) -> dict:
-    """What the callback ansible.posix.json tells of a play: by module what was executed, how often, and how long.
+    """What the callback ansible.posix.json reports of a play: by module what was executed, how often, and how long.
 
     ``changed`` holds the modules that changed something, ``printed`` what raw commands printed.
     """
@@ -228,9 +228,9 @@ def full(total: float, parts: dict[str, float], factors: dict[str, float]) -> fl
 
 def describe(machine: Machine) -> str:
     """What it was measured on."""
-    told = machine.settings()
+    reported = machine.settings()
     return 'Debian 13, kernel %s, %d processors and %d MB in QEMU (%s), on %d processors with a load of %.1f' % (
-        machine.run('uname -r').stdout.strip(), told['cpus'], told['memory_mb'], told['accelerator'],
+        machine.run('uname -r').stdout.strip(), reported['cpus'], reported['memory_mb'], reported['accelerator'],
         len(os.sched_getaffinity(0)), os.getloadavg()[0])
 
 

@@ -133,7 +133,7 @@ def exec_shared(path, ready):
 
 
 def argv(path, ready):
-    """Never returns. Started once more with arguments of many pages, the second of which is replaced."""
+    """Never returns. Started once more with arguments of many pages. The second page is replaced."""
     ready()
     os.execv(sys.executable, [sys.executable, *sys.argv, path + '\n' + 'x' * (1 << 16)])
 
@@ -172,7 +172,7 @@ def main():
     server = fuse.Server(folder, hang=[fuse.READ], options=',allow_other')
     server.faults = kind != 'exec'
     server.slow_s = SLOW_S if kind == 'slow' else 0
-    told, out = os.pipe()
+    reported, out = os.pipe()
     text, started, settled = b'', 0, None
     while True:
         ready = text.count(b'\n')
@@ -186,11 +186,11 @@ def main():
             print(json.dumps([int(pid) for pid in text.split()]), flush=True)
             settled = float('inf')
         server.answer_late()
-        found = select.select([server.fd, told], [], [], 0.1)[0]
+        found = select.select([server.fd, reported], [], [], 0.1)[0]
         if server.fd in found:
             server.serve_one()
-        if told in found:
-            text += os.read(told, 4096)
+        if reported in found:
+            text += os.read(reported, 4096)
 
 
 main()

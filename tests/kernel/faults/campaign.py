@@ -6,6 +6,8 @@
 child that has everything imported and waits, so that calls are numbered from the module's own first one on.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import os
@@ -16,8 +18,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, namedtuple
+from collections import Counter
 from importlib import import_module
+from typing import NamedTuple
 
 HOME = '/opt/oomkit-lab'
 sys.path.insert(0, HOME)
@@ -47,9 +50,32 @@ TREES = ('/etc/sysctl.d', '/etc/systemd/system', '/var/lib/oomkit', '/run/oomkit
 SYSCTLS = tuple(import_module('ansible_collections.oomkit.linux.plugins.module_utils._sysctl.records').KEYS_BY_PATH)
 LIMIT_S = 60
 
-Call = namedtuple('Call', 'name number text')
-Done = namedtuple('Done', 'status answer errors seconds')
-State = namedtuple('State', 'files sysctls live groups manager')
+
+class Call(NamedTuple):
+    """A system call of a run, as strace(1) shows it."""
+
+    name: str
+    number: int  # among those of this name, from 1 on
+    text: str
+
+
+class Done(NamedTuple):
+    """A run that has ended."""
+
+    status: int  # of waitpid(2)
+    answer: dict
+    errors: str  # stderr
+    seconds: float
+
+
+class State(NamedTuple):
+    """What a run can change."""
+
+    files: dict  # path: (mode or 'link', content)
+    sysctls: dict[str, int]
+    live: dict[int, int]  # PID: oom_score_adj
+    groups: dict
+    manager: bytes  # properties of the units, from systemctl show
 
 
 # ----------------------------------------------------------------------------- one run
@@ -207,8 +233,8 @@ def cgroups(case):
 def folders_of(names):
     """By systemd itself: instances have a slice of their own for their template."""
     asked = ['systemctl', 'show', '-p', 'ControlGroup', '--value', *names]
-    told = subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout.decode().split()
-    return ['/sys/fs/cgroup' + path for path in told]
+    paths = subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    return ['/sys/fs/cgroup' + path for path in paths]
 
 
 def pids(case):
@@ -233,15 +259,15 @@ def plain(one):
 
 def differences(found, wanted):
     """What of two states differs, by name."""
-    told = []
+    problems = []
     for field in State._fields:
         one, other = getattr(found, field), getattr(wanted, field)
         if field == 'manager' and one != other:
-            told.append('systemd: %r, not %r' % (one, other))
+            problems.append('systemd: %r, not %r' % (one, other))
         elif one != other:
-            told += ['%s: %r, not %r' % (key, one.get(key), other.get(key))
-                     for key in sorted(set(one) | set(other), key=str) if one.get(key) != other.get(key)]
-    return told
+            problems += ['%s: %r, not %r' % (key, one.get(key), other.get(key))
+                         for key in sorted(set(one) | set(other), key=str) if one.get(key) != other.get(key)]
+    return problems
 
 
 def roll_back(case, wanted):
@@ -307,25 +333,25 @@ def commit_limit_kb(sysctls):
 
 def between(found, before, after):
     """What a killed run may leave: each part old or new, and never stricter than both."""
-    told = []
+    problems = []
     for path in set(found.files) | set(before.files) | set(after.files):
         one = found.files.get(path)
         known = one in (before.files.get(path), after.files.get(path))
         if not known and not is_temporary(path) and not is_record(path):
-            told.append('%s: %r is neither old nor new' % (path, one))
+            problems.append('%s: %r is neither old nor new' % (path, one))
     for key, value in found.sysctls.items():
         if key == 'vm/overcommit_ratio' or key == 'vm/overcommit_kbytes':
             continue  # the one erases the other; what follows from both is looked at
         if value not in (before.sysctls[key], after.sysctls[key]):
-            told.append('%s: %r is neither old nor new' % (key, value))
+            problems.append('%s: %r is neither old nor new' % (key, value))
     if commit_limit_kb(found.sysctls) < min(commit_limit_kb(before.sysctls), commit_limit_kb(after.sysctls)):
-        told.append('stricter than before and than wanted: %r' % found.sysctls)
+        problems.append('stricter than before and than wanted: %r' % found.sysctls)
     for pid, value in found.live.items():
         if value not in (before.live.get(pid), after.live.get(pid)):
-            told.append('oom_score_adj of %d: %r is neither old nor new' % (pid, value))
-    told += ['%s: %r is neither old nor new' % (path, value) for path, value in found.groups.items()
-             if value not in (before.groups.get(path), after.groups.get(path))]
-    return told
+            problems.append('oom_score_adj of %d: %r is neither old nor new' % (pid, value))
+    problems += ['%s: %r is neither old nor new' % (path, value) for path, value in found.groups.items()
+                 if value not in (before.groups.get(path), after.groups.get(path))]
+    return problems
 
 
 def is_temporary(path):
@@ -344,42 +370,42 @@ def is_kept_lock(difference, call):
 
 
 def message_faults(done, call, error):
-    """What is wrong with how a failure is told."""
+    """What is wrong with the message of a failure."""
     message = str(done.answer.get('msg'))
-    told = []
+    problems = []
     if done.errors or 'Traceback' in json.dumps(done.answer) or 'no JSON' in done.answer:
-        told.append('a traceback: %s %s' % (done.answer.get('no JSON'), done.errors[-1500:]))
+        problems.append('a traceback: %s %s' % (done.answer.get('no JSON'), done.errors[-1500:]))
     elif not re.search(r'(?i)/\w|systemctl|vm\.|kernel\.panic|oom_score_adj|helper process|fork|start', message):
-        told.append('the message names nothing: %r' % message)
+        problems.append('the message names nothing: %r' % message)
     elif 'None:' in message:
-        told.append('the message names None: %r' % message)
+        problems.append('the message names None: %r' % message)
     elif 'NOT rolled back' in message:
-        told.append('not rolled back: %r' % message)
-    return told
+        problems.append('not rolled back: %r' % message)
+    return problems
 
 
 def judge(case, done, call, error, before, after):
     """The violations after one injected fault; the machine is then as wanted, and converged."""
     now = plain(state(case))
-    told = []
+    problems = []
     if os.WIFSIGNALED(done.status):
-        told += between(now, before, after) if error == KILL else ['ended by signal %d' % os.WTERMSIG(done.status)]
+        problems += between(now, before, after) if error == KILL else ['ended by signal %d' % os.WTERMSIG(done.status)]
     elif done.answer.get('failed') or 'no JSON' in done.answer:
-        told += message_faults(done, call, error) + differences(now, before)
+        problems += message_faults(done, call, error) + differences(now, before)
     else:
-        told += [one for one in differences(now, after) if not is_kept_lock(one, call)]
+        problems += [one for one in differences(now, after) if not is_kept_lock(one, call)]
     again = run(case['module'], case['params'])
     if again.answer.get('failed') or 'no JSON' in again.answer:
-        told.append('the next run failed: %s %s' % (again.answer, again.errors[-1500:]))
+        problems.append('the next run failed: %s %s' % (again.answer, again.errors[-1500:]))
     else:
         left = plain(state(case))
         killed = os.WIFSIGNALED(done.status)
-        told += ['after the next run: ' + one for one in differences(left, after)
-                 if not (killed and is_record(one.partition(':')[0]))]
+        problems += ['after the next run: ' + one for one in differences(left, after)
+                     if not (killed and is_record(one.partition(':')[0]))]
     last = run(case['module'], case['params'])
     if last.answer.get('failed') or last.answer.get('changed') is not False:
-        told.append('the run after the next is not unchanged: %s %s' % (last.answer, last.errors[-1500:]))
-    return told
+        problems.append('the run after the next is not unchanged: %s %s' % (last.answer, last.errors[-1500:]))
+    return problems
 
 
 # ------------------------------------------------------------------------------ the campaign
@@ -426,11 +452,11 @@ def campaign(case):
     for call, error in chosen(case, calls):
         roll_back(case, untouched)
         done = injected(case['module'], case['params'], call, error)
-        told = judge(case, done, call, error, before, after)
+        problems = judge(case, done, call, error, before, after)
         outcomes['killed' if os.WIFSIGNALED(done.status) else 'failed' if done.answer.get('failed') else 'done'] += 1
-        violations += bool(told)
-        if told:
-            say(violation=case['name'], call=call.text[:300], number=call.number, error=error, told=told,
+        violations += bool(problems)
+        if problems:
+            say(violation=case['name'], call=call.text[:300], number=call.number, error=error, problems=problems,
                 msg=done.answer.get('msg'))
     roll_back(case, untouched)
     for step in case.get('teardown', ()):
@@ -439,8 +465,8 @@ def campaign(case):
         violations=violations, seconds=round(time.monotonic() - begin))
 
 
-def say(**told):
-    print(json.dumps(told), flush=True)
+def say(**record):
+    print(json.dumps(record), flush=True)
 
 
 def main():

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The requests of which every system call is made to fail, and the state of the machine before each; those that are
-``short`` also where there is little time."""
+"""Requests, and the state of the machine before each. The test makes each of their system calls fail.
+
+Those that are ``short`` run also where there is little time.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in the guest: keeps its memory and swap full, its kernel killing, and CommitLimit nearly reached.
 
-One child promises itself memory that it never touches, so that little is left to CommitLimit; others, one after the
-other, take what they can until the kernel kills them. All are the first victims (oom_score_adj 1000), and none is
+One child commits memory that it never touches, so that little is left to CommitLimit; others, one after the other,
+take what they can until the kernel kills them. All are the first victims (oom_score_adj 1000), and none is
 root: what the kernel holds back for administrators (vm.admin_reserve_kbytes) is not theirs.
 """
 
@@ -30,7 +30,7 @@ def meminfo_kb(name):
         return int(re.search('^%s: +([0-9]+)' % name, stream.read(), re.MULTILINE).group(1))
 
 
-def promise():
+def commit():
     """Never returns."""
     maps = []
     while True:
@@ -47,7 +47,7 @@ def promise():
 
 
 def eat():
-    """Until it is killed, or nothing more is promised.
+    """Until it is killed, or the kernel commits no more.
 
     The kernel itself fills the pages: a slow eater would only have the machine read its programs again and again.
     """
@@ -74,15 +74,15 @@ def child(work):
 
 def main():
     score_adj(1000)
-    promiser, eater = child(promise), 0
+    committer, eater = child(commit), 0
     while True:
         try:
             eater = eater or child(eat)
             ended = os.wait()[0]
-            promiser = child(promise) if ended == promiser else promiser
+            committer = child(commit) if ended == committer else committer
             eater = 0 if ended == eater else eater
         except OSError:
-            time.sleep(0.5)  # nothing is promised for a fork just now
+            time.sleep(0.5)  # no memory is left for a fork just now
         time.sleep(PAUSE_S)
 
 

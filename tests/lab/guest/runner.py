@@ -81,7 +81,7 @@ def serve_input():
 
 
 def serve_port(path):
-    """Serve whoever holds the other end, until told to end. What modules import is there already when they start."""
+    """Serve the other end of the port until it asks to end. What modules import is there already when they start."""
     for folder, _folders, names in os.walk(os.path.join(sys.path[0], *UTILS.split('.'))):
         for name in sorted(name for name in names if name.endswith('.py')):
             module = os.path.relpath(os.path.join(folder, name[:-3]), sys.path[0])
@@ -94,10 +94,10 @@ def serve_port(path):
             time.sleep(0.02)
         *lines, rest = (rest + found).split(b'\n')
         for line in lines:
-            told(port, line)
+            serve_line(port, line)
 
 
-def told(port, line):
+def serve_line(port, line):
     """Answer a line from the port: a clock to set, an end, or a module to run."""
     asked = json.loads(line.decode())
     if 'clock' in asked:

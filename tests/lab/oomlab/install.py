@@ -49,7 +49,7 @@ def find(program: str) -> str | None:
 
 
 def qemu_major() -> int:
-    """The major version of the QEMU that is installed, 0 for one that does not tell."""
+    """The major version of the QEMU that is installed, 0 where it is unknown."""
     text = subprocess.run([find(QEMU), '--version'], capture_output=True, text=True, check=False).stdout
     match = re.search(r'version (\d+)', text)
     return int(match.group(1)) if match else 0
@@ -73,7 +73,7 @@ def _install(packages: list) -> None:
 
 
 def _steps(packages: list) -> list:
-    """Shell commands, the same for us and for whoever is told to run them."""
+    """Shell commands, the same for us and for a user who runs them by hand."""
     steps, target = [], ''
     if _needs_backports(packages):
         target = '-t bookworm-backports '

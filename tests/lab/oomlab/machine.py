@@ -19,7 +19,7 @@ from oomlab.guest import HOME, KeptRunner, Runner, push, request, result
 from oomlab.image import Image
 from oomlab.recipe import recipe_of
 
-_BOOT_S = 600  # 25 s by itself, minutes where others use the processors too
+_BOOT_S = 600  # 25 s on an idle computer, minutes where others use the processors too
 _TRIES = 3
 _FRESH = 'fresh'
 
@@ -194,7 +194,7 @@ class Machine:
     def fresh(self, memory_mb: int = 1024, cpus: int = 2) -> float:
         """Have the machine as it was after its first boot; the seconds it took.
 
-        One that runs goes back to its snapshot, whoever left it in whatever state. One that is not there, was made
+        One that runs returns to its snapshot, whatever its state. One that is not there, was made
         from another image or otherwise, or does not come back, is made again.
         """
         begin = time.monotonic()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells ``make fuzz`` how many inputs were made: OOMKIT_FUZZ_COUNT names a file that gets a line with the number."""
+"""Counts the inputs for ``make fuzz``: OOMKIT_FUZZ_COUNT names a file that gets a line with the number."""
 
 import os
 import sys

@@ -99,7 +99,7 @@ def test_a_process_that_shows_nonsense(machine, name, data):
     lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 1 << 40),
 ], ids=['pipe', 'endless', 'huge'])
 def test_a_pid_file_that_never_ends(machine, make):
-    """Whoever runs the service may own it."""
+    """The user of the service may own it."""
     path = machine.base / 'run/x.pid'
     make(path)
     machine.locate = lambda name: str(path) if name == '/run/x.pid' else type(machine).locate(machine, name)

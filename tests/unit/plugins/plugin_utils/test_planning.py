@@ -84,7 +84,7 @@ def test_numbers_that_python_does_not_show_are_refused():
 
 
 def test_badness_is_the_kernels():
-    # 32 GiB: 8388608 pages, of which adj 1 is worth 8388 whole ones.
+    # 32 GiB: 8388608 pages. An adj of 1 is worth 8388 of them.
     assert badness_pages('2G', '32G', score_adj=500) == 524288 + 500 * 8388
     assert badness_pages(4, 33554432, score_adj=-500) == 1 - 500 * 8388
     assert badness_pages(7, 4000, swap=8, page_tables=5, score_adj=1) == 1 + 2 + 1 + 1

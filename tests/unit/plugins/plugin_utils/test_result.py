@@ -17,26 +17,27 @@ WORDS = 'The host answered with facts that this module does not return'
     (['oom'], 'oom'), ('oom', 'oom'), ({'OOM': 1}, 'oom'), ({'discovered': 1}, None),
 ])  # fmt: skip
 def test_unexpected_facts_are_a_failure(facts, allowed):
-    told = check_answer({'changed': True, 'ansible_facts': facts}, allowed)
-    assert told['failed'] is True and told['msg'].startswith(WORDS) and 'ansible_facts' not in told
+    reported = check_answer({'changed': True, 'ansible_facts': facts}, allowed)
+    assert reported['failed'] is True and reported['msg'].startswith(WORDS) and 'ansible_facts' not in reported
 
 
 @pytest.mark.parametrize('facts, allowed', [
     ({'oom': {'a': 1}}, 'oom'), ({}, None), ({'discovered_interpreter_python': '/usr/bin/python3'}, None),
     ({'oom': {}, 'discovered_interpreter_python': '/usr/bin/python3'}, 'oom')])
 def test_facts_of_the_module_stay(facts, allowed):
-    told = check_answer({'changed': False, 'ansible_facts': facts}, allowed)
-    assert told == {'changed': False, 'ansible_facts': facts}
+    reported = check_answer({'changed': False, 'ansible_facts': facts}, allowed)
+    assert reported == {'changed': False, 'ansible_facts': facts}
 
 
 def test_the_message_is_short_and_can_be_printed():
-    told = check_answer({'ansible_facts': {STEERING + 'x' * 9000 + str(number): 1 for number in range(1000)}}, 'oom')
-    assert told['msg'].isprintable() and len(told['msg']) < 600
+    facts = {STEERING + 'x' * 9000 + str(number): 1 for number in range(1000)}
+    reported = check_answer({'ansible_facts': facts}, 'oom')
+    assert reported['msg'].isprintable() and len(reported['msg']) < 600
 
 
 def test_nothing_in_an_answer_steers_a_terminal():
-    told = sanitize_answer({'msg': STEERING + '\n', STEERING: [STEERING, {'a': (STEERING,)}], 'n': 5, 'b': None})
-    assert told == {'msg': r'\x1b[31m\u009b\x7f\u202e\x0d\x0a', r'\x1b[31m\u009b\x7f\u202e\x0d': [
+    reported = sanitize_answer({'msg': STEERING + '\n', STEERING: [STEERING, {'a': (STEERING,)}], 'n': 5, 'b': None})
+    assert reported == {'msg': r'\x1b[31m\u009b\x7f\u202e\x0d\x0a', r'\x1b[31m\u009b\x7f\u202e\x0d': [
         r'\x1b[31m\u009b\x7f\u202e\x0d', {'a': [r'\x1b[31m\u009b\x7f\u202e\x0d']}], 'n': 5, 'b': None}
 
 
@@ -45,13 +46,13 @@ def test_texts_with_lines_keep_them():
         assert sanitize_answer({key: 'a\r\n\tb\x1b\n'}) == {key: 'a\r\n\tb\\x1b\n'}
 
 
-@pytest.mark.parametrize('printed, told', [
+@pytest.mark.parametrize('printed, reported', [
     ('{"warnings": ["a\\u001b\\u202e"]}', r'{"warnings": ["a\\x1b\\u202e"]}'),
     ('\x1b]0;before\n{"a": 1}\n\x1b]0;behind\n', '{"a": 1}'),
     ('no\x1b answer\n', 'no\\x1b answer\n'), ('{"a": ' * 100000, '{"a": ' * 100000),
 ], ids=['escapes', 'around it', 'none', 'deep'])
-def test_what_ansible_shows_by_itself_is_printable(printed, told):
-    assert sanitize_output(printed) == told
+def test_what_ansible_shows_by_itself_is_printable(printed, reported):
+    assert sanitize_output(printed) == reported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,5 +64,5 @@ class Event:
 
 
 def test_errors_and_warnings_of_newer_cores():
-    told = sanitize_answer({'warnings': [Event('a\x1b\nb', (Event('\x9b'),))]})
-    assert told == {'warnings': [Event('a\\x1b\nb', (Event('\\u009b'),))]}
+    reported = sanitize_answer({'warnings': [Event('a\x1b\nb', (Event('\x9b'),))]})
+    assert reported == {'warnings': [Event('a\\x1b\nb', (Event('\\u009b'),))]}

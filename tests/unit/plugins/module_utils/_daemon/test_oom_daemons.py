@@ -199,7 +199,7 @@ def test_a_size_of_swap():
 
 
 @pytest.mark.parametrize('totals', [model.Totals(None, None), model.Totals(1000, 0)])
-def test_a_size_of_swap_where_there_is_none_is_told_as_it_is(totals):
+def test_a_size_of_swap_where_there_is_none_is_reported_as_it_is(totals):
     assert [found[1] for found in limits(['-S', '2000'], totals)] == [(None, 2000), (None, 1000)]
     assert [found[1] for found in limits(['-S', '2000', '-s', '4'], totals)] == [(4, 2000), (2, 1000)]
 
@@ -234,7 +234,7 @@ SECRET = 'hunter2'
     ['--prefer', SECRET], ['--avoid=' + SECRET], ['--ignore', SECRET, '--prefer=' + SECRET], [SECRET], ['--', SECRET],
     ['--' + SECRET], ['--%s=5' % SECRET], ['-m', SECRET], ['-S', '5,' + SECRET], ['-N', SECRET], ['--dryrun=' + SECRET],
     ['-x' + SECRET], ['-m', '5', '-r', SECRET]])
-def test_no_word_of_the_arguments_is_told(box, options):
+def test_no_word_of_the_arguments_is_reported(box, options):
     """Command lines hold secrets: which option counts is said, and not what it is given."""
     runs(box, 'earlyoom', *options)
     assert SECRET not in json.dumps(look(box, 'earlyoom'))
@@ -244,14 +244,14 @@ def test_no_word_of_the_arguments_is_told(box, options):
     ('--config', f'/srv/{SECRET}'), ('-c', f'/etc/nohang/{SECRET}'), ('--config', SECRET), ('-c', f'/srv/{SECRET}/\0'),
     ('--config', f'/srv/{SECRET}/' + 'x' * 300), ('--config', f'/dev/null/{SECRET}'), ('--config', f'/srv/./{SECRET}')])
 @pytest.mark.parametrize('there', [False, True])
-def test_no_path_of_the_arguments_is_told(box, arguments, there):
+def test_no_path_of_the_arguments_is_reported(box, arguments, there):
     if there:
         nohang(box, arguments=arguments, path=f'/srv/{SECRET}')
     assert SECRET not in json.dumps(nohang(box, arguments=arguments))
 
 
 @pytest.mark.parametrize('key', ['zram_checking_enabled', 'soft_threshold_min_mem', 'hard_threshold_min_swap'])
-def test_no_value_of_a_configuration_is_told_but_thresholds(box, key):
+def test_no_value_of_a_configuration_is_reported_but_thresholds(box, key):
     text = re.sub(r'(?m)^%s = .*$' % key, f'{key} = {SECRET}', NOHANG)
     fact = nohang(box, text)
     assert key in fact['reason'] and SECRET not in json.dumps(fact)

@@ -254,7 +254,7 @@ def denying(part):
     return answer
 
 
-def test_a_hostile_file_name_is_harmless(box):
+def test_a_hostile_file_name_is_sanitized(box):
     box.put('/etc/sysctl.d/50-\x1b[31m\udcff.conf', 'vm.overcommit_memory = 2\n')
     facts = gather(box, 'boot', 'drift')
     files = {one['key']: one['file'] for one in facts['drift']}
@@ -339,7 +339,7 @@ def named_process(name):
     (b'a) R 1 (b', 'a) R 1 (b'),
     ('\u202etxt.'.encode(), '\\u202etxt.'),
 ])
-def test_hostile_processes_come_out_harmless(name, text):
+def test_hostile_processes_are_sanitized(name, text):
     with named_process(name) as pid:
         facts = gather(Host(), top=0, cmdline=True)
     mine = [one for one in facts['candidates'] if one['pid'] == pid]

@@ -154,7 +154,7 @@ HOSTS = {
     'the host of openvz': ({'/proc/vz/veinfo': '0 0\n', '/proc/bc/0/resources': ''}, {}),
     'whose kernel has no PID namespaces': ({'/proc/self/status': OLD}, UNSEEN),
     'wsl 2': (WSL, NESTED),
-    'wsl 2, whose systemd was told so': (dict(WSL, **{'/proc/1/environ': 'container=wsl\0'}), NESTED),
+    'wsl 2, whose systemd has container=wsl': (dict(WSL, **{'/proc/1/environ': 'container=wsl\0'}), NESTED),
     'wsl 1': ({'/proc/sys/kernel/osrelease': '4.4.0-22621-Microsoft\n'}, {'/proc/self/ns/cgroup': None}),
 }  # fmt: skip
 
@@ -170,6 +170,6 @@ def test_a_file_of_a_container_manager_makes_no_host_a_container(tmp_path, case,
     assert is_chroot(host) is case.startswith('asked in a chroot')
 
 
-def test_without_proc_a_mark_tells_where_an_image_is_made(tmp_path):
+def test_without_proc_a_mark_shows_where_an_image_is_made(tmp_path):
     (tmp_path / '.dockerenv').write_text('')
     assert gather_environment(Host(str(tmp_path)))['container'] == 'docker'

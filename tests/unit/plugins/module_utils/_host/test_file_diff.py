@@ -170,7 +170,7 @@ def test_no_line_that_holds_more_than_a_setting_is_shown(machine, line):
         assert SECRET not in ''.join(describe(machine, THEIRS, before.encode(), after.encode()))
 
 
-def test_where_nobody_can_tell_who_may_read_it_it_is_hidden(machine):
+def test_a_file_whose_readers_are_unknown_is_hidden(machine):
     machine.link('/etc/sysctl.d/zz.conf', 'zz.conf')
     assert not file_diff.others_may_read(machine, THEIRS)
     assert not file_diff.others_may_read(machine, '/etc/sysctl.d/none.conf')

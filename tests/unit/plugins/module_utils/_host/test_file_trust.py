@@ -25,9 +25,9 @@ def host(tmp_path):
 
 
 def refused(host, *words, path=OURS):
-    with pytest.raises(Refusal) as told:
+    with pytest.raises(Refusal) as caught:
         file_trust.check_files(host, [path])
-    assert not [word for word in (*words, 'Nothing was changed') if word not in str(told.value)], told.value
+    assert not [word for word in (*words, 'Nothing was changed') if word not in str(caught.value)], caught.value
 
 
 def test_ordinary_path_is_trusted_with_or_without_file(host, tmp_path):
@@ -116,7 +116,7 @@ def test_users_link_in_a_sticky_folder_is_not_followed(host, tmp_path):
     (tmp_path / 'tmp/conf').symlink_to('/etc/shadow')
     os.chown(tmp_path / 'tmp/conf', 65534, 65534, follow_symlinks=False)
     refused(host, '/tmp/conf (on the way to ' + OURS, 'owner 65534', 'chown -h')
-    # Root's own too: whoever has a link of root's in a folder of his can move or link it there.
+    # Root's own too: the owner of a folder can move or link a link of root's there.
     os.chown(tmp_path / 'tmp/conf', 0, 0, follow_symlinks=False)
     refused(host, '/tmp (on the way to ' + OURS, 'mode 1777', "folder of root's")
 

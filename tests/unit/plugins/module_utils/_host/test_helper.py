@@ -73,7 +73,7 @@ def pids(facts):
 def test_stalled_process_costs_only_its_user(box, name):
     block(box, '/proc/41/' + name)
     facts, seconds = gather(box)
-    assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # which alone tells the user
+    assert pids(facts) == {40, 43, 44, 45} | ({42} if name == 'status' else set())  # the only file with the user
     assert any('process 41 is skipped because it does not answer' in text for text in facts['warnings'])
     assert seconds < 5
 
@@ -98,7 +98,7 @@ def stuck_in_its_program(box):
     file_access.set_current(before)
 
 
-def test_what_cannot_be_told_from_sudo_is_not_believed(box, stuck_in_its_program):
+def test_what_may_be_sudo_is_not_believed(box, stuck_in_its_program):
     with Proc(box) as processes:
         assert 'does not answer' in credentials.doubt_root(processes, stuck_in_its_program)
     assert pid_file.find_user(box, stuck_in_its_program) is None
@@ -160,7 +160,7 @@ def test_stalled_folder_is_named_and_the_rest_is_read(box):
     box.put('/usr/lib/sysctl.d/50-a.conf', 'vm.overcommit_ratio = 70\n')
     block(box, '/etc/sysctl.d/60-b.conf')
     with open(box.base / 'etc/sysctl.d/60-b.conf', 'rb', opener=lambda path, flags: os.open(path, os.O_RDWR)):
-        facts, _seconds = gather(box)  # a pipe: never waited for, whoever has it open
+        facts, _seconds = gather(box)  # a pipe: never waited for, whatever has it open
     assert facts['boot']['vm.overcommit_ratio']['value'] == 70
 
 
@@ -340,7 +340,7 @@ def test_one_that_is_killed_is_followed_by_another(box, tmp_path):
 
 
 def test_it_works_where_nobody_may_wait_for_children(box):
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as whoever starts the module may have it
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as the program that starts the module may have it
     try:
         with pytest.raises(OSError, match='killed twice'):
             box.call(kill_myself, box)
@@ -416,7 +416,7 @@ def test_rollback_without_helper_says_what_is_not_restored(box, target):
 
 
 def write_and_die(box, one, path):
-    """Set the process, and be killed before that is told, once."""
+    """Set the process, and be killed before that is reported, once."""
     done = score_adj.write_score_adj(box, one, 700)
     kill_myself_once(path)
     return done

@@ -126,7 +126,7 @@ def test_an_ordinary_file_is_read_also_through_links(tmp_path, door):
 
 @pytest.mark.parametrize('door', DOORS)
 def test_a_file_that_is_exchanged_for_another_one_is_not_opened(tmp_path, monkeypatch, door):
-    """Between the look and the open, as whoever owns the folder can."""
+    """Between the look and the open, as the owner of the folder can."""
     (tmp_path / 'x').write_bytes(b'looked at')
     os.mkfifo(tmp_path / 'pipe')
     real, opened = os.fstat, []

@@ -68,7 +68,7 @@ def test_an_error_within_gives_it_back(host):
     assert left(host) == ['/run']
 
 
-def test_whoever_comes_second_is_told_who_has_it(host, holder):
+def test_the_second_run_reports_who_has_the_lock(host, holder):
     with pytest.raises(Refusal, match=r'PID %d\).*within 0 s\. Nothing was changed' % holder.pid), \
             lock.hold_lock(host, 0.2):
         raise AssertionError('both have it')
@@ -138,7 +138,7 @@ def test_a_link_in_its_place_is_not_followed(host, tmp_path):
 
 
 @pytest.mark.parametrize('make', [os.mkdir, os.mkfifo, a_socket])
-def test_what_is_in_its_place_is_told_with_the_remedy(host, tmp_path, make):
+def test_what_is_in_its_place_is_reported_with_the_remedy(host, tmp_path, make):
     (tmp_path / 'run/oomkit').mkdir()
     make(tmp_path / 'run/oomkit/lock')
     with pytest.raises(Refusal, match=r'/run/oomkit/lock: .*\. Nothing was changed\..*Remove'), lock.hold_lock(host):

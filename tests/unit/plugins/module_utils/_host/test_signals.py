@@ -92,7 +92,7 @@ def test_the_helper_inherits_neither_mask_nor_ignored_signals(started_so):
 
 @pytest.fixture
 def forks(monkeypatch):
-    """The calls of fork(2), of which each fails."""
+    """The calls of fork(2). Each one fails."""
     calls = []
 
     def fork():

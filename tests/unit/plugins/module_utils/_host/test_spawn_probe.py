@@ -356,7 +356,7 @@ FAILURES = [NO_MEMORY, NOT_THERE, SpawnOutcome(EXIT, 127), SpawnOutcome(SIGNAL, 
 @pytest.mark.parametrize('after', FAILURES)
 @pytest.mark.parametrize('before', [STARTED] + FAILURES)
 def test_only_the_very_same_failure_before_excuses_one_after(machine, monkeypatch, before, after):
-    """A signal and no answer tell nothing, so that they excuse nothing."""
+    """A signal and no answer show nothing, so that they excuse nothing."""
     excused = before == after and before.kind not in (SIGNAL, NO_ANSWER)
     twice = before != STARTED and before.kind not in (SIGNAL, NO_ANSWER)
     left = outcomes(monkeypatch, *[before] * (1 + twice), after)
@@ -392,7 +392,7 @@ def test_failure_that_has_passed_excuses_nothing(machine, monkeypatch):
     (SpawnOutcome(EXIT, 127), 'it ended with status 127'),
     (SpawnOutcome(SIGNAL, 9), 'signal 9 ended it'),
     (SpawnOutcome(NO_ANSWER, 20), 'no answer within 20 s')])
-def test_the_message_tells_what_has_happened(machine, monkeypatch, outcome, said):
+def test_the_message_says_what_has_happened(machine, monkeypatch, outcome, said):
     outcomes(monkeypatch, STARTED, outcome)
     with pytest.raises(ApplyError, match=said):
         run(machine, 'overcommit', mode='never', ratio=90)

@@ -107,7 +107,7 @@ def test_a_sysctl_that_is_not_written_may_be_read_only(machine, module, path):
 
 
 @pytest.mark.parametrize('error', [errno.EPERM, errno.EACCES])
-def test_who_is_not_root_is_told_to_become_root(machine, monkeypatch, error):
+def test_who_is_not_root_is_asked_to_become_root(machine, monkeypatch, error):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     refuse_all(machine, error)
     with pytest.raises(Refusal, match='become: true') as refusal:

@@ -79,7 +79,7 @@ def test_scores_never_fall_as_badness_rises(scale, total_pages, badness, more):
     (666, 0, SCALE_NEW), (667, 0, SCALE_NEW), (0, 0, SCALE_OLD), (1, 0, SCALE_OLD), (100, 100, SCALE_OLD),
     (733, 100, SCALE_NEW), (0, ADJ_MIN, None), (0, -999, None), (2000, 0, None),
 ])
-def test_our_own_score_tells_the_scale(score, adj, expected):
+def test_our_own_score_shows_the_scale(score, adj, expected):
     assert detect_scale(Terms((3000, 0, 20), adj), score, 6_000_000) == expected
 
 
@@ -135,7 +135,7 @@ class Crowd:
 
 
 def crowds():
-    """Machines with processes that gather in few scores, so that bands are crowded and ties are common."""
+    """Machines with processes that gather in few scores, so that bands are crowded and equal processes are common."""
     memory = st.tuples(st.sampled_from([1, 50, 300, 301, 4000, 20000, 200000]), st.sampled_from([0, 0, 7, 9000]),
                        st.sampled_from([3, 4, 30, 700]))
     adj = st.one_of(st.just(0), st.sampled_from([-1000, -999, -500, -3, -2, -1, 1, 2, 3, 100, 1000]),

@@ -47,7 +47,7 @@ def test_a_kill_in_a_cgroup():
 
 
 def test_a_process_whose_first_thread_has_ended():
-    """The summary tells the process, the kill one of the threads that were left (6.12)."""
+    """The summary names the process, the kill one of the threads that were left (6.12)."""
     kill = only([GLOBAL[2], GLOBAL[3].replace(b'process 412', b'process 415')])
     assert (kill.pid, kill.constraint, kill.cgroup) == (412, 'none', b'/system.slice/batch.service')
 

@@ -190,8 +190,8 @@ def test_protect_takes_the_names_that_services_takes(tmp_path, name, init):
 
 
 @pytest.mark.parametrize('what', [{'name': 'a'}, {'process': {'pid': NOBODY + 10}}])
-def test_a_systemctl_that_fails_is_no_mistake_of_the_collection(machine, monkeypatch, what):
-    """Only what no unit file tells is asked of it."""
+def test_a_systemctl_that_fails_is_no_internal_error(machine, monkeypatch, what):
+    """The module asks it only for what no unit file says."""
     real = machine.show
 
     def show(names=None):
@@ -341,7 +341,7 @@ def test_silent_systemd_is_reported_in_the_forecast(machine):
     assert run(None, snapshot=result['snapshot'], kills=2)['notes'] == result['notes']
 
 
-def test_where_no_cgroups_are_mounted_that_is_told(machine):
+def test_where_no_cgroups_are_mounted_that_is_reported(machine):
     machine.put('/proc/self/mountinfo', '')
     shutil.rmtree(machine.base / 'sys/fs/cgroup')
     result = run(machine, kills=1)
@@ -475,7 +475,7 @@ def test_the_kernels_own_score_counts_where_it_contradicts(pages, adj, seen, exp
     assert observe.fit_to_score(pages, 7, adj, score, kernel._replace(scale=None)) == (pages, 7)
 
 
-def test_kcmp_tells_what_shares_memory():
+def test_kcmp_shows_what_shares_memory():
     mine = shared_mm.share_memory(os.getpid(), os.getpid())
     assert mine in (True, None)
     assert shared_mm.share_memory(os.getpid(), os.getppid()) in (False, None)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a module runs whoever started it, and what it says at its end whatever the names of files are."""
+"""How a module runs whatever started it, and what it says at its end whatever the names of files are."""
 
 import errno
 import importlib
@@ -28,7 +28,7 @@ def check_can_be_sent(result):
 
 
 def test_programs_that_are_started_can_be_asked_how_they_ended():
-    """Whoever started the module may have ignored SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
+    """The caller of the module may ignore SIGCHLD: then the kernel keeps no exit code (waitpid(2), ECHILD)."""
     module, old = Module(), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         runner.run_and_exit(module, lambda _host: {'warnings': [], 'answers': spawn_probe.probe_spawns()})
@@ -54,7 +54,7 @@ def test_files_of_any_name_do_no_harm_to_what_is_said(tmp_path, name, conflicts)
         return
     assert conflicts != 'fail' and module.result['changed']
     check_can_be_sent([module.result, module.warnings])
-    # They are told anyway.
+    # They are reported anyway.
     assert '/etc/sysctl.d/zz' in json.dumps([module.result, module.warnings])
 
 
@@ -103,7 +103,7 @@ def test_the_content_of_files_keeps_its_lines():
 
 @pytest.mark.parametrize('file, said', [
     ('/x/\x1b\udcff', '/x/\\x1b\\xff: denied'), (b'/x\xff', '/x\\xff: denied'), (None, 'denied'), (7, 'denied')])
-def test_what_others_than_root_are_told(monkeypatch, file, said):
+def test_what_others_than_root_see(monkeypatch, file, said):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     assert explain(PermissionError(errno.EACCES, 'denied', file)) == said + '. Run the task as root (become: true)'
 

@@ -405,7 +405,7 @@ def test_what_systemd_passes_over_keeps_nobody_from_his_request(machine, path):
     machine.run(state='absent', exclusive=True)
 
 
-def test_a_folder_in_the_place_of_our_own_file_is_told(machine):
+def test_a_folder_in_the_place_of_our_own_file_is_reported(machine):
     folder_or_circle(machine.base / DROP_IN[1:])
     with pytest.raises(IsADirectoryError):
         machine.run(name='a', score_adj=-5)
@@ -443,11 +443,11 @@ def test_record_has_processes_beside_services(machine):
     assert saved_scores.parse(machine.read_bytes(saved_scores.FILE)).units['a.service'][0].value == -5
 
 
-def test_a_mistake_of_ours_half_way_undoes_everything_too(machine, monkeypatch):
+def test_an_internal_error_half_way_rolls_back_everything_too(machine, monkeypatch):
     before = everything(machine)
 
     def broken(_host, _target, transaction):
-        raise TypeError('a mistake')
+        raise TypeError('a bug')
 
     monkeypatch.setattr(service_apply, 'set_live', broken)
     with pytest.raises(ApplyError, match=r'internal error of the collection.*TypeError in .*rolled back'):

@@ -33,7 +33,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply,
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
 
-# What others have set on the machine, which a tightening that is not confirmed goes back to.
+# What others have set on the machine: an unconfirmed tightening is rolled back to it.
 FIRST = {MEMORY: 1, RATIO: 70, KBYTES: 0, ADMIN_RESERVE: 6000}
 REQUEST = {'mode': 'never', 'ratio': 80, 'confirm_within': 60}
 LOG = '/dev/kmsg'
@@ -403,7 +403,7 @@ def test_absent_can_be_confirmed_too(machine):
     assert machine.get(OURS) is None and result['after']['boot'][MEMORY] == 0
 
 
-def test_a_killed_watchdog_is_told_and_the_run_goes_on(machine):
+def test_a_killed_watchdog_is_reported_and_the_run_goes_on(machine):
     _result, pending = wait(machine, admin_reserve_kbytes=9000)
     os.kill(pending.pid, signal.SIGKILL)
     machine.ended(pending)
@@ -458,7 +458,7 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
     kill_watchdog(machine, pending)
     fails(monkeypatch, 'flock', lambda *_args: True, errno.ENOMEM, owner=pending_change.fcntl)
     go(machine, mode='heuristic')
-    assert machine.get(path) == text  # it could not be told
+    assert machine.get(path) == text  # whether it is in use is unknown
     monkeypatch.undo()
     go(machine, mode='heuristic')
     assert machine.get(path) is None
@@ -529,7 +529,7 @@ def error(number=errno.EIO):
 
 
 def fails(monkeypatch, name, when, number=errno.EIO, times=1, owner=os):
-    """Let the next calls for which this is true fail; the list tells how many did."""
+    """Let the next calls for which this is true fail; the list says how many did."""
     real, done = getattr(owner, name), []
 
     def call(*args, **kwargs):
@@ -592,7 +592,7 @@ def test_the_mask_of_a_run_is_restored_and_no_child_inherits_it(machine, monkeyp
     ('rmdir', lambda path: path.endswith('run/oomkit'), errno.EIO),
 ])
 def test_once_it_is_confirmed_nothing_undoes_it(machine, monkeypatch, name, when, number):
-    """Its file is gone then, so nothing would take runtime back."""
+    """Its file is gone then, so nothing would roll back runtime."""
     _result, pending = wait(machine)
     machine.connect()
     done = fails(monkeypatch, name, when, number)
@@ -690,7 +690,7 @@ def test_wait_for_a_stuck_watchdog_is_limited(machine, monkeypatch):
         go(machine, **REQUEST)
 
 
-@pytest.mark.parametrize('owner, name, when, told', [
+@pytest.mark.parametrize('owner, name, when, reported', [
     (os, 'read', lambda _fd, size: size == 4096, 'the pipe of the watchdog: '),
     (select, 'select', lambda *_args: True, 'the pipe of the watchdog: '),
     (os, 'waitpid', lambda *_args: True, 'waitpid: '),
@@ -698,10 +698,10 @@ def test_wait_for_a_stuck_watchdog_is_limited(machine, monkeypatch):
     (os, 'fork', lambda: True, 'fork: '),
     (json, 'loads', lambda text: 'warnings' in text, 'the pipe of the watchdog: '),
 ])
-def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name, when, told):
+def test_a_start_that_fails_leaves_no_watchdog(machine, monkeypatch, owner, name, when, reported):
     me = os.getpid()
     done = fails(monkeypatch, name, lambda *args: os.getpid() == me and when(*args), owner=owner)
-    with pytest.raises(Refusal, match='could not be started .%sInput/output error' % told):
+    with pytest.raises(Refusal, match='could not be started .%sInput/output error' % reported):
         go(machine, **REQUEST)
     assert done and machine.state[MEMORY] == 1
     for _time in range(20):
@@ -799,7 +799,7 @@ def test_reverted_wholly_or_not_at_all(machine, monkeypatch):
 
 
 def faster_watchdog(machine, patch):
-    """It read a value before, and writes it after the run that takes the change back did."""
+    """It read a value before, and writes it after the run that reverts the change did."""
     go(machine, admin_reserve_kbytes=9000)
     files = machine.get(OURS), machine.get(saved_values.FILE)
     _result, pending = wait(machine, admin_reserve_kbytes=10000)
@@ -966,7 +966,7 @@ def test_a_run_waits_while_another_change_is_rolled_back(machine, monkeypatch, c
     nothing_is_left(machine)
 
 
-def test_one_killed_while_it_rolls_back_is_told(machine, monkeypatch):
+def test_one_killed_while_it_rolls_back_is_reported(machine, monkeypatch):
     kill_watchdog(machine, begun_to_roll_back(machine, monkeypatch))
     assert 'its watchdog is gone' in go(machine, mode='heuristic', ratio=80)['warnings'][0]
     assert (machine.state[MEMORY], machine.state[RATIO]) == (0, 80) and machine.waiting() == []

@@ -101,7 +101,7 @@ def test_what_only_looks_like_a_task_in_the_background(tmp_path, cmdline):
 
 
 def test_what_a_task_in_the_background_starts_is_none_itself(tmp_path):
-    """Such as ansible-pull, each task of which counts as a connection of its own."""
+    """Such as ansible-pull: each of its tasks counts as a connection of its own."""
     host = tree(tmp_path, [('ansible-pull', 9), ('python3', 8), ('systemd', 1)])
     (tmp_path / 'proc/98/cmdline').write_bytes(ASYNC % b'async_wrapper.py')
     assert connection(host) == NONE

@@ -458,19 +458,19 @@ class Trial:
 
     def violations(self, number, error):
         how, said, calls = self.run(number, error)
-        told = []
+        problems = []
         if how == 'killed':
-            told += self.between(state(self.machine))
+            problems += self.between(state(self.machine))
         elif how == 'failed':
-            told += message_faults(said, calls[number])
-            told += differences(state(self.machine), self.before, but=self.locks(calls, number))
+            problems += message_faults(said, calls[number])
+            problems += differences(state(self.machine), self.before, but=self.locks(calls, number))
         elif how == 'done':
-            told += differences(state(self.machine), self.after, but=self.locks(calls, number))
-        if not told and how == 'killed' and self._is_new('at once'):
-            told += self.reverted_at_once()
-        if not told and self._is_new('next', how == 'killed'):
-            told += self.next_ones(how)
-        return how, told
+            problems += differences(state(self.machine), self.after, but=self.locks(calls, number))
+        if not problems and how == 'killed' and self._is_new('at once'):
+            problems += self.reverted_at_once()
+        if not problems and self._is_new('next', how == 'killed'):
+            problems += self.next_ones(how)
+        return how, problems
 
     def _is_new(self, *purpose):
         """Whether what follows has not been tried from this state: runs depend on nothing else."""
@@ -482,17 +482,17 @@ class Trial:
     def reverted_at_once(self):
         """A killed run need not be completed first; what it left is there again for the next ones."""
         copy = self._copy(self.left)
-        told = self.reverted()
+        problems = self.reverted()
         self._restore(copy)
-        return ['at once ' + one for one in told]
+        return ['at once ' + one for one in problems]
 
     def between(self, found):
         """What a killed run may leave: every file and value old or new, and never stricter than both."""
-        told = ['%s: %r is neither old nor new' % (path, value) for path, value in found.items()
-                if value not in (self.before.get(path), self.after.get(path)) and not LEFT.search(path)]
-        told += ['%s is gone' % path for path in self.before if path in self.after and path not in found]
+        problems = ['%s: %r is neither old nor new' % (path, value) for path, value in found.items()
+                    if value not in (self.before.get(path), self.after.get(path)) and not LEFT.search(path)]
+        problems += ['%s is gone' % path for path in self.before if path in self.after and path not in found]
         limits = [limit_kb(one) for one in (found, self.before, self.after)]
-        return told + (['stricter than before and than wanted: %r' % limits] if limits[0] < min(limits[1:]) else [])
+        return problems + (['stricter than before and than wanted: %r' % limits] if limits[0] < min(limits[1:]) else [])
 
     def locks(self, calls, number):
         """The lock may be left where its removal is what failed; the next run removes it."""
@@ -502,13 +502,13 @@ class Trial:
         """The next run brings what is wanted, the one after changes nothing, and then all can be reverted."""
         but = RECORDS if how == 'killed' else ()
         ended, said = outcome(self.act, self.machine, self.desired)
-        told = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
-        if not told and not self._is_new('desired'):
+        problems = ['the next run: %r' % said] if ended != 'done' else differences(state(self.machine), self.after, but)
+        if not problems and not self._is_new('desired'):
             return []
         ended, said = outcome(self.act, self.machine, self.desired)
         if ended != 'done' or said['changed']:
-            told.append('the run after the next: %r' % said)
-        return told + self.reverted()
+            problems.append('the run after the next: %r' % said)
+        return problems + self.reverted()
 
     def reverted(self):
         """Everything is as it was before anything was ever asked for."""
@@ -537,7 +537,7 @@ def message_faults(exc, call):
 
 
 def sample(calls):
-    """Pairs of a call and an error: a part, of which most change something and one is a kill; or all of them."""
+    """Pairs of a call and an error: all of them, or a part. Most of the part change something, and one is a kill."""
     every = [(number, error) for number in range(len(calls)) for error in (*ERRORS, KILL)]
     if not INJECTIONS or INJECTIONS >= len(every):
         return every
@@ -563,11 +563,11 @@ def inject(trial, pairs):
     """Assert that none of these faults, one in each run, leaves or says what it should not."""
     found, outcomes = [], Counter()
     for number, error in pairs:
-        how, told = trial.violations(number, error)
+        how, problems = trial.violations(number, error)
         outcomes[how] += 1
-        if told:
+        if problems:
             name = error if error == KILL else errno.errorcode[error]
-            found.append(f'{name} at call {number} ({trial.calls[number]}): ' + '\n    '.join(told))
+            found.append(f'{name} at call {number} ({trial.calls[number]}): ' + '\n    '.join(problems))
     print(len(trial.calls), 'calls,', dict(outcomes))
     assert not found, f'{len(found)} of {len(pairs)}:\n' + '\n'.join(found[:12])
 

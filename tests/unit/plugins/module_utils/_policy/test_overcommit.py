@@ -54,7 +54,7 @@ def test_the_classic_machine_doubles_its_limit_in_one_call(tmp_path):
     assert machine.commit_limit_kb() == 4029312
 
 
-def test_check_mode_tells_the_same_and_touches_nothing(machine):
+def test_check_mode_reports_the_same_and_touches_nothing(machine):
     before = machine.tree()
     planned = run(machine, 'overcommit', check=True, mode='never', kbytes=3_000_000, admin_reserve_kbytes=16384)
     assert machine.tree() == before and machine.log == []
@@ -178,7 +178,7 @@ def test_inside_strict_mode_what_loosens_comes_first(machine):
 # ------------------------------------------------------------------------ guard
 
 
-def test_a_limit_that_is_promised_away_is_refused(machine):
+def test_a_limit_below_what_is_committed_is_refused(machine):
     machine.committed_kb = 3_000_000
     machine.show()
     before = machine.tree()
@@ -436,14 +436,14 @@ def test_failing_result_fails_before_any_change(machine, monkeypatch):
     assert machine.state == state and machine.tree() == before
 
 
-@pytest.mark.parametrize('error, uid, told', [
+@pytest.mark.parametrize('error, uid, reported', [
     (errno.ENOMEM, 0, OSError), (errno.EMFILE, 0, OSError), (errno.EIO, 1000, OSError), (errno.EACCES, 1000, Refusal)])
-def test_only_who_may_not_write_is_told_to_become_root(machine, monkeypatch, error, uid, told):
+def test_only_who_may_not_write_is_asked_to_become_root(machine, monkeypatch, error, uid, reported):
     monkeypatch.setattr(Machine, 'write_refusal', lambda _machine, _path: error)
     monkeypatch.setattr(os, 'geteuid', lambda: uid)
-    with pytest.raises(told) as caught:
+    with pytest.raises(reported) as caught:
         run(machine, 'overcommit', mode='never', ratio=90)
-    assert ('become' in str(caught.value)) is (told is Refusal)
+    assert ('become' in str(caught.value)) is (reported is Refusal)
     assert '/proc/sys/vm/overcommit' in str(caught.value) and os.strerror(error) in str(caught.value)
     run(machine, 'overcommit', check=True, mode='never', ratio=90)
 
@@ -590,7 +590,7 @@ def test_absent_leaves_foreign_lines_and_the_other_module(machine):
 # ------------------------------------------------------------------- containers
 
 
-def test_a_container_is_told_whose_it_is(machine):
+def test_a_container_is_refused_because_vm_is_the_hosts(machine):
     machine.put('/run/systemd/container', 'lxc\n')
     for check in (True, False):
         with pytest.raises(Refusal, match='container.*belong to the host'):
@@ -631,7 +631,7 @@ def test_swap_of_the_image_builder_does_not_count(tmp_path):
     assert run(machine, 'overcommit', runtime=False, kbytes=3 * 1024**2)['changed']
 
 
-def test_what_an_image_boots_with_is_not_told_by_this_machine(tmp_path):
+def test_what_an_image_boots_with_is_not_read_from_this_machine(tmp_path):
     machine = Machine(tmp_path, defaults=True)
     machine.put('/proc/cmdline', 'sysctl.vm.overcommit_memory=1\n')
     record = saved_values.Record({ADMIN_RESERVE: saved_values.Value(77, True, None, None)}, {})
@@ -712,7 +712,7 @@ def test_every_request_converges_from_every_state(tmp_path_factory, data):
     again_is_unchanged(machine, state='absent', force=True)
 
 
-def test_a_program_that_sets_its_own_value_again_is_told(machine):
+def test_a_program_that_sets_its_own_value_again_is_reported(machine):
     machine.put('/proc/77/comm', 'kubelet\n')
     machine.put('/proc/77/status', 'Name:\tkubelet\nUid:\t0\t0\t0\t0\n')
     machine.put('/proc/77/cmdline', '/usr/bin/kubelet\0')

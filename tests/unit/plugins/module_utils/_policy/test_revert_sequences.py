@@ -87,7 +87,7 @@ def test_value_reverts_to_that_before_first_runtime_change(machine):
     assert [machine.state[key] for key in (MEMORY, RATIO, KBYTES)] == [0, 33, 0]
 
 
-def test_a_value_that_no_boot_tells_is_not_taken_for_zero(machine):
+def test_an_unknown_value_after_reboot_is_not_taken_for_zero(machine):
     """systemd-sysctl does not write an excluded key, and the kernel computes this one."""
     machine.put(ADMIN, '-vm.user_reserve_kbytes\n')
     machine.put(OURS, file_edit.HEADER + 'vm.user_reserve_kbytes = 5555\n')
@@ -204,7 +204,7 @@ def test_what_somebody_puts_in_the_place_of_our_file_is_theirs(machine, replace)
 # -------------------------------------------------------------------- sequences
 
 PATHS = ['/etc/sysctl.d/10-vendor.conf', ADMIN, OURS, LATE]
-# The values of others differ from all that a run sets and from the kernel's, so that whose one is can be told.
+# The values of others differ from all that a run sets and from the kernel's: each value has one possible source.
 OTHERS = {MEMORY: [1], RATIO: [61, 62], KBYTES: [2_000_000], USER_RESERVE: [7001], PANIC: [11, 12], PANIC_ON_OOM: [1]}
 REQUESTS = [
     ('overcommit', {'mode': 'never'}),

@@ -42,7 +42,7 @@ def machine(tmp_path):
 
 
 def made(root):
-    """Services of which some have settings of somebody else."""
+    """Services. Some have settings of somebody else."""
     machine = ServiceMachine(root)
     for name in ('a.service', 'b.service', 'foo@.service'):
         machine.unit(name)
@@ -246,7 +246,7 @@ def any_service(dice, name):
 
 
 def step(machine, monkeypatch, dice):
-    """One of what may happen; as text, for whoever reads of a failure."""
+    """One of what may happen; as text, for the report of a failure."""
     kind, desired = dice.random(), any_request(dice)
     if kind < 0.15:
         unit = dice.choice(sorted(PIDS))

@@ -171,5 +171,5 @@ def test_where_the_root_is_closed_init_scope_serves(tmp_path):
 @pytest.mark.parametrize('left', ['sys/fs/cgroup/cpu,cpuacct', 'sys/fs/cgroup/systemd'])
 def test_a_login_that_cannot_be_left_is_warned_of(tmp_path, left):
     warnings = watchdog.leave_cgroups(cgroup_tree(tmp_path, HYBRID, [left]))
-    told = [text.split('(')[1].split(':')[0] for text in warnings]
-    assert told == ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/systemd'] * (not left.endswith('systemd'))
+    reported = [text.split('(')[1].split(':')[0] for text in warnings]
+    assert reported == ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/systemd'] * (not left.endswith('systemd'))

@@ -77,7 +77,7 @@ def test_daemon_in_container_or_without_userns_is_believed(machine, users):
 
 @pytest.mark.parametrize('same', [True, False])
 def test_the_link_to_the_namespace_decides_where_it_may_be_read(machine, same):
-    """Its map of users can look like ours: where we are in a namespace ourselves each is told from its parent."""
+    """Its map of users can look like ours: where we are in a namespace ourselves each is compared with its parent."""
     process(machine)
     for who, target in (('self', 'one'), ('40', 'one' if same else 'other')):
         machine.put('/proc/' + target, '')
@@ -243,7 +243,7 @@ def test_a_process_of_ours_is_in_our_user_namespace(called):
 
 
 @pytest.mark.parametrize('command', [['unshare', '--user', '--map-root-user']])
-def test_a_process_in_a_user_namespace_of_its_own_is_told(command, called):
+def test_a_process_in_a_user_namespace_of_its_own_is_reported(command, called):
     done = subprocess.run([*command, 'true'], capture_output=True, check=False)
     if done.returncode:
         pytest.skip('no user namespaces here: %r' % done.stderr)
@@ -256,7 +256,7 @@ def test_a_process_in_a_user_namespace_of_its_own_is_told(command, called):
         one.wait()
 
 
-def test_a_real_set_user_id_program_is_told(called, tmp_path):
+def test_a_real_set_user_id_program_is_reported(called, tmp_path):
     """A copy of Python that is set-user-ID, with root's IDs all over, as sudo has them."""
     copy = tmp_path / 'python'
     copy.write_bytes(open(os.path.realpath(sys.executable), 'rb').read())

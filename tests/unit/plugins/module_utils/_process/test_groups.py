@@ -55,13 +55,13 @@ def test_too_deep_cgroups_are_skipped_and_reported(tmp_path):
     result = machine.run(name='a', score_adj=-7)
     assert machine.adj(10) == -7 and any('deeper than a path' in note for note in result['services'][0]['notes'])
     assert not machine.run(name='a', score_adj=-7)['changed']
-    with pytest.raises(OSError) as told:
+    with pytest.raises(OSError) as caught:
         groups.UnitGroup(machine, '/system.slice/a.service').pids()
-    assert told.value.errno == errno.ENAMETOOLONG
+    assert caught.value.errno == errno.ENAMETOOLONG
 
 
 class Hidden:
-    """A process that went into a cgroup whose name is longer than the kernel tells."""
+    """A process that went into a cgroup whose name is longer than the kernel reports."""
 
     def read(self, name):
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)

@@ -40,7 +40,7 @@ def test_a_circle_of_parents_ends():
 
 
 def test_a_long_chain_takes_linear_time():
-    """Whoever owns a service may nest its processes."""
+    """The owner of a service may nest its processes."""
     chain = [ProcessIdentity(pid, pid - 1, 1, b'x', 5 if pid == 2 else 0) for pid in range(2, 4002)]
     began_s = time.process_time()
     found = split_processes(chain, lambda one: one.score_adj != 5)

@@ -13,9 +13,9 @@ HOSTILE = ['a{99999999999999999999}', '(' * 3000 + ')' * 3000, '(?a)(?L)x', 'a{%
 
 @pytest.mark.parametrize('pattern', HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_no_regular_expression_is_said_in_a_line(tmp_path, pattern):
-    with pytest.raises(ConvertError, match='process.cmdline_regex: ') as told:
+    with pytest.raises(ConvertError, match='process.cmdline_regex: ') as caught:
         selector.build_group(ServiceMachine(tmp_path), {'cmdline_regex': pattern})
-    assert len(str(told.value)) < 300
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize('user', ['1_0', '\u0663', ' 0 ', '-5', '+7', '0\n'])

@@ -82,7 +82,7 @@ def test_user_and_name_select_processes_of_that_user(machine, selector):
     of_alice(machine)
     result = machine.run(process=dict(selector, user=str(REDIS)), score_adj=-500)
     assert [one['pid'] for one in result['processes']] == [60] and adjs(machine) == {60: -500}
-    machine.run(process=dict(selector, user=str(ALICE)), score_adj=-5)  # whoever names a user means him
+    machine.run(process=dict(selector, user=str(ALICE)), score_adj=-5)  # a request that names a user means him
     assert adjs(machine) == {60: -500, 61: -5}
 
 
@@ -167,9 +167,9 @@ def test_only_the_beginning_of_a_command_line_is_searched(machine):
 
 
 def test_a_long_expression_is_refused(machine):
-    with pytest.raises(ConvertError, match='has 1025 bytes, and an expression that long') as told:
+    with pytest.raises(ConvertError, match='has 1025 bytes, and an expression that long') as caught:
         machine.run(process={'cmdline_regex': 'a|' * 512 + 'b'}, score_adj=1)
-    assert len(str(told.value)) < 300
+    assert len(str(caught.value)) < 300
     machine.run(process={'cmdline_regex': 'a|' * 511 + 'b'}, score_adj=1, missing='ignore')
 
 

@@ -21,7 +21,7 @@ WAYS = [
 
 @pytest.fixture
 def machine(tmp_path):
-    """sshd at -1000 by itself, a session at the 15 of the unit, and a process that somebody has set to 77."""
+    """sshd at -1000, set by sshd, a session at the 15 of the unit, and a process that somebody has set to 77."""
     return made(tmp_path)
 
 

@@ -43,8 +43,8 @@ def check(machine, sign, reason, name='some'):
             with pytest.raises(Refusal, match='Every new login session inherits the value of') as refusal:
                 machine.run(name=name, score_adj=value, check=True)
             assert reason in str(refusal.value)
-        told = inherited(machine.run(name=name, score_adj=value, check=True, force=value == -1000))
-        assert len(told) == (sign is not None) and all(sign in text and reason in text for text in told), told
+        texts = inherited(machine.run(name=name, score_adj=value, check=True, force=value == -1000))
+        assert len(texts) == (sign is not None) and all(sign in text and reason in text for text in texts), texts
     assert inherited(machine.run(name=name, score_adj=5, check=True)) == []
 
 
@@ -226,7 +226,7 @@ def test_by_what_it_has_started(machine, change, sign, reason, parent):
     change_stat(machine, 51, 4, parent)
     change(machine)
     if parent == 1 and change in (in_session, elsewhere):
-        sign = None  # nothing tells any more who started it
+        sign = None  # nothing shows any more who started it
     check(machine, sign, f'process 51 (worker) {reason}')
 
 

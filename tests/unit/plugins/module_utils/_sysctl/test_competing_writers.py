@@ -86,7 +86,7 @@ def test_a_kubelet_sets_its_values(box, name, by):
     assert {(one.by, one.file) for one in competing_writers.find_writers(box)} == {(by, None)}
 
 
-def test_two_kubelets_are_told_once(box):
+def test_two_kubelets_are_reported_once(box):
     runs(box, 'kubelet', 40)
     runs(box, 'kubelet', 41)
     assert found(box) == KUBELET
@@ -100,7 +100,7 @@ def test_another_name_is_another_program(box, name):
 
 
 @pytest.mark.parametrize('text', ['protectKernelDefaults: true\n', 'protectKernelDefaults: false\n', None])
-def test_a_path_that_an_argument_names_is_not_told(box, text):
+def test_a_path_that_an_argument_names_is_not_reported(box, text):
     """Command lines are secrets. Paths that Kubernetes distributions use are known."""
     runs(box, 'kubelet', arguments=['--config=/srv/hunter2.yaml'])
     if text:
@@ -173,7 +173,7 @@ def test_forbidden_configuration_leaves_settings_unknown(box, monkeypatch, name,
     result = competing_writers.find_writers(box, denied=denied)
     assert {(one.how, one.file) for one in result} == {(None, None)} and denied == [path]
     message, = competing_writers.contradictions(result, {MEMORY: 2}, True)
-    assert 'its configuration may not be read' in message and 'cannot be told' not in message
+    assert 'its configuration may not be read' in message
 
 
 def test_arguments_count_without_forbidden_configuration(box, monkeypatch):
@@ -186,7 +186,7 @@ def test_arguments_count_without_forbidden_configuration(box, monkeypatch):
 @pytest.mark.parametrize('path, left', [
     ('/etc/tuned/tuned-main.conf', [('1', None)]), ('/etc/tuned/active_profile', []), (PROFILE, []),
     ('/etc/sysctl.d/50-x.conf', [('1', 'yields')])])
-def test_files_of_tuned_that_may_not_be_read_are_told(box, monkeypatch, path, left):
+def test_files_of_tuned_that_may_not_be_read_are_reported(box, monkeypatch, path, left):
     tuned(box, '[sysctl]\nvm.panic_on_oom=1\n', main='reapply_sysctl = 1\n')
     box.put('/etc/sysctl.d/50-x.conf', 'vm.overcommit_ratio = 5\n')
     denying(box, monkeypatch, path)
@@ -195,7 +195,7 @@ def test_files_of_tuned_that_may_not_be_read_are_told(box, monkeypatch, path, le
     assert result == left and set(denied) == {path}
 
 
-def test_a_file_of_kdump_tools_that_may_not_be_read_is_told(box, monkeypatch):
+def test_a_file_of_kdump_tools_that_may_not_be_read_is_reported(box, monkeypatch):
     box.put('/sys/kernel/kexec_crash_loaded', '1\n')
     box.put('/etc/default/kdump-tools', 'KDUMP_SYSCTL="vm.panic_on_oom=1"\n')
     box.put('/usr/sbin/kdump-config', 'sysctl $KDUMP_SYSCTL\n')
@@ -294,7 +294,7 @@ def test_profiles_in_folders_of_ones_own(box):
 
 
 @pytest.mark.parametrize('main', ['', 'reapply_sysctl = 1\n', 'reapply_sysctl=True # x\n', '# reapply_sysctl = 0\n'])
-def test_tuned_lets_sysctl_d_win_unless_told_otherwise(box, main):
+def test_tuned_lets_sysctl_d_win_unless_configured_otherwise(box, main):
     tuned(box, '[sysctl]\nvm.panic_on_oom=1\nkernel.panic=5\nvm.overcommit_ratio=80\nvm.overcommit_memory=1\n',
           main=main)
     box.put('/etc/sysctl.d/50-a.conf',
@@ -310,7 +310,7 @@ def test_tuned_lets_sysctl_d_win_unless_told_otherwise(box, main):
 
 
 @pytest.mark.parametrize('main', ['reapply_sysctl = 0\n', 'reapply_sysctl=no\n'])
-def test_tuned_told_otherwise(box, main):
+def test_tuned_configured_otherwise(box, main):
     tuned(box, '[sysctl]\nvm.panic_on_oom=1\n', main=main)
     box.put('/etc/sysctl.d/50-a.conf', 'vm.panic_on_oom=0\n')
     assert found(box, 'sets') == [(PANIC_ON_OOM, '1')]

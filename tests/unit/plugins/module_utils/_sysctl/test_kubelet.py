@@ -148,9 +148,9 @@ def test_folders_without_end_are_unknown(machine):
     assert decided(machine) == {('kubelet', None, None)}
 
 
-@pytest.mark.parametrize('path, told', [
+@pytest.mark.parametrize('path, unread', [
     (FOLDER, FOLDER), (CONFIG, CONFIG), (RKE2 + '.d', RKE2 + '.d'), (RKE2_KUBELET, RKE2_KUBELET)])
-def test_a_folder_that_may_not_be_read_is_unknown(machine, monkeypatch, path, told):
+def test_a_folder_that_may_not_be_read_is_unknown(machine, monkeypatch, path, unread):
     if 'rancher' in path:
         runs(machine, 'rke2')
     else:
@@ -165,7 +165,7 @@ def test_a_folder_that_may_not_be_read_is_unknown(machine, monkeypatch, path, to
     for name in ('names', 'lstat', 'read_named_file'):
         monkeypatch.setattr(machine, name, denying(getattr(machine, name)))
     denied = []
-    assert {one.how for one in competing_writers.find_writers(machine, denied=denied)} == {None} and denied == [told]
+    assert {one.how for one in competing_writers.find_writers(machine, denied=denied)} == {None} and denied == [unread]
 
 
 # ----------------------------------------------------- several programs on a host
@@ -368,7 +368,7 @@ def test_variables_of_k3s_say_where_its_files_are(machine):
     ({RKE2: 'profile: cis\n', RKE2 + '.d/1.yaml': 'profile: etcd\n'}, ('sets', None)),
     ({RKE2: 'x:\n  profile: cis\n'}, ('sets', None)),
     ({RKE2: 'profile: *x\n'}, (None, None)),
-    # RKE2 itself compares the sysctls with this profile, whatever the kubelet is told.
+    # RKE2 itself compares the sysctls with this profile, whatever the kubelet's options are.
     ({RKE2: 'profile: cis\nkubelet-arg: protect-kernel-defaults=false\n', RKE2_KUBELET + '/1.conf': NO},
      ('requires', RKE2)),
     ({RKE2: OWN_YES}, ('requires', RKE2)),

@@ -345,7 +345,7 @@ def test_an_image_with_openrc(tmp_path):
 
 @pytest.mark.parametrize('comm, is_runit', [('init', False), (None, True), ('runit', True)])
 def test_runit_that_only_supervises_services_is_no_init(void, comm, is_runit):
-    """As Debian's package runit-run has it; in a container nothing but its folder tells of it."""
+    """As Debian's package runit-run has it; in a container nothing but its folder shows it."""
     (void.base / 'proc/1/comm').unlink()
     if comm:
         void.put('/proc/1/comm', comm + '\n')

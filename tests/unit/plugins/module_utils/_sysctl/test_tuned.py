@@ -28,7 +28,7 @@ PLUGIN = '/usr/lib/python3/dist-packages/tuned/plugins/plugin_sysctl.py'
 ETC, LIB = '/etc/sysctl.d/50-x.conf', '/usr/lib/sysctl.d/99-x.conf'
 FOREIGN = '[sysctl]\nvm.swappiness=10\n'
 
-# The lines of tuned/plugins/plugin_sysctl.py that tell the releases apart.
+# The lines of tuned/plugins/plugin_sysctl.py that differ between the releases.
 _TWO = 'SYSCTL_CONFIG_DIRS = [ "/run/sysctl.d",\n\t\t"/etc/sysctl.d" ]\n'
 _FIVE = _TWO.replace('.d" ]', '.d",\n\t\t"/usr/local/lib/sysctl.d",\n\t\t"/usr/lib/sysctl.d",\n\t\t"/lib/sysctl.d" ]')
 _DOTS = '\treturn "/proc/sys/%s" % option.replace(".", "/")\n'
@@ -291,7 +291,7 @@ def test_a_section_may_be_meant_for_other_machines(box, line, applies):
     assert bool(competing_writers.find_writers(box)) == applies
 
 
-def test_the_machine_that_a_section_is_meant_for_can_be_told(box):
+def test_the_machine_that_a_section_is_meant_for_can_be_set(box):
     uname(box)
     profile(box, '[sysctl]\nuname_regex=aarch64\nvm.panic_on_oom=1\n', main='uname_string = aarch64\n')
     assert boot(box, PANIC_ON_OOM) == 1

@@ -15,7 +15,7 @@ RECORDED = json.loads((Path(machine.__file__).parent / 'recorded' / 'tuned_start
 CONSTS = PLUGIN.replace('plugins/plugin_sysctl', 'consts')
 _OLD_FOLDERS, _NEW_FOLDERS = 'LOAD_DIRECTORIES = [', 'CFG_DEF_PROFILE_DIRS = ['
 _SINCE_2_26 = (_BY_TYPE + _PRIORITY, '_priority', _NEW_FOLDERS)
-# The lines that tell the releases apart, of plugin_sysctl.py, merger.py, unit.py and consts.py.
+# The lines that differ between the releases, of plugin_sysctl.py, merger.py, unit.py and consts.py.
 PROGRAMS = {
     '2.20': (RELEASES['2.20'], 'class Merger', 'class Unit', _OLD_FOLDERS),
     '2.23': (RELEASES['2.25'], 'class Merger', '_priority', _NEW_FOLDERS),

@@ -37,7 +37,7 @@ def test_nothing_is_left_but_what_others_added():
 def test_a_line_that_somebody_changed_stays_and_is_reported(after, rest, changed):
     head = NEW.partition(b'[Service]')[0]
     assert drop_in.without_ours(head + after) == (rest, changed)
-    # Without its record the file tells nothing of that.
+    # Without its record the file says nothing of that.
     assert drop_in.without_ours(drop_in.HEADER.encode() + b'\n' + after) == (None, [])
 
 

@@ -52,7 +52,7 @@ def test_no_file_breaks_it(data):
     unit_files.parse_settings(b'[Service]\n' + data)
 
 
-def test_the_line_is_told(machine):
+def test_the_line_is_reported(machine):
     machine.unit('a.service', '[Service]\n\n# x\nOOMScoreAdjust=\\\n7\n')
     cause = settings(machine, 'a.service')[SCORE_ADJ]
     assert cause == (7, f'{LIB}/a.service', 4)
@@ -357,7 +357,7 @@ def test_includes_up_to_245(machine, text, value):
     assert [score(machine, version) for version in VERSIONS] == [value] * 5 + [own] * 3
 
 
-def test_an_include_tells_the_file_and_is_none_in_a_drop_in(machine):
+def test_an_include_names_the_file_and_is_none_in_a_drop_in(machine):
     machine.unit('a-b.service', '.include /opt/x\n')
     machine.put('/opt/x', '\n[Service]\nOOMScoreAdjust=7\n')
     files = of_version(machine, 245)

@@ -26,7 +26,7 @@ def test_what_is_none(name):
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, 'x' * 5000 + '.slice', '/' * 5000, ['x' * 5000], '\x1b' * 5000])
-def test_what_is_told_is_short(name):
+def test_what_is_reported_is_short(name):
     with pytest.raises(ConvertError) as caught:
         unit_names.to_unit('name', name)
     assert len(str(caught.value)) < 300 and str(caught.value).isprintable()

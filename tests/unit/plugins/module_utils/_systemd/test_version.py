@@ -47,7 +47,7 @@ def test_where_init_leads(machine):
     assert find_version(machine) == 256
 
 
-def test_nothing_tells(machine):
+def test_an_unknown_version(machine):
     assert find_version(machine) is None
     machine.put('/usr/lib/systemd/systemd', b'\x7fELF\0')
     machine.put('/sbin/other', '')

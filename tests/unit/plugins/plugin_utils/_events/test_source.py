@@ -61,7 +61,7 @@ def append(path, data):
 # ------------------------------------------------------------------------ /dev/kmsg
 
 class Kernel:
-    """A socket that keeps records apart as /dev/kmsg does, and the events that come of them."""
+    """A socket that separates records as /dev/kmsg does, and the events that come of them."""
 
     def __init__(self, read=os.read):
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -154,7 +154,7 @@ def test_end_of_the_log_is_an_error_and_closes_it():
 
 @pytest.mark.parametrize('name, text', [
     (b'\\x0a\\x1b[31m', '\\x0a\\x1b[31m'), (b'a) Killed process 1 (b', 'a) Killed process 1 (b'), (b'\xff', '\\xff')])
-def test_hostile_names_are_harmless(name, text):
+def test_hostile_names_are_sanitized(name, text):
     async def scene():
         kernel = Kernel()
         kernel.write(*records(9, name=name))
@@ -169,9 +169,9 @@ def test_hostile_names_are_harmless(name, text):
 
 def test_no_name_is_a_template_of_a_playbook():
     """ansible-rulebook hands events to playbooks as extra variables, whose templates Ansible trusts."""
-    told = events_of(lines(1, host=b"{{lookup('pipe','id')}}", name=b'{{{1+1}}', cgroup=b'/user.slice/{% raw %}{#'))
-    assert (told[0]['name'], told[0]['cgroup']) == ('\\x7b\\x7b\\x7b1+1}}', '/user.slice/\\x7b% raw %}\\x7b#')
-    assert told[0]['host'] == "\\x7b\\x7blookup('pipe','id')}}"
+    reported = events_of(lines(1, host=b"{{lookup('pipe','id')}}", name=b'{{{1+1}}', cgroup=b'/user.slice/{% raw %}{#'))
+    assert (reported[0]['name'], reported[0]['cgroup']) == ('\\x7b\\x7b\\x7b1+1}}', '/user.slice/\\x7b% raw %}\\x7b#')
+    assert reported[0]['host'] == "\\x7b\\x7blookup('pipe','id')}}"
 
 
 # ----------------------------------------------------------------------- a log file
@@ -288,7 +288,7 @@ def open_files(folder):
 
 
 def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
-    """As logrotate with create does it: the daemon has the old file until the postrotate script has told it."""
+    """As logrotate with create does it: the daemon has the old file until the postrotate script signals it."""
     path, old, hosts, clock = tmp_path / 'kern.log', tmp_path / 'kern.log.1', Hosts(), Clock()
     append(path, b'')
     log = LogFile(str(path), False, clock)
@@ -301,7 +301,7 @@ def test_a_renamed_file_is_read_until_nobody_writes_to_it(tmp_path):
     assert pids(hosts, log) == [1, 2]  # nothing is cut in half
     clock.now_s += 1000
     assert pids(hosts, log) == []
-    append(old, lines(3))  # the new one is still empty: the daemon was not told yet
+    append(old, lines(3))  # the new one is still empty: the daemon has had no signal yet
     assert pids(hosts, log) == [3]
     append(old, lines(4))
     append(path, lines(5))
@@ -395,13 +395,13 @@ def test_a_renamed_file_that_is_cut_is_read_from_its_start(tmp_path):
 
 
 def test_many_rotations_leave_few_files_open(tmp_path):
-    path, hosts, told = tmp_path / 'kern.log', Hosts(), []
+    path, hosts, reported = tmp_path / 'kern.log', Hosts(), []
     log = LogFile(str(path), False)
     for pid in range(1, 40):
         append(path, lines(pid))
-        told += pids(hosts, log)
+        reported += pids(hosts, log)
         path.rename(tmp_path / f'kern.log.{pid}')
-    assert told == list(range(1, 40)) and len(open_files(tmp_path)) < 8
+    assert reported == list(range(1, 40)) and len(open_files(tmp_path)) < 8
     log.close()
 
 
@@ -491,10 +491,10 @@ def events_of(data):
     return [event for line in data.split(b'\n') for event in hosts.feed(line)]
 
 
-def test_lines_of_many_hosts_are_kept_apart():
+def test_lines_of_many_hosts_are_kept_separate():
     mixed = [one for pair in zip(lines(1, b'a').splitlines(), lines(2, b'b').splitlines(), strict=True) for one in pair]
-    told = [(event['host'], event['pid'], event['constraint']) for event in events_of(b'\n'.join(mixed))]
-    assert told == [('a', 1, 'memcg'), ('b', 2, 'memcg')]
+    reported = [(event['host'], event['pid'], event['constraint']) for event in events_of(b'\n'.join(mixed))]
+    assert reported == [('a', 1, 'memcg'), ('b', 2, 'memcg')]
 
 
 @pytest.mark.parametrize('stamp, when', [
@@ -634,17 +634,17 @@ OLDER = (
     b'Out of memory (oom_kill_allocating_task): Killed process 7 (z) total-vm:1kB, anon-rss:80kB, file-rss:2kB')
 
 
-def test_a_file_tells_of_the_same_kills_as_its_lines(tmp_path):
-    """Of a file only the lines that can tell of a kill are cut out."""
+def test_a_file_reports_the_same_kills_as_its_lines(tmp_path):
+    """Of a file only the lines that can belong to a kill are cut out."""
     data = (lines(1) + lines(2, stamp=b'Nov 23 10:00:00', name=b'x) (#033[31m', cgroup=b'/a#b/#134x2d,c')
             + b''.join(b'<6>2026-11-23T10:00:00Z old kernel: [    1.000000] %s\n' % one for one in OLDER)
             + b'\nNov 23 10:00:00\n' + lines(3))
     append(tmp_path / 'kern.log', data)
     log, hosts = LogFile(str(tmp_path / 'kern.log'), True, select=events_source.find_kernel_lines), Hosts()
-    told = [event for found in log.read_chunks() for one in found for event in hosts.feed_parts(*one)]
-    assert [event['pid'] for event in told] == [1, 2, 9, 8, 78, 7, 3]
-    assert told[1]['cgroup'] == '/a#b/\\x2d,c'
-    assert [dict(event, when=None) for event in told] == [dict(event, when=None) for event in events_of(data)]
+    reported = [event for found in log.read_chunks() for one in found for event in hosts.feed_parts(*one)]
+    assert [event['pid'] for event in reported] == [1, 2, 9, 8, 78, 7, 3]
+    assert reported[1]['cgroup'] == '/a#b/\\x2d,c'
+    assert [dict(event, when=None) for event in reported] == [dict(event, when=None) for event in events_of(data)]
     log.close()
 
 
@@ -663,7 +663,7 @@ def test_forged_lines_take_no_longer_than_others(tmp_path, name):
 
 @pytest.mark.parametrize('name', forged_logs.FORGED)
 def test_lines_and_records_take_linear_time(name):
-    """Whoever hands lines over one by one, and the kernel's own log."""
+    """Lines handed over one by one, and the kernel's own log."""
     line, began_s = forged_logs.FORGED[name].partition(b'\n')[0][:8192], _cpu_s()
     hosts, parser = Hosts(), KillParser()
     for _number in range(100):

@@ -178,12 +178,12 @@ def test_the_own_output_is_written_to_as_it_is(tmp_path, path, kind):
     words = [sys.executable, '-c', code, path]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     if kind == 'pipe':
-        told = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, check=True).stdout
+        reported = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, check=True).stdout
     else:
         with (tmp_path / 'out').open('wb') as out:
             subprocess.run(words, stdout=out, stderr=out, env=env, check=True)
-        told = (tmp_path / 'out').read_bytes()
-    assert told == b'before\nnew'
+        reported = (tmp_path / 'out').read_bytes()
+    assert reported == b'before\nnew'
 
 
 def test_a_device_is_written_to():

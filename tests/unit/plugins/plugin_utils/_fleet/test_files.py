@@ -39,10 +39,10 @@ def fleet():
 
 
 def test_json_lines(fleet):
-    told = [json.loads(line) for line in build_json_lines(fleet)]
-    assert [one['status'] for one in told] == ['ok', 'ok', 'ok', 'unreachable']
-    assert told[-1]['message'] == 'no route' and told[-1]['level'] is None
-    assert len(told[0]['candidates']) == 5 and told[0]['level'] in ('fine', 'warning', 'critical')
+    reported = [json.loads(line) for line in build_json_lines(fleet)]
+    assert [one['status'] for one in reported] == ['ok', 'ok', 'ok', 'unreachable']
+    assert reported[-1]['message'] == 'no route' and reported[-1]['level'] is None
+    assert len(reported[0]['candidates']) == 5 and reported[0]['level'] in ('fine', 'warning', 'critical')
 
 
 def test_csv(fleet, tmp_path):
@@ -185,9 +185,9 @@ def test_a_damaged_record_costs_the_facts_of_its_own_host_only(monkeypatch, dama
     monkeypatch.setattr(action.cache_loader, 'get', lambda _name: Cache(kept))
     monkeypatch.setattr(action, '_outlives_a_run', lambda _cache: True)
     fleet = action._read_fleet(['h1', name, 'h3'], request())
-    told = {one['host']: one for one in map(json.loads, build_json_lines(fleet))}
-    assert {host: one['status'] for host, one in told.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
-    assert re.search(reason, told['h1']['message']) and told['h1']['message'].isprintable()
+    reported = {one['host']: one for one in map(json.loads, build_json_lines(fleet))}
+    assert {host: one['status'] for host, one in reported.items()} == {'h1': 'no_facts', name: 'ok', 'h3': 'no_facts'}
+    assert re.search(reason, reported['h1']['message']) and reported['h1']['message'].isprintable()
 
 
 def test_a_cache_that_is_down_is_an_error_and_no_empty_report(monkeypatch):

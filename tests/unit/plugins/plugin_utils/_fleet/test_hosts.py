@@ -29,7 +29,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.record import 
 
 
 def host(name='h', **values):
-    """A record of a host that told all this."""
+    """A record of a host that reported all this."""
     return Record(name, status=OK, seen=True, **values)
 
 

@@ -39,10 +39,11 @@ def recorded(facts, candidates=5):
 
 
 def test_takes_what_counts():
-    told = to_json(recorded(fleet_facts.facts('db-1', 'db')))
-    assert (told['mode'], told['panic_policy'], told['enforced'], told['status']) == ('never', 'panic', True, OK)
-    assert [one['name'] in ('postgres', 'mysqld') for one in told['candidates']] == [True] * 5
-    json.dumps(told)
+    reported = to_json(recorded(fleet_facts.facts('db-1', 'db')))
+    assert (reported['mode'], reported['enforced'], reported['status']) == ('never', True, OK)
+    assert reported['panic_policy'] == 'panic'
+    assert [one['name'] in ('postgres', 'mysqld') for one in reported['candidates']] == [True] * 5
+    json.dumps(reported)
 
 
 REAPPLIED = {'key': 'vm.overcommit_ratio', 'value': '80', 'by': 'tuned', 'how': 'reapplies', 'file': '/etc/sysctl.d/a'}
@@ -60,7 +61,7 @@ def test_tuned_reapplied_line_is_listed_only_with_drift(drift, listed):
     assert len(record.competing_writers) == 4 + listed and 'reapplied' not in to_json(record)
 
 
-def test_the_drift_may_be_told_before_or_after_what_is_reapplied():
+def test_drift_may_be_reported_before_or_after_what_is_reapplied():
     record = recorded({'competing_writers': [REAPPLIED]})
     assert record.competing_writers == []
     record.take_facts({'drift': [DRIFT]}, 5)
@@ -76,8 +77,8 @@ def test_an_absent_key_leaves_what_was_there():
     assert (record.mode, record.panic_policy, record.reboot_after_s) == ('never', 'kill', None)
 
 
-def test_the_memory_for_a_host_does_not_grow_with_what_it_tells():
-    """With all processes asked for (top: 0) a host tells thousands, and the record holds a few."""
+def test_the_memory_for_a_host_does_not_grow_with_its_report():
+    """With all processes asked for (top: 0) a host reports thousands, and the record holds a few."""
     facts = fleet_facts.facts('db-1', 'db')
     facts['candidates'] = facts['candidates'] * 500
     texts = [json.dumps(facts) for _host in range(5)]
@@ -110,8 +111,8 @@ def test_nothing_that_a_host_says_breaks_a_report(facts, policy):
     fleet = Fleet(3)
     fleet.take_facts('h', facts)
     fleet.take_policy('h', policy)
-    told = build_lines(fleet, 0, 100, lambda shown, look: shown)
-    assert all(line.isprintable() for line in told)
+    reported = build_lines(fleet, 0, 100, lambda shown, look: shown)
+    assert all(line.isprintable() for line in reported)
     page = ''.join(render_html(fleet, 'x'))
     assert page.count('<details class=h ') == 1
     json.loads(''.join(build_json_lines(fleet)))
@@ -136,7 +137,7 @@ def test_text(value, shown):
     assert clean(value, MESSAGE_LENGTH) == shown
 
 
-def test_the_role_tells_of_conflicts_in_sysctls_and_services():
+def test_the_role_reports_conflicts_in_sysctls_and_services():
     record = Record('h')
     assert record.status == NO_FACTS
     record.take_policy({'changed': True, 'reason': None, 'restart_needed': ['a.service'], 'conflicts': [

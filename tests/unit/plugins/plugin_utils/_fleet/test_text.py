@@ -96,7 +96,7 @@ def test_colours_take_no_room():
     assert any('<alarm>' in line for line in coloured) and any('<alert>' in line for line in coloured)
 
 
-def test_rows_are_limited_and_the_rest_is_told():
+def test_rows_are_limited_and_the_rest_is_reported():
     fleet = fleet_of(40)
     for number in range(5):
         fleet.lose('gone%d' % number, UNREACHABLE, 'x')
@@ -148,7 +148,7 @@ def test_columns_have_an_end(count):
     assert [one.height for one in drawn.marks] == sorted((one.height for one in drawn.marks), reverse=True)
 
 
-def test_what_is_higher_than_the_picture_is_cut_off_and_told():
+def test_what_is_higher_than_the_picture_is_cut_and_reported():
     drawn = picture(10 ** 6, 501.0, 20.0, enforced=False)
     assert drawn.cut_off == 2 and drawn.grid[-1][0] == 500
     assert [one.look for one in drawn.marks] == ['free'] * 3
