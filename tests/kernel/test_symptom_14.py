@@ -57,7 +57,7 @@ def competing_writers(machine, user='root'):
 
 
 @pytest.mark.parametrize('user', ['root', 'tester'])
-def test_a_tuned_that_puts_its_value_back_is_named(fresh, user):
+def test_a_tuned_that_restores_its_value_is_named(fresh, user):
     assert competing_writers(fresh, user) == []
     start_tuned(fresh, reapply=False)
     reported = [{'key': 'vm.panic_on_oom', 'value': '1', 'by': 'tuned', 'how': 'sets', 'file': PROFILE}]

@@ -87,7 +87,7 @@ def test_processes_started_with_another_value_follow(machine):
     assert [machine.adj(pid) for pid in (10, 11)] == [-5, -5]
 
 
-def test_a_failure_half_way_puts_everything_back(machine, monkeypatch):
+def test_a_failure_half_way_reverts_everything(machine, monkeypatch):
     machine.unit('b.service')
     machine.process(20, unit='b.service')
     before = everything(machine)

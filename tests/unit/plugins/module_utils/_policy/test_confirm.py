@@ -328,7 +328,7 @@ def test_a_confirmation_that_fails_leaves_it_waiting(machine):
     assert machine.state[MEMORY] == 1
 
 
-def test_too_late_takes_the_files_back(machine):
+def test_too_late_reverts_the_files(machine):
     """The watchdog wins between plan and last step: exactly one of both may."""
     _result, pending = wait(machine)
     machine.connect()

@@ -408,7 +408,7 @@ def test_a_refused_value_is_not_written_to_the_file(machine):
     assert (machine.state[MEMORY], machine.state[RATIO], machine.state[USER_RESERVE]) == (1, 70, 20000)
 
 
-def test_a_file_that_cannot_be_written_puts_runtime_back(machine, monkeypatch):
+def test_a_file_that_cannot_be_written_reverts_runtime(machine, monkeypatch):
     replace_file = Machine.replace_file
 
     def refuse(self, path, data, *more):
@@ -506,7 +506,7 @@ def test_a_key_that_the_kernel_lacks(machine):
 # ------------------------------------------------------------------------ absent
 
 
-def test_absent_takes_all_back(machine):
+def test_absent_reverts_all(machine):
     before = machine.tree()
     run(machine, 'overcommit', mode='never', ratio=90, admin_reserve_kbytes=20000, user_reserve_kbytes=1000)
     values = saved_values.load(machine).values

@@ -182,7 +182,7 @@ def test_old_kernels_take_a_negative_number_for_none(machine):
     assert boot(machine).values[RATIO] == 0
 
 
-def test_procps_does_and_so_leaves_swap_alone_as_the_limit(tmp_path):
+def test_procps_does_and_so_keeps_swap_as_the_limit(tmp_path):
     machine = Machine(tmp_path, init='other', defaults=True)
     machine.put('/etc/sysctl.d/10-x.conf', 'vm.overcommit_kbytes=0\n')
     assert boot(machine).values[RATIO] == 0

@@ -88,7 +88,7 @@ def test_comment_out_and_restore():
     assert file_edit.restore(out, ['vm.panic_on_oom']) == out
 
 
-def test_a_glob_that_was_taken_comes_back_too():
+def test_a_glob_that_was_commented_out_is_restored_too():
     out = file_edit.comment_out('vm.overcommit_*=1\n', 1)
     assert file_edit.restore(out, [MEMORY]) == 'vm.overcommit_*=1\n'
 
