@@ -12,9 +12,9 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and tell what would change, without changing anything.
+    description: Can run in check mode and report what would change, without changing anything.
   diff_mode:
-    description: Tells in diff mode what has changed, or in check mode would change.
+    description: Reports in diff mode what has changed, or in check mode would change.
   idempotent:
     description: A second run with the same options changes nothing.
   platform:

@@ -19,7 +19,7 @@ options:
         A file that it made is deleted once it is empty. A file with its header counts as a record of its lines, as in
         an image made with O(runtime=false).
       - At runtime, a value that equalled the one after reboot when it was first changed takes the value after reboot
-        of now. Any other value comes back itself. A file made in an image tells no value from before, and then the
+        of now. Any other value is restored. A file made in an image has no record of earlier values, and then the
         reserves take their documented default, with a warning.
       - A value or a line of this module that something else changed later is left as it is, with a warning.
     type: str

@@ -12,7 +12,7 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import badn
 
 DOCUMENTATION = r'''
 name: badness
-short_description: Tell how the kernel would rate a process as a victim
+short_description: Compute the badness of a process, by which the kernel chooses a victim
 version_added: 0.1.0
 description:
   - Computes the badness of a process in pages. When memory runs out the kernel kills the process with the highest one.

@@ -12,10 +12,10 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._planning import buil
 
 DOCUMENTATION = r'''
 name: commit_limit
-short_description: Tell the CommitLimit of a machine that need not exist yet
+short_description: Compute the CommitLimit of a machine, also of a planned one
 version_added: 0.1.0
 description:
-  - Computes CommitLimit, what the kernel promises at most in overcommit mode 2 (V(never)), from the size of a machine
+  - Computes CommitLimit, what the kernel commits at most in overcommit mode 2 (V(never)), from the size of a machine
     and the settings that are planned for it. It is the arithmetic of C(vm_commit_limit) in C(mm/util.c), in whole
     pages.
   - Sizes are numbers of kB, as in C(/proc/meminfo), or texts with a unit, such as V(64G).
@@ -59,7 +59,7 @@ author:
 '''
 
 EXAMPLES = r'''
-- name: What a machine of 64 GB with 4 GB of swap would promise at a ratio of 80 %
+- name: CommitLimit of a machine with 64 GB and 4 GB of swap at a ratio of 80 %
   ansible.builtin.debug:
     msg: "{{ '64G' | oomkit.linux.commit_limit(swap='4G', ratio=80) }} kB"
   # 57881392 kB
@@ -68,7 +68,7 @@ EXAMPLES = r'''
   oomkit.linux.oom_facts:
     gather_subset: [memory]
 
-- name: What this host would promise, before anything is set
+- name: CommitLimit of this host at a ratio of 90 %, before anything is set
   ansible.builtin.debug:
     msg: "{{ ansible_facts.oom.memory | oomkit.linux.commit_limit(ratio=90) }} kB"
 

@@ -138,9 +138,9 @@ ansible_facts:
         commit:
           description:
             - C(limit_kb) and C(committed_kb) are CommitLimit and Committed_AS of C(/proc/meminfo).
-            - C(headroom_kb) is what an ordinary user could still be promised, the limit less what is committed and less
+            - C(headroom_kb) is how much an ordinary user can still commit, the limit less what is committed and less
               both reserves. It can be negative.
-            - C(used_percent) is the promised part of the limit, and C(enforced) is true in mode 2 (V(never)).
+            - C(used_percent) is the committed part of the limit, and C(enforced) is true in mode 2 (V(never)).
           type: dict
           sample:
             limit_kb: 3223448

@@ -7,14 +7,14 @@
 
 DOCUMENTATION = r'''
 module: overcommit
-short_description: Set how much memory the kernel promises
+short_description: Set how much memory the kernel commits
 version_added: 0.1.0
 description:
   - Sets the overcommit mode, the CommitLimit and the reserves of strict mode, at runtime and for the next
     boot, in one call.
   - Knows that C(vm.overcommit_ratio) and C(vm.overcommit_kbytes) erase each other, at runtime and in files,
     and which file wins at boot.
-  - Refuses a strict limit that the machine has already promised away (see O(min_headroom)). After writing it
+  - Refuses a strict limit that is below the memory already committed (see O(min_headroom)). After writing it
     reads back and starts a program, as root and as an ordinary user; if that fails, everything is rolled back.
 options:
   mode:
@@ -78,8 +78,8 @@ options:
         confirmation, it is refused.
       - While a change waits, a call with another request is refused. O(state=absent) is carried out at once, and
         reverts what waits.
-      - What somebody else has set at runtime meanwhile is left as it is, and said in the log. Then the change can not
-        be confirmed.
+      - A value that something else has set at runtime meanwhile is skipped, and reported in the log. Then the change
+        cannot be confirmed.
       - The watchdog is proof against hangup, the end of the login, logind's C(KillUserProcesses), the OOM killer, and
         a machine on which nothing can be started. It takes about 20 MB while it lives. SIGTERM makes it roll back at
         once.
@@ -116,7 +116,7 @@ author:
 '''
 
 EXAMPLES = r'''
-- name: Promise no more than RAM and swap
+- name: Commit no more than RAM and swap
   oomkit.linux.overcommit:
     mode: never
     ratio: 100

@@ -19,7 +19,7 @@ from ..module_utils._kernel import badness, commit_limit
 from ..module_utils._kernel.meminfo import Memory
 
 _MOST_KB = 2 ** 54  # all that 64 bits can address
-_MOST_SHOWN = 100  # characters of the keys of a mapping
+_MOST_CHARACTERS = 100  # characters of the keys of a mapping
 _PAGE_SIZES_KB = (4, 8, 16, 64, 256)  # arch/*/Kconfig
 
 
@@ -81,8 +81,8 @@ def _select_facts(name: str, value: t.Any, keys: dict[str, str]) -> dict[str, t.
 
 
 def _list_keys(value: Mapping[t.Any, t.Any]) -> str:
-    shown = ', '.join(sorted(sanitize(key) if isinstance(key, str) else quote(key) for key in value))
-    return shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + '...'
+    text = ', '.join(sorted(sanitize(key) if isinstance(key, str) else quote(key) for key in value))
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + '...'
 
 
 def _parse_size_kb(name: str, value: t.Any) -> int:

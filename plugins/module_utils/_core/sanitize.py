@@ -78,8 +78,8 @@ def explain(exc: BaseException) -> str:
 
 def to_message(text: str) -> str:
     """An error or warning for the user: sanitized, each code of an error of docs/errors.md once, and at the end."""
-    shown = sanitize(text)
-    return _CODE.sub('', shown) + ''.join(dict.fromkeys(_CODE.findall(shown)))
+    sanitized = sanitize(text)
+    return _CODE.sub('', sanitized) + ''.join(dict.fromkeys(_CODE.findall(sanitized)))
 
 
 class InternalError(Exception):

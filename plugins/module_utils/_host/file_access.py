@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restrict reads of other users' files: skip those whose earlier read did not return.
 
-A user's FUSE file system, or a file server that is down, can block a read of /proc/PID for ever. So a helper process
+A user's FUSE file system, or a file server that is down, can block a read of /proc/PID without end. So a helper process
 (L(_host.helper)) makes such reads. It writes the path of each read to the board: memory that it shares with its parent.
 In all other processes L(current) writes nothing and allows everything.
 """

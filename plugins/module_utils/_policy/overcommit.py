@@ -177,7 +177,7 @@ def _guard_side(plan: Plan, min_headroom: Amount, when: str, before: State, afte
     elsewhere = host_state.is_for_another(plan.request)
     if elsewhere or memory is None or memory.committed_kb is None:
         reason = ('this is a container or a chroot, and another machine boots it' if elsewhere
-                  else '/proc/meminfo does not tell Committed_AS here')
+                  else '/proc/meminfo does not report Committed_AS here')
         plan.warnings.append(f'mode never {when}: whether the CommitLimit suffices could not be checked, because '
                              f'{reason} [OOMK-1305]')
     elif not plan.request.force:

@@ -91,7 +91,7 @@ def explain_no_effect(host: Host, name: str) -> Optional[str]:
     """Explain why the file would have no effect; None if it has one. Checks the programs, not their version."""
     first = (host.read_text(_SCRIPTS + name) or '').partition('\n')[0]
     if not re.search(r'openrc-run|runscript', first):
-        return f'{_SCRIPTS}{name} is no script of openrc-run, which alone reads {build_path(name)}'
+        return f'{_SCRIPTS}{name} is not a script of openrc-run, which alone reads {build_path(name)}'
     is_supervised = any(b'supervise-daemon' in data for _path, data in _read_at_start(host, name))
     program = 'supervise-daemon' if is_supervised else 'start-stop-daemon'
     path = next(filter(host.exists, (f'{folder}/{program}' for folder in _PROGRAMS)), None)

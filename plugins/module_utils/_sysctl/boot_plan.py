@@ -135,8 +135,8 @@ def _draft_present(draft: _Draft, target: Dict[str, int]) -> Tuple[Dict[str, sav
     after, lines = file_edit.edit(before, _lines(target), known.lines, made)
     draft.put_text(draft.request.sysctl_file, after)
     # In an image the header marks the file as ours, so no record is needed.
-    told_by_header = draft.host_state.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
-    if told_by_header:
+    is_marked_by_header = draft.host_state.is_for_another(draft.request) and lines == file_edit.implied_lines(after)
+    if is_marked_by_header:
         recorded.pop(draft.ours, None)
         return recorded, recorded
     meanwhile = dict(recorded)

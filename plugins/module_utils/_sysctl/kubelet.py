@@ -94,7 +94,7 @@ class Files:
             return None  # below an unknown folder
         unread: List[str] = []
         text = read_program_file(self.host, path, unread)
-        self.denied += [self._told_name(path)] if unread else []
+        self.denied += [self._reported_name(path)] if unread else []
         return None if unread else text
 
     def names(self, folder: str) -> Optional[List[str]]:
@@ -102,12 +102,12 @@ class Files:
         try:
             return self.host.names(folder) if folder.startswith('/') else None
         except PermissionError:
-            self.denied.append(self._told_name(folder))
+            self.denied.append(self._reported_name(folder))
             return None
         except OSError:
             return []
 
-    def _told_name(self, path: str) -> str:
+    def _reported_name(self, path: str) -> str:
         is_known = path == MICROK8S_ARGUMENTS or (path + '/').startswith(_KNOWN_FOLDERS) or self.name(path)
         return path if is_known else _NAMED % self.program
 

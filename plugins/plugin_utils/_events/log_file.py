@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lines that are added to a log file while logrotate and a syslog daemon rename, cut, remove and recreate it.
 
-After a rename the daemon goes on writing to the file it holds until it is told to open the new one (logrotate's
-postrotate), so that both are read for a while. Sources: logrotate(8), ``create`` and ``copytruncate``.
+After a rename the daemon goes on writing to the file it has open until logrotate's postrotate script makes it open
+the new one, so that both are read for a while. Sources: logrotate(8), ``create`` and ``copytruncate``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Tail:
     """One open file: what is added to it, in whole lines."""
 
     def __init__(self, path: str, select: Select) -> None:
-        """Raises OSError, and LogError for what is no file: it might answer for ever, or never."""
+        """Raises OSError, and LogError for what is not a file: a read might never end."""
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise LogError(NO_LOG)
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -167,5 +167,5 @@ class LogFile:
         while self._old and (len(self._old) > _MOST_OLD_FILES or in_use and self._clock() - self._old[0][1] > QUIET_S):
             tail, _read_s = self._old.pop(0)
             lines = tail.take_unfinished()
-            tail.close()  # first: whoever takes the lines may never come back
+            tail.close()  # first: the consumer of the lines may never return
             yield lines

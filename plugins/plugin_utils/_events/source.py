@@ -77,7 +77,7 @@ def parse_request(args: t.Mapping[str, t.Any]) -> SourceRequest:
                           " [OOMK-2901]")
     path, replay = args.get('path', KMSG), args.get('replay', False)
     if not _is_absolute(path):
-        raise EventsError(f'path: {quote(path)} is no absolute path; give {KMSG} or a log file [OOMK-2901]')
+        raise EventsError(f'path: {quote(path)} is not an absolute path; give {KMSG} or a log file [OOMK-2901]')
     if not isinstance(replay, bool):
         raise EventsError(f'replay: {quote(replay)} is neither true nor false [OOMK-2901]')
     interval_s = args.get('poll_interval_s', SourceRequest.poll_interval_s)
@@ -95,7 +95,7 @@ def _is_absolute(path: t.Any) -> bool:
 
 
 async def follow(request: SourceRequest) -> t.AsyncGenerator[Event, None]:
-    """An event for each kill, for ever. Raises EventsError where the log cannot be read, before anything else."""
+    """An event for each kill, without end. Raises EventsError where the log cannot be read, before anything else."""
     if _is_device(request.path):
         batches: t.AsyncGenerator[list[Event], None] = follow_records(_open(request.path), request.replay)
     else:
@@ -111,7 +111,7 @@ async def follow(request: SourceRequest) -> t.AsyncGenerator[Event, None]:
 def _is_device(path: str) -> bool:
     """Whether this is /dev/kmsg and no file. Raises EventsError, also for what is neither.
 
-    Nothing else is opened: a pipe or another device may answer for ever, or never.
+    Nothing else is opened: a pipe or another device may send data without end, or none.
     """
     try:
         status = os.stat(path)
@@ -196,7 +196,7 @@ async def follow_records(fd: int, replay: bool, read: t.Callable[[int, int], byt
             if paused:
                 await _wait_until_readable(fd)
             else:
-                await asyncio.sleep(0)  # a rulebook has other sources, and whoever may write to the log may flood it
+                await asyncio.sleep(0)  # a rulebook has other sources, and a user who can write to the log can flood it
     finally:
         os.close(fd)
 

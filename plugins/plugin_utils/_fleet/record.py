@@ -105,9 +105,9 @@ class Record:
 
     def _list_reapplied(self) -> None:
         drifting = {one.key for one in self.drift or ()}
-        every = {shown for _key, shown in self.reapplied}
+        every = {text for _key, text in self.reapplied}
         self.competing_writers = [one for one in self.competing_writers if one not in every]
-        self.competing_writers += [shown for key, shown in self.reapplied if key in drifting]
+        self.competing_writers += [text for key, text in self.reapplied if key in drifting]
 
     def take_policy(self, result: t.Any) -> None:
         """Store the role's ``oom_policy_result``. With the role's tags there may be nothing else."""
@@ -125,12 +125,12 @@ def clean(value: t.Any, length: int = TEXT_LENGTH) -> str | None:
         return None
     if isinstance(value, int) and abs(value) > LARGEST:  # Python shows no number of thousands of digits
         return None
-    shown = sanitize(str(value)[:length + 1])
-    if len(shown) <= length:
-        return shown
+    text = sanitize(str(value)[:length + 1])
+    if len(text) <= length:
+        return text
     codes = find_codes(str(value))
     codes = codes if len(codes) < length // 2 else ''
-    return shown[:length - 1 - len(codes)] + '…' + codes
+    return text[:length - 1 - len(codes)] + '…' + codes
 
 
 def find_codes(message: str) -> str:
@@ -230,7 +230,7 @@ def _to_mappings(value: t.Any, length: int = LIST_LENGTH) -> list[Mapping[t.Any,
 def _to_texts(value: t.Any) -> list[str]:
     """The texts of a list, each as one line."""
     some = value[:LIST_LENGTH] if isinstance(value, list) else []
-    return [shown for shown in (clean(one, MESSAGE_LENGTH) for one in some) if shown]
+    return [text for text in (clean(one, MESSAGE_LENGTH) for one in some) if text]
 
 
 def _to_word(value: t.Any) -> str | None:
@@ -238,7 +238,7 @@ def _to_word(value: t.Any) -> str | None:
 
 
 def _to_integer(value: t.Any) -> int | None:
-    """A whole number of a size that a kernel has."""
+    """An integer of a size that a kernel has."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
         return None
     return int(value)

@@ -106,7 +106,7 @@ def test_reverted_after_a_boot_when_nothing_is_remembered(machine, between):
 
 
 @pytest.mark.parametrize('path, text, why', [
-    ('/etc/init.d/x', '#!/bin/sh\n', 'is no script of openrc-run'),
+    ('/etc/init.d/x', '#!/bin/sh\n', 'is not a script of openrc-run'),
     (PROGRAM, 'ELF', 'does not know SSD_OOM_SCORE_ADJ'),
     ('/etc/init.d/x', SCRIPT + 'supervisor=supervise-daemon\n', 'supervise-daemon here does not know'),
 ])
