@@ -55,10 +55,10 @@ def test_an_unknown_scenario_is_refused(folder, monkeypatch):
 @pytest.mark.parametrize('name', [name for name in SHIPPED if name != scenarios.OWNER])
 def test_every_scenario_has_all_steps_and_each_step_is_there(name):
     steps = scenarios.sequence(name)
-    for wanted in ('create', 'prepare', 'check', 'verify ../common/untouched', 'converge', 'idempotence', 'verify',
-                   'cleanup', 'destroy'):
+    for wanted in ('create', 'prepare', 'converge', 'idempotence', 'verify', 'cleanup', 'destroy'):
         assert wanted in steps
-    assert steps.index('check') + 1 == steps.index('verify ../common/untouched') == steps.index('converge') - 1
+    if name not in ('profiles', 'reboot'):  # of these policy plans the same
+        assert steps.index('check') + 1 == steps.index('verify ../common/untouched') == steps.index('converge') - 1
     for step in steps:
         action, _blank, argument = step.partition(' ')
         if action == 'side_effect':
