@@ -85,7 +85,7 @@ def describe(threshold: Threshold) -> str:
         text += f' for {_format_number(threshold.for_s)} s'
     if threshold.units is None:
         return text
-    units = ', '.join(threshold.units) or 'marked units, of which none is known'
+    units = ', '.join(threshold.units) or 'marked units (none is known)'
     return f'{text}, only in control groups below {units}'
 
 

@@ -129,7 +129,7 @@ def _list_ours(host_state: HostState) -> Set[str]:
 
 
 def _is_configured(host_state: HostState, name: str) -> bool:
-    """Whether it started with our value, which is no original."""
+    """Whether it started with our value, which is not an original."""
     return host_state.init == 'openrc' and openrc.is_ours(host_state.host.read_bytes(openrc.build_path(name)))
 
 

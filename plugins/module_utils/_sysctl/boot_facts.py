@@ -35,8 +35,8 @@ def boot_facts(host: Host,
                runtime: sysctls.State) -> Tuple[Dict[str, Any], List[Dict[str, Any]], conf_files.Loader]:
     """(by key: value, file, line; list of key, runtime, boot, file where they differ; the loader).
 
-    A value is None if the kernel computes it at boot, or the loader is unknown; None is no drift. Keys that the kernel
-    does not show now are left out. Raises OSError for an unreadable file.
+    A value is None if the kernel computes it at boot, or the loader is unknown; None is not a drift. Keys that
+    the kernel does not show now are left out. Raises OSError for an unreadable file.
     """
     loader = find_loader(host)
     outcome = simulate(host, loader, saved_values.boot_defaults(saved_values.load(host)))

@@ -51,7 +51,7 @@ class _Release(NamedTuple):
     skips_equal: bool  # from 2.23 on
     has_exclude: bool  # from 2.27 on
     collects: bool  # from 2.28 on: one write for each name, at the place of its first line
-    swaps_slashes: bool  # from 2.22 on: vm/x is no spelling of vm.x
+    swaps_slashes: bool  # from 2.22 on: vm/x is not a spelling of vm.x
 
 
 _Units = List[Tuple[tuned.Unit, bool]]  # and whether the unit applies for certain

@@ -337,7 +337,7 @@ class UnitFiles:
 
         A link out of the search path is a linked unit file, which keeps its name.
         """
-        target = self.host.link_target(path)  # one that cannot be read is no unit of its own
+        target = self.host.link_target(path)  # an unreadable one is not a unit
         if target is None:
             return None
         whole = self.host.real(os.path.dirname(path) + '/' + target if not target.startswith('/') else target)

@@ -140,7 +140,7 @@ def _open(path: str) -> int:
 
 
 def _sanitize_name(name: bytes | str) -> str:
-    """A sanitized name that is no template.
+    """A sanitized name that is not a template.
 
     ansible-rulebook hands events to playbooks as extra variables, where Ansible runs templates, and any user can name a
     cgroup ``{{ ... }}``, as a container can its host.

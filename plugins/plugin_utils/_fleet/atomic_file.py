@@ -45,7 +45,7 @@ def write(path: str, fill: Fill) -> bool:
 
 
 class _Place:
-    """An open folder, and the name of a file in it that is no link."""
+    """An open folder, and the name of a file in it that is not a link."""
 
     def __init__(self, path: str) -> None:
         self.folder = -1

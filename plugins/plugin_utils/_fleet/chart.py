@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picture of all hosts' CommitLimit use, as numbers for an SVG, the fullest first.
 
-A few hosts are bars with their names. More are columns, of which there are COLUMNS at most, however many hosts there
-are: each then stands for some neighbours in the order, as high as the highest of them, and says which they are.
+A few hosts are bars with their names. More are columns, at most COLUMNS of them: each then stands for some
+neighbours in the order, as high as the highest of them, and says which they are.
 """
 
 from __future__ import annotations

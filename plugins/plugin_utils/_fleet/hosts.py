@@ -34,7 +34,7 @@ def panics(record: Record) -> bool:
 
 
 def hangs(record: Record) -> bool:
-    """Whether it stays in that panic for ever (kernel.panic 0)."""
+    """Whether it does not reboot after that panic (kernel.panic 0)."""
     return panics(record) and record.reboot_after_s == 0
 
 

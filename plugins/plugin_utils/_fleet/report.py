@@ -59,7 +59,7 @@ def _bind(writer: t.Callable[[str, Fleet], bool], path: str) -> t.Callable[[Flee
     def write(fleet: Fleet) -> bool:
         try:
             return writer(path, fleet)
-        except (OSError, ValueError) as exc:  # ValueError: no path at all, with NUL or what is no Unicode in it
+        except (OSError, ValueError) as exc:  # ValueError: not a path: it has NUL or invalid Unicode
             raise ReportError(f"The fleet report could not be written to {sanitize(path)}: "
                               f"{getattr(exc, 'strerror', None) or sanitize(str(exc))}. [OOMK-2703]") from exc
     return write

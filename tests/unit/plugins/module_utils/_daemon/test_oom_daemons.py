@@ -323,9 +323,9 @@ def test_systemd_oomd_that_nothing_asks_for(box):
     fact = oomd(box)
     assert texts(fact) == [
         'SIGKILL when used memory is above 90 % and used swap is above 90 %, only in control groups below marked '
-        'units, of which none is known',
-        'SIGKILL when memory pressure is above 60 % for 30 s, only in control groups below marked units, of which '
-        'none is known']
+        'units (none is known)',
+        'SIGKILL when memory pressure is above 60 % for 30 s, only in control groups below marked units (none '
+        'is known)']
     assert [one['units'] for one in fact['thresholds']] == [[], []]
 
 
