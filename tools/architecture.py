@@ -86,7 +86,7 @@ def _hides(node: ast.AST, path: Path, plugins: Path) -> Iterator[str]:
 
 def _foreign(roots: set[str], path: Path) -> Iterator[str]:
     """Targets have the standard library; Ansible's own is for the top package alone."""
-    ansible = {'ansible'} if path.parent.name == next(iter(PACKAGES)) else set()
+    ansible = {'ansible'} if path.parent.name == [*PACKAGES][0] else set()
     known = sys.stdlib_module_names - {'importlib'} | ansible
     yield from ('%s may not be imported here' % root for root in sorted(roots - known))
 
