@@ -137,6 +137,7 @@ def test_a_folder_of_settings_that_does_not_answer(attacked, folder, hang, name)
     assert 'does not answer' in json.dumps(answer) and str(Path(folder).parent) in json.dumps(answer), answer
 
 
+@pytest.mark.long
 def test_a_folder_of_pid_files_that_does_not_answer(attacked):
     attacked.run('mkdir -p /etc/init.d; touch /etc/init.d/trap')
     mount(attacked, '/run/trap', 'lookup', 'trap.pid')

@@ -148,6 +148,7 @@ def test_file_is_written_only_after_confirmation(fresh):
     assert values(fresh) == UNTOUCHED and fresh.sysctl('vm.admin_reserve_kbytes') == 8192
 
 
+@pytest.mark.long
 def test_absent_reverts_what_waits(fresh):
     waits(fresh.module('overcommit', **REQUEST))
     assert fresh.module('overcommit', state='absent')['changed']
@@ -156,6 +157,7 @@ def test_absent_reverts_what_waits(fresh):
     nothing_is_left(fresh)
 
 
+@pytest.mark.long
 def test_a_limit_that_stops_every_fork_at_once_needs_no_watchdog(fresh):
     result = fresh.module('overcommit', mode='never', kbytes=40000, force=True, confirm_within=60)
     assert result['failed'] and 'Everything was rolled back' in result['msg']

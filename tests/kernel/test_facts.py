@@ -182,6 +182,7 @@ def test_hostile_names_are_sanitized_alive_and_dead(fresh, name, text):
     assert (kill['pid'], kill['name']) == (pid, text)
 
 
+@pytest.mark.long
 def test_the_highest_bands_give_the_same_as_all(fresh):
     for number in range(12):
         start_hog(fresh, 'hog%d' % number, 2 + 3 * number, 100 + 10 * (number % 3))
@@ -212,6 +213,7 @@ def test_hidden_processes_are_reported(fresh, hidepid, reason):
     assert gather(fresh, 'candidates')['warnings'] == []  # root sees all
 
 
+@pytest.mark.long
 def test_inside_a_pid_namespace_the_first_process_is_a_candidate(fresh):
     result = fresh.module_under('unshare --pid --fork --mount-proc sh -c \'"$@"; exit $?\' -', 'oom_facts')
     facts = result['ansible_facts']['oom']

@@ -43,6 +43,7 @@ def test_a_read_only_etc(fresh):
         assert values(fresh) == {'-5'}
 
 
+@pytest.mark.long
 def test_sysctl_d_on_overlayfs(fresh):
     fresh.run(f'modprobe overlay; mkdir -p /srv/upper /srv/work && printf "vm.overcommit_ratio = 70\\n" > {OURS} && '
               'mount -t overlay x -o lowerdir=/etc/sysctl.d,upperdir=/srv/upper,workdir=/srv/work /etc/sysctl.d')
@@ -92,6 +93,7 @@ def test_a_host_with_the_marks_of_a_container(fresh):
     assert fresh.sysctl('vm.overcommit_memory') == 1
 
 
+@pytest.mark.long
 def test_names_beyond_ascii_where_the_locale_has_none(fresh):
     start = '"/srv/k\u00e4se \u6f22" 1e6 >/dev/null 2>&1 & echo $!'
     pid = int(fresh.run(f'cp /bin/sleep "/srv/k\u00e4se \u6f22" && ({start})').stdout)

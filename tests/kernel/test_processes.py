@@ -50,6 +50,7 @@ def test_each_way_to_choose(fresh):
     assert fresh.run('ls /run/oomkit', check=False).returncode
 
 
+@pytest.mark.long
 def test_bad_choices(fresh):
     assert 'exactly one' in failed(fresh, MODULE, process={}, score_adj=1)
     assert 'exactly one' in failed(fresh, MODULE, process={'pid': 1, 'comm': 'x'}, score_adj=1)

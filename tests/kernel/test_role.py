@@ -127,6 +127,7 @@ def test_protected_victim_ends_the_play_before_any_change(fleet):
     assert 'plain.service' not in result['forecast_before']['summary'][0]
 
 
+@pytest.mark.long
 def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     (fleet.folder / 'vars.yml').write_text(yaml.safe_dump(POLICY))
     tasks = fleet.play('oomkit.linux.apply', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')

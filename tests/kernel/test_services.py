@@ -100,6 +100,7 @@ def test_processes_that_set_their_own_value_keep_it(fresh):
     assert scores(fresh, 'database') == before
 
 
+@pytest.mark.long
 def test_ssh_gets_its_own_values_back_after_scope_all(fresh):
     fresh._drop_connections()
     fresh.run('true')
@@ -202,6 +203,7 @@ NO_SERVICES = [
 NO_VALUES = [1001, -1001, True, False, '0x10', '010', 1.5, 'high', '', 99999999999]
 
 
+@pytest.mark.long
 def test_invalid_request_is_refused_before_any_change(fresh):
     install(fresh, 'plain')
     fresh.write_file('/etc/systemd/user/for-users.service', b'[Service]\nExecStart=/bin/true\n')
@@ -215,6 +217,7 @@ def test_invalid_request_is_refused_before_any_change(fresh):
     assert tree(fresh) == before
 
 
+@pytest.mark.long
 def test_a_service_that_is_not_there(fresh):
     install(fresh, 'plain')
     desired = [{'name': 'plain', 'score_adj': 5}, {'name': 'nope', 'score_adj': 5}]
@@ -285,6 +288,7 @@ def test_an_unprivileged_user_gets_a_message(fresh):
     assert planned['changed'] and planned['services'][0]['after'] == 5
 
 
+@pytest.mark.long
 def test_boot_only_and_later_live(fresh):
     """What was written for the boot only still counts as given by the unit when it is to be set live."""
     install(fresh, 'family')
@@ -296,6 +300,7 @@ def test_boot_only_and_later_live(fresh):
     unchanged(fresh, name='family', score_adj=-300)
 
 
+@pytest.mark.long
 def test_live_only(fresh):
     install(fresh, 'family')
     before = tree(fresh)
@@ -309,6 +314,7 @@ def test_live_only(fresh):
     assert 'nothing to do' in failed(fresh, MODULE, name='family', score_adj=1, runtime=False, persistent=False)
 
 
+@pytest.mark.long
 def test_main_only(fresh):
     install(fresh, 'family')
     result = apply(fresh, name='family', score_adj=50, scope='main')['services'][0]
@@ -333,6 +339,7 @@ def test_exclusive_and_what_is_left_of_units_that_are_gone(fresh):
     assert set(scores(fresh, 'family').values()) == {0} and set(scores(fresh, 'plain').values()) == {4}
 
 
+@pytest.mark.long
 def test_a_file_of_our_name_that_is_not_ours_is_skipped(fresh):
     install(fresh, 'plain')
     fresh.write_file(drop_in('plain'), b'[Service]\nOOMScoreAdjust=9\n')
@@ -360,6 +367,7 @@ def test_one_daemon_reload_and_only_when_it_is_needed(fresh):
     assert seen == [seen[0]] + [seen[0] + 1] * 3
 
 
+@pytest.mark.long
 def test_another_init_gets_live_values_only_and_says_so(fresh):
     """systemd's own sign is hidden: then this is a machine that only has PID files."""
     install(fresh, 'family')

@@ -103,6 +103,7 @@ def test_a_kubelet_is_named(fresh):
     assert 'kubelet does not start unless it is 1' in warnings(good(fresh.module('overcommit', **desired)))
 
 
+@pytest.mark.long
 def test_a_kubelet_of_an_ordinary_user_is_no_kubelet(fresh):
     start_kubelet(fresh, '--uid tester')
     assert competing_writers(fresh) == []

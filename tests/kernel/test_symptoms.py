@@ -23,6 +23,7 @@ def test_1_ratio_and_kbytes_never_both_stay_and_it_converges(fresh):
     assert lines(fresh) == ['vm.overcommit_ratio = 80']
 
 
+@pytest.mark.long
 def test_2_other_lines_and_inline_comments_stay(fresh):
     before = b'# head\n\n\tvm.swappiness  =  10\t# x\nvm.swappiness=11\n;y\nvm.overcommit_memory=0 # strict\nlast=1'
     fresh.write_file(OURS, before)
@@ -31,7 +32,9 @@ def test_2_other_lines_and_inline_comments_stay(fresh):
     assert fresh.read_file(OURS) == before.replace(b'vm.overcommit_memory=0 # strict\n', kept)
 
 
-@pytest.mark.parametrize('broken', [b'this is no assignment\n', b'\xff\xfe\n', b'=\n', b'vm.overcommit_memory\n'])
+@pytest.mark.parametrize('broken', [
+    b'this is no assignment\n', b'\xff\xfe\n',
+    pytest.param(b'=\n', marks=pytest.mark.long), pytest.param(b'vm.overcommit_memory\n', marks=pytest.mark.long)])
 def test_3_a_broken_line_elsewhere_is_no_reason_to_fail(fresh, broken):
     fresh.write_file(OURS, broken)
     fresh.write_file('/etc/sysctl.d/10-x.conf', broken)
@@ -89,7 +92,9 @@ def test_7_a_later_file_is_reported_commented_out_only_in_etc(fresh):
 
 @pytest.mark.parametrize(
     'line',
-    ['vm/overcommit_memory=1', '-vm.overcommit_memory = 1', 'vm.overcommit_memory = 01', '  vm.overcommit_memory=1  '],
+    ['vm/overcommit_memory=1', '-vm.overcommit_memory = 1',
+     pytest.param('vm.overcommit_memory = 01', marks=pytest.mark.long),
+     pytest.param('  vm.overcommit_memory=1  ', marks=pytest.mark.long)],
 )
 def test_8_every_spelling_is_recognised(fresh, line):
     fresh.write_file(OURS, line.encode() + b'\n')
@@ -110,6 +115,7 @@ def test_9_a_missing_directory_is_made_and_a_link_stays_one(fresh):
     assert 'vm.overcommit_memory = 0' in fresh.run('cat /srv/ours.conf').stdout
 
 
+@pytest.mark.long
 def test_10_yes_is_not_a_mode(fresh):
     for value in (True, False, 'yes', 'True', 1.0):
         assert failed(fresh, 'overcommit', mode=value).startswith('mode: ')

@@ -129,7 +129,7 @@ def test_a_limit_below_what_is_committed_is_refused(fresh):
     good(fresh.module('overcommit', check=True, mode='never', ratio=ratio + 1))
 
 
-@pytest.mark.parametrize('kbytes', [4, 40000])
+@pytest.mark.parametrize('kbytes', [pytest.param(4, marks=pytest.mark.long), 40000])
 def test_force_without_room_to_fork_is_rolled_back(fresh, kbytes):
     fresh.write_file(OURS, b'# mine\n')
     untouched = values(fresh, 'overcommit')
@@ -143,6 +143,7 @@ def test_force_without_room_to_fork_is_rolled_back(fresh, kbytes):
     unchanged(fresh, 'overcommit', state='absent')
 
 
+@pytest.mark.long
 def test_root_can_where_others_cannot(fresh):
     """admin_reserve makes the two differ: room for root alone is not room."""
     limit_kb = 400000
@@ -171,7 +172,7 @@ READ_ONLY = "unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remo
 
 
 @pytest.mark.parametrize('module', REQUESTS)
-@pytest.mark.parametrize('check', [True, False])
+@pytest.mark.parametrize('check', [pytest.param(True, marks=pytest.mark.long), False])
 def test_a_read_only_proc_sys_is_told_plainly(fresh, module, check):
     result = fresh.module_under(READ_ONLY, module, check, **REQUESTS[module])
     assert result['failed'] and result['refusal'] == 'not_writable' and 'EROFS' in result['msg']
@@ -207,7 +208,7 @@ def assert_is_as_asked(machine, desired, when):
 def test_random_requests_converge_from_random_states(fresh):
     """16 transitions of ansible.posix.sysctl ended with the wrong limit seven times; here none may."""
     rng = random.Random(7)
-    for number in range(20 if os.environ.get('OOMKIT_LONG') else 5):
+    for number in range(20 if os.environ.get('OOMKIT_LONG') else 3):
         fresh.run(
             f'echo {rng.choice((0, 1))} > /proc/sys/vm/overcommit_memory; '
             + rng.choice(
