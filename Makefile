@@ -13,8 +13,8 @@ help: ## this list
 demo: ## audit this machine, and show what an example policy would change; changes nothing
 	@tools/python.sh tools/environment.py demo && .venv/bin/python tools/demo.py
 
-test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule (about 40 minutes)
-	@$(TESTS) unit package integration sanity+lint bench-quick lab+molecule
+test: ## every test: unit, package, integration, sanity, lint, benchmarks in short, the lab on Debian 13 beside molecule in short (about 33 minutes)
+	@$(TESTS) unit package integration sanity+lint bench-quick lab+molecule-quick
 
 quick: ## unit tests without the thorough ones, and quick lint, in a minute
 	@$(TESTS) quick-unit quick-lint

@@ -140,6 +140,7 @@ STAGES: dict[str, Callable[[], results.Tally]] = {
     'bench-quick': lambda: bench(quick=True),
     'lab': lab,
     'molecule': scenarios.run,
+    'molecule-quick': lambda: scenarios.run(quick=True),
     **{'lab-' + flavour: (lambda flavour=flavour: lab(flavour)) for flavour in FLAVOURS + INITS},
 }
 

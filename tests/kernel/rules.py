@@ -38,16 +38,24 @@ def cgroups(**groups):
 
 
 def kill(population, how):
-    """Have the kernel kill once: (victims in its first report, later victims).
-
-    On a slow machine the kernel may kill again before the memory of the first victim is free.
-    """
+    """Have the kernel kill once: the victims in its first report."""
     populations.clear_log()
     before = kills_so_far()
     how()
     settle(population, before)
-    reports = log().split('invoked oom-killer')
-    return victims(population, ''.join(reports[:2])), set(victims(population, ''.join(reports[2:])))
+    return victims(population, ''.join(log().split('invoked oom-killer')[:2]))
+
+
+def killed_later(population, before):
+    """The victims after the first report, once the log has all of them.
+
+    On a slow machine the kernel may kill again before the memory of the first victim is free. It logs a victim after
+    the signal (mm/oom_kill.c, __oom_kill_process).
+    """
+    end = time.monotonic() + DEATH_S
+    while len(parse_killed_pids(log())) < kills_so_far() - before and time.monotonic() < end:
+        time.sleep(0.02)
+    return set(victims(population, ''.join(log().split('invoked oom-killer')[2:])))
 
 
 def victims(population, text):
@@ -110,9 +118,11 @@ def tried(specs, how=by_sysrq, kills=1, **params):
         killed, dead = [], set()
         scores = summarize(names, expected, [], set())['scores']
         for _number in range(kills):
-            some, later = kill(population, how)
+            before = kills_so_far()
+            some = kill(population, how)
             killed += some[:1]
-            dead = wait_for_the_end(names, some) - later
+            dead = wait_for_the_end(names, some)
+            dead -= killed_later(population, before)
         return dict(summarize(names, expected, killed, dead), scores=scores)
     finally:
         population.end()
@@ -136,7 +146,7 @@ def cgroup_example(adj, mib=5):
         names = dict(a=population.pids[0], b=population.pids[1])
         expected = forecast(kills=1, cgroup='/oomkit-test')
         scores = summarize(names, expected, [], set())['scores']
-        killed, _later = kill(population, lambda: grow_in_cgroup(population))
+        killed = kill(population, lambda: grow_in_cgroup(population))
         return dict(summarize(names, expected, killed, population.dead()), scores=scores)
     finally:
         population.end()

@@ -123,7 +123,7 @@ def test_the_loader_of_the_boot_at_the_same_time(fresh):
 
 
 @pytest.mark.parametrize('edit', [
-    f'echo "# mine $(date +%N)" >> {SYSCTL_FILE}',
+    pytest.param(f'echo "# mine $(date +%N)" >> {SYSCTL_FILE}', marks=pytest.mark.long),
     f'cp {SYSCTL_FILE} /srv/new && echo "# mine $(date +%N)" >> /srv/new && mv /srv/new {SYSCTL_FILE}',
 ], ids=['in place', 'by a new file'])
 def test_an_editor_at_the_same_time_loses_nothing_that_we_saw(fresh, edit):

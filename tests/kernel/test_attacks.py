@@ -181,6 +181,7 @@ print(pid)
 """
 
 
+@pytest.mark.long
 def test_cgroups_that_are_deep_and_oddly_named(fresh):
     install(fresh, 'plain')
     fresh.write_file('/srv/deep.py', DEEP.encode())

@@ -104,6 +104,7 @@ def play(hosts, blocks, at_least):
     assert 'failed=0' in reported and 'ignored=0' in reported
 
 
+@pytest.mark.long
 def test_commands(hosts):
     """Those of README and the recipes."""
     assert commands(hosts, blocks_of('first', 'console')) > 5

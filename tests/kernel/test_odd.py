@@ -81,6 +81,7 @@ def test_a_container(fresh, name):
     assert fresh.run('cat /proc/sys/vm/overcommit_memory; ls /etc/sysctl.d').stdout == before
 
 
+@pytest.mark.long
 def test_a_host_with_the_marks_of_a_container(fresh):
     """They are left in an image that was made from one."""
     fresh.run('touch /.dockerenv /run/.containerenv && echo docker > /run/systemd/container')

@@ -56,6 +56,7 @@ def test_pid_file_of_a_user_is_opened_only_if_regular(fresh):
     assert score(fresh, pid) == 5
 
 
+@pytest.mark.long
 def test_a_path_through_another_processs_root_is_refused(fresh):
     """A user has a procfs of his own in namespaces of his own."""
     command = 'unshare --user --map-root-user --mount --pid --fork --mount-proc sleep 1000'

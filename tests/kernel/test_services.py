@@ -134,6 +134,7 @@ def test_ssh_and_its_sessions_keep_their_values(fresh):
     assert -1000 in scores(fresh, 'ssh').values()
 
 
+@pytest.mark.long
 def test_ssh_is_not_made_unkillable(fresh):
     fresh._drop_connections()  # so that the module descends from a session
     before = tree(fresh)
@@ -157,6 +158,7 @@ def test_a_service_that_forks_busily_converges_in_one_call(fresh):
     assert set(scores(fresh, 'busy').values()) == {400}
 
 
+@pytest.mark.long
 def test_templates_instances_and_aliases(fresh):
     install(fresh, 'work@')
     fresh.run(f'ln -s work@.service {ETC}/job@.service; systemctl daemon-reload; systemctl start work@a work@b')
@@ -228,6 +230,7 @@ def test_a_service_that_is_not_there(fresh):
     assert len(unchanged(fresh, services=desired, missing='ignore')['services']) == 1
 
 
+@pytest.mark.long
 def test_other_drop_ins_that_would_win(fresh):
     install(fresh, 'plain')
     other = f'{ETC}/plain.service.d/99-local.conf'

@@ -138,6 +138,7 @@ def start(fresh):
     return {**{key: fresh.sysctl(key) for key in keys}, KBYTES: 0}
 
 
+@pytest.mark.long
 def test_boot_and_writers_say_what_tuned_leaves(fresh, start):
     wrong = []
     for name, (files, expected) in CASES.items():
