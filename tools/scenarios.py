@@ -23,7 +23,7 @@ LIMIT_S = 1500
 LONG = ('profiles', 'reboot')
 
 
-def names(quick: bool) -> list[str]:
+def names(quick: bool = False) -> list[str]:
     """The scenarios; those named in OOMKIT_SCENARIOS only, where it is set. Raises ValueError for an unknown one.
 
     ``quick`` leaves out those of LONG.
