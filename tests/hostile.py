@@ -52,6 +52,8 @@ def variables(checkout: Path) -> set[str]:
 def exposed(checkout: Path) -> set[str]:
     """The variables that a fact could set: what is used, and given by nothing that outranks facts."""
     given: set[str] = set(yaml.safe_load((checkout / 'roles/oom_policy/vars/main.yml').read_text(encoding='utf-8')))
+    for path in (checkout / 'playbooks/vars').glob('*.yml'):
+        given |= set(yaml.safe_load(path.read_text(encoding='utf-8')))
     for folder in ('roles', 'playbooks'):
         for path in (checkout / folder).rglob('*.yml'):
             given |= set(_set(yaml.safe_load(path.read_text(encoding='utf-8'))))
@@ -160,6 +162,14 @@ def answers(checkout: Path) -> dict[str, dict[str, Any]]:
         found[name] = {key: value['sample'] for key, value in returned.items() if 'sample' in value}
         found[name].update(changed=False, warnings=['look out'], diff=[
             {'before_header': 'runtime', 'after_header': 'runtime', 'before': 'a = 1\n', 'after': 'a = 2\n'}])
+    # What apply and rollback print.
+    values = {place: {'vm.overcommit_memory': 0} for place in ('runtime', 'boot')}
+    conflict = {'key': 'vm.x', 'wanted': 0, 'boot': 1, 'file': '/etc/x', 'line': 1}
+    found['overcommit'].update(changed=True, before=values, after=values, conflicts=[conflict])
+    start = {'score_adj': 0, 'oom_policy': 'kill', 'file': '/etc/y', 'line': 1}
+    found['oom_score_adj']['services'] = [{
+        'unit': 'x.service', 'before': 0, 'after': 1, 'next_start_before': start, 'next_start': start,
+        'restart_needed': True, 'changed_pids': [7], 'skipped_count': 1, 'notes': ['a note']}]
     found['oom_facts']['ansible_facts'] = {'oom': fleet_facts.facts('h', 'db')}
     return found
 

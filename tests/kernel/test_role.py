@@ -105,9 +105,9 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
     assert not again['changed'] and again['confirmation'] == 'not_needed' and again['changed_keys'] == []
     assert fleet.state() == (files, values, family, plain)
 
-    undone = fleet.play('oomkit.linux.rollback')
+    undone = fleet.play('oomkit.linux.rollback', '-e', 'oom_hosts=all')
     assert fleet.executions() == ALL
-    assert any(task['result'].get('oom_policy_result', {}).get('changed') for task in undone)
+    assert 'vm.overcommit_memory: 2 -> 0, after reboot 2 -> 0' in task_log.last_message(undone)
     assert fleet.state() == before
 
 
@@ -130,7 +130,8 @@ def test_protected_victim_ends_the_play_before_any_change(fleet):
 @pytest.mark.long
 def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     (fleet.folder / 'vars.yml').write_text(yaml.safe_dump(POLICY))
-    tasks = fleet.play('oomkit.linux.apply', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')
+    words = ('-e', 'oom_hosts=all', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')
+    tasks = fleet.play('oomkit.linux.apply', *words)
     assert fleet.executions() == ['overcommit', 'overcommit']
     assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'ok']
     assert fleet.machine.sysctl('vm.overcommit_memory') == 2 and fleet.machine.sysctl('vm.panic_on_oom') == 0

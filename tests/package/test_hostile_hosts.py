@@ -20,7 +20,8 @@ CHECKOUT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / 'playbooks').glob('*.yml'))
 CORES = [next(iter(matrix.CORES)), next(core for core in reversed(matrix.CORES) if matrix.core_environment(core))]
 # What a playbook shows at last of a host.
-END = {'audit': 'overcommit: never', 'demo': 'Nothing was changed.'}
+END = {'audit': 'overcommit: never', 'demo': 'Nothing was changed.', 'apply': '[OOMK-3011]',
+       'rollback': 'processes set: 1'}
 # What a run may write where it is started.
 EXPECTED = {'oom-fleet-report.html', 'x.csv'}
 FILL_CACHE = '''
@@ -152,9 +153,12 @@ def check(controller, said):
 def test_playbooks(controller, playbook):
     words = ['-e', 'demo_hosts=all'] if playbook == 'demo' else []
     if playbook in ('apply', 'rollback'):  # the first host that is refused ends them
-        check(controller, controller.play('oomkit.linux.' + playbook, '--limit', 'cached-*:known-own'))
+        words = ['-e', 'oom_hosts=all oom_serial=100%', '--limit']
+        check(controller, controller.play('oomkit.linux.' + playbook, *words, 'cached-*:known-own'))
         # Both play the same role, so that one of them does for the facts that come alone.
-        words = ['--limit', 'facts-*:text-*:functions' + (':alone-*:!alone-fleet_*' if playbook == 'apply' else '')]
+        limit = 'facts-*:text-*:functions' + (':alone-*:!alone-fleet_*' if playbook == 'apply' else '')
+        check(controller, controller.play('oomkit.linux.' + playbook, *words, limit))
+        words += ['text-*:!text-typed']  # no host of these fails, so that all come to the end
     said = controller.play('oomkit.linux.' + playbook, *words)
     check(controller, said)
     # Where hosts answer in the form of the modules, the playbook has to get to its end.

@@ -318,7 +318,152 @@ def test_only_a_pending_change_is_announced_as_rolled_back(command, checkout, tm
 
 @pytest.mark.parametrize('name', ['audit', 'apply', 'rollback', 'demo'])
 def test_playbooks_are_found_by_their_full_name(command, name):
-    command('ansible-playbook', '-i', 'localhost,', '--syntax-check', f'oomkit.linux.{name}')
+    command('ansible-playbook', '-i', 'localhost,', '-e', 'demo_hosts=all' if name == 'demo' else 'oom_hosts=all',
+            '--syntax-check', f'oomkit.linux.{name}')
+
+
+CHANGING = pytest.mark.parametrize('name', ['apply', 'rollback'])
+
+
+@pytest.fixture
+def changing(command, tmp_path):
+    """Runs a playbook that changes hosts, in check mode on two of them: what it printed and the tasks that ran."""
+
+    def run(name, *words, inventory='a\nb\n', expect=0, **variables):
+        (tmp_path / 'hosts').write_text(inventory)
+        log = tmp_path / 'tasks.log'
+        done = command('ansible-playbook', '-i', tmp_path / 'hosts', '-c', 'local', '--check', '-e',
+                       json.dumps({'ansible_python_interpreter': sys.executable}), *words, f'oomkit.linux.{name}',
+                       check=False, **task_log.variables(log), **variables)  # fmt: skip
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr, task_log.read(log)
+
+    return run
+
+
+@CHANGING
+@pytest.mark.parametrize('words, message', [
+    ([], 'oom_hosts is missing, and the inventory has 2 host(s). Name the hosts, such as -e oom_hosts=databases, or'),
+    (['-e', 'oom_hosts='], 'oom_hosts is missing'),
+    (['-e', 'oom_host=a'], 'oom_host: not a variable of this playbook, which takes oom_hosts, oom_serial and'),
+    (['-e', 'oom_hosts=a oom_seriel=1 oom_policy_profil=java'], 'oom_policy_profil, oom_seriel: not a variable of'),
+    (['-e', 'oom_hosts=a oom_policy_result=x'], 'oom_policy_result: not a variable'),
+])  # fmt: skip
+def test_hosts_must_be_named_and_variables_known(changing, name, words, message):
+    said, tasks = changing(name, *words, expect=4)
+    assert message in said and re.search(r'This playbook contacted no host. \[OOMK-30(09|10)\]', said)
+    assert tasks == [] and 'PLAY [' not in said
+
+
+def test_an_importing_playbook_names_the_hosts(changing, command, tmp_path):
+    """Its variables are checked as well."""
+    plays = [{'ansible.builtin.import_playbook': 'oomkit.linux.apply', 'vars': {'oom_hosts': 'all', 'oom_serail': 1}}]
+    (tmp_path / 'play.yml').write_text(yaml.safe_dump(plays))
+    done = command('ansible-playbook', '-i', 'a,', '-c', 'local', tmp_path / 'play.yml', check=False)
+    assert done.returncode == 4 and 'oom_serail: not a variable' in done.stdout + done.stderr
+
+
+def test_without_an_inventory_the_syntax_can_be_checked(command):
+    """As ansible-lint does. No host is in it, so none can be missed."""
+    command('ansible-playbook', '--syntax-check', 'oomkit.linux.apply')
+
+
+def test_variables_of_the_inventory_and_facts_may_be_any(changing, tmp_path):
+    """But hosts are named on the command line only."""
+    inventory = 'a oom_host=b\n[all:vars]\noom_hosts=a\noom_team=dba\n'
+    assert 'oom_hosts is missing' in changing('apply', inventory=inventory, expect=4)[0]
+    _said, tasks = changing('apply', '-e', 'oom_hosts=a', '-e', 'oom_policy_top=0', inventory=inventory)
+    assert task_log.on_the_host(tasks) == ['oom_facts']
+
+
+@CHANGING
+def test_batches_are_one_host_a_quarter_and_the_rest(changing, name):
+    """With these tags no module runs."""
+    hosts = ''.join(f'h{number}\n' for number in range(8))
+    said, tasks = changing(name, '-e', 'oom_hosts=all', '--tags', 'none', inventory=hosts)
+    assert task_log.on_the_host(tasks) == []
+    batches = [re.findall(r'^ok: \[(h\d)\] => \{', batch, re.MULTILINE) for batch in said.split('PLAY [')[1:]]
+    assert [len(batch) for batch in batches] == [1, 2, 5], said
+
+
+def text_of(command, folder, check=(), **variables):
+    """What apply and rollback print for this result of the role."""
+    task = {'ansible.builtin.import_tasks': str(CHECKOUT / 'playbooks/tasks/show.yml')}
+    results = {'__oom_policy_r_' + name: {} for name in ('overcommit', 'pending', 'panic', 'services', 'protect')}
+    result = {'applied': True, 'reason': None, 'managed': True, 'changed': False, 'state': 'present', 'profile': None,
+              'changed_keys': [], 'confirmation': 'not_needed', 'conflicts': [], 'services': [], 'restart_needed': [],
+              'orphans': [], 'forecast_before': None, 'forecast_after': None,
+              **variables.pop('result')}  # fmt: skip
+    variables = {**results, **variables, 'oom_policy_result': result}
+    (folder / 'play.yml').write_text(json.dumps([{'hosts': 'localhost', 'gather_facts': False, 'vars': variables,
+                                                  'tasks': [task]}]))
+    (folder / 'templates').symlink_to(CHECKOUT / 'playbooks/templates')
+    log = folder / 'tasks.log'
+    command('ansible-playbook', '-i', 'localhost,', '-c', 'local', *check, folder / 'play.yml',
+            **task_log.variables(log))
+    return task_log.last_message(task_log.read(log))
+
+
+OVERCOMMIT = 'vm.overcommit_memory'
+CHANGED = {
+    'before': {'runtime': {OVERCOMMIT: 0, 'vm.x': 1}, 'boot': {OVERCOMMIT: 0, 'vm.x': 1}},
+    'after': {'runtime': {OVERCOMMIT: 2, 'vm.x': 1}, 'boot': {OVERCOMMIT: 2, 'vm.x': 1}}}
+SERVICE = {
+    'unit': 'redis.service', 'before': 0, 'after': -500, 'changed_pids': [1, 2], 'skipped_count': 1,
+    'notes': ['a note'],
+    'next_start_before': {'score_adj': 0, 'oom_policy': None}, 'next_start': {'score_adj': -500, 'oom_policy': 'kill'}}
+
+
+def test_what_changed_is_printed_as_text(command, tmp_path):
+    result = {
+        'changed': True, 'profile': 'cache', 'changed_keys': [OVERCOMMIT, 'kernel.panic'], 'confirmation': 'confirmed',
+        'services': [SERVICE, dict(SERVICE, unit='b.service', before=None, after=None, changed_pids=[], skipped_count=0,
+                                   next_start_before=SERVICE['next_start'], notes=[])],
+        'restart_needed': ['a.service', 'b.service'], 'orphans': ['/etc/x.conf'],
+        'conflicts': [{'key': 'vm.x', 'wanted': 1, 'boot': 5, 'file': '/etc/a', 'line': 3},
+                      {'unit': 'a.service', 'setting': 'OOMPolicy', 'wanted': 'kill', 'next_start': 'stop',
+                       'file': '/etc/b', 'line': 4}],
+        'forecast_before': {'summary': ['1. a', '2. b']}, 'forecast_after': {'summary': ['1. b']}}
+    # The second call, which confirms, finds what the first one has set.
+    confirmed = {'before': dict(CHANGED['after'], boot=CHANGED['before']['boot']), 'after': CHANGED['after']}
+    panic = {'before': {'runtime': {'kernel.panic': None}, 'boot': {'kernel.panic': None}},
+             'after': {'runtime': {'kernel.panic': None}, 'boot': {'kernel.panic': 10}}}
+    assert text_of(command, tmp_path, result=result, __oom_policy_r_overcommit=confirmed,
+                   __oom_policy_r_pending=CHANGED, __oom_policy_r_panic=panic) == [
+        'profile: cache',
+        'changed:',
+        'vm.overcommit_memory: 0 -> 2, after reboot 0 -> 2',
+        'kernel.panic: ?, after reboot ? -> 10',
+        'redis.service: oom_score_adj 0 -> -500, next start 0 -> -500, OOMPolicy default -> kill, '
+        'processes set: 2, processes skipped: 1',
+        'note: a note',
+        'b.service: oom_score_adj not running, next start -500, OOMPolicy kill',
+        'restart needed: a.service, b.service',
+        'confirmation: confirmed over a new connection',
+        'conflict: /etc/a:3 wins, vm.x = 5 instead of 1',
+        'conflict: /etc/b:4 wins, a.service OOMPolicy = stop instead of kill',
+        'drop-in without a unit: /etc/x.conf',
+        'forecast before: 1. a', 'forecast before: 2. b', 'forecast after: 1. b']  # fmt: skip
+
+
+def test_what_would_change_is_printed_in_check_mode(command, tmp_path):
+    result = {'changed': True, 'changed_keys': [OVERCOMMIT], 'confirmation': 'pending',
+              'forecast_before': {'summary': ['1. a']}, 'forecast_after': {'summary': ['1. a']}}
+    assert text_of(command, tmp_path, ['--check'], result=result, __oom_policy_r_overcommit=CHANGED) == [
+        'would change:', 'vm.overcommit_memory: 0 -> 2, after reboot 0 -> 2',
+        'confirmation: the real run confirms the change over a new connection, or the host rolls back',
+        'forecast, the same before and after: 1. a']  # fmt: skip
+
+
+@pytest.mark.parametrize('result, panic, line', [
+    ({'applied': False, 'reason': 'This is a container'}, CHANGED, 'nothing was done: This is a container'),
+    ({'managed': False, 'state': 'absent'}, CHANGED, 'nothing to roll back: no module of this collection has changed'),
+    ({}, {}, 'nothing was done: no variable of the role oom_policy requests anything on this host'),
+    ({}, CHANGED, 'nothing changed'),
+])  # fmt: skip
+def test_why_nothing_was_done_is_printed(command, tmp_path, result, panic, line):
+    said, = text_of(command, tmp_path, result=result, __oom_policy_r_panic=panic)
+    assert said.startswith(line)
 
 
 def test_the_audit_shows_the_host_in_a_few_lines(command):
@@ -375,7 +520,7 @@ def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, s
     (tmp_path / 'hosts').write_text('\n'.join(hosts))
     for batches in ([1], [2, 1]):
         log = tmp_path / f'{len(batches)}.log'
-        variables = {'ansible_python_interpreter': sys.executable, 'oom_serial': batches,
+        variables = {'ansible_python_interpreter': sys.executable, 'oom_serial': batches, 'oom_hosts': 'all',
                      'oom_policy_overcommit_mode': 'always'}
         done = command('ansible-playbook', '-i', tmp_path / 'hosts', '-c', 'local', '--check', '-e',
                        json.dumps(variables), f'oomkit.linux.{name}', check=False,
