@@ -469,7 +469,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oomkit.linux.plugins.module_utils._module.options import GROUP_OPTIONS
 from ansible_collections.oomkit.linux.plugins.module_utils._module.runner import run_and_exit
-from ansible_collections.oomkit.linux.plugins.module_utils._module.service import run
+from ansible_collections.oomkit.linux.plugins.module_utils._module.score_adj import run
 from ansible_collections.oomkit.linux.plugins.module_utils._systemd.manager import Manager
 
 

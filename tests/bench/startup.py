@@ -54,6 +54,8 @@ CEILINGS = {
     # of each value and line that was changed, by which exactly these are reverted (8,000).
     'overcommit': 181_000,
     'panic_on_oom': 157_500,
+    # All of it in one: less than half of what its parts send one after the other.
+    'oom_policy': 302_000,
     # The forecast and what it looks at take 53,000 bytes, finding the processes of services for which a value is
     # assumed 30,000 (OpenRC's are 5,000 of these), and the settings of earlyoom, systemd-oomd and nohang 10,000.
     'oom_forecast_info': 154_500,

@@ -12,7 +12,7 @@ import shutil
 import unit_model
 from machine import Machine, with_codes
 
-from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._module import score_adj as score_adj_module
 
 LIB = '/usr/lib/systemd/system'
 ETC = '/etc/systemd/system'
@@ -167,9 +167,35 @@ class ServiceMachine(Machine):
             names = ('pid', 'pidfile', 'comm', 'cmdline_regex', 'user')
             options['process'] = dict(dict.fromkeys(names), **options['process'])
         if check:
-            return with_codes(lambda: service.run(options, check, host=self, manager=self))
+            return with_codes(lambda: score_adj_module.run(options, check, host=self, manager=self))
         with self.life.run(*self._subjects(options)) as results:
-            results.append(with_codes(lambda: service.run(options, check, host=self, manager=self)))
+            results.append(with_codes(lambda: score_adj_module.run(options, check, host=self, manager=self)))
+        return results[0]
+
+    def policy(self, check=False, **params):
+        """One run of oom_policy."""
+        from ansible_collections.oomkit.linux.plugins.module_utils._module import options, policy
+
+        spec = {**options.GROUP_OPTIONS, **policy.OPTIONS}
+        params = {**{name: one.get('default') for name, one in spec.items()}, **params}
+        assert set(params) == set(spec), set(params) - set(spec)
+        for part in ('overcommit', 'panic'):
+            if params[part] is not None:
+                params[part] = {**dict.fromkeys(spec[part]['options']), **params[part]}
+        if params['services'] is not None:
+            names = spec['services']['options']
+            params['services'] = [{**dict.fromkeys(names), **one} for one in params['services']]
+        if check:
+            return with_codes(lambda: policy.run(params, check, self, self))
+        modules = {'overcommit': 'overcommit', 'panic': 'panic_on_oom'}
+        subjects = [(module, side) for part, module in modules.items() if part in params['parts']
+                    for side in ('runtime', 'persistent')]
+        absent = params['state'] == 'absent'
+        if 'services' in params['parts']:
+            subjects += [one['name'] for one in params['services'] or []]
+            subjects += [one for one in self.life.managed if absent and isinstance(one, str)]
+        with self.life.run(subjects, absent) as results:
+            results.append(with_codes(lambda: policy.run(params, check, self, self)))
         return results[0]
 
     def _subjects(self, options):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The exception that ends a run before it changes anything."""
 
-from typing import Dict
+import contextlib
+from typing import Dict, Iterator, List
 
 # Causes that a caller may react to.
 CONTAINER = 'container'  # the sysctls belong to the host, and this is a container
@@ -20,6 +21,7 @@ class Refusal(Exception):
         """``code`` is CONTAINER, NOT_WRITABLE or OTHER."""
         super().__init__(message)
         self.code = code
+        self.messages = [message]  # several if several parts of a policy refuse
 
 
 class NeedsAdvice(Refusal):
@@ -33,3 +35,23 @@ class NeedsAdvice(Refusal):
     def add_advice(self, advice: Dict[str, str]) -> Refusal:
         """The refusal with the advice for its cause."""
         return Refusal(f'{self}. {advice[self.cause]}')
+
+
+@contextlib.contextmanager
+def collect_refusals(refusals: List[Refusal]) -> Iterator[None]:
+    """Add a refusal of the block to the list, and go on after the block."""
+    try:
+        yield
+    except Refusal as exc:
+        refusals.append(exc)
+
+
+def raise_refusals(refusals: List[Refusal]) -> None:
+    """Raise all of them as one, if there are any."""
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        codes = [refusal.code for refusal in refusals if refusal.code != OTHER] + [OTHER]
+        whole = Refusal(' '.join(str(refusal) for refusal in refusals), codes[0])
+        whole.messages = [message for refusal in refusals for message in refusal.messages]
+        raise whole

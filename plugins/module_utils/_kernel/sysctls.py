@@ -17,6 +17,7 @@ ADMIN_RESERVE = 'vm.admin_reserve_kbytes'
 USER_RESERVE = 'vm.user_reserve_kbytes'
 PANIC_ON_OOM = 'vm.panic_on_oom'
 PANIC = 'kernel.panic'
+KILL_ALLOCATING_TASK = 'vm.oom_kill_allocating_task'
 
 INT_MIN, INT_MAX = -2 ** 31, 2 ** 31 - 1
 # unsigned long on 64 bits. A 32-bit kernel refuses more than 2**32-1; the module reads back what it writes.

@@ -34,7 +34,8 @@ def _run(module: AnsibleModule, work: Work, shared: Optional[Dict[str, Any]]) ->
         host.helper = Helper(dict(shared or {}, host=host))
         result = _work(host, module.check_mode, work)
     except Refusal as exc:
-        module.fail_json(msg=to_message(str(exc)), refusal=exc.code)
+        more = {'refusals': [to_message(one) for one in exc.messages]} if len(exc.messages) > 1 else {}
+        module.fail_json(msg=to_message(str(exc)), refusal=exc.code, **more)
     except (ConvertError, ApplyError) as exc:
         module.fail_json(msg=to_message(str(exc)))
     except (OSError, MemoryError) as exc:

@@ -27,20 +27,21 @@ from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
-from .plan import Plan, Write
+from .plan import Part, Plan, Write
 from .planning import values_after_boot
 
 _RUNTIME = 'the sysctls at runtime'
+_NO_PART = Part()
 
 
-def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None) -> List[str]:
-    """Apply the plan. Returns the backups of files of others. Raises ApplyError after a rollback.
+def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None, part: Part = _NO_PART) -> List[str]:
+    """Apply the plan and ``part``. Returns the backups of files of others. Raises ApplyError after a rollback.
 
     ``last`` is called with the rollback after all changes; its exceptions roll back too. It decides: a record that
     cannot be settled after it stays until the next run.
     """
-    with rollback_on_failure(Refusal) as rollback:
-        backups = apply_within(plan, rollback)
+    with rollback_on_failure(Refusal, *part.errors) as rollback:
+        backups = apply_within(plan, rollback, part)
         if last is None:
             _settle_record(plan, rollback)
         else:
@@ -57,12 +58,20 @@ def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
         last()
 
 
-def apply_within(plan: Plan, rollback: Rollback) -> List[str]:
-    """Apply the plan as part of a larger change, and keep what is needed to revert it."""
+def apply_within(plan: Plan, rollback: Rollback, part: Part = _NO_PART) -> List[str]:
+    """Apply the plan as part of a larger change, and keep what is needed to revert it.
+
+    ``part`` comes before a tightening and after everything else at runtime: it may have to start programs.
+    """
     host = plan.host_state.host
     _put_record(plan, rollback)
+    tightens = plan.policy.tightens(plan)
+    if tightens:
+        part.apply(rollback)
     if plan.writes:
         _write_runtime(plan, rollback)
+    if not tightens:
+        part.apply(rollback)
     backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items()):
         write_file(host, path, before, after, rollback)

@@ -11,22 +11,22 @@ import json
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Type
 
-from .._core.convert import MODES, to_integer
-from .._core.errors import Refusal
+from .._core.convert import to_integer
+from .._core.errors import Refusal, collect_refusals, raise_refusals
 from .._host import leftovers
 from .._host.host import RUN_FOLDER, sysctl_path
 from .._host.transaction import ApplyError, Rollback
 from .._host.writable import WritableHost
-from .._kernel import commit_limit, sysctls
+from .._kernel import sysctls
 from .._sysctl.records import ALL_KEYS, SYSCTLS
 from .._sysctl.state import HostState, Request, Unconfirmed
 from . import pending_change
 from .apply import apply_plan, apply_runtime, apply_within
 from .connection import connection, is_same
 from .pending_change import Pending
-from .plan import Plan, Policy, writes_between
+from .plan import Part, Plan, Policy, writes_between
 from .planning import look_and_plan
 from .revert import get_values, group_settings
 from .run import add_backups, build_result, parse_request
@@ -48,6 +48,14 @@ class Asked(NamedTuple):
     tightening_only: bool
 
 
+# What a call requests.
+class Call(NamedTuple):
+    request: Request
+    policy: Policy
+    part: Part
+    asked: Asked
+
+
 # The plan of a run, and what the module returns.
 class RunOutcome(NamedTuple):
     plan: Plan
@@ -60,7 +68,7 @@ def run(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_
     Raises ConvertError, Refusal, ApplyError, OSError.
     """
     request = parse_request(params, policy, check_mode)
-    return carry_out(host, request, policy.parse(params), parse_asked(params)).result
+    return carry_out(host, Call(request, policy.parse(params), Part(), parse_asked(params))).result
 
 
 def parse_asked(params: Dict[str, Any]) -> Asked:
@@ -69,44 +77,27 @@ def parse_asked(params: Dict[str, Any]) -> Asked:
                  params['confirm_changes'] == 'tightening')
 
 
-def describe_request(request: Request, policy: Policy) -> str:
+def describe_request(call: Call) -> str:
     """Describe what a call requests; equal texts are equal requests. Check mode and confirm_within do not count."""
-    options = request._replace(check_mode=False)._asdict()
-    return json.dumps([options, policy.describe_desired()], sort_keys=True)
+    options = call.request._replace(check_mode=False)._asdict()
+    return json.dumps([options, call.policy.describe_desired(), call.part.describe()], sort_keys=True)
 
 
-def tightens(plan: Plan) -> bool:
-    """Whether the change at runtime can keep a program from starting that could start before.
-
-    This is so if it enters mode never, or lowers the headroom there for root (with the admin reserve) or others.
-    """
-    before, after, memory = plan.runtime_before, plan.runtime_after, plan.host_state.memory
-    if after.get(sysctls.MEMORY) != MODES['never']:
-        return False
-    if before.get(sysctls.MEMORY) != MODES['never'] or memory is None:
-        return True
-
-    def left_kb(state: sysctls.State) -> Tuple[int, int]:
-        others_kb = commit_limit.compute_headroom_kb(memory, state, plan.host_state.page_kb)
-        return others_kb, others_kb + (state.get(sysctls.ADMIN_RESERVE) or 0)
-    return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
-
-
-def carry_out(host: WritableHost, request: Request, policy: Policy, asked: Asked) -> RunOutcome:
+def carry_out(host: WritableHost, call: Call) -> RunOutcome:
     """Run once: confirm, wait, or apply at once. Raises Refusal and ApplyError."""
-    if not request.check_mode:
+    if not call.request.check_mode:
         _remove_leftovers(host)
     waiting = _settled(host)
     stale = [pending for pending in waiting if not pending_change.is_watched(host, pending)]
     watched = [pending for pending in waiting if pending not in stale]
     warnings = _describe_stale(stale)  # may fail, so it comes before any change
     if watched and not _is_half_made(host, watched[0]):
-        outcome = _while_waiting(host, request, policy, watched[0])
-    elif watched and not request.check_mode:
+        outcome = _while_waiting(host, call, watched[0])
+    elif watched and not call.request.check_mode:
         _roll_back(host, watched[0])
-        return carry_out(host, request, policy, asked)
+        return carry_out(host, call)
     else:
-        outcome = _from_the_start(host, request, policy, asked, waiting)
+        outcome = _from_the_start(host, call, waiting)
     outcome.plan.warnings.extend(warnings)
     _forget(host, stale, outcome)
     return outcome
@@ -172,20 +163,30 @@ def _forget(host: WritableHost, stale: List[Pending], outcome: RunOutcome) -> No
 
 # ------------------------------------------------------------- no pending change
 
-def _from_the_start(host: WritableHost, request: Request, policy: Policy, asked: Asked,
-                    left: List[Pending]) -> RunOutcome:
+def _from_the_start(host: WritableHost, call: Call, left: List[Pending]) -> RunOutcome:
     """Run without a watched change. ``left`` are changes that nobody can confirm any more."""
     unconfirmed: Unconfirmed = {}
     for pending in left:
         unconfirmed.update(_unconfirmed(host, pending))
-    plan = host.call(look_and_plan, host, request, policy, unconfirmed)
-    why = _why_not_needed(plan, asked)
+    plan = _plan(host, call, unconfirmed)
+    why = _why_not_needed(plan, call.asked)
     if why is None:
-        return _start(plan, asked)
-    outcome = _outcome(plan, NOT_NEEDED, asked.within_s, reason=why)
-    if plan.to_do and not request.check_mode:
-        add_backups(outcome.result, apply_plan(plan))
+        return _start(plan, call)
+    outcome = _outcome(plan, NOT_NEEDED, call.asked.within_s, reason=why)
+    if (plan.to_do or call.part.has_work) and not call.request.check_mode:
+        add_backups(outcome.result, apply_plan(plan, part=call.part))
     return outcome
+
+
+def _plan(host: WritableHost, call: Call, unconfirmed: Unconfirmed) -> Plan:
+    """Plan the sysctls, and then the part. Raises the refusals of both together."""
+    refusals: List[Refusal] = []
+    with collect_refusals(refusals):
+        plan: Plan = host.call(look_and_plan, host, call.request, call.policy, unconfirmed)
+    with collect_refusals(refusals):
+        call.part.plan({} if refusals else plan.runtime_after)
+    raise_refusals(refusals)
+    return plan
 
 
 def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
@@ -194,20 +195,21 @@ def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
         return 'confirm_within is 0'
     if not plan.writes:
         return 'nothing changes at runtime'
-    if asked.tightening_only and not tightens(plan):
+    if asked.tightening_only and not plan.policy.tightens(plan):
         return 'the change does not tighten'
     return None
 
 
-def _start(plan: Plan, asked: Asked) -> RunOutcome:
-    """Write runtime only, with a watchdog that rolls it back."""
+def _start(plan: Plan, call: Call) -> RunOutcome:
+    """Write runtime only, with a watchdog that rolls it back. The part comes with the confirmation."""
+    within_s = call.asked.within_s
     if plan.request.check_mode:
-        return _outcome(plan, PENDING, asked.within_s, reason='check mode: nothing was started')
+        return _outcome(plan, PENDING, within_s, reason='check mode: nothing was started')
     # Imported here, because few runs start a watchdog.
     from .watchdog import WatchdogError, build_steps, start
     host = plan.host_state.host
-    pending = _new(plan, asked)
-    outcome = _outcome(plan, PENDING, asked.within_s, pending,
+    pending = _new(plan, call)
+    outcome = _outcome(plan, PENDING, within_s, pending,
                        'confirm it by the same call over a new connection, or runtime is rolled back')
     steps = build_steps(plan.list_rollback_writes(), plan.runtime_before, plan.runtime_after)
     try:
@@ -224,13 +226,13 @@ def _start(plan: Plan, asked: Asked) -> RunOutcome:
     return outcome
 
 
-def _new(plan: Plan, asked: Asked) -> Pending:
+def _new(plan: Plan, call: Call) -> Pending:
     """Build the pending change; the watchdog adds its PID and start time."""
-    host = plan.host_state.host
+    host, within_s = plan.host_state.host, call.asked.within_s
     return Pending(
         name=pending_change.new_name(), boot=pending_change.boot_id(host), pid=0, started=0,
-        deadline_s=pending_change.read_uptime_s() + asked.within_s, within_s=asked.within_s,
-        desired=describe_request(plan.request, plan.policy), connection=connection(host),
+        deadline_s=pending_change.read_uptime_s() + within_s, within_s=within_s,
+        desired=describe_request(call), connection=connection(host),
         before=plan.runtime_before, after=plan.runtime_after,
         originals={key: before for key, (before, _after) in plan.host_state.unconfirmed.items()
                    if key not in plan.host_state.record.values})
@@ -284,39 +286,39 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 
 # ---------------------------------------------------------------- pending change
 
-def _while_waiting(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
-    if describe_request(request, policy) != pending.desired:
-        if request.absent and request.runtime:
-            return _revert(host, request, policy, pending)
+def _while_waiting(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
+    if describe_request(call) != pending.desired:
+        if call.request.absent and call.request.runtime:
+            return _revert(host, call, pending)
         raise Refusal(
             f'Refused, because another change waits for its confirmation until {pending_change.until(pending)}: '
             f'{pending_change.describe(pending)} (runtime only, so far). Confirm it by the call that made it over a '
             'new connection, wait until it is rolled back, or take it and all settings of this module back at once by '
             'state: absent. [OOMK-2205]')
     if is_same(pending.connection, connection(host)):
-        return _outcome(Plan(HostState(host), request, policy), PENDING, pending.within_s, pending,
+        return _outcome(Plan(HostState(host), call.request, call.policy), PENDING, pending.within_s, pending,
                         'this call came over the connection that made the change, which proves nothing: connect again '
                         '(meta: reset_connection) and make it again')
-    return _confirm(host, request, policy, pending)
+    return _confirm(host, call, pending)
 
 
-def _confirm(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
-    """Write the files. The last step decides between this call and the watchdog."""
-    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
+def _confirm(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
+    """Apply the part and write the files. The last step decides between this call and the watchdog."""
+    plan = _plan(host, call, _unconfirmed(host, pending))
     if plan.writes:
         raise Refusal(
             f'Not confirmed, because runtime is not what this change made of it: {_text(plan.runtime_before, plan)} '
             f'now, and {_text(plan.runtime_after, plan)} is wanted. Somebody else has set it meanwhile, or the '
             'machine has more or less memory or swap. Nothing was written; what is still as the change left it is '
             f'rolled back at {pending_change.until(pending)}. Make the call again after that. [OOMK-2206]')
-    if request.check_mode:
+    if call.request.check_mode:
         return _outcome(plan, PENDING, pending.within_s, pending, 'check mode: this call would confirm it')
     outcome = _outcome(plan, CONFIRMED, pending.within_s)
 
     def last(_undo: Rollback) -> None:
         if not _end(host, pending):
             raise ApplyError('the confirmation came too late: the watchdog has just rolled runtime back [OOMK-2207]')
-    add_backups(outcome.result, apply_plan(plan, last))
+    add_backups(outcome.result, apply_plan(plan, last, call.part))
     return outcome
 
 
@@ -325,9 +327,9 @@ def _text(state: sysctls.State, plan: Plan) -> str:
     return ', '.join(f'{key} = {state[key]}' for key in keys)
 
 
-def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pending) -> RunOutcome:
+def _revert(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
     """Apply state absent, which includes the pending change. The watchdog runs until that is done."""
-    plan = host.call(look_and_plan, host, request, policy, _unconfirmed(host, pending))
+    plan = _plan(host, call, _unconfirmed(host, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it reverts what waited for its confirmation')
     backups: List[str] = []
 
@@ -336,10 +338,10 @@ def _revert(host: WritableHost, request: Request, policy: Policy, pending: Pendi
             # The watchdog was faster, and may have overwritten our values. Plan again from the same unconfirmed values.
             # A failure now must not restore a change that nothing watches.
             plan.runtime_back = _as_rolled_back(plan, pending)
-            again = host.call(look_and_plan, host, request, policy, plan.host_state.unconfirmed)
+            again = host.call(look_and_plan, host, call.request, call.policy, plan.host_state.unconfirmed)
             backups.extend(apply_within(again, rollback))
-    if not request.check_mode:
-        add_backups(outcome.result, apply_plan(plan, last) + backups)
+    if not call.request.check_mode:
+        add_backups(outcome.result, apply_plan(plan, last, call.part) + backups)
     return outcome
 
 

@@ -75,6 +75,19 @@ class OvercommitPolicy(Policy):
             return sorted(writes, key=lambda write: _tightens(write[0], before, after, host_state))
         return super().order(writes, before, after, host_state)
 
+    def tightens(self, plan: Plan) -> bool:
+        """Whether it enters mode never, or lowers the headroom there for root (with the admin reserve) or others."""
+        before, after, memory = plan.runtime_before, plan.runtime_after, plan.host_state.memory
+        if after.get(MEMORY) != NEVER:
+            return False
+        if before.get(MEMORY) != NEVER or memory is None:
+            return True
+
+        def left_kb(state: State) -> Tuple[int, int]:
+            others_kb = commit_limit.compute_headroom_kb(memory, state, plan.host_state.page_kb)
+            return others_kb, others_kb + (state.get(ADMIN_RESERVE) or 0)
+        return any(less < more for less, more in zip(left_kb(after), left_kb(before)))
+
     def guard(self, plan: Plan) -> None:
         """Refuse a plan that enters strict mode, or lowers the headroom in it, below ``min_headroom``."""
         sides = []

@@ -5,11 +5,12 @@
 The modules differ only in their L(Policy): the requested values, the order of writes, and the refusals.
 """
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 from .._core.convert import to_choice, to_integer
 from .._core.text import to_text
 from .._host.conf_files import split_lines
+from .._host.transaction import Rollback
 from .._kernel.sysctls import KBYTES, RATIO, State, Sysctl
 from .._sysctl.file_edit import line_setting
 from .._sysctl.records import SYSCTLS, list_sysctls
@@ -73,9 +74,30 @@ class Policy:
         """Whether the mode of this state makes the other sysctls dangerous."""
         raise NotImplementedError
 
+    def tightens(self, plan: 'Plan') -> bool:
+        """Whether the change at runtime can keep a program from starting that could start before."""
+        return False
+
     def guard(self, plan: 'Plan') -> None:
         """Raise Refusal for a dangerous plan, and add warnings to it."""
         raise NotImplementedError
+
+
+class Part:
+    """Changes in the same transaction as those of the sysctls. This one has none."""
+
+    errors: Tuple[Type[Exception], ...] = ()  # expected while it is applied
+    has_work = False  # whether it writes anything, our record included
+
+    def describe(self) -> Any:
+        """The request in JSON types, to compare two calls."""
+        return None
+
+    def plan(self, runtime_after: State) -> None:
+        """Plan it for the sysctls as they will be at runtime. Raises Refusal."""
+
+    def apply(self, rollback: Rollback) -> None:
+        """Carry it out."""
 
 
 def parse_values(module: str, params: Dict[str, Any]) -> Dict[str, int]:

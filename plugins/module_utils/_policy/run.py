@@ -31,26 +31,29 @@ def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy]
 
 def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Request:
     """Check the shared options. Raises ConvertError."""
-    values = policy.list_options()
-    absent = params['state'] == 'absent'
-    _check_options(params, values, absent)
-    return Request(absent=absent, runtime=params['runtime'], persistent=params['persistent'],
+    _check_options(params, policy.list_options(), params['state'] == 'absent')
+    return build_request(params, check_mode)
+
+
+def build_request(params: Dict[str, Any], check_mode: bool) -> Request:
+    """Build the request from the shared options. Raises ConvertError."""
+    if not params['runtime'] and not params['persistent']:
+        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
+                           ' [OOMK-1107]')
+    _check_path(params['sysctl_file'])
+    return Request(absent=params['state'] == 'absent', runtime=params['runtime'], persistent=params['persistent'],
                    sysctl_file=params['sysctl_file'], conflicts=params['conflicts'], force=params['force'],
                    check_mode=check_mode)
 
 
 def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> None:
     given = [name for name in values if params[name] is not None]
-    if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
-                           ' [OOMK-1107]')
     if absent and given:
         raise ConvertError("state: absent takes away all settings of this module and takes no value; remove "
                            f"{', '.join(given)} [OOMK-1106]")
     if not absent and not given:
         raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent"
                            " [OOMK-1105]")
-    _check_path(params['sysctl_file'])
 
 
 def _check_path(path: str) -> None:

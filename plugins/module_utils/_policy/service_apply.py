@@ -34,11 +34,14 @@ def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[List[str]
     Raises ApplyError after a rollback, also if only the result fails.
     """
     with rollback_services() as rollback:
-        return build_result(_apply(host, plan, rollback))
+        return build_result(apply_within(host, plan, rollback))
 
 
-def _apply(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
-    """Apply the plan. A rollback runs in reverse: files, daemon-reload, processes, and last the marks of a run."""
+def apply_within(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
+    """Apply the plan as part of a larger change. Returns the backups of files of others.
+
+    A rollback runs in reverse: files, daemon-reload, processes, and last the marks of a run.
+    """
     put_record(host, plan.host_state.record_data, _build_meanwhile(plan), rollback)
     # Mark the folders before the first write there, which includes backups.
     marks = [leftovers.mark_folder(host, folder, rollback) for folder in _list_drop_in_folders(plan.files)]

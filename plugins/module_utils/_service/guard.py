@@ -42,8 +42,8 @@ def guard(plan: Plan) -> None:
 def _warn_of_orphans(plan: Plan) -> None:
     if plan.orphans:
         plan.warnings.append("Drop-ins of this collection are left for units that are not here any more: "
-                             f"{', '.join(sanitize(path) for path in plan.orphans)}. exclusive: true, or state: "
-                             "absent with their names, removes them [OOMK-1807]")
+                             f"{', '.join(sanitize(path) for path in plan.orphans)}. An exclusive list of services, or "
+                             "state: absent with their names, removes them [OOMK-1807]")
 
 
 def guard_instances(plan: Plan) -> None:

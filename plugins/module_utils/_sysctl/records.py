@@ -13,6 +13,7 @@ from .._host.meminfo import get_page_kb
 from .._kernel.sysctls import (
     ADMIN_RESERVE,
     KBYTES,
+    KILL_ALLOCATING_TASK,
     MEMORY,
     PANIC,
     PANIC_ON_OOM,
@@ -36,7 +37,7 @@ SYSCTLS: Dict[str, Sysctl] = {sysctl.key: sysctl for sysctl in (
     _reserve(USER_RESERVE, 'user_reserve_kbytes', 131072),
     Sysctl(PANIC_ON_OOM, 'panic_on_oom', 'policy', 'panic_on_oom', 0, 2, names=POLICIES, word_fact='policy'),
     Sysctl(PANIC, 'panic_on_oom', 'reboot_after', 'reboot_after_s', is_constant=False),
-    Sysctl('vm.oom_kill_allocating_task', 'panic_on_oom', 'kill_allocating_task', 'kill_allocating_task',
+    Sysctl(KILL_ALLOCATING_TASK, 'panic_on_oom', 'kill_allocating_task', 'kill_allocating_task',
            is_switch=True),
     Sysctl('vm.oom_dump_tasks', 'panic_on_oom', 'dump_tasks', 'dump_tasks', default=1, is_switch=True),
 )}

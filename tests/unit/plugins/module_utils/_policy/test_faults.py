@@ -315,6 +315,11 @@ def services(machine, **params):
     return machine.run(**params)
 
 
+def whole(machine, **params):
+    machine.loaded = {}
+    return machine.policy(**params)
+
+
 def stop_a(machine):
     """Service a ends."""
     shutil.rmtree(machine.base / 'sys/fs/cgroup/system.slice/a.service')
@@ -351,6 +356,7 @@ LONG_NAME = {'name': LONG, 'score_adj': 9}
 INSTANCES = {'name': 'foo@', 'score_adj': -300, 'oom_policy': 'kill'}
 PROCESS = {'process': {'pidfile': '/run/target.pid'}, 'score_adj': 77}
 POLICY = {'name': 'a', 'oom_policy': 'kill'}
+WHOLE = {'overcommit': {'mode': 'never', 'kbytes': 3000000}, 'panic': {'policy': 'panic', 'reboot_after': 30}, **BOTH}
 ABSENT, NOTHING = {'state': 'absent'}, {'state': 'absent', 'exclusive': True}
 NO_INSTANCES, NO_A = {'name': 'foo@', 'state': 'absent'}, {'name': 'a', 'state': 'absent'}
 NO_PROCESS = {'process': PROCESS['process'], 'state': 'absent'}
@@ -398,6 +404,8 @@ CASES = {
     'openrc': Case(openrc_machine, services, None, OPENRC, NOTHING),
     'openrc, absent': Case(openrc_machine, services, OPENRC, NOTHING, NOTHING),
     'openrc, absent after a reboot': Case(openrc_machine, services, OPENRC, NOTHING, NOTHING, forget_run),
+    'a whole policy': Case(service_machine, whole, None, WHOLE, ABSENT),
+    'a whole policy, absent': Case(service_machine, whole, WHOLE, ABSENT, ABSENT),
     'a process': Case(service_machine, services, None, PROCESS, NO_PROCESS),
     'a process, absent': Case(service_machine, services, PROCESS, NO_PROCESS, NO_PROCESS),
     'one of two processes, absent': Case(two_process_machine, services, PROCESS, NO_PROCESS, NO_PROCESS),

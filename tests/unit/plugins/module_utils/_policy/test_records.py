@@ -189,13 +189,13 @@ def test_user_writable_saved_scores_are_ignored(services, make, params):
 
 
 def test_folder_with_a_new_owner_gets_no_record(services, monkeypatch):
-    real = service_apply._apply
+    real = service_apply.apply_within
 
     def give_away(host, plan, rollback):
         (services.base / 'run/oomkit').mkdir(exist_ok=True)
         os.chown(services.base / 'run/oomkit', USER, USER)
         return real(host, plan, rollback)
-    monkeypatch.setattr(service_apply, '_apply', give_away)
+    monkeypatch.setattr(service_apply, 'apply_within', give_away)
     with pytest.raises(ApplyError, match=r'can be written by others than root.*Everything was rolled back'):
         services.run(name='a', score_adj=-5)
     assert services.adj(10) == 15 and os.listdir(services.base / 'run/oomkit') == []

@@ -11,7 +11,7 @@ import pytest
 from services_machine import ETC, ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host import host, lock, transaction
-from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._module import score_adj as module
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import service_apply
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.service_apply import ApplyError
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, handle, selector
@@ -265,7 +265,7 @@ def test_a_result_that_cannot_be_made_leaves_nothing_changed(machine, monkeypatc
     def broken(*_args):
         raise MemoryError
 
-    monkeypatch.setattr(service, name, broken)
+    monkeypatch.setattr(module, name, broken)
     with pytest.raises((ApplyError, MemoryError)):
         machine.run(**desired)
     assert everything(machine) == before
@@ -319,14 +319,14 @@ def test_exclusive_keeps_instances_of_a_listed_template(machine, monkeypatch):
 
 def test_late_matching_processes_are_recorded(machine, monkeypatch):
     machine.process(40, name='worker')
-    forecast = service.forecast_before_and_after
+    forecast = module.forecast_before_and_after
 
     def born(*args):
         machine.process(41, name='worker', adj=3)
         return forecast(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(service, 'forecast_before_and_after', born)
+        patched.setattr(module, 'forecast_before_and_after', born)
         machine.run(process={'comm': 'worker'}, score_adj=9)
     assert (machine.adj(40), machine.adj(41)) == (9, 9)
     ends(machine, process={'comm': 'worker'}, state='absent')

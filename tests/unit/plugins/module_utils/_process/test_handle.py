@@ -12,7 +12,7 @@ import pytest
 from services_machine import ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._module import score_adj as module
 from ansible_collections.oomkit.linux.plugins.module_utils._process import groups, score_adj, selector
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import (
     ProcessHandle,
@@ -109,13 +109,13 @@ def reuse(machine, pid, **other):
 
 def after_the_plan(monkeypatch, change):
     """Between the plan of the module and its first write."""
-    before_and_after = service.forecast_before_and_after
+    before_and_after = module.forecast_before_and_after
 
     def changed(*args):
         change()
         return before_and_after(*args)
 
-    monkeypatch.setattr(service, 'forecast_before_and_after', changed)
+    monkeypatch.setattr(module, 'forecast_before_and_after', changed)
 
 
 @pytest.mark.parametrize('process', [{'pid': 40}, {'pidfile': '/run/x.pid'}])

@@ -11,7 +11,7 @@ from services_machine import ServiceMachine
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._host.host import Host
-from ansible_collections.oomkit.linux.plugins.module_utils._module import service
+from ansible_collections.oomkit.linux.plugins.module_utils._module import score_adj as module
 from ansible_collections.oomkit.linux.plugins.module_utils._process import selector as process_selector
 from ansible_collections.oomkit.linux.plugins.module_utils._process.handle import ProcessHandle
 from ansible_collections.oomkit.linux.plugins.module_utils._service import process_guard
@@ -148,13 +148,13 @@ def test_exempting_all_that_hold_memory_is_warned_of(machine):
 @pytest.mark.parametrize('value', [-1000, -5])
 def test_who_joins_later_is_held_to_the_same_rules(machine, monkeypatch, value):
     """Between the plan and the last write another process may take the name."""
-    plan = service.forecast_before_and_after
+    plan = module.forecast_before_and_after
 
     def then(*arguments):
         of_alice(machine)
         return plan(*arguments)
 
-    monkeypatch.setattr(service, 'forecast_before_and_after', then)
+    monkeypatch.setattr(module, 'forecast_before_and_after', then)
     machine.run(process={'comm': 'redis-server'}, score_adj=value)
     assert adjs(machine) == {60: value}
 
