@@ -22,7 +22,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ..module_utils._core.convert import quote
 from ..module_utils._core.sanitize import sanitize, sanitize_lines
 
-_FACTS = {'oomkit.linux.oom_facts': 'oom'}
+_FACTS = {'oomkit.linux.oom_facts': 'oom', 'oomkit.linux.oom_policy': 'oom'}
 # Ansible adds the path of Python itself.
 _OF_ANSIBLE = 'discovered_interpreter_'
 # As a fact it would decide where Ansible connects to.

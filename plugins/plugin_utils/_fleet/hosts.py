@@ -140,7 +140,7 @@ class Fleet:
         self.get_record(host).take_facts(facts, self.candidates)
 
     def take_policy(self, host: str, result: t.Any) -> None:
-        """What the role oom_policy did."""
+        """Store what the module oom_policy did."""
         self.get_record(host).take_policy(result)
 
     def lose(self, host: str, status: str, message: t.Any) -> None:

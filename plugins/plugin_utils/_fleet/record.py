@@ -110,7 +110,7 @@ class Record:
         self.competing_writers += [text for key, text in self.reapplied if key in drifting]
 
     def take_policy(self, result: t.Any) -> None:
-        """Store the role's ``oom_policy_result``. With the role's tags there may be nothing else."""
+        """Store the result of the module oom_policy. Without ``facts`` there is nothing else."""
         found = _to_mapping(result)
         self.policy_changed = _to_boolean(found.get('changed'))
         self.policy_reason = clean(found.get('reason'), MESSAGE_LENGTH)
