@@ -29,7 +29,7 @@ OF_ANSIBLE = ('inventory_hostname', 'inventory_dir', 'group_names', 'ansible_fac
 FUNCTIONS = {'lookup', 'query', 'q', 'undef', 'dict', 'range', 'namespace', 'omit', 'now'}
 # Keywords that hold an expression without braces.
 _EXPRESSIONS = ('when', 'that', 'failed_when', 'changed_when', 'until')
-MODULES = ('oom_facts', 'oom_forecast_info', 'oom_score_adj', 'overcommit', 'panic_on_oom')
+MODULES = ('oom_facts', 'oom_forecast_info', 'oom_policy', 'oom_score_adj', 'overcommit', 'panic_on_oom')
 STEERING = '\x1b]0;commented out\x07\x9b31m\x7f\u202e\r\n\tx'
 PRODUCT = '3000009'  # what TEMPLATE becomes where it is rendered
 _TEMPLATE = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}{{ 1000003 * 3 }}"
@@ -51,7 +51,7 @@ def variables(checkout: Path) -> set[str]:
 
 def exposed(checkout: Path) -> set[str]:
     """The variables that a fact could set: what is used, and given by nothing that outranks facts."""
-    given: set[str] = set(yaml.safe_load((checkout / 'roles/oom_policy/vars/main.yml').read_text(encoding='utf-8')))
+    given: set[str] = set()
     for path in (checkout / 'playbooks/vars').glob('*.yml'):
         given |= set(yaml.safe_load(path.read_text(encoding='utf-8')))
     for folder in ('roles', 'playbooks'):
@@ -61,11 +61,9 @@ def exposed(checkout: Path) -> set[str]:
 
 
 def set_by_role(checkout: Path) -> set[str]:
-    """The role's interface and its inner variables."""
+    """The variables of the role, and those that it registers."""
     role = checkout / 'roles' / 'oom_policy'
-    found: set[str] = set()
-    for part in ('defaults', 'vars'):
-        found |= set(yaml.safe_load((role / part / 'main.yml').read_text(encoding='utf-8')))
+    found: set[str] = set(yaml.safe_load((role / 'defaults' / 'main.yml').read_text(encoding='utf-8')))
     specs = yaml.safe_load((role / 'meta' / 'argument_specs.yml').read_text(encoding='utf-8'))
     found |= {name for entry in specs['argument_specs'].values() for name in entry['options']}
     for path in (role / 'tasks').glob('*.yml'):
@@ -165,12 +163,13 @@ def answers(checkout: Path) -> dict[str, dict[str, Any]]:
     # What apply and rollback print.
     values = {place: {'vm.overcommit_memory': 0} for place in ('runtime', 'boot')}
     conflict = {'key': 'vm.x', 'wanted': 0, 'boot': 1, 'file': '/etc/x', 'line': 1}
-    found['overcommit'].update(changed=True, before=values, after=values, conflicts=[conflict])
     start = {'score_adj': 0, 'oom_policy': 'kill', 'file': '/etc/y', 'line': 1}
-    found['oom_score_adj']['services'] = [{
+    found['oom_policy'].update(confirmation={'state': 'confirmed'})
+    found['oom_policy'].update(changed=True, before=values, after=values, conflicts=[conflict], services=[{
         'unit': 'x.service', 'before': 0, 'after': 1, 'next_start_before': start, 'next_start': start,
-        'restart_needed': True, 'changed_pids': [7], 'skipped_count': 1, 'notes': ['a note']}]
-    found['oom_facts']['ansible_facts'] = {'oom': fleet_facts.facts('h', 'db')}
+        'restart_needed': True, 'changed_pids': [7], 'skipped_count': 1, 'notes': ['a note']}])
+    for name in ('oom_facts', 'oom_policy'):
+        found[name]['ansible_facts'] = {'oom': fleet_facts.facts('h', 'db')}
     return found
 
 

@@ -92,14 +92,9 @@ def role_parts() -> Iterator[tuple[str, str, list[str]]]:
         f'  description: C({one.key}){_words(one, ", V(%s)", " or V(%s)")}, see C({one.option}) of '
         f'M(oomkit.linux.{one.module}).',
         f'  type: {"bool" if one.is_switch else "raw"}')]
-    modules = sorted({one.module for one in variables.values()})
-    yield 'roles/oom_policy/vars/main.yml', 'sysctls', [line for module in modules for line in (
-        f'__oom_policy_{module}_sysctls:',
-        *(f'  - {name}' for name, one in variables.items() if one.module == module))]
-    yield 'roles/oom_policy/vars/main.yml', 'values', [f'{name}: "{{{{ {name} }}}}"' for name in variables]
-    for module, path in (('overcommit', 'overcommit'), ('panic_on_oom', 'panic')):
-        yield f'roles/oom_policy/tasks/{path}.yml', 'sysctls', [
-            f'{one.option}: "{{{{ omit if __oom_policy_undo else __oom_policy_settings.{name} | default(omit) }}}}"'
+    for module, part in (('overcommit', 'overcommit'), ('panic_on_oom', 'panic')):
+        yield 'roles/oom_policy/tasks/main.yml', part, [
+            f'{one.option}: "{{{{ omit if {name} is none else {name} }}}}"'
             for name, one in variables.items() if one.module == module]
     yield 'docs/oom_policy.md', 'sysctls', ['', '| variable | default | sysctl | option |', '|---|---|---|---|', *(
         f'| `{name}` | null | [`{one.key}`]({kernel_page(one.key)}){_words(one, ", `%s`", " or `%s`")} '

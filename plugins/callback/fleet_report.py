@@ -117,10 +117,10 @@ from ansible_collections.oomkit.linux.plugins.plugin_utils._fleet.report import 
 
 _OPTIONS = ('html', 'json_lines', 'csv', 'title', 'rows', 'candidates')
 _FACTS = 'oomkit.linux.oom_facts'
-_SET_FACT = ('ansible.builtin.set_fact', 'ansible.legacy.set_fact', 'set_fact')
+_POLICY = 'oomkit.linux.oom_policy'
 # A run with one of these is ours.
-_MODULES = {_FACTS, 'oomkit.linux.oom_forecast_info', 'oomkit.linux.oom_score_adj', 'oomkit.linux.overcommit',
-            'oomkit.linux.panic_on_oom'}
+_MODULES = {_FACTS, _POLICY, 'oomkit.linux.oom_forecast_info', 'oomkit.linux.oom_score_adj',
+            'oomkit.linux.overcommit', 'oomkit.linux.panic_on_oom'}
 
 
 class CallbackModule(CallbackBase):
@@ -148,7 +148,7 @@ class CallbackModule(CallbackBase):
                        for name in names if name in known}
 
     def v2_runner_on_ok(self, result):
-        """Facts, or what the role sets at its end."""
+        """Facts, or what the module oom_policy did."""
         answer = _get(result, 'result')
         facts = answer.get('ansible_facts') if isinstance(answer, Mapping) else None
         facts = facts if isinstance(facts, Mapping) else {}
@@ -157,9 +157,10 @@ class CallbackModule(CallbackBase):
             self._take_part()
         if action == _FACTS and 'results' not in answer:
             self._take_facts(_find_host(result), facts)
-        elif action in _SET_FACT and 'oom_policy_result' in facts:  # a module can answer anything
-            self._take_part()
-            self._get_fleet().take_policy(_find_host(result), facts['oom_policy_result'])
+        elif action == _POLICY and 'results' not in answer:
+            self._get_fleet().take_policy(_find_host(result), answer)
+            if 'oom' in facts:
+                self._take_facts(_find_host(result), facts)
 
     def v2_runner_item_on_ok(self, result):
         """One turn of a loop, such as one that delegates to other hosts."""

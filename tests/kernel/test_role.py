@@ -27,8 +27,10 @@ POLICY = {
         {'name': 'cron-is-not-here', 'score_adj': 1, 'missing': 'ignore'},
     ],
 }
+MODULE = 'oomkit.linux.oom_policy'
 WANTED = {'vm.overcommit_memory': 2, 'vm.overcommit_ratio': 90, 'vm.panic_on_oom': 1, 'kernel.panic': 20}
-ALL = ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts']
+ONE = ['oom_policy']
+CONFIRMED = ONE * 2
 FILES = '/etc/sysctl.d /etc/systemd/system /run/oomkit /var/lib/oomkit'
 
 
@@ -81,19 +83,19 @@ def fleet(fresh, tmp_path):
 
 
 @pytest.mark.long
-def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
-    """One more when a tightening is confirmed. Planned, done, done again, reverted."""
+def test_a_whole_policy_in_one_execution_and_back(fleet):
+    """One more if a change is confirmed. Planned, done, done again, reverted."""
     before = fleet.state()
 
     planned, _facts = task_log.last_message(fleet.play(vars=POLICY, check_mode=True))
-    assert fleet.executions() == ALL and fleet.state() == before
-    assert planned['changed'] and planned['confirmation'] == 'pending'
+    assert fleet.executions() == ONE and fleet.state() == before
+    assert planned['changed'] and planned['confirmation']['state'] == 'pending'
 
     result, facts = task_log.last_message(fleet.play(vars=POLICY))
-    assert fleet.executions() == ['overcommit', *ALL]
-    assert result['changed'] and result['confirmation'] == 'confirmed' and result['applied']
+    assert fleet.executions() == CONFIRMED
+    assert result['changed'] and result['confirmation']['state'] == 'confirmed' and result['applied']
     assert result['changed_keys'] == planned['changed_keys'] == list(WANTED)
-    assert result['reason'] is None and result['profile'] is None and result['restart_needed'] == []
+    assert result['reason'] is None and result['restart_needed'] == []
     assert [one['unit'] for one in result['services']] == ['family.service', 'plain.service']
     assert facts['overcommit']['mode_name'] == 'never' and facts['panic']['reboot_after_s'] == 20
     files, values, family, plain = fleet.state()
@@ -101,27 +103,26 @@ def test_a_whole_policy_in_at_most_four_executions_and_back(fleet):
     assert (family.keys(), plain.keys()) == (before[2].keys(), before[3].keys()), 'something was restarted'
 
     again, _facts = task_log.last_message(fleet.play(vars=POLICY))
-    assert fleet.executions() == ALL
-    assert not again['changed'] and again['confirmation'] == 'not_needed' and again['changed_keys'] == []
+    assert fleet.executions() == ONE
+    assert not again['changed'] and again['confirmation']['state'] == 'not_needed' and again['changed_keys'] == []
     assert fleet.state() == (files, values, family, plain)
 
     undone = fleet.play('oomkit.linux.rollback', '-e', 'oom_hosts=all')
-    assert fleet.executions() == ALL
+    assert fleet.executions() == ONE
     assert 'vm.overcommit_memory: 2 -> 0, after reboot 2 -> 0' in task_log.last_message(undone)
     assert fleet.state() == before
 
 
 @pytest.mark.long
 def test_protected_victim_ends_the_play_before_any_change(fleet):
-    """And where it is not among them, one module execution more is all."""
     before = fleet.state()
     desired = dict(POLICY, oom_policy_panic='kill', oom_policy_forecast=3)
     refused = fleet.play(vars=dict(desired, oom_policy_protect=['plain']), expect=2)
-    assert fleet.executions() == ['oom_score_adj'] and fleet.state() == before
+    assert fleet.executions() == ONE and fleet.state() == before
     assert 'would end plain (victim of kill 1)' in str([task['result'].get('msg') for task in refused])
 
     result, _facts = task_log.last_message(fleet.play(vars=dict(desired, oom_policy_protect=['family'])))
-    assert fleet.executions() == ['oom_score_adj', 'overcommit', *ALL]
+    assert fleet.executions() == CONFIRMED
     assert result['changed'] and result['applied']
     assert 'plain.service' in result['forecast_after']['summary'][0]
     assert 'plain.service' not in result['forecast_before']['summary'][0]
@@ -132,8 +133,8 @@ def test_the_tags_of_a_part_do_that_part_and_confirm_it(fleet):
     (fleet.folder / 'vars.yml').write_text(yaml.safe_dump(POLICY))
     words = ('-e', 'oom_hosts=all', '-e', '@vars.yml', '--tags', 'oom_policy_overcommit')
     tasks = fleet.play('oomkit.linux.apply', *words)
-    assert fleet.executions() == ['overcommit', 'overcommit']
-    assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'ok']
+    assert fleet.executions() == CONFIRMED
+    assert [task['status'] for task in tasks if task['action'] == MODULE] == ['ok']
     assert fleet.machine.sysctl('vm.overcommit_memory') == 2 and fleet.machine.sysctl('vm.panic_on_oom') == 0
     assert 'vm.overcommit_memory = 2' in fleet.machine.run('cat /etc/sysctl.d/99-oomkit.conf').stdout
 
@@ -149,14 +150,14 @@ systemctl start ssh
 
 @pytest.mark.long
 def test_a_policy_that_locks_out_is_reverted_by_the_host(fleet):
-    """What the role does after the change needs a new login: it ends there, and nothing of the policy stays."""
+    """The role reports the rollback, and nothing of the policy stays."""
     within_s = 40
     before = fleet.state()
     fleet.machine.write_file('/root/lock_out.sh', LOCK_OUT.encode())
     fleet.machine.run('setsid sh /root/lock_out.sh </dev/null >/dev/null 2>&1 &')
-    tasks = fleet.play(expect=4, vars=dict(POLICY, oom_policy_confirm_within=within_s))
-    assert [task['status'] for task in tasks if task['action'] == 'oomkit.linux.overcommit'] == ['ok', 'unreachable']
-    assert 'oomkit.linux.panic_on_oom' not in [task['action'] for task in tasks]
+    tasks = fleet.play(expect=2, vars=dict(POLICY, oom_policy_confirm_within=within_s))
+    failed, = [task for task in tasks if task['action'] == MODULE]
+    assert failed['status'] == 'failed' and 'vm.overcommit_memory is 0 now' in failed['result']['msg']
     last = time.monotonic() + within_s + 20
     while fleet.machine.sysctl('vm.overcommit_memory') == 2:
         assert time.monotonic() < last, 'the host did not roll it back'

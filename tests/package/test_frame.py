@@ -7,6 +7,9 @@ import json
 import pytest
 import yaml
 
+VALUES = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'kill_allocating_task': True},
+          'oom_policy': {'overcommit': {'mode': 'always'}},
+          'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
 SHARED_OPTIONS = {'state', 'runtime', 'persistent', 'conflicts', 'force', 'sysctl_file'}
 
 
@@ -29,28 +32,24 @@ def test_every_member_takes_the_shared_options(group, command):
 
 
 def test_group_defaults_reach_every_member(group, command, tmp_path):
-    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'kill_allocating_task': True},
-              'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
     defaults = {'runtime': False, 'state': 'present', 'persistent': True, 'conflicts': 'warn', 'force': True,
                 'sysctl_file': '/etc/sysctl.d/98-group-default.conf'}
-    tasks = [{'oomkit.linux.' + name: values[name], 'check_mode': True, 'diff': True} for name in group]
+    tasks = [{'oomkit.linux.' + name: VALUES[name], 'check_mode': True, 'diff': True} for name in group]
     play = [{'hosts': 'localhost', 'gather_facts': False, 'tasks': tasks,
              'module_defaults': {'group/oomkit.linux.oom': defaults}}]
     (tmp_path / 'play.yml').write_text(json.dumps(play))
     shown = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', '-e',
                     'ansible_python_interpreter={{ ansible_playbook_python }}', tmp_path / 'play.yml').stdout
     assert 'ok=%d ' % len(group) in shown and 'failed=0' in shown
-    assert shown.count('+++ after: /etc/sysctl.d/98-group-default.conf') == 2  # of the two that set sysctls
+    assert shown.count('+++ after: /etc/sysctl.d/98-group-default.conf') == 3  # of those that set sysctls
 
 
 def test_a_result_holds_a_diff_in_diff_mode_only(group, command, tmp_path):
-    values = {'overcommit': {'mode': 'always'}, 'panic_on_oom': {'policy': 'kill', 'kill_allocating_task': True},
-              'oom_score_adj': {'name': 'no-such-service', 'score_adj': 1, 'missing': 'ignore'}}
     options = {'runtime': False, 'force': True, 'conflicts': 'warn'}
     tasks = []
     for name in group:
         for mode in (False, True):
-            tasks += [{'oomkit.linux.' + name: dict(options, **values[name]), 'check_mode': True, 'diff': mode,
+            tasks += [{'oomkit.linux.' + name: dict(options, **VALUES[name]), 'check_mode': True, 'diff': mode,
                        'register': 'result'},
                       {'ansible.builtin.assert': {'that': "('diff' in result) is " + str(mode).lower()}}]
     (tmp_path / 'play.yml').write_text(json.dumps([{'hosts': 'localhost', 'gather_facts': False, 'tasks': tasks}]))

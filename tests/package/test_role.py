@@ -13,8 +13,9 @@ import pytest
 import task_log
 import yaml
 
-from ansible_collections.oomkit.linux.plugins.module_utils._core import convert
-from ansible_collections.oomkit.linux.plugins.module_utils._systemd import unit_names
+from ansible_collections.oomkit.linux.plugins.module_utils._module.options import GROUP_OPTIONS
+from ansible_collections.oomkit.linux.plugins.module_utils._module.policy import OPTIONS
+from ansible_collections.oomkit.linux.plugins.plugin_utils._profile import NAMES
 
 CHECKOUT = Path(__file__).parents[2]
 ROLE = 'roles/oom_policy'
@@ -31,6 +32,7 @@ def load(checkout, path):
     return yaml.safe_load((checkout / ROLE / path).read_text())
 
 
+ALL = ['overcommit', 'panic', 'services']
 SHOW = {'ansible.builtin.debug': {'msg': {'result': '{{ oom_policy_result }}', 'facts': '{{ ansible_facts.oom }}'}}}
 
 
@@ -64,20 +66,47 @@ def test_arguments_defaults_and_documentation_agree(checkout, options):
         assert name.startswith('oom_policy_') and option['description']
 
 
-def test_every_option_reaches_a_module(checkout, options):
-    """None is declared and then forgotten."""
-    paths = [path for folder in ('tasks', 'vars') for path in (checkout / ROLE / folder).glob('*.yml')]
-    text = ''.join(path.read_text() for path in paths)
-    for name in options:
-        assert name in text, name
+def list_options(task):
+    """(path of the module's option, variable of the role) of the one task."""
+    for name, value in task.items():
+        if isinstance(value, dict):
+            yield from (((name, *path), variable) for path, variable in list_options(value))
+        elif found := set(re.findall(r'oom_policy_\w+', str(value))):
+            variable, = found
+            yield (name,), variable
+
+
+def test_role_and_module_agree(checkout, options):
+    """Each variable is passed to one option, of the same type and with the same choices."""
+    task, = load(checkout, 'tasks/main.yml')
+    passed = dict(list_options(task['oomkit.linux.oom_policy']))
+    assert sorted(passed.values()) == sorted(options)
+    module = {'options': {**GROUP_OPTIONS, **OPTIONS}}
+    for path, variable in passed.items():
+        spec = module
+        for name in path:
+            spec = spec['options'][name]
+        assert_same(options[variable], spec, variable)
+    settings = {(name,) for name in module['options']} | {
+        (part, name) for part in ('overcommit', 'panic') for name in OPTIONS[part]['options']}
+    assert settings - set(passed) == {('overcommit',), ('panic',), ('facts',), ('confirm_changes',)}
+
+
+def assert_same(variable, option, name):
+    for key in ('type', 'elements', 'choices', 'required'):
+        assert variable.get(key) == option.get(key), (name, key)
+    assert sorted(variable.get('options', {})) == sorted(option.get('options', {})), name
+    for item, spec in option.get('options', {}).items():
+        assert_same(variable['options'][item], spec, f'{name}: {item}')
+    if option.get('default') is not None and variable['type'] != 'path':  # null leaves the path to the module
+        assert variable['default'] == option['default'], name
 
 
 @pytest.mark.parametrize('name', PROFILES)
 def test_every_profile_is_data_and_says_why(checkout, options, name):
     path = checkout / ROLE / 'profiles' / f'{name}.yml'
     profile = yaml.safe_load(path.read_text())
-    taken = {*load(checkout, 'vars/main.yml')['__oom_policy_all'], 'oom_policy_services'}
-    assert profile and set(profile) <= taken & set(options), set(profile) - taken
+    assert profile and set(profile) <= set(options), set(profile) - set(options)
     above = None
     for line in path.read_text().splitlines():
         if re.match(r'oom_policy_\w+:', line):
@@ -93,95 +122,93 @@ def test_every_profile_is_data_and_says_why(checkout, options, name):
 def test_the_profiles_are_those_of_the_argument_spec(checkout, options):
     files = sorted(path.stem for path in (checkout / ROLE / 'profiles').glob('*.yml'))
     assert sorted(options['oom_policy_profile']['choices']) == sorted([*files, 'none']) and files == sorted(PROFILES)
-    assert sorted(load(checkout, 'vars/main.yml')['__oom_policy_profiles']) == files
+    assert sorted(NAMES) == files
 
 
 def test_all_variables_of_the_role_are_refused_as_facts(checkout):
-    """tasks/facts.yml goes by how their names begin."""
+    """tasks/facts.yml and the action go by how their names begin."""
     names = hostile.set_by_role(checkout)
-    assert len(names) > 60
+    assert len(names) > 25
     assert [name for name in names if not re.match('(__)?oom_policy_', name)] == []
 
 
-@pytest.mark.parametrize('name', ['../../../../secret', 'nope', ['java'], 'java.yml/../java', None])
-def test_a_name_that_is_no_profile_is_no_path(play, name):
-    """Where the profile is used, and not only where the arguments are checked."""
-    show = {'ansible.builtin.debug': {'msg': '{{ __oom_policy_settings }}'},
-            'vars': {'oom_policy_profile': name, 'role_path': str(CHECKOUT / ROLE)}}
-    assert 'there is no such profile; take one of' in play({}, show=show, expect=2)[1]
-
-
-@pytest.mark.parametrize('fact', ['oom_policy_panic', 'oom_policy_result', '__oom_policy_r_x', 'inventory_hostname'])
+@pytest.mark.parametrize('fact', ['oom_policy_panic', 'oom_policy_result', '__oom_policy_x', 'inventory_hostname'])
 def test_facts_named_like_role_variables_are_refused(play, fact):
     given = {'ansible.builtin.set_fact': {fact: 'localhost', 'cacheable': True}}
-    tasks, said = play({}, before=given, expect=2)
-    assert 'The facts of this host hold %s,' % fact in said and task_log.on_the_host(tasks) == []
+    assert 'The facts of this host hold %s,' % fact in play({}, before=given, expect=2)[1]
 
 
 def test_without_variables_it_reports_and_changes_nothing(play):
-    tasks, _text = play({})
-    assert task_log.on_the_host(tasks) == ['oom_facts']
+    tasks, said = play({})
+    assert task_log.on_the_host(tasks) == ['oom_policy'] and 'this policy sets nothing' in said
     message = task_log.last_message(tasks)
     result = message['result']
-    assert not result['changed'] and result['confirmation'] == 'not_needed' and result['services'] == []
+    assert not result['changed'] and not result['applied'] and result['services'] == []
     assert message['facts']['overcommit'] and message['facts']['candidates']
 
 
+def test_misspelled_variables_are_refused(play):
+    tasks, said = play({'oom_policy_panik': 'kill'}, expect=2)
+    assert 'oom_policy_panik: the role has no such variable, it has oom_policy_panic.' in said
+    assert 'oomkit.linux.oom_policy' not in [task['action'] for task in tasks if task['status'] == 'ok']
+
+
+def test_other_unknown_variables_are_a_warning(play):
+    """None are what a playbook registered, and names that begin with two underscores."""
+    before = {'ansible.builtin.ping': {}, 'register': 'oom_policy_results'}
+    own = {'oom_policy_of_my_team': 1, '__oom_policy_panik': 1, 'oom_team': 1}
+    said = ' '.join(play(own, {'oom_policy_panic': 'kill'}, before=before)[1].split())
+    assert re.findall(r'(\w+): the role has no such variable', said) == ['oom_policy_of_my_team']
+
+
+@pytest.mark.parametrize('tags, parts, keys', [
+    ('oom_policy_panic', ALL, {'vm.panic_on_oom'}),
+    ('oom_policy', ALL, {'vm.overcommit_memory', 'vm.panic_on_oom'}),
+    ('oom_policy_panic,all', ALL, {'vm.overcommit_memory', 'vm.panic_on_oom'}),
+    ('all', ['overcommit', 'services'], {'vm.overcommit_memory'}),
+    ('oom_policy_panic', ['overcommit'], set()),
+])  # fmt: skip
+def test_tags_and_a_variable_select_parts(play, tags, parts, keys):
+    desired = {'oom_policy_overcommit_mode': 'always', 'oom_policy_panic': 'panic', 'oom_policy_force': True,
+               'oom_policy_parts': parts}
+    tasks, _said = play(desired, ANSIBLE_RUN_TAGS=tags, show=dict(SHOW, tags='always'))
+    found = task_log.last_message(tasks)['result']['after']['runtime']
+    assert {'vm.overcommit_memory', 'vm.panic_on_oom'}.intersection(found) == keys
+
+
 def test_nothing_leaks_from_one_inclusion_to_the_next(play):
-    """The second one asks for nothing, so that nothing may be left of the first one's request and profile."""
+    """The second one requests nothing, so that nothing may be left of the first one's request and profile."""
     desired = {'oom_policy_profile': 'java', 'oom_policy_reboot_after': 5}
     last = task_log.last_message(play(desired, {})[0])['result']
-    assert last['profile'] is None and last['changed_keys'] == [] and last['reason'] is None and last['applied']
-
-
-def test_what_is_set_counts_instead_of_the_profile_key_by_key(play):
-    """Services by name, whichever of its names; and what sets the CommitLimit only once."""
-    mine = [{'name': 'mysql.service', 'score_adj': -800}, {'name': 'cron', 'score_adj': 1}]
-    desired = {'oom_policy_profile': 'database', 'oom_policy_overcommit_ratio': 70, 'oom_policy_services': mine}
-    reported = '{{ [__oom_policy_settings, __oom_policy_services] }}'
-    show = {'ansible.builtin.debug': {'msg': reported}, 'vars': dict(desired, role_path=str(CHECKOUT / ROLE))}
-    settings, services = task_log.last_message(play({}, show=show)[0])
-    del settings['oom_policy_services']
-    assert settings == {
-        'oom_policy_overcommit_mode': 'never', 'oom_policy_overcommit_ratio': 70,
-        'oom_policy_admin_reserve_kbytes': 131072, 'oom_policy_panic': 'kill'}  # fmt: skip
-    assert [one['name'] for one in services] == ['mysql.service', 'cron', 'postgresql@']
+    assert last['changed_keys'] == [] and not last['applied']
 
 
 def test_text_from_the_command_line_is_converted(play):
-    desired = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false'}
-    panic = {'oom_policy_panic': 'panic', 'oom_policy_reboot_after': 9}
-    tasks, _text = play({'oom_policy_state': 'absent', **desired}, {**panic, **desired})
-    # Without runtime nothing depends on whether this is a container; without exclusive no service is looked at.
-    assert task_log.on_the_host(tasks) == ['overcommit', 'panic_on_oom', 'oom_score_adj', 'oom_facts',
-                                           'panic_on_oom', 'oom_facts']
+    desired = {'oom_policy_runtime': 'false', 'oom_policy_services_exclusive': 'false', 'oom_policy_panic': 'panic',
+               'oom_policy_reboot_after': '9', 'oom_policy_forecast': '0', 'oom_policy_parts': 'panic,services'}
+    result = task_log.last_message(play(desired)[0])['result']
+    assert result['changed_keys'] == ['vm.panic_on_oom', 'kernel.panic'] and result['forecast_after'] is None
 
 
-@pytest.mark.parametrize('sysctls', [False, True])
-@pytest.mark.parametrize('services', [False, True])
-def test_a_host_is_managed_where_any_module_has_a_record(play, sysctls, services):
-    """By scores alone too, and where all of them were changed by others since, so that nothing changes."""
-    results = {'__oom_policy_r_overcommit': {'changed': False, 'managed': False},
-               '__oom_policy_r_panic': {'changed': False, 'managed': sysctls},
-               '__oom_policy_r_services': {'changed': False, 'managed': services}}
-    tell = {'ansible.builtin.debug': {'msg': '{{ __oom_policy_summary }}'},
-            'vars': {'oom_policy_state': 'absent', 'role_path': str(CHECKOUT / ROLE)}}
-    tasks, _text = play({}, show={'block': [{'ansible.builtin.set_fact': results}, tell]})
-    assert task_log.last_message(tasks)['managed'] is (sysctls or services)
+def test_null_and_omit_are_not_given_and_0_and_false_are(play):
+    desired = {'oom_policy_reboot_after': 0, 'oom_policy_dump_tasks': False, 'oom_policy_kill_allocating_task': None,
+               'oom_policy_panic': '{{ omit }}', 'oom_policy_forecast': '{{ omit }}', 'oom_policy_runtime': False}
+    result = task_log.last_message(play(desired)[0])['result']
+    assert result['changed_keys'] == ['kernel.panic', 'vm.oom_dump_tasks']
 
 
-def test_protection_is_asked_first_and_alone_changes_nothing(play):
+@pytest.mark.parametrize('tags', ['all', 'oom_policy_panic'])
+def test_protection_alone_changes_nothing(play, tags):
     services = sorted(path.name for folder in ('/lib/systemd/system', '/etc/init.d') for path in Path(folder).glob('*'))
     existing = next(name for name in services if re.fullmatch(r'[a-z-]+(\.service)?', name))
-    tasks, _text = play({'oom_policy_protect': [existing]})
-    assert task_log.on_the_host(tasks) == ['oom_score_adj', 'oom_facts']
+    tasks, _text = play({'oom_policy_protect': [existing]}, ANSIBLE_RUN_TAGS=tags, show=dict(SHOW, tags='always'))
     result = task_log.last_message(tasks)['result']
     assert not result['changed'] and result['forecast_after']['outcome'] in ('kill', 'panic')
 
 
 def test_unknown_protected_service_stops_role_before_change(play):
-    tasks, text = play({'oom_policy_protect': ['no-such-service'], 'oom_policy_overcommit_mode': 'always'}, expect=2)
-    assert task_log.on_the_host(tasks) == ['oom_score_adj'] and 'no such service on this machine' in text
+    desired = {'oom_policy_protect': ['no-such-service'], 'oom_policy_overcommit_mode': 'always'}
+    assert 'no such service on this machine' in play(desired, expect=2)[1]
 
 
 READ_ONLY = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec"
@@ -210,7 +237,7 @@ def test_a_host_whose_sysctls_cannot_be_written_fails_the_role(play, python_unde
     tasks, said = play(desired, expect=2, interpreter=python_under(READ_ONLY))
     failed = [task for task in tasks if task['status'] == 'failed']
     assert [task['result']['refusal'] for task in failed] == ['not_writable']
-    assert 'EROFS' in said and 'runtime: false' in said and 'oom_score_adj' not in task_log.on_the_host(tasks)
+    assert 'EROFS' in said and 'runtime: false' in said
 
 
 def test_where_nothing_is_to_be_written_the_role_passes(play, python_under):
@@ -224,9 +251,8 @@ def test_where_nothing_is_to_be_written_the_role_passes(play, python_under):
 def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, script):
     python = python_under(script + ' env container=lxc', '--pid', '--fork', '--mount-proc')
     tasks, _said = play(REQUEST, interpreter=python)
-    assert task_log.on_the_host(tasks) == ['overcommit', 'oom_facts']
     result = task_log.last_message(tasks)['result']
-    assert not result['applied'] and '(container: lxc)' in result['reason'] and not result['changed']
+    assert not result['applied'] and '(lxc)' in result['reason'] and not result['changed']
 
 
 @pytest.mark.parametrize('desired, message', [
@@ -236,84 +262,11 @@ def test_in_a_container_the_role_does_nothing_and_says_so(play, python_under, sc
     ({'oom_policy_runtime': 'perhaps'}, 'oom_policy_runtime'),
     ({'oom_policy_overcommit_mode': True, 'oom_policy_runtime': False}, 'mode: '),
     ({'oom_policy_overcommit_ratio': 50, 'oom_policy_commit_limit': '1G'}, 'mutually exclusive'),
+    ({'oom_policy_overcommit_mode': 'always', 'oom_policy_panic': False}, 'policy: '),  # YAML's off
+    ({'oom_policy_services': ['x'], 'oom_policy_state': 'absent'}, 'oom_policy_services'),
 ])  # fmt: skip
 def test_bad_variables_end_the_play(play, desired, message):
     assert message in play(desired, expect=2)[1]
-
-
-@pytest.mark.parametrize('wrong, message', [
-    ({'oom_policy_panic': 'kil'}, 'oom_policy_panic: kil is not one of'),
-    ({'oom_policy_panic': False}, 'oom_policy_panic: False is not one of'),  # YAML's off
-    ({'oom_policy_reboot_after': 2 ** 31}, 'oom_policy_reboot_after: 2147483648 is not an integer'),
-    ({'oom_policy_reboot_after': 5.0}, 'oom_policy_reboot_after: 5.0 is not an integer'),
-    ({'oom_policy_forecast': 101}, 'oom_policy_forecast: 101 is not an integer'),
-    ({'oom_policy_top': -1}, 'oom_policy_top: -1 is not an integer'),
-    ({'oom_policy_services': 'name=foo'}, 'oom_policy_services: a list is wanted'),
-    ({'oom_policy_services': ['name=foo']}, 'oom_policy_services: a list is wanted'),
-    ({'oom_policy_services': [{'name': 'a', 'score_adj': 5000}, {'name': 'b', 'score_adj': True}, {'name': 'c'}]},
-     'score_adj 5000, True is not an integer'),
-    ({'oom_policy_services': [{'name': '../x', 'score_adj': 5}, {'name': 'a', 'score_adj': 5}]},
-     'oom_policy_services: ../x cannot be the name of a service'),
-    ({'oom_policy_services': [{'name': 'a', 'score_adj': None, 'oom_policy': '{{ omit }}'},
-                              {'name': 'b', 'oom_policy': 'stop'}]}, 'oom_policy_services: nothing is asked for a;'),
-    ({'oom_policy_services': [{'name': 'a', 'score_adj': 5}, {'name': 'a.service', 'score_adj': 5}]},
-     'oom_policy_services: the same service is listed twice in a, a.service.'),
-])  # fmt: skip
-@pytest.mark.parametrize('tag', [{}, {'ANSIBLE_RUN_TAGS': 'oom_policy_overcommit'}], ids=['all', 'a tag'])
-def test_refusal_of_a_later_module_precedes_any_change(play, wrong, message, tag):
-    tasks, said = play({'oom_policy_overcommit_mode': 'always', **wrong}, expect=2, **tag)
-    assert message in said and 'Nothing was changed.' in said
-    assert task_log.on_the_host(tasks) == []
-
-
-@pytest.mark.parametrize('desired', [
-    {'oom_policy_panic': '0', 'oom_policy_reboot_after': ' 7 ', 'oom_policy_top': '3', 'oom_policy_forecast': '0'},
-    {'oom_policy_panic': ' panic_always ', 'oom_policy_reboot_after': '-1'},
-    {'oom_policy_panic': '{{ omit }}', 'oom_policy_reboot_after': -2 ** 31},
-    {'oom_policy_top': '{{ omit }}', 'oom_policy_forecast': '{{ omit }}'},
-    {'oom_policy_services': [{'name': 'not-here', 'score_adj': '-1000', 'missing': 'ignore'},
-                             {'name': 'nor-this', 'score_adj': None, 'oom_policy': 'stop', 'missing': 'ignore'},
-                             {'name': 'or', 'score_adj': '{{ omit }}', 'oom_policy': 'kill', 'missing': 'ignore'}],
-     'oom_policy_persistent': True, 'oom_policy_runtime': False},  # oom_policy at runtime needs a systemd
-    {'oom_policy_services': "{{ [{'name': 'not-here', 'score_adj': 5, 'missing': 'ignore'}] }}"},
-    {'oom_policy_state': 'absent', 'oom_policy_panic': 'kil', 'oom_policy_services': 'name=foo'},
-])  # fmt: skip
-def test_what_the_modules_take_the_role_takes(play, desired):
-    play({'oom_policy_persistent': False, 'oom_policy_force': True, **desired})
-
-
-def test_the_role_refuses_the_names_that_the_module_refuses(play):
-    names = ['a', 'A-b_c:d.e@f\\x2d', 'a@', 'a@b@c', 'a.service', 'a.b', 'a.service.service', '-a', '1', 'x' * 247,
-             'x' * 247 + '.service', 'x' * 248, 'x' * 248 + '.service', '', '.', '..', '...', '.service',
-             '..service', '...service', '.service.service', '@', '@a', '@.service', '/a', 'a/../b', 'a b', 'a%i',
-             'a\n', 'a\n.service', 'a.service\n', 'a\x1b', 'ä', '{a}', 'a.socket', 'a.slice', 'a.scope', 'a.Socket',
-             'socket', 'a.swap.service', 'a.automount', 'a.mount', 'a.device', 'a.target', 'a.path', 'a.timer',
-             '.timer']  # fmt: skip
-    desired = {'oom_policy_services': [{'name': name} for name in names]}
-    show = {'ansible.builtin.debug': {'msg': {'wrong': '{{ __oom_policy_wrong_units }}'}}, 'vars': desired}
-    assert task_log.last_message(play({}, show=show)[0])['wrong'] == [name for name in names if not is_unit(name)]
-
-
-def is_unit(name):
-    try:
-        return bool(unit_names.to_unit('name', name))
-    except convert.ConvertError:
-        return False
-
-
-@pytest.mark.parametrize('state, announced', [('pending', True), ('not_needed', False)])
-def test_only_a_pending_change_is_announced_as_rolled_back(command, checkout, tmp_path, state, announced):
-    """Where the watchdog was killed nothing waits any more."""
-    check = load(checkout, 'tasks/confirm.yml')[-1]
-    found = {'confirmation': {'state': state, 'reason': 'the reason'}}
-    variables = {**load(checkout, 'vars/main.yml'), '__oom_policy_r_overcommit': found, 'oom_policy_confirm_within': 60}
-    book = [{'hosts': 'localhost', 'gather_facts': False, 'vars': variables, 'tasks': [check]}]
-    (tmp_path / 'play.yml').write_text(yaml.safe_dump(book))
-    done = command('ansible-playbook', '-i', 'localhost,', '-c', 'local', tmp_path / 'play.yml', check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode == 2 and 'could not be confirmed: the reason' in said
-    assert ('within 60 s, the host rolls back' in said) is announced
-    assert ('It holds anyway' in said) is not announced
 
 
 @pytest.mark.parametrize('name', ['audit', 'apply', 'rollback', 'demo'])
@@ -372,8 +325,8 @@ def test_variables_of_the_inventory_and_facts_may_be_any(changing, tmp_path):
     """But hosts are named on the command line only."""
     inventory = 'a oom_host=b\n[all:vars]\noom_hosts=a\noom_team=dba\n'
     assert 'oom_hosts is missing' in changing('apply', inventory=inventory, expect=4)[0]
-    _said, tasks = changing('apply', '-e', 'oom_hosts=a', '-e', 'oom_policy_top=0', inventory=inventory)
-    assert task_log.on_the_host(tasks) == ['oom_facts']
+    _said, tasks = changing('apply', '-e', 'oom_hosts=a', '-e', 'oom_policy_forecast=0', inventory=inventory)
+    assert task_log.on_the_host(tasks) == ['oom_policy']
 
 
 @CHANGING
@@ -386,15 +339,14 @@ def test_batches_are_one_host_a_quarter_and_the_rest(changing, name):
     assert [len(batch) for batch in batches] == [1, 2, 5], said
 
 
-def text_of(command, folder, check=(), **variables):
+def text_of(command, folder, result, *check):
     """What apply and rollback print for this result of the role."""
     task = {'ansible.builtin.import_tasks': str(CHECKOUT / 'playbooks/tasks/show.yml')}
-    results = {'__oom_policy_r_' + name: {} for name in ('overcommit', 'pending', 'panic', 'services', 'protect')}
-    result = {'applied': True, 'reason': None, 'managed': True, 'changed': False, 'state': 'present', 'profile': None,
-              'changed_keys': [], 'confirmation': 'not_needed', 'conflicts': [], 'services': [], 'restart_needed': [],
-              'orphans': [], 'forecast_before': None, 'forecast_after': None,
-              **variables.pop('result')}  # fmt: skip
-    variables = {**results, **variables, 'oom_policy_result': result}
+    nothing = {'runtime': {}, 'boot': {}}
+    result = {'applied': True, 'reason': None, 'managed': True, 'changed': False, 'before': nothing, 'after': nothing,
+              'changed_keys': [], 'confirmation': {'state': 'not_needed'}, 'conflicts': [], 'services': [],
+              'restart_needed': [], 'orphans': [], 'forecast_before': None, 'forecast_after': None, **result}
+    variables = {'oom_policy_result': result}
     (folder / 'play.yml').write_text(json.dumps([{'hosts': 'localhost', 'gather_facts': False, 'vars': variables,
                                                   'tasks': [task]}]))
     (folder / 'templates').symlink_to(CHECKOUT / 'playbooks/templates')
@@ -406,8 +358,11 @@ def text_of(command, folder, check=(), **variables):
 
 OVERCOMMIT = 'vm.overcommit_memory'
 CHANGED = {
-    'before': {'runtime': {OVERCOMMIT: 0, 'vm.x': 1}, 'boot': {OVERCOMMIT: 0, 'vm.x': 1}},
-    'after': {'runtime': {OVERCOMMIT: 2, 'vm.x': 1}, 'boot': {OVERCOMMIT: 2, 'vm.x': 1}}}
+    'changed': True,
+    'before': {'runtime': {OVERCOMMIT: 0, 'kernel.panic': None, 'vm.x': 1},
+               'boot': {OVERCOMMIT: 0, 'kernel.panic': None, 'vm.x': 1}},
+    'after': {'runtime': {OVERCOMMIT: 2, 'kernel.panic': None, 'vm.x': 1},
+              'boot': {OVERCOMMIT: 2, 'kernel.panic': 10, 'vm.x': 1}}}
 SERVICE = {
     'unit': 'redis.service', 'before': 0, 'after': -500, 'changed_pids': [1, 2], 'skipped_count': 1,
     'notes': ['a note'],
@@ -416,7 +371,7 @@ SERVICE = {
 
 def test_what_changed_is_printed_as_text(command, tmp_path):
     result = {
-        'changed': True, 'profile': 'cache', 'changed_keys': [OVERCOMMIT, 'kernel.panic'], 'confirmation': 'confirmed',
+        **CHANGED, 'changed_keys': [OVERCOMMIT, 'kernel.panic'], 'confirmation': {'state': 'confirmed'},
         'services': [SERVICE, dict(SERVICE, unit='b.service', before=None, after=None, changed_pids=[], skipped_count=0,
                                    next_start_before=SERVICE['next_start'], notes=[])],
         'restart_needed': ['a.service', 'b.service'], 'orphans': ['/etc/x.conf'],
@@ -424,13 +379,7 @@ def test_what_changed_is_printed_as_text(command, tmp_path):
                       {'unit': 'a.service', 'setting': 'OOMPolicy', 'wanted': 'kill', 'next_start': 'stop',
                        'file': '/etc/b', 'line': 4}],
         'forecast_before': {'summary': ['1. a', '2. b']}, 'forecast_after': {'summary': ['1. b']}}
-    # The second call, which confirms, finds what the first one has set.
-    confirmed = {'before': dict(CHANGED['after'], boot=CHANGED['before']['boot']), 'after': CHANGED['after']}
-    panic = {'before': {'runtime': {'kernel.panic': None}, 'boot': {'kernel.panic': None}},
-             'after': {'runtime': {'kernel.panic': None}, 'boot': {'kernel.panic': 10}}}
-    assert text_of(command, tmp_path, result=result, __oom_policy_r_overcommit=confirmed,
-                   __oom_policy_r_pending=CHANGED, __oom_policy_r_panic=panic) == [
-        'profile: cache',
+    assert text_of(command, tmp_path, result) == [
         'changed:',
         'vm.overcommit_memory: 0 -> 2, after reboot 0 -> 2',
         'kernel.panic: ?, after reboot ? -> 10',
@@ -447,22 +396,21 @@ def test_what_changed_is_printed_as_text(command, tmp_path):
 
 
 def test_what_would_change_is_printed_in_check_mode(command, tmp_path):
-    result = {'changed': True, 'changed_keys': [OVERCOMMIT], 'confirmation': 'pending',
+    result = {**CHANGED, 'changed_keys': [OVERCOMMIT], 'confirmation': {'state': 'pending'},
               'forecast_before': {'summary': ['1. a']}, 'forecast_after': {'summary': ['1. a']}}
-    assert text_of(command, tmp_path, ['--check'], result=result, __oom_policy_r_overcommit=CHANGED) == [
+    assert text_of(command, tmp_path, result, '--check') == [
         'would change:', 'vm.overcommit_memory: 0 -> 2, after reboot 0 -> 2',
         'confirmation: the real run confirms the change over a new connection, or the host rolls back',
         'forecast, the same before and after: 1. a']  # fmt: skip
 
 
-@pytest.mark.parametrize('result, panic, line', [
-    ({'applied': False, 'reason': 'This is a container'}, CHANGED, 'nothing was done: This is a container'),
-    ({'managed': False, 'state': 'absent'}, CHANGED, 'nothing to roll back: no module of this collection has changed'),
-    ({}, {}, 'nothing was done: no variable of the role oom_policy requests anything on this host'),
-    ({}, CHANGED, 'nothing changed'),
+@pytest.mark.parametrize('result, line', [
+    ({'applied': False, 'reason': 'This is a container'}, 'nothing was done: This is a container'),
+    ({'managed': False}, 'nothing to roll back: no module of this collection has changed'),
+    ({}, 'nothing changed'),
 ])  # fmt: skip
-def test_why_nothing_was_done_is_printed(command, tmp_path, result, panic, line):
-    said, = text_of(command, tmp_path, result=result, __oom_policy_r_panic=panic)
+def test_why_nothing_was_done_is_printed(command, tmp_path, result, line):
+    said, = text_of(command, tmp_path, result)
     assert said.startswith(line)
 
 
@@ -511,7 +459,7 @@ def test_the_audit_of_a_host(command, tmp_path):
 
 @pytest.mark.parametrize('name', ['apply', 'rollback'])
 @pytest.mark.parametrize('trouble, status', [
-    ('oom_policy_min_headroom=x', 'failed'),
+    ('oom_policy_confirm_within=x', 'failed'),
     ('ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1', 'unreachable'),
 ])  # fmt: skip
 def test_a_host_in_trouble_ends_the_roll_out(command, tmp_path, name, trouble, status):

@@ -70,7 +70,7 @@ def test_the_role_said_the_same_in_check_mode(machine):
     planned, changed, again = (machine.said(when) for when in ('planned', 'changed', 'unchanged'))
     assert planned['changed'] and planned['changed_keys'] == changed['changed_keys'] != []
     assert changed['applied'] and changed['restart_needed'] == changed['conflicts'] == []
-    assert changed['confirmation'] == 'confirmed' and again['confirmation'] == 'not_needed'
+    assert changed['confirmation']['state'] == 'confirmed' and again['confirmation']['state'] == 'not_needed'
 
 
 def test_no_watchdog_is_left(machine):

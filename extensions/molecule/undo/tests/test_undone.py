@@ -28,4 +28,4 @@ def test_systemd_knows_the_old_ones_too(machine):
 
 def test_the_role_said_so(machine):
     said = machine.said('changed')
-    assert said['state'] == 'absent' and said['applied'] and said['orphans'] == []
+    assert said['applied'] and said['managed'] and said['orphans'] == []
