@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import typing as t
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
@@ -41,7 +42,7 @@ class PolicyAction(HostAction):
         result = super().run(tmp, task_vars)
         if why_not and is_default and result.get('changed'):
             warnings.append(_UNCONFIRMED % why_not)
-        if _get_state(result) == 'pending' and not self._task.check_mode:
+        if _get(result, 'state') == 'pending' and not self._task.check_mode:
             result = self._confirm(result, tmp, task_vars)
         return dict(result, warnings=[*result.get('warnings', []), *warnings]) if warnings else result
 
@@ -75,17 +76,20 @@ class PolicyAction(HostAction):
         return None if name.rpartition('.')[2] in _LOGINS or name in _LOGINS else f'connection {name}'
 
     def _confirm(self, first: Result, tmp: t.Any, task_vars: dict[str, t.Any] | None) -> Result:
-        """Call the module again over a new connection. If none comes, report what the host did."""
-        end = time.monotonic() + first['confirmation']['within_s']
+        """Call the module again over a new connection. If none comes, report what the host did.
+
+        The time is ours: a host could name one that never ends.
+        """
+        end = time.monotonic() + self._task.args['confirm_within']
         try:
             self._connection.reset()
             second = super().run(tmp, task_vars)
         except AnsibleConnectionFailure as exc:
             return self._report(first, task_vars, end, str(exc))
         if second.get('failed'):
-            return dict(second, changed=False, msg=f"{second.get('msg', '')} {_ROLLS_BACK % _until(first)}")
-        if _get_state(second) == 'pending':
-            return self._report(first, task_vars, end, str(second['confirmation'].get('reason')))
+            return dict(second, changed=False, msg=f"{second.get('msg', '')} {_ROLLS_BACK % _get(first, 'until')}")
+        if _get(second, 'state') == 'pending':
+            return self._report(first, task_vars, end, str(_get(second, 'reason')))
         kept = {key: first[key] for key in ('before', 'after', 'changed_keys', 'diff') if key in first}
         return dict(second, changed=True, **kept)
 
@@ -93,7 +97,7 @@ class PolicyAction(HostAction):
         """Wait for the deadline, connect again, and report the sysctls that are found."""
         found = None
         time.sleep(max(0.0, end - time.monotonic()) + _MARGIN_S)
-        last = time.monotonic() + first['confirmation']['within_s']
+        last = time.monotonic() + self._task.args['confirm_within']
         while found is None:
             try:
                 found = self._execute_module(
@@ -103,12 +107,11 @@ class PolicyAction(HostAction):
                 if time.monotonic() > last:
                     raise
                 time.sleep(_RETRY_S)
-        facts = (found.get('ansible_facts') or {}).get('oom') or {}
-        mode = sanitize(str((facts.get('overcommit') or {}).get('mode')))
+        mode = _look_up(found, 'ansible_facts', 'oom', 'overcommit', 'mode')
         return {
             'failed': True, 'changed': False, 'confirmation': first['confirmation'],
-            'msg': f'The change was not confirmed over a new connection ({sanitize(reason)}), so the host has rolled '
-                   f'it back: vm.overcommit_memory is {mode} now. Raise the limit or free memory. [OOMK-3006]',
+            'msg': f'The change was not confirmed over a new connection ({sanitize(reason)}). Its time is over, and '
+                   f'vm.overcommit_memory is {sanitize(str(mode))} now. Raise the limit or free memory. [OOMK-3006]',
         }
 
 
@@ -118,9 +121,13 @@ _UNCONFIRMED = 'with %s no new connection can confirm the change, so it takes ef
 _ROLLS_BACK = 'The host rolls the sysctls back at %s. [OOMK-3006]'
 
 
-def _get_state(result: Result) -> t.Any:
-    return (result.get('confirmation') or {}).get('state')
+def _get(result: Result, key: str) -> t.Any:
+    """A value of ``confirmation``."""
+    return _look_up(result, 'confirmation', key)
 
 
-def _until(result: Result) -> str:
-    return str(result['confirmation'].get('until'))
+def _look_up(value: t.Any, *keys: str) -> t.Any:
+    """A value within mappings; None where the host answered with something else."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -109,3 +109,15 @@ def test_a_host_that_stays_away_is_unreachable(act):
 def test_the_same_connection_confirms_nothing(act):
     result = act(PENDING, PENDING, 1).result
     assert result['failed'] and 'same connection' in result['msg']
+
+
+@pytest.mark.parametrize('confirmation', [{'state': 'pending'}, {'state': 'pending', 'within_s': 10**9, 'reason': []}])
+def test_a_host_cannot_stall_the_controller(act, confirmation):
+    answer = {'changed': True, 'confirmation': confirmation}
+    action = act(answer, answer, {'mode': 2})
+    assert action.result['failed'] and action.clock_s < 120
+
+
+@pytest.mark.parametrize('confirmation', [None, 'pending', ['pending'], 5])
+def test_an_answer_in_another_form_is_no_confirmation(act, confirmation):
+    assert act({'changed': True, 'confirmation': confirmation}).calls == [60]
