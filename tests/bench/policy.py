@@ -42,7 +42,7 @@ MITOGEN = 'mitogen_linear'
 MITOGEN_PACKAGE = 'mitogen==0.3.54'
 MITOGEN_CORES = ((2, 19), (2, 21))
 MEASURES = ('seconds', 'bytes', 'executed')
-OUR_CHANGES = {'oomkit.linux.overcommit', 'oomkit.linux.panic_on_oom', 'oomkit.linux.oom_score_adj'}
+OUR_CHANGES = {'oomkit.linux.oom_policy'}
 RAW = 'ansible.builtin.raw'
 READ = {RAW: lab_plays.RECEIVED, 'changed_when': False}
 
