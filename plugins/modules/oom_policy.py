@@ -13,7 +13,8 @@ description:
   - Sets overcommit, the panic policy and the OOM settings of services as one transaction. The whole policy is planned
     and checked before anything changes. If a step fails, everything is rolled back, sysctls, services and files.
   - Runs one module on the host, two if a change has to be confirmed (see O(confirm_within)).
-  - In a container it changes nothing and warns, because the policy belongs to the host.
+  - In a container it changes nothing and warns, because the policy belongs to the host, unless O(runtime=false) or
+    O(force=true).
   - M(oomkit.linux.overcommit), M(oomkit.linux.panic_on_oom) and M(oomkit.linux.oom_score_adj) set single parts.
 options:
   overcommit:
@@ -137,8 +138,8 @@ options:
   state:
     description:
       - V(present) sets the policy.
-      - V(absent) reverts everything that this collection changed on the host, and nothing else. It ignores the settings
-        of the other options.
+      - V(absent) reverts everything that this collection changed on the host in O(parts), and nothing else. It ignores
+        O(overcommit), O(panic), O(services), O(profile) and O(protect).
     type: str
     choices: [present, absent]
     default: present
@@ -194,7 +195,8 @@ EXAMPLES = r'''
 
 RETURN = r'''
 applied:
-  description: Whether the policy holds. V(false) where nothing was done, for the reason in RV(reason).
+  description: Whether the policy holds, in check mode whether it would. V(false) where nothing was done, for the
+    reason in RV(reason).
   returned: success
   type: bool
   sample: true

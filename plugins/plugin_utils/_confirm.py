@@ -11,20 +11,23 @@ import time
 import typing as t
 from collections.abc import Mapping
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ..module_utils._core.convert import ConvertError, to_integer
 from ..module_utils._core.sanitize import sanitize
+from ..module_utils._policy.confirm import MAX_S, NO_TIME
 from ._profile import merge_profile
 from ._result import HostAction
 from ._role import ROLE, check_names, refuse_facts, select_parts
 
-MOST_S = 3600
 DEFAULT_S = 60
 # Connection plugins whose every new connection is a login.
 _LOGINS = frozenset({'ssh', 'paramiko', 'paramiko_ssh', 'libssh', 'ansible.netcommon.libssh'})
 _MARGIN_S = 5  # the watchdog rolls back right after the deadline
 _RETRY_S = 5
+
+# What the second call finds changed already.
+_OF_FIRST = ('before', 'after', 'changed_keys', 'diff', 'forecast_before')
 
 Result = dict[str, t.Any]
 
@@ -40,7 +43,7 @@ class PolicyAction(HostAction):
         why_not = self._find_obstacle()
         is_default = self._set_options(why_not)
         result = super().run(tmp, task_vars)
-        if why_not and is_default and result.get('changed'):
+        if why_not and is_default and _get(result, 'reason') == NO_TIME:
             warnings.append(_UNCONFIRMED % why_not)
         if _get(result, 'state') == 'pending' and not self._task.check_mode:
             result = self._confirm(result, tmp, task_vars)
@@ -51,7 +54,7 @@ class PolicyAction(HostAction):
         try:
             args = merge_profile(self._task.args)
             given = args.get('confirm_within')
-            within_s = DEFAULT_S if given is None else to_integer('confirm_within', given, 0, MOST_S)
+            within_s = DEFAULT_S if given is None else to_integer('confirm_within', given, 0, MAX_S)
         except ConvertError as exc:
             raise AnsibleActionFail(str(exc)) from exc
         if why_not and within_s and given is not None:
@@ -84,14 +87,17 @@ class PolicyAction(HostAction):
         try:
             self._connection.reset()
             second = super().run(tmp, task_vars)
-        except AnsibleConnectionFailure as exc:
+        except AnsibleError as exc:  # also sudo or a transfer that does not work any more
             return self._report(first, task_vars, end, str(exc))
         if second.get('failed'):
             return dict(second, changed=False, msg=f"{second.get('msg', '')} {_ROLLS_BACK % _get(first, 'until')}")
         if _get(second, 'state') == 'pending':
+            # Too late: this call has made the change again, with a time of its own.
+            end = time.monotonic() + self._task.args['confirm_within']
             return self._report(first, task_vars, end, str(_get(second, 'reason')))
-        kept = {key: first[key] for key in ('before', 'after', 'changed_keys', 'diff') if key in first}
-        return dict(second, changed=True, **kept)
+        kept = {key: first[key] for key in _OF_FIRST if key in first}
+        warnings = [*first.get('warnings', []), *second.get('warnings', [])]
+        return dict(second, changed=True, **kept, **({'warnings': list(dict.fromkeys(warnings))} if warnings else {}))
 
     def _report(self, first: Result, task_vars: dict[str, t.Any] | None, end: float, reason: str) -> Result:
         """Wait for the deadline, connect again, and report the sysctls that are found."""
@@ -103,7 +109,7 @@ class PolicyAction(HostAction):
                 found = self._execute_module(
                     module_name='oomkit.linux.oom_facts', task_vars=task_vars,
                     module_args={'gather_subset': ['overcommit', 'panic']})
-            except AnsibleConnectionFailure:
+            except AnsibleError:
                 if time.monotonic() > last:
                     raise
                 time.sleep(_RETRY_S)

@@ -35,24 +35,25 @@ def merge_profile(args: Mapping[str, t.Any]) -> dict[str, t.Any]:
     profile = read_profile(args.get('profile'))
     for part in _MODULES:
         if profile.get(part):
-            merged[part] = _merge_settings(profile[part], args.get(part))
+            merged[part] = _merge_settings(part, profile[part], args.get(part))
     if profile.get('services'):
         merged['services'] = _merge_services(profile['services'], args.get('services') or [])
     return merged
 
 
-def _merge_settings(settings: Mapping[str, t.Any], given: t.Any) -> t.Any:
-    """The settings of a part. What is no dictionary is left to the module, which refuses it."""
+def _merge_settings(part: str, settings: Mapping[str, t.Any], given: t.Any) -> dict[str, t.Any]:
     if given is not None and not isinstance(given, Mapping):
-        return given
+        raise ConvertError(f'{part}: {quote(given)} is not a dictionary, and cannot be merged with the profile; write '
+                           'it as YAML or JSON [OOMK-3015]')
     named = {key: value for key, value in (given or {}).items() if value is not None}
     left_out = _LIMITS if _LIMITS.intersection(named) else frozenset()
     return {**{key: value for key, value in settings.items() if key not in left_out}, **named}
 
 
-def _merge_services(services: list[dict[str, t.Any]], given: t.Any) -> t.Any:
+def _merge_services(services: list[dict[str, t.Any]], given: t.Any) -> list[t.Any]:
     if not isinstance(given, (list, tuple)):
-        return given
+        raise ConvertError(f'services: {quote(given)} is not a list, and cannot be merged with the profile; write it '
+                           'as YAML or JSON [OOMK-3015]')
     taken = {name for one in given if isinstance(one, Mapping) for name in _list_names(str(one.get('name')))}
     return [*given, *(one for one in services if one['name'] not in taken)]
 

@@ -15,6 +15,7 @@ ROLE = 'oomkit.linux.oom_policy'
 PREFIX = 'oom_policy_'
 RESULT = PREFIX + 'result'
 _MOST_EDITS = 2
+_RESULT_KEYS = frozenset({'failed', 'changed', 'skipped', 'results'})  # of a registered result
 _AS_FACTS = re.compile('_*oom_policy_|inventory_hostname$')
 _ANY_TASK = frozenset({'all', 'tagged'})  # values of --tags that are not tags of a task
 
@@ -70,7 +71,7 @@ def _list_near(name: str, known: Iterable[str]) -> list[str]:
 
 def _is_result(name: str, value: t.Any) -> bool:
     """Whether a task registered it."""
-    return name == RESULT or (isinstance(value, Mapping) and 'failed' in value)
+    return name == RESULT or (isinstance(value, Mapping) and not _RESULT_KEYS.isdisjoint(value))
 
 
 def _show(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Type
 
 from .._core.convert import to_integer
 from .._core.errors import Refusal
+from .._core.sanitize import explain
 from .._forecast.before_after import forecast_before_and_after, parse_forecast_options
 from .._host.container import detect_container
 from .._host.transaction import Rollback, rollback_on_failure
@@ -66,14 +67,14 @@ def run(params: Dict[str, Any], check_mode: bool, host: WritableHost, manager: O
     call = confirm.Call(build_request(params, check_mode), CombinedPolicy(policies), services or Part(),
                         _parse_asked(params))
     container = detect_container(host) if params['runtime'] and not params['force'] else None
-    if not policies and services is None:
-        result = _do_nothing(_NO_SETTINGS % ', '.join(params['parts']))
+    if not policies and not call.part.sets_something:
+        result = _say_undone(_apply_alone(host, call), services, _NO_SETTINGS % ', '.join(params['parts']))
     elif container:
-        result = _do_nothing(_CONTAINER % container)
+        result = _say_undone(_build_empty(), None, _CONTAINER % container)
     else:
         sysctls = confirm.carry_out(host, call).result if policies else _apply_alone(host, call)
         result = dict(_merge(sysctls, services, call.request.absent), applied=True, reason=None)
-    return dict(result, ansible_facts={'oom': _gather_facts(host)}) if params['facts'] else result
+    return dict(result, **_gather_facts(host, result)) if params['facts'] else result
 
 
 _NO_SETTINGS = ('this policy sets nothing, so nothing was changed: give settings of %s, a profile, or state: absent'
@@ -82,8 +83,10 @@ _CONTAINER = ('this is a container (%s), and the policy belongs to its host, so 
               ' [OOMK-3004]')
 
 
-def _do_nothing(reason: str) -> Dict[str, Any]:
-    return dict(_merge(_build_empty(), None, False), applied=False, reason=reason, warnings=[reason])
+def _say_undone(sysctls: Dict[str, Any], services: 'Optional[ServicePart]', reason: str) -> Dict[str, Any]:
+    """The result of a run that sets nothing; it may hold a forecast."""
+    result = _merge(sysctls, services, False)
+    return dict(result, applied=False, reason=reason, warnings=result['warnings'] + [reason])
 
 
 def _apply_alone(host: WritableHost, call: confirm.Call) -> Dict[str, Any]:
@@ -96,11 +99,22 @@ def _apply_alone(host: WritableHost, call: confirm.Call) -> Dict[str, Any]:
     return _build_empty()
 
 
-def _gather_facts(host: WritableHost) -> Dict[str, Any]:
+def _gather_facts(host: WritableHost, result: Dict[str, Any]) -> Dict[str, Any]:
+    """The facts, or a warning: a failure here must not look like a failure of the change."""
+    try:
+        return _look(host)
+    except Exception as exc:
+        return {'warnings': result['warnings'] + [_NO_FACTS % explain(exc)]}
+
+
+_NO_FACTS = 'the facts could not be gathered (%s), and the rest of the task was done [OOMK-3014]'
+
+
+def _look(host: WritableHost) -> Dict[str, Any]:
     # Imported here, because few runs gather facts.
     from .._facts.gather import KEYS, Request, gather_facts
     facts: Dict[str, Any] = host.call(gather_facts, host, Request(set(KEYS), _TOP, False))
-    return facts
+    return {'ansible_facts': {'oom': facts}}
 
 
 # ----------------------------------------------------------------------- options
@@ -162,6 +176,7 @@ class ServicePart(Part):
                                 for number, item in enumerate(params['services'])]
         self._request = service.parse_request(params, check_mode)
         self._forecast = parse_forecast_options(params)
+        self.sets_something = bool(self._desired_states or self._request.exclusive)
         self._plan: Optional[Plan] = None
         self.diff: List[Dict[str, str]] = []
         self.forecasts: Dict[str, Any] = {}

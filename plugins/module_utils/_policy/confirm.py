@@ -38,6 +38,7 @@ CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
 )
 
 NOT_NEEDED, PENDING, CONFIRMED = 'not_needed', 'pending', 'confirmed'
+NO_TIME = 'confirm_within is 0'
 MAX_S = 3600
 _END_S = 30  # seconds for a watchdog to end: it retries the rollback that long
 _LOOK_S = 0.01
@@ -135,6 +136,11 @@ def _busy(pending: Pending) -> Refusal:
                    f'back within {_END_S} s. Nothing was changed. Try again when it has ended. [OOMK-2204]')
 
 
+def _covers(policy: Policy, pending: Pending) -> bool:
+    """Whether the policy is about all sysctls that the change set."""
+    return set(policy.keys).issuperset(key for key, value in pending.after.items() if value != pending.before.get(key))
+
+
 def _is_half_made(host: WritableHost, pending: Pending) -> bool:
     """Whether the run that made the change was killed before it had written everything. Nobody can confirm that."""
     found = _runtime(host, pending)
@@ -156,6 +162,8 @@ def _forget(host: WritableHost, stale: List[Pending], outcome: RunOutcome) -> No
     if outcome.result['confirmation']['state'] == PENDING or outcome.plan.request.check_mode:
         return
     for pending in stale:
+        if not _covers(outcome.plan.policy, pending):
+            continue  # nothing else holds the earlier values of the other sysctls
         # The run has succeeded. The next run reports a file that cannot be removed.
         with contextlib.suppress(OSError, MemoryError):
             pending_change.claim(host, pending.name)
@@ -191,12 +199,12 @@ def _plan(host: WritableHost, call: Call, unconfirmed: Unconfirmed) -> Plan:
 
 def _why_not_needed(plan: Plan, asked: Asked) -> Optional[str]:
     """Why no confirmation is needed; None if the change must be confirmed."""
-    if not asked.within_s:
-        return 'confirm_within is 0'
     if not plan.writes:
         return 'nothing changes at runtime'
     if asked.tightening_only and not plan.policy.tightens(plan):
         return 'the change does not tighten'
+    if not asked.within_s:
+        return NO_TIME
     return None
 
 
@@ -288,13 +296,13 @@ def _stop(host: WritableHost, pending: Pending) -> bool:
 
 def _while_waiting(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
     if describe_request(call) != pending.desired:
-        if call.request.absent and call.request.runtime:
+        if call.request.absent and call.request.runtime and _covers(call.policy, pending):
             return _revert(host, call, pending)
         raise Refusal(
             f'Refused, because another change waits for its confirmation until {pending_change.until(pending)}: '
             f'{pending_change.describe(pending)} (runtime only, so far). Confirm it by the call that made it over a '
-            'new connection, wait until it is rolled back, or take it and all settings of this module back at once by '
-            'state: absent. [OOMK-2205]')
+            'new connection, wait until it is rolled back, or revert it at once by state: absent of the module that '
+            'made it. [OOMK-2205]')
     if is_same(pending.connection, connection(host)):
         return _outcome(Plan(HostState(host), call.request, call.policy), PENDING, pending.within_s, pending,
                         'this call came over the connection that made the change, which proves nothing: connect again '

@@ -21,9 +21,9 @@ from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl.records import SYSCTLS
 from .connection import Connection, process
+from .waiting import PREFIX
 
-WATCHDOG = 'oomkit-watchdog'  # process name; the kernel keeps at most 15 bytes
-_PREFIX, _ROLLING_BACK = 'overcommit-', 'restoring-'
+_ROLLING_BACK = 'restoring-'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _LATEST_S = 1e10  # centuries
 _LOOKS = 100  # far more than the names that a file gets
@@ -58,7 +58,7 @@ def boot_id(host: WritableHost) -> str:
 
 def new_name() -> str:
     """Build a file name that was never used before."""
-    return _PREFIX + ''.join(f'{byte:02x}' for byte in bytearray(os.urandom(8)))
+    return PREFIX + ''.join(f'{byte:02x}' for byte in bytearray(os.urandom(8)))
 
 
 def dump(pending: Pending) -> bytes:
@@ -120,7 +120,7 @@ def _files(host: WritableHost) -> Dict[str, Optional[bytes]]:
     """Read the files by name, again if one was renamed or removed between listing and reading."""
     files: Dict[str, Optional[bytes]] = {}
     for _attempt in range(_LOOKS):
-        names = [name for name in host.names(RUN_FOLDER) if name.startswith((_PREFIX, _ROLLING_BACK))]
+        names = [name for name in host.names(RUN_FOLDER) if name.startswith((PREFIX, _ROLLING_BACK))]
         files = {name: file_trust.read_record(host, RUN_FOLDER + '/' + name) for name in names}
         if None not in files.values():
             break

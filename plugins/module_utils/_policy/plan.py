@@ -87,6 +87,7 @@ class Part:
     """Changes in the same transaction as those of the sysctls. This one has none."""
 
     errors: Tuple[Type[Exception], ...] = ()  # expected while it is applied
+    sets_something = False  # whether it is requested at all
     has_work = False  # whether it writes anything, our record included
 
     def describe(self) -> Any:

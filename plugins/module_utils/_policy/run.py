@@ -15,6 +15,7 @@ from .._sysctl.state import Request
 from .apply import apply_plan
 from .plan import Plan, Policy
 from .planning import look_and_plan
+from .waiting import check_nothing_waits
 
 # One run, see L(run_at_once).
 Runner = Callable[[WritableHost, Dict[str, Any], Type[Policy], bool], Dict[str, Any]]
@@ -22,7 +23,9 @@ Runner = Callable[[WritableHost, Dict[str, Any], Type[Policy], bool], Dict[str, 
 
 def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
     """Run a module once. Returns the result with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
-    plan = host.call(look_and_plan, host, parse_request(params, policy, check_mode), policy.parse(params))
+    request, desired = parse_request(params, policy, check_mode), policy.parse(params)
+    check_nothing_waits(host, desired.keys)
+    plan = host.call(look_and_plan, host, request, desired)
     result = build_result(plan)  # before any change, because it may fail
     if plan.to_do and not check_mode:
         add_backups(result, apply_plan(plan))

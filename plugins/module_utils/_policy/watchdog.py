@@ -33,7 +33,8 @@ from .._host.mounts import parse_mountinfo
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .connection import process
-from .pending_change import WATCHDOG, Pending, claim, claim_rollback, dump, read_uptime_s, rollback_name
+from .pending_change import Pending, claim, claim_rollback, dump, read_uptime_s, rollback_name
+from .waiting import WATCHDOG
 
 T = TypeVar('T')
 

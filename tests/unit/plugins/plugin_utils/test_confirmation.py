@@ -5,7 +5,7 @@
 from types import SimpleNamespace
 
 import pytest
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.oomkit.linux.plugins.plugin_utils import _confirm
 from ansible_collections.oomkit.linux.plugins.plugin_utils._confirm import PolicyAction
@@ -61,6 +61,9 @@ def test_a_pending_change_is_confirmed_over_a_new_connection(act):
     action = act(PENDING, CONFIRMED)
     assert action.calls == [60, 'reset', 60]
     assert action.result == dict(CONFIRMED, before=1, changed_keys=['a'], diff=['runtime'])
+    both = act(dict(PENDING, warnings=['a', 'b'], forecast_before='kill'),
+               dict(CONFIRMED, warnings=['b'], forecast_before='panic')).result
+    assert both['warnings'] == ['a', 'b'] and both['forecast_before'] == 'kill'
 
 
 @pytest.mark.parametrize('answer, options', [(DONE, {}), (PENDING, {'check': True})])
@@ -72,7 +75,8 @@ def test_nothing_is_confirmed_that_does_not_wait(act, answer, options):
 def test_without_a_new_login_the_default_is_0_and_a_warning(act):
     action = act(DONE, transport='local')
     assert action.calls == [0] and 'no new connection can confirm' in action.result['warnings'][0]
-    assert 'warnings' not in act(dict(DONE, changed=False), transport='community.docker.docker').result
+    nothing = dict(DONE, confirmation={'state': 'not_needed', 'reason': 'nothing changes at runtime'})
+    assert 'warnings' not in act(nothing, transport='community.docker.docker').result
     assert 'warnings' not in act(DONE, transport='local', confirm_within=0).result
 
 
@@ -92,8 +96,8 @@ def test_a_refused_confirmation_fails_and_says_when(act):
     assert result['failed'] and result['msg'].startswith('Not confirmed') and 'at T' in result['msg']
 
 
-def test_a_lost_host_is_waited_for_and_reported(act):
-    lost = AnsibleConnectionFailure('no route\x1b')
+@pytest.mark.parametrize('lost', [AnsibleConnectionFailure('no route\x1b'), AnsibleError('sudo: no route\x1b')])
+def test_a_lost_host_is_waited_for_and_reported(act, lost):
     action = act(PENDING, lost, lost, 0)
     assert action.calls == [60, 'reset', 60, 'facts', 'facts'] and action.clock_s >= 60
     assert action.result['failed'] and 'no route\\x1b' in action.result['msg']

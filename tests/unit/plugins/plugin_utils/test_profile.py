@@ -43,3 +43,9 @@ def test_without_a_profile_the_options_stay(args):
 def test_a_name_that_is_no_profile_is_no_path(name):
     with pytest.raises(ConvertError, match='there is no profile'):
         merge_profile({'profile': name})
+
+
+@pytest.mark.parametrize('option', ['overcommit', 'panic', 'services'])
+def test_a_text_beside_a_profile_is_refused(option):
+    with pytest.raises(ConvertError, match=f'{option}: .*merged with the profile'):
+        merge_profile({'profile': 'database', option: 'ratio=80'})

@@ -11,6 +11,7 @@ from services_machine import ETC
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
 from ansible_collections.oomkit.linux.plugins.module_utils._host.transaction import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._module import policy
 
 WHOLE = {
     'overcommit': {'mode': 'never', 'ratio': 90},
@@ -156,6 +157,17 @@ def test_a_protected_service_stops_the_whole_policy(service_machine):
         machine.policy(overcommit={'mode': 'always'}, services=[{'name': 'a', 'score_adj': 900}], protect=['a'],
                        conflicts='comment_out')
     assert everything(machine) == before
+
+
+def test_a_forecast_alone_sets_nothing(service_machine):
+    result = service_machine.policy(forecast=1)
+    assert not result['applied'] and 'sets nothing' in result['reason'] and result['forecast_after']
+
+
+def test_facts_that_fail_leave_the_result_of_the_change(service_machine, monkeypatch):
+    monkeypatch.setattr(policy, '_look', lambda host: (_ for _ in ()).throw(OSError(errno.EIO, 'gone')))
+    result = service_machine.policy(conflicts='comment_out', facts=True, **WHOLE)
+    assert result['changed'] and 'could not be gathered' in result['warnings'][-1] and 'ansible_facts' not in result
 
 
 def test_facts_are_gathered_after_the_change(service_machine):

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 from machine import OURS, FakeProcFile, Machine, run
+from services_machine import ServiceMachine
 
 from ansible_collections.oomkit.linux.plugins.module_utils._core.convert import ConvertError
 from ansible_collections.oomkit.linux.plugins.module_utils._core.errors import Refusal
@@ -31,6 +32,7 @@ from ansible_collections.oomkit.linux.plugins.module_utils._kernel.sysctls impor
 )
 from ansible_collections.oomkit.linux.plugins.module_utils._policy import apply, confirm, pending_change, watchdog
 from ansible_collections.oomkit.linux.plugins.module_utils._policy.apply import ApplyError
+from ansible_collections.oomkit.linux.plugins.module_utils._policy.waiting import WATCHDOG
 from ansible_collections.oomkit.linux.plugins.module_utils._sysctl import saved_values
 
 # What others have set on the machine: an unconfirmed tightening is rolled back to it.
@@ -466,7 +468,7 @@ def test_the_file_of_a_living_watchdog_is_not_cleared_away(machine, monkeypatch,
 
 def test_process_named_like_watchdog_blocks_no_cleanup(machine):
     machine.put('/run/oomkit/overcommit-x', '{')
-    machine.put('/proc/5040077/stat', NO_WATCHDOG.replace('bash', pending_change.WATCHDOG))
+    machine.put('/proc/5040077/stat', NO_WATCHDOG.replace('bash', WATCHDOG))
     go(machine, mode='heuristic')
     assert machine.get('/run/oomkit/overcommit-x') is None
 
@@ -1021,3 +1023,46 @@ def test_a_file_that_somebody_damaged_is_no_change_that_waits(damage):
     data = json.loads(pending_change.dump(pending))
     assert pending_change.parse('overcommit-1', json.dumps(data).encode()) == pending
     assert pending_change.parse('overcommit-1', json.dumps(dict(data, **damage)).encode()) is None
+
+
+# ------------------------------------------------------------------- a change of several modules
+
+
+def whole(machine, **params):
+    """A run of oom_policy without services; panic_on_oom is 0 at first."""
+    return ServiceMachine.policy(machine, **{'conflicts': 'comment_out', 'parts': ['overcommit', 'panic'], **params})
+
+
+@pytest.fixture
+def whole_waits(machine):
+    """A change of overcommit and of the panic policy waits."""
+    before = dict(machine.state)
+    result = whole(machine, overcommit={'mode': 'never', 'ratio': 80}, panic={'policy': 'panic', 'reboot_after': 10},
+                   confirm_within=60)
+    assert result['confirmation']['state'] == 'pending' and machine.state['vm.panic_on_oom'] == 1
+    (pending,) = machine.waiting()
+    machine.put(f'/proc/{pending.pid}/comm', 'oomkit-watchdog\n')
+    return pending, before
+
+
+def test_a_part_of_what_waits_is_not_dropped(machine, whole_waits):
+    pending, before = whole_waits
+    for act in (lambda: go(machine, state='absent'), lambda: whole(machine, state='absent', parts=['panic']),
+                lambda: run(machine, 'panic_on_oom', policy='panic', reboot_after=10, conflicts='comment_out')):
+        with pytest.raises(Refusal, match='waits for its confirmation'):
+            act()
+    assert machine.waiting() == [pending]
+    assert whole(machine, state='absent')['changed'] and machine.state == before
+    nothing_is_left(machine)
+
+
+def test_an_unwatched_change_is_kept_for_its_other_sysctls(machine, whole_waits):
+    pending, before = whole_waits
+    os.kill(pending.pid, signal.SIGKILL)
+    machine.ended(pending)
+    machine.put(f'/proc/{pending.pid}/comm', 'something else\n')
+    go(machine, ratio=75)
+    assert machine.waiting() == [pending]
+    whole(machine, state='absent')
+    assert machine.state == before
+    nothing_is_left(machine)
