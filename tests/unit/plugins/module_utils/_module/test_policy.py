@@ -165,7 +165,10 @@ def test_a_forecast_alone_sets_nothing(service_machine):
 
 
 def test_facts_that_fail_leave_the_result_of_the_change(service_machine, monkeypatch):
-    monkeypatch.setattr(policy, '_look', lambda host: (_ for _ in ()).throw(OSError(errno.EIO, 'gone')))
+    def fail(_host):
+        raise OSError(errno.EIO, 'gone')
+
+    monkeypatch.setattr(policy, '_look', fail)
     result = service_machine.policy(conflicts='comment_out', facts=True, **WHOLE)
     assert result['changed'] and 'could not be gathered' in result['warnings'][-1] and 'ansible_facts' not in result
 
