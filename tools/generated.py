@@ -87,12 +87,11 @@ def role_parts() -> Iterator[tuple[str, str, list[str]]]:
     """(file, name of the part, lines) of what the role and its guide have for each sysctl."""
     variables = role_variables()
     yield 'roles/oom_policy/defaults/main.yml', 'sysctls', [f'{name}: null' for name in variables]
-    yield 'roles/oom_policy/meta/argument_specs.yml', 'sysctls', [line for name, one in variables.items() for line in (
-        f'{name}:',
-        f'  description: C({one.key}){_words(one, ", V(%s)", " or V(%s)")}, see C({one.option}) of '
-        f'M(oomkit.linux.{one.module}).',
-        f'  type: {"bool" if one.is_switch else "raw"}')]
+    yield 'roles/oom_policy/meta/argument_specs.yml', 'sysctls', [
+        line for name, one in variables.items() for line in _describe_option(name, one)]
     for module, part in (('overcommit', 'overcommit'), ('panic_on_oom', 'panic')):
+        yield 'plugins/modules/oom_policy.py', part, [
+            line for one in variables.values() if one.module == module for line in _describe_option(one.option, one)]
         yield 'roles/oom_policy/tasks/main.yml', part, [
             f'{one.option}: "{{{{ omit if {name} is none else {name} }}}}"'
             for name, one in variables.items() if one.module == module]
@@ -100,6 +99,13 @@ def role_parts() -> Iterator[tuple[str, str, list[str]]]:
         f'| `{name}` | null | [`{one.key}`]({kernel_page(one.key)}){_words(one, ", `%s`", " or `%s`")} '
         f'| `{one.option}` of [`{one.module}`](../plugins/modules/{one.module}.py) |'
         for name, one in variables.items()), '']
+
+
+def _describe_option(name: str, sysctl: Any) -> list[str]:
+    """The documentation of an option that sets the sysctl."""
+    return [f'{name}:', f'  description: C({sysctl.key}){_words(sysctl, ", V(%s)", " or V(%s)")},',
+            f'    see C({sysctl.option}) of M(oomkit.linux.{sysctl.module}).',
+            f'  type: {"bool" if sysctl.is_switch else "raw"}']
 
 
 def _words(sysctl: Any, middle: str, last: str) -> str:

@@ -21,24 +21,31 @@ options:
     description: How much memory the kernel commits. See M(oomkit.linux.overcommit).
     type: dict
     suboptions:
+      # overcommit: tools/generated.py writes this
       mode:
-        description: C(vm.overcommit_memory), V(heuristic), V(always) or V(never), or its number.
+        description: C(vm.overcommit_memory), V(heuristic), V(always) or V(never),
+          see C(mode) of M(oomkit.linux.overcommit).
         type: raw
       ratio:
-        description: C(vm.overcommit_ratio) in percent. Mutually exclusive with O(overcommit.kbytes) and
-          O(overcommit.commit_limit).
+        description: C(vm.overcommit_ratio) in percent,
+          see C(ratio) of M(oomkit.linux.overcommit).
         type: raw
       kbytes:
-        description: C(vm.overcommit_kbytes) in kB.
-        type: raw
-      commit_limit:
-        description: The CommitLimit, as a size (V(28G)) or in percent of RAM and swap (V(90%)).
+        description: C(vm.overcommit_kbytes) in kB,
+          see C(kbytes) of M(oomkit.linux.overcommit).
         type: raw
       admin_reserve_kbytes:
-        description: C(vm.admin_reserve_kbytes) in kB.
+        description: C(vm.admin_reserve_kbytes) in kB,
+          see C(admin_reserve_kbytes) of M(oomkit.linux.overcommit).
         type: raw
       user_reserve_kbytes:
-        description: C(vm.user_reserve_kbytes) in kB.
+        description: C(vm.user_reserve_kbytes) in kB,
+          see C(user_reserve_kbytes) of M(oomkit.linux.overcommit).
+        type: raw
+      # end of overcommit
+      commit_limit:
+        description: The CommitLimit, as a size (V(28G)) or in percent of RAM and swap (V(90%)). Mutually exclusive with
+          O(overcommit.ratio) and O(overcommit.kbytes).
         type: raw
       min_headroom:
         description: What must be left of the CommitLimit in mode V(never), as a size or in percent. V(5%) if not given.
@@ -47,18 +54,24 @@ options:
     description: Whether the kernel kills or panics. See M(oomkit.linux.panic_on_oom).
     type: dict
     suboptions:
+      # panic: tools/generated.py writes this
       policy:
-        description: C(vm.panic_on_oom), V(kill), V(panic) or V(panic_always), or its number.
+        description: C(vm.panic_on_oom), V(kill), V(panic) or V(panic_always),
+          see C(policy) of M(oomkit.linux.panic_on_oom).
         type: raw
       reboot_after:
-        description: C(kernel.panic), the seconds from a panic to the reboot.
+        description: C(kernel.panic) in seconds,
+          see C(reboot_after) of M(oomkit.linux.panic_on_oom).
         type: raw
       kill_allocating_task:
-        description: C(vm.oom_kill_allocating_task).
+        description: C(vm.oom_kill_allocating_task),
+          see C(kill_allocating_task) of M(oomkit.linux.panic_on_oom).
         type: bool
       dump_tasks:
-        description: C(vm.oom_dump_tasks).
+        description: C(vm.oom_dump_tasks),
+          see C(dump_tasks) of M(oomkit.linux.panic_on_oom).
         type: bool
+      # end of panic
   services:
     description: Which service the OOM killer takes first and which last. See M(oomkit.linux.oom_score_adj).
     type: list

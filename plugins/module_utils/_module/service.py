@@ -44,7 +44,8 @@ _ADVICE = {
 def parse_desired_state(prefix: str, item: Dict[str, Any], state: str, advice: str = '') -> DesiredState:
     """Parse the request of one service. Raises ConvertError.
 
-    ``prefix`` stands before an option in the message, ``advice`` after one about a unit that is no service.
+    ``prefix`` stands before an option in the message. ``advice`` follows the reason if the unit is another than a
+    service.
     """
     unit = unit_names.to_unit(prefix + 'name', item.get('name'), advice)
     values = [name for name in ('score_adj', 'oom_policy') if item.get(name) is not None]
