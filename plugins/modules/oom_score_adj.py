@@ -152,16 +152,6 @@ options:
       - V(postgresql) means its instances too, such as V(postgresql@15-main).
     type: list
     elements: str
-  forecast_assuming:
-    description: Values that RV(forecast_after) assumes, because something else sets them.
-    type: dict
-    suboptions:
-      policy:
-        description: C(vm.panic_on_oom), V(kill), V(panic) or V(panic_always), or its number.
-        type: raw
-      kill_allocating_task:
-        description: C(vm.oom_kill_allocating_task).
-        type: bool
   conflicts:
     description:
       - What to do if a line of another drop-in would win over ours at the next start.
@@ -487,8 +477,7 @@ def main() -> None:
         missing=dict(missing, default='fail'),
         exclusive=dict(type='bool', default=False),
         forecast=dict(type='raw', default=5), protect=dict(type='list', elements='str'),
-        forecast_assuming=dict(type='dict', options=dict(
-            policy=dict(type='raw'), kill_allocating_task=dict(type='bool'))), **values))
+        **values))
     manager = Manager()
     run_and_exit(module, lambda host: run(module.params, module.check_mode, host, manager), {'manager': manager})
 

@@ -158,8 +158,7 @@ class ServiceMachine(Machine):
     def run(self, check=False, **params):
         options = dict(name=None, score_adj=None, oom_policy=None, services=None, process=None, state='present',
                        runtime=True, persistent=True, scope='inherited', missing='fail', exclusive=False,
-                       conflicts='fail', force=False, forecast=5, protect=None,
-                       forecast_assuming=None)  # fmt: skip
+                       conflicts='fail', force=False, forecast=5, protect=None)  # fmt: skip
         unknown = set(params) - set(options)
         assert not unknown, unknown
         options.update(params)

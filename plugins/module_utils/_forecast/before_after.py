@@ -4,7 +4,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .._core.convert import POLICIES, ConvertError, to_choice, to_integer
+from .._core.convert import ConvertError, to_integer
 from .._core.errors import CONTAINER, OTHER, Refusal
 from .._host.container import detect_container
 from .._host.host import Host
@@ -22,8 +22,6 @@ class ForecastRequest(NamedTuple):
 
     kills: int  # 0: no forecast
     protect: List[str]
-    panic_on_oom: Optional[int]
-    kill_allocating_task: Optional[bool]
 
 
 def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
@@ -32,7 +30,7 @@ def parse_forecast_options(params: Dict[str, Any]) -> ForecastRequest:
     protect = check_protect(params['protect'])
     if protect and not kills:
         raise ConvertError('protect: this needs a forecast, and forecast: 0 switches it off [OOMK-1905]')
-    return ForecastRequest(kills, protect, *parse_policy('forecast_assuming.', params['forecast_assuming'] or {}))
+    return ForecastRequest(kills, protect)
 
 
 def check_protect(names: Optional[List[str]]) -> List[str]:
@@ -42,16 +40,9 @@ def check_protect(names: Optional[List[str]]) -> List[str]:
     return list(names or [])
 
 
-def parse_policy(prefix: str, values: Dict[str, Any]) -> List[Any]:
-    """(panic_on_oom, kill_allocating_task) to assume, None for the current value. Raises ConvertError."""
-    policy = values.get('policy')
-    return [None if policy is None else to_choice(prefix + 'policy', policy, POLICIES),
-            values.get('kill_allocating_task')]
-
-
 def forecast_before_and_after(host: Host, manager: Optional[Manager], request: ForecastRequest,
-                              score_adj: Dict[int, int]) -> Dict[str, Any]:
-    """Keys forecast_before and forecast_after of a module's result; ``score_adj`` is the planned value by PID.
+                              planned: simulate.WhatIf) -> Dict[str, Any]:
+    """Keys forecast_before and forecast_after of a module's result; ``planned`` is what the change sets.
 
     Raises Refusal if the kernel would kill a service to protect.
     """
@@ -64,8 +55,7 @@ def forecast_before_and_after(host: Host, manager: Optional[Manager], request: F
     try:
         with ProcessTable(host) as processes:
             observer = Observer(host, processes, None, manager)
-            what_ifs = [simulate.NOTHING, simulate.WhatIf(score_adj, {}, request.panic_on_oom,
-                                                          request.kill_allocating_task)]
+            what_ifs = [simulate.NOTHING, planned]
             snapshot, forecasts = report.forecast_host(observer, request.kills, what_ifs)
     except (Unreadable, OSError) as exc:
         if request.protect:

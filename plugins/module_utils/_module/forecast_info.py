@@ -4,13 +4,13 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .._core.convert import ConvertError, quote, to_amount, to_integer, to_score_adj
+from .._core.convert import POLICIES, ConvertError, quote, to_amount, to_choice, to_integer, to_score_adj
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize, sanitize_result
 from .._core.text import to_bytes
 from .._daemon.thresholds import read_thresholds
 from .._forecast import protection, report
-from .._forecast.before_after import MOST_KILLS, check_protect, parse_policy
+from .._forecast.before_after import MOST_KILLS, check_protect
 from .._forecast.observe import Observer, Unreadable
 from .._forecast.simulate import NOTHING, Forecast, WhatIf, assume_settings
 from .._forecast.snapshot import Snapshot, from_json, to_json
@@ -59,12 +59,12 @@ def parse_request(params: Dict[str, Any]) -> Request:
     """Parse the options. Raises ConvertError."""
     assumptions = [_parse_assumption(f'score_adj[{number}]', item)
                    for number, item in enumerate(params['score_adj'] or [])]
-    growth, growing = None, params['growing']
+    growth, growing, policy = None, params['growing'], params['policy']
     if growing is not None:
         growth = Growth(_parse_subject('growing', growing, ('service', 'pid')), _parse_pages(growing['size']))
     return Request(to_integer('kills', params['kills'], 1, MOST_KILLS), assumptions, growth,
                    check_protect(params['protect']), _parse_cgroup(params['cgroup']), _parse_nodes(params),
-                   *parse_policy('', params))
+                   None if policy is None else to_choice('policy', policy, POLICIES), params['kill_allocating_task'])
 
 
 def _parse_cgroup(path: Optional[str]) -> Optional[str]:

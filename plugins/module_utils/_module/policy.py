@@ -8,6 +8,7 @@ from .._core.convert import to_integer
 from .._core.errors import Refusal
 from .._core.sanitize import explain
 from .._forecast.before_after import forecast_before_and_after, parse_forecast_options
+from .._forecast.simulate import NOTHING
 from .._host.container import detect_container
 from .._host.transaction import Rollback, rollback_on_failure
 from .._host.writable import WritableHost
@@ -157,7 +158,7 @@ def _parse_services(params: Dict[str, Any], check_mode: bool, host: WritableHost
     kills = to_integer('forecast', params['forecast'], 0) or (_KILLS if params['protect'] else 0)
     if not (params['services'] or params['exclusive'] or kills):
         return None
-    chosen = dict(params, services=params['services'] or [], forecast=kills, forecast_assuming=None)
+    chosen = dict(params, services=params['services'] or [], forecast=kills)
     return ServicePart(chosen, check_mode, host, manager)
 
 
@@ -192,11 +193,11 @@ class ServicePart(Part):
         plan = self._plan = self._host.call(service.plan_services, self._host, self._manager, self._request,
                                             self._desired_states)
         kill_allocating_task = runtime_after.get(KILL_ALLOCATING_TASK)
-        forecast = self._forecast._replace(
-            panic_on_oom=runtime_after.get(PANIC_ON_OOM),
+        planned = NOTHING._replace(
+            score_adj=plan.score_adj, panic_on_oom=runtime_after.get(PANIC_ON_OOM),
             kill_allocating_task=None if kill_allocating_task is None else bool(kill_allocating_task))
-        self.forecasts = self._host.call(forecast_before_and_after, self._host, plan.host_state.manager, forecast,
-                                         plan.score_adj)
+        self.forecasts = self._host.call(forecast_before_and_after, self._host, plan.host_state.manager, self._forecast,
+                                         planned)
         self.diff = service.build_diff(plan)  # before any change: files can lose their mode, or be removed
         self.result = service.build_result(plan, [])
         self.has_work = plan.has_work

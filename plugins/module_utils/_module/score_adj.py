@@ -8,6 +8,7 @@ from .._core.convert import ConvertError, to_score_adj
 from .._core.errors import Refusal
 from .._core.sanitize import sanitize
 from .._forecast.before_after import ForecastRequest, forecast_before_and_after, parse_forecast_options
+from .._forecast.simulate import NOTHING
 from .._host import leftovers
 from .._host.environment import find_init
 from .._host.host import RUN_FOLDER
@@ -52,7 +53,8 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     if params['process'] is not None:
         return _run_processes(host, manager if find_init(host) == 'systemd' else None, params, request, asked)
     plan = host.call(plan_services, host, manager, request, desired_states)
-    forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked, plan.score_adj)
+    forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked,
+                          NOTHING._replace(score_adj=plan.score_adj))
     diff = build_diff(plan)  # before any change: files can lose their mode, or be removed
     result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.has_work and not check_mode
               else build_result(plan, []))
@@ -114,7 +116,7 @@ def _run_processes(host: WritableHost, manager: Optional[Manager], params: Dict[
     else:
         one.set_target(Target(label, group, wanted, ALL))
     warnings += _warn_of_changes(one) + host.call(process_guard.guard, host, found, one.to_change, limits)
-    forecasts = host.call(forecast_before_and_after, host, manager, asked, one.goals)
+    forecasts = host.call(forecast_before_and_after, host, manager, asked, NOTHING._replace(score_adj=one.goals))
     if not is_recorded:
         warnings += _warn_of_record(one)
     result = dict(_build_process_result(one, warnings), **forecasts)

@@ -507,8 +507,6 @@ def test_forecast_kill_of_protected_is_refused_before_change(machine, check):
     machine.put('/proc/sys/vm/oom_kill_allocating_task', '1\n')
     with pytest.raises(Refusal, match='it is unknown whether'):
         machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast=1)
-    assuming = {'policy': 'panic', 'kill_allocating_task': None}
-    machine.run(check=check, name='b', score_adj=301, protect=['a'], forecast_assuming=assuming)
 
 
 def test_protection_alone_is_a_question_too(machine):
