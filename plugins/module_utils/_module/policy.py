@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Type
 
 from .._core.convert import to_integer
 from .._core.errors import Refusal
+from .._core.request import Request, parse_request
 from .._core.sanitize import explain
 from .._forecast.before_after import forecast_before_and_after, parse_forecast_options
 from .._forecast.simulate import NOTHING
@@ -18,7 +19,6 @@ from .._policy.combined import CombinedPolicy
 from .._policy.overcommit import OvercommitPolicy
 from .._policy.panic import PanicPolicy
 from .._policy.plan import Part, Policy
-from .._policy.run import build_request
 from .._policy.service_apply import apply_within
 from .._process.score_adj import ScoreAdjError
 from .._service.model import Plan
@@ -63,10 +63,10 @@ OPTIONS: Dict[str, Dict[str, Any]] = dict(
 
 def run(params: Dict[str, Any], check_mode: bool, host: WritableHost, manager: Optional[Manager]) -> Dict[str, Any]:
     """The result of a run, with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
-    services = _parse_services(params, check_mode, host, manager)
-    policies = _parse_policies(params)
-    call = confirm.Call(build_request(params, check_mode), CombinedPolicy(policies), services or Part(),
-                        _parse_asked(params))
+    params = _complete(params)
+    request, policies = parse_request(params, check_mode), _parse_policies(params)
+    services = _parse_services(params, request, host, manager)
+    call = confirm.Call(request, CombinedPolicy(policies), services or Part(), confirm.parse_asked(params))
     container = detect_container(host) if params['runtime'] and not params['force'] else None
     if not policies and not call.part.sets_something:
         result = _say_undone(_apply_alone(host, call), services, _NO_SETTINGS % ', '.join(params['parts']))
@@ -138,28 +138,29 @@ def _flatten(params: Dict[str, Any], policy: Type[Policy], values: Dict[str, Any
                 **{name: values.get(name) for name in policy.list_options()})
 
 
-def _parse_asked(params: Dict[str, Any]) -> confirm.Asked:
-    """The action plugin decides on a default that depends on the connection."""
-    within_s = params['confirm_within']
-    return confirm.parse_asked(dict(params, confirm_within=0 if within_s is None else within_s))
-
-
 def _is_absent(params: Dict[str, Any]) -> bool:
     return bool(params['state'] == 'absent')
 
 
-def _parse_services(params: Dict[str, Any], check_mode: bool, host: WritableHost,
+def _complete(params: Dict[str, Any]) -> Dict[str, Any]:
+    """The options with what follows from others. Raises ConvertError."""
+    chosen = dict(params, services=params['services'] or [])
+    if _is_absent(params):
+        chosen.update(services=[], exclusive=True, protect=None)
+    if SERVICES not in params['parts']:
+        chosen.update(services=[], exclusive=False)
+    kills = to_integer('forecast', params['forecast'], 0) or (_KILLS if chosen['protect'] else 0)
+    # The action plugin decides on a default that depends on the connection.
+    within_s = params['confirm_within']
+    return dict(chosen, forecast=kills, confirm_within=0 if within_s is None else within_s)
+
+
+def _parse_services(params: Dict[str, Any], request: Request, host: WritableHost,
                     manager: Optional[Manager]) -> 'Optional[ServicePart]':
     """The part of the services; None if the call does not concern them. Raises ConvertError."""
-    if _is_absent(params):
-        params = dict(params, services=[], exclusive=True, protect=None)
-    if SERVICES not in params['parts']:
-        params = dict(params, services=[], exclusive=False)
-    kills = to_integer('forecast', params['forecast'], 0) or (_KILLS if params['protect'] else 0)
-    if not (params['services'] or params['exclusive'] or kills):
+    if not (params['services'] or params['exclusive'] or params['forecast']):
         return None
-    chosen = dict(params, services=params['services'] or [], forecast=kills)
-    return ServicePart(chosen, check_mode, host, manager)
+    return ServicePart(params, request, host, manager)
 
 
 # ---------------------------------------------------------------------- services
@@ -169,13 +170,13 @@ class ServicePart(Part):
 
     errors = (ManagerError, ScoreAdjError)
 
-    def __init__(self, params: Dict[str, Any], check_mode: bool, host: WritableHost,
+    def __init__(self, params: Dict[str, Any], request: Request, host: WritableHost,
                  manager: Optional[Manager]) -> None:
         """Parse the options. Raises ConvertError."""
         self._host, self._manager = host, manager
         self._desired_states = [service.parse_desired_state(f'services[{number}].', item, params['state'])
                                 for number, item in enumerate(params['services'])]
-        self._request = service.parse_request(params, check_mode)
+        self._request = request
         self._forecast = parse_forecast_options(params)
         self.sets_something = bool(self._desired_states or self._request.exclusive)
         self._plan: Optional[Plan] = None
@@ -185,8 +186,7 @@ class ServicePart(Part):
 
     def describe(self) -> Any:
         """See Part."""
-        options = self._request._replace(check_mode=False)._asdict()
-        return [options, [list(one) for one in self._desired_states]]
+        return [list(one) for one in self._desired_states]
 
     def plan(self, runtime_after: State) -> None:
         """See Part. The forecast sees the planned panic policy."""

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .._core.convert import ConvertError, to_score_adj
 from .._core.errors import Refusal
+from .._core.request import Request, parse_request
 from .._core.sanitize import sanitize
 from .._forecast.before_after import ForecastRequest, forecast_before_and_after, parse_forecast_options
 from .._forecast.simulate import NOTHING
@@ -20,7 +21,7 @@ from .._process.groups import Group
 from .._process.handle import ProcessIdentity
 from .._process.score_adj import ALL, Target
 from .._service import process_guard, saved_scores
-from .._service.model import DesiredState, Request, Running
+from .._service.model import DesiredState, Running
 from .._service.revert import CHANGED_MEANWHILE, plan_revert
 from .._systemd.manager import Manager
 from .service import (
@@ -30,7 +31,6 @@ from .service import (
     describe_managed,
     describe_processes,
     parse_desired_state,
-    parse_request,
     plan_services,
 )
 

@@ -6,12 +6,13 @@ from typing import Any, Dict, List, Optional
 
 from .._core.convert import ConvertError, to_score_adj
 from .._core.errors import NO_POLICY, NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
+from .._core.request import Request
 from .._core.sanitize import sanitize
 from .._host.file_diff import describe_files
 from .._host.writable import WritableHost
 from .._policy.service_plan import make_plan
 from .._process.inheritance import Skipped
-from .._service.model import Causes, DesiredState, Plan, Request, Running, Service
+from .._service.model import Causes, DesiredState, Plan, Running, Service
 from .._systemd import unit_files, unit_names
 from .._systemd.manager import Manager, ManagerError
 from .._systemd.unit_files import OOM_POLICY, SCORE_ADJ
@@ -59,16 +60,6 @@ def parse_desired_state(prefix: str, item: Dict[str, Any], state: str, advice: s
     if score_adj is not None:
         score_adj = to_score_adj(prefix + 'score_adj', score_adj)
     return DesiredState(item['name'], unit, score_adj, item.get('oom_policy'), item.get('missing'))
-
-
-def parse_request(params: Dict[str, Any], check_mode: bool) -> Request:
-    """Check the other options against each other. Raises ConvertError."""
-    if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
-                           ' [OOMK-1107]')
-    same = ('runtime', 'persistent', 'scope', 'missing', 'exclusive', 'conflicts', 'force')
-    return Request(absent=params['state'] == 'absent', check_mode=check_mode, **{
-        name: params[name] for name in same})
 
 
 # ----------------------------------------------------------------------- result

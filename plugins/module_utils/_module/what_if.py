@@ -9,6 +9,7 @@ processes of the unit.
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from .._core.errors import NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
+from .._core.request import Request
 from .._core.sanitize import sanitize
 from .._forecast.simulate import NOTHING, WhatIf
 from .._forecast.snapshot import Process, Snapshot
@@ -17,7 +18,7 @@ from .._process import selector
 from .._process.score_adj import INHERITED
 from .._process.table import ProcessTable
 from .._service.live import make_live_plan
-from .._service.model import DesiredState, HostState, Plan, Request
+from .._service.model import DesiredState, HostState, Plan
 from .._systemd.manager import Manager
 from .._systemd.unit_names import serves
 
@@ -32,8 +33,8 @@ class Assumption(NamedTuple):
     score_adj: int
 
 
-REQUEST = Request(absent=False, runtime=True, persistent=False, scope=INHERITED, missing='fail', exclusive=False,
-                  conflicts='warn', force=True, check_mode=True)
+REQUEST = Request(absent=False, runtime=True, persistent=False, conflicts='warn', force=True, check_mode=True,
+                  scope=INHERITED, missing='fail')
 
 
 class Growth(NamedTuple):

@@ -5,8 +5,9 @@
 from typing import Any, Dict, List
 
 from .._core.errors import Refusal, collect_refusals, raise_refusals
+from .._core.request import Request
 from .._kernel.sysctls import State
-from .._sysctl.state import HostState, Request
+from .._sysctl.state import HostState
 from .plan import Plan, Policy, Write
 
 

@@ -15,13 +15,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Type
 
 from .._core.convert import to_integer
 from .._core.errors import Refusal, collect_refusals, raise_refusals
+from .._core.request import Request
 from .._host import leftovers
 from .._host.host import RUN_FOLDER, sysctl_path
 from .._host.transaction import ApplyError, Rollback
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl.records import ALL_KEYS, SYSCTLS
-from .._sysctl.state import HostState, Request, Unconfirmed
+from .._sysctl.state import HostState, Unconfirmed
 from . import pending_change
 from .apply import apply_plan, apply_runtime, apply_within
 from .connection import connection, is_same
@@ -29,7 +30,7 @@ from .pending_change import Pending
 from .plan import Part, Plan, Policy, writes_between
 from .planning import look_and_plan
 from .revert import get_values, group_settings
-from .run import add_backups, build_result, parse_request
+from .run import add_backups, build_result, parse_options
 
 # The options of the modules whose changes at runtime can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
@@ -68,7 +69,7 @@ def run(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_
 
     Raises ConvertError, Refusal, ApplyError, OSError.
     """
-    request = parse_request(params, policy, check_mode)
+    request = parse_options(params, policy, check_mode)
     return carry_out(host, Call(request, policy.parse(params), Part(), parse_asked(params))).result
 
 

@@ -9,11 +9,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .._core.convert import MODES, Amount, ConvertError, to_amount
 from .._core.errors import Refusal
+from .._core.request import Request
 from .._kernel import commit_limit
 from .._kernel.meminfo import Memory
 from .._kernel.sysctls import ADMIN_RESERVE, KBYTES, MEMORY, RATIO, USER_RESERVE, State
 from .._sysctl import file_edit
-from .._sysctl.state import HostState, Request
+from .._sysctl.state import HostState
 from .plan import GREATEST_KB, Pair, Plan, Policy, Write, get_limit_pair, parse_values
 
 NEVER = MODES['never']

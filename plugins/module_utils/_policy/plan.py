@@ -8,13 +8,14 @@ The modules differ only in their L(Policy): the requested values, the order of w
 from typing import Any, Dict, List, Optional, Tuple, Type
 
 from .._core.convert import to_choice, to_integer
+from .._core.request import Request
 from .._core.text import to_text
 from .._host.conf_files import split_lines
 from .._host.transaction import Rollback
 from .._kernel.sysctls import KBYTES, RATIO, State, Sysctl
 from .._sysctl.file_edit import line_setting
 from .._sysctl.records import SYSCTLS, list_sysctls
-from .._sysctl.state import HostState, Request
+from .._sysctl.state import HostState
 
 Write = Tuple[str, int]
 # A pair (ratio, kbytes), one of which is 0.

@@ -6,6 +6,7 @@ import os
 from typing import Dict, List, Optional
 
 from .._core.errors import Refusal
+from .._core.request import Request
 from .._host import conf_files, file_trust, leftovers
 from .._host.host import sysctl_path
 from .._host.sysctl_access import check_place, check_writable
@@ -14,7 +15,7 @@ from .._kernel.sysctls import State
 from .._sysctl import competing_writers, saved_values
 from .._sysctl.boot_plan import BootPlan, plan_boot
 from .._sysctl.records import SYSCTLS
-from .._sysctl.state import HostState, Request, Unconfirmed
+from .._sysctl.state import HostState, Unconfirmed
 from . import revert
 from .plan import Plan, Policy, writes_between
 

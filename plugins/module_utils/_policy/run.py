@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run of a module that sets sysctls: check the options, make and apply the plan, build the result."""
 
-import os
 from typing import Any, Callable, Dict, List, Type
 
 from .._core.convert import ConvertError
+from .._core.request import Request, parse_request
 from .._host.file_diff import describe_files
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
 from .._sysctl.records import ALL_KEYS
-from .._sysctl.state import Request
 from .apply import apply_plan
 from .plan import Plan, Policy
 from .planning import look_and_plan
@@ -23,7 +22,7 @@ Runner = Callable[[WritableHost, Dict[str, Any], Type[Policy], bool], Dict[str, 
 
 def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Dict[str, Any]:
     """Run a module once. Returns the result with its warnings. Raises ConvertError, Refusal, ApplyError, OSError."""
-    request, desired = parse_request(params, policy, check_mode), policy.parse(params)
+    request, desired = parse_options(params, policy, check_mode), policy.parse(params)
     check_nothing_waits(host, desired.keys)
     plan = host.call(look_and_plan, host, request, desired)
     result = build_result(plan)  # before any change, because it may fail
@@ -32,21 +31,10 @@ def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy]
     return result
 
 
-def parse_request(params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Request:
-    """Check the shared options. Raises ConvertError."""
+def parse_options(params: Dict[str, Any], policy: Type[Policy], check_mode: bool) -> Request:
+    """Check the shared options, and that something is requested. Raises ConvertError."""
     _check_options(params, policy.list_options(), params['state'] == 'absent')
-    return build_request(params, check_mode)
-
-
-def build_request(params: Dict[str, Any], check_mode: bool) -> Request:
-    """Build the request from the shared options. Raises ConvertError."""
-    if not params['runtime'] and not params['persistent']:
-        raise ConvertError('runtime and persistent are both false, so there is nothing to do; leave at least one true'
-                           ' [OOMK-1107]')
-    _check_path(params['sysctl_file'])
-    return Request(absent=params['state'] == 'absent', runtime=params['runtime'], persistent=params['persistent'],
-                   sysctl_file=params['sysctl_file'], conflicts=params['conflicts'], force=params['force'],
-                   check_mode=check_mode)
+    return parse_request(params, check_mode)
 
 
 def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> None:
@@ -57,12 +45,6 @@ def _check_options(params: Dict[str, Any], values: List[str], absent: bool) -> N
     if not absent and not given:
         raise ConvertError(f"nothing is asked for: give at least one of {', '.join(values)}, or state: absent"
                            " [OOMK-1105]")
-
-
-def _check_path(path: str) -> None:
-    if not path.startswith('/') or path != os.path.normpath(path):
-        raise ConvertError(f'sysctl_file: {path!r} is not an absolute, plain path such as /etc/sysctl.d/99-oomkit.conf'
-                           ' [OOMK-1411]')
 
 
 def build_result(plan: Plan) -> Dict[str, Any]:

@@ -4,6 +4,7 @@
 
 from typing import Dict, List, Optional, Set
 
+from .._core.request import Request
 from .._host import file_trust, leftovers
 from .._host.host import RUN_FOLDER
 from .._host.writable import WritableHost
@@ -11,7 +12,7 @@ from .._process.score_adj import MAIN, Given, is_given
 from .._service import guard, saved_scores
 from .._service.files import plan_files
 from .._service.live import find_services, is_asked_beside, plan_live
-from .._service.model import DesiredState, HostState, Plan, Request, Running, Service
+from .._service.model import DesiredState, HostState, Plan, Running, Service
 from .._service.resolve import build_unlisted
 from .._service.revert import plan_other_processes
 from .._systemd import drop_in, unit_names

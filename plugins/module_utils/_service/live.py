@@ -8,6 +8,7 @@ A forecast uses this part of a plan too: it assumes values and writes nothing.
 from typing import Dict, Iterable, List, Optional
 
 from .._core.errors import NO_SYSTEMD, NO_UNIT_FILES, NeedsAdvice, Refusal
+from .._core.request import Request
 from .._core.text import to_number
 from .._host import file_access
 from .._process.groups import UnitGroup
@@ -16,7 +17,7 @@ from .._systemd import drop_in, unit_names
 from .._systemd.manager import Manager, ManagerError, State
 from .._systemd.unit_files import LOADED, OOM_POLICY, SCORE_ADJ, TRANSIENT, UnitFiles, parse_score_adj
 from . import saved_scores
-from .model import DesiredState, HostState, OomGroup, Plan, Request, Running, Service
+from .model import DesiredState, HostState, OomGroup, Plan, Running, Service
 from .resolve import resolve, settle_missing
 from .revert import list_our_values, plan_revert
 

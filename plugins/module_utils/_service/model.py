@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Data of services: the request, the host state, and the plan with units and running processes."""
+"""Data of services: the desired state, the host state, and the plan with units and running processes."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from .._core.request import Request
 from .._host.environment import find_init
 from .._host.host import Host
 from .._process.groups import Group
@@ -22,18 +23,6 @@ class DesiredState(NamedTuple):
     score_adj: Optional[int]
     oom_policy: Optional[str]
     missing: Optional[str]  # what to do if it does not exist; None: as in the request
-
-
-class Request(NamedTuple):
-    absent: bool
-    runtime: bool
-    persistent: bool
-    scope: str
-    missing: str
-    exclusive: bool
-    conflicts: str
-    force: bool
-    check_mode: bool
 
 
 Causes = Dict[str, Cause]

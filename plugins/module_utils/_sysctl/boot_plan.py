@@ -7,6 +7,7 @@ import stat
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._core.errors import Refusal
+from .._core.request import Request
 from .._core.sanitize import sanitize
 from .._core.text import to_bytes, to_text
 from .._host import conf_files
@@ -16,7 +17,7 @@ from .._host.transaction import LINE_LEFT, MARKER
 from .._kernel import sysctls
 from . import boot, boot_facts, file_edit, parser, saved_values
 from .records import SYSCTLS
-from .state import HostState, Request
+from .state import HostState
 
 
 class BootPlan(NamedTuple):

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 oomkit contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The request of a run, and the state of the host before it."""
+"""The state of the host before a run."""
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
+from .._core.request import Request
 from .._host import conf_files
 from .._host.container import detect_container
 from .._host.environment import is_chroot
@@ -16,18 +17,6 @@ from .records import ALL_KEYS
 
 # By key, the value before and after a change at runtime; ratio and kbytes as a pair.
 Unconfirmed = Dict[str, Tuple[Optional[int], Optional[int]]]
-
-
-class Request(NamedTuple):
-    """The options that all modules of the action group share."""
-
-    absent: bool
-    runtime: bool
-    persistent: bool
-    sysctl_file: str
-    conflicts: str
-    force: bool
-    check_mode: bool
 
 
 class HostState:
