@@ -7,7 +7,7 @@ import functools
 import os
 import stat
 import time
-from typing import Callable, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from .._core.sanitize import explain, internal_error
 from . import signals
@@ -21,6 +21,15 @@ LINE_LEFT = ('%s: the line "%s" stays, because something else changed it after t
 
 # The content before and after, by path; None for no file.
 Files = Dict[str, Tuple[Optional[bytes], Optional[bytes]]]
+
+
+# What applying a plan adds to the result: backups of files of others, and warnings.
+class Done(NamedTuple):
+    backups: List[str]
+    warnings: List[str]
+
+
+NOTHING_DONE = Done([], [])
 
 
 class ApplyError(Exception):

@@ -199,7 +199,7 @@ class ServicePart(Part):
         self.forecasts = self._host.call(forecast_before_and_after, self._host, plan.host_state.manager, self._forecast,
                                          planned)
         self.diff = service.build_diff(plan)  # before any change: files can lose their mode, or be removed
-        self.result = service.build_result(plan, [])
+        self.result = service.build_result(plan)
         self.has_work = plan.has_work
 
     def apply(self, rollback: Rollback) -> None:

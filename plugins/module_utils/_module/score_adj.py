@@ -56,8 +56,8 @@ def run(params: Dict[str, Any], check_mode: bool, host: Optional[WritableHost] =
     forecasts = host.call(forecast_before_and_after, host, plan.host_state.manager, asked,
                           NOTHING._replace(score_adj=plan.score_adj))
     diff = build_diff(plan)  # before any change: files can lose their mode, or be removed
-    result = (apply_plan(host, plan, lambda backups: build_result(plan, backups)) if plan.has_work and not check_mode
-              else build_result(plan, []))
+    result = (apply_plan(host, plan, lambda done: build_result(plan, done)) if plan.has_work and not check_mode
+              else build_result(plan))
     return dict(result, diff=diff, **forecasts)
 
 

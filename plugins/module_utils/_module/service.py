@@ -9,6 +9,7 @@ from .._core.errors import NO_POLICY, NO_SERVICE, NO_SYSTEMD, NO_UNIT_FILES, Nee
 from .._core.request import Request
 from .._core.sanitize import sanitize
 from .._host.file_diff import describe_files
+from .._host.transaction import NOTHING_DONE, Done
 from .._host.writable import WritableHost
 from .._policy.service_plan import make_plan
 from .._process.inheritance import Skipped
@@ -73,21 +74,21 @@ def build_diff(plan: Plan) -> List[Dict[str, str]]:
     return diff + describe_files(plan.host_state.host, plan.files)
 
 
-def build_result(plan: Plan, backups: List[str]) -> Dict[str, Any]:
+def build_result(plan: Plan, done: Done = NOTHING_DONE) -> Dict[str, Any]:
     """The result besides the diff, and the warnings."""
     result = {
         'changed': plan.has_changes,
         'services': [_describe(plan, service) for service in plan.services],
         'conflicts': [dict(conflict, file=_sanitize_path(conflict['file'])) for conflict in plan.conflicts],
         'orphans': [sanitize(path) for path in plan.orphans],
-        'warnings': plan.warnings,
+        'warnings': plan.warnings + done.warnings,
     }
     if plan.request.absent:
         result.update(describe_managed(plan.is_managed))
     if plan.other_processes:
         result['processes'] = [process for one in plan.other_processes for process in describe_processes(one)]
-    if backups:
-        result['backup_files'] = backups
+    if done.backups:
+        result['backup_files'] = done.backups
     return result
 
 

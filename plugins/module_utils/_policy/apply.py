@@ -6,9 +6,8 @@ Under strict overcommit no program can start once too much is committed, so no l
 rollback is opened and prepared before the first write.
 """
 
-import contextlib
 import errno
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from .._core.errors import Refusal
 from .._host import file_trust, leftovers
@@ -23,7 +22,7 @@ from .._host.spawn_probe import (
     describe_outcome,
     probe_spawns,
 )
-from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_failure, write_file
+from .._host.transaction import ApplyError, Done, Rollback, back_up_file, rollback_on_failure, write_file
 from .._host.writable import ProcFile, WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
@@ -34,50 +33,33 @@ _RUNTIME = 'the sysctls at runtime'
 _NO_PART = Part()
 
 
-def apply_plan(plan: Plan, last: Optional[Callable[[Rollback], None]] = None, part: Part = _NO_PART) -> List[str]:
-    """Apply the plan and ``part``. Returns the backups of files of others. Raises ApplyError after a rollback.
-
-    ``last`` is called with the rollback after all changes; its exceptions roll back too. It decides: a record that
-    cannot be settled after it stays until the next run.
-    """
+def apply_plan(plan: Plan, part: Part = _NO_PART) -> Done:
+    """Apply the plan and ``part``. Raises ApplyError after a rollback."""
     with rollback_on_failure(Refusal, *part.errors) as rollback:
-        backups = apply_within(plan, rollback, part)
-        if last is None:
-            _settle_record(plan, rollback)
-        else:
-            last(rollback)
-            with contextlib.suppress(OSError, MemoryError, ApplyError):
-                _settle_record(plan, rollback)
-        return backups
+        done = apply_within(plan, rollback, part)
+        settle_record(plan, rollback)
+        return done
 
 
-def apply_runtime(plan: Plan, last: Callable[[], None]) -> None:
-    """Apply the runtime part of the plan: no file and no record changes. See L(apply_plan)."""
-    with rollback_on_failure() as rollback:
-        _write_runtime(plan, rollback)
-        last()
-
-
-def apply_within(plan: Plan, rollback: Rollback, part: Part = _NO_PART) -> List[str]:
-    """Apply the plan as part of a larger change, and keep what is needed to revert it.
+def apply_within(plan: Plan, rollback: Rollback, part: Part = _NO_PART) -> Done:
+    """Apply the plan, except for L(settle_record), as part of a larger change.
 
     ``part`` comes before a tightening and after everything else at runtime: it may have to start programs.
     """
-    host = plan.host_state.host
+    host, warnings = plan.host_state.host, []
     _put_record(plan, rollback)
     tightens = plan.policy.tightens(plan)
     if tightens:
         part.apply(rollback)
     if plan.writes:
-        _write_runtime(plan, rollback)
+        warnings = write_runtime(plan, rollback)
     if not tightens:
         part.apply(rollback)
     backups = [back_up_file(host, path, rollback) for path in plan.commented_out]
     for path, (before, after) in sorted(plan.files.items()):
         write_file(host, path, before, after, rollback)
     _check_boot(plan)
-    plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
-    return backups
+    return Done(backups, warnings + leftovers.remove_or_warn(host, plan.leftovers))
 
 
 def _put_record(plan: Plan, rollback: Rollback) -> None:
@@ -85,7 +67,7 @@ def _put_record(plan: Plan, rollback: Rollback) -> None:
     _replace_record(plan, plan.host_state.originals_data, plan.host_state.record, plan.record_meanwhile, rollback)
 
 
-def _settle_record(plan: Plan, rollback: Rollback) -> None:
+def settle_record(plan: Plan, rollback: Rollback) -> None:
     """Drop reverted settings and those of killed runs from the record, once everything is done."""
     found, meanwhile = plan.host_state, plan.record_meanwhile
     data = found.originals_data if meanwhile == found.record else saved_values.dump(meanwhile)
@@ -108,8 +90,8 @@ def _replace_record(plan: Plan, before_data: Optional[bytes], before: saved_valu
 
 # --------------------------------------------------------------------- runtime
 
-def _write_runtime(plan: Plan, rollback: Rollback) -> None:
-    """Write the sysctls, read them back, and check that programs still start."""
+def write_runtime(plan: Plan, rollback: Rollback) -> List[str]:
+    """Write the sysctls, read them back, and check that programs still start. Returns warnings."""
     host = plan.host_state.host
     strict = plan.runtime_after.get(sysctls.MEMORY) == 2
     before = _probe_before() if strict else {}
@@ -125,8 +107,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
             _write_one(opened[key], key, value)
             done.add(_slot(key))
         _read_back(plan, host)
-        if strict:
-            plan.warnings += _check_spawns(before)
+        warnings = _check_spawns(before) if strict else []
     except BaseException:
         # The rollback needs the open files.
         rollback.run()
@@ -135,6 +116,7 @@ def _write_runtime(plan: Plan, rollback: Rollback) -> None:
         for proc_file in opened.values():
             proc_file.close()
     rollback.replace_last(_RUNTIME, lambda: _write_again(host, plan.list_rollback_writes()))
+    return warnings
 
 
 def _probe_before() -> Dict[str, SpawnOutcome]:

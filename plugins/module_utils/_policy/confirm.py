@@ -11,26 +11,26 @@ import json
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Type
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Type
 
 from .._core.convert import to_integer
 from .._core.errors import Refusal, collect_refusals, raise_refusals
 from .._core.request import Request
 from .._host import leftovers
 from .._host.host import RUN_FOLDER, sysctl_path
-from .._host.transaction import ApplyError, Rollback
+from .._host.transaction import ApplyError, Done, Rollback, rollback_on_failure
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl.records import ALL_KEYS, SYSCTLS
 from .._sysctl.state import HostState, Unconfirmed
 from . import pending_change
-from .apply import apply_plan, apply_runtime, apply_within
+from .apply import apply_plan, apply_within, settle_record, write_runtime
 from .connection import connection, is_same
 from .pending_change import Pending
 from .plan import Part, Plan, Policy, writes_between
 from .planning import look_and_plan
 from .revert import get_values, group_settings
-from .run import add_backups, build_result, parse_options
+from .run import add_done, build_result, parse_options
 
 # The options of the modules whose changes at runtime can be confirmed.
 CONFIRM_OPTIONS: Dict[str, Dict[str, Any]] = dict(
@@ -100,7 +100,7 @@ def carry_out(host: WritableHost, call: Call) -> RunOutcome:
         return carry_out(host, call)
     else:
         outcome = _from_the_start(host, call, waiting)
-    outcome.plan.warnings.extend(warnings)
+    outcome.result['warnings'] += warnings
     _forget(host, stale, outcome)
     return outcome
 
@@ -183,7 +183,7 @@ def _from_the_start(host: WritableHost, call: Call, left: List[Pending]) -> RunO
         return _start(plan, call)
     outcome = _outcome(plan, NOT_NEEDED, call.asked.within_s, reason=why)
     if (plan.to_do or call.part.has_work) and not call.request.check_mode:
-        add_backups(outcome.result, apply_plan(plan, part=call.part))
+        add_done(outcome.result, apply_plan(plan, call.part))
     return outcome
 
 
@@ -223,16 +223,24 @@ def _start(plan: Plan, call: Call) -> RunOutcome:
     steps = build_steps(plan.list_rollback_writes(), plan.runtime_before, plan.runtime_after)
     try:
         pending, warnings = start(host, pending, steps)
-        plan.warnings.extend(warnings)
         _check_alone(host, pending)
-        apply_runtime(plan, lambda: _check_watched(host, pending))
+        warnings += _apply_runtime(plan, pending)
     except WatchdogError as exc:
         raise Refusal(f'confirm_within: the watchdog that would roll the change back could not be started ({exc}). '
                       'Nothing was changed. confirm_within: 0 goes without it. [OOMK-2201]') from exc
     except BaseException:
         _give_up(host, pending)
         raise
+    outcome.result['warnings'] += warnings
     return outcome
+
+
+def _apply_runtime(plan: Plan, pending: Pending) -> List[str]:
+    """Change neither files nor the record. Returns warnings."""
+    with rollback_on_failure() as rollback:
+        warnings = write_runtime(plan, rollback)
+        _check_watched(plan.host_state.host, pending)
+    return warnings
 
 
 def _new(plan: Plan, call: Call) -> Pending:
@@ -327,7 +335,7 @@ def _confirm(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
     def last(_undo: Rollback) -> None:
         if not _end(host, pending):
             raise ApplyError('the confirmation came too late: the watchdog has just rolled runtime back [OOMK-2207]')
-    add_backups(outcome.result, apply_plan(plan, last, call.part))
+    add_done(outcome.result, _apply_until_decided(plan, call.part, last))
     return outcome
 
 
@@ -340,7 +348,6 @@ def _revert(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
     """Apply state absent, which includes the pending change. The watchdog runs until that is done."""
     plan = _plan(host, call, _unconfirmed(host, pending))
     outcome = _outcome(plan, NOT_NEEDED, pending.within_s, reason='it reverts what waited for its confirmation')
-    backups: List[str] = []
 
     def last(rollback: Rollback) -> None:
         if not _end(host, pending):
@@ -348,10 +355,23 @@ def _revert(host: WritableHost, call: Call, pending: Pending) -> RunOutcome:
             # A failure now must not restore a change that nothing watches.
             plan.runtime_back = _as_rolled_back(plan, pending)
             again = host.call(look_and_plan, host, call.request, call.policy, plan.host_state.unconfirmed)
-            backups.extend(apply_within(again, rollback))
+            add_done(outcome.result, apply_within(again, rollback))
     if not call.request.check_mode:
-        add_backups(outcome.result, apply_plan(plan, last, call.part) + backups)
+        add_done(outcome.result, _apply_until_decided(plan, call.part, last))
     return outcome
+
+
+def _apply_until_decided(plan: Plan, part: Part, last: Callable[[Rollback], None]) -> Done:
+    """Apply the plan; ``last`` decides after all changes, and its exceptions roll back too.
+
+    A record that cannot be settled after it stays until the next run.
+    """
+    with rollback_on_failure(Refusal, *part.errors) as rollback:
+        done = apply_within(plan, rollback, part)
+        last(rollback)
+        with contextlib.suppress(OSError, MemoryError, ApplyError):
+            settle_record(plan, rollback)
+        return done
 
 
 def _as_rolled_back(plan: Plan, pending: Pending) -> sysctls.State:

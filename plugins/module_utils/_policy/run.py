@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Type
 from .._core.convert import ConvertError
 from .._core.request import Request, parse_request
 from .._host.file_diff import describe_files
+from .._host.transaction import Done
 from .._host.writable import WritableHost
 from .._kernel import sysctls
 from .._sysctl import saved_values
@@ -27,7 +28,7 @@ def run_at_once(host: WritableHost, params: Dict[str, Any], policy: Type[Policy]
     plan = host.call(look_and_plan, host, request, desired)
     result = build_result(plan)  # before any change, because it may fail
     if plan.to_do and not check_mode:
-        add_backups(result, apply_plan(plan))
+        add_done(result, apply_plan(plan))
     return result
 
 
@@ -65,7 +66,7 @@ def build_result(plan: Plan) -> Dict[str, Any]:
         'before': {'runtime': plan.runtime_before, 'boot': plan.boot_before},
         'after': {'runtime': plan.runtime_after, 'boot': plan.boot_after},
         'conflicts': plan.conflicts,
-        'warnings': plan.warnings,
+        'warnings': list(plan.warnings),
         'diff': diff,
     }
     if plan.request.absent:
@@ -79,7 +80,8 @@ _NOT_MANAGED = ('Nothing was changed: %s holds no sysctl of this module, and no 
                 'collection wrote [OOMK-1308]')
 
 
-def add_backups(result: Dict[str, Any], backups: List[str]) -> None:
-    """Add the backups to the result, if there are any."""
-    if backups:
-        result['backup_files'] = backups
+def add_done(result: Dict[str, Any], done: Done) -> None:
+    """Add what L(apply_plan) returned."""
+    result['warnings'] += done.warnings
+    if done.backups:
+        result['backup_files'] = result.get('backup_files', []) + done.backups

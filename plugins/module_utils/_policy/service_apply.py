@@ -11,7 +11,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterable, List, Optional
 
 from .._host import file_trust, leftovers
 from .._host.host import RUN_FOLDER, RUN_FOLDER_MODE
-from .._host.transaction import ApplyError, Rollback, back_up_file, rollback_on_failure, write_file
+from .._host.transaction import ApplyError, Done, Rollback, back_up_file, rollback_on_failure, write_file
 from .._host.writable import WritableHost
 from .._process.handle import ProcessIdentity
 from .._process.score_adj import Given, ScoreAdjError, Target
@@ -21,6 +21,8 @@ from .._systemd import drop_in, unit_files
 from .._systemd.manager import ManagerError
 
 _GONE = (errno.ENOENT, errno.ENODEV)
+# Processes of a unit that started after planning.
+Round = Tuple[List[ProcessIdentity], Running]
 
 
 def rollback_services() -> ContextManager[Rollback]:
@@ -28,8 +30,8 @@ def rollback_services() -> ContextManager[Rollback]:
     return rollback_on_failure(ManagerError, ScoreAdjError)
 
 
-def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[List[str]], Dict[str, Any]]) -> Dict[str, Any]:
-    """Apply the plan, and build the result from the backups of files of others.
+def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[Done], Dict[str, Any]]) -> Dict[str, Any]:
+    """Apply the plan, and build the result.
 
     Raises ApplyError after a rollback, also if only the result fails.
     """
@@ -37,8 +39,8 @@ def apply_plan(host: WritableHost, plan: Plan, build_result: Callable[[List[str]
         return build_result(apply_within(host, plan, rollback))
 
 
-def apply_within(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
-    """Apply the plan as part of a larger change. Returns the backups of files of others.
+def apply_within(host: WritableHost, plan: Plan, rollback: Rollback) -> Done:
+    """Apply the plan as part of a larger change.
 
     A rollback runs in reverse: files, daemon-reload, processes, and last the marks of a run.
     """
@@ -49,16 +51,16 @@ def apply_within(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str
         # Set again after the reload of a rollback: processes that start before it have the new value.
         _add_rollback(host, target, rollback)
     backups = _write_files(host, plan, rollback)
-    _set_running(host, plan, rollback)
+    record = _set_running(host, plan, rollback)
     _write_groups(host, plan.services, rollback)
     _check_next_start(plan)
-    put_record(host, saved_scores.read(host), plan.record_after, rollback)
+    put_record(host, saved_scores.read(host), record, rollback)
     removed = [path for path, (_before, after) in plan.files.items() if after is None]
     _clear(host, _list_drop_in_folders(removed), rollback)
-    plan.warnings += leftovers.remove_or_warn(host, plan.leftovers)
+    warnings = leftovers.remove_or_warn(host, plan.leftovers)
     # If something cannot be removed now, the next run finds it by an earlier run's mark.
     _clear(host, [mark for mark in marks if mark not in plan.leftovers], rollback)
-    return backups
+    return Done(backups, warnings)
 
 
 def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str]:
@@ -76,22 +78,27 @@ def _write_files(host: WritableHost, plan: Plan, rollback: Rollback) -> List[str
     return backups
 
 
-def _set_running(host: WritableHost, plan: Plan, rollback: Rollback) -> None:
-    """Set the processes, and record originals of those that started after planning."""
+def _set_running(host: WritableHost, plan: Plan, rollback: Rollback) -> saved_scores.Record:
+    """Set the processes. Returns the planned record, with originals of those that started after planning."""
+    rounds: List[Round] = []
     for one in plan.running:
         for target in one.targets:
             if not one.is_reverted:
-                target.before_round = lambda left, one=one: _record_round(host, plan, one, left, rollback)
+                target.before_round = functools.partial(_record_round, host, one, rounds, rollback)
             set_live(host, target, rollback)
             target.before_round = None  # the plan goes to the helper process again
+    record = plan.record_after
+    for left, one in rounds:
+        record = saved_scores.with_processes(record, left, one.known_values, one.targets[0].wanted)
+    return record
 
 
-def _record_round(host: WritableHost, plan: Plan, one: Running, left: List[ProcessIdentity],
-                  rollback: Rollback) -> None:
-    wanted, data = one.targets[0].wanted, saved_scores.read(host)
-    record = saved_scores.with_processes(saved_scores.parse(data), left, one.known_values, wanted)
+def _record_round(host: WritableHost, one: Running, rounds: List[Round], rollback: Rollback,
+                  left: List[ProcessIdentity]) -> None:
+    rounds.append((left, one))
+    data = saved_scores.read(host)
+    record = saved_scores.with_processes(saved_scores.parse(data), left, one.known_values, one.targets[0].wanted)
     put_record(host, data, record, rollback)
-    plan.record_after = saved_scores.with_processes(plan.record_after, left, one.known_values, wanted)
 
 
 def _find_place(item: Tuple[str, Any]) -> Tuple[int, str]:

@@ -640,7 +640,7 @@ def test_file_that_is_being_renamed_is_watched(machine, monkeypatch):
 
 def killed_while_writing(machine, written=(), **params):
     """A run that was killed when it had a watchdog and had written this much: what waits now."""
-    def some(_plan, _last):
+    def some(_plan, _pending):
         for key, value in written:
             machine.kernel_write(key, str(value))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -648,7 +648,7 @@ def killed_while_writing(machine, written=(), **params):
     pid = os.fork()
     if pid == 0:
         try:
-            confirm.apply_runtime = some
+            confirm._apply_runtime = some
             go(machine, **dict(REQUEST, **params))
         finally:
             os._exit(1)
